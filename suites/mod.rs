@@ -2,13 +2,31 @@
 //!
 //! A check uses facts and nothing else: no client, no clock, no I/O.
 
+#[path = "authn-authz/mod.rs"]
+pub mod authn_authz;
+pub mod cni;
 #[path = "control-plane/mod.rs"]
 pub mod control_plane;
+pub mod discovery;
+pub mod dns;
+pub mod nodes;
+pub mod pki;
+#[path = "service-network/mod.rs"]
+pub mod service_network;
 
 use crate::check::{Check, Suite};
 
 /// Every suite, in the order of reports.
-pub static ALL: &[&Suite] = &[&control_plane::SUITE];
+pub static ALL: &[&Suite] = &[
+    &control_plane::SUITE,
+    &authn_authz::SUITE,
+    &pki::SUITE,
+    &discovery::SUITE,
+    &service_network::SUITE,
+    &dns::SUITE,
+    &cni::SUITE,
+    &nodes::SUITE,
+];
 
 /// Every check, in the order of reports.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
