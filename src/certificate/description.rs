@@ -114,7 +114,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    fn new(reason: impl ToString) -> Self {
+    fn new(reason: &impl ToString) -> Self {
         Self { reason: reason.to_string() }
     }
 }
@@ -158,13 +158,13 @@ impl Certificate {
         })
     }
 
-    pub(super) fn parse(&self) -> Result<X509Certificate<'_>, Malformed> {
+    fn parse(&self) -> Result<X509Certificate<'_>, Malformed> {
         match X509Certificate::from_der(self.der()) {
             Ok(([], certificate)) => {
-                certificate.extensions_map().map_err(Malformed::new)?;
+                certificate.extensions_map().map_err(|error| Malformed::new(&error))?;
                 Ok(certificate)
             }
-            Ok((rest, _)) => Err(Malformed::new(format!("{} bytes follow the certificate", rest.len()))),
+            Ok((rest, _)) => Err(Malformed::new(&format!("{} bytes follow the certificate", rest.len()))),
             Err(error) => Err(error.into()),
         }
     }
@@ -173,8 +173,8 @@ impl Certificate {
 impl From<nom::Err<X509Error>> for Malformed {
     fn from(error: nom::Err<X509Error>) -> Self {
         match error {
-            nom::Err::Incomplete(_) => Self::new("it ends too early"),
-            nom::Err::Error(error) | nom::Err::Failure(error) => Self::new(error),
+            nom::Err::Incomplete(_) => Self::new(&"it ends too early"),
+            nom::Err::Error(error) | nom::Err::Failure(error) => Self::new(&error),
         }
     }
 }
@@ -197,7 +197,7 @@ struct AlternativeNames {
 impl AlternativeNames {
     fn read(certificate: &X509Certificate<'_>) -> Result<Self, Malformed> {
         let mut names = Self::default();
-        let extension = certificate.subject_alternative_name().map_err(Malformed::new)?;
+        let extension = certificate.subject_alternative_name().map_err(|error| Malformed::new(&error))?;
         for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
             match name {
                 GeneralName::DNSName(name) => names.dns.push((*name).to_owned()),
@@ -233,17 +233,23 @@ impl Extensions {
         let mut extensions = Self::default();
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
-                ParsedExtension::BasicConstraints(constraints) => extensions.is_ca = Some(constraints.ca),
-                ParsedExtension::KeyUsage(usage) => extensions.key_usages = KeyUsage::all_in(usage),
+                ParsedExtension::BasicConstraints(constraints) => {
+                    extensions.is_ca = Some(constraints.ca);
+                }
+                ParsedExtension::KeyUsage(usage) => {
+                    extensions.key_usages = KeyUsage::all_in(usage.flags);
+                }
                 ParsedExtension::ExtendedKeyUsage(usage) => {
                     extensions.extended_key_usages = ExtendedKeyUsage::all_in(usage);
                 }
-                ParsedExtension::SubjectKeyIdentifier(id) => extensions.subject_key_id = Some(hex(id.0)),
+                ParsedExtension::SubjectKeyIdentifier(id) => {
+                    extensions.subject_key_id = Some(hex(id.0));
+                }
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     extensions.authority_key_id = id.key_identifier.as_ref().map(|id| hex(id.0));
                 }
                 ParsedExtension::ParseError { .. } => {
-                    return Err(Malformed::new(format!("extension {} is not readable", extension.oid)));
+                    return Err(Malformed::new(&format!("extension {} is not readable", extension.oid)));
                 }
                 _ => {}
             }

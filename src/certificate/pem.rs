@@ -99,7 +99,7 @@ pub enum BundleError {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
@@ -154,12 +154,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_never_panics(text in "(-----BEGIN CERTIFICATE-----|-----END CERTIFICATE-----|\\PC|\n){0,40}") {
+        fn arbitrary_text_is_safe(text in "(-----(BEGIN|END) CERTIFICATE-----|\\PC|\n){0,40}") {
             let _ = Certificate::from_pem_bundle(&text);
         }
 
         #[test]
-        fn what_was_encoded_is_read_back(ders in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..5)) {
+        fn what_was_encoded_is_read_back(ders in vec(vec(any::<u8>(), 0..200), 1..5)) {
             let bundle: String = ders.iter().map(|der| pem("CERTIFICATE", der)).collect();
             let expected: Vec<_> = ders.into_iter().map(Certificate::from_der).collect();
             prop_assert_eq!(Certificate::from_pem_bundle(&bundle).unwrap(), expected);

@@ -33,14 +33,9 @@ impl KeyUsage {
         Self::DecipherOnly,
     ];
 
-    /// The usages whose bit is set.
-    pub(super) fn all_in(extension: &extensions::KeyUsage) -> Vec<Self> {
-        Self::ALL
-            .into_iter()
-            .zip(0..)
-            .filter(|(_, bit)| extension.flags & (1u16 << bit) != 0)
-            .map(|(usage, _)| usage)
-            .collect()
+    /// The usages whose bit is set, the first being the lowest.
+    pub(super) fn all_in(flags: u16) -> Vec<Self> {
+        Self::ALL.into_iter().zip(0..).filter(|(_, bit)| flags & (1u16 << bit) != 0).map(|(usage, _)| usage).collect()
     }
 }
 

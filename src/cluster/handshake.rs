@@ -165,6 +165,7 @@ where
     deadline.limit(connection.close()).await;
 
     let (Some(chain), Some(version), Some(suite)) = (recorder.chain(), version, suite) else {
+        // A handshake does not complete without a certificate, so that there is an ending.
         return Err(ending.unwrap_or(Ending::Closed).into());
     };
     Ok(Handshake {

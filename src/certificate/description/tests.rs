@@ -1,4 +1,4 @@
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*, sample::Index};
 use rcgen::{CustomExtension, IsCa, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, SanType};
 
 use super::*;
@@ -163,13 +163,13 @@ fn what_is_no_certificate_is_malformed() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic(der in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_never_panic(der in vec(any::<u8>(), 0..400)) {
         let _ = Certificate::from_der(der).describe();
     }
 
     /// Damage to a real certificate reaches deeper into the parser than noise does.
     #[test]
-    fn a_damaged_certificate_never_panics(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn a_damaged_certificate_never_panics(damage in vec(any::<(Index, u8)>(), 1..6)) {
         let mut der = Certificate::from_pem_bundle(RSA1024_SHA1).unwrap()[0].der().to_vec();
         for (at, byte) in damage {
             let at = at.index(der.len());

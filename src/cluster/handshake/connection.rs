@@ -5,14 +5,19 @@
 
 use std::{io, time::Duration};
 
-use rustls::{AlertDescription, ClientConnection, Error, IoState, ProtocolVersion};
+use rustls::{AlertDescription, ClientConnection, Error, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// A client's side of a connection.
 pub(super) struct Connection<S> {
     stream: S,
     tls: ClientConnection,
-    answered: bool,
+    /// The server has begun to speak TLS.
+    has_answered: bool,
+    /// The server has sent data of an application.
+    has_data: bool,
+    /// The server has said that it will send no more.
+    has_ended: bool,
 }
 
 /// How a connection came to an end before its time.
@@ -40,7 +45,7 @@ pub(super) enum Ending {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, tls: ClientConnection) -> Self {
-        Self { stream, tls, answered: false }
+        Self { stream, tls, has_answered: false, has_data: false, has_ended: false }
     }
 
     /// The state, also after an end.
@@ -57,15 +62,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.send().await
     }
 
-    /// Waits until the server shows that it is content with the handshake: by a session ticket or
-    /// by data. In TLS 1.2 it has shown so by completing.
+    /// Waits until the server shows that it is content with the handshake: by a session ticket, by
+    /// data, or by an orderly end. In TLS 1.2 it has shown so by completing.
     pub(super) async fn accepted(&mut self) -> Result<(), Ending> {
-        let mut has_data = false;
         while self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
             && self.tls.tls13_tickets_received() == 0
-            && !has_data
+            && !self.has_data
+            && !self.has_ended
         {
-            has_data = self.receive().await?.plaintext_bytes_to_read() > 0;
+            self.receive().await?;
         }
         Ok(())
     }
@@ -88,28 +93,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Takes in what the server sends next.
-    async fn receive(&mut self) -> Result<IoState, Ending> {
+    async fn receive(&mut self) -> Result<(), Ending> {
+        if self.has_ended {
+            return Err(Ending::Closed);
+        }
         let mut buffer = [0; 4096];
         let length = self.stream.read(&mut buffer).await?;
         let mut received = &buffer[..length];
         if received.is_empty() {
             return Err(Ending::Closed);
         }
-        if !self.answered && !begins_a_record(received) {
+        if !self.has_answered && !begins_a_record(received) {
             return Err(Ending::NotTls(received.to_vec()));
         }
-        self.answered = true;
+        self.has_answered = true;
 
-        loop {
+        while !received.is_empty() && !self.has_ended {
             self.tls.read_tls(&mut received)?;
             let state = self.tls.process_new_packets()?;
-            if state.peer_has_closed() {
-                return Err(Ending::Closed);
-            }
-            if received.is_empty() {
-                return Ok(state);
-            }
+            self.has_data = state.plaintext_bytes_to_read() > 0;
+            self.has_ended = state.peer_has_closed();
         }
+        Ok(())
     }
 }
 

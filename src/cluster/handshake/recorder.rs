@@ -45,7 +45,7 @@ impl Recorder {
         self.client_certificate_requested.get().is_some()
     }
 
-    fn note_signature(&self, verified: Result<HandshakeSignatureValid, Error>, certificate: &CertificateDer<'_>) {
+    fn note_signature(&self, verified: &Result<HandshakeSignatureValid, Error>, certificate: &CertificateDer<'_>) {
         let wrong = matches!(verified, Err(Error::InvalidCertificate(CertificateError::BadSignature)));
         if wrong && !is_short_rsa(certificate) {
             self.key_not_proven.get_or_init(|| ());
@@ -85,7 +85,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.note_signature(verify_tls12_signature(message, certificate, signature, &algorithms()), certificate);
+        self.note_signature(&verify_tls12_signature(message, certificate, signature, &algorithms()), certificate);
         Ok(HandshakeSignatureValid::assertion())
     }
 
@@ -95,7 +95,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.note_signature(verify_tls13_signature(message, certificate, signature, &algorithms()), certificate);
+        self.note_signature(&verify_tls13_signature(message, certificate, signature, &algorithms()), certificate);
         Ok(HandshakeSignatureValid::assertion())
     }
 
