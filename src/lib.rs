@@ -1,1 +1,3 @@
 //! seaworthy
+
+pub mod image;
