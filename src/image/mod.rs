@@ -18,7 +18,15 @@
 //! digest.rs         SHA-256 of what passes through a writer
 //! ```
 
+mod archive;
+mod assemble;
+mod digest;
 mod elf;
 mod executable;
+mod layer;
+mod manifest;
 
+pub use archive::Written;
+pub use assemble::{DEFAULT_PROBE_IMAGE, Image, ImageError};
+pub use digest::Digest;
 pub use executable::{Architecture, Executable, ExecutableError};
