@@ -21,12 +21,16 @@
 mod archive;
 mod assemble;
 mod digest;
+mod docker_config;
 mod elf;
 mod executable;
 mod layer;
 mod manifest;
+mod push;
 
 pub use archive::Written;
 pub use assemble::{DEFAULT_PROBE_IMAGE, Image, ImageError};
 pub use digest::Digest;
+pub use docker_config::{DockerConfig, DockerConfigError};
 pub use executable::{Architecture, Executable, ExecutableError};
+pub use push::PushError;
