@@ -1,3 +1,4 @@
 //! seaworthy
 
+pub mod cli;
 pub mod image;
