@@ -1,4 +1,23 @@
-//! seaworthy
+//! seaworthy: is this Kubernetes cluster seaworthy?
+//!
+//! It answers by behaviour: facts are observed about a cluster, checks judge them, and reports show the verdicts. See
+//! `ARCHITECTURE.md` for the map.
 
+pub mod certificate;
+pub mod check;
 pub mod cli;
+pub mod cluster;
+pub mod event;
+pub mod expectations;
+pub mod fact;
 pub mod image;
+pub mod probe;
+pub mod redaction;
+pub mod report;
+pub mod run;
+#[path = "../suites/mod.rs"]
+pub mod suites;
+pub mod version;
+
+/// How the program names itself to servers.
+pub const USER_AGENT: &str = concat!("seaworthy/", env!("CARGO_PKG_VERSION"));

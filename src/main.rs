@@ -1,2 +1,10 @@
-//! seaworthy
-fn main() {}
+//! seaworthy: is this Kubernetes cluster seaworthy?
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything makes a TLS configuration: one provider for all of it.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider is installed yet");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a process can start threads").block_on(seaworthy::cli::main())
+}

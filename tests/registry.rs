@@ -40,13 +40,9 @@ fn main() -> ExitCode {
 fn trial<F: Future<Output = Outcome>>(name: &str, test: impl Fn() -> F + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || {
         if Command::new(PROGRAM).arg("--version").output().is_err() {
-            return Ok(Completion::ignored_with(format!(
-                "{PROGRAM} is not installed"
-            )));
+            return Ok(Completion::ignored_with(format!("{PROGRAM} is not installed")));
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(test())?;
         Ok(Completion::Completed)
     })
@@ -89,17 +85,8 @@ impl Registry {
         let config = path("registry.yml");
         fs::write(&config, settings.to_string())?;
         let mut command = Command::new(PROGRAM);
-        let process = command
-            .arg("serve")
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let registry = Self {
-            address,
-            process,
-            dir,
-        };
+        let process = command.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let registry = Self { address, process, dir };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(&registry.address).is_err() {
             if Instant::now() > deadline {
@@ -117,32 +104,18 @@ impl Registry {
     /// A docker config with a password for this registry.
     fn docker_config(&self, password: &str) -> Result<PathBuf, Failed> {
         let path = self.dir.path().join("config.json");
-        let config =
-            json!({"auths": {&self.address: {"username": "sailor", "password": password}}});
+        let config = json!({"auths": {&self.address: {"username": "sailor", "password": password}}});
         fs::write(&path, config.to_string())?;
         Ok(path)
     }
 
     /// Fetches a manifest or a blob and compares it with its digest.
-    async fn fetch(
-        &self,
-        kind: &str,
-        reference: &str,
-        media_type: &str,
-    ) -> Result<Vec<u8>, Failed> {
-        let url = format!(
-            "http://{}/v2/harbour/probe/{kind}/{reference}",
-            self.address
-        );
-        let request = reqwest::Client::new()
-            .get(url)
-            .header("accept", media_type)
-            .basic_auth("sailor", Some(PASSWORD));
+    async fn fetch(&self, kind: &str, reference: &str, media_type: &str) -> Result<Vec<u8>, Failed> {
+        let url = format!("http://{}/v2/harbour/probe/{kind}/{reference}", self.address);
+        let request = reqwest::Client::new().get(url).header("accept", media_type).basic_auth("sailor", Some(PASSWORD));
         let answer = request.send().await?;
         assert_eq!(answer.status(), StatusCode::OK, "{kind} {reference}");
-        let stated = answer.headers()["docker-content-digest"]
-            .to_str()?
-            .to_owned();
+        let stated = answer.headers()["docker-content-digest"].to_str()?.to_owned();
         if kind == "manifests" {
             assert_eq!(answer.headers()["content-type"], media_type);
         }
@@ -154,24 +127,11 @@ impl Registry {
 
     /// Fetches the image of one platform, down to its layer.
     async fn fetch_platform(&self, reference: &str, architecture: &str) -> Outcome {
-        let manifest = self
-            .fetch(
-                "manifests",
-                reference,
-                "application/vnd.oci.image.manifest.v1+json",
-            )
-            .await?;
+        let manifest = self.fetch("manifests", reference, "application/vnd.oci.image.manifest.v1+json").await?;
         let manifest: Value = serde_json::from_slice(&manifest)?;
-        let config = self
-            .fetch("blobs", text(&manifest["config"]["digest"]), "*/*")
-            .await?;
-        assert_eq!(
-            serde_json::from_slice::<Value>(&config)?["architecture"],
-            architecture
-        );
-        let layer = self
-            .fetch("blobs", text(&manifest["layers"][0]["digest"]), "*/*")
-            .await?;
+        let config = self.fetch("blobs", text(&manifest["config"]["digest"]), "*/*").await?;
+        assert_eq!(serde_json::from_slice::<Value>(&config)?["architecture"], architecture);
+        let layer = self.fetch("blobs", text(&manifest["layers"][0]["digest"]), "*/*").await?;
         assert_eq!(manifest["layers"][0]["size"], layer.len());
         Ok(())
     }
@@ -185,12 +145,7 @@ impl Drop for Registry {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes)
-        .as_ref()
-        .iter()
-        .fold("sha256:".to_owned(), |text, byte| {
-            format!("{text}{byte:02x}")
-        })
+    digest(&SHA256, bytes).as_ref().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn text(value: &Value) -> &str {
@@ -206,15 +161,7 @@ fn nobody() -> DockerConfig {
 fn executable(dir: &Path, machine: u8) -> Result<Executable, Failed> {
     let mut program = vec![0; 120];
     program[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    for (at, byte) in [
-        (16, 3),
-        (18, machine),
-        (24, 64),
-        (32, 64),
-        (54, 56),
-        (56, 1),
-        (64, 1),
-    ] {
+    for (at, byte) in [(16, 3), (18, machine), (24, 64), (32, 64), (54, 56), (56, 1), (64, 1)] {
         program[at] = byte;
     }
     let mut noise = digest(&SHA256, &[machine]);
@@ -232,10 +179,7 @@ const ARM64: u8 = 183;
 
 fn image(machines: &[u8]) -> Result<(Image, TempDir), Failed> {
     let dir = tempfile::tempdir()?;
-    let executables = machines
-        .iter()
-        .map(|&machine| executable(dir.path(), machine))
-        .collect::<Result<_, _>>()?;
+    let executables = machines.iter().map(|&machine| executable(dir.path(), machine)).collect::<Result<_, _>>()?;
     Ok((Image::new(DEFAULT_PROBE_IMAGE, executables)?, dir))
 }
 
@@ -245,11 +189,7 @@ async fn one_architecture() -> Outcome {
     let digest = image.push(&registry.reference(), false, &nobody()).await?;
     registry.fetch_platform("1", "amd64").await?;
     registry.fetch_platform(digest.as_str(), "amd64").await?;
-    assert_eq!(
-        image.push(&registry.reference(), false, &nobody()).await?,
-        digest,
-        "the second push"
-    );
+    assert_eq!(image.push(&registry.reference(), false, &nobody()).await?, digest, "the second push");
     Ok(())
 }
 
@@ -257,21 +197,12 @@ async fn two_architectures() -> Outcome {
     let registry = Registry::start(With::Defaults)?;
     let (image, _dir) = image(&[AMD64, ARM64])?;
     let digest = image.push(&registry.reference(), true, &nobody()).await?;
-    let index = registry
-        .fetch("manifests", "1", "application/vnd.oci.image.index.v1+json")
-        .await?;
+    let index = registry.fetch("manifests", "1", "application/vnd.oci.image.index.v1+json").await?;
     assert_eq!(sha256(&index), digest.as_str());
     let index: Value = serde_json::from_slice(&index)?;
-    for (platform, architecture) in index["manifests"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .zip(["amd64", "arm64"])
-    {
+    for (platform, architecture) in index["manifests"].as_array().into_iter().flatten().zip(["amd64", "arm64"]) {
         assert_eq!(platform["platform"]["architecture"], architecture);
-        registry
-            .fetch_platform(text(&platform["digest"]), architecture)
-            .await?;
+        registry.fetch_platform(text(&platform["digest"]), architecture).await?;
     }
     assert_eq!(index["manifests"].as_array().map(Vec::len), Some(2));
     Ok(())
@@ -282,10 +213,7 @@ async fn one_digest() -> Outcome {
     for machines in [[AMD64].as_slice(), &[AMD64, ARM64]] {
         let (image, dir) = image(machines)?;
         let pushed = image.push(&registry.reference(), false, &nobody()).await?;
-        assert_eq!(
-            image.write_archive(&dir.path().join("probe.tar"))?.digest,
-            pushed
-        );
+        assert_eq!(image.write_archive(&dir.path().join("probe.tar"))?.digest, pushed);
     }
     Ok(())
 }
@@ -295,9 +223,7 @@ async fn with_a_password() -> Outcome {
     let (image, _dir) = image(&[AMD64, ARM64])?;
     let config = DockerConfig::at(registry.docker_config(PASSWORD)?);
     image.push(&registry.reference(), false, &config).await?;
-    registry
-        .fetch("manifests", "1", "application/vnd.oci.image.index.v1+json")
-        .await?;
+    registry.fetch("manifests", "1", "application/vnd.oci.image.index.v1+json").await?;
     Ok(())
 }
 
@@ -306,23 +232,11 @@ async fn refused_login() -> Outcome {
     let (image, _dir) = image(&[AMD64])?;
     let wrong = registry.docker_config("sheets and halyards")?;
     for (config, sent) in [
-        (
-            DockerConfig::at(&wrong),
-            format!("with the credential in {}", wrong.display()),
-        ),
-        (
-            nobody(),
-            "without a credential, as there is no /no/such/config.json".to_owned(),
-        ),
+        (DockerConfig::at(&wrong), format!("with the credential in {}", wrong.display())),
+        (nobody(), "without a credential, as there is no /no/such/config.json".to_owned()),
     ] {
-        let refused = image
-            .push(&registry.reference(), false, &config)
-            .await
-            .expect_err("the login is wrong");
-        assert!(
-            matches!(refused, PushError::NotAuthorized { .. }),
-            "{refused:?}"
-        );
+        let refused = image.push(&registry.reference(), false, &config).await.expect_err("the login is wrong");
+        assert!(matches!(refused, PushError::NotAuthorized { .. }), "{refused:?}");
         let expected = format!(
             "registry {} refused the layer for amd64, sent {sent}: 401 UNAUTHORIZED (authentication required)",
             registry.address
@@ -336,14 +250,8 @@ async fn refused_login() -> Outcome {
 async fn read_only_registry() -> Outcome {
     let registry = Registry::start(With::NoWrites)?;
     let (image, _dir) = image(&[AMD64])?;
-    let refused = image
-        .push(&registry.reference(), false, &nobody())
-        .await
-        .expect_err("the registry is read-only");
-    let expected = format!(
-        "registry {} refused the layer for amd64: 405 Method not allowed",
-        registry.address
-    );
+    let refused = image.push(&registry.reference(), false, &nobody()).await.expect_err("the registry is read-only");
+    let expected = format!("registry {} refused the layer for amd64: 405 Method not allowed", registry.address);
     assert_eq!(refused.to_string(), expected);
     Ok(())
 }
@@ -351,17 +259,8 @@ async fn read_only_registry() -> Outcome {
 async fn no_registry() -> Outcome {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let (image, _dir) = image(&[AMD64])?;
-    let refused = image
-        .push(&format!("{address}/probe:1"), false, &nobody())
-        .await
-        .expect_err("nobody listens");
-    assert!(
-        matches!(refused, PushError::Unreachable { .. }),
-        "{refused:?}"
-    );
-    assert_eq!(
-        refused.to_string(),
-        format!("registry {address} did not answer over http while it was sent the login")
-    );
+    let refused = image.push(&format!("{address}/probe:1"), false, &nobody()).await.expect_err("nobody listens");
+    assert!(matches!(refused, PushError::Unreachable { .. }), "{refused:?}");
+    assert_eq!(refused.to_string(), format!("registry {address} did not answer over http while it was sent the login"));
     Ok(())
 }

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::image::{
-    DEFAULT_PROBE_IMAGE, DockerConfig, Executable, ExecutableError, Image, ImageError, PushError,
-};
+use crate::image::{DEFAULT_PROBE_IMAGE, DockerConfig, Executable, ExecutableError, Image, ImageError, PushError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,34 +61,21 @@ async fn report(args: ImageArgs, out: &mut impl Write) -> Result<(), ImageComman
     } else {
         args.executables
     };
-    let executables = paths
-        .into_iter()
-        .map(Executable::open)
-        .collect::<Result<Vec<_>, _>>()?;
+    let executables = paths.into_iter().map(Executable::open).collect::<Result<Vec<_>, _>>()?;
     let image = Image::new(&args.name, executables)?;
-    let platforms: Vec<_> = image
-        .executables()
-        .iter()
-        .map(|executable| format!("linux/{}", executable.architecture()))
-        .collect();
+    let platforms: Vec<_> =
+        image.executables().iter().map(|executable| format!("linux/{}", executable.architecture())).collect();
     let platforms = platforms.join(", ");
     if let Some(file) = args.output {
         // Blocking is no harm: the command does nothing else meanwhile.
         let written = image.write_archive(&file)?;
         let (name, digest, bytes) = (image.name(), written.digest, written.bytes);
-        writeln!(
-            out,
-            "{}: {name} for {platforms}, {bytes} bytes, {digest}",
-            file.display()
-        )
-        .map_err(ImageCommandError::Report)?;
+        writeln!(out, "{}: {name} for {platforms}, {bytes} bytes, {digest}", file.display())
+            .map_err(ImageCommandError::Report)?;
     }
     if let Some(reference) = args.push {
-        let digest = image
-            .push(&reference, args.insecure_registry, &DockerConfig::of_user())
-            .await?;
-        writeln!(out, "{reference}: pushed for {platforms}, {digest}")
-            .map_err(ImageCommandError::Report)?;
+        let digest = image.push(&reference, args.insecure_registry, &DockerConfig::of_user()).await?;
+        writeln!(out, "{reference}: pushed for {platforms}, {digest}").map_err(ImageCommandError::Report)?;
     }
     Ok(())
 }
@@ -131,31 +116,16 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<ImageArgs, ErrorKind> {
         let parsed = Command::try_parse_from([&["image"], args].concat());
-        parsed
-            .map(|command| command.image)
-            .map_err(|error| error.kind())
+        parsed.map(|command| command.image).map_err(|error| error.kind())
     }
 
     #[test]
     fn a_destination_is_required_and_both_are_possible() {
         assert_eq!(parse(&[]).unwrap_err(), ErrorKind::MissingRequiredArgument);
-        assert_eq!(
-            parse(&["-o", "probe.tar"]).unwrap().name,
-            DEFAULT_PROBE_IMAGE
-        );
-        let both = parse(&[
-            "--output",
-            "probe.tar",
-            "--push",
-            "localhost/probe:1",
-            "--insecure-registry",
-        ])
-        .unwrap();
+        assert_eq!(parse(&["-o", "probe.tar"]).unwrap().name, DEFAULT_PROBE_IMAGE);
+        let both = parse(&["--output", "probe.tar", "--push", "localhost/probe:1", "--insecure-registry"]).unwrap();
         assert!(both.output.is_some() && both.push.is_some() && both.insecure_registry);
-        assert_eq!(
-            parse(&["-o", "probe.tar", "--insecure-registry"]).unwrap_err(),
-            ErrorKind::MissingRequiredArgument
-        );
+        assert_eq!(parse(&["-o", "probe.tar", "--insecure-registry"]).unwrap_err(), ErrorKind::MissingRequiredArgument);
     }
 
     #[test]
@@ -166,9 +136,7 @@ mod tests {
 
     #[test]
     fn help_ends_with_examples() {
-        let help = Command::try_parse_from(["image", "--help"])
-            .unwrap_err()
-            .to_string();
+        let help = Command::try_parse_from(["image", "--help"]).unwrap_err().to_string();
         assert!(help.trim_end().ends_with(EXAMPLES), "{help}");
     }
 
@@ -177,18 +145,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (script, output) = (dir.path().join("script"), dir.path().join("probe.tar"));
         std::fs::write(&script, "#!/bin/sh\n").unwrap();
-        let args = parse(&[
-            "-o",
-            output.to_str().unwrap(),
-            "--executable",
-            script.to_str().unwrap(),
-        ])
-        .unwrap();
+        let args = parse(&["-o", output.to_str().unwrap(), "--executable", script.to_str().unwrap()]).unwrap();
         let mut out = Vec::new();
-        assert!(matches!(
-            report(args, &mut out).await,
-            Err(ImageCommandError::Executable(_))
-        ));
+        assert!(matches!(report(args, &mut out).await, Err(ImageCommandError::Executable(_))));
         assert!(out.is_empty() && !output.exists());
     }
 }

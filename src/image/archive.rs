@@ -27,10 +27,7 @@ impl Image {
     /// The same executables make the same archive, byte for byte. At most one of them is in memory
     /// at a time, compressed.
     pub fn write_archive(&self, path: &Path) -> Result<Written, ImageError> {
-        let failed = |source| ImageError::Write {
-            path: path.into(),
-            source,
-        };
+        let failed = |source| ImageError::Write { path: path.into(), source };
         // A rename would replace a device or a link such as /dev/stdout rather than write to it.
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
             return Err(ImageError::NotAFile { path: path.into() });
@@ -38,11 +35,7 @@ impl Image {
         let (partial, file) = PartialFile::beside(path).map_err(failed)?;
         let mut tar = tar::Builder::new(BufWriter::new(file));
         let digest = self.write_layout(&mut tar, &failed)?;
-        let file = tar
-            .into_inner()
-            .map_err(failed)?
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
+        let file = tar.into_inner().map_err(failed)?.into_inner().map_err(|error| failed(error.into_error()))?;
         let bytes = file.metadata().map_err(failed)?.len();
         partial.keep_as(path).map_err(failed)?;
         Ok(Written { bytes, digest })
@@ -55,11 +48,7 @@ impl Image {
     ) -> Result<Digest, ImageError> {
         let mut manifests = Vec::new();
         for executable in self.executables() {
-            let PlatformImage {
-                layer,
-                config,
-                manifest,
-            } = PlatformImage::of(executable)?;
+            let PlatformImage { layer, config, manifest } = PlatformImage::of(executable)?;
             for blob in [&layer, &config, &manifest] {
                 append_blob(tar, blob).map_err(failed)?;
             }
@@ -80,12 +69,9 @@ impl Image {
 
     /// The name, once as containerd reads it and once as podman and others do.
     fn annotations(&self) -> BTreeMap<&'static str, String> {
-        [
-            "io.containerd.image.name",
-            "org.opencontainers.image.ref.name",
-        ]
-        .map(|key| (key, self.name().to_owned()))
-        .into()
+        ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
+            .map(|key| (key, self.name().to_owned()))
+            .into()
     }
 }
 
@@ -95,11 +81,7 @@ fn append_blob(tar: &mut tar::Builder<impl Write>, blob: &Blob) -> io::Result<()
 
 /// The two files by which a reader recognises the layout and finds the image in it.
 fn append_entry_points(tar: &mut tar::Builder<impl Write>, root: Descriptor) -> io::Result<()> {
-    append(
-        tar,
-        "index.json",
-        &serde_json::to_vec(&Index::new(vec![root]))?,
-    )?;
+    append(tar, "index.json", &serde_json::to_vec(&Index::new(vec![root]))?)?;
     append(tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
 }
 
@@ -115,10 +97,7 @@ struct PartialFile {
 impl PartialFile {
     /// A new file in the same directory, so that renaming it moves no data.
     fn beside(path: &Path) -> io::Result<(Self, File)> {
-        let mut name = path
-            .file_name()
-            .ok_or(io::ErrorKind::InvalidInput)?
-            .to_owned();
+        let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         name.push(format!(".{}.partial", std::process::id()));
         let path = path.with_file_name(name);
         let file = File::create_new(&path)?;
@@ -166,13 +145,7 @@ mod tests {
             let mut tar = tar::Archive::new(File::open(path).unwrap());
             let files = tar.entries().unwrap().map(|entry| {
                 let mut entry = entry.unwrap();
-                assert_eq!(
-                    (
-                        entry.header().mtime().unwrap(),
-                        entry.header().mode().unwrap()
-                    ),
-                    (0, 0o644)
-                );
+                assert_eq!((entry.header().mtime().unwrap(), entry.header().mode().unwrap()), (0, 0o644));
                 let mut bytes = Vec::new();
                 entry.read_to_end(&mut bytes).unwrap();
                 (entry.path().unwrap().to_str().unwrap().to_owned(), bytes)
@@ -200,29 +173,15 @@ mod tests {
         fn assert_platform(&self, descriptor: &Value, executable: &Executable) {
             let architecture = executable.architecture();
             assert_eq!(descriptor["mediaType"], MANIFEST);
-            assert_eq!(
-                descriptor["platform"],
-                json!({"architecture": architecture, "os": "linux"})
-            );
+            assert_eq!(descriptor["platform"], json!({"architecture": architecture, "os": "linux"}));
             let manifest = self.document(descriptor);
-            assert_eq!(
-                (&manifest["schemaVersion"], &manifest["mediaType"]),
-                (&json!(2), &json!(MANIFEST))
-            );
-            assert_eq!(
-                manifest["config"]["mediaType"],
-                "application/vnd.oci.image.config.v1+json"
-            );
+            assert_eq!((&manifest["schemaVersion"], &manifest["mediaType"]), (&json!(2), &json!(MANIFEST)));
+            assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
             assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);
-            assert_eq!(
-                manifest["layers"][0]["mediaType"],
-                "application/vnd.oci.image.layer.v1.tar+gzip"
-            );
+            assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
 
             let mut plain = Vec::new();
-            flate2::read::GzDecoder::new(self.blob(&manifest["layers"][0]))
-                .read_to_end(&mut plain)
-                .unwrap();
+            flate2::read::GzDecoder::new(self.blob(&manifest["layers"][0])).read_to_end(&mut plain).unwrap();
             let expected = json!({
                 "architecture": architecture, "os": "linux", "created": "1970-01-01T00:00:00Z",
                 "config": {"Entrypoint": ["/seaworthy"], "User": "65534:65534"},
@@ -237,34 +196,22 @@ mod tests {
     fn write(executables: Vec<Executable>) -> (Written, Layout, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("probe.tar");
-        let written = Image::new(DEFAULT_PROBE_IMAGE, executables)
-            .unwrap()
-            .write_archive(&path)
-            .unwrap();
+        let written = Image::new(DEFAULT_PROBE_IMAGE, executables).unwrap().write_archive(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), written.bytes);
         (written, Layout::read(&path), dir)
     }
 
     fn names(dir: &Path) -> Vec<String> {
-        fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
     fn one_architecture_is_one_manifest() {
         let (_programs, amd64, _) = two_programs();
         let (written, layout, _dir) = write(vec![amd64.clone()]);
-        assert_eq!(
-            layout.json("oci-layout"),
-            json!({"imageLayoutVersion": "1.0.0"})
-        );
+        assert_eq!(layout.json("oci-layout"), json!({"imageLayoutVersion": "1.0.0"}));
         let index = layout.json("index.json");
-        assert_eq!(
-            (&index["schemaVersion"], &index["mediaType"]),
-            (&json!(2), &json!(INDEX))
-        );
+        assert_eq!((&index["schemaVersion"], &index["mediaType"]), (&json!(2), &json!(INDEX)));
         assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
         let image = &index["manifests"][0];
         let name = DEFAULT_PROBE_IMAGE;
@@ -286,15 +233,9 @@ mod tests {
         let image = &root["manifests"][0];
         assert_eq!(image["mediaType"], INDEX);
         assert_eq!(image["digest"], written.digest.as_str());
-        assert_eq!(
-            image["annotations"]["io.containerd.image.name"],
-            DEFAULT_PROBE_IMAGE
-        );
+        assert_eq!(image["annotations"]["io.containerd.image.name"], DEFAULT_PROBE_IMAGE);
         let index = layout.document(image);
-        assert_eq!(
-            (&index["schemaVersion"], &index["mediaType"]),
-            (&json!(2), &json!(INDEX))
-        );
+        assert_eq!((&index["schemaVersion"], &index["mediaType"]), (&json!(2), &json!(INDEX)));
         let platforms = index["manifests"].as_array().unwrap();
         assert_eq!(platforms.len(), 2);
         layout.assert_platform(&platforms[0], &amd64);
@@ -323,10 +264,7 @@ mod tests {
         // The second executable vanishes, so that half of the archive is written when it fails.
         fs::rename(arm64.path(), programs.path().join("away")).unwrap();
         let failed = image.write_archive(&path).unwrap_err();
-        assert_eq!(
-            failed.to_string(),
-            format!("cannot read {}", arm64.path().display())
-        );
+        assert_eq!(failed.to_string(), format!("cannot read {}", arm64.path().display()));
         assert_eq!(
             (names(dir.path()), fs::read(&path).unwrap()),
             (vec!["probe.tar".to_owned()], b"the old one".to_vec())
@@ -343,14 +281,8 @@ mod tests {
         let (_programs, amd64, _) = two_programs();
         let image = Image::new(DEFAULT_PROBE_IMAGE, vec![amd64]).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            image.write_archive(dir.path()),
-            Err(ImageError::NotAFile { .. })
-        ));
-        assert!(matches!(
-            image.write_archive(&dir.path().join("no/such/probe.tar")),
-            Err(ImageError::Write { .. })
-        ));
+        assert!(matches!(image.write_archive(dir.path()), Err(ImageError::NotAFile { .. })));
+        assert!(matches!(image.write_archive(&dir.path().join("no/such/probe.tar")), Err(ImageError::Write { .. })));
         assert!(names(dir.path()).is_empty());
     }
 }

@@ -28,37 +28,26 @@ impl Image {
     /// A short name is completed as nodes complete it in a pod, so that they find the image under
     /// the name that they ask for.
     pub fn new(name: &str, mut executables: Vec<Executable>) -> Result<Self, ImageError> {
-        let reference: Reference =
-            name.parse()
-                .map_err(|source: oci_client::ParseError| ImageError::Name {
-                    name: name.into(),
-                    reason: source.to_string(),
-                })?;
+        let reference: Reference = name.parse().map_err(|source: oci_client::ParseError| ImageError::Name {
+            name: name.into(),
+            reason: source.to_string(),
+        })?;
         if reference.digest().is_some() {
             let reason = "an image is given a tag, its digest follows from its contents".into();
-            return Err(ImageError::Name {
-                name: name.into(),
-                reason,
-            });
+            return Err(ImageError::Name { name: name.into(), reason });
         }
         if executables.is_empty() {
             return Err(ImageError::NoExecutable);
         }
         executables.sort_by_key(Executable::architecture);
-        if let Some(pair) = executables
-            .windows(2)
-            .find(|pair| pair[0].architecture() == pair[1].architecture())
-        {
+        if let Some(pair) = executables.windows(2).find(|pair| pair[0].architecture() == pair[1].architecture()) {
             return Err(ImageError::SameArchitecture {
                 architecture: pair[0].architecture(),
                 first: pair[0].path().into(),
                 second: pair[1].path().into(),
             });
         }
-        Ok(Self {
-            name: reference.whole(),
-            executables,
-        })
+        Ok(Self { name: reference.whole(), executables })
     }
 
     /// The full name: registry, repository and tag.
@@ -80,21 +69,14 @@ pub(super) struct Blob {
 
 impl Blob {
     fn document(media_type: MediaType, document: &impl Serialize) -> Self {
-        let bytes = serde_json::to_vec(document)
-            .expect("a document of strings and numbers is written to memory");
+        let bytes = serde_json::to_vec(document).expect("a document of strings and numbers is written to memory");
         let descriptor = descriptor(media_type, Digest::of(&bytes), bytes.len());
         Self { bytes, descriptor }
     }
 }
 
 fn descriptor(media_type: MediaType, digest: Digest, size: usize) -> Descriptor {
-    Descriptor {
-        media_type,
-        digest,
-        size,
-        platform: None,
-        annotations: BTreeMap::new(),
-    }
+    Descriptor { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
 }
 
 /// The part of an image that one platform uses.
@@ -107,28 +89,15 @@ pub(super) struct PlatformImage {
 impl PlatformImage {
     /// Reads and compresses the executable, which takes a second or so.
     pub(super) fn of(executable: &Executable) -> Result<Self, ImageError> {
-        let Layer {
-            compressed,
-            digest,
-            diff_id,
-        } = Layer::of(executable).map_err(|source| ImageError::Read {
-            path: executable.path().into(),
-            source,
-        })?;
-        let layer = Blob {
-            descriptor: descriptor(MediaType::Layer, digest, compressed.len()),
-            bytes: compressed,
-        };
+        let Layer { compressed, digest, diff_id } =
+            Layer::of(executable).map_err(|source| ImageError::Read { path: executable.path().into(), source })?;
+        let layer = Blob { descriptor: descriptor(MediaType::Layer, digest, compressed.len()), bytes: compressed };
         let platform = Platform::linux(executable.architecture());
         let config = Blob::document(MediaType::Config, &Config::new(platform, diff_id));
         let manifest = Manifest::new(config.descriptor.clone(), layer.descriptor.clone());
         let mut manifest = Blob::document(MediaType::Manifest, &manifest);
         manifest.descriptor.platform = Some(platform);
-        Ok(Self {
-            layer,
-            config,
-            manifest,
-        })
+        Ok(Self { layer, config, manifest })
     }
 }
 
@@ -194,12 +163,7 @@ mod tests {
     #[test]
     fn a_short_name_is_completed() {
         let (_dir, amd64, _) = two_programs();
-        let name = |given: &str| {
-            Image::new(given, vec![amd64.clone()])
-                .unwrap()
-                .name()
-                .to_owned()
-        };
+        let name = |given: &str| Image::new(given, vec![amd64.clone()]).unwrap().name().to_owned();
         assert_eq!(name(DEFAULT_PROBE_IMAGE), DEFAULT_PROBE_IMAGE);
         assert_eq!(name("localhost:5000/a/probe:1"), "localhost:5000/a/probe:1");
         assert_eq!(name("localhost:5000/probe"), "localhost:5000/probe:latest");
@@ -213,10 +177,7 @@ mod tests {
         for name in ["", "Probe:1", "localhost/probe:a b", &digest] {
             let refused = Image::new(name, vec![amd64.clone()]).unwrap_err();
             assert!(matches!(refused, ImageError::Name { .. }), "{refused}");
-            assert!(
-                refused.to_string().contains("expected REGISTRY/NAME:TAG"),
-                "{refused}"
-            );
+            assert!(refused.to_string().contains("expected REGISTRY/NAME:TAG"), "{refused}");
         }
     }
 
@@ -225,16 +186,10 @@ mod tests {
         let (_dir, amd64, arm64) = two_programs();
         let image = |executables| Image::new(DEFAULT_PROBE_IMAGE, executables);
         assert!(matches!(image(vec![]), Err(ImageError::NoExecutable)));
-        let twice = image(vec![amd64.clone(), arm64.clone(), amd64.clone()])
-            .unwrap_err()
-            .to_string();
+        let twice = image(vec![amd64.clone(), arm64.clone(), amd64.clone()]).unwrap_err().to_string();
         assert!(twice.contains("are both for amd64"), "{twice}");
-        let order: Vec<_> = image(vec![arm64, amd64])
-            .unwrap()
-            .executables()
-            .iter()
-            .map(Executable::architecture)
-            .collect();
+        let order: Vec<_> =
+            image(vec![arm64, amd64]).unwrap().executables().iter().map(Executable::architecture).collect();
         assert!(order.is_sorted());
     }
 }

@@ -46,10 +46,7 @@ pub(super) struct Hashing<W> {
 
 impl<W: Write> Hashing<W> {
     pub(super) fn new(inner: W) -> Self {
-        Self {
-            inner,
-            context: Context::new(&SHA256),
-        }
+        Self { inner, context: Context::new(&SHA256) }
     }
 
     /// The writer and the digest of what went through.
@@ -79,10 +76,7 @@ mod tests {
     #[test]
     fn the_known_digest_of_abc() {
         assert_eq!(Digest::of(b"abc").as_str(), ABC);
-        assert_eq!(
-            Digest::of(b"abc").layout_path(),
-            ABC.replacen("sha256:", "blobs/sha256/", 1)
-        );
+        assert_eq!(Digest::of(b"abc").layout_path(), ABC.replacen("sha256:", "blobs/sha256/", 1));
     }
 
     #[test]
@@ -91,9 +85,6 @@ mod tests {
         hashing.write_all(b"a").unwrap();
         hashing.write_all(b"bc").unwrap();
         let (bytes, digest) = hashing.finish();
-        assert_eq!(
-            (bytes.as_slice(), digest.as_str()),
-            (b"abc".as_slice(), ABC)
-        );
+        assert_eq!((bytes.as_slice(), digest.as_str()), (b"abc".as_slice(), ABC));
     }
 }

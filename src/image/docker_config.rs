@@ -38,10 +38,7 @@ impl DockerConfig {
         let config = match fs::read(&path) {
             Ok(config) => config,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Login {
-                    auth: RegistryAuth::Anonymous,
-                    origin: Origin::NoConfig(path),
-                });
+                return Ok(Login { auth: RegistryAuth::Anonymous, origin: Origin::NoConfig(path) });
             }
             Err(source) => return Err(DockerConfigError::Read { path, source }),
         };
@@ -51,25 +48,16 @@ impl DockerConfig {
         for key in &keys {
             match get_credential_from_reader(config.as_slice(), key) {
                 Ok(DockerCredential::UsernamePassword(user, password)) => {
-                    return Ok(Login {
-                        auth: RegistryAuth::Basic(user, password),
-                        origin: Origin::Config(path),
-                    });
+                    return Ok(Login { auth: RegistryAuth::Basic(user, password), origin: Origin::Config(path) });
                 }
                 Ok(DockerCredential::IdentityToken(_)) => {
-                    return Err(DockerConfigError::IdentityToken {
-                        path,
-                        registry: registry.into(),
-                    });
+                    return Err(DockerConfigError::IdentityToken { path, registry: registry.into() });
                 }
                 Err(error) if is_absence(&error) => {}
                 Err(error) => return Err(DockerConfigError::unusable(path, registry, &error)),
             }
         }
-        Ok(Login {
-            auth: RegistryAuth::Anonymous,
-            origin: Origin::NotInConfig(path),
-        })
+        Ok(Login { auth: RegistryAuth::Anonymous, origin: Origin::NotInConfig(path) })
     }
 }
 
@@ -77,9 +65,7 @@ impl DockerConfig {
 fn is_absence(error: &CredentialRetrievalError) -> bool {
     match error {
         CredentialRetrievalError::NoCredentialConfigured => true,
-        CredentialRetrievalError::HelperFailure { stdout, .. } => {
-            stdout.contains("credentials not found")
-        }
+        CredentialRetrievalError::HelperFailure { stdout, .. } => stdout.contains("credentials not found"),
         _ => false,
     }
 }
@@ -103,11 +89,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(path) => write!(f, "with the credential in {}", path.display()),
-            Self::NotInConfig(path) => write!(
-                f,
-                "without a credential, as {} has none for this registry",
-                path.display()
-            ),
+            Self::NotInConfig(path) => {
+                write!(f, "without a credential, as {} has none for this registry", path.display())
+            }
             Self::NoConfig(path) => {
                 write!(f, "without a credential, as there is no {}", path.display())
             }
@@ -167,37 +151,23 @@ impl DockerConfigError {
             // What the helper printed is not repeated: it might be a secret.
             CredentialRetrievalError::HelperFailure { helper, .. } => {
                 let reason = format!("failed: `echo {registry} | {helper} get` says why");
-                Self::Helper {
-                    path,
-                    registry,
-                    reason,
-                }
+                Self::Helper { path, registry, reason }
             }
             CredentialRetrievalError::HelperCommunicationError => Self::Helper {
                 path,
                 registry,
                 reason: "could not be run, expected docker-credential-NAME in PATH".into(),
             },
-            CredentialRetrievalError::MalformedHelperResponse => Self::Helper {
-                path,
-                registry,
-                reason: "did not answer with a user name and a secret".into(),
-            },
-            CredentialRetrievalError::CredentialDecodingError => Self::Malformed {
-                path,
-                registry,
-                reason: "`auth` is not the base64 form of USER:PASSWORD",
-            },
-            CredentialRetrievalError::CredentialMismatchError => Self::Malformed {
-                path,
-                registry,
-                reason: "`auth` differs from `username` and `password`",
-            },
-            _ => Self::Malformed {
-                path,
-                registry,
-                reason: "it is not the JSON of a docker config",
-            },
+            CredentialRetrievalError::MalformedHelperResponse => {
+                Self::Helper { path, registry, reason: "did not answer with a user name and a secret".into() }
+            }
+            CredentialRetrievalError::CredentialDecodingError => {
+                Self::Malformed { path, registry, reason: "`auth` is not the base64 form of USER:PASSWORD" }
+            }
+            CredentialRetrievalError::CredentialMismatchError => {
+                Self::Malformed { path, registry, reason: "`auth` differs from `username` and `password`" }
+            }
+            _ => Self::Malformed { path, registry, reason: "it is not the JSON of a docker config" },
         }
     }
 }
@@ -225,69 +195,40 @@ mod tests {
         ] {
             let login = login(config).0.unwrap();
             assert!(login.auth == expected, "{config}");
-            assert!(
-                login
-                    .origin
-                    .to_string()
-                    .starts_with("with the credential in ")
-            );
+            assert!(login.origin.to_string().starts_with("with the credential in "));
             assert!(!format!("{login:?}").contains("knots"));
         }
     }
 
     #[test]
     fn nothing_stored_is_anonymous() {
-        for config in [
-            "{}",
-            r#"{"auths":{"localhost:6000":{"auth":"c2FpbG9yOmtub3Rz"}}}"#,
-            r#"{"auths":{"localhost:5000":{}}}"#,
-        ] {
+        for config in
+            ["{}", r#"{"auths":{"localhost:6000":{"auth":"c2FpbG9yOmtub3Rz"}}}"#, r#"{"auths":{"localhost:5000":{}}}"#]
+        {
             let login = login(config).0.unwrap();
             assert!(login.auth == RegistryAuth::Anonymous, "{config}");
-            assert!(
-                login
-                    .origin
-                    .to_string()
-                    .ends_with("has none for this registry")
-            );
+            assert!(login.origin.to_string().ends_with("has none for this registry"));
         }
-        let login = DockerConfig::at("/no/such/config.json")
-            .login(REGISTRY)
-            .unwrap();
-        assert_eq!(
-            login.origin.to_string(),
-            "without a credential, as there is no /no/such/config.json"
-        );
+        let login = DockerConfig::at("/no/such/config.json").login(REGISTRY).unwrap();
+        assert_eq!(login.origin.to_string(), "without a credential, as there is no /no/such/config.json");
     }
 
     #[test]
     fn what_is_not_usable_is_said_without_the_secret() {
         for (config, expected) in [
             ("auths:", "it is not the JSON of a docker config"),
-            (
-                r#"{"auths":{"localhost:5000":{"auth":"knots"}}}"#,
-                "`auth` is not the base64 form of USER:PASSWORD",
-            ),
+            (r#"{"auths":{"localhost:5000":{"auth":"knots"}}}"#, "`auth` is not the base64 form of USER:PASSWORD"),
             (
                 r#"{"auths":{"localhost:5000":{"auth":"c2FpbG9yOmtub3Rz","username":"sailor","password":"knots2"}}}"#,
                 "`auth` differs from `username` and `password`",
             ),
-            (
-                r#"{"auths":{"localhost:5000":{"identitytoken":"knots"}}}"#,
-                "has an identity token for localhost:5000",
-            ),
-            (
-                r#"{"credsStore":"no-such-helper"}"#,
-                "could not be run, expected docker-credential-NAME in PATH",
-            ),
+            (r#"{"auths":{"localhost:5000":{"identitytoken":"knots"}}}"#, "has an identity token for localhost:5000"),
+            (r#"{"credsStore":"no-such-helper"}"#, "could not be run, expected docker-credential-NAME in PATH"),
         ] {
             let (login, dir) = login(config);
             let refused = login.unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused}");
-            assert!(
-                refused.contains(&dir.path().display().to_string()),
-                "{refused}"
-            );
+            assert!(refused.contains(&dir.path().display().to_string()), "{refused}");
             assert!(!refused.contains("knots"), "{refused}");
         }
     }
@@ -299,17 +240,11 @@ mod tests {
             stdout: stdout.into(),
             stderr: String::new(),
         };
-        assert!(is_absence(&failure(
-            "credentials not found in native keychain\n"
-        )));
+        assert!(is_absence(&failure("credentials not found in native keychain\n")));
         let locked = failure("the chest is locked by knots");
         assert!(!is_absence(&locked));
-        let refused =
-            DockerConfigError::unusable("config.json".into(), REGISTRY, &locked).to_string();
-        assert!(
-            refused.contains("`echo localhost:5000 | docker-credential-chest get` says why"),
-            "{refused}"
-        );
+        let refused = DockerConfigError::unusable("config.json".into(), REGISTRY, &locked).to_string();
+        assert!(refused.contains("`echo localhost:5000 | docker-credential-chest get` says why"), "{refused}");
         assert!(!refused.contains("knots"), "{refused}");
     }
 }

@@ -55,20 +55,15 @@ impl Elf {
     /// Reads the header and the program headers, and nothing else of the file.
     pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Self, ElfError> {
         let mut ident = [0; 16];
-        file.read_exact(&mut ident)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => ElfError::NotElf,
-                _ => ElfError::Read(error),
-            })?;
+        file.read_exact(&mut ident).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => ElfError::NotElf,
+            _ => ElfError::Read(error),
+        })?;
         let (wide, little_endian) = match (ident.starts_with(MAGIC), ident[4], ident[5]) {
             (true, class @ (1 | 2), encoding @ (1 | 2)) => (class == 2, encoding == 1),
             _ => return Err(ElfError::NotElf),
         };
-        let mut fields = Fields {
-            file,
-            wide,
-            little_endian,
-        };
+        let mut fields = Fields { file, wide, little_endian };
         let kind = fields.half()?;
         let number = fields.half()?;
         let _version = fields.word()?;
@@ -84,11 +79,7 @@ impl Elf {
         let mut end = 0;
         for i in 0..program_header_count {
             let offset = u64::from(i) * u64::from(program_header_size);
-            fields.seek(
-                program_headers
-                    .checked_add(offset)
-                    .ok_or(ElfError::CutOff)?,
-            )?;
+            fields.seek(program_headers.checked_add(offset).ok_or(ElfError::CutOff)?)?;
             let segment = fields.segment()?;
             interpreted |= segment.kind == PT_INTERP;
             end = end.max(segment.end);
@@ -97,11 +88,7 @@ impl Elf {
             return Err(ElfError::CutOff);
         }
         Ok(Self {
-            machine: Machine {
-                number,
-                wide,
-                little_endian,
-            },
+            machine: Machine { number, wide, little_endian },
             program: matches!(kind, ET_EXEC | ET_DYN) && entry != 0 && program_header_count > 0,
             linux: matches!(ident[7], ELFOSABI_SYSV | ELFOSABI_LINUX),
             interpreted,
@@ -141,11 +128,7 @@ impl<F: Read + Seek> Fields<'_, F> {
     }
 
     fn address(&mut self) -> io::Result<u64> {
-        if self.wide {
-            self.bytes().map(u64::from_le_bytes)
-        } else {
-            self.word().map(u64::from)
-        }
+        if self.wide { self.bytes().map(u64::from_le_bytes) } else { self.word().map(u64::from) }
     }
 
     fn segment(&mut self) -> io::Result<Segment> {
@@ -182,37 +165,12 @@ pub(super) mod tests {
     /// A program as a linker would begin it: the header, one program header of the kind `segment`,
     /// and `payload`.
     pub(crate) fn program(machine: Machine, segment: u32, payload: &[u8]) -> Vec<u8> {
-        let Machine {
-            number,
-            wide,
-            little_endian,
-        } = machine;
+        let Machine { number, wide, little_endian } = machine;
         let mut file = MAGIC.to_vec();
-        file.extend([
-            if wide { 2 } else { 1 },
-            if little_endian { 1 } else { 2 },
-            1,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ]);
+        file.extend([if wide { 2 } else { 1 }, if little_endian { 1 } else { 2 }, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let mut field = |value: u64, width: usize| {
-            let bytes = if little_endian {
-                value.to_le_bytes()
-            } else {
-                value.to_be_bytes()
-            };
-            file.extend(if little_endian {
-                &bytes[..width]
-            } else {
-                &bytes[8 - width..]
-            });
+            let bytes = if little_endian { value.to_le_bytes() } else { value.to_be_bytes() };
+            file.extend(if little_endian { &bytes[..width] } else { &bytes[8 - width..] });
         };
         let (address, header, program_header) = if wide { (8, 64, 56) } else { (4, 52, 32) };
         for (value, width) in [
@@ -238,26 +196,10 @@ pub(super) mod tests {
         file
     }
 
-    pub(crate) const AMD64: Machine = Machine {
-        number: 62,
-        wide: true,
-        little_endian: true,
-    };
-    pub(crate) const ARM64: Machine = Machine {
-        number: 183,
-        wide: true,
-        little_endian: true,
-    };
-    const ARM: Machine = Machine {
-        number: 40,
-        wide: false,
-        little_endian: true,
-    };
-    const S390X: Machine = Machine {
-        number: 22,
-        wide: true,
-        little_endian: false,
-    };
+    pub(crate) const AMD64: Machine = Machine { number: 62, wide: true, little_endian: true };
+    pub(crate) const ARM64: Machine = Machine { number: 183, wide: true, little_endian: true };
+    const ARM: Machine = Machine { number: 40, wide: false, little_endian: true };
+    const S390X: Machine = Machine { number: 22, wide: true, little_endian: false };
     pub(crate) const PT_LOAD: u32 = 1;
 
     fn read(bytes: &[u8]) -> Result<Elf, ElfError> {
@@ -267,20 +209,9 @@ pub(super) mod tests {
     #[test]
     fn reads_every_width_and_byte_order() {
         for machine in [AMD64, ARM64, ARM, S390X] {
-            let expected = Elf {
-                machine,
-                program: true,
-                linux: true,
-                interpreted: false,
-            };
+            let expected = Elf { machine, program: true, linux: true, interpreted: false };
             assert_eq!(read(&program(machine, PT_LOAD, b"")).unwrap(), expected);
-            assert_eq!(
-                read(&program(machine, PT_INTERP, b"")).unwrap(),
-                Elf {
-                    interpreted: true,
-                    ..expected
-                }
-            );
+            assert_eq!(read(&program(machine, PT_INTERP, b"")).unwrap(), Elf { interpreted: true, ..expected });
         }
     }
 
@@ -303,12 +234,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_script_or_nothing_is_not_elf() {
-        for bytes in [
-            b"".as_slice(),
-            b"#!/bin/sh\necho no\n",
-            b"\x7fELF",
-            b"\x7fELF\x07\x07\x01_________",
-        ] {
+        for bytes in [b"".as_slice(), b"#!/bin/sh\necho no\n", b"\x7fELF", b"\x7fELF\x07\x07\x01_________"] {
             assert!(matches!(read(bytes), Err(ElfError::NotElf)), "{bytes:?}");
         }
     }
@@ -317,10 +243,7 @@ pub(super) mod tests {
     fn a_cut_off_file_is_called_so() {
         let whole = program(AMD64, PT_LOAD, b"");
         for length in [20, 63, 65, 100] {
-            assert!(
-                matches!(read(&whole[..length]), Err(ElfError::CutOff)),
-                "{length}"
-            );
+            assert!(matches!(read(&whole[..length]), Err(ElfError::CutOff)), "{length}");
         }
     }
 

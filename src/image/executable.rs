@@ -21,17 +21,12 @@ impl Executable {
     /// without libraries.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, ExecutableError> {
         let path = path.into();
-        let elf = File::open(&path)
-            .map_err(ElfError::Read)
-            .and_then(|file| Elf::read(&mut BufReader::new(file)));
+        let elf = File::open(&path).map_err(ElfError::Read).and_then(|file| Elf::read(&mut BufReader::new(file)));
         let elf = match elf {
             Ok(elf) => elf,
             Err(ElfError::Read(source)) => return Err(ExecutableError::Read { path, source }),
             Err(damage) => {
-                return Err(ExecutableError::NotElf {
-                    path,
-                    found: damage.to_string(),
-                });
+                return Err(ExecutableError::NotElf { path, found: damage.to_string() });
             }
         };
         if !elf.program {
@@ -41,21 +36,12 @@ impl Executable {
             return Err(ExecutableError::NotLinux { path });
         }
         let Some(known) = KNOWN.iter().find(|known| known.machine == elf.machine) else {
-            return Err(ExecutableError::UnknownMachine {
-                path,
-                number: elf.machine.number,
-            });
+            return Err(ExecutableError::UnknownMachine { path, number: elf.machine.number });
         };
         if elf.interpreted {
-            return Err(ExecutableError::Dynamic {
-                path,
-                target: known.static_target,
-            });
+            return Err(ExecutableError::Dynamic { path, target: known.static_target });
         }
-        Ok(Self {
-            path,
-            architecture: known.architecture,
-        })
+        Ok(Self { path, architecture: known.architecture })
     }
 
     /// Where the program is.
@@ -87,22 +73,8 @@ struct Known {
     static_target: &'static str,
 }
 
-const fn known(
-    number: u16,
-    wide: bool,
-    little_endian: bool,
-    name: &'static str,
-    static_target: &'static str,
-) -> Known {
-    Known {
-        machine: Machine {
-            number,
-            wide,
-            little_endian,
-        },
-        architecture: Architecture(name),
-        static_target,
-    }
+const fn known(number: u16, wide: bool, little_endian: bool, name: &'static str, static_target: &'static str) -> Known {
+    Known { machine: Machine { number, wide, little_endian }, architecture: Architecture(name), static_target }
 }
 
 /// The numbers are `e_machine` of the ELF specification.
@@ -185,11 +157,7 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [amd64, arm64] = [(AMD64, "amd64"), (ARM64, "arm64")].map(|(machine, name)| {
             let path = dir.path().join(name);
-            fs::write(
-                &path,
-                program(machine, PT_LOAD, name.repeat(100).as_bytes()),
-            )
-            .unwrap();
+            fs::write(&path, program(machine, PT_LOAD, name.repeat(100).as_bytes())).unwrap();
             Executable::open(path).unwrap()
         });
         (dir, amd64, arm64)
@@ -198,20 +166,14 @@ pub(super) mod tests {
     fn refusal(bytes: &[u8]) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, bytes).unwrap();
-        Executable::open(file.path())
-            .unwrap_err()
-            .to_string()
-            .replace(&file.path().display().to_string(), "FILE")
+        Executable::open(file.path()).unwrap_err().to_string().replace(&file.path().display().to_string(), "FILE")
     }
 
     #[test]
     fn names_the_architecture() {
         let (_dir, amd64, arm64) = two_programs();
         assert_eq!(
-            (
-                amd64.architecture().to_string(),
-                arm64.architecture().to_string()
-            ),
+            (amd64.architecture().to_string(), arm64.architecture().to_string()),
             ("amd64".into(), "arm64".into())
         );
     }
@@ -221,33 +183,21 @@ pub(super) mod tests {
         for (i, a) in KNOWN.iter().enumerate() {
             for b in &KNOWN[i + 1..] {
                 assert!(
-                    a.machine != b.machine
-                        && a.architecture != b.architecture
-                        && a.static_target != b.static_target
+                    a.machine != b.machine && a.architecture != b.architecture && a.static_target != b.static_target
                 );
             }
         }
     }
 
     #[test]
-    #[cfg(all(
-        target_os = "linux",
-        target_env = "gnu",
-        not(target_feature = "crt-static")
-    ))]
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
     fn a_dynamic_executable_is_refused_with_the_way_to_a_static_one() {
         let this = std::env::current_exe().unwrap();
         let refused = Executable::open(&this).unwrap_err();
         assert!(matches!(refused, ExecutableError::Dynamic { .. }));
-        let command = format!(
-            "`cargo build --release --target {}-unknown-linux-musl`",
-            std::env::consts::ARCH
-        );
+        let command = format!("`cargo build --release --target {}-unknown-linux-musl`", std::env::consts::ARCH);
         assert!(refused.to_string().contains(&command), "{refused}");
-        assert!(
-            refused.to_string().contains(&this.display().to_string()),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains(&this.display().to_string()), "{refused}");
     }
 
     #[test]
@@ -269,10 +219,7 @@ pub(super) mod tests {
         for path in [dir.path().join("missing"), dir.path().to_path_buf()] {
             let refused = Executable::open(&path).unwrap_err();
             assert!(matches!(refused, ExecutableError::Read { .. }), "{refused}");
-            assert_eq!(
-                refused.to_string(),
-                format!("cannot read {}", path.display())
-            );
+            assert_eq!(refused.to_string(), format!("cannot read {}", path.display()));
         }
     }
 }

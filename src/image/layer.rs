@@ -32,18 +32,11 @@ impl Layer {
         // The tar states the size ahead of the contents: had they become fewer, the rest of the tar
         // would be misread.
         if contents.limit() > 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the file became shorter while it was read",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
         }
         let (compressed, diff_id) = tar.into_inner()?.finish();
         let (compressed, digest) = compressed.finish()?.finish();
-        Ok(Self {
-            compressed,
-            digest,
-            diff_id,
-        })
+        Ok(Self { compressed, digest, diff_id })
     }
 }
 
@@ -73,9 +66,7 @@ mod tests {
         let (_dir, amd64, _) = two_programs();
         let layer = Layer::of(&amd64).unwrap();
         let mut plain = Vec::new();
-        GzDecoder::new(layer.compressed.as_slice())
-            .read_to_end(&mut plain)
-            .unwrap();
+        GzDecoder::new(layer.compressed.as_slice()).read_to_end(&mut plain).unwrap();
         assert_eq!(layer.digest, Digest::of(&layer.compressed));
         assert_eq!(layer.diff_id, Digest::of(&plain));
 
@@ -85,10 +76,7 @@ mod tests {
         let header = entry.header();
         assert_eq!(entry.path().unwrap().to_str(), Some("seaworthy"));
         assert_eq!(header.entry_type(), tar::EntryType::Regular);
-        assert_eq!(
-            (header.mode().unwrap(), header.mtime().unwrap()),
-            (0o755, 0)
-        );
+        assert_eq!((header.mode().unwrap(), header.mtime().unwrap()), (0o755, 0));
         assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
         let mut contents = Vec::new();
         entry.read_to_end(&mut contents).unwrap();
@@ -102,12 +90,7 @@ mod tests {
         let copy = dir.path().join("copy");
         fs::copy(amd64.path(), &copy).unwrap();
         let layer = Layer::of(&amd64).unwrap();
-        assert_eq!(
-            layer.compressed,
-            Layer::of(&Executable::open(copy).unwrap())
-                .unwrap()
-                .compressed
-        );
+        assert_eq!(layer.compressed, Layer::of(&Executable::open(copy).unwrap()).unwrap().compressed);
         assert_ne!(layer.digest, Layer::of(&arm64).unwrap().digest);
     }
 }

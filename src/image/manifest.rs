@@ -58,10 +58,7 @@ pub(super) struct Platform {
 
 impl Platform {
     pub(super) const fn linux(architecture: Architecture) -> Self {
-        Self {
-            architecture,
-            os: "linux",
-        }
+        Self { architecture, os: "linux" }
     }
 }
 
@@ -100,10 +97,7 @@ impl Config {
                 // In numbers: without /etc/passwd, `runAsNonRoot` can be verified for nothing else.
                 user: "65534:65534",
             },
-            rootfs: RootFs {
-                r#type: "layers",
-                diff_ids: [diff_id],
-            },
+            rootfs: RootFs { r#type: "layers", diff_ids: [diff_id] },
         }
     }
 }
@@ -120,12 +114,7 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn new(config: Descriptor, layer: Descriptor) -> Self {
-        Self {
-            schema_version: 2,
-            media_type: MediaType::Manifest,
-            config,
-            layers: [layer],
-        }
+        Self { schema_version: 2, media_type: MediaType::Manifest, config, layers: [layer] }
     }
 }
 
@@ -140,10 +129,6 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(manifests: Vec<Descriptor>) -> Self {
-        Self {
-            schema_version: 2,
-            media_type: MediaType::Index,
-            manifests,
-        }
+        Self { schema_version: 2, media_type: MediaType::Index, manifests }
     }
 }

@@ -25,34 +25,18 @@ impl Image {
     ///
     /// Over plain HTTP if the registry is on this machine or `insecure` is set. At most one
     /// executable is in memory at a time, compressed.
-    pub async fn push(
-        &self,
-        reference: &str,
-        insecure: bool,
-        config: &DockerConfig,
-    ) -> Result<Digest, PushError> {
+    pub async fn push(&self, reference: &str, insecure: bool, config: &DockerConfig) -> Result<Digest, PushError> {
         let reference = full_reference(reference)?;
         let upload = Upload::begin(reference, insecure, config.clone()).await?;
         let mut manifests = Vec::new();
         for executable in self.executables() {
             let platform = executable.architecture();
-            let PlatformImage {
-                layer,
-                config,
-                manifest,
-            } = platform_image(executable.clone()).await?;
-            upload
-                .blob(layer, &format!("the layer for {platform}"))
-                .await?;
-            upload
-                .blob(config, &format!("the config for {platform}"))
-                .await?;
+            let PlatformImage { layer, config, manifest } = platform_image(executable.clone()).await?;
+            upload.blob(layer, &format!("the layer for {platform}")).await?;
+            upload.blob(config, &format!("the config for {platform}")).await?;
             manifests.push(manifest);
         }
-        let descriptors: Vec<_> = manifests
-            .iter()
-            .map(|manifest| manifest.descriptor.clone())
-            .collect();
+        let descriptors: Vec<_> = manifests.iter().map(|manifest| manifest.descriptor.clone()).collect();
         let root = match index_of(&descriptors) {
             Some(index) => {
                 for manifest in manifests {
@@ -64,9 +48,7 @@ impl Image {
             None => manifests.remove(0),
         };
         let digest = root.descriptor.digest.clone();
-        upload
-            .manifest(root, upload.reference.tag().unwrap_or_default())
-            .await?;
+        upload.manifest(root, upload.reference.tag().unwrap_or_default()).await?;
         Ok(digest)
     }
 }
@@ -86,13 +68,8 @@ async fn off_the_network<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
 /// Only the full form is accepted: completing a short one would upload to a registry that was not
 /// named.
 fn full_reference(text: &str) -> Result<Reference, PushError> {
-    let refused = |reason: String| PushError::Reference {
-        reference: text.into(),
-        reason,
-    };
-    let reference: Reference = text
-        .parse()
-        .map_err(|error: oci_client::ParseError| refused(error.to_string()))?;
+    let refused = |reason: String| PushError::Reference { reference: text.into(), reason };
+    let reference: Reference = text.parse().map_err(|error: oci_client::ParseError| refused(error.to_string()))?;
     if reference.digest().is_some() {
         return Err(refused("an image is uploaded to a tag".into()));
     }
@@ -109,10 +86,7 @@ fn is_local(registry: &str) -> bool {
         _ => registry,
     };
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
+    host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// An upload to one registry, logged in.
@@ -124,11 +98,7 @@ struct Upload {
 }
 
 impl Upload {
-    async fn begin(
-        reference: Reference,
-        insecure: bool,
-        config: DockerConfig,
-    ) -> Result<Self, PushError> {
+    async fn begin(reference: Reference, insecure: bool, config: DockerConfig) -> Result<Self, PushError> {
         let registry = reference.resolve_registry().to_owned();
         let login = off_the_network(move || config.login(&registry)).await?;
         let (protocol, scheme) = if insecure || is_local(reference.resolve_registry()) {
@@ -143,23 +113,13 @@ impl Upload {
             use_monolithic_push: true,
             connect_timeout: Some(CONNECT_TIMEOUT),
             read_timeout: Some(REQUEST_TIMEOUT),
-            user_agent: concat!("seaworthy/", env!("CARGO_PKG_VERSION")),
+            user_agent: crate::USER_AGENT,
             ..ClientConfig::default()
         };
-        let client = Client::try_from(settings).map_err(|error| PushError::Client {
-            reason: error.to_string(),
-        })?;
-        let upload = Self {
-            client,
-            reference,
-            scheme,
-            login: login.origin,
-        };
+        let client = Client::try_from(settings).map_err(|error| PushError::Client { reason: error.to_string() })?;
+        let upload = Self { client, reference, scheme, login: login.origin };
         // Without this, a failed login would be passed over and the upload be tried without one.
-        let logged_in = upload
-            .client
-            .auth(&upload.reference, &login.auth, RegistryOperation::Push)
-            .await;
+        let logged_in = upload.client.auth(&upload.reference, &login.auth, RegistryOperation::Push).await;
         logged_in.map_err(|error| upload.failure("the login", error))?;
         Ok(upload)
     }
@@ -167,34 +127,19 @@ impl Upload {
     async fn blob(&self, Blob { bytes, descriptor }: Blob, what: &str) -> Result<(), PushError> {
         let (digest, size) = (descriptor.digest, bytes.len() as u64);
         let bytes = stream::iter([Ok(bytes.into())]);
-        let pushed = self
-            .client
-            .push_blob_stream(&self.reference, bytes, digest.as_str(), Some(size))
-            .await;
+        let pushed = self.client.push_blob_stream(&self.reference, bytes, digest.as_str(), Some(size)).await;
         pushed.map(drop).map_err(|error| self.failure(what, error))
     }
 
     /// Uploads a manifest or an index under a tag or a digest.
-    async fn manifest(
-        &self,
-        Blob { bytes, descriptor }: Blob,
-        under: &str,
-    ) -> Result<(), PushError> {
+    async fn manifest(&self, Blob { bytes, descriptor }: Blob, under: &str) -> Result<(), PushError> {
         // A digest goes in the place of the tag because oci-client panics if a registry answers the
         // upload to a reference by digest without a location, as some do.
-        let (registry, repository) = (
-            self.reference.registry().to_owned(),
-            self.reference.repository().to_owned(),
-        );
+        let (registry, repository) = (self.reference.registry().to_owned(), self.reference.repository().to_owned());
         let reference = Reference::with_tag(registry, repository, under.to_owned());
         let media_type = HeaderValue::from_static(descriptor.media_type.as_str());
-        let pushed = self
-            .client
-            .push_manifest_raw(&reference, bytes, media_type)
-            .await;
-        pushed
-            .map(drop)
-            .map_err(|error| self.failure(&format!("the manifest {under}"), error))
+        let pushed = self.client.push_manifest_raw(&reference, bytes, media_type).await;
+        pushed.map(drop).map_err(|error| self.failure(&format!("the manifest {under}"), error))
     }
 
     fn failure(&self, what: &str, error: OciDistributionError) -> PushError {
@@ -202,44 +147,22 @@ impl Upload {
         let (what, login) = (what.to_owned(), self.login.to_string());
         match error {
             // Addresses of uploads carry state that is nobody's business, so they are left out.
-            OciDistributionError::RequestError(source) => PushError::Unreachable {
-                registry,
-                scheme: self.scheme,
-                what,
-                source: source.without_url(),
-            },
-            OciDistributionError::UnauthorizedError { .. } => PushError::NotAuthorized {
-                registry,
-                what,
-                login,
-                answer: "401".into(),
-            },
-            OciDistributionError::AuthenticationFailure(body) => PushError::NotAuthorized {
-                registry,
-                what,
-                login,
-                answer: explanation(&body),
-            },
-            OciDistributionError::ServerError {
-                code: code @ (401 | 403),
-                message,
-                ..
-            } => PushError::NotAuthorized {
-                registry,
-                what,
-                login,
-                answer: format!("{code} {}", explanation(&message)),
-            },
-            OciDistributionError::ServerError { code, message, .. } => PushError::Refused {
-                registry,
-                what,
-                answer: format!("{code} {}", explanation(&message)),
-            },
-            other => PushError::Refused {
-                registry,
-                what,
-                answer: other.to_string(),
-            },
+            OciDistributionError::RequestError(source) => {
+                PushError::Unreachable { registry, scheme: self.scheme, what, source: source.without_url() }
+            }
+            OciDistributionError::UnauthorizedError { .. } => {
+                PushError::NotAuthorized { registry, what, login, answer: "401".into() }
+            }
+            OciDistributionError::AuthenticationFailure(body) => {
+                PushError::NotAuthorized { registry, what, login, answer: explanation(&body) }
+            }
+            OciDistributionError::ServerError { code: code @ (401 | 403), message, .. } => {
+                PushError::NotAuthorized { registry, what, login, answer: format!("{code} {}", explanation(&message)) }
+            }
+            OciDistributionError::ServerError { code, message, .. } => {
+                PushError::Refused { registry, what, answer: format!("{code} {}", explanation(&message)) }
+            }
+            other => PushError::Refused { registry, what, answer: other.to_string() },
         }
     }
 }
@@ -261,12 +184,10 @@ fn explanation(body: &str) -> String {
 
     let text = match serde_json::from_str::<Envelope>(body) {
         Ok(Envelope { errors }) => {
-            let reasons = errors
-                .into_iter()
-                .map(|Reason { code, message }| match message {
-                    Some(message) => format!("{code} ({message})"),
-                    None => code,
-                });
+            let reasons = errors.into_iter().map(|Reason { code, message }| match message {
+                Some(message) => format!("{code} ({message})"),
+                None => code,
+            });
             reasons.collect::<Vec<_>>().join(", ")
         }
         Err(_) => body.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -274,10 +195,7 @@ fn explanation(body: &str) -> String {
     if text.is_empty() {
         return "without a reason".into();
     }
-    text.chars()
-        .filter(|letter| !letter.is_control())
-        .take(LONGEST)
-        .collect()
+    text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
 /// Why an image could not be uploaded.
@@ -347,49 +265,22 @@ mod tests {
 
     #[test]
     fn registries_on_this_machine_are_local() {
-        for local in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:5000",
-            "127.1.2.3",
-            "[::1]:5000",
-            "[::1]",
-        ] {
+        for local in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000", "[::1]"] {
             assert!(is_local(local), "{local}");
         }
-        for remote in [
-            "localhost.example",
-            "registry.example:5000",
-            "10.0.0.1:5000",
-            "[fd00::1]:5000",
-            "1270.0.0.1",
-        ] {
+        for remote in ["localhost.example", "registry.example:5000", "10.0.0.1:5000", "[fd00::1]:5000", "1270.0.0.1"] {
             assert!(!is_local(remote), "{remote}");
         }
     }
 
     #[test]
     fn only_a_full_reference_to_a_tag_is_a_destination() {
-        assert_eq!(
-            full_reference("localhost:5000/a/probe:1")
-                .unwrap()
-                .repository(),
-            "a/probe"
-        );
+        assert_eq!(full_reference("localhost:5000/a/probe:1").unwrap().repository(), "a/probe");
         let digest = format!("localhost:5000/probe@{}", Digest::of(b""));
-        for reference in [
-            "probe",
-            "probe:1",
-            "localhost:5000/probe",
-            "localhost:5000/Probe:1",
-            "",
-            &digest,
-        ] {
+        for reference in ["probe", "probe:1", "localhost:5000/probe", "localhost:5000/Probe:1", "", &digest] {
             let refused = full_reference(reference).unwrap_err().to_string();
             assert!(
-                refused.starts_with(&format!(
-                    "cannot push to {reference:?}, expected REGISTRY/NAME:TAG: "
-                )),
+                refused.starts_with(&format!("cannot push to {reference:?}, expected REGISTRY/NAME:TAG: ")),
                 "{refused}"
             );
         }
@@ -399,10 +290,7 @@ mod tests {
     fn answers_are_cut_to_their_reason() {
         let body = r#"{"errors":[{"code":"DENIED","message":"no","detail":{"a":1}},{"code":"UNSUPPORTED"}]}"#;
         assert_eq!(explanation(body), "DENIED (no), UNSUPPORTED");
-        assert_eq!(
-            explanation("<html>\n  <p>Bad\x1b[31m Gateway"),
-            "<html> <p>Bad[31m Gateway"
-        );
+        assert_eq!(explanation("<html>\n  <p>Bad\x1b[31m Gateway"), "<html> <p>Bad[31m Gateway");
         assert_eq!(explanation(" \n"), "without a reason");
         assert_eq!(explanation(&"é".repeat(1000)).chars().count(), 200);
     }

@@ -1,0 +1,17 @@
+//! Checks: pure functions from facts to a verdict, whose parameters are their needs.
+
+pub mod documentation;
+pub mod finding;
+pub mod judge;
+pub mod outcome;
+pub mod severity;
+pub mod subject;
+pub mod verdict;
+
+pub use documentation::Documentation;
+pub use finding::Finding;
+pub use judge::{Check, Judge, Suite};
+pub use outcome::{Judged, Outcome};
+pub use severity::Severity;
+pub use subject::Subject;
+pub use verdict::Verdict;

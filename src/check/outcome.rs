@@ -1,0 +1,159 @@
+//! What becomes of a check.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, Finding, Severity, Subject, Verdict};
+use crate::fact::{Seen, Unobserved};
+
+/// What became of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// A finding at or above the gate.
+    Fail,
+    /// It could not look.
+    Error,
+    /// Findings below the gate only.
+    Warn,
+    /// It does not apply, or may not look.
+    Skip,
+    /// It looked, and everything was right.
+    Pass,
+}
+
+impl Outcome {
+    /// Every outcome, the worst first.
+    pub const ALL: [Self; 5] = [Self::Fail, Self::Error, Self::Warn, Self::Skip, Self::Pass];
+
+    /// The name that reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Skip => "skip",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something that was needed and not seen, as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// What was not seen; none when it is a whole fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// Why.
+    pub why: String,
+}
+
+/// A check with its outcome, complete enough for every report. The same facts give the same value, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The check's id.
+    pub id: String,
+    /// The check's name.
+    pub name: String,
+    /// The suite that it belongs to.
+    pub suite: String,
+    /// What it asserts.
+    pub title: String,
+    /// How much its findings matter, unless a finding says otherwise.
+    pub severity: Severity,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How many things it asserted.
+    pub observations: usize,
+    /// What is wrong, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// What was needed and not seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<Unseen>,
+    /// Why it was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the reader is told besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// How such findings are mended, when anything is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+impl Judged {
+    /// Applies the rules of honesty to what a judge concluded, or to why it was not called.
+    pub fn new(check: &Check, concluded: Seen<Verdict>, gate: Severity) -> Self {
+        let documentation = check.documentation();
+        let mut judged = Self {
+            id: check.id.into(),
+            name: check.name.into(),
+            suite: check.suite().into(),
+            title: documentation.title.clone(),
+            severity: check.severity,
+            outcome: Outcome::Error,
+            observations: 0,
+            findings: Vec::new(),
+            unseen: Vec::new(),
+            reason: None,
+            notes: Vec::new(),
+            fix: None,
+        };
+        match concluded {
+            Err(why) if why.is_skip() => judged.skip(why.to_string()),
+            Err(why) => judged.unseen.push(Unseen { subject: None, why: why.to_string() }),
+            Ok(verdict) => judged.conclude(check, &verdict, gate),
+        }
+        if !judged.findings.is_empty() {
+            judged.fix = Some(documentation.fix);
+        }
+        judged
+    }
+
+    fn skip(&mut self, reason: String) {
+        self.outcome = Outcome::Skip;
+        self.reason = Some(reason);
+    }
+
+    fn conclude(&mut self, check: &Check, verdict: &Verdict, gate: Severity) {
+        self.observations = verdict.observations();
+        self.findings = verdict.findings(check.severity);
+        self.notes = verdict.notes().to_vec();
+        self.unseen = verdict
+            .undecideds()
+            .iter()
+            .map(|u| Unseen { subject: Some(u.subject.clone()), why: u.why.to_string() })
+            .collect();
+        self.outcome = if self.findings.iter().any(|finding| finding.severity >= gate) {
+            Outcome::Fail
+        } else if !self.unseen.is_empty() {
+            // Several things that may not be looked at are one reason to skip, as long as nothing was asserted besides.
+            if verdict.observations() == 0
+                && verdict.undecideds().iter().all(|u| matches!(u.why, Unobserved::NotAllowed { .. }))
+            {
+                self.reason = self.unseen.first().map(|unseen| unseen.why.clone());
+                self.unseen.clear();
+                Outcome::Skip
+            } else {
+                Outcome::Error
+            }
+        } else if !self.findings.is_empty() {
+            Outcome::Warn
+        } else if let Some(reason) = verdict.reason() {
+            return self.skip(reason.into());
+        } else if self.observations == 0 {
+            self.unseen.push(Unseen { subject: None, why: "the check asserted nothing".into() });
+            Outcome::Error
+        } else {
+            Outcome::Pass
+        };
+    }
+}

@@ -1,0 +1,60 @@
+//! What a finding is about.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a finding is about: an object, a node, an address, an identity or the cluster as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// The Kubernetes kind, or `address`, `user`, `cluster`.
+    pub kind: String,
+    /// The namespace, for a namespaced object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The name; empty for the cluster as a whole.
+    pub name: String,
+}
+
+impl Subject {
+    /// A namespaced object.
+    pub fn object(kind: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), namespace: Some(namespace.into()), name: name.into() }
+    }
+
+    /// An object without a namespace.
+    pub fn cluster_object(kind: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), namespace: None, name: name.into() }
+    }
+
+    /// A node.
+    pub fn node(name: impl Into<String>) -> Self {
+        Self::cluster_object("Node", name)
+    }
+
+    /// A network address.
+    pub fn address(address: impl ToString) -> Self {
+        Self::cluster_object("address", address.to_string())
+    }
+
+    /// A user, group or service account.
+    pub fn user(name: impl Into<String>) -> Self {
+        Self::cluster_object("user", name)
+    }
+
+    /// The cluster as a whole.
+    pub fn cluster() -> Self {
+        Self::cluster_object("cluster", "")
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.namespace, self.kind.as_str(), self.name.as_str()) {
+            (Some(namespace), kind, name) => write!(f, "{kind} {namespace}/{name}"),
+            (None, "address", name) => f.write_str(name),
+            (None, kind, "") => write!(f, "the {kind}"),
+            (None, kind, name) => write!(f, "{kind} {name}"),
+        }
+    }
+}

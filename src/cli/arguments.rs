@@ -1,0 +1,25 @@
+//! The command line's shape.
+
+use clap::{Parser, Subcommand};
+
+use super::image::ImageArgs;
+use super::run::RunArgs;
+use crate::run::exit_code;
+
+/// Is this Kubernetes cluster seaworthy? Judged by what it does, not by its settings.
+#[derive(Debug, Parser)]
+#[command(name = "seaworthy", version, max_term_width = 100, after_help = exit_code::HELP)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a cluster and report what is wrong with it
+    Run(Box<RunArgs>),
+    /// Write or push the image of the probe pods, made of this very program
+    Image(ImageArgs),
+}

@@ -1,0 +1,63 @@
+//! Why a command ended without doing its work.
+
+use std::io::Write;
+
+use crate::cluster::{ConnectError, KubeconfigError};
+use crate::fact::recording::ReadError;
+use crate::report::OutputError;
+use crate::run::{ExitCode, ProfileError, SelectionError};
+
+/// Why a command ended without doing its work. Each is one line and has an exit code.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The selection of checks.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// The kubeconfig.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The connection to the cluster.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A recording.
+    #[error(transparent)]
+    Recording(#[from] ReadError),
+    /// A file that was to be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The image of the probes.
+    #[error(transparent)]
+    Image(#[from] super::image::ImageCommandError),
+    /// What the command line asks for cannot be done.
+    #[error("{0}")]
+    Usage(String),
+    /// Something outside failed: the standard output, the random number generator.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Selection(_) => ExitCode::NothingSelected,
+            Self::Kubeconfig(KubeconfigError::None { .. }) | Self::Connect(_) | Self::System(_) => ExitCode::Undecided,
+            Self::Profile(_)
+            | Self::Kubeconfig(_)
+            | Self::Recording(_)
+            | Self::Output(_)
+            | Self::Image(_)
+            | Self::Usage(_) => ExitCode::Usage,
+        }
+    }
+
+    /// Says it in one line on the standard error, and returns the exit code.
+    pub fn report(self) -> ExitCode {
+        let _ = writeln!(std::io::stderr(), "seaworthy: {self}");
+        self.exit_code()
+    }
+}

@@ -1,0 +1,215 @@
+//! `seaworthy run`: check a cluster.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::{mpsc, watch};
+
+use super::Failure;
+use super::connection::{ConnectionArgs, duration};
+use crate::check::Severity;
+use crate::cluster::{Cluster, Kubeconfig, Settings, connect};
+use crate::event::{Event, Events, RunStarted};
+use crate::fact::Source;
+use crate::fact::recording::{Header, Recording};
+use crate::image::DEFAULT_PROBE_IMAGE;
+use crate::probe::{ProbeSettings, RunId};
+use crate::redaction::Redaction;
+use crate::report::{OutputFile, Reports};
+use crate::run::{Conclusion, ExitCode, Plan, Profile, Run, Selection, engine};
+
+/// Check a cluster and report what is wrong with it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seaworthy run                                     audit the current context; creates nothing
+  seaworthy run --profile post-install --junit report.xml
+  seaworthy run --select PK-02,DN-* --context prod
+  seaworthy run --example                           judge a recording of a real cluster that comes with the program")]
+pub struct RunArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    reports: ReportArgs,
+    #[command(flatten)]
+    probes: ProbeArgs,
+    /// Write all facts to FILE, to be judged later by `seaworthy judge`; compressed when it ends in .gz
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// How long the whole run may take
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+    /// Judge the recording of a real cluster that comes with the program, and ask no cluster
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "record", "namespace"])]
+    example: bool,
+}
+
+/// Which checks run.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Checks")]
+pub struct ChoiceArgs {
+    /// audit (creates nothing), post-install (probe pods), ci (everything), or a YAML file
+    #[arg(long, value_name = "PROFILE", default_value = "audit")]
+    pub profile: String,
+    /// Run only these: an id, a glob or a suite; repeatable, or separated by commas
+    #[arg(long, value_name = "PATTERN")]
+    pub select: Vec<String>,
+    /// Leave these out
+    #[arg(long, value_name = "PATTERN")]
+    pub skip: Vec<String>,
+    /// Findings of this severity and above fail the run: info, minor, major or critical
+    #[arg(long, value_name = "SEVERITY")]
+    pub fail_on: Option<Severity>,
+}
+
+/// Which reports are written.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub struct ReportArgs {
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the verdicts as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the event stream as JSON lines, from which `seaworthy report` makes any report
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// What the standard output shows
+    #[arg(short, long, value_enum, default_value_t = crate::report::Format::Text)]
+    pub output: crate::report::Format,
+    /// Show passed and skipped checks, notes, and what each fact cost
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Colour: auto (a terminal without `NO_COLOR`), always or never
+    #[arg(long, value_enum, default_value_t = crate::report::Colour::Auto)]
+    pub color: crate::report::Colour,
+}
+
+/// How probes are run.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Probes")]
+pub struct ProbeArgs {
+    /// The image of the probe pods, as made by `seaworthy image`
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
+    pub probe_image: String,
+    /// Run probes in this existing namespace instead of a new one of the run's own
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Leave the probes in place after the run; `seaworthy sweep` removes them once they have expired
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Runs the checks and writes the reports.
+pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let mut profile = Profile::load(&args.choice.profile)?;
+    let select = if args.choice.select.is_empty() { &profile.select } else { &args.choice.select };
+    let skip = [profile.skip.as_slice(), args.choice.skip.as_slice()].concat();
+    let plan = Plan::new(Selection::new(select, &skip)?.checks()?);
+    profile.fail_on = args.choice.fail_on.unwrap_or(profile.fail_on);
+    if args.example {
+        return super::judge::example(&args.reports).await;
+    }
+    let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
+    let reports = Reports::open(&args.reports)?;
+    let kubeconfig =
+        Kubeconfig::load(args.connection.kubeconfig.as_deref(), args.connection.context.as_deref()).await?;
+    let redaction = kubeconfig.redaction();
+    let settings = Settings {
+        jobs: usize::from(args.connection.jobs),
+        request_timeout: args.connection.request_timeout,
+        timeout: Some(args.timeout),
+        expectations: profile.expect.clone(),
+        probe: ProbeSettings {
+            run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
+            image: args.probes.probe_image,
+            namespace: args.probes.namespace,
+            keep: args.probes.keep,
+        },
+    };
+    let cancel = cancel_on_signal();
+    let cluster = Arc::new(connect(kubeconfig, settings, cancel).await?);
+    let header = Header {
+        at: jiff::Timestamp::now(),
+        cluster: cluster.summary().clone(),
+        profile: profile.name.clone(),
+        gate: profile.fail_on,
+        checks: plan.checks.iter().map(|check| check.id.to_owned()).collect(),
+    };
+    let started = RunStarted {
+        seaworthy: env!("CARGO_PKG_VERSION").into(),
+        at: header.at,
+        cluster: header.cluster.clone(),
+        profile: header.profile.clone(),
+        gate: header.gate,
+        checks: header.checks.clone(),
+        namespace: None,
+        recording: None,
+    };
+    let (events, receiver) = Events::channel();
+    let reporting = tokio::spawn(consume(receiver, reports, redaction.clone()));
+    let source = Source::Live { cluster: cluster.clone(), allowed: profile.allow, profile: profile.name };
+    let Conclusion { facts, exit_code, .. } =
+        engine::run(Run { plan, source, gate: profile.fail_on, started }, events.clone()).await;
+    let recorded = match record {
+        Some(file) => write_recording(file, header, &facts, &redaction),
+        None => Ok(()),
+    };
+    clean_up(&cluster, &events).await;
+    drop(events);
+    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    recorded?;
+    Ok(exit_code)
+}
+
+fn write_recording(
+    mut file: OutputFile,
+    header: Header,
+    facts: &crate::fact::Facts,
+    redaction: &Redaction,
+) -> Result<(), Failure> {
+    let recording = Recording::new(header, facts, redaction)
+        .map_err(|e| Failure::System(format!("a fact cannot be recorded: {e}")))?;
+    let compressed = file.is_named(".gz");
+    file.write(|mut to| recording.write(&mut to, compressed))?;
+    Ok(file.publish()?)
+}
+
+/// Removes what the run created.
+async fn clean_up(_cluster: &Cluster, _events: &Events) {}
+
+/// Feeds every report with the events, from which secrets are removed first.
+pub(super) async fn consume(
+    mut events: mpsc::UnboundedReceiver<Event>,
+    mut reports: Reports,
+    redaction: Redaction,
+) -> Result<(), Failure> {
+    while let Some(event) = events.recv().await {
+        reports.event(&event.redacted(&redaction))?;
+    }
+    Ok(reports.finish()?)
+}
+
+/// Trips at the first Ctrl-C or SIGTERM, so that the run stops, cleans up and still reports. The second one kills.
+fn cancel_on_signal() -> watch::Receiver<bool> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = stop.send(true);
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::abort();
+    });
+    stopped
+}

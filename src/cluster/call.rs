@@ -1,0 +1,296 @@
+//! One request to the API server, in the words of RBAC.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, Resource};
+use serde_json::Value;
+
+use super::Identity;
+
+/// One request to the API server. Made by the verb, refined by the other methods.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub(super) verb: Verb,
+    pub(super) target: Target,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Value>,
+    pub(super) identity: Identity,
+    pub(super) instance: Option<SocketAddr>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Url(String),
+    Resource {
+        group: &'static str,
+        version: &'static str,
+        resource: &'static str,
+        subresource: Option<&'static str>,
+        namespace: Option<String>,
+        name: Option<String>,
+    },
+}
+
+/// What is done to it, as RBAC names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+impl Verb {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+
+    pub(super) const fn method(self) -> http::Method {
+        match self {
+            Self::Get | Self::List | Self::Watch => http::Method::GET,
+            Self::Create => http::Method::POST,
+            Self::Patch => http::Method::PATCH,
+            Self::Delete | Self::DeleteCollection => http::Method::DELETE,
+        }
+    }
+}
+
+impl Call {
+    fn new(verb: Verb, target: Target) -> Self {
+        Self { verb, target, query: Vec::new(), body: None, identity: Identity::Own, instance: None }
+    }
+
+    fn resource<K: Resource>(verb: Verb) -> Self {
+        let target = Target::Resource {
+            group: K::GROUP,
+            version: K::VERSION,
+            resource: K::URL_PATH_SEGMENT,
+            subresource: None,
+            namespace: None,
+            name: None,
+        };
+        Self::new(verb, target)
+    }
+
+    /// GET of a path that is no resource, as `/readyz?verbose`.
+    pub fn url(path: impl Into<String>) -> Self {
+        Self::new(Verb::Get, Target::Url(path.into()))
+    }
+
+    /// GET of a cluster-scoped object.
+    pub fn get<K: Resource<Scope = ClusterResourceScope>>(name: impl Into<String>) -> Self {
+        Self::resource::<K>(Verb::Get).named(name)
+    }
+
+    /// GET of a namespaced object.
+    pub fn get_in<K: Resource<Scope = NamespaceResourceScope>>(
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
+        Self::resource::<K>(Verb::Get).in_namespace(namespace).named(name)
+    }
+
+    /// LIST of all objects of a kind, over all namespaces.
+    pub fn list<K: Resource>() -> Self {
+        Self::resource::<K>(Verb::List)
+    }
+
+    /// WATCH of all objects of a kind.
+    pub fn watch<K: Resource>() -> Self {
+        Self::resource::<K>(Verb::Watch).with("watch", "true")
+    }
+
+    /// POST of an object.
+    pub fn create<K: Resource>(body: Value) -> Self {
+        Self { body: Some(body), ..Self::resource::<K>(Verb::Create) }
+    }
+
+    /// PATCH of an object, as a strategic merge patch.
+    pub fn patch<K: Resource>(name: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::resource::<K>(Verb::Patch) }.named(name)
+    }
+
+    /// DELETE of an object.
+    pub fn delete<K: Resource>(name: impl Into<String>) -> Self {
+        Self::resource::<K>(Verb::Delete).named(name)
+    }
+
+    /// DELETE of all objects that a selector given by [`Call::with`] matches.
+    pub fn delete_all<K: Resource>() -> Self {
+        Self::resource::<K>(Verb::DeleteCollection)
+    }
+
+    /// The object's name.
+    pub fn named(mut self, to: impl Into<String>) -> Self {
+        if let Target::Resource { name, .. } = &mut self.target {
+            *name = Some(to.into());
+        }
+        self
+    }
+
+    /// The namespace.
+    pub fn in_namespace(mut self, to: impl Into<String>) -> Self {
+        if let Target::Resource { namespace, .. } = &mut self.target {
+            *namespace = Some(to.into());
+        }
+        self
+    }
+
+    /// The subresource, as `eviction`.
+    pub fn subresource(mut self, to: &'static str) -> Self {
+        if let Target::Resource { subresource, .. } = &mut self.target {
+            *subresource = Some(to);
+        }
+        self
+    }
+
+    /// A query parameter.
+    pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((key, value.into()));
+        self
+    }
+
+    /// A body, as for a deletion with a precondition.
+    pub fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Nothing is persisted.
+    pub fn dry_run(self) -> Self {
+        self.with("dryRun", "All")
+    }
+
+    /// Sent as somebody else.
+    pub fn by(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Sent to this API server instance instead of the configured endpoint.
+    pub fn to_instance(mut self, address: SocketAddr) -> Self {
+        self.instance = Some(address);
+        self
+    }
+
+    /// The path and query.
+    pub(super) fn path_and_query(&self) -> String {
+        let mut path = match &self.target {
+            Target::Url(path) => path.clone(),
+            Target::Resource { group, version, resource, subresource, namespace, name } => {
+                let mut path =
+                    if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+                for segment in [
+                    namespace.as_deref().map(|n| format!("namespaces/{n}")),
+                    Some((*resource).to_owned()),
+                    name.clone(),
+                    subresource.map(str::to_owned),
+                ]
+                .into_iter()
+                .flatten()
+                {
+                    path.push('/');
+                    path.push_str(&segment);
+                }
+                path
+            }
+        };
+        for (i, (key, value)) in self.query.iter().enumerate() {
+            path.push(if i == 0 && !path.contains('?') { '?' } else { '&' });
+            path.push_str(key);
+            path.push('=');
+            path.extend(value.bytes().map(percent_encoded));
+        }
+        path
+    }
+
+    /// The permission that the request needs, as an administrator would grant it.
+    pub fn permission(&self) -> String {
+        match &self.target {
+            Target::Url(path) => format!("get on {}", path.split('?').next().unwrap_or(path)),
+            Target::Resource { group, resource, subresource, namespace, name, .. } => {
+                let mut words = format!("{} {resource}", self.verb.name());
+                if let Some(subresource) = subresource {
+                    words.push('/');
+                    words.push_str(subresource);
+                }
+                if !group.is_empty() {
+                    words.push('.');
+                    words.push_str(group);
+                }
+                if let Some(name) = name {
+                    words.push_str(&format!(" named {name}"));
+                }
+                match namespace {
+                    Some(namespace) => words.push_str(&format!(" in namespace {namespace}")),
+                    None => words.push_str(" in the whole cluster"),
+                }
+                words
+            }
+        }
+    }
+}
+
+fn percent_encoded(byte: u8) -> std::borrow::Cow<'static, str> {
+    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        char::from(byte).to_string().into()
+    } else {
+        format!("%{byte:02X}").into()
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb.method(), self.path_and_query())?;
+        if let Some(instance) = self.instance {
+            write!(f, " on {instance}")?;
+        }
+        match &self.identity {
+            Identity::Own => Ok(()),
+            other => write!(f, " as {other}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+    use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+
+    use super::*;
+
+    #[test]
+    fn a_call_becomes_the_path_that_the_api_server_knows() {
+        let call = Call::get_in::<ConfigMap>("kube-public", "cluster-info");
+        assert_eq!(call.path_and_query(), "/api/v1/namespaces/kube-public/configmaps/cluster-info");
+        assert_eq!(call.permission(), "get configmaps named cluster-info in namespace kube-public");
+        let call = Call::list::<Pod>().with("labelSelector", "a=b,c").with("limit", "500");
+        assert_eq!(call.path_and_query(), "/api/v1/pods?labelSelector=a%3Db%2Cc&limit=500");
+        assert_eq!(call.permission(), "list pods in the whole cluster");
+        let call = Call::create::<SubjectAccessReview>(Value::Null);
+        assert_eq!(call.path_and_query(), "/apis/authorization.k8s.io/v1/subjectaccessreviews");
+        assert_eq!(call.permission(), "create subjectaccessreviews.authorization.k8s.io in the whole cluster");
+    }
+
+    #[test]
+    fn a_call_says_who_sends_it_and_where() {
+        let call = Call::patch::<Node>("n2", Value::Null).dry_run().by(Identity::kubelet("n1"));
+        assert_eq!(call.to_string(), "PATCH /api/v1/nodes/n2?dryRun=All as system:node:n1");
+        let call = Call::url("/readyz?verbose").by(Identity::Anonymous).to_instance(([10, 77, 0, 11], 6443).into());
+        assert_eq!(call.to_string(), "GET /readyz?verbose on 10.77.0.11:6443 as anonymous");
+        assert_eq!(call.permission(), "get on /readyz");
+    }
+}

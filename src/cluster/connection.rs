@@ -1,0 +1,194 @@
+//! The first request of a run: whether this is a Kubernetes API that we can talk to, and if not, why not.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::version::Info;
+use tokio::sync::watch;
+
+use super::handshake::{Target, handshake};
+use super::{Call, Cluster, Identity, Kubeconfig, Reply, Settings};
+use crate::certificate::Distrust;
+use crate::fact::Unobserved;
+
+/// Why a cluster cannot be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing answers.
+    #[error("{server}: the API server cannot be reached: {cause}")]
+    Unreachable {
+        /// The API server's URL.
+        server: String,
+        /// How the connection failed.
+        cause: String,
+    },
+    /// Something answers too slowly.
+    #[error("{server}: the API server did not answer within {} s; --request-timeout sets the deadline", deadline.as_secs_f64())]
+    TimedOut {
+        /// The API server's URL.
+        server: String,
+        /// The deadline.
+        deadline: Duration,
+    },
+    /// The certificate comes from somebody whom the kubeconfig does not trust.
+    #[error(
+        "{server}: the certificate that answers is not from the cluster's CA ({issuer} issued it): \
+         the kubeconfig ({origin}) has another cluster's certificate-authority-data, or something intercepts TLS on the way"
+    )]
+    Untrusted {
+        /// The API server's URL.
+        server: String,
+        /// Who issued the certificate.
+        issuer: String,
+        /// The kubeconfig.
+        origin: String,
+    },
+    /// Something else than Kubernetes answers.
+    #[error("{server}: this is not a Kubernetes API: GET /version answered HTTP {status} with {content}{hint}")]
+    NotKubernetes {
+        /// The URL.
+        server: String,
+        /// The HTTP status code.
+        status: u16,
+        /// What kind of content came.
+        content: String,
+        /// What it probably is.
+        hint: &'static str,
+    },
+    /// Our credential is refused.
+    #[error("{server}: the API server refuses the credential of {user} in {origin}: {cause}")]
+    Unauthorized {
+        /// The API server's URL.
+        server: String,
+        /// The user of the kubeconfig.
+        user: String,
+        /// The kubeconfig.
+        origin: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// Connects: asks for the version with our own credential.
+///
+/// An endpoint whose certificate comes from the right CA but lacks the endpoint's name is asked all the same, its
+/// certificate checked by a name that every API server has. One whose certificate has expired cannot be asked anything,
+/// but what needs no request can still be observed. Both are for the checks to report.
+pub async fn connect(
+    kubeconfig: Kubeconfig,
+    settings: Settings,
+    cancel: watch::Receiver<bool>,
+) -> Result<Cluster, ConnectError> {
+    let mut cluster = Cluster::new(kubeconfig, settings, cancel);
+    let version = Call::url("/version");
+    match cluster.send(&version).await {
+        Ok(reply) => accept(&mut cluster, &version, &reply),
+        Err(Unobserved::TimedOut { .. }) => {
+            Err(ConnectError::TimedOut { server: server(&cluster), deadline: cluster.settings().request_timeout })
+        }
+        Err(why) => match distrust(&cluster).await {
+            Some((Distrust::NameMismatch { .. }, _)) => {
+                cluster.set_server_name("kubernetes");
+                match cluster.send(&version).await {
+                    Ok(reply) => accept(&mut cluster, &version, &reply),
+                    Err(why) => Err(unreachable(&cluster, why)),
+                }
+            }
+            Some((Distrust::Expired { .. } | Distrust::NotYetValid { .. }, _)) => Ok(()),
+            Some((Distrust::UnknownIssuer { .. } | Distrust::BadSignature, issuer)) => Err(ConnectError::Untrusted {
+                server: server(&cluster),
+                issuer,
+                origin: cluster.kubeconfig().origin.clone(),
+            }),
+            _ => Err(unreachable(&cluster, why)),
+        },
+    }?;
+    Ok(cluster)
+}
+
+fn accept(cluster: &mut Cluster, call: &Call, reply: &Reply) -> Result<(), ConnectError> {
+    if reply.status == 401 {
+        return Err(ConnectError::Unauthorized {
+            server: server(cluster),
+            user: cluster.kubeconfig().user.clone(),
+            origin: cluster.kubeconfig().origin.clone(),
+            cause: credential_fault(cluster.kubeconfig()).unwrap_or_else(|| reply.message()),
+        });
+    }
+    // A 403 is Kubernetes speaking: a user without any right gets a report in which nothing passes.
+    if reply.status == 403 && reply.reason() == "Forbidden" {
+        return Ok(());
+    }
+    match reply.decode::<Info>(call) {
+        Ok(info) if !info.git_version.is_empty() => {
+            cluster.set_version(info.git_version);
+            Ok(())
+        }
+        _ => {
+            let html = reply.content_type.contains("html") || reply.body.trim_ascii_start().starts_with(b"<");
+            Err(ConnectError::NotKubernetes {
+                server: server(cluster),
+                status: reply.status,
+                content: if html {
+                    "an HTML page".into()
+                } else if reply.content_type.is_empty() {
+                    "no content type".into()
+                } else {
+                    reply.content_type.clone()
+                },
+                hint: if html { ": is there a proxy with a login page on the way?" } else { "" },
+            })
+        }
+    }
+}
+
+fn unreachable(cluster: &Cluster, why: Unobserved) -> ConnectError {
+    let cause = match why {
+        Unobserved::Unreachable { cause, .. } | Unobserved::Invalid { cause, .. } => cause,
+        other => other.to_string(),
+    };
+    ConnectError::Unreachable { server: server(cluster), cause }
+}
+
+fn server(cluster: &Cluster) -> String {
+    cluster.summary().server.clone()
+}
+
+/// Looks at the certificate that made the connection fail: what is wrong with it, and who issued it.
+async fn distrust(cluster: &Cluster) -> Option<(Distrust, String)> {
+    let target = Target::of(cluster.endpoint()?);
+    let seen = handshake(&target, cluster.authorities(), cluster.settings().request_timeout).await.ok()?;
+    let issuer = seen
+        .chain
+        .first()
+        .and_then(|leaf| leaf.describe().ok())
+        .map_or_else(|| "an unknown issuer".into(), |leaf| leaf.issuer);
+    seen.verdict.err().map(|distrust| (distrust, issuer))
+}
+
+/// What is wrong with our own client certificate, if that can be told without the server.
+fn credential_fault(kubeconfig: &Kubeconfig) -> Option<String> {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let auth = &kubeconfig.config.auth_info;
+    let pem = match (&auth.client_certificate_data, &auth.client_certificate) {
+        (Some(data), _) => String::from_utf8(BASE64_STANDARD.decode(data).ok()?).ok()?,
+        (None, Some(path)) => std::fs::read_to_string(path).ok()?,
+        (None, None) => return None,
+    };
+    let certificate =
+        crate::certificate::Certificate::from_pem_bundle(&pem).ok()?.into_iter().next()?.describe().ok()?;
+    let now = jiff::Timestamp::now();
+    (certificate.not_after < now).then(|| {
+        format!(
+            "its client certificate ({}) expired at {}: renew it, on kubeadm with `kubeadm certs renew admin.conf`",
+            certificate.subject, certificate.not_after
+        )
+    })
+}
+
+/// Whether a request as somebody else can be told from a refusal to impersonate.
+pub fn refused_to_impersonate(identity: &Identity, reply: &Reply) -> bool {
+    matches!(identity, Identity::Impersonated { .. })
+        && reply.status == 403
+        && reply.message().contains("cannot impersonate")
+}

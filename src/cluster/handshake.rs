@@ -1,0 +1,223 @@
+//! The TLS recorder: what a server presents to a client that asks nothing of it.
+//!
+//! [`handshake`] dials any address, asks for any name, and keeps everything that was presented,
+//! whether or not a client would trust it. The connection carries no request and no credential, so
+//! nothing is lost by completing a handshake with a server that is not trusted; and a completed one
+//! leaves no error in that server's log.
+//!
+//! # What is asked of the server
+//!
+//! TLS 1.2 and 1.3 with the cipher suites of rustls, and every signature algorithm back to SHA-1,
+//! so that old certificates are shown too. A server that speaks neither version answers with an
+//! alert: [`Unreachable::Declined`]. No application protocol (ALPN) is offered: Kubernetes' servers
+//! do not insist on one.
+//!
+//! # What becomes of a client certificate
+//!
+//! None is offered. A server that demands one refuses the connection, in TLS 1.3 after the client
+//! believes the handshake to be over. So the recorder waits for the refusal, or for the session
+//! ticket that servers send once they are content, or for a moment. A refusal is a
+//! [`failure`](Handshake::failure) of an otherwise complete record.
+
+mod connection;
+mod deadline;
+mod recorder;
+mod target;
+mod unreachable;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rustls::{CipherSuite, ClientConfig, ClientConnection, ProtocolVersion, crypto::aws_lc_rs};
+use rustls_pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+};
+
+use self::{
+    connection::{Connection, Ending},
+    deadline::Deadline,
+    recorder::Recorder,
+};
+pub use self::{
+    target::{Authority, NotAnAuthority, Target},
+    unreachable::Unreachable,
+};
+use crate::certificate::{Certificate, Chain, Distrust, verify};
+
+/// For how long a server may take to refuse a client without a certificate.
+const REFUSAL_WAIT: Duration = Duration::from_secs(1);
+
+/// For how long a server that asked for no certificate may take to send its session ticket. Nothing
+/// depends on it, but servers log a client that is gone before.
+const TICKET_WAIT: Duration = Duration::from_millis(100);
+
+/// What a server presented in one handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handshake {
+    /// Where it was dialled.
+    pub address: Authority,
+    /// The name that was asked for, and for which the verdict is.
+    pub server_name: Option<String>,
+    /// The version that the server chose.
+    pub version: TlsVersion,
+    /// The cipher suite that the server chose, by its IANA name.
+    pub cipher_suite: String,
+    /// All that the server presented.
+    pub chain: Chain,
+    /// Whether the server asked for a client certificate.
+    pub client_certificate_requested: bool,
+    /// Whether a client that trusts the given roots would trust the chain for the name, at the time
+    /// of the handshake.
+    pub verdict: Result<(), Distrust>,
+    /// Why the handshake did not succeed after the chain had been presented, such as the refusal of
+    /// a client without a certificate; nothing if it succeeded.
+    pub failure: Option<String>,
+}
+
+impl Handshake {
+    /// The server's own certificate.
+    pub fn leaf(&self) -> &Certificate {
+        self.chain.leaf()
+    }
+}
+
+/// A version of TLS that the recorder speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[serde(rename = "TLS 1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "TLS 1.3")]
+    Tls13,
+}
+
+impl TlsVersion {
+    fn read(version: ProtocolVersion) -> Option<Self> {
+        match version {
+            ProtocolVersion::TLSv1_2 => Some(Self::Tls12),
+            ProtocolVersion::TLSv1_3 => Some(Self::Tls13),
+            _ => None,
+        }
+    }
+}
+
+/// Dials `target` and records what it presents. `roots` matter to the verdict only. `deadline` is
+/// for all of it: resolving the name, connecting, and the handshake.
+///
+/// # Errors
+/// If no certificate was presented. Whatever goes wrong after that is told in the [`Handshake`].
+pub async fn handshake(target: &Target, roots: &[Certificate], deadline: Duration) -> Result<Handshake, Unreachable> {
+    let deadline = Deadline::after(deadline);
+    let connected = deadline.limit(connect(&target.address)).await;
+    let stream = connected.unwrap_or_else(|| Err(deadline.missed().into()))?;
+    record(stream, target, roots, deadline).await
+}
+
+/// As [`handshake`], over a stream that is open already, such as a tunnel through a proxy. The
+/// address of `target` is recorded and not dialled.
+///
+/// # Errors
+/// As for [`handshake`].
+pub async fn handshake_over<S>(
+    stream: S,
+    target: &Target,
+    roots: &[Certificate],
+    deadline: Duration,
+) -> Result<Handshake, Unreachable>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    record(stream, target, roots, Deadline::after(deadline)).await
+}
+
+/// Connects to the first of the host's addresses that answers.
+async fn connect(address: &Authority) -> Result<TcpStream, Unreachable> {
+    let addresses: Vec<_> = lookup_host((address.host(), address.port()))
+        .await
+        .map_err(|error| Unreachable::not_resolved(address.host(), &error))?
+        .collect();
+    Ok(TcpStream::connect(addresses.as_slice()).await?)
+}
+
+async fn record<S>(
+    stream: S,
+    target: &Target,
+    roots: &[Certificate],
+    deadline: Deadline,
+) -> Result<Handshake, Unreachable>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let recorder = Arc::new(Recorder::default());
+    let mut connection = Connection::new(stream, client(&recorder, target)?);
+    let ending = settle(&mut connection, &recorder, deadline).await.err();
+
+    let version = connection.tls().protocol_version().and_then(TlsVersion::read);
+    let suite = connection.tls().negotiated_cipher_suite();
+    deadline.limit(connection.close()).await;
+
+    let (Some(chain), Some(version), Some(suite)) = (recorder.chain(), version, suite) else {
+        return Err(ending.unwrap_or(Ending::Closed).into());
+    };
+    Ok(Handshake {
+        address: target.address.clone(),
+        server_name: target.server_name.clone(),
+        version,
+        cipher_suite: iana_name(suite.suite()),
+        client_certificate_requested: recorder.client_certificate_requested(),
+        verdict: verify(chain, roots, target.server_name.as_deref(), Timestamp::now()),
+        failure: ending.map(|ending| ending.to_string()).or_else(|| recorder.doubt()),
+        chain: chain.clone(),
+    })
+}
+
+/// Goes through the handshake and waits until the server is content with it.
+async fn settle<S>(connection: &mut Connection<S>, recorder: &Recorder, deadline: Deadline) -> Result<(), Ending>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let completed = deadline.limit(connection.complete()).await;
+    completed.unwrap_or_else(|| Err(deadline.missed()))?;
+
+    let wait = if recorder.client_certificate_requested() { REFUSAL_WAIT } else { TICKET_WAIT };
+    // A server that says nothing for so long does not refuse.
+    deadline.at_most(wait).limit(connection.accepted()).await.unwrap_or(Ok(()))
+}
+
+/// A client that shows the recorder everything and asks for the target's name.
+fn client(recorder: &Arc<Recorder>, target: &Target) -> Result<ClientConnection, Unreachable> {
+    let failed = |error: rustls::Error| Unreachable::Other { text: error.to_string() };
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_client_cert_resolver(recorder.clone());
+    ClientConnection::new(Arc::new(config), asked_for(target)?).map_err(failed)
+}
+
+fn asked_for(target: &Target) -> Result<ServerName<'static>, Unreachable> {
+    // rustls wants a name, and sends none that is an address.
+    let Some(name) = &target.server_name else {
+        return Ok(ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)));
+    };
+    ServerName::try_from(name.clone()).map_err(|_| Unreachable::Other {
+        text: format!("{name:?} is neither a DNS name nor an address, so that no server can be asked for it"),
+    })
+}
+
+/// rustls writes `TLS13_AES_128_GCM_SHA256` where IANA has `TLS_AES_128_GCM_SHA256`.
+fn iana_name(suite: CipherSuite) -> String {
+    format!("{suite:?}").replacen("TLS13_", "TLS_", 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! What the API server answered.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{Call, Identity};
+use crate::fact::{Seen, Unobserved};
+
+/// What the API server answered, whatever it was.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The server's clock.
+    pub date: Option<Timestamp>,
+    /// The content type.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The part of a Kubernetes `Status` that explains a refusal.
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Reply {
+    /// Why the server refused, in its own words.
+    pub fn message(&self) -> String {
+        match serde_json::from_slice::<Status>(&self.body) {
+            Ok(status) if !status.message.is_empty() => status.message,
+            _ => self.text().chars().take(300).collect::<String>().trim().to_owned(),
+        }
+    }
+
+    /// The reason of a Kubernetes `Status`, as `NotFound`; empty for anything else.
+    pub fn reason(&self) -> String {
+        serde_json::from_slice::<Status>(&self.body).unwrap_or_default().reason
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body of a success decoded; a refusal of our own credential names the missing permission.
+    pub fn decode<T: DeserializeOwned>(&self, call: &Call) -> Seen<T> {
+        self.accepted(call)?;
+        serde_json::from_slice(&self.body).map_err(|e| Unobserved::invalid(call.to_string(), e))
+    }
+
+    /// Whether the server did what was asked, and if not, why not.
+    pub fn accepted(&self, call: &Call) -> Seen<()> {
+        match self.status {
+            200..=299 => Ok(()),
+            // An object that does not exist has a Status of reason NotFound; an API that is not served has none.
+            404 if self.reason() == "NotFound" => Err(Unobserved::absent(self.message())),
+            404 => Err(Unobserved::absent(format!("this cluster does not serve {}", call.path_and_query()))),
+            401 if call.identity == Identity::Own => Err(Unobserved::Refused {
+                missing: "a credential that the API server accepts".into(),
+                message: self.message(),
+            }),
+            403 if matches!(call.identity, Identity::Own) => {
+                Err(Unobserved::Refused { missing: call.permission(), message: self.message() })
+            }
+            status => Err(Unobserved::invalid(call.to_string(), format!("HTTP {status}: {}", self.message()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+
+    use super::*;
+
+    fn reply(status: u16, body: &'static str) -> Reply {
+        Reply { status, date: None, content_type: "application/json".into(), body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    #[test]
+    fn a_refusal_of_our_own_credential_names_the_missing_rule() {
+        let call = Call::list::<Pod>();
+        let refused = reply(403, r#"{"kind":"Status","reason":"Forbidden","message":"pods is forbidden"}"#)
+            .accepted(&call)
+            .unwrap_err();
+        assert_eq!(refused.to_string(), "not permitted: list pods in the whole cluster (pods is forbidden)");
+        assert!(!refused.is_skip());
+    }
+
+    #[test]
+    fn an_object_that_is_not_there_differs_from_a_server_that_fails() {
+        let call = Call::get_in::<Pod>("a", "b");
+        let absent =
+            reply(404, r#"{"kind":"Status","reason":"NotFound","message":"pods \"b\" not found"}"#).accepted(&call);
+        assert_eq!(absent, Err(Unobserved::absent("pods \"b\" not found")));
+        assert!(matches!(reply(404, "404 page not found").accepted(&call), Err(Unobserved::Absent { .. })));
+        assert!(matches!(reply(500, "broken").accepted(&call), Err(Unobserved::Invalid { .. })));
+        assert!(matches!(reply(200, "<html>").decode::<Pod>(&call), Err(Unobserved::Invalid { .. })));
+    }
+}

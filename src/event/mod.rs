@@ -1,0 +1,134 @@
+//! Events: all that the outside sees of a run.
+//!
+//! Every report is a consumer of this stream, `run.jsonl` is the stream itself, and replaying it reproduces every
+//! report.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::check::{Judged, Outcome, Severity};
+use crate::redaction::Redaction;
+
+/// One event of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run began.
+    RunStarted(RunStarted),
+    /// A fact is being observed.
+    FactStarted {
+        /// Its name.
+        fact: String,
+    },
+    /// A fact was observed, or not.
+    FactObserved {
+        /// Its name.
+        fact: String,
+        /// How long it took, in milliseconds.
+        elapsed_ms: u64,
+        /// Why it was not observed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unobserved: Option<String>,
+    },
+    /// A check was judged.
+    CheckJudged {
+        /// How long after the run began, in milliseconds.
+        at_ms: u64,
+        /// The check and its outcome.
+        check: Judged,
+    },
+    /// What became of the objects that the run created.
+    CleanedUp {
+        /// The namespace that held them.
+        namespace: String,
+        /// What is left behind, in words; nothing when all is gone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<String>,
+    },
+    /// The run ended.
+    RunFinished(RunFinished),
+}
+
+/// The beginning of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The program's version.
+    pub seaworthy: String,
+    /// When the run began; for a recording, when that was made.
+    pub at: Timestamp,
+    /// The cluster, in words.
+    pub cluster: ClusterSummary,
+    /// The profile's name.
+    pub profile: String,
+    /// Findings of this severity and above fail the run.
+    pub gate: Severity,
+    /// The ids of the selected checks, in order.
+    pub checks: Vec<String>,
+    /// The namespace in which objects are created, if any are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The file that is judged instead of a live cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
+}
+
+/// A cluster in a few words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSummary {
+    /// The name that the kubeconfig gives it.
+    pub name: String,
+    /// The API server's URL.
+    pub server: String,
+    /// The API server's version.
+    pub version: String,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFinished {
+    /// How many checks had each outcome.
+    pub counts: BTreeMap<Outcome, usize>,
+    /// How many things the passes rest on.
+    pub observations: usize,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+    /// How many requests were sent to the API server.
+    pub requests: usize,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Whether the run was stopped before its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+}
+
+/// Where a run sends its events.
+#[derive(Clone)]
+pub struct Events(mpsc::UnboundedSender<Event>);
+
+impl Events {
+    /// A stream of events and its receiving end.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Sends an event. A receiver that is gone wants no more of them.
+    pub fn send(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+}
+
+impl Event {
+    /// The same event without anything secret.
+    pub fn redacted(self, redaction: &Redaction) -> Self {
+        // Values that went through a string go back into the type that they came from, so neither step fails.
+        let clean = serde_json::to_value(&self).and_then(|mut value| {
+            redaction.value(&mut value);
+            serde_json::from_value(value)
+        });
+        clean.expect("an event serialises, and a redacted string is a string")
+    }
+}

@@ -1,0 +1,48 @@
+//! What a profile expects of a cluster beyond what holds for every cluster.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Seen};
+
+/// What a profile expects of a cluster. A fact like any other, so that a recording is judged by the same expectations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Expectations {
+    /// Who may hold cluster-admin besides what the distribution grants, as `User NAME`, `Group NAME` or
+    /// `ServiceAccount NAMESPACE/NAME`.
+    pub cluster_admins: Vec<String>,
+    /// How new nodes find the cluster.
+    pub discovery: Discovery,
+    /// The longest life that a bootstrap token may have left, in hours. kubeadm's default is 24.
+    pub token_hours: u32,
+}
+
+/// How new nodes find the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discovery {
+    /// By the ConfigMap cluster-info, which anybody may read, if the cluster has it.
+    #[default]
+    Token,
+    /// By a file: nobody reads cluster-info without credentials.
+    File,
+}
+
+impl Default for Expectations {
+    fn default() -> Self {
+        Self { cluster_admins: Vec::new(), discovery: Discovery::Token, token_hours: 24 }
+    }
+}
+
+impl Observe for Expectations {
+    type Needs<'a> = ();
+    const NAME: &'static str = "expectations";
+    const ACCESS: Access = Access::Read;
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        Ok(cluster.settings().expectations.clone())
+    }
+}
+
+crate::observed!(Expectations);

@@ -1,0 +1,68 @@
+//! The addresses at which API server instances are published.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::Endpoints;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// The addresses at which API server instances are published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiServerEndpoints {
+    /// Those of the EndpointSlices of Service default/kubernetes.
+    pub slices: BTreeSet<SocketAddr>,
+    /// Those of the Endpoints object default/kubernetes, deprecated since 1.33, or why they were not seen.
+    pub endpoints: Seen<BTreeSet<SocketAddr>>,
+}
+
+impl Observe for ApiServerEndpoints {
+    type Needs<'a> = ();
+    const NAME: &'static str = "api-server-endpoints";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[
+        Rule::namespaced("default", "discovery.k8s.io", "endpointslices", &["list"]),
+        Rule::namespaced("default", "", "endpoints", &["get"]).named(&["kubernetes"]),
+    ];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::list::<EndpointSlice>()
+            .in_namespace("default")
+            .with("labelSelector", "kubernetes.io/service-name=kubernetes");
+        let slices = cluster.list(call.clone(), |slice: EndpointSlice| slice_addresses(&slice)).await?;
+        let slices: BTreeSet<_> = slices.into_iter().flatten().collect();
+        if slices.is_empty() {
+            return Err(Unobserved::invalid(call.to_string(), "no EndpointSlice of default/kubernetes has an address"));
+        }
+        let endpoints = cluster.fetch::<Endpoints>(&Call::get_in::<Endpoints>("default", "kubernetes")).await;
+        Ok(Self { slices, endpoints: endpoints.map(|endpoints| endpoint_addresses(&endpoints)) })
+    }
+}
+
+fn slice_addresses(slice: &EndpointSlice) -> Vec<SocketAddr> {
+    let ports = slice.ports.iter().flatten().filter_map(|port| port.port).filter_map(|port| u16::try_from(port).ok());
+    let addresses = slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
+    pairs(addresses, ports)
+}
+
+fn endpoint_addresses(endpoints: &Endpoints) -> BTreeSet<SocketAddr> {
+    let subsets = endpoints.subsets.iter().flatten();
+    subsets
+        .flat_map(|subset| {
+            let ports = subset.ports.iter().flatten().filter_map(|port| u16::try_from(port.port).ok());
+            pairs(subset.addresses.iter().flatten().map(|address| &address.ip), ports)
+        })
+        .collect()
+}
+
+fn pairs<'a>(addresses: impl Iterator<Item = &'a String>, ports: impl Iterator<Item = u16> + Clone) -> Vec<SocketAddr> {
+    addresses
+        .filter_map(|address| address.parse::<IpAddr>().ok())
+        .flat_map(|address| ports.clone().map(move |port| SocketAddr::new(address, port)))
+        .collect()
+}
+
+crate::observed!(ApiServerEndpoints);

@@ -1,0 +1,33 @@
+//! What time it is in the cluster.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// What time it is: in the cluster, and here. Judges use the cluster's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Clock {
+    /// The API server's clock, to the second.
+    pub server: Timestamp,
+    /// Our own clock at the same time.
+    pub here: Timestamp,
+}
+
+impl Observe for Clock {
+    type Needs<'a> = ();
+    const NAME: &'static str = "clock";
+    const ACCESS: Access = Access::Read;
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        // Any answer carries the date, a refusal among them.
+        let call = Call::url("/version");
+        let reply = cluster.send(&call).await?;
+        let server =
+            reply.date.ok_or_else(|| Unobserved::invalid(call.to_string(), "the answer has no Date header"))?;
+        Ok(Self { server, here: Timestamp::now() })
+    }
+}
+
+crate::observed!(Clock);

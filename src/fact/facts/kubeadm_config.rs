@@ -1,0 +1,91 @@
+//! What kubeadm was told when it built the cluster.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// What kubeadm was told: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KubeadmConfig {
+    /// The version of the configuration's API.
+    pub api_version: String,
+    /// The version of the control plane.
+    pub kubernetes_version: String,
+    /// The range of service addresses.
+    pub service_subnet: Option<String>,
+    /// The range of pod addresses.
+    pub pod_subnet: Option<String>,
+    /// The domain of cluster names.
+    pub dns_domain: Option<String>,
+    /// The address by which clients reach the control plane, where one was given.
+    pub control_plane_endpoint: Option<String>,
+    /// The names and addresses that the API server's certificate should have besides the usual.
+    pub cert_sans: Vec<String>,
+    /// Whether etcd runs outside of the cluster.
+    pub external_etcd: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterConfiguration {
+    api_version: String,
+    #[serde(default)]
+    kubernetes_version: String,
+    control_plane_endpoint: Option<String>,
+    #[serde(default)]
+    networking: Networking,
+    #[serde(default)]
+    api_server: ApiServer,
+    #[serde(default)]
+    etcd: Etcd,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Networking {
+    service_subnet: Option<String>,
+    pod_subnet: Option<String>,
+    dns_domain: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct ApiServer {
+    #[serde(default, rename = "certSANs")]
+    cert_sans: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Etcd {
+    external: Option<serde_json::Value>,
+}
+
+impl Observe for KubeadmConfig {
+    type Needs<'a> = ();
+    const NAME: &'static str = "kubeadm-config";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] =
+        &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubeadm-config"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::get_in::<ConfigMap>("kube-system", "kubeadm-config");
+        let map: ConfigMap = cluster.fetch(&call).await?;
+        let text = map.data.unwrap_or_default().remove("ClusterConfiguration");
+        let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ClusterConfiguration"))?;
+        let read: ClusterConfiguration =
+            serde_saphyr::from_str(&text).map_err(|e| Unobserved::invalid(call.to_string(), e.without_snippet()))?;
+        Ok(Self {
+            api_version: read.api_version,
+            kubernetes_version: read.kubernetes_version,
+            service_subnet: read.networking.service_subnet,
+            pod_subnet: read.networking.pod_subnet,
+            dns_domain: read.networking.dns_domain,
+            control_plane_endpoint: read.control_plane_endpoint.filter(|endpoint| !endpoint.is_empty()),
+            cert_sans: read.api_server.cert_sans,
+            external_etcd: read.etcd.external.is_some(),
+        })
+    }
+}
+
+crate::observed!(KubeadmConfig);

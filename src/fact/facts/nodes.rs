@@ -1,0 +1,155 @@
+//! The cluster's nodes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as core;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The label that kubeadm and others put on control-plane nodes.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
+/// All nodes, by name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Nodes(pub BTreeMap<String, Node>);
+
+/// What checks need of a node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Node {
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// The annotations' keys; values may hold anything.
+    pub annotations: Vec<String>,
+    /// The taints.
+    pub taints: Vec<Taint>,
+    /// Whether new pods are kept away.
+    pub unschedulable: bool,
+    /// The addresses, by type (`InternalIP`, `Hostname`, …).
+    pub addresses: Vec<(String, String)>,
+    /// The conditions, by type.
+    pub conditions: BTreeMap<String, Condition>,
+    /// The pod address ranges.
+    pub pod_cidrs: Vec<String>,
+    /// The id that the cloud provider gave it.
+    pub provider_id: Option<String>,
+    /// The kubelet's version.
+    pub kubelet_version: String,
+    /// `linux` or `windows`.
+    pub operating_system: String,
+    /// The processor architecture, as `amd64`.
+    pub architecture: String,
+    /// The operating system's name.
+    pub os_image: String,
+}
+
+/// A taint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taint {
+    /// The key.
+    pub key: String,
+    /// The value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// The reason, in one word.
+    pub reason: String,
+    /// The message.
+    pub message: String,
+}
+
+impl Nodes {
+    /// The nodes that are marked as control plane.
+    pub fn control_plane(&self) -> impl Iterator<Item = (&String, &Node)> {
+        self.0.iter().filter(|(_, node)| node.is_control_plane())
+    }
+
+    /// The nodes that run Linux.
+    pub fn linux(&self) -> impl Iterator<Item = (&String, &Node)> {
+        self.0.iter().filter(|(_, node)| node.operating_system == "linux")
+    }
+}
+
+impl Node {
+    /// Whether the node is marked as control plane.
+    pub fn is_control_plane(&self) -> bool {
+        self.labels.contains_key(CONTROL_PLANE)
+    }
+
+    /// Whether the kubelet reports itself ready.
+    pub fn is_ready(&self) -> bool {
+        self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
+    }
+
+    /// The addresses inside the cluster.
+    pub fn internal_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().filter(|(kind, _)| kind == "InternalIP").filter_map(|(_, address)| address.parse().ok())
+    }
+}
+
+impl Observe for Nodes {
+    type Needs<'a> = ();
+    const NAME: &'static str = "nodes";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("", "nodes", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let nodes = cluster.list(Call::list::<core::Node>(), trim).await?;
+        Ok(Self(nodes.into_iter().collect()))
+    }
+}
+
+fn trim(node: core::Node) -> (String, Node) {
+    let spec = node.spec.unwrap_or_default();
+    let status = node.status.unwrap_or_default();
+    let info = status.node_info.unwrap_or_default();
+    let trimmed = Node {
+        labels: node.metadata.labels.unwrap_or_default(),
+        annotations: node.metadata.annotations.unwrap_or_default().into_keys().collect(),
+        taints: spec
+            .taints
+            .unwrap_or_default()
+            .into_iter()
+            .map(|taint| Taint { key: taint.key, value: taint.value, effect: taint.effect })
+            .collect(),
+        unschedulable: spec.unschedulable.unwrap_or_default(),
+        addresses: status
+            .addresses
+            .unwrap_or_default()
+            .into_iter()
+            .map(|address| (address.type_, address.address))
+            .collect(),
+        conditions: status
+            .conditions
+            .unwrap_or_default()
+            .into_iter()
+            .map(|condition| {
+                let trimmed = Condition {
+                    status: condition.status,
+                    reason: condition.reason.unwrap_or_default(),
+                    message: condition.message.unwrap_or_default(),
+                };
+                (condition.type_, trimmed)
+            })
+            .collect(),
+        pod_cidrs: spec.pod_cidrs.unwrap_or_default(),
+        provider_id: spec.provider_id,
+        kubelet_version: info.kubelet_version,
+        operating_system: info.operating_system,
+        architecture: info.architecture,
+        os_image: info.os_image,
+    };
+    (node.metadata.name.unwrap_or_default(), trimmed)
+}
+
+crate::observed!(Nodes);

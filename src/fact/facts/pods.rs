@@ -1,0 +1,240 @@
+//! The cluster's pods.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The annotations that tell where a pod came from; others may hold anything and are not kept.
+const ANNOTATIONS: [&str; 4] = [
+    "kubernetes.io/config.source",
+    "kubernetes.io/config.mirror",
+    "kubernetes.io/config.hash",
+    "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
+];
+
+/// All pods, by namespace and name as `NAMESPACE/NAME`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pods(pub BTreeMap<String, Pod>);
+
+/// What checks need of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The annotations that tell where it came from.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The controlling owner, as `Kind/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The node that it is bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Whether it uses the node's network.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub host_network: bool,
+    /// The priority class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_class: Option<String>,
+    /// The service account.
+    pub service_account: String,
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: String,
+    /// Whether its condition Ready is true.
+    pub ready: bool,
+    /// Why it is not ready, in the words of its condition, empty when there is nothing to say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub not_ready_because: String,
+    /// Whether it is being deleted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleting: bool,
+    /// Its addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// When it was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    /// The containers, in order.
+    pub containers: Vec<Container>,
+    /// The ConfigMaps that it refers to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub config_maps: Vec<String>,
+    /// The Secrets that it refers to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// The PersistentVolumeClaims that it refers to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+}
+
+/// What checks need of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    /// The name.
+    pub name: String,
+    /// The image.
+    pub image: String,
+    /// How often it was restarted.
+    pub restarts: i32,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Why it waits, as `CrashLoopBackOff`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    /// The arguments of a control-plane static pod, which are not kept for any other container.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+}
+
+impl Pod {
+    /// Whether the kubelet made it from a static manifest.
+    pub fn is_mirror(&self) -> bool {
+        self.annotations.contains_key("kubernetes.io/config.mirror")
+    }
+
+    /// The label of a control-plane static pod that says which component it runs.
+    pub fn component(&self) -> Option<&str> {
+        self.labels.get("component").map(String::as_str)
+    }
+}
+
+impl Pods {
+    /// The pods of a namespace.
+    pub fn of_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
+        self.0.values().filter(move |pod| pod.namespace == namespace)
+    }
+
+    /// The pods of kube-system with this label.
+    pub fn labelled<'a>(&'a self, namespace: &'a str, key: &'a str, value: &'a str) -> impl Iterator<Item = &'a Pod> {
+        self.of_namespace(namespace).filter(move |pod| pod.labels.get(key).is_some_and(|v| v == value))
+    }
+}
+
+impl Observe for Pods {
+    type Needs<'a> = ();
+    const NAME: &'static str = "pods";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("", "pods", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let pods = cluster.list(Call::list::<core::Pod>(), trim).await?;
+        Ok(Self(pods.into_iter().map(|pod| (format!("{}/{}", pod.namespace, pod.name), pod)).collect()))
+    }
+}
+
+fn trim(pod: core::Pod) -> Pod {
+    let spec = pod.spec.unwrap_or_default();
+    let status = pod.status.unwrap_or_default();
+    let metadata = pod.metadata;
+    let labels = metadata.labels.unwrap_or_default();
+    let control_plane = labels.get("tier").is_some_and(|tier| tier == "control-plane");
+    let references = References::of(&spec);
+    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+    let statuses = status.container_statuses.unwrap_or_default();
+    Pod {
+        namespace: metadata.namespace.unwrap_or_default(),
+        name: metadata.name.unwrap_or_default(),
+        annotations: metadata
+            .annotations
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(key, _)| ANNOTATIONS.contains(&key.as_str()))
+            .collect(),
+        owner: metadata
+            .owner_references
+            .unwrap_or_default()
+            .into_iter()
+            .find(|owner| owner.controller == Some(true))
+            .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+        node: spec.node_name,
+        host_network: spec.host_network.unwrap_or_default(),
+        priority_class: spec.priority_class_name,
+        service_account: spec.service_account_name.unwrap_or_default(),
+        phase: status.phase.unwrap_or_default(),
+        ready: ready.is_some_and(|condition| condition.status == "True"),
+        not_ready_because: ready
+            .filter(|condition| condition.status != "True")
+            .map(|condition| condition.message.clone().or_else(|| condition.reason.clone()).unwrap_or_default())
+            .unwrap_or_default(),
+        deleting: metadata.deletion_timestamp.is_some(),
+        addresses: status.pod_ips.unwrap_or_default().into_iter().map(|address| address.ip).collect(),
+        created: metadata.creation_timestamp.map(|at| at.0),
+        containers: spec
+            .containers
+            .into_iter()
+            .map(|container| {
+                let status = statuses.iter().find(|status| status.name == container.name);
+                let waiting = status.and_then(|s| s.state.as_ref()).and_then(|state| state.waiting.as_ref());
+                Container {
+                    image: container.image.unwrap_or_default(),
+                    restarts: status.map(|status| status.restart_count).unwrap_or_default(),
+                    ready: status.is_some_and(|status| status.ready),
+                    waiting: waiting.and_then(|waiting| waiting.reason.clone()),
+                    command: if control_plane {
+                        [container.command, container.args].into_iter().flatten().flatten().collect()
+                    } else {
+                        Vec::new()
+                    },
+                    name: container.name,
+                }
+            })
+            .collect(),
+        config_maps: references.config_maps,
+        secrets: references.secrets,
+        claims: references.claims,
+        labels,
+    }
+}
+
+/// The objects that a pod refers to: those that its node may read.
+#[derive(Default)]
+struct References {
+    config_maps: Vec<String>,
+    secrets: Vec<String>,
+    claims: Vec<String>,
+}
+
+impl References {
+    fn of(spec: &core::PodSpec) -> Self {
+        let mut all = Self::default();
+        for volume in spec.volumes.iter().flatten() {
+            all.config_maps.extend(volume.config_map.as_ref().map(|source| source.name.clone()));
+            all.secrets.extend(volume.secret.as_ref().and_then(|source| source.secret_name.clone()));
+            all.claims.extend(volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone()));
+            for source in volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()) {
+                all.config_maps.extend(source.config_map.as_ref().map(|source| source.name.clone()));
+                all.secrets.extend(source.secret.as_ref().map(|source| source.name.clone()));
+            }
+        }
+        for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
+            for source in container.env_from.iter().flatten() {
+                all.config_maps.extend(source.config_map_ref.as_ref().map(|source| source.name.clone()));
+                all.secrets.extend(source.secret_ref.as_ref().map(|source| source.name.clone()));
+            }
+            for source in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
+                all.config_maps.extend(source.config_map_key_ref.as_ref().map(|source| source.name.clone()));
+                all.secrets.extend(source.secret_key_ref.as_ref().map(|source| source.name.clone()));
+            }
+        }
+        all.secrets.extend(spec.image_pull_secrets.iter().flatten().map(|source| source.name.clone()));
+        for names in [&mut all.config_maps, &mut all.secrets, &mut all.claims] {
+            names.sort();
+            names.dedup();
+        }
+        all
+    }
+}
+
+crate::observed!(Pods);

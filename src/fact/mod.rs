@@ -1,0 +1,23 @@
+//! Facts: what was observed about a cluster, at most once in a run.
+//!
+//! An [`Observe`]d fact asks the cluster and is recorded. A [`Derive`]d fact is a pure function of other facts and
+//! never recorded, so that today's derivation applies to last year's recording. Both state what they need in their
+//! types, as checks do, so the whole graph is known before anything is sent.
+
+pub mod access;
+pub mod facts;
+pub mod need;
+pub mod node;
+pub mod observer;
+pub mod recording;
+pub mod rule;
+pub mod store;
+pub mod unobserved;
+
+pub use access::Access;
+pub use need::{Need, Needs, Parameter};
+pub use node::{Derive, Fact, Node, Observe};
+pub use observer::{Observer, Source};
+pub use rule::{Rule, Scope};
+pub use store::Facts;
+pub use unobserved::{Seen, Unobserved};

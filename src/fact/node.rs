@@ -1,0 +1,155 @@
+//! Facts as nodes of a graph, whatever their type.
+
+use std::any::{Any, TypeId};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::store::Slot;
+use super::{Access, Facts, Need, Needs, Rule, Seen, Unobserved};
+use crate::cluster::Cluster;
+
+/// Something observed about a cluster, or derived from what was observed.
+///
+/// Implemented by [`observed!`](crate::observed) for types that implement [`Observe`] and by
+/// [`derived!`](crate::derived) for types that implement [`Derive`].
+pub trait Fact: Any + Send + Sync + Sized {
+    /// The fact as a node of the graph.
+    fn node() -> Node;
+}
+
+/// A fact that asks the cluster. It is recorded.
+pub trait Observe: Fact + Serialize + DeserializeOwned {
+    /// The facts that observing needs.
+    type Needs<'a>: Needs<'a>;
+    /// The name in recordings; never reused for something else.
+    const NAME: &'static str;
+    /// The worst effect that observing has.
+    const ACCESS: Access;
+    /// The RBAC that observing needs beyond what every authenticated user has.
+    const RULES: &'static [Rule] = &[];
+    /// How long observing may take once its needs are there.
+    const DEADLINE: Duration = Duration::from_secs(15);
+    /// Asks the cluster.
+    fn observe(cluster: &Cluster, needs: Self::Needs<'_>) -> impl Future<Output = Seen<Self>> + Send;
+}
+
+/// A fact that is a pure function of others. It is never recorded.
+pub trait Derive: Fact {
+    /// The facts that it is derived from.
+    type Needs<'a>: Needs<'a>;
+    /// The name in messages.
+    const NAME: &'static str;
+    /// Derives it.
+    fn derive(needs: Self::Needs<'_>) -> Seen<Self>;
+}
+
+/// Makes a type that implements [`Observe`] a fact.
+#[macro_export]
+macro_rules! observed {
+    ($fact:ty) => {
+        impl $crate::fact::Fact for $fact {
+            fn node() -> $crate::fact::Node {
+                $crate::fact::Node::observed::<Self>()
+            }
+        }
+    };
+}
+
+/// Makes a type that implements [`Derive`] a fact.
+#[macro_export]
+macro_rules! derived {
+    ($fact:ty) => {
+        impl $crate::fact::Fact for $fact {
+            fn node() -> $crate::fact::Node {
+                $crate::fact::Node::derived::<Self>()
+            }
+        }
+    };
+}
+
+type Observing = Pin<Box<dyn Future<Output = Slot> + Send>>;
+
+/// A fact without its type.
+#[derive(Clone, Copy)]
+pub struct Node {
+    /// The fact's type.
+    pub id: TypeId,
+    /// The fact's name.
+    pub name: &'static str,
+    /// What it needs.
+    pub needs: fn() -> Vec<Need>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a fact comes from.
+#[derive(Clone, Copy)]
+pub enum Origin {
+    /// From the cluster.
+    Observed(Observation),
+    /// From other facts.
+    Derived(fn(&Facts) -> Slot),
+}
+
+/// How a fact is observed and recorded.
+#[derive(Clone, Copy)]
+pub struct Observation {
+    /// The worst effect.
+    pub access: Access,
+    /// The RBAC needed.
+    pub rules: &'static [Rule],
+    /// How long it may take.
+    pub deadline: Duration,
+    pub(super) observe: fn(Arc<Cluster>, Arc<Facts>) -> Observing,
+    pub(super) encode: fn(&(dyn Any + Send + Sync)) -> serde_json::Result<Value>,
+    pub(super) decode: fn(&RawValue) -> Slot,
+}
+
+impl Node {
+    /// The node of an observed fact.
+    pub fn observed<F: Observe>() -> Self {
+        Self {
+            id: TypeId::of::<F>(),
+            name: F::NAME,
+            needs: <F::Needs<'static> as Needs>::list,
+            origin: Origin::Observed(Observation {
+                access: F::ACCESS,
+                rules: F::RULES,
+                deadline: F::DEADLINE,
+                observe: |cluster, facts| {
+                    Box::pin(async move {
+                        let needs = F::Needs::take(&facts)?;
+                        erase(F::observe(&cluster, needs).await)
+                    })
+                },
+                encode: |fact| serde_json::to_value(fact.downcast_ref::<F>()),
+                decode: |raw| {
+                    let seen: Seen<F> = serde_json::from_str(raw.get())
+                        .map_err(|e| Unobserved::invalid(format!("the recorded fact {}", F::NAME), e))?;
+                    erase(seen)
+                },
+            }),
+        }
+    }
+
+    /// The node of a derived fact.
+    pub fn derived<F: Derive>() -> Self {
+        Self {
+            id: TypeId::of::<F>(),
+            name: F::NAME,
+            needs: <F::Needs<'static> as Needs>::list,
+            origin: Origin::Derived(|facts| erase(F::derive(F::Needs::take(facts)?))),
+        }
+    }
+}
+
+fn erase<F: Fact>(seen: Seen<F>) -> Slot {
+    seen.map(|fact| Arc::new(fact) as Arc<dyn Any + Send + Sync>)
+}

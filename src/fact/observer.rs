@@ -1,0 +1,129 @@
+//! The observer: settles each needed fact once, from a live cluster or from a recording.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use super::node::{Observation, Origin};
+use super::recording::Recording;
+use super::store::Slot;
+use super::{Access, Facts, Need, Node, Unobserved};
+use crate::cluster::Cluster;
+use crate::event::{Event, Events};
+
+/// Where facts come from.
+pub enum Source {
+    /// A live cluster.
+    Live {
+        /// The cluster.
+        cluster: Arc<Cluster>,
+        /// What observing may do.
+        allowed: BTreeSet<Access>,
+        /// The name of the profile that allows it.
+        profile: String,
+    },
+    /// A recording of an earlier run.
+    Recorded(Recording),
+}
+
+/// Settles facts, everything that is ready at once.
+pub struct Observer {
+    facts: Arc<Facts>,
+    source: Source,
+    events: Events,
+}
+
+impl Observer {
+    /// An observer of these facts.
+    pub fn new(facts: Arc<Facts>, source: Source, events: Events) -> Arc<Self> {
+        Arc::new(Self { facts, source, events })
+    }
+
+    /// The facts as far as they are settled.
+    pub fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    /// Settles these facts and all that they need; those that do not wait for each other are observed concurrently.
+    pub fn settle(self: &Arc<Self>, needs: Vec<Need>) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            join_all(needs.iter().map(|need| self.settle_node((need.node)()))).await;
+        })
+    }
+
+    async fn settle_node(self: &Arc<Self>, node: Node) {
+        self.facts
+            .cell(node.id)
+            .slot
+            .get_or_init(|| async move {
+                // A fact beyond what is allowed needs nothing: what it rests on is not asked for its sake.
+                if let Some(forbidden) = self.forbidden(&node) {
+                    return Err(forbidden);
+                }
+                self.settle((node.needs)()).await;
+                match node.origin {
+                    Origin::Derived(derive) => derive(&self.facts),
+                    Origin::Observed(observation) => self.observe(node.name, observation).await,
+                }
+            })
+            .await;
+    }
+
+    fn forbidden(&self, node: &Node) -> Option<Unobserved> {
+        match (&self.source, node.origin) {
+            (Source::Live { allowed, profile, .. }, Origin::Observed(observation))
+                if !allowed.contains(&observation.access) =>
+            {
+                Some(Unobserved::NotAllowed { access: observation.access, profile: profile.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    async fn observe(&self, name: &'static str, observation: Observation) -> Slot {
+        match &self.source {
+            Source::Recorded(recording) => match recording.fact(name) {
+                Some(raw) => (observation.decode)(raw),
+                None => Err(Unobserved::NotRecorded { fact: name.into() }),
+            },
+            Source::Live { cluster, .. } => {
+                self.events.send(Event::FactStarted { fact: name.into() });
+                let start = Instant::now();
+                let slot = live(name, observation, cluster.clone(), self.facts.clone()).await;
+                self.events.send(Event::FactObserved {
+                    fact: name.into(),
+                    elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    unobserved: slot.as_ref().err().map(ToString::to_string),
+                });
+                slot
+            }
+        }
+    }
+}
+
+/// Observes in a task of its own, so that a panic becomes an error of this fact alone.
+async fn live(name: &'static str, observation: Observation, cluster: Arc<Cluster>, facts: Arc<Facts>) -> Slot {
+    let deadline = cluster.deadline(observation.deadline);
+    let cancelled = cluster.cancelled();
+    let mut task = tokio::spawn((observation.observe)(cluster, facts));
+    tokio::select! {
+        done = &mut task => done.unwrap_or_else(|panic| Err(Unobserved::invalid(format!("observing {name}"), panic))),
+        () = tokio::time::sleep(deadline) => {
+            task.abort();
+            Err(timed_out(format!("observing {name}"), deadline))
+        }
+        () = cancelled => {
+            task.abort();
+            Err(Unobserved::Interrupted)
+        }
+    }
+}
+
+/// `target` gave no answer within `deadline`.
+pub fn timed_out(target: impl Into<String>, deadline: Duration) -> Unobserved {
+    Unobserved::TimedOut { target: target.into(), after_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX) }
+}

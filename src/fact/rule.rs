@@ -1,0 +1,72 @@
+//! The RBAC that observing a fact needs.
+
+/// Where a [`Rule`] must be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// By a ClusterRole.
+    Cluster,
+    /// By a Role in this namespace.
+    Namespace(&'static str),
+    /// By a Role in the namespace of the probes, or by a ClusterRole when each run makes its own namespace.
+    Probes,
+    /// By a ClusterRole, and only when each run makes its own namespace.
+    OwnNamespace,
+}
+
+/// One permission, in the terms of `rbac.authorization.k8s.io/v1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// Where it must be granted.
+    pub scope: Scope,
+    /// The API group; empty for the core group.
+    pub api_group: &'static str,
+    /// The resource, with its subresource after a slash; empty for a non-resource URL.
+    pub resource: &'static str,
+    /// The only names needed; empty for all.
+    pub names: &'static [&'static str],
+    /// The non-resource URLs; empty for a resource.
+    pub urls: &'static [&'static str],
+    /// The verbs.
+    pub verbs: &'static [&'static str],
+}
+
+impl Rule {
+    /// A permission on a resource everywhere in the cluster.
+    pub const fn cluster(api_group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Self {
+        Self { scope: Scope::Cluster, api_group, resource, names: &[], urls: &[], verbs }
+    }
+
+    /// A permission on a resource of one namespace.
+    pub const fn namespaced(
+        namespace: &'static str,
+        api_group: &'static str,
+        resource: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Self {
+        Self { scope: Scope::Namespace(namespace), api_group, resource, names: &[], urls: &[], verbs }
+    }
+
+    /// A permission in the namespace where probes run.
+    pub const fn probes(api_group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Self {
+        Self { scope: Scope::Probes, api_group, resource, names: &[], urls: &[], verbs }
+    }
+
+    /// A permission that only a run which makes its own namespace needs.
+    pub const fn own_namespace(
+        api_group: &'static str,
+        resource: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Self {
+        Self { scope: Scope::OwnNamespace, api_group, resource, names: &[], urls: &[], verbs }
+    }
+
+    /// A permission to read non-resource URLs.
+    pub const fn urls(urls: &'static [&'static str]) -> Self {
+        Self { scope: Scope::Cluster, api_group: "", resource: "", names: &[], urls, verbs: &["get"] }
+    }
+
+    /// The same permission on these names only.
+    pub const fn named(self, names: &'static [&'static str]) -> Self {
+        Self { names, ..self }
+    }
+}

@@ -1,0 +1,82 @@
+//! The facts of one run.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::node::Origin;
+use super::{Fact, Need, Node, Seen, Unobserved};
+
+/// A fact without its type, or why it was not observed.
+pub type Slot = Seen<Arc<dyn Any + Send + Sync>>;
+
+pub(super) struct Cell {
+    pub(super) node: Node,
+    pub(super) slot: OnceCell<Slot>,
+}
+
+/// The facts that the selected checks need, each settled at most once.
+pub struct Facts {
+    cells: HashMap<TypeId, Cell>,
+}
+
+impl Facts {
+    /// Room for these facts and for everything that they need.
+    pub fn closure(needs: impl IntoIterator<Item = Need>) -> Self {
+        let mut cells = HashMap::new();
+        let mut open: Vec<Need> = needs.into_iter().collect();
+        while let Some(need) = open.pop() {
+            let node = (need.node)();
+            if cells.contains_key(&node.id) {
+                continue;
+            }
+            open.extend((node.needs)());
+            cells.insert(node.id, Cell { node, slot: OnceCell::new() });
+        }
+        Self { cells }
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> BTreeMap<&'static str, Node> {
+        self.cells.values().map(|cell| (cell.node.name, cell.node)).collect()
+    }
+
+    /// The names of all nodes, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.cells.values().map(|cell| cell.node.name)
+    }
+
+    /// What became of a fact.
+    pub fn seen<F: Fact>(&self) -> Result<&F, &Unobserved> {
+        let slot = self
+            .cells
+            .get(&TypeId::of::<F>())
+            .and_then(|cell| cell.slot.get())
+            .unwrap_or(const { &Err(Unobserved::Interrupted) });
+        match slot {
+            Ok(fact) => Ok(fact.downcast_ref::<F>().expect("a cell holds the type that it is filed under")),
+            Err(why) => Err(why),
+        }
+    }
+
+    pub(super) fn cell(&self, id: TypeId) -> &Cell {
+        self.cells.get(&id).expect("the closure holds everything that is needed")
+    }
+
+    /// Every observed fact that was settled, as it is recorded, by name.
+    pub fn recorded(&self) -> Result<BTreeMap<&'static str, Seen<serde_json::Value>>, serde_json::Error> {
+        let mut all = BTreeMap::new();
+        for cell in self.cells.values() {
+            let (Origin::Observed(observation), Some(slot)) = (cell.node.origin, cell.slot.get()) else { continue };
+            let recorded = match slot {
+                Ok(fact) => Ok((observation.encode)(fact.as_ref())?),
+                Err(why) => Err(why.clone()),
+            };
+            all.insert(cell.node.name, recorded);
+        }
+        Ok(all)
+    }
+}

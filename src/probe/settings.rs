@@ -1,0 +1,39 @@
+//! How probes are run.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How probes are run.
+#[derive(Clone, Debug)]
+pub struct ProbeSettings {
+    /// The run's id, which marks everything that it creates.
+    pub run: RunId,
+    /// The image of the probe pods.
+    pub image: String,
+    /// An existing namespace to use; without one, the run makes its own.
+    pub namespace: Option<String>,
+    /// Leave the probes in place after the run.
+    pub keep: bool,
+}
+
+/// The id of a run: five letters and digits that are legal in every Kubernetes name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(String);
+
+impl RunId {
+    /// A new id, unlike any other of the day.
+    pub fn random() -> Result<Self, aws_lc_rs::error::Unspecified> {
+        /// As in names that Kubernetes generates: no vowels, so no words.
+        const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+        let mut bytes = [0; 5];
+        aws_lc_rs::rand::fill(&mut bytes)?;
+        Ok(Self(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()))
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

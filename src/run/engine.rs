@@ -1,0 +1,79 @@
+//! Runs a plan: observes what the checks need and judges each check the moment its facts are there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::{ExitCode, Plan};
+use crate::check::{Check, Judged, Outcome, Severity};
+use crate::event::{Event, Events, RunFinished, RunStarted};
+use crate::fact::observer::Observer;
+use crate::fact::{Facts, Source};
+
+/// A run that is about to begin.
+pub struct Run {
+    /// What is to be done.
+    pub plan: Plan,
+    /// Where facts come from.
+    pub source: Source,
+    /// Findings of this severity and above fail the run.
+    pub gate: Severity,
+    /// What the first event says.
+    pub started: RunStarted,
+}
+
+/// What a run concluded.
+pub struct Conclusion {
+    /// The checks with their outcomes, in the plan's order.
+    pub judged: Vec<Judged>,
+    /// The facts, for a recording.
+    pub facts: Arc<Facts>,
+    /// What the process should end with.
+    pub exit_code: ExitCode,
+}
+
+/// Runs, and tells everything to `events`.
+pub async fn run(run: Run, events: Events) -> Conclusion {
+    let Run { plan: Plan { checks, facts }, source, gate, started } = run;
+    let start = Instant::now();
+    let cluster = match &source {
+        Source::Live { cluster, .. } => Some(cluster.clone()),
+        Source::Recorded(_) => None,
+    };
+    events.send(Event::RunStarted(started));
+    let observer = Observer::new(facts.clone(), source, events.clone());
+    let judged = join_all(checks.iter().map(|check| judge(check, &observer, gate, &events, start))).await;
+    let interrupted = cluster.as_ref().is_some_and(|cluster| cluster.is_cancelled());
+    let exit_code =
+        if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
+    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+    for check in &judged {
+        *counts.entry(check.outcome).or_default() += 1;
+    }
+    events.send(Event::RunFinished(RunFinished {
+        counts,
+        observations: judged
+            .iter()
+            .filter(|check| check.outcome == Outcome::Pass)
+            .map(|check| check.observations)
+            .sum(),
+        elapsed_ms: elapsed_ms(start),
+        requests: cluster.map_or(0, |cluster| cluster.requests()),
+        exit_code: exit_code as u8,
+        interrupted,
+    }));
+    Conclusion { judged, facts, exit_code }
+}
+
+async fn judge(check: &Check, observer: &Arc<Observer>, gate: Severity, events: &Events, start: Instant) -> Judged {
+    observer.settle((check.needs)()).await;
+    let judged = check.judged(observer.facts(), gate);
+    events.send(Event::CheckJudged { at_ms: elapsed_ms(start), check: judged.clone() });
+    judged
+}
+
+fn elapsed_ms(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

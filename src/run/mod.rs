@@ -1,0 +1,13 @@
+//! A run: plan, observe, judge.
+
+pub mod engine;
+pub mod exit_code;
+pub mod plan;
+pub mod profile;
+pub mod selection;
+
+pub use engine::{Conclusion, Run, run};
+pub use exit_code::ExitCode;
+pub use plan::Plan;
+pub use profile::{Profile, ProfileError};
+pub use selection::{Selection, SelectionError};

@@ -1,0 +1,138 @@
+//! Profiles: which checks run, what observing may do, and what is expected.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::check::Severity;
+use crate::expectations::Expectations;
+use crate::fact::Access;
+
+/// A profile, as its YAML states it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    /// The name: that of the built-in profile, or the file's.
+    #[serde(skip)]
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub about: String,
+    /// What observing may do to the cluster.
+    pub allow: BTreeSet<Access>,
+    /// The checks, by id, glob or suite.
+    #[serde(default = "everything")]
+    pub select: Vec<String>,
+    /// The checks left out.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// Findings of this severity and above fail the run.
+    #[serde(default = "gate")]
+    pub fail_on: Severity,
+    /// What the cluster is expected to have.
+    #[serde(default)]
+    pub expect: Expectations,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".into()]
+}
+
+fn gate() -> Severity {
+    Severity::Minor
+}
+
+/// The built-in profiles, the most careful first.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("audit", include_str!("../../suites/profiles/audit.yaml")),
+    ("post-install", include_str!("../../suites/profiles/post-install.yaml")),
+    ("ci", include_str!("../../suites/profiles/ci.yaml")),
+];
+
+/// Why there is no such profile.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Neither a built-in profile nor a file.
+    #[error("there is no profile {name:?}: use audit, post-install or ci, or name a YAML file")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("{}: cannot read the profile: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a profile.
+    #[error("{origin}: not a profile: {cause}")]
+    Malformed {
+        /// The file, with line and column.
+        origin: String,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+impl Profile {
+    /// The built-in profiles.
+    pub fn built_in() -> Result<Vec<Self>, ProfileError> {
+        BUILT_IN.iter().map(|(name, text)| Self::parse(name, name, text)).collect()
+    }
+
+    /// A built-in profile, or one from a file.
+    pub fn load(name: &str) -> Result<Self, ProfileError> {
+        if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+            return Self::parse(name, name, text);
+        }
+        let path = Path::new(name);
+        if !path.exists() && path.extension().is_none() && path.components().count() == 1 {
+            return Err(ProfileError::Unknown { name: name.into() });
+        }
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ProfileError::Unreadable { path: path.into(), source })?;
+        let stem = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
+        Self::parse(&stem, name, &text)
+    }
+
+    fn parse(name: &str, origin: &str, text: &str) -> Result<Self, ProfileError> {
+        let mut profile: Self = serde_saphyr::from_str(text).map_err(|e| {
+            let at = e.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+            ProfileError::Malformed {
+                origin: format!("{origin}{at}"),
+                cause: first_line(&e.without_snippet().to_string()),
+            }
+        })?;
+        profile.name = name.into();
+        Ok(profile)
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_profiles_widen_what_is_allowed() {
+        let profiles = Profile::built_in().unwrap();
+        assert_eq!(profiles.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["audit", "post-install", "ci"]);
+        assert!(profiles.windows(2).all(|pair| pair[0].allow.is_subset(&pair[1].allow)));
+        assert!(!profiles.iter().any(|p| p.allow.contains(&Access::Disrupt)));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_says_where() {
+        let error = Profile::parse("mine", "mine.yaml", "about: x\nallow: [read]\nexpect:\n  tokenhours: 2\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("mine.yaml:4:"), "{error}");
+        assert!(error.contains("tokenhours"), "{error}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What is checked: one folder per suite, one file per check.
+//!
+//! A check uses facts and nothing else: no client, no clock, no I/O.
+
+#[path = "authn-authz/mod.rs"]
+pub mod authn_authz;
+pub mod cni;
+#[path = "control-plane/mod.rs"]
+pub mod control_plane;
+pub mod discovery;
+pub mod dns;
+pub mod nodes;
+pub mod pki;
+#[path = "service-network/mod.rs"]
+pub mod service_network;
+
+use crate::check::{Check, Suite};
+
+/// Every suite, in the order of reports.
+pub static ALL: &[&Suite] = &[
+    &control_plane::SUITE,
+    &authn_authz::SUITE,
+    &pki::SUITE,
+    &discovery::SUITE,
+    &service_network::SUITE,
+    &dns::SUITE,
+    &cni::SUITE,
+    &nodes::SUITE,
+];
+
+/// Every check, in the order of reports.
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    ALL.iter().flat_map(|suite| suite.checks.iter().copied())
+}
+
+/// The check with this id, in any case.
+pub fn check(id: &str) -> Option<&'static Check> {
+    checks().find(|check| check.id.eq_ignore_ascii_case(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::fact::Facts;
+
+    #[test]
+    fn every_check_explains_itself() {
+        for check in checks() {
+            let documentation = check.documentation();
+            for (part, text) in [
+                ("title", &documentation.title),
+                ("Why", &documentation.why),
+                ("Fix", &documentation.fix),
+                ("Source", &documentation.source),
+            ] {
+                assert!(!text.is_empty(), "{} has no {part}: {}", check.id, check.file);
+            }
+        }
+    }
+
+    #[test]
+    fn ids_and_names_are_unique_and_in_order() {
+        let ids: BTreeSet<_> = checks().map(|check| check.id).collect();
+        let names: BTreeSet<_> = checks().map(|check| check.name).collect();
+        assert_eq!((ids.len(), names.len()), (checks().count(), checks().count()));
+        for suite in ALL {
+            assert!(suite.checks.is_sorted_by_key(|check| check.id), "{} is not in order", suite.name);
+            assert!(
+                suite.checks.iter().all(|check| check.suite() == suite.name),
+                "{} holds another suite's check",
+                suite.name
+            );
+        }
+    }
+
+    #[test]
+    fn no_two_facts_share_a_name() {
+        let facts = Facts::closure(checks().flat_map(|check| (check.needs)()));
+        let mut names: BTreeMap<_, usize> = BTreeMap::new();
+        for name in facts.names() {
+            *names.entry(name).or_default() += 1;
+        }
+        names.retain(|_, count| *count > 1);
+        assert!(names.is_empty(), "{names:?}");
+    }
+}
