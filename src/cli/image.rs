@@ -23,8 +23,8 @@ Examples:
 
 /// Make the image that probe pods run, from this executable and nothing else.
 ///
-/// The image has no base and needs nothing from the network. It is the same, byte for byte, whenever and wherever it is made
-/// of the same executable.
+/// The image has no base and needs nothing from the network. It is the same, byte for byte,
+/// whenever and wherever it is made of the same executable.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("destination").args(["output", "push"]).required(true).multiple(true))]
 pub struct ImageArgs {
@@ -36,7 +36,8 @@ pub struct ImageArgs {
     #[arg(long, value_name = "REGISTRY/NAME:TAG")]
     pub push: Option<String>,
 
-    /// A statically linked Linux executable to make the image of; repeat it for other architectures [default: this one].
+    /// A statically linked Linux executable to make the image of; repeat it for other architectures
+    /// [default: this one].
     #[arg(long = "executable", value_name = "FILE")]
     pub executables: Vec<PathBuf>,
 
@@ -55,9 +56,10 @@ pub async fn run(args: ImageArgs) -> Result<(), ImageCommandError> {
 }
 
 async fn report(args: ImageArgs, out: &mut impl Write) -> Result<(), ImageCommandError> {
-    let paths = match args.executables.is_empty() {
-        true => vec![env::current_exe().map_err(ImageCommandError::ThisExecutable)?],
-        false => args.executables,
+    let paths = if args.executables.is_empty() {
+        vec![env::current_exe().map_err(ImageCommandError::ThisExecutable)?]
+    } else {
+        args.executables
     };
     let executables = paths.into_iter().map(Executable::open).collect::<Result<Vec<_>, _>>()?;
     let image = Image::new(&args.name, executables)?;
@@ -65,6 +67,7 @@ async fn report(args: ImageArgs, out: &mut impl Write) -> Result<(), ImageComman
         image.executables().iter().map(|executable| format!("linux/{}", executable.architecture())).collect();
     let platforms = platforms.join(", ");
     if let Some(file) = args.output {
+        // Blocking is no harm: the command does nothing else meanwhile.
         let written = image.write_archive(&file)?;
         let (name, digest, bytes) = (image.name(), written.digest, written.bytes);
         writeln!(out, "{}: {name} for {platforms}, {bytes} bytes, {digest}", file.display())

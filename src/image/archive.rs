@@ -15,14 +15,17 @@ use super::manifest::{Descriptor, Index};
 pub struct Written {
     /// The size of the archive.
     pub bytes: u64,
-    /// The digest of the image: of its manifest, or of its index if it is for several architectures.
+    /// The digest of the image: of its manifest, or of its index if it is for several
+    /// architectures.
     pub digest: Digest,
 }
 
 impl Image {
-    /// Writes the image to the file `path`, which is replaced once the whole archive is written, and else left as it was.
+    /// Writes the image to the file `path`, which is replaced once the whole archive is written,
+    /// and else left as it was.
     ///
-    /// The same executables make the same archive, byte for byte. At most one of them is in memory at a time, compressed.
+    /// The same executables make the same archive, byte for byte. At most one of them is in memory
+    /// at a time, compressed.
     pub fn write_archive(&self, path: &Path) -> Result<Written, ImageError> {
         let failed = |source| ImageError::Write { path: path.into(), source };
         // A rename would replace a device or a link such as /dev/stdout rather than write to it.
@@ -113,7 +116,8 @@ impl PartialFile {
 impl Drop for PartialFile {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What cannot be removed is left under a name that says what it is; the failure that led here is reported.
+            // What cannot be removed is left under a name that says what it is; the failure that
+            // led here is reported.
             let _ = fs::remove_file(path);
         }
     }

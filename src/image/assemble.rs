@@ -25,7 +25,8 @@ pub struct Image {
 impl Image {
     /// An image called `name` of at least one executable and at most one for each architecture.
     ///
-    /// A short name is completed as nodes complete it in a pod, so that they find the image under the name that they ask for.
+    /// A short name is completed as nodes complete it in a pod, so that they find the image under
+    /// the name that they ask for.
     pub fn new(name: &str, mut executables: Vec<Executable>) -> Result<Self, ImageError> {
         let reference: Reference = name.parse().map_err(|source: oci_client::ParseError| ImageError::Name {
             name: name.into(),

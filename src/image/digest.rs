@@ -16,8 +16,9 @@ impl Digest {
     }
 
     fn from_raw(raw: &[u8]) -> Self {
-        let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("sha256:{hex}"))
+        let digits = raw.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let hex = digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
+        Self("sha256:".chars().chain(hex).collect())
     }
 
     /// The digest with its algorithm, as manifests state it.

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use oci_client::secrets::RegistryAuth;
 
-/// A docker config file, `config.json`, with credentials or the names of the helpers that keep them.
+/// A docker config file, `config.json`, with credentials or the names of the helpers that keep
+/// them.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
     path: PathBuf,
@@ -21,7 +22,8 @@ impl DockerConfig {
         Self { path: path.into() }
     }
 
-    /// The config that the docker command would read: in the directory `DOCKER_CONFIG`, or else in `~/.docker`.
+    /// The config that the docker command would read: in the directory `DOCKER_CONFIG`, or else in
+    /// `~/.docker`.
     pub fn of_user() -> Self {
         let directory = match env::var_os("DOCKER_CONFIG") {
             Some(directory) if !directory.is_empty() => directory.into(),
@@ -40,7 +42,8 @@ impl DockerConfig {
             }
             Err(source) => return Err(DockerConfigError::Read { path, source }),
         };
-        // Older logins are filed, with helpers too, under the address of the first version of the registry API.
+        // Older logins are filed, with helpers too, under the address of the first version of the
+        // registry API.
         let keys = [registry.to_owned(), format!("https://{registry}/v1/")];
         for key in &keys {
             match get_credential_from_reader(config.as_slice(), key) {
@@ -89,7 +92,9 @@ impl fmt::Display for Origin {
             Self::NotInConfig(path) => {
                 write!(f, "without a credential, as {} has none for this registry", path.display())
             }
-            Self::NoConfig(path) => write!(f, "without a credential, as there is no {}", path.display()),
+            Self::NoConfig(path) => {
+                write!(f, "without a credential, as there is no {}", path.display())
+            }
         }
     }
 }

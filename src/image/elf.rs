@@ -1,6 +1,7 @@
 //! What the header of an ELF file says about who can run it.
 //!
-//! Four fields and one loop over the program headers are needed, which is less than the interface of an object-file library.
+//! Four fields and one loop over the program headers are needed, which is less than the interface
+//! of an object-file library.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -35,7 +36,7 @@ pub(super) struct Machine {
 pub(super) enum ElfError {
     #[error("not an ELF file")]
     NotElf,
-    #[error("cut off within its headers")]
+    #[error("cut off")]
     CutOff,
     #[error(transparent)]
     Read(io::Error),
@@ -75,10 +76,16 @@ impl Elf {
         let program_header_count = fields.half()?;
 
         let mut interpreted = false;
+        let mut end = 0;
         for i in 0..program_header_count {
             let offset = u64::from(i) * u64::from(program_header_size);
             fields.seek(program_headers.checked_add(offset).ok_or(ElfError::CutOff)?)?;
-            interpreted |= fields.word()? == PT_INTERP;
+            let segment = fields.segment()?;
+            interpreted |= segment.kind == PT_INTERP;
+            end = end.max(segment.end);
+        }
+        if file.seek(SeekFrom::End(0))? < end {
+            return Err(ElfError::CutOff);
         }
         Ok(Self {
             machine: Machine { number, wide, little_endian },
@@ -87,6 +94,12 @@ impl Elf {
             interpreted,
         })
     }
+}
+
+/// What a program header says about a part of the file.
+struct Segment {
+    kind: u32,
+    end: u64,
 }
 
 /// Reads one field after the other in the file's own width and byte order.
@@ -118,6 +131,19 @@ impl<F: Read + Seek> Fields<'_, F> {
         if self.wide { self.bytes().map(u64::from_le_bytes) } else { self.word().map(u64::from) }
     }
 
+    fn segment(&mut self) -> io::Result<Segment> {
+        let kind = self.word()?;
+        if self.wide {
+            let _flags = self.word()?;
+        }
+        let offset = self.address()?;
+        let _virtual_address = self.address()?;
+        let _physical_address = self.address()?;
+        let size = self.address()?;
+        let end = offset.saturating_add(size);
+        Ok(Segment { kind, end })
+    }
+
     fn seek(&mut self, offset: u64) -> Result<(), ElfError> {
         // An offset beyond what a file can have is a header that lies, not a failure to read.
         if i64::try_from(offset).is_err() {
@@ -136,7 +162,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A program as a linker would begin it: the header, one program header of the kind `segment`, and `payload`.
+    /// A program as a linker would begin it: the header, one program header of the kind `segment`,
+    /// and `payload`.
     pub(crate) fn program(machine: Machine, segment: u32, payload: &[u8]) -> Vec<u8> {
         let Machine { number, wide, little_endian } = machine;
         let mut file = MAGIC.to_vec();
@@ -215,9 +242,18 @@ pub(super) mod tests {
     #[test]
     fn a_cut_off_file_is_called_so() {
         let whole = program(AMD64, PT_LOAD, b"");
-        for length in [20, 63, 65] {
+        for length in [20, 63, 65, 100] {
             assert!(matches!(read(&whole[..length]), Err(ElfError::CutOff)), "{length}");
         }
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_segments_is_cut_off() {
+        let mut file = program(AMD64, PT_LOAD, &[0; 8]);
+        file[64 + 32] = 128;
+        assert!(read(&file).is_ok());
+        file[64 + 32] = 129;
+        assert!(matches!(read(&file), Err(ElfError::CutOff)));
     }
 
     #[test]

@@ -17,14 +17,17 @@ pub struct Executable {
 }
 
 impl Executable {
-    /// Reads the header of the program at `path`, and refuses one that would not start in an image without libraries.
+    /// Reads the header of the program at `path`, and refuses one that would not start in an image
+    /// without libraries.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, ExecutableError> {
         let path = path.into();
         let elf = File::open(&path).map_err(ElfError::Read).and_then(|file| Elf::read(&mut BufReader::new(file)));
         let elf = match elf {
             Ok(elf) => elf,
             Err(ElfError::Read(source)) => return Err(ExecutableError::Read { path, source }),
-            Err(damage) => return Err(ExecutableError::NotElf { path, found: damage.to_string() }),
+            Err(damage) => {
+                return Err(ExecutableError::NotElf { path, found: damage.to_string() });
+            }
         };
         if !elf.program {
             return Err(ExecutableError::NotAProgram { path });
@@ -201,7 +204,7 @@ pub(super) mod tests {
     fn other_files_are_refused_with_what_would_be_right() {
         insta::assert_snapshot!(refusal(b"#!/bin/sh\n"), @"FILE is not an ELF file: an image needs a statically linked Linux executable");
         let mut odd = program(AMD64, PT_LOAD, b"");
-        insta::assert_snapshot!(refusal(&odd[..70]), @"FILE is cut off within its headers: an image needs a statically linked Linux executable");
+        insta::assert_snapshot!(refusal(&odd[..70]), @"FILE is cut off: an image needs a statically linked Linux executable");
         odd[18] = 1;
         insta::assert_snapshot!(refusal(&odd), @"FILE is for a processor (ELF machine 1) that is none of amd64, arm64, arm, 386, ppc64le, s390x, riscv64, loong64");
         odd[7] = 9;

@@ -29,7 +29,8 @@ impl Layer {
         let compressed = GzEncoder::new(Hashing::new(Vec::new()), Compression::default());
         let mut tar = tar::Builder::new(Hashing::new(compressed));
         tar.append_data(&mut plain_file(size, 0o755), PROGRAM, &mut contents)?;
-        // The tar states the size ahead of the contents: had they become fewer, the rest of the tar would be misread.
+        // The tar states the size ahead of the contents: had they become fewer, the rest of the tar
+        // would be misread.
         if contents.limit() > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
         }

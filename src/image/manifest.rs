@@ -68,7 +68,8 @@ pub(super) struct Config {
     #[serde(flatten)]
     platform: Platform,
     created: &'static str,
-    config: Execution,
+    #[serde(rename = "config")]
+    execution: Execution,
     rootfs: RootFs,
 }
 
@@ -91,7 +92,7 @@ impl Config {
             platform,
             // A date of making would make every image another one.
             created: "1970-01-01T00:00:00Z",
-            config: Execution {
+            execution: Execution {
                 entrypoint: [format!("/{PROGRAM}")],
                 // In numbers: without /etc/passwd, `runAsNonRoot` can be verified for nothing else.
                 user: "65534:65534",

@@ -1,8 +1,10 @@
 //! The image that probe pods run: the program itself in an image made `FROM scratch`.
 //!
-//! A probe pod runs the same program as the administrator does, so the image is made of the executable that is running and
-//! nothing else: no base image, nothing to pull. [`Image::write_archive`] writes it as a file to be loaded on the nodes,
-//! [`Image::push`] uploads it to a registry. Both make the same bytes and hence the same digest, on any machine and at any time.
+//! A probe pod runs the same program as the administrator does, so the image is made of the
+//! executable that is running and nothing else: no base image, nothing to pull.
+//! [`Image::write_archive`] writes it as a file to be loaded on the nodes, [`Image::push`] uploads
+//! it to a registry. Both make the same bytes and hence the same digest, on any machine and at any
+//! time.
 //!
 //! ```text
 //! executable.rs     a file that can run in an image without libraries, and for which architecture

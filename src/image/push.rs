@@ -17,13 +17,14 @@ use super::executable::Executable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for one request, which includes the upload of a layer over a slow line.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Image {
-    /// Uploads the image to `reference`, REGISTRY/NAME:TAG, and returns the digest under which the registry has it.
+    /// Uploads the image to `reference`, REGISTRY/NAME:TAG, and returns the digest under which the
+    /// registry has it.
     ///
-    /// Over plain HTTP if the registry is on this machine or `insecure` is set. At most one executable is in memory at a time,
-    /// compressed.
+    /// Over plain HTTP if the registry is on this machine or `insecure` is set. At most one
+    /// executable is in memory at a time, compressed.
     pub async fn push(&self, reference: &str, insecure: bool, config: &DockerConfig) -> Result<Digest, PushError> {
         let reference = full_reference(reference)?;
         let upload = Upload::begin(reference, insecure, config.clone()).await?;
@@ -64,7 +65,8 @@ async fn off_the_network<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
     }
 }
 
-/// Only the full form is accepted: completing a short one would upload to a registry that was not named.
+/// Only the full form is accepted: completing a short one would upload to a registry that was not
+/// named.
 fn full_reference(text: &str) -> Result<Reference, PushError> {
     let refused = |reason: String| PushError::Reference { reference: text.into(), reason };
     let reference: Reference = text.parse().map_err(|error: oci_client::ParseError| refused(error.to_string()))?;
@@ -99,17 +101,19 @@ impl Upload {
     async fn begin(reference: Reference, insecure: bool, config: DockerConfig) -> Result<Self, PushError> {
         let registry = reference.resolve_registry().to_owned();
         let login = off_the_network(move || config.login(&registry)).await?;
-        let (protocol, scheme) = match insecure || is_local(reference.resolve_registry()) {
-            true => (ClientProtocol::Http, "http"),
-            false => (ClientProtocol::Https, "https"),
+        let (protocol, scheme) = if insecure || is_local(reference.resolve_registry()) {
+            (ClientProtocol::Http, "http")
+        } else {
+            (ClientProtocol::Https, "https")
         };
         let settings = ClientConfig {
             protocol,
-            // One request with the whole blob is what every registry understands; several do not take it in chunks.
+            // One request with the whole blob is what every registry understands; several do not
+            // take it in chunks.
             use_monolithic_push: true,
             connect_timeout: Some(CONNECT_TIMEOUT),
             read_timeout: Some(REQUEST_TIMEOUT),
-            user_agent: concat!("seaworthy/", env!("CARGO_PKG_VERSION")),
+            user_agent: crate::USER_AGENT,
             ..ClientConfig::default()
         };
         let client = Client::try_from(settings).map_err(|error| PushError::Client { reason: error.to_string() })?;
@@ -129,8 +133,8 @@ impl Upload {
 
     /// Uploads a manifest or an index under a tag or a digest.
     async fn manifest(&self, Blob { bytes, descriptor }: Blob, under: &str) -> Result<(), PushError> {
-        // A digest goes in the place of the tag because oci-client panics if a registry answers the upload to a reference by
-        // digest without a location, as some do.
+        // A digest goes in the place of the tag because oci-client panics if a registry answers the
+        // upload to a reference by digest without a location, as some do.
         let (registry, repository) = (self.reference.registry().to_owned(), self.reference.repository().to_owned());
         let reference = Reference::with_tag(registry, repository, under.to_owned());
         let media_type = HeaderValue::from_static(descriptor.media_type.as_str());
@@ -163,7 +167,8 @@ impl Upload {
     }
 }
 
-/// The reason in the body of an answer: of the registry's own making, or the beginning of whatever a proxy said instead.
+/// The reason in the body of an answer: of the registry's own making, or the beginning of whatever
+/// a proxy said instead.
 fn explanation(body: &str) -> String {
     #[derive(Deserialize)]
     struct Envelope {
@@ -173,13 +178,17 @@ fn explanation(body: &str) -> String {
     struct Reason {
         code: String,
         #[serde(default)]
-        message: String,
+        message: Option<String>,
     }
     const LONGEST: usize = 200;
 
     let text = match serde_json::from_str::<Envelope>(body) {
         Ok(Envelope { errors }) => {
-            errors.iter().map(|Reason { code, message }| format!("{code} ({message})")).collect::<Vec<_>>().join(", ")
+            let reasons = errors.into_iter().map(|Reason { code, message }| match message {
+                Some(message) => format!("{code} ({message})"),
+                None => code,
+            });
+            reasons.collect::<Vec<_>>().join(", ")
         }
         Err(_) => body.split_whitespace().collect::<Vec<_>>().join(" "),
     };
@@ -207,7 +216,8 @@ pub enum PushError {
     /// The credential for the registry could not be had.
     #[error(transparent)]
     DockerConfig(#[from] DockerConfigError),
-    /// The means to speak to registries, such as the system's trusted certificates, could not be set up.
+    /// The means to speak to registries, such as the system's trusted certificates, could not be
+    /// set up.
     #[error("cannot set up a client for registries: {reason}")]
     Client {
         /// What went wrong.
@@ -279,7 +289,7 @@ mod tests {
     #[test]
     fn answers_are_cut_to_their_reason() {
         let body = r#"{"errors":[{"code":"DENIED","message":"no","detail":{"a":1}},{"code":"UNSUPPORTED"}]}"#;
-        assert_eq!(explanation(body), "DENIED (no), UNSUPPORTED ()");
+        assert_eq!(explanation(body), "DENIED (no), UNSUPPORTED");
         assert_eq!(explanation("<html>\n  <p>Bad\x1b[31m Gateway"), "<html> <p>Bad[31m Gateway");
         assert_eq!(explanation(" \n"), "without a reason");
         assert_eq!(explanation(&"é".repeat(1000)).chars().count(), 200);
