@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::image::ImageArgs;
+use super::probe::ProbeCommand;
 use super::run::RunArgs;
 use crate::run::exit_code;
 
@@ -20,6 +21,13 @@ pub struct Arguments {
 pub enum Command {
     /// Check a cluster and report what is wrong with it
     Run(Box<RunArgs>),
+    /// What runs inside the probe pods
+    #[command(hide = true)]
+    Probe {
+        /// What to do
+        #[command(subcommand)]
+        command: ProbeCommand,
+    },
     /// Write or push the image of the probe pods, made of this very program
     Image(ImageArgs),
 }

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod failure;
 pub mod image;
 pub mod judge;
+pub mod probe;
 pub mod run;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub async fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Run(args) => run::run(*args).await,
+        Command::Probe { command } => probe::run(command).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
     };
     done.unwrap_or_else(|failure| failure.report()).into()

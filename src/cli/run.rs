@@ -15,10 +15,13 @@ use crate::event::{Event, Events, RunStarted};
 use crate::fact::Source;
 use crate::fact::recording::{Header, Recording};
 use crate::image::DEFAULT_PROBE_IMAGE;
-use crate::probe::{ProbeSettings, RunId};
+use crate::probe::{ProbeSettings, RunId, sweep};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Reports};
 use crate::run::{Conclusion, ExitCode, Plan, Profile, Run, Selection, engine};
+
+/// How long the clean-up waits for everything to be gone.
+const CLEAN_UP: Duration = Duration::from_secs(20);
 
 /// Check a cluster and report what is wrong with it.
 #[derive(Debug, Args)]
@@ -179,8 +182,17 @@ fn write_recording(
     Ok(file.publish()?)
 }
 
-/// Removes what the run created.
-async fn clean_up(_cluster: &Cluster, _events: &Events) {}
+/// Removes what the run created, unless it is to be kept.
+async fn clean_up(cluster: &Cluster, events: &Events) {
+    let Some(footprint) = cluster.footprint() else { return };
+    let probe = &cluster.settings().probe;
+    let left = if probe.keep {
+        Some("kept, as asked".to_owned())
+    } else {
+        sweep::remove(cluster, &probe.run.to_string(), footprint, CLEAN_UP).await.err().map(|why| why.to_string())
+    };
+    events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+}
 
 /// Feeds every report with the events, from which secrets are removed first.
 pub(super) async fn consume(

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::handshake::Authority;
 use super::identity::Token;
-use super::{Call, Identity, Kubeconfig, Reply};
+use super::{Call, Footprint, Identity, Kubeconfig, Reply};
 use crate::certificate::Certificate;
 use crate::event::ClusterSummary;
 use crate::expectations::Expectations;
@@ -60,6 +60,7 @@ pub struct Cluster {
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
+    footprint: OnceLock<Footprint>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -100,6 +101,7 @@ impl Cluster {
             summary,
             clients: Mutex::default(),
             requests: AtomicUsize::new(0),
+            footprint: OnceLock::new(),
             cancel,
         }
     }
@@ -144,6 +146,17 @@ impl Cluster {
     /// How many requests were sent to the API server.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Remembers where the run has created objects, for the clean-up at its end.
+    pub fn leaves(&self, footprint: Footprint) {
+        // A run has one place; a second call could only name the same.
+        let _ = self.footprint.set(footprint);
+    }
+
+    /// Where the run has created objects, if it has.
+    pub fn footprint(&self) -> Option<&Footprint> {
+        self.footprint.get()
     }
 
     /// This deadline, or what is left of the run's.

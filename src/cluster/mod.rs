@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod connection;
+pub mod footprint;
 pub mod handle;
 pub mod handshake;
 pub mod identity;
@@ -10,6 +11,7 @@ pub mod reply;
 
 pub use call::Call;
 pub use connection::{ConnectError, connect};
+pub use footprint::Footprint;
 pub use handle::{Cluster, Settings};
 pub use identity::Identity;
 pub use kubeconfig::{Kubeconfig, KubeconfigError};

@@ -44,6 +44,13 @@ impl Reply {
         serde_json::from_slice::<Status>(&self.body).unwrap_or_default().reason
     }
 
+    /// Whether the authorizers refused, rather than an admission plugin, a quota or a webhook after them.
+    fn is_missing_permission(&self) -> bool {
+        let message = self.message();
+        message.contains(" cannot ") && (message.contains(" resource ") || message.contains(" path "))
+            || !message.contains("forbidden: ")
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -66,7 +73,7 @@ impl Reply {
                 missing: "a credential that the API server accepts".into(),
                 message: self.message(),
             }),
-            403 if matches!(call.identity, Identity::Own) => {
+            403 if call.identity == Identity::Own && self.is_missing_permission() => {
                 Err(Unobserved::Refused { missing: call.permission(), message: self.message() })
             }
             status => Err(Unobserved::invalid(call.to_string(), format!("HTTP {status}: {}", self.message()))),

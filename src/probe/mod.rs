@@ -1,5 +1,23 @@
 //! Probes: what runs inside pods, and what puts it there and takes it away.
+//!
+//! A probe pod has two containers of the same executable. `serve` answers peers for as long as the pod lives; `ask` asks
+//! its whole batch of questions at once and puts the answers into its termination message, which the runner reads with
+//! one watch. Nothing is executed in a pod, no log is read, nothing is forwarded.
 
+pub mod answer;
+pub mod ask;
+pub mod collect;
+pub mod deploy;
+pub mod mesh;
+pub mod object;
+pub mod question;
+pub mod serve;
 pub mod settings;
+pub mod sweep;
 
+pub use answer::Answers;
+pub use question::Questions;
 pub use settings::{ProbeSettings, RunId};
+
+/// The port at which probes serve, by TCP and by UDP.
+pub const PORT: u16 = 8080;

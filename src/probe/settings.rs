@@ -1,6 +1,7 @@
 //! How probes are run.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,16 +18,33 @@ pub struct ProbeSettings {
     pub keep: bool,
 }
 
+/// A text that is no run's id.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the id of a run: five letters and digits, as in the name of its namespace seaworthy-ID")]
+pub struct NotARunId(String);
+
 /// The id of a run: five letters and digits that are legal in every Kubernetes name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(String);
 
+/// As in names that Kubernetes generates: no vowels, so no words.
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// How many letters an id has.
+const LENGTH: usize = 5;
+
+impl FromStr for RunId {
+    type Err = NotARunId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ours = text.len() == LENGTH && text.bytes().all(|byte| ALPHABET.contains(&byte));
+        if ours { Ok(Self(text.to_owned())) } else { Err(NotARunId(text.chars().take(60).collect())) }
+    }
+}
+
 impl RunId {
     /// A new id, unlike any other of the day.
     pub fn random() -> Result<Self, aws_lc_rs::error::Unspecified> {
-        /// As in names that Kubernetes generates: no vowels, so no words.
-        const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-        let mut bytes = [0; 5];
+        let mut bytes = [0; LENGTH];
         aws_lc_rs::rand::fill(&mut bytes)?;
         Ok(Self(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()))
     }

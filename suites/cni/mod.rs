@@ -1,6 +1,8 @@
 //! The pod network.
 
+pub mod pod_mesh;
+
 use crate::check::Suite;
 
 /// The suite.
-pub static SUITE: Suite = Suite { name: "cni", about: "the pod network between all nodes", checks: &[] };
+pub static SUITE: Suite = Suite { name: "cni", about: "the pod network between all nodes", checks: &[&pod_mesh::CHECK] };

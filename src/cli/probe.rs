@@ -1,0 +1,42 @@
+//! `seaworthy probe`: what runs inside the probe pods. Not for people.
+
+use std::env;
+
+use clap::Subcommand;
+
+use super::Failure;
+use crate::probe::{Questions, ask, question, serve};
+use crate::run::ExitCode;
+
+/// Where the kubelet picks up what a container says at its end.
+const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+
+/// What runs inside a probe pod.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ProbeCommand {
+    /// Answer the other probes until the pod ends
+    Serve,
+    /// Ask everything at once and put the answers into the termination message
+    Ask,
+}
+
+/// Runs it.
+pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
+    let done = match command {
+        ProbeCommand::Serve => serve::serve().await.map_err(|e| Failure::System(format!("cannot serve: {e}"))),
+        ProbeCommand::Ask => answer().await,
+    };
+    if let Err(failure) = &done {
+        // The runner sees nothing else of us.
+        let _ = std::fs::write(TERMINATION_MESSAGE, failure.to_string());
+    }
+    done.map(|()| ExitCode::Seaworthy)
+}
+
+async fn answer() -> Result<(), Failure> {
+    let system = |e: &dyn std::fmt::Display| Failure::System(e.to_string());
+    let text = env::var(question::VARIABLE).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
+    let questions: Questions = serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
+    let message = ask::ask(&questions).await.to_message().map_err(|e| system(&e))?;
+    std::fs::write(TERMINATION_MESSAGE, message).map_err(|e| system(&format!("{TERMINATION_MESSAGE}: {e}")))
+}

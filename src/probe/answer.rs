@@ -1,0 +1,320 @@
+//! What a probe answers, small enough for a termination message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{Certificate, Distrust};
+
+/// The most that the kubelet keeps of a termination message, in bytes.
+pub const MESSAGE_LIMIT: usize = 4096;
+/// The most that a message may hold once unpacked, in bytes.
+const UNPACKED_LIMIT: u64 = 1 << 20;
+
+/// The answers of one probe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// What the pod's resolver is told.
+    pub resolver: Resolver,
+    /// What the environment says about the API server: host and port.
+    pub environment: Option<(String, String)>,
+    /// The API server at its ClusterIP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiAnswer>,
+    /// Each DNS server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dns: BTreeMap<SocketAddr, DnsAnswer>,
+    /// Each peer, by pod.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, PeerAnswer>,
+    /// The Services in front of the probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceAnswer>,
+    /// The node's own kubelet, by address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kubelet: BTreeMap<IpAddr, KubeletAnswer>,
+    /// The node's own kube-proxy, by address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kube_proxy: BTreeMap<IpAddr, KubeProxyAnswer>,
+}
+
+/// What was got, or how it failed.
+pub type Got<T> = Result<T, Fault>;
+
+/// How something failed, as a client in the pod sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The connection was refused.
+    Refused,
+    /// No answer within the deadline.
+    TimedOut,
+    /// The connection broke.
+    Reset,
+    /// The network has no way there.
+    NoRoute,
+    /// The name does not resolve, for this reason.
+    Unresolved(String),
+    /// Somebody else answered.
+    Stranger(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::TimedOut => f.write_str("no answer"),
+            Self::Reset => f.write_str("connection reset"),
+            Self::NoRoute => f.write_str("no route"),
+            Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
+            Self::Stranger(who) => write!(f, "somebody else answered: {who}"),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::ConnectionRefused => Self::Refused,
+            Kind::TimedOut => Self::TimedOut,
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => Self::Reset,
+            Kind::HostUnreachable | Kind::NetworkUnreachable => Self::NoRoute,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// What the pod's resolver is told, from `/etc/resolv.conf`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolver {
+    /// The servers.
+    pub nameservers: Vec<String>,
+    /// The search list.
+    pub search: Vec<String>,
+    /// The options, as `ndots:5`.
+    pub options: Vec<String>,
+}
+
+/// The API server at its ClusterIP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApiAnswer {
+    /// How many connections got a certificate.
+    pub connected: u32,
+    /// How many were tried.
+    pub tried: u32,
+    /// The first failure to connect.
+    pub fault: Option<Fault>,
+    /// The serial numbers of the certificates, which tell the instances apart.
+    pub serials: Vec<String>,
+    /// Whether the certificate is valid under each name that pods use; the address is among them.
+    pub names: BTreeMap<String, Result<(), Distrust>>,
+    /// The status of GET /version with the service account's token, verified with the pod's own CA.
+    pub version: Got<u16>,
+    /// How long connecting took.
+    pub latency: Option<Latency>,
+}
+
+/// One DNS server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DnsAnswer {
+    /// By UDP.
+    pub udp: Lookups,
+    /// By TCP.
+    pub tcp: Lookups,
+}
+
+/// Lookups of one name at one server by one protocol.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lookups {
+    /// How many were sent.
+    pub asked: u32,
+    /// How many were answered with an address.
+    pub answered: u32,
+    /// The addresses that were answered.
+    pub addresses: Vec<IpAddr>,
+    /// The first failure.
+    pub fault: Option<Fault>,
+    /// How long answers took.
+    pub latency: Option<Latency>,
+}
+
+/// How long something took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The median, in microseconds.
+    pub p50_us: u64,
+    /// The 99th percentile, in microseconds.
+    pub p99_us: u64,
+}
+
+impl Latency {
+    /// The latency of these samples, in microseconds.
+    pub fn of(mut samples: Vec<u64>) -> Option<Self> {
+        samples.sort_unstable();
+        let at = |percent: usize| samples.get((samples.len() * percent).div_ceil(100).saturating_sub(1)).copied();
+        Some(Self { p50_us: at(50)?, p99_us: at(99)? })
+    }
+}
+
+/// Another probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerAnswer {
+    /// The address to which its name resolved, or that was given.
+    pub address: Got<IpAddr>,
+    /// Whether the address was given, because the name had failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_address: bool,
+    /// By TCP: the address that the peer saw us come from.
+    pub tcp: Got<IpAddr>,
+    /// By UDP: the address that the peer saw us come from.
+    pub udp: Got<IpAddr>,
+}
+
+/// The Services in front of the probes: which backends answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAnswer {
+    /// By TCP at the ClusterIP.
+    pub tcp: Backends,
+    /// By UDP at the ClusterIP.
+    pub udp: Backends,
+    /// By TCP at the ClusterIP that keeps a client with one backend.
+    pub affinity: Backends,
+    /// By TCP at the node port of the probe's own node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_port: Option<Backends>,
+}
+
+/// Which backends answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backends {
+    /// How many requests were sent.
+    pub asked: u32,
+    /// How often each backend answered.
+    pub answered: BTreeMap<String, u32>,
+    /// The last failure after the first success, or the last one of all when nothing ever answered.
+    pub fault: Option<Fault>,
+    /// How long after the probe began the first answer came, in milliseconds.
+    pub first_ms: Option<u64>,
+}
+
+/// The node's own kubelet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeletAnswer {
+    /// The serving certificate.
+    pub certificate: Got<Certificate>,
+    /// The status of requests without credentials, by path.
+    pub anonymous: BTreeMap<String, Got<u16>>,
+}
+
+/// The node's own kube-proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeProxyAnswer {
+    /// The status of /healthz at port 10256.
+    pub healthz: Got<u16>,
+    /// The status of /livez at port 10256.
+    pub livez: Got<u16>,
+    /// Whether the metrics port 10249 answers; it should refuse.
+    pub metrics: Got<u16>,
+}
+
+/// Why a termination message is not a probe's answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// The answers do not fit.
+    #[error("the answers take {bytes} bytes of a termination message, which holds {MESSAGE_LIMIT}")]
+    TooLong {
+        /// Their size.
+        bytes: usize,
+    },
+    /// The text is something else.
+    #[error("the termination message is not a probe's answer: {0}")]
+    Malformed(String),
+}
+
+impl Answers {
+    /// Packs the answers into a termination message.
+    pub fn to_message(&self) -> Result<String, MessageError> {
+        let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());
+        let json = serde_json::to_vec(self).map_err(|e| malformed(&e))?;
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).map_err(|e| malformed(&e))?;
+        let message = BASE64_STANDARD_NO_PAD.encode(packed);
+        if message.len() > MESSAGE_LIMIT { Err(MessageError::TooLong { bytes: message.len() }) } else { Ok(message) }
+    }
+
+    /// Unpacks a termination message.
+    pub fn from_message(message: &str) -> Result<Self, MessageError> {
+        let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());
+        let packed = BASE64_STANDARD_NO_PAD.decode(message.trim()).map_err(|e| malformed(&e))?;
+        let mut json = Vec::new();
+        DeflateDecoder::new(&packed[..]).take(UNPACKED_LIMIT).read_to_end(&mut json).map_err(|e| malformed(&e))?;
+        serde_json::from_slice(&json).map_err(|e| malformed(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_message_holds_the_answers_of_a_full_mesh() {
+        let peer = || PeerAnswer {
+            address: Ok([10, 244, 1, 17].into()),
+            by_address: false,
+            tcp: Ok([10, 244, 0, 9].into()),
+            udp: Err(Fault::TimedOut),
+        };
+        let answers = Answers {
+            peers: (0..16).map(|i| (format!("seaworthy-x7f4k-{i}"), peer())).collect(),
+            ..Answers::default()
+        };
+        let message = answers.to_message().unwrap();
+        assert!(message.len() < MESSAGE_LIMIT / 4, "{}", message.len());
+        assert_eq!(Answers::from_message(&message).unwrap(), answers);
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_are_an_error_not_a_part() {
+        // Distinct random-looking texts, so that packing cannot help.
+        let peers = (0..900_u64).map(|i| {
+            let noise = format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let peer = PeerAnswer {
+                address: Err(Fault::Other(noise.clone())),
+                by_address: false,
+                tcp: Err(Fault::Reset),
+                udp: Err(Fault::Reset),
+            };
+            (noise, peer)
+        });
+        let answers = Answers { peers: peers.collect(), ..Answers::default() };
+        assert!(matches!(answers.to_message(), Err(MessageError::TooLong { .. })));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_samples() {
+        assert_eq!(Latency::of((1..=100).collect()), Some(Latency { p50_us: 50, p99_us: 99 }));
+        assert_eq!(Latency::of(vec![7]), Some(Latency { p50_us: 7, p99_us: 7 }));
+        assert_eq!(Latency::of(Vec::new()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_foreign_message_is_an_error(text in ".{0,200}") {
+            prop_assert!(Answers::from_message(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The whole batch.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{OptionFuture, join_all};
+
+use super::{api, dns, kubelet, peer, resolver, service};
+use crate::probe::{Answers, Questions};
+
+/// What every question needs to know.
+pub struct Terms {
+    /// When the probe began.
+    pub began: Instant,
+    /// Until when names and addresses may still become known.
+    pub settled: Instant,
+    /// How long one answer may take.
+    pub answer: Duration,
+}
+
+/// Asks everything at once.
+pub async fn ask(questions: &Questions) -> Answers {
+    let began = Instant::now();
+    let terms = Terms {
+        began,
+        settled: began + Duration::from_millis(questions.settle_ms),
+        answer: Duration::from_millis(questions.answer_ms),
+    };
+    let resolver = resolver::read().await;
+    let peers = async {
+        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, &terms));
+        questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
+    };
+    let (api, dns, peers, service, kubelet, kube_proxy) = tokio::join!(
+        OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
+        OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &terms))),
+        peers,
+        OptionFuture::from(questions.service.as_ref().map(|question| service::ask(
+            question,
+            &questions.node_addresses,
+            &questions.run,
+            &terms
+        ))),
+        kubelet::ask_kubelets(&questions.node_addresses, &terms),
+        kubelet::ask_kube_proxies(&questions.node_addresses, &terms),
+    );
+    let variable = |name| env::var(name).ok();
+    Answers {
+        environment: variable("KUBERNETES_SERVICE_HOST").zip(variable("KUBERNETES_SERVICE_PORT")),
+        api,
+        dns: dns.unwrap_or_default(),
+        peers,
+        service,
+        kubelet,
+        kube_proxy,
+        resolver,
+    }
+}

@@ -1,0 +1,155 @@
+//! DNS servers, asked directly: nothing is cached, searched or retried unless said so here.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::batch::Terms;
+use crate::probe::answer::{DnsAnswer, Fault, Got, Latency, Lookups, Resolver};
+use crate::probe::question::DnsQuestion;
+
+/// The port of DNS.
+const PORT: u16 = 53;
+/// The most that an answer by UDP may hold, in bytes.
+const DATAGRAM: usize = 4096;
+
+/// Asks each server by both protocols.
+pub async fn ask(question: &DnsQuestion, terms: &Terms) -> BTreeMap<SocketAddr, DnsAnswer> {
+    let servers = question.servers.iter().map(|server| async move {
+        let (udp, tcp) = tokio::join!(
+            lookups(question.udp, || by_udp(*server, &question.name, RecordType::A), terms.answer),
+            lookups(question.tcp, || by_tcp(*server, &question.name, RecordType::A), terms.answer),
+        );
+        (*server, DnsAnswer { udp, tcp })
+    });
+    join_all(servers).await.into_iter().collect()
+}
+
+async fn lookups<F: Future<Output = Got<Vec<IpAddr>>>>(
+    count: u32,
+    lookup: impl Fn() -> F,
+    patience: Duration,
+) -> Lookups {
+    let answers = join_all((0..count).map(|_| async {
+        let sent = Instant::now();
+        let answer = timeout(patience, lookup()).await.unwrap_or(Err(Fault::TimedOut));
+        (answer, u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }))
+    .await;
+    let mut done = Lookups { asked: count, ..Lookups::default() };
+    let mut took = Vec::new();
+    for (answer, micros) in answers {
+        match answer {
+            Ok(addresses) => {
+                done.answered += 1;
+                done.addresses.extend(addresses);
+                took.push(micros);
+            }
+            Err(fault) => done.fault = done.fault.or(Some(fault)),
+        }
+    }
+    done.addresses.sort_unstable();
+    done.addresses.dedup();
+    done.latency = Latency::of(took);
+    done
+}
+
+/// The address of a name, from the first of the pod's own servers that has one.
+pub async fn resolve(host: &str, resolver: &Resolver, patience: Duration) -> Got<IpAddr> {
+    let mut last = Fault::Unresolved("the pod has no nameserver".into());
+    for server in &resolver.nameservers {
+        let Ok(server) = server.parse::<IpAddr>() else { continue };
+        let server = SocketAddr::new(server, PORT);
+        for kind in [RecordType::A, RecordType::AAAA] {
+            match timeout(patience, by_udp(server, host, kind)).await {
+                Ok(Ok(addresses)) => return addresses.first().copied().ok_or(Fault::Unresolved("no address".into())),
+                Ok(Err(fault)) => last = Fault::Unresolved(format!("{server}: {fault}")),
+                Err(_) => {
+                    last = Fault::Unresolved(format!("{server}: no answer"));
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+async fn by_udp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpAddr>> {
+    let (query, id) = query(name, kind)?;
+    let local = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(local).await?;
+    socket.connect(server).await?;
+    socket.send(&query).await?;
+    let mut datagram = vec![0; DATAGRAM];
+    loop {
+        let length = socket.recv(&mut datagram).await?;
+        match read(&datagram[..length], id)? {
+            Some(response) if response.truncated => return by_tcp(server, name, kind).await,
+            Some(response) => return response.addresses,
+            // A stray answer to another question.
+            None => {}
+        }
+    }
+}
+
+async fn by_tcp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpAddr>> {
+    let (query, id) = query(name, kind)?;
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(query.len()).map_err(|e| Fault::Other(e.to_string()))?;
+    stream.write_all(&[&length.to_be_bytes()[..], &query].concat()).await?;
+    let length = stream.read_u16().await?;
+    let mut answer = vec![0; usize::from(length)];
+    stream.read_exact(&mut answer).await?;
+    match read(&answer, id)? {
+        Some(response) => response.addresses,
+        None => Err(Fault::Other("an answer to another question".into())),
+    }
+}
+
+fn query(name: &str, kind: RecordType) -> Got<(Vec<u8>, u16)> {
+    let other = |e: &dyn std::fmt::Display| Fault::Other(e.to_string());
+    let mut id = [0; 2];
+    aws_lc_rs::rand::fill(&mut id).map_err(|e| other(&e))?;
+    let id = u16::from_be_bytes(id);
+    let mut name = Name::from_ascii(name).map_err(|e| other(&e))?;
+    name.set_fqdn(true);
+    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(name, kind));
+    Ok((message.to_vec().map_err(|e| other(&e))?, id))
+}
+
+struct Response {
+    truncated: bool,
+    addresses: Got<Vec<IpAddr>>,
+}
+
+/// Reads an answer; none when it is to another question.
+fn read(bytes: &[u8], id: u16) -> Got<Option<Response>> {
+    let message = Message::from_vec(bytes).map_err(|e| Fault::Other(format!("not a DNS message: {e}")))?;
+    if message.metadata.id != id || message.metadata.message_type != MessageType::Response {
+        return Ok(None);
+    }
+    let addresses: Vec<IpAddr> = message
+        .answers
+        .iter()
+        .filter_map(|record| match record.data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        })
+        .collect();
+    let addresses = match message.metadata.response_code {
+        ResponseCode::NoError if addresses.is_empty() => Err(Fault::Unresolved("no record".into())),
+        ResponseCode::NoError => Ok(addresses),
+        code => Err(Fault::Unresolved(format!("{code}"))),
+    };
+    Ok(Some(Response { truncated: message.metadata.truncation, addresses }))
+}

@@ -1,0 +1,126 @@
+//! Other probes, by name or by address, by TCP and UDP.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::batch::Terms;
+use super::dns;
+use crate::probe::answer::{Fault, Got, PeerAnswer, Resolver};
+use crate::probe::question::Peer;
+use crate::probe::serve::{Greeting, Reply};
+use crate::probe::{PORT, RunId};
+
+/// How often a name is asked for again while it is not known yet.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often one exchange is tried: a lost packet is not a broken path.
+const TRIES: u32 = 3;
+/// The most that a reply may hold, in bytes.
+const REPLY_LIMIT: u64 = 512;
+
+/// Finds a peer and exchanges greetings by both protocols.
+pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, terms: &Terms) -> PeerAnswer {
+    let address = match peer.address {
+        Some(address) => Ok(address),
+        None => find(&peer.host, resolver, terms).await,
+    };
+    let (tcp, udp) = match &address {
+        Ok(address) => {
+            let at = SocketAddr::new(*address, PORT);
+            tokio::join!(expect(peer, by_tcp(at, run, terms.answer)), expect(peer, by_udp(at, run, terms.answer)))
+        }
+        Err(fault) => (Err(fault.clone()), Err(fault.clone())),
+    };
+    PeerAnswer { address, by_address: peer.address.is_some(), tcp, udp }
+}
+
+/// Asks for a name until it is known or should be: peers start at different times.
+async fn find(host: &str, resolver: &Resolver, terms: &Terms) -> Got<IpAddr> {
+    loop {
+        let found = dns::resolve(host, resolver, terms.answer).await;
+        match found {
+            Ok(address) => return Ok(address),
+            Err(fault) if Instant::now() + PAUSE >= terms.settled => return Err(fault),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn expect(peer: &Peer, reply: impl Future<Output = Got<Reply>>) -> Got<IpAddr> {
+    let reply = reply.await?;
+    if reply.pod == peer.pod { Ok(reply.from) } else { Err(Fault::Stranger(reply.pod)) }
+}
+
+/// Exchanges greetings by TCP, with whoever answers for this run.
+pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
+    let mut last = Fault::TimedOut;
+    for _ in 0..TRIES {
+        match timeout(patience / TRIES, tcp_exchange(at, run)).await {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(fault)) => {
+                last = fault;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(_) => last = Fault::TimedOut,
+        }
+    }
+    Err(last)
+}
+
+async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
+    let (greeting, nonce) = greeting(run)?;
+    let mut stream = TcpStream::connect(at).await?;
+    stream.write_all(&greeting).await?;
+    let mut line = Vec::new();
+    BufReader::new(stream).take(REPLY_LIMIT).read_until(b'\n', &mut line).await?;
+    understand(&line, run, nonce)
+}
+
+/// Exchanges greetings by UDP, with whoever answers for this run.
+pub async fn by_udp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
+    let mut last = Fault::TimedOut;
+    for _ in 0..TRIES {
+        match timeout(patience / TRIES, udp_exchange(at, run)).await {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(fault)) => {
+                last = fault;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(_) => last = Fault::TimedOut,
+        }
+    }
+    Err(last)
+}
+
+async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
+    let (greeting, nonce) = greeting(run)?;
+    let local = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(local).await?;
+    socket.connect(at).await?;
+    socket.send(&greeting).await?;
+    let mut datagram = [0; REPLY_LIMIT as usize];
+    let length = socket.recv(&mut datagram).await?;
+    understand(&datagram[..length], run, nonce)
+}
+
+fn greeting(run: &RunId) -> Got<(Vec<u8>, u64)> {
+    let mut nonce = [0; 8];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Fault::Other("no random numbers".into()))?;
+    let nonce = u64::from_be_bytes(nonce);
+    let mut line =
+        serde_json::to_vec(&Greeting { run: run.to_string(), nonce }).map_err(|e| Fault::Other(e.to_string()))?;
+    line.push(b'\n');
+    Ok((line, nonce))
+}
+
+fn understand(line: &[u8], run: &RunId, nonce: u64) -> Got<Reply> {
+    if line.is_empty() {
+        return Err(Fault::Reset);
+    }
+    let reply: Reply = serde_json::from_slice(line)
+        .map_err(|_| Fault::Stranger(String::from_utf8_lossy(line).chars().take(40).collect()))?;
+    if reply.run == run.to_string() && reply.nonce == nonce { Ok(reply) } else { Err(Fault::Stranger(reply.pod)) }
+}

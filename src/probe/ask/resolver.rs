@@ -1,0 +1,43 @@
+//! What the pod's resolver is told.
+
+use crate::probe::answer::Resolver;
+
+/// Where it is told.
+const FILE: &str = "/etc/resolv.conf";
+
+/// Reads it. A pod without the file has a resolver that is told nothing.
+pub async fn read() -> Resolver {
+    let text = tokio::task::spawn_blocking(|| std::fs::read_to_string(FILE)).await;
+    text.ok().and_then(Result::ok).map_or_else(Resolver::default, |text| parse(&text))
+}
+
+/// Parses `resolv.conf`: the last search list counts, as in resolv.conf(5).
+fn parse(text: &str) -> Resolver {
+    let mut resolver = Resolver::default();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let keyword = words.next();
+        let words = words.map(str::to_owned);
+        match keyword {
+            Some("nameserver") => resolver.nameservers.extend(words.take(1)),
+            Some("search") => resolver.search = words.collect(),
+            Some("options") => resolver.options.extend(words),
+            _ => {}
+        }
+    }
+    resolver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_the_kubelet_writes_is_understood() {
+        let resolver =
+            parse("search a.svc.cluster.local svc.cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n# x\n");
+        assert_eq!(resolver.nameservers, ["10.96.0.10"]);
+        assert_eq!(resolver.search, ["a.svc.cluster.local", "svc.cluster.local"]);
+        assert_eq!(resolver.options, ["ndots:5"]);
+    }
+}

@@ -1,0 +1,110 @@
+//! The Services in front of the probes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::batch::Terms;
+use super::peer;
+use crate::probe::answer::{Backends, Got, ServiceAnswer};
+use crate::probe::question::ServiceQuestion;
+use crate::probe::serve::Reply;
+use crate::probe::{PORT, RunId};
+
+/// How often a Service is asked again before the nodes have its rules.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How many requests per backend make it all but certain that a random choice meets every one of them.
+const REQUESTS_PER_BACKEND: u32 = 8;
+/// The most requests to one Service.
+const REQUESTS: u32 = 64;
+/// How many requests show that a client stays with one backend.
+const STICKY_REQUESTS: u32 = 8;
+
+/// Asks every Service, each as often as it takes to meet every backend.
+pub async fn ask(question: &ServiceQuestion, node: &[IpAddr], run: &RunId, terms: &Terms) -> ServiceAnswer {
+    let spread = Spread { question, terms };
+    let cluster = SocketAddr::new(question.cluster_ip, PORT);
+    let affinity = SocketAddr::new(question.affinity_ip, PORT);
+    let node_port = question.node_port.zip(node.first()).map(|(port, address)| SocketAddr::new(*address, port));
+    let (tcp, udp, affinity, node_port) = tokio::join!(
+        spread.meet(|| peer::by_tcp(cluster, run, terms.answer)),
+        spread.meet(|| peer::by_udp(cluster, run, terms.answer)),
+        spread.stay(|| peer::by_tcp(affinity, run, terms.answer)),
+        async {
+            match node_port {
+                Some(at) => Some(spread.meet(|| peer::by_tcp(at, run, terms.answer)).await),
+                None => None,
+            }
+        },
+    );
+    ServiceAnswer { tcp, udp, affinity, node_port }
+}
+
+struct Spread<'a> {
+    question: &'a ServiceQuestion,
+    terms: &'a Terms,
+}
+
+impl Spread<'_> {
+    /// Asks until every backend has answered, or so often that one which has not is not behind the Service.
+    async fn meet<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
+        let mut backends = self.first(&exchange).await;
+        let expected = self.question.backends.len();
+        let limit = (u32::try_from(expected).unwrap_or(u32::MAX).saturating_mul(REQUESTS_PER_BACKEND)).min(REQUESTS);
+        while backends.first_ms.is_some() && backends.answered.len() < expected {
+            if backends.asked >= limit {
+                if Instant::now() >= self.terms.settled {
+                    break;
+                }
+                // Backends whose addresses are not known to this node yet will be.
+                tokio::time::sleep(PAUSE).await;
+            }
+            backends.asked += 1;
+            backends.take(exchange().await);
+        }
+        backends
+    }
+
+    /// Asks a few times; who stays with one backend is seen from the answers.
+    async fn stay<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
+        let mut backends = self.first(&exchange).await;
+        while backends.first_ms.is_some() && backends.asked < STICKY_REQUESTS {
+            backends.asked += 1;
+            backends.take(exchange().await);
+        }
+        backends
+    }
+
+    /// Asks until somebody answers or should have.
+    async fn first<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
+        let mut backends = Backends::default();
+        loop {
+            match exchange().await {
+                Ok(reply) => {
+                    // Only the exchanges since the Service works count.
+                    backends = Backends { asked: 1, ..Backends::default() };
+                    let since = self.terms.began.elapsed().as_millis();
+                    backends.first_ms = u64::try_from(since).ok();
+                    backends.take(Ok(reply));
+                    return backends;
+                }
+                Err(fault) => {
+                    backends.asked += 1;
+                    backends.fault = Some(fault);
+                    if Instant::now() + PAUSE >= self.terms.settled {
+                        return backends;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Backends {
+    fn take(&mut self, answer: Got<Reply>) {
+        match answer {
+            Ok(reply) => *self.answered.entry(reply.pod).or_default() += 1,
+            Err(fault) => self.fault = Some(fault),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reads the probes' answers, with one watch.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use serde::Deserialize;
+use tokio::io::AsyncBufReadExt;
+
+use super::object::RUN;
+use super::{Answers, RunId};
+use crate::cluster::{Call, Cluster};
+use crate::fact::observer::timed_out;
+use crate::fact::{Seen, Unobserved};
+
+/// How long a new watch waits after one broke.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What came of one pod.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    /// Its address, once it has one.
+    pub address: Option<IpAddr>,
+    /// Its answers, or why there are none.
+    pub answers: Seen<Answers>,
+}
+
+/// Waits until every one of these pods has answered, cannot answer, or has run out of time.
+///
+/// `patience` is how long all of them have; those in `doubtful`, whose nodes are not ready, are waited for only as long
+/// as the others take.
+pub async fn collect(
+    cluster: &Cluster,
+    namespace: &str,
+    run: &RunId,
+    pods: &[String],
+    doubtful: &[String],
+    patience: Duration,
+) -> BTreeMap<String, Collected> {
+    let mut progress: BTreeMap<&str, Progress> = pods.iter().map(|pod| (pod.as_str(), Progress::default())).collect();
+    let deadline = cluster.deadline(patience);
+    let end = Instant::now() + deadline;
+    let call = Call::watch::<Pod>().in_namespace(namespace).with("labelSelector", format!("{RUN}={run}"));
+    let watched = async {
+        loop {
+            match watch_once(cluster, &call, &mut progress, doubtful).await {
+                Ok(true) => return None,
+                // The server ended the watch, or it broke: what happened meanwhile is told by the next one.
+                Ok(false) => tokio::time::sleep(PAUSE).await,
+                Err(why @ Unobserved::Refused { .. }) => return Some(why),
+                Err(why) if Instant::now() + PAUSE >= end => return Some(why),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    };
+    let failed = tokio::time::timeout(deadline, watched).await.unwrap_or(None);
+    progress
+        .into_iter()
+        .map(|(pod, progress)| {
+            let answers = progress
+                .settled
+                .unwrap_or_else(|| Err(failed.clone().unwrap_or_else(|| overdue(&progress.state, deadline))));
+            (pod.to_owned(), Collected { address: progress.address, answers })
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Progress {
+    address: Option<IpAddr>,
+    state: String,
+    settled: Option<Seen<Answers>>,
+}
+
+#[derive(Deserialize)]
+struct WatchEvent {
+    #[serde(rename = "type")]
+    kind: String,
+    object: serde_json::Value,
+}
+
+/// Whether all pods are settled; false when the watch ended before.
+async fn watch_once(
+    cluster: &Cluster,
+    call: &Call,
+    progress: &mut BTreeMap<&str, Progress>,
+    doubtful: &[String],
+) -> Seen<bool> {
+    let mut lines = cluster.watch(call).await?.lines();
+    while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
+        let event: WatchEvent = serde_json::from_str(&line).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
+        if event.kind == "ERROR" {
+            return Ok(false);
+        }
+        let pod: Pod = serde_json::from_value(event.object).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        let Some(progress_of_pod) = progress.get_mut(name.as_str()) else { continue };
+        progress_of_pod.take(&pod, event.kind == "DELETED");
+        if progress.iter().all(|(name, pod)| pod.settled.is_some() || doubtful.iter().any(|doubt| doubt == name)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Progress {
+    fn take(&mut self, pod: &Pod, deleted: bool) {
+        if self.settled.is_some() {
+            return;
+        }
+        let Some(status) = &pod.status else { return };
+        self.address = status.pod_ip.as_deref().and_then(|address| address.parse().ok()).or(self.address);
+        let containers = || status.container_statuses.iter().flatten();
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+        self.state = state(pod);
+        let invalid = |cause: String| Some(Err(Unobserved::invalid(format!("the probe on {node}"), cause)));
+        let ended = containers().find(|container| container.name == "ask").and_then(terminated);
+        self.settled = if let Some((code, message)) = ended {
+            match Answers::from_message(&message) {
+                Ok(answers) if code == 0 => Some(Ok(answers)),
+                _ => invalid(format!("it ended with exit code {code}: {}", first_line(&message))),
+            }
+        } else if let Some(stuck) = containers().find_map(stuck) {
+            invalid(stuck)
+        } else if deleted {
+            invalid("its pod was deleted by somebody else".into())
+        } else if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+            invalid(format!("its pod ended before it answered: {}", self.state))
+        } else {
+            None
+        };
+    }
+}
+
+fn terminated(container: &ContainerStatus) -> Option<(i32, String)> {
+    let ended = container.state.as_ref()?.terminated.as_ref()?;
+    Some((ended.exit_code, ended.message.clone().unwrap_or_else(|| ended.reason.clone().unwrap_or_default())))
+}
+
+/// Why a container will not start, when the kubelet has given up or will only try the same again.
+fn stuck(container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    let message = first_line(waiting.message.as_deref().unwrap_or_default());
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => Some(format!(
+            "the image {} cannot be had on this node ({reason}: {message}): load it with `seaworthy image -o probe.tar`, or name another with --probe-image",
+            container.image
+        )),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => {
+            Some(format!("its container cannot start ({reason}: {message})"))
+        }
+        _ => None,
+    }
+}
+
+/// What a pod is waiting for, in the kubelet's words.
+fn state(pod: &Pod) -> String {
+    let Some(status) = &pod.status else { return String::new() };
+    let waiting = status.container_statuses.iter().flatten().find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        Some(format!(
+            "{} {}",
+            waiting.reason.clone().unwrap_or_default(),
+            first_line(waiting.message.as_deref().unwrap_or_default())
+        ))
+    });
+    let said = status.message.clone().or_else(|| status.reason.clone());
+    let phase = status.phase.clone().unwrap_or_default();
+    [Some(phase), said, waiting]
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.trim().is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
+        .trim()
+        .to_owned()
+}
+
+fn overdue(state: &str, deadline: Duration) -> Unobserved {
+    match state {
+        "" | "Pending" => Unobserved::unreachable(
+            "the kubelet",
+            format!("it did not start the probe within {} s", deadline.as_secs()),
+        ),
+        "Running" => timed_out("the probe", deadline),
+        state => Unobserved::unreachable(
+            "the kubelet",
+            format!("the probe did not get beyond {state} within {} s", deadline.as_secs()),
+        ),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(300).collect()
+}

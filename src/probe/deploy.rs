@@ -1,0 +1,139 @@
+//! Puts probes onto nodes.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
+
+use super::object::{Mark, ProbePod, name};
+use super::{Questions, RunId};
+use crate::cluster::{Call, Cluster, Footprint};
+use crate::fact::{Seen, Unobserved};
+
+/// How long the controller-manager may take to publish the cluster's CA in a new namespace before the probes start
+/// without it.
+const AUTHORITY_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked for.
+const AUTHORITY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Where the probes of a run live.
+pub struct Site<'a> {
+    cluster: &'a Cluster,
+    run: &'a RunId,
+    namespace: String,
+    expires: Timestamp,
+    lifetime_seconds: i64,
+    owner: (String, String),
+}
+
+/// The addresses of the Services in front of the probes.
+pub struct Fronts {
+    /// The ClusterIP that spreads over all probes.
+    pub spread: IpAddr,
+    /// Its node port for TCP.
+    pub node_port: Option<u16>,
+    /// The ClusterIP that keeps a client with one probe.
+    pub affinity: IpAddr,
+}
+
+impl<'a> Site<'a> {
+    /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to.
+    pub async fn prepare(cluster: &'a Cluster) -> Seen<Self> {
+        let settings = &cluster.settings().probe;
+        let run = &settings.run;
+        let lifetime = cluster.deadline(Duration::from_secs(300)) + Duration::from_secs(60);
+        let expires = Timestamp::now()
+            + SignedDuration::try_from(lifetime).map_err(|e| Unobserved::invalid("the run's timeout", e))?;
+        let mark = Mark { run, expires, owner: None };
+        let namespace = match &settings.namespace {
+            Some(existing) => existing.clone(),
+            None => {
+                let own = name(run);
+                let call = Call::create::<Namespace>(mark.namespace());
+                let reply = cluster.send(&call).await?;
+                if reply.status == 409 {
+                    let cause = "it exists and is not of this run: nothing in it is touched";
+                    return Err(Unobserved::invalid(format!("namespace {own}"), cause));
+                }
+                reply.accepted(&call)?;
+                cluster.leaves(Footprint { namespace: own.clone(), own_namespace: true });
+                own
+            }
+        };
+        if settings.namespace.is_some() {
+            cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace: false });
+        }
+        let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
+        let account: ServiceAccount = cluster.fetch(&account).await?;
+        let uid = account.metadata.uid.unwrap_or_default();
+        let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        Ok(Self { cluster, run, namespace, expires, lifetime_seconds, owner: (name(run), uid) })
+    }
+
+    /// The namespace of the probes.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Makes the Services, and waits for the cluster's CA to be published beside them.
+    pub async fn fronts(&self) -> Seen<Fronts> {
+        let mark = self.mark();
+        let (names, spread, affinity, ()) = tokio::join!(
+            self.service(mark.names()),
+            self.service(mark.spread()),
+            self.service(mark.affinity()),
+            self.await_authority(),
+        );
+        names?;
+        let (spread, affinity) = (spread?, affinity?);
+        let node_port = spread
+            .spec
+            .iter()
+            .flat_map(|spec| spec.ports.iter().flatten())
+            .find(|port| port.name.as_deref() == Some("tcp"));
+        Ok(Fronts {
+            node_port: node_port.and_then(|port| port.node_port).and_then(|port| u16::try_from(port).ok()),
+            spread: cluster_ip(&spread)?,
+            affinity: cluster_ip(&affinity)?,
+        })
+    }
+
+    async fn service(&self, service: serde_json::Value) -> Seen<Service> {
+        self.cluster.fetch(&Call::create::<Service>(service).in_namespace(&self.namespace)).await
+    }
+
+    async fn await_authority(&self) {
+        let call = Call::get_in::<ConfigMap>(&self.namespace, "kube-root-ca.crt");
+        let began = Instant::now();
+        while self.cluster.fetch::<ConfigMap>(&call).await.is_err() && began.elapsed() < AUTHORITY_PATIENCE {
+            tokio::time::sleep(AUTHORITY_PAUSE).await;
+        }
+    }
+
+    /// Makes a pod for each batch of questions; each is made or refused on its own.
+    pub async fn pods(&self, probes: impl IntoIterator<Item = (&String, &Questions)>) -> Vec<Seen<()>> {
+        let image = &self.cluster.settings().probe.image;
+        join_all(probes.into_iter().map(|(node, questions)| async move {
+            let pod =
+                ProbePod { name: &questions.pod, node, image, lifetime_seconds: self.lifetime_seconds, questions };
+            let object =
+                pod.object(&self.mark()).map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
+            let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
+            self.cluster.send(&call).await?.accepted(&call)
+        }))
+        .await
+    }
+
+    fn mark(&self) -> Mark<'_> {
+        Mark { run: self.run, expires: self.expires, owner: Some((&self.owner.0, &self.owner.1)) }
+    }
+}
+
+fn cluster_ip(service: &Service) -> Seen<IpAddr> {
+    let address = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()).unwrap_or_default();
+    address
+        .parse()
+        .map_err(|_| Unobserved::invalid("a new Service", format!("its clusterIP {address:?} is not an address")))
+}

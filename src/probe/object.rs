@@ -1,0 +1,216 @@
+//! The objects of which a deployment of probes is made, as they are sent.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::serve::{POD_VARIABLE, RUN_VARIABLE};
+use super::{PORT, Questions, RunId, question};
+
+/// The label that marks everything of ours.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "seaworthy");
+/// The label that names the run.
+pub const RUN: &str = "seaworthy.dev/run";
+/// The annotation that says when leftovers of the run may be removed.
+pub const EXPIRES: &str = "seaworthy.dev/expires";
+
+/// The name of the run's objects; pods append a number.
+pub fn name(run: &RunId) -> String {
+    format!("seaworthy-{run}")
+}
+
+/// What all objects of a run have in common.
+pub struct Mark<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// When leftovers may be removed.
+    pub expires: Timestamp,
+    /// The object that all others belong to, by name and uid: with it they go.
+    pub owner: Option<(&'a str, &'a str)>,
+}
+
+impl Mark<'_> {
+    fn metadata(&self, name: &str) -> Value {
+        let mut metadata = json!({
+            "name": name,
+            "labels": { MANAGED_BY.0: MANAGED_BY.1, RUN: self.run.to_string() },
+            "annotations": { EXPIRES: self.expires.to_string() },
+        });
+        if let Some((owner, uid)) = self.owner {
+            metadata["ownerReferences"] =
+                json!([{ "apiVersion": "v1", "kind": "ServiceAccount", "name": owner, "uid": uid }]);
+        }
+        metadata
+    }
+
+    /// The run's own namespace, in which nothing but restricted pods is admitted.
+    pub fn namespace(&self) -> Value {
+        let mut metadata = self.metadata(&name(self.run));
+        metadata["labels"]["pod-security.kubernetes.io/enforce"] = "restricted".into();
+        json!({ "metadata": metadata })
+    }
+
+    /// The service account of the probes, which has no rights, and to which everything else belongs.
+    pub fn service_account(&self) -> Value {
+        json!({ "metadata": self.metadata(&name(self.run)), "automountServiceAccountToken": false })
+    }
+
+    /// The Service that gives each probe a name.
+    pub fn names(&self) -> Value {
+        self.service("", json!({ "clusterIP": "None" }))
+    }
+
+    /// The Service that spreads over all probes.
+    pub fn spread(&self) -> Value {
+        self.service("-spread", json!({ "type": "NodePort" }))
+    }
+
+    /// The Service that keeps a client with one probe.
+    pub fn affinity(&self) -> Value {
+        self.service("-affinity", json!({ "sessionAffinity": "ClientIP" }))
+    }
+
+    fn service(&self, suffix: &str, differences: Value) -> Value {
+        let mut service = json!({
+            "metadata": self.metadata(&format!("{}{suffix}", name(self.run))),
+            "spec": {
+                "selector": { RUN: self.run.to_string() },
+                // A probe serves before its pod is ready, and after it has asked its questions it never is again.
+                "publishNotReadyAddresses": true,
+                "ports": [
+                    { "name": "tcp", "protocol": "TCP", "port": PORT },
+                    { "name": "udp", "protocol": "UDP", "port": PORT },
+                ],
+            },
+        });
+        if let (Some(spec), Value::Object(differences)) = (service["spec"].as_object_mut(), differences) {
+            spec.extend(differences);
+        }
+        service
+    }
+}
+
+/// A probe's pod.
+pub struct ProbePod<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The node that it is pinned to.
+    pub node: &'a str,
+    /// The image of both containers.
+    pub image: &'a str,
+    /// After how many seconds the kubelet ends it, whatever became of the runner.
+    pub lifetime_seconds: i64,
+    /// What it is asked.
+    pub questions: &'a Questions,
+}
+
+impl ProbePod<'_> {
+    /// The pod. It is bound to its node by name, so that neither the scheduler nor a cordon keeps it away.
+    pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
+        let questions = serde_json::to_string(self.questions)?;
+        let container = |what: &str, environment: Value, mounts: Value| {
+            json!({
+                "name": what,
+                "image": self.image,
+                "args": ["probe", what],
+                "env": environment,
+                "volumeMounts": mounts,
+                "resources": {
+                    "requests": { "cpu": "1m", "memory": "8Mi" },
+                    "limits": { "cpu": "500m", "memory": "64Mi" },
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": { "drop": ["ALL"] },
+                },
+            })
+        };
+        let serve = json!([
+            { "name": RUN_VARIABLE, "value": mark.run.to_string() },
+            { "name": POD_VARIABLE, "value": self.name },
+        ]);
+        let ask = json!([{ "name": question::VARIABLE, "value": questions }]);
+        let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
+        Ok(json!({
+            "metadata": mark.metadata(self.name),
+            "spec": {
+                "nodeName": self.node,
+                "hostname": self.name,
+                "subdomain": name(mark.run),
+                "restartPolicy": "Never",
+                "activeDeadlineSeconds": self.lifetime_seconds,
+                "terminationGracePeriodSeconds": 0,
+                "serviceAccountName": name(mark.run),
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                "tolerations": [{ "operator": "Exists" }],
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "runAsUser": 65534,
+                    "runAsGroup": 65534,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "containers": [container("serve", serve, json!([])), container("ask", ask, account)],
+                "volumes": [{
+                    "name": "account",
+                    "projected": {
+                        "sources": [
+                            { "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } },
+                            // Where nobody publishes it, the probe says so instead of never starting.
+                            { "configMap": { "name": "kube-root-ca.crt", "optional": true, "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+                        ],
+                    },
+                }],
+            },
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> RunId {
+        serde_json::from_str("\"x7f4k\"").unwrap()
+    }
+
+    #[test]
+    fn everything_is_marked_and_belongs_to_one_object() {
+        let run = run();
+        let mark = Mark { run: &run, expires: Timestamp::UNIX_EPOCH, owner: Some(("seaworthy-x7f4k", "u-1")) };
+        for object in [mark.names(), mark.spread(), mark.affinity()] {
+            assert_eq!(object["metadata"]["labels"][RUN], "x7f4k");
+            assert_eq!(object["metadata"]["labels"][MANAGED_BY.0], "seaworthy");
+            assert_eq!(object["metadata"]["annotations"][EXPIRES], "1970-01-01T00:00:00Z");
+            assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "u-1");
+        }
+    }
+
+    #[test]
+    fn a_probe_is_a_restricted_pod_that_ends_by_itself() {
+        let run = run();
+        let mark = Mark { run: &run, expires: Timestamp::UNIX_EPOCH, owner: None };
+        let questions = Questions {
+            run: run.clone(),
+            pod: "p".into(),
+            settle_ms: 1,
+            answer_ms: 1,
+            api: None,
+            dns: None,
+            peers: Vec::new(),
+            service: None,
+            node_addresses: Vec::new(),
+        };
+        let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
+            .object(&mark)
+            .unwrap();
+        assert_eq!(pod["spec"]["activeDeadlineSeconds"], 60);
+        assert_eq!(pod["spec"]["restartPolicy"], "Never");
+        assert_eq!(pod["spec"]["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["spec"]["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        for container in pod["spec"]["containers"].as_array().unwrap() {
+            assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+        }
+    }
+}

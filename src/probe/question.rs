@@ -1,0 +1,86 @@
+//! What a probe is asked, all at once.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::RunId;
+
+/// The environment variable that carries the questions.
+pub const VARIABLE: &str = "SEAWORTHY_QUESTIONS";
+
+/// The batch of questions of one probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Questions {
+    /// The run that asks.
+    pub run: RunId,
+    /// The pod that is asked.
+    pub pod: String,
+    /// How long names and addresses may take to become known to all nodes, in milliseconds.
+    pub settle_ms: u64,
+    /// How long one answer may take, in milliseconds.
+    pub answer_ms: u64,
+    /// The API server at its ClusterIP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiQuestion>,
+    /// The cluster's DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsQuestion>,
+    /// The other probes.
+    pub peers: Vec<Peer>,
+    /// The Services in front of the probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceQuestion>,
+    /// The addresses of the probe's own node, whose kubelet and kube-proxy are asked.
+    pub node_addresses: Vec<IpAddr>,
+}
+
+/// The API server at its ClusterIP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiQuestion {
+    /// Where pods dial it.
+    pub address: SocketAddr,
+    /// The names under which its certificate must be valid, besides the address.
+    pub names: Vec<String>,
+    /// How often to connect.
+    pub connections: u32,
+}
+
+/// The cluster's DNS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DnsQuestion {
+    /// The servers: the Service's address first, then each pod behind it.
+    pub servers: Vec<SocketAddr>,
+    /// The name to ask for, fully qualified.
+    pub name: String,
+    /// How often to ask each server by UDP.
+    pub udp: u32,
+    /// How often to ask each server by TCP.
+    pub tcp: u32,
+}
+
+/// Another probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its pod.
+    pub pod: String,
+    /// Its name in the cluster's DNS.
+    pub host: String,
+    /// Its address, when names have failed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+/// The Services in front of the probes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServiceQuestion {
+    /// The ClusterIP that spreads over all probes.
+    pub cluster_ip: IpAddr,
+    /// Its node port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_port: Option<u16>,
+    /// The ClusterIP that keeps a client with one probe.
+    pub affinity_ip: IpAddr,
+    /// The probes behind each.
+    pub backends: Vec<String>,
+}
