@@ -42,6 +42,12 @@ impl Finding {
 }
 
 impl Difference {
+    /// Whether a reader could not tell the two apart.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        (&self.expected, &self.seen, &self.so, &self.mend, self.severity)
+            == (&other.expected, &other.seen, &other.so, &other.mend, other.severity)
+    }
+
     /// States what follows from it.
     pub fn so(self, consequence: impl Into<String>) -> Self {
         Self { so: Some(consequence.into()), ..self }

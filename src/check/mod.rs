@@ -2,6 +2,7 @@
 
 pub mod documentation;
 pub mod finding;
+pub mod folded;
 pub mod judge;
 pub mod outcome;
 pub mod severity;
@@ -10,6 +11,7 @@ pub mod verdict;
 
 pub use documentation::Documentation;
 pub use finding::Finding;
+pub use folded::Folded;
 pub use judge::{Check, Judge, Suite};
 pub use outcome::{Judged, Outcome};
 pub use severity::Severity;

@@ -56,6 +56,11 @@ impl Verdict {
         self.expect(subject, false, || finding);
     }
 
+    /// Tells a finding whose observations are counted already.
+    pub fn tell_counted(&mut self, subject: Subject, finding: Difference) {
+        self.findings.push((subject, finding));
+    }
+
     /// Counts something that should have been seen and was not: the verdict cannot be a pass.
     ///
     /// What is absent or not allowed is as undecided here as what failed: a judge that can do without it says so by

@@ -36,7 +36,8 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
 async fn answer() -> Result<(), Failure> {
     let system = |e: &dyn std::fmt::Display| Failure::System(e.to_string());
     let text = env::var(question::VARIABLE).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
-    let questions: Questions = serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
+    let questions: Questions =
+        serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
     let message = ask::ask(&questions).await.to_message().map_err(|e| system(&e))?;
     std::fs::write(TERMINATION_MESSAGE, message).map_err(|e| system(&format!("{TERMINATION_MESSAGE}: {e}")))
 }

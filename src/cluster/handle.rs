@@ -320,7 +320,7 @@ pub(super) fn failure(call: &Call, error: &(dyn std::error::Error + 'static)) ->
 }
 
 /// The innermost causes of an error.
-pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -12,6 +12,7 @@ pub mod reply;
 pub use call::Call;
 pub use connection::{ConnectError, connect};
 pub use footprint::Footprint;
+pub(crate) use handle::causes;
 pub use handle::{Cluster, Settings};
 pub use identity::Identity;
 pub use kubeconfig::{Kubeconfig, KubeconfigError};

@@ -5,4 +5,5 @@ pub mod pod_mesh;
 use crate::check::Suite;
 
 /// The suite.
-pub static SUITE: Suite = Suite { name: "cni", about: "the pod network between all nodes", checks: &[&pod_mesh::CHECK] };
+pub static SUITE: Suite =
+    Suite { name: "cni", about: "the pod network between all nodes", checks: &[&pod_mesh::CHECK] };

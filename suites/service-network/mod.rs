@@ -1,10 +1,14 @@
 //! Service addresses and the proxy behind them.
 
+pub mod api_from_pods;
+pub mod kube_proxy_health;
+pub mod service_dataplane;
+
 use crate::check::Suite;
 
 /// The suite.
 pub static SUITE: Suite = Suite {
     name: "service-network",
     about: "the API at its ClusterIP, service addresses, the service proxy",
-    checks: &[],
+    checks: &[&api_from_pods::CHECK, &kube_proxy_health::CHECK, &service_dataplane::CHECK],
 };

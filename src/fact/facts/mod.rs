@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cluster_domain;
 pub mod dns_servers;
 pub mod kubeadm_config;
+pub mod kubelet_anonymous;
 pub mod kubernetes_service;
 pub mod leader_leases;
 pub mod nodes;

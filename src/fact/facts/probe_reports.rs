@@ -99,11 +99,15 @@ impl Wave {
     ) -> Self {
         let run = &cluster.settings().probe.run;
         let service = object::name(run);
-        let pods: Vec<_> = nodes.linux().enumerate().map(|(i, (name, node))| (name, node, format!("{service}-{i}"))).collect();
+        let pods: Vec<_> =
+            nodes.linux().enumerate().map(|(i, (name, node))| (name, node, format!("{service}-{i}"))).collect();
         let ready: Vec<&String> = pods.iter().filter(|(_, node, _)| node.is_ready()).map(|(_, _, pod)| pod).collect();
         let turn = run.to_string().bytes().fold(0, |turn: u64, byte| turn.wrapping_mul(31).wrapping_add(byte.into()));
         let api = api.map(|api| ApiQuestion {
-            address: SocketAddr::new(api.cluster_ip, api.ports.first().and_then(|port| u16::try_from(port.1).ok()).unwrap_or(443)),
+            address: SocketAddr::new(
+                api.cluster_ip,
+                api.ports.first().and_then(|port| u16::try_from(port.1).ok()).unwrap_or(443),
+            ),
             names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{}", domain.0)],
             connections: API_CONNECTIONS,
         });
@@ -152,8 +156,12 @@ impl Wave {
         let made = site.pods(&self.questions).await;
         let refused: BTreeMap<&String, Unobserved> =
             self.questions.keys().zip(made).filter_map(|(node, made)| Some((node, made.err()?))).collect();
-        let pods: Vec<String> =
-            self.questions.iter().filter(|(node, _)| !refused.contains_key(node)).map(|(_, questions)| questions.pod.clone()).collect();
+        let pods: Vec<String> = self
+            .questions
+            .iter()
+            .filter(|(node, _)| !refused.contains_key(node))
+            .map(|(_, questions)| questions.pod.clone())
+            .collect();
         let run = &cluster.settings().probe.run;
         let mut collected = if pods.is_empty() {
             BTreeMap::new()
@@ -165,7 +173,9 @@ impl Wave {
             .map(|(node, questions)| {
                 let Collected { address, answers } = match refused.get(node) {
                     Some(why) => Collected { address: None, answers: Err(why.clone()) },
-                    None => collected.remove(&questions.pod).unwrap_or(Collected { address: None, answers: Err(Unobserved::Interrupted) }),
+                    None => collected
+                        .remove(&questions.pod)
+                        .unwrap_or(Collected { address: None, answers: Err(Unobserved::Interrupted) }),
                 };
                 (node.clone(), ProbeReport { pod: questions.pod.clone(), address, answers })
             })
@@ -197,13 +207,16 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
         };
         (!again.peers.is_empty()).then_some((node.clone(), again))
     };
-    let questions: BTreeMap<_, _> = first.questions.iter().filter_map(|(node, questions)| nameless(node, questions)).collect();
+    let questions: BTreeMap<_, _> =
+        first.questions.iter().filter_map(|(node, questions)| nameless(node, questions)).collect();
     if questions.is_empty() {
         return;
     }
     let second = Wave { questions, doubtful: Vec::new() };
     for (node, again) in second.run(cluster, site).await {
-        if let (Some(Ok(answers)), Ok(again)) = (reports.get_mut(&node).map(|report| report.answers.as_mut()), again.answers) {
+        if let (Some(Ok(answers)), Ok(again)) =
+            (reports.get_mut(&node).map(|report| report.answers.as_mut()), again.answers)
+        {
             answers.peers.extend(again.peers);
         }
     }

@@ -1,0 +1,59 @@
+//! What kubelets answer to requests without credentials, asked from where the program runs.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::nodes::Nodes;
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// The port of the kubelet's API.
+const PORT: u16 = 10250;
+/// What is asked. All of it only reads.
+pub const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
+
+/// The status of anonymous requests to each node's kubelet, by node and path.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KubeletAnonymous(pub BTreeMap<String, Seen<BTreeMap<String, u16>>>);
+
+impl Observe for KubeletAnonymous {
+    type Needs<'a> = (&'a Nodes,);
+    const NAME: &'static str = "kubelet-anonymous";
+    const ACCESS: Access = Access::Anonymous;
+
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let client = reqwest::Client::builder()
+            // Nothing secret is sent, and a self-signed certificate is the kubelet's default.
+            .tls_danger_accept_invalid_certs(true)
+            .timeout(cluster.deadline(cluster.settings().request_timeout))
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(crate::USER_AGENT)
+            .build()
+            .map_err(|e| Unobserved::invalid("the HTTP client", e))?;
+        let asked = nodes.0.iter().map(|(name, node)| {
+            let address = node.internal_addresses().next();
+            let client = &client;
+            async move { (name.clone(), ask(client, name, address).await) }
+        });
+        Ok(Self(join_all(asked).await.into_iter().collect()))
+    }
+}
+
+async fn ask(client: &reqwest::Client, node: &str, address: Option<IpAddr>) -> Seen<BTreeMap<String, u16>> {
+    let address = address.ok_or_else(|| Unobserved::absent(format!("{node} has no InternalIP")))?;
+    let mut statuses = BTreeMap::new();
+    for path in PATHS {
+        let url = format!("https://{}{path}", SocketAddr::new(address, PORT));
+        // One connection serves all paths; a kubelet that cannot be reached is not tried thrice.
+        let response =
+            client.get(&url).send().await.map_err(|e| Unobserved::unreachable(url, crate::cluster::causes(&e)))?;
+        statuses.insert(path.to_owned(), response.status().as_u16());
+    }
+    Ok(statuses)
+}
+
+crate::observed!(KubeletAnonymous);

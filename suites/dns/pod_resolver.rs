@@ -1,0 +1,109 @@
+//! # Pods are told the cluster's DNS: its address, the search list, ndots
+//!
+//! ## Why
+//! The kubelet writes `/etc/resolv.conf` into every pod from its own configuration. A node pool with another template, or a
+//! kubelet without `clusterDNS`, gives its pods a resolver that knows no Service.
+//!
+//! ## Fix
+//! Set `clusterDNS` and `clusterDomain` in `/var/lib/kubelet/config.yaml` on the node that is named to what the others have
+//! (ConfigMap kube-system/kubelet-config), restart the kubelet, and delete the pods that were started before.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>; kubernetes/kubernetes
+//! `pkg/kubelet/network/dns/dns.go`. A NodeLocal cache at a link-local address is as good as the Service's own address.
+
+use std::net::IpAddr;
+
+use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::dns_servers::DnsServers;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::probe::answer::Resolver;
+
+crate::check!("DN-05", "pod-resolver", Major, judge);
+
+fn judge(reports: &ProbeReports, servers: &DnsServers, domain: &ClusterDomain) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    for (node, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        let Resolver { nameservers, search, options } = &answers.resolver;
+        let ours =
+            |server: &String| server.parse::<IpAddr>().is_ok_and(|ip| ip == servers.service || is_link_local(ip));
+        folded.expect(&mut verdict, node, !nameservers.is_empty() && nameservers.iter().all(ours), || {
+            Finding::new(
+                format!("pods ask {}, the address of Service kube-system/kube-dns", servers.service),
+                format!("they ask {}", list(nameservers)),
+            )
+            .so("pods on this node do not find Services by name")
+        });
+        let suffixes = [format!("svc.{}", domain.0), domain.0.clone()];
+        let in_order = search.first().is_some_and(|first| first.ends_with(&format!(".{}", suffixes[0])))
+            && suffixes.iter().all(|suffix| search.contains(suffix));
+        folded.expect(&mut verdict, node, in_order, || {
+            Finding::new(
+                format!("pods search NAMESPACE.{}, {}, {}", suffixes[0], suffixes[0], suffixes[1]),
+                format!("they search {}", list(search)),
+            )
+            .so("short names such as `database` or `database.shop` do not resolve in pods on this node")
+        });
+        folded.expect(&mut verdict, node, options.iter().any(|option| option == "ndots:5"), || {
+            Finding::new("pods have option ndots:5", format!("they have {}", list(options)))
+                .so("names with dots are not searched for in the cluster first")
+        });
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { "nothing".into() } else { words.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+
+    fn judged(resolver: Resolver) -> Vec<String> {
+        let answers = Answers { resolver, ..Answers::default() };
+        let report = ProbeReport { pod: "p".into(), address: None, answers: Ok(answers) };
+        let servers = DnsServers { service: [10, 96, 0, 10].into(), pods: [].into() };
+        let verdict =
+            judge(&ProbeReports([("n1".to_owned(), report)].into()), &servers, &ClusterDomain("cluster.local".into()));
+        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    fn healthy() -> Resolver {
+        Resolver {
+            nameservers: vec!["10.96.0.10".into()],
+            search: ["x.svc.cluster.local", "svc.cluster.local", "cluster.local"].map(str::to_owned).to_vec(),
+            options: vec!["ndots:5".into()],
+        }
+    }
+
+    #[test]
+    fn the_kubelets_own_configuration_passes() {
+        assert!(judged(healthy()).is_empty());
+        assert!(judged(Resolver { nameservers: vec!["169.254.20.10".into()], ..healthy() }).is_empty());
+    }
+
+    #[test]
+    fn another_server_is_named() {
+        assert_eq!(judged(Resolver { nameservers: vec!["10.77.0.1".into()], ..healthy() }), ["they ask 10.77.0.1"]);
+    }
+
+    #[test]
+    fn a_resolver_that_is_told_nothing_is_told_nothing_right() {
+        assert_eq!(judged(Resolver::default()), ["they ask nothing", "they search nothing", "they have nothing"]);
+    }
+}

@@ -1,0 +1,210 @@
+//! # Cluster names resolve from every node, by UDP and by TCP, at the Service and at every DNS pod
+//!
+//! ## Why
+//! Everything in a cluster starts with a name. When one DNS pod fails, or UDP is lost on one node, a part of all lookups
+//! takes five seconds or fails, and applications report anything but DNS.
+//!
+//! ## Fix
+//! When the Service fails and its pods answer, look at kube-proxy and the packet filter of the node that is named. When a
+//! pod fails from all nodes, look at it: `kubectl -n kube-system logs -l k8s-app=kube-dns`. When only UDP or only TCP
+//! fails, a firewall (port 53) or connection tracking (`conntrack -S`) on that node is the usual cause.
+//!
+//! ## Source
+//! <https://github.com/kubernetes/dns/blob/master/docs/specification.md>; kubernetes/kubernetes `test/e2e/network/dns.go`. Each
+//! probe asks each server for `kubernetes.default.svc` directly, so that no cache and no search list answers instead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::check::folded::nodes_subject;
+use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::dns_servers::DnsServers;
+use crate::fact::facts::kubernetes_service::KubernetesService;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::probe::answer::Lookups;
+
+crate::check!("DN-04", "dns-on-nodes", Critical, judge);
+
+/// The slowest that one lookup in a hundred may be, in microseconds.
+const SLOW: u64 = 100_000;
+const SO: &str = "pods there cannot find Services by name, or only sometimes";
+
+fn judge(reports: &ProbeReports, servers: &DnsServers, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    let name = format!("kubernetes.default.svc.{}", domain.0);
+    if servers.pods.is_empty() {
+        verdict.find(
+            Subject::object("Service", "kube-system", "kube-dns"),
+            Finding::new("at least one DNS pod is ready", format!("no pod is ready behind {}", servers.service))
+                .so("nothing in the cluster has a name"),
+        );
+    }
+    let broken = broken_pods(reports, servers);
+    for (node, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        for (server, answer) in &answers.dns {
+            if broken.contains_key(&server.ip()) {
+                continue;
+            }
+            for (protocol, lookups) in [("UDP", &answer.udp), ("TCP", &answer.tcp)] {
+                let way = format!("{name} resolves at {} by {protocol}", server_name(server, servers));
+                folded.expect(&mut verdict, node, lookups.answered == lookups.asked, || {
+                    Finding::new(format!("{way}, {} times of {}", lookups.asked, lookups.asked), failure(lookups))
+                        .so(SO)
+                });
+                let wrong = lookups.addresses.iter().find(|address| **address != service.cluster_ip);
+                folded.expect(&mut verdict, node, wrong.is_none(), || {
+                    let seen = wrong.map(ToString::to_string).unwrap_or_default();
+                    Finding::new(
+                        format!("{name} is {}", service.cluster_ip),
+                        format!("{} says {seen}", server_name(server, servers)),
+                    )
+                });
+                if let Some(latency) = lookups.latency.filter(|latency| latency.p99_us > SLOW) {
+                    folded.expect(&mut verdict, node, false, || {
+                        let seen = format!("one in a hundred takes {} ms or more", latency.p99_us / 1000);
+                        Finding::new(format!("{way} within {} ms", SLOW / 1000), seen).severity(Severity::Info)
+                    });
+                }
+            }
+        }
+    }
+    folded.tell(&mut verdict);
+    for (pod, fault) in broken {
+        let nodes: BTreeSet<String> =
+            reports.0.iter().filter(|(_, r)| r.answers.is_ok()).map(|(node, _)| node.clone()).collect();
+        verdict.find(
+            Subject::address(pod),
+            Finding::new(
+                format!("the DNS pod {pod} answers"),
+                format!("{} get no answer from it: {fault}", nodes_subject(&nodes)),
+            )
+            .so("a part of all lookups in the cluster fails or takes seconds"),
+        );
+    }
+    verdict
+}
+
+/// DNS pods that answer nobody, with a reason: one finding about the pod, none about the nodes.
+fn broken_pods(reports: &ProbeReports, servers: &DnsServers) -> BTreeMap<IpAddr, String> {
+    let answers = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());
+    let of = |pod: IpAddr| {
+        answers().flat_map(move |a| a.dns.iter().filter(move |(server, _)| server.ip() == pod).map(|(_, dns)| dns))
+    };
+    let broken =
+        |pod: &IpAddr| of(*pod).count() > 1 && of(*pod).all(|dns| dns.udp.answered == 0 && dns.tcp.answered == 0);
+    servers
+        .pods
+        .iter()
+        .filter(|pod| broken(pod))
+        .map(|pod| (*pod, of(*pod).find_map(|dns| dns.udp.fault.as_ref()).map(ToString::to_string).unwrap_or_default()))
+        .collect()
+}
+
+fn server_name(server: &SocketAddr, servers: &DnsServers) -> String {
+    if server.ip() == servers.service {
+        format!("the DNS Service {}", server.ip())
+    } else {
+        format!("the DNS pod {}", server.ip())
+    }
+}
+
+fn failure(lookups: &Lookups) -> String {
+    let fault = lookups.fault.as_ref().map(ToString::to_string).unwrap_or_default();
+    match lookups.answered {
+        0 => format!("never: {fault}"),
+        some => format!("{some} times of {}: {fault}", lookups.asked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::{DnsAnswer, Fault, Latency};
+
+    const SERVICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 10));
+    const POD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 1, 2));
+    const API: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 1));
+
+    fn good() -> Lookups {
+        let latency = Some(Latency { p50_us: 300, p99_us: 900 });
+        Lookups { asked: 5, answered: 5, addresses: vec![API], fault: None, latency }
+    }
+
+    fn lost(fault: Fault) -> Lookups {
+        Lookups { asked: 5, fault: Some(fault), ..Lookups::default() }
+    }
+
+    fn healthy() -> ProbeReports {
+        let dns = [SERVICE, POD].map(|server| (SocketAddr::new(server, 53), DnsAnswer { udp: good(), tcp: good() }));
+        let answers = Answers { dns: dns.into(), ..Answers::default() };
+        let report = |i: u8| {
+            (format!("n{i}"), ProbeReport { pod: format!("p{i}"), address: None, answers: Ok(answers.clone()) })
+        };
+        ProbeReports([1, 2].into_iter().map(report).collect())
+    }
+
+    fn at(reports: &mut ProbeReports, node: &str, server: IpAddr) -> Option<DnsAnswer> {
+        let dns = &mut reports.0.get_mut(node)?.answers.as_mut().ok()?.dns;
+        dns.insert(SocketAddr::new(server, 53), DnsAnswer { udp: lost(Fault::TimedOut), tcp: lost(Fault::TimedOut) })
+    }
+
+    fn judged(reports: &ProbeReports) -> Verdict {
+        let service = KubernetesService {
+            kind: "ClusterIP".into(),
+            cluster_ip: API,
+            cluster_ips: Vec::new(),
+            labels: Vec::new(),
+            has_selector: false,
+            ports: Vec::new(),
+        };
+        judge(
+            reports,
+            &DnsServers { service: SERVICE, pods: [POD].into() },
+            &service,
+            &ClusterDomain("cluster.local".into()),
+        )
+    }
+
+    #[test]
+    fn names_that_resolve_everywhere_pass() {
+        let verdict = judged(&healthy());
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (16, 0));
+    }
+
+    #[test]
+    fn a_node_that_loses_udp_is_named_with_the_protocol() {
+        let mut reports = healthy();
+        for server in [SERVICE, POD] {
+            let old = at(&mut reports, "n2", server).unwrap();
+            let dns = &mut reports.0.get_mut("n2").unwrap().answers.as_mut().unwrap().dns;
+            dns.get_mut(&SocketAddr::new(server, 53)).unwrap().tcp = old.tcp;
+        }
+        let findings = judged(&reports).findings(Severity::Critical);
+        assert_eq!(findings.len(), 2);
+        assert!(findings.iter().all(|f| f.subject.to_string() == "Node n2"
+            && f.expected.contains("by UDP")
+            && f.seen == "never: no answer"));
+    }
+
+    #[test]
+    fn a_pod_that_answers_nobody_is_one_finding_about_the_pod() {
+        let mut reports = healthy();
+        at(&mut reports, "n1", POD);
+        at(&mut reports, "n2", POD);
+        let findings = judged(&reports).findings(Severity::Critical);
+        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, POD.to_string()));
+    }
+
+    #[test]
+    fn a_wrong_address_is_a_finding() {
+        let mut reports = healthy();
+        let dns = &mut reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().dns;
+        dns.get_mut(&SocketAddr::new(POD, 53)).unwrap().udp.addresses = vec![SERVICE];
+        assert_eq!(judged(&reports).findings(Severity::Critical)[0].seen, "the DNS pod 10.244.1.2 says 10.96.0.10");
+    }
+}

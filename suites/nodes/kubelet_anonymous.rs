@@ -1,0 +1,126 @@
+//! # Kubelets refuse requests without credentials
+//!
+//! ## Why
+//! Whoever may use a kubelet's API reads what its pods hold and runs commands in them. With `AlwaysAllow` and anonymous
+//! requests, that is everybody who can connect to port 10250.
+//!
+//! ## Fix
+//! In `/var/lib/kubelet/config.yaml` on the node that is named, set `authentication.anonymous.enabled: false`,
+//! `authentication.webhook.enabled: true` and `authorization.mode: Webhook`, and restart the kubelet.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/>; kubernetes/kubernetes
+//! `pkg/kubelet/server/auth.go`. 401: anonymous requests are off. 403: they are on, and RBAC refused. 200: open.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::facts::kubelet_anonymous::KubeletAnonymous;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::{Seen, Unobserved};
+
+crate::check!("KL-03", "kubelet-anonymous", Critical, judge);
+
+fn judge(
+    nodes: &Nodes,
+    from_here: Result<&KubeletAnonymous, &Unobserved>,
+    from_pods: Result<&ProbeReports, &Unobserved>,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    for node in nodes.0.keys() {
+        match statuses(node, from_here, from_pods) {
+            Ok(statuses) => judge_node(&mut verdict, &mut folded, node, &statuses),
+            Err(why) => verdict.undecided(Subject::node(node), &why),
+        }
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+/// What the kubelet answered, asked from here or, where it cannot be reached from here, from a pod on its node.
+fn statuses(
+    node: &str,
+    from_here: Result<&KubeletAnonymous, &Unobserved>,
+    from_pods: Result<&ProbeReports, &Unobserved>,
+) -> Seen<BTreeMap<String, u16>> {
+    let here = match from_here {
+        Ok(kubelets) => {
+            kubelets.0.get(node).cloned().unwrap_or_else(|| Err(Unobserved::absent(format!("{node} was not asked"))))
+        }
+        Err(why) => Err(why.clone()),
+    };
+    let pod = || {
+        let answers = from_pods.ok()?.0.get(node)?.answers.as_ref().ok()?;
+        let statuses = answers.kubelet.values().next()?.anonymous.iter();
+        let statuses: BTreeMap<_, _> =
+            statuses.filter_map(|(path, got)| Some((path.clone(), got.as_ref().ok().copied()?))).collect();
+        (!statuses.is_empty()).then_some(statuses)
+    };
+    here.or_else(|why| pod().ok_or(why))
+}
+
+fn judge_node(verdict: &mut Verdict, folded: &mut Folded, node: &str, statuses: &BTreeMap<String, u16>) {
+    for (path, status) in statuses {
+        folded.expect(verdict, node, *status == 401, || {
+            let finding = Finding::new(
+                format!("GET {path} at port 10250 without credentials answers 401"),
+                format!("it answers {status}"),
+            );
+            match status {
+                200..=299 => finding.so("whoever can connect reads this node's pods and runs commands in them"),
+                403 => finding.so("anonymous requests are on: only RBAC stands between anybody and the kubelet").info(),
+                _ => finding,
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::{Fault, KubeletAnswer};
+
+    fn nodes() -> Nodes {
+        Nodes([("n1".to_owned(), Node::default())].into())
+    }
+
+    fn here(status: u16) -> KubeletAnonymous {
+        KubeletAnonymous([("n1".to_owned(), Ok([("/pods".to_owned(), status)].into()))].into())
+    }
+
+    const NOT_ALLOWED: Unobserved = Unobserved::Interrupted;
+
+    #[test]
+    fn a_kubelet_that_wants_credentials_passes() {
+        let verdict = judge(&nodes(), Ok(&here(401)), Err(&NOT_ALLOWED));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (1, 0));
+    }
+
+    #[test]
+    fn an_open_kubelet_is_critical_and_one_behind_rbac_a_remark() {
+        let findings = judge(&nodes(), Ok(&here(200)), Err(&NOT_ALLOWED)).findings(Severity::Critical);
+        assert_eq!((findings[0].severity, findings[0].seen.as_str()), (Severity::Critical, "it answers 200"));
+        let findings = judge(&nodes(), Ok(&here(403)), Err(&NOT_ALLOWED)).findings(Severity::Critical);
+        assert_eq!(findings[0].severity, Severity::Info);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_from_here_is_asked_from_a_pod() {
+        let unreachable = KubeletAnonymous([("n1".to_owned(), Err(Unobserved::unreachable("n1", "refused")))].into());
+        let kubelet =
+            KubeletAnswer { certificate: Err(Fault::Refused), anonymous: [("/pods".to_owned(), Ok(200))].into() };
+        let answers = Answers { kubelet: [([10, 77, 0, 11].into(), kubelet)].into(), ..Answers::default() };
+        let reports = ProbeReports(
+            [("n1".to_owned(), ProbeReport { pod: "p".into(), address: None, answers: Ok(answers) })].into(),
+        );
+        assert_eq!(judge(&nodes(), Ok(&unreachable), Ok(&reports)).findings(Severity::Critical).len(), 1);
+        let verdict = judge(&nodes(), Ok(&unreachable), Err(&NOT_ALLOWED));
+        assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
+    }
+}

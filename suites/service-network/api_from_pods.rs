@@ -1,0 +1,167 @@
+//! # The API answers at its ClusterIP from a pod on every node, with a certificate that pods can verify
+//!
+//! ## Why
+//! Every operator, DNS server and sidecar reaches the API this way. A node whose proxy or network is broken, a certificate
+//! without the service address, or an egress rule turns them off one node at a time.
+//!
+//! ## Fix
+//! On the node that is named: is kube-proxy there (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`), does
+//! its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the address?
+//! When the certificate is at fault: add the name to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
+//! and run `kubeadm init phase certs apiserver`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (GetAPIServerAltNames), `pkg/kubelet/envvars`;
+//! <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>. The certificate is verified with the pod's own
+//! `ca.crt`, for the address and for both names, on every connection.
+
+use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::facts::kubernetes_service::KubernetesService;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::probe::Answers;
+use crate::probe::answer::ApiAnswer;
+
+crate::check!("SN-04", "api-from-pods", Critical, judge);
+
+const SO: &str = "pods there cannot use the Kubernetes API";
+
+fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    for (node, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        environment(&mut verdict, &mut folded, node, answers, service);
+        if let Some(api) = &answers.api {
+            connections(&mut verdict, &mut folded, node, api, service);
+        }
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: &Answers, service: &KubernetesService) {
+    let expected = service.cluster_ip.to_string();
+    let seen = answers.environment.as_ref().map_or("nothing", |(host, _)| host.as_str());
+    folded.expect(verdict, node, seen == expected, || {
+        Finding::new(
+            format!("KUBERNETES_SERVICE_HOST is {expected}, the address of Service default/kubernetes"),
+            format!("it is {seen}"),
+        )
+        .so("clients in pods dial another address than the Service's")
+    });
+}
+
+fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &ApiAnswer, service: &KubernetesService) {
+    let address = service.cluster_ip;
+    folded.expect(verdict, node, api.connected == api.tried, || {
+        let fault = api.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
+        let seen = match api.connected {
+            0 => format!("no connection to {address} gets a certificate: {fault}"),
+            some => {
+                format!("{} of {} connections to {address} get no certificate: {fault}", api.tried - some, api.tried)
+            }
+        };
+        Finding::new(format!("{} connections to {address} are answered", api.tried), seen).so(SO)
+    });
+    if api.connected == 0 {
+        // Without a connection there is no certificate to verify and nobody to ask.
+        return;
+    }
+    for (name, verdict_of_name) in &api.names {
+        folded.expect(verdict, node, verdict_of_name.is_ok(), || {
+            let distrust = verdict_of_name.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            Finding::new(format!("the certificate at {address} is valid for {name} with the pods' ca.crt"), distrust)
+                .so("every client in a pod that verifies it is turned away")
+        });
+    }
+    folded.expect(verdict, node, api.version == Ok(200), || {
+        let seen = match &api.version {
+            Ok(status) => format!("HTTP {status}"),
+            Err(fault) => fault.to_string(),
+        };
+        Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::certificate::Distrust;
+    use crate::check::Severity;
+    use crate::fact::Unobserved;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::answer::Fault;
+
+    fn service() -> KubernetesService {
+        KubernetesService {
+            kind: "ClusterIP".into(),
+            cluster_ip: IpAddr::from([10, 96, 0, 1]),
+            cluster_ips: vec!["10.96.0.1".into()],
+            labels: Vec::new(),
+            has_selector: false,
+            ports: vec![("https".into(), 443, "6443".into())],
+        }
+    }
+
+    fn healthy() -> ProbeReports {
+        let api = ApiAnswer {
+            connected: 20,
+            tried: 20,
+            fault: None,
+            serials: vec!["1".into()],
+            names: BTreeMap::from([("10.96.0.1".to_owned(), Ok(())), ("kubernetes.default.svc".to_owned(), Ok(()))]),
+            version: Ok(200),
+            latency: None,
+        };
+        let answers =
+            Answers { environment: Some(("10.96.0.1".into(), "443".into())), api: Some(api), ..Answers::default() };
+        let report = |node: &str| {
+            (node.to_owned(), ProbeReport { pod: format!("p-{node}"), address: None, answers: Ok(answers.clone()) })
+        };
+        ProbeReports(["n1", "n2"].into_iter().map(report).collect())
+    }
+
+    fn api<'a>(reports: &'a mut ProbeReports, node: &str) -> &'a mut ApiAnswer {
+        reports.0.get_mut(node).unwrap().answers.as_mut().unwrap().api.as_mut().unwrap()
+    }
+
+    #[test]
+    fn an_api_that_every_pod_can_verify_passes() {
+        let verdict = judge(&healthy(), &service());
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (10, 0));
+    }
+
+    #[test]
+    fn a_node_that_cannot_connect_is_named_with_the_reason_and_nothing_else() {
+        let mut reports = healthy();
+        let api = api(&mut reports, "n2");
+        (api.connected, api.fault, api.version) = (0, Some(Fault::TimedOut), Err(Fault::TimedOut));
+        let findings = judge(&reports, &service()).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "Node n2");
+        assert_eq!(findings[0].seen, "no connection to 10.96.0.1 gets a certificate: no answer");
+    }
+
+    #[test]
+    fn a_certificate_without_the_service_address_is_one_finding_for_all_nodes() {
+        let mut reports = healthy();
+        for node in ["n1", "n2"] {
+            let distrust = Distrust::NameMismatch { name: "10.96.0.1".into(), presented: "n1".into() };
+            api(&mut reports, node).names.insert("10.96.0.1".into(), Err(distrust));
+        }
+        let findings = judge(&reports, &service()).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "Nodes n1, n2");
+        assert!(findings[0].expected.contains("10.96.0.1"));
+    }
+
+    #[test]
+    fn a_probe_that_did_not_answer_is_undecided() {
+        let mut reports = healthy();
+        reports.0.get_mut("n1").unwrap().answers = Err(Unobserved::Interrupted);
+        assert_eq!(judge(&reports, &service()).undecideds().len(), 1);
+    }
+}

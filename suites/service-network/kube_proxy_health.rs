@@ -1,0 +1,124 @@
+//! # kube-proxy keeps its rules in step, and shows its metrics to its own node only
+//!
+//! ## Why
+//! A kube-proxy that hangs leaves a node with yesterday's rules while its pod stays Running: new Services do not reach that
+//! node, deleted ones are still there. Its metrics port tells anybody who can connect about the cluster, and serves
+//! profiling where that is on.
+//!
+//! ## Fix
+//! `kubectl -n kube-system logs` of the kube-proxy on the node that is named, then delete that pod. For the metrics port:
+//! set `metricsBindAddress` in ConfigMap kube-system/kube-proxy to `127.0.0.1:10249` and restart the DaemonSet.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/proxy/healthcheck/proxy_health.go` (ports 10256), `cmd/kube-proxy/app/server.go` (10249).
+//! `/livez` fails when rules are not synchronised; `/healthz` fails besides while a node is being removed, which is normal.
+
+use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::probe::answer::{Got, KubeProxyAnswer};
+
+crate::check!("SN-07", "kube-proxy-health", Major, judge);
+
+fn judge(reports: &ProbeReports) -> Verdict {
+    let nodes = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());
+    let silent = |proxy: &KubeProxyAnswer| proxy.healthz.is_err() && proxy.livez.is_err() && proxy.metrics.is_err();
+    let mut proxies = nodes().flat_map(|answers| answers.kube_proxy.values()).peekable();
+    if proxies.peek().is_some() && proxies.all(silent) {
+        return Verdict::not_applicable(
+            "no node answers at kube-proxy's health port 10256: another service proxy is at work here, or none (see SN-05)",
+        );
+    }
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    for (node, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        for proxy in answers.kube_proxy.values() {
+            folded.expect(&mut verdict, node, proxy.livez == Ok(200), || {
+                Finding::new("/livez at port 10256 answers 200", status(&proxy.livez))
+                    .so("Services that are new or have changed do not work on this node")
+            });
+            folded.expect(&mut verdict, node, proxy.metrics.is_err(), || {
+                Finding::new(
+                    "pods cannot connect to the metrics port 10249",
+                    format!("/metrics at port 10249 answers {}", status(&proxy.metrics)),
+                )
+                .so("any pod reads kube-proxy's metrics, and profiles it where that is on")
+                .info()
+            });
+            // Draining a node makes /healthz fail on purpose, so a failure is told and not judged.
+            if proxy.livez == Ok(200) && proxy.healthz != Ok(200) {
+                verdict.note(format!(
+                    "{node}: /healthz answers {}, as while a node is being removed",
+                    status(&proxy.healthz)
+                ));
+            }
+        }
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+fn status(got: &Got<u16>) -> String {
+    match got {
+        Ok(status) => format!("HTTP {status}"),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::Fault;
+
+    fn reports(nodes: [(&str, KubeProxyAnswer); 2]) -> ProbeReports {
+        let report = |(node, proxy): (&str, KubeProxyAnswer)| {
+            let answers =
+                Answers { kube_proxy: BTreeMap::from([(IpAddr::from([10, 77, 0, 11]), proxy)]), ..Answers::default() };
+            (node.to_owned(), ProbeReport { pod: format!("p-{node}"), address: None, answers: Ok(answers) })
+        };
+        ProbeReports(nodes.into_iter().map(report).collect())
+    }
+
+    fn healthy() -> KubeProxyAnswer {
+        KubeProxyAnswer { healthz: Ok(200), livez: Ok(200), metrics: Err(Fault::Refused) }
+    }
+
+    #[test]
+    fn healthy_proxies_pass() {
+        let verdict = judge(&reports([("n1", healthy()), ("n2", healthy())]));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major).len()), (4, 0));
+    }
+
+    #[test]
+    fn a_proxy_that_hangs_is_named() {
+        let hung = KubeProxyAnswer {
+            livez: Err(Fault::TimedOut),
+            healthz: Err(Fault::TimedOut),
+            metrics: Err(Fault::TimedOut),
+        };
+        let findings = judge(&reports([("n1", healthy()), ("n2", hung)])).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Node n2".into()));
+        assert_eq!(findings[0].seen, "no answer");
+    }
+
+    #[test]
+    fn open_metrics_are_a_remark() {
+        let open = KubeProxyAnswer { metrics: Ok(200), ..healthy() };
+        let findings = judge(&reports([("n1", open.clone()), ("n2", open)])).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
+        assert_eq!(findings[0].seen, "/metrics at port 10249 answers HTTP 200");
+    }
+
+    #[test]
+    fn a_cluster_without_kube_proxy_is_not_judged() {
+        let none =
+            KubeProxyAnswer { healthz: Err(Fault::Refused), livez: Err(Fault::Refused), metrics: Err(Fault::Refused) };
+        assert!(judge(&reports([("n1", none.clone()), ("n2", none)])).reason().is_some());
+    }
+}

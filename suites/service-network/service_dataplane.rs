@@ -1,0 +1,141 @@
+//! # A Service works on every node: all its backends, by TCP and UDP, with affinity, and at its node port
+//!
+//! ## Why
+//! Applications find each other through Services. One node with missing or stale rules fails some requests of some pods,
+//! which is the hardest kind of fault to find from the outside.
+//!
+//! ## Fix
+//! On the node that is named, look at kube-proxy's log and at its rules for the Service (`iptables-save | grep seaworthy`
+//! while a run with `--keep` stands, or `nft list table ip kube-proxy`), and at firewalls that drop the service range.
+//! When a single backend is missing everywhere, its node does not receive (see CN-04).
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/reference/networking/virtual-ips/>; kubernetes/kubernetes `test/e2e/network/service.go`. Each
+//! probe asks a ClusterIP Service in front of all probes, itself among them, until every one of them has answered.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::probe::answer::{Backends, ServiceAnswer};
+
+crate::check!("SN-09", "service-dataplane", Critical, judge);
+
+fn judge(reports: &ProbeReports) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    // Who serves: probes that answered. One that did not is undecided by itself and no fault of the Service.
+    let backends: BTreeSet<&str> =
+        reports.0.values().filter(|report| report.answers.is_ok()).map(|report| report.pod.as_str()).collect();
+    for (node, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        let Some(service) = &answers.service else { continue };
+        let ServiceAnswer { tcp, udp, affinity, node_port } = service;
+        let mut spread =
+            |way: &str, seen: &Backends| every_backend(&mut verdict, &mut folded, reports, node, way, seen, &backends);
+        spread("the ClusterIP by TCP", tcp);
+        spread("the ClusterIP by UDP", udp);
+        if let Some(node_port) = node_port {
+            spread("the node port by TCP", node_port);
+        }
+        folded.expect(&mut verdict, node, affinity.answered.len() == 1, || {
+            let seen = match affinity.answered.len() {
+                0 => failure(affinity),
+                many => format!("{many} backends answered one client"),
+            };
+            Finding::new("with sessionAffinity ClientIP one backend answers a client", seen)
+        });
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+fn every_backend(
+    verdict: &mut Verdict,
+    folded: &mut Folded,
+    reports: &ProbeReports,
+    node: &str,
+    way: &str,
+    seen: &Backends,
+    backends: &BTreeSet<&str>,
+) {
+    let missing: Vec<&str> = backends
+        .iter()
+        .filter(|pod| !seen.answered.contains_key(**pod))
+        .filter_map(|pod| reports.node_of(pod))
+        .collect();
+    folded.expect(verdict, node, missing.is_empty(), || {
+        let expected = format!("all {} backends of a Service answer at {way}", backends.len());
+        if seen.answered.is_empty() {
+            return Finding::new(expected, failure(seen)).so("Services do not work from this node");
+        }
+        Finding::new(expected, format!("those on {} never did in {} requests", missing.join(", "), seen.asked))
+            .so("some requests to Services fail from this node")
+    });
+}
+
+fn failure(backends: &Backends) -> String {
+    let fault = backends.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
+    format!("nothing answers in {} requests: {fault}", backends.asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::Fault;
+
+    fn answered(pods: &[&str]) -> Backends {
+        let answered = pods.iter().map(|pod| ((*pod).to_owned(), 3)).collect();
+        Backends { asked: 9, answered, fault: None, first_ms: Some(80) }
+    }
+
+    fn healthy() -> ProbeReports {
+        let service = ServiceAnswer {
+            tcp: answered(&["p1", "p2"]),
+            udp: answered(&["p1", "p2"]),
+            affinity: answered(&["p2"]),
+            node_port: Some(answered(&["p1", "p2"])),
+        };
+        let answers = Answers { service: Some(service), ..Answers::default() };
+        let report = |i: u8| {
+            (format!("n{i}"), ProbeReport { pod: format!("p{i}"), address: None, answers: Ok(answers.clone()) })
+        };
+        ProbeReports([1, 2].into_iter().map(report).collect())
+    }
+
+    fn service(reports: &mut ProbeReports) -> &mut ServiceAnswer {
+        reports.0.get_mut("n2").unwrap().answers.as_mut().unwrap().service.as_mut().unwrap()
+    }
+
+    #[test]
+    fn a_service_that_works_everywhere_passes() {
+        let verdict = judge(&healthy());
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (8, 0));
+    }
+
+    #[test]
+    fn a_node_on_which_nothing_answers_is_named() {
+        let mut reports = healthy();
+        service(&mut reports).tcp = Backends { asked: 90, fault: Some(Fault::TimedOut), ..Backends::default() };
+        let findings = judge(&reports).findings(Severity::Critical);
+        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Node n2".into()));
+        assert_eq!(findings[0].seen, "nothing answers in 90 requests: no answer");
+    }
+
+    #[test]
+    fn a_backend_that_never_answers_is_named_by_its_node() {
+        let mut reports = healthy();
+        service(&mut reports).udp = answered(&["p2"]);
+        assert_eq!(judge(&reports).findings(Severity::Critical)[0].seen, "those on n1 never did in 9 requests");
+    }
+
+    #[test]
+    fn affinity_that_does_not_hold_is_a_finding() {
+        let mut reports = healthy();
+        service(&mut reports).affinity = answered(&["p1", "p2"]);
+        assert_eq!(judge(&reports).findings(Severity::Critical)[0].seen, "2 backends answered one client");
+    }
+}
