@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use super::image::ImageArgs;
 use super::probe::ProbeCommand;
 use super::run::RunArgs;
+use super::sweep::SweepArgs;
 use crate::run::exit_code;
 
 /// Is this Kubernetes cluster seaworthy? Judged by what it does, not by its settings.
@@ -30,4 +31,6 @@ pub enum Command {
     },
     /// Write or push the image of the probe pods, made of this very program
     Image(ImageArgs),
+    /// Remove what dead runs have left in the cluster
+    Sweep(SweepArgs),
 }

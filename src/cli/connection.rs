@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::Failure;
+use crate::cluster::{Cluster, Kubeconfig, Settings, connect};
+use crate::expectations::Expectations;
+use crate::image::DEFAULT_PROBE_IMAGE;
+use crate::probe::{ProbeSettings, RunId};
+
 /// The flags that choose a cluster.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Cluster")]
@@ -21,6 +27,32 @@ pub struct ConnectionArgs {
     /// How many requests may be in flight at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+}
+
+impl ConnectionArgs {
+    /// Reads the kubeconfig that the flags choose.
+    pub async fn kubeconfig(&self) -> Result<Kubeconfig, Failure> {
+        Ok(Kubeconfig::load(self.kubeconfig.as_deref(), self.context.as_deref()).await?)
+    }
+
+    /// How to ask, for a command that runs no checks.
+    pub fn settings(&self, probe: ProbeSettings) -> Settings {
+        Settings {
+            jobs: usize::from(self.jobs),
+            request_timeout: self.request_timeout,
+            timeout: None,
+            expectations: Expectations::default(),
+            probe,
+        }
+    }
+
+    /// Connects, for a command that runs no checks.
+    pub async fn connect(&self) -> Result<Cluster, Failure> {
+        let run = RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?;
+        let probe = ProbeSettings { run, image: DEFAULT_PROBE_IMAGE.into(), namespace: None, keep: false };
+        let (_, never) = tokio::sync::watch::channel(false);
+        Ok(connect(self.kubeconfig().await?, self.settings(probe), never).await?)
+    }
 }
 
 /// Parses a duration as kubectl writes it: 90s, 2m, 1m30s, 500ms.

@@ -7,6 +7,7 @@ pub mod image;
 pub mod judge;
 pub mod probe;
 pub mod run;
+pub mod sweep;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ pub async fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(args) => run::run(*args).await,
         Command::Probe { command } => probe::run(command).await,
+        Command::Sweep(args) => sweep::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
     };
     done.unwrap_or_else(|failure| failure.report()).into()

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::Failure;
 use super::connection::{ConnectionArgs, duration};
 use crate::check::Severity;
-use crate::cluster::{Cluster, Kubeconfig, Settings, connect};
+use crate::cluster::{Cluster, Settings, connect};
 use crate::event::{Event, Events, RunStarted};
 use crate::fact::Source;
 use crate::fact::recording::{Header, Recording};
@@ -119,20 +119,18 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = Reports::open(&args.reports)?;
-    let kubeconfig =
-        Kubeconfig::load(args.connection.kubeconfig.as_deref(), args.connection.context.as_deref()).await?;
+    let kubeconfig = args.connection.kubeconfig().await?;
     let redaction = kubeconfig.redaction();
+    let probe = ProbeSettings {
+        run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
+        image: args.probes.probe_image,
+        namespace: args.probes.namespace,
+        keep: args.probes.keep,
+    };
     let settings = Settings {
-        jobs: usize::from(args.connection.jobs),
-        request_timeout: args.connection.request_timeout,
         timeout: Some(args.timeout),
         expectations: profile.expect.clone(),
-        probe: ProbeSettings {
-            run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
-            image: args.probes.probe_image,
-            namespace: args.probes.namespace,
-            keep: args.probes.keep,
-        },
+        ..args.connection.settings(probe)
     };
     let cancel = cancel_on_signal();
     let cluster = Arc::new(connect(kubeconfig, settings, cancel).await?);
