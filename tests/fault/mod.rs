@@ -1,0 +1,112 @@
+//! The faults in `tests/faults/`, and what each must make the checks say.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use seaworthy::check::{Judged, Outcome};
+
+/// A script that breaks a cluster, and what must be seen then.
+pub struct Fault {
+    /// The script's name.
+    pub slug: String,
+    /// The script.
+    pub script: PathBuf,
+    /// The cluster that it breaks: how many nodes, and how many of them control plane.
+    pub cluster: (usize, usize),
+    /// What must be seen.
+    pub expected: Vec<Expected>,
+    /// The checks that may say anything.
+    pub any: BTreeSet<String>,
+}
+
+/// What one check must say.
+pub struct Expected {
+    /// The check's id.
+    pub id: String,
+    /// Its outcome.
+    pub outcome: String,
+    /// What a finding, or the reason why nothing was seen, must contain.
+    pub text: String,
+}
+
+impl Fault {
+    /// All faults, by name.
+    pub fn all() -> Vec<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
+        let entries = std::fs::read_dir(&folder).expect("the faults are in tests/faults");
+        let mut scripts: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
+        scripts.retain(|path| path.is_file() && path.extension().is_none());
+        scripts.sort();
+        scripts.into_iter().map(Self::read).collect()
+    }
+
+    fn read(script: PathBuf) -> Self {
+        let say = |what: &str| {
+            let said = Command::new(&script).arg(what).output().expect("a fault is an executable script");
+            assert!(said.status.success(), "{} {what}: {said:?}", script.display());
+            String::from_utf8(said.stdout).expect("a script speaks UTF-8")
+        };
+        let slug = script.file_name().expect("a script has a name").to_string_lossy().into_owned();
+        let mut fault = Self { cluster: cluster(&say("cluster")), slug, expected: Vec::new(), any: BTreeSet::new(), script: script.clone() };
+        for line in say("expected").lines() {
+            match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
+                [id, "any"] => drop(fault.any.insert(id.to_owned())),
+                [id, outcome, text] => {
+                    fault.expected.push(Expected { id: id.into(), outcome: outcome.into(), text: text.into() });
+                }
+                _ => panic!("{}: expected what? {line:?}", fault.slug),
+            }
+        }
+        assert!(!fault.expected.is_empty(), "{}: no check must see it", fault.slug);
+        fault
+    }
+
+    /// What should have been seen and was not.
+    pub fn missing(&self, judged: &[Judged]) -> Vec<String> {
+        self.expected.iter().filter_map(|expected| expected.missing(judged)).collect()
+    }
+
+    /// Checks that failed though the fault gives them no reason to.
+    pub fn unexpected(&self, judged: &[Judged]) -> Vec<String> {
+        let listed = |id: &str| self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id);
+        let red = judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
+        red.map(|check| format!("{} is {} and should not be: {}", check.id, check.outcome, told(check))).collect()
+    }
+}
+
+impl Expected {
+    fn missing(&self, judged: &[Judged]) -> Option<String> {
+        let Some(check) = judged.iter().find(|check| check.id == self.id) else {
+            return Some(format!("{} was not judged", self.id));
+        };
+        let told = told(check);
+        if check.outcome.name() != self.outcome {
+            return Some(format!("{} is {} and should be {}: {told}", self.id, check.outcome, self.outcome));
+        }
+        let named = told.to_lowercase().contains(&self.text.to_lowercase());
+        (!named).then(|| format!("{} does not name {:?}: {told}", self.id, self.text))
+    }
+}
+
+/// All that a check tells its reader.
+fn told(check: &Judged) -> String {
+    let findings = check.findings.iter().map(|f| {
+        format!("{}: expected {}; seen {}; {}", f.subject, f.expected, f.seen, f.so.as_deref().unwrap_or_default())
+    });
+    let unseen = check.unseen.iter().map(|unseen| {
+        let subject = unseen.subject.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{subject}: {}", unseen.why)
+    });
+    findings.chain(unseen).chain(check.reason.clone()).collect::<Vec<_>>().join(" | ")
+}
+
+/// `--nodes 4 --control-planes 3`, as the testbed takes it.
+fn cluster(arguments: &str) -> (usize, usize) {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let number = |flag: &str| {
+        let at = words.iter().position(|word| *word == flag)?;
+        words.get(at + 1)?.parse().ok()
+    };
+    (number("--nodes").expect("a fault says how many nodes it needs"), number("--control-planes").unwrap_or(1))
+}

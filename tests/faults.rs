@@ -1,0 +1,131 @@
+//! Breaks a real cluster in every way that `tests/faults/` knows, and looks whether the checks see it.
+//!
+//! Runs only when `SEAWORTHY_BED` names a program that makes such a cluster (`up`, `down`, `kubeconfig`, `exec`, `kubectl`).
+//! A fault for another cluster than the one that is up is ignored, with the reason. With `SEAWORTHY_RECORDINGS` set to a
+//! folder, what each run saw is written there, cut to what the fault's checks need: that is how `fixtures/faults` is made.
+
+mod fault;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+use fault::Fault;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use seaworthy::check::Judged;
+use seaworthy::fact::recording::Recording;
+use seaworthy::run::Plan;
+use seaworthy::suites;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One cluster is broken in one way at a time.
+    arguments.test_threads = Some(1);
+    let Some(bed) = env::var_os("SEAWORTHY_BED").map(PathBuf::from) else {
+        println!("SEAWORTHY_BED is not set: no cluster is broken here");
+        return libtest_mimic::run(&arguments, Vec::new()).exit_code();
+    };
+    let recordings = env::var_os("SEAWORTHY_RECORDINGS").map(PathBuf::from);
+    let trials = Fault::all().into_iter().map(|fault| {
+        let (bed, recordings) = (bed.clone(), recordings.clone());
+        Trial::ignorable_test(fault.slug.clone(), move || try_fault(&fault, &bed, recordings.as_deref()))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn try_fault(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<Completion, Failed> {
+    let nodes = output(Command::new(bed).args(["kubectl", "get", "nodes", "-o", "name"]))?.lines().count();
+    let control_plane = ["kubectl", "get", "nodes", "-o", "name", "-l", "node-role.kubernetes.io/control-plane"];
+    let control_planes = output(Command::new(bed).args(control_plane))?.lines().count();
+    if fault.cluster != (nodes, control_planes) {
+        let (nodes, control_planes) = fault.cluster;
+        return Ok(Completion::ignored_with(format!("needs a cluster of {nodes} nodes, {control_planes} of them control plane")));
+    }
+    let broken = Broken::apply(fault, bed)?;
+    let seen = run(fault, bed, recordings);
+    let mended = broken.revert();
+    let (judged, recording) = seen?;
+    mended?;
+    let mut wrong = fault.missing(&judged);
+    wrong.extend(fault.unexpected(&judged));
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n").into());
+    }
+    if let (Some(recording), Some(folder)) = (recording, recordings) {
+        keep(fault, recording, folder)?;
+    }
+    Ok(Completion::Completed)
+}
+
+/// A broken cluster, which is mended whatever happens.
+struct Broken<'a> {
+    fault: &'a Fault,
+    bed: &'a Path,
+    mended: bool,
+}
+
+impl<'a> Broken<'a> {
+    fn apply(fault: &'a Fault, bed: &'a Path) -> Result<Self, Failed> {
+        let broken = Self { fault, bed, mended: false };
+        output(Command::new(&fault.script).arg("apply").env("BED", bed))?;
+        Ok(broken)
+    }
+
+    fn revert(mut self) -> Result<(), Failed> {
+        self.mended = true;
+        output(Command::new(&self.fault.script).arg("revert").env("BED", self.bed)).map(drop)
+    }
+}
+
+impl Drop for Broken<'_> {
+    fn drop(&mut self) {
+        if !self.mended {
+            let _ = Command::new(&self.fault.script).arg("revert").env("BED", self.bed).status();
+        }
+    }
+}
+
+/// Runs every check as an administrator would, and reads the verdicts.
+fn run(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<(Vec<Judged>, Option<PathBuf>), Failed> {
+    let folder = tempfile::tempdir()?;
+    let (verdicts, recording) = (folder.path().join("verdicts.json"), folder.path().join("recording.json"));
+    let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", bed))?;
+    let program = env::var_os("SEAWORTHY_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_seaworthy").into());
+    let ran = Command::new(program)
+        .args(["run", "--profile", "post-install", "--kubeconfig", kubeconfig.trim(), "--json"])
+        .arg(&verdicts)
+        .arg("--record")
+        .arg(&recording)
+        .output()?;
+    let code = ran.status.code();
+    if !matches!(code, Some(0 | 1 | 3)) || !verdicts.exists() {
+        return Err(format!("seaworthy ended with {code:?}: {}", String::from_utf8_lossy(&ran.stderr)).into());
+    }
+    let document: serde_json::Value = serde_json::from_slice(&fs::read(&verdicts)?)?;
+    let judged = serde_json::from_value(document["checks"].clone())?;
+    let kept = recordings.is_some().then(|| folder.keep().join("recording.json"));
+    Ok((judged, kept))
+}
+
+/// Cuts a recording to what the fault's own checks need, and puts it among the fixtures.
+fn keep(fault: &Fault, recording: PathBuf, folder: &Path) -> Result<(), Failed> {
+    let mut cut = Recording::read(&recording)?;
+    let checks: Vec<_> = fault.expected.iter().filter_map(|expected| suites::check(&expected.id)).collect();
+    cut.checks = checks.iter().map(|check| check.id.to_owned()).collect();
+    let needed = Plan::new(checks).facts.nodes();
+    cut.retain(|name| needed.contains_key(name));
+    let mut file = fs::File::create(folder.join(format!("{}.json.gz", fault.slug)))?;
+    cut.write(&mut file, true)?;
+    fs::remove_dir_all(recording.parent().unwrap_or(&recording))?;
+    Ok(())
+}
+
+fn output(command: &mut Command) -> Result<String, Failed> {
+    let done = command.output()?;
+    if !done.status.success() {
+        let said = [done.stdout, done.stderr].concat();
+        return Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&said)).into());
+    }
+    Ok(String::from_utf8(done.stdout)?)
+}
+

@@ -1,0 +1,77 @@
+//! Judges the recordings of real clusters in `fixtures/`: healthy ones must be found healthy, and each fault must be seen.
+
+#[path = "fault/mod.rs"]
+mod fault;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fault::Fault;
+use seaworthy::check::{Judged, Outcome, Severity};
+use seaworthy::event::Events;
+use seaworthy::fact::Source;
+use seaworthy::fact::observer::Observer;
+use seaworthy::fact::recording::Recording;
+use seaworthy::run::Plan;
+use seaworthy::suites;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// Judges what a recording was made for.
+async fn judge(path: &Path) -> Vec<Judged> {
+    let recording = Recording::read(path).expect("a fixture is a recording");
+    let checks: Vec<_> = recording.checks.iter().map(|id| suites::check(id).expect("an id is never taken away")).collect();
+    let plan = Plan::new(checks);
+    let observer = Observer::new(plan.facts.clone(), Source::Recorded(recording), Events::channel().0);
+    observer.settle(plan.checks.iter().flat_map(|check| (check.needs)()).collect()).await;
+    plan.checks.iter().map(|check| check.judged(&plan.facts, Severity::Minor)).collect()
+}
+
+#[tokio::test]
+async fn healthy_clusters_are_found_healthy() {
+    let mut clusters = 0;
+    for entry in fs::read_dir(fixtures().join("healthy")).expect("there are recordings of healthy clusters") {
+        let path = entry.expect("a folder can be read").path();
+        for check in judge(&path).await {
+            let fine = matches!(check.outcome, Outcome::Pass | Outcome::Skip | Outcome::Warn);
+            assert!(fine, "{}: {} is {}: {check:?}", path.display(), check.id, check.outcome);
+        }
+        clusters += 1;
+    }
+    assert!(clusters >= 3, "one node, three nodes and a highly available cluster, not {clusters}");
+}
+
+#[tokio::test]
+async fn every_fault_is_seen_by_the_checks_that_it_names() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for fault in Fault::all() {
+        let path = fixtures().join("faults").join(format!("{}.json.gz", fault.slug));
+        if path.exists() {
+            let missing = fault.missing(&judge(&path).await);
+            wrong.extend(missing.into_iter().map(|text| format!("{}: {text}", fault.slug)));
+            seen += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen >= 45, "only {seen} faults have a recording");
+}
+
+#[test]
+fn every_recording_belongs_to_a_fault() {
+    let faults = Fault::all();
+    for entry in fs::read_dir(fixtures().join("faults")).expect("there are recordings of faults") {
+        let name = entry.expect("a folder can be read").file_name().to_string_lossy().into_owned();
+        assert!(faults.iter().any(|fault| name == format!("{}.json.gz", fault.slug)), "{name} has no script in tests/faults");
+    }
+}
+
+#[test]
+fn every_check_has_a_fault_that_turns_it_red() {
+    let faults = Fault::all();
+    let red = |id: &str| faults.iter().any(|fault| fault.expected.iter().any(|expected| expected.id == id));
+    let never: Vec<_> = suites::checks().map(|check| check.id).filter(|id| !red(id)).collect();
+    assert!(never.is_empty(), "no fault turns these red: {never:?}");
+}
