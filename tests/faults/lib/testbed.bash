@@ -1,0 +1,301 @@
+# shellcheck shell=bash
+# What the fault scripts share. A script sources this file, defines `apply`, `revert` and `expected`
+# (and `cluster` or `kubeconfig` where they differ from the usual), and ends with `fault "$@"`.
+
+BED=${BED:-bed}
+SLUG=$(basename "$0")
+STATE=${BED_STATE:-/var/tmp/bed}/faults/$SLUG
+SCRATCH=$STATE/scratch # files that a fault makes, never restored
+NODE_IP_n1=10.77.0.11
+export NODE_IP_n1 SCRATCH
+
+kubectl() { "$BED" kubectl "$@"; }
+on() { "$BED" exec "$@"; }
+
+# The identity that no RBAC object can take away: O=system:masters, on the node where kubeadm init ran.
+super_kubectl() { on n1 kubectl --kubeconfig /etc/kubernetes/super-admin.conf "$@"; }
+
+# ---- the script's own commands ---------------------------------------------------------------------------------
+
+about() { sed -n '2,/^[^#]/s/^# //p' "$0" | paste -sd' '; }
+cluster() { echo '--nodes 3'; }
+kubeconfig() { "$BED" kubeconfig; }
+
+fault() {
+    case ${1:-} in
+    apply)
+        same_cluster || rm -rf "$STATE"
+        mkdir -p "$SCRATCH"
+        cluster_identity >"$STATE/cluster"
+        apply
+        ;;
+    revert)
+        same_cluster || rm -rf "$STATE"
+        mkdir -p "$SCRATCH"
+        revert
+        wait_for 150 'the cluster is healthy' healthy
+        rm -rf "$STATE"
+        ;;
+    expected | cluster | about | kubeconfig) "$1" ;;
+    *)
+        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig" >&2
+        exit 2
+        ;;
+    esac
+}
+
+# Every check but the ones given: for faults that leave the harness without a usable API.
+any_other_than() {
+    local id
+    for id in CP-0{1,3,5} AA-0{1,2,4,5,8,9} AA-1{1,2,3,7,8,9} PK-0{1,2,3,4,5,6,8} DI-0{1,2,3,4,5,6,7,8} \
+        SN-0{1,2,3,4,5,7,8,9} DN-0{1,2,3,4,5,8} KL-0{1,2,3} CN-01 CN-04; do
+        [[ " $* " == *" $id "* ]] || echo "$id any"
+    done
+}
+
+# ---- waiting ---------------------------------------------------------------------------------------------------
+
+# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds.
+wait_for() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        if ((SECONDS >= deadline)); then
+            echo "$SLUG: gave up waiting until $what" >&2
+            return 1
+        fi
+        sleep 0.3
+    done
+}
+
+not() { ! "$@"; }
+
+# Nodes Ready without pressure, kube-system pods Ready and of their newest definition, every lease fresh.
+healthy() {
+    kubectl get --raw /readyz >/dev/null &&
+        kubectl get nodes,pods,leases.coordination.k8s.io,deployments,daemonsets -A -o json | jq -e '
+            def ready: any(.status.conditions[]?; .type == "Ready" and .status == "True");
+            def age: now - (.spec.renewTime | sub("\\.[0-9]+Z$"; "Z") | fromdate);
+            [.items[] |
+                if .kind == "Node" then ready and all(.status.conditions[]; .type == "Ready" or .status == "False")
+                elif .kind == "Pod" and .metadata.namespace == "kube-system" then ready and .metadata.deletionTimestamp == null
+                elif .kind == "Lease" and .metadata.namespace == "kube-node-lease" then age < 30
+                elif .kind == "Lease" and (.metadata.name | IN("kube-scheduler", "kube-controller-manager")) then age < 12
+                elif .kind == "Deployment" then .metadata.generation == .status.observedGeneration and .status.availableReplicas == .spec.replicas
+                    and .status.updatedReplicas == .spec.replicas
+                elif .kind == "DaemonSet" then .metadata.generation == .status.observedGeneration
+                    and .status.numberReady == .status.desiredNumberScheduled and .status.updatedNumberScheduled == .status.desiredNumberScheduled
+                else true end] | length > 0 and all' >/dev/null
+}
+
+node_is() { # node_is NODE CONDITION STATUS, e.g. node_is n3 Ready False
+    [ "$(kubectl get node "$1" -o jsonpath="{.status.conditions[?(@.type=='$2')].status}")" = "$3" ]
+}
+
+# may VERB RESOURCE [-n NAMESPACE] --as USER [--as-group GROUP]: what the authorizers answer.
+may() { [ "$(kubectl auth can-i "$@" 2>/dev/null)" = yes ]; }
+
+anonymous_status() { curl -sk -o /dev/null -w '%{http_code}' --max-time 5 "https://$NODE_IP_n1:6443$1"; }
+anonymous_gets() { [ "$(anonymous_status "$1")" = "$2" ]; }
+
+# ---- remembering -----------------------------------------------------------------------------------------------
+
+# The CA's key tells clusters apart even while the API is down.
+cluster_identity() { on n1 sha256sum /etc/kubernetes/pki/ca.key; }
+same_cluster() { [ -e "$STATE/cluster" ] && [ "$(cat "$STATE/cluster")" = "$(cluster_identity)" ]; }
+
+# remember_file NODE PATH; restore_files puts all of them back.
+remember_file() {
+    local copy=$STATE/files/$1$2
+    [ -e "$copy" ] && return
+    mkdir -p "${copy%/*}"
+    on "$1" cp -a "$2" "$copy.part"
+    mv "$copy.part" "$copy"
+}
+
+restore_files() {
+    [ -d "$STATE/files" ] || return 0
+    local copy path node
+    while IFS= read -r copy; do
+        path=${copy#"$STATE/files/"}
+        node=${path%%/*}
+        put_file "$node" "$copy" "/${path#*/}"
+    done < <(find "$STATE/files" -type f ! -name '*.part')
+}
+
+# put_file NODE SOURCE PATH: in one step, so that no reader sees half a file.
+# shellcheck disable=SC2016
+put_file() { on "$1" bash -c 'cp -a "$0" "${1%/*}/.${1##*/}" && mv "${1%/*}/.${1##*/}" "$1"' "$2" "$3"; }
+
+# remember_object KIND NAME [-n NAMESPACE]; restore_objects puts all of them back as they were.
+remember_object() {
+    local copy=$STATE/objects/${*//[: \/]/_}.json
+    [ -e "$copy" ] && return
+    mkdir -p "${copy%/*}"
+    kubectl get "$@" -o json |
+        jq 'del(.status, .metadata.uid, .metadata.resourceVersion, .metadata.generation, .metadata.creationTimestamp, .metadata.managedFields)' >"$copy.part"
+    mv "$copy.part" "$copy"
+}
+
+restore_objects() {
+    local copy
+    for copy in "$STATE"/objects/*.json; do
+        [ -e "$copy" ] || continue
+        kubectl replace -f "$copy" >/dev/null 2>&1 || kubectl create -f "$copy" >/dev/null
+    done
+}
+
+# objects (defined by the script) prints manifests.
+create_objects() { objects | kubectl apply -f - >/dev/null; }
+delete_objects() { objects | kubectl delete --ignore-not-found --wait=true -f - >/dev/null; }
+
+# ---- static pods -----------------------------------------------------------------------------------------------
+
+# edit_static_pod NODE COMPONENT SED-SCRIPT: and wait until the component runs with the new command line.
+edit_static_pod() {
+    local node=$1 component=$2 manifest=/etc/kubernetes/manifests/$2.yaml
+    remember_file "$node" "$manifest"
+    sed "$3" "$STATE/files/$node$manifest" >"$SCRATCH/$component.yaml"
+    if cmp -s "$SCRATCH/$component.yaml" "$STATE/files/$node$manifest"; then
+        echo "$SLUG: the edit does not change $manifest" >&2
+        return 1
+    fi
+    put_file "$node" "$SCRATCH/$component.yaml" "$manifest"
+    wait_for 120 "$component on $node runs as its manifest says" runs_as_written "$node" "$component"
+}
+
+# restore_static_pods NODE...: put the remembered manifests back and wait until all that they describe runs.
+restore_static_pods() {
+    local node component
+    restore_files
+    for node in "$@"; do
+        for component in kube-apiserver kube-controller-manager kube-scheduler; do
+            [ -e "$STATE/files/$node/etc/kubernetes/manifests/$component.yaml" ] || continue
+            wait_for 120 "$component on $node runs as its manifest says" runs_as_written "$node" "$component"
+        done
+    done
+    wait_for 120 'the API server is ready' kubectl get --raw /readyz
+}
+
+runs_as_written() { # NODE COMPONENT
+    local written running
+    written=$(on "$1" sed -n 's/^    - \(kube-\|--\)/\1/p' "/etc/kubernetes/manifests/$2.yaml")
+    # shellcheck disable=SC2016
+    running=$(on "$1" bash -c 'for p in /proc/[0-9]*; do [ "$(readlink "$p/exe" | grep -c "/kube$")" = 1 ] || continue
+        tr "\0" "\n" <"$p/cmdline" | grep -qx "$0" && tr "\0" "\n" <"$p/cmdline"; done' "$2" 2>/dev/null)
+    [ "$written" = "$running" ]
+}
+
+# kubectl on n1 with the API server of that node, whatever stands in front of it.
+ready_on() { on "$1" kubectl --kubeconfig /etc/kubernetes/admin.conf --server "https://127.0.0.1:6443" --tls-server-name kubernetes get --raw /readyz; }
+
+# ---- kubelets --------------------------------------------------------------------------------------------------
+
+# edit_kubelet_config NODE SED-SCRIPT: and wait until a new kubelet runs with it.
+edit_kubelet_config() {
+    remember_file "$1" /var/lib/kubelet/config.yaml
+    sed "$2" "$STATE/files/$1/var/lib/kubelet/config.yaml" >"$SCRATCH/kubelet-$1.yaml"
+    put_file "$1" "$SCRATCH/kubelet-$1.yaml" /var/lib/kubelet/config.yaml
+    restart_kubelet "$1"
+}
+
+restart_kubelet() {
+    local before
+    before=$(kubelet_pid "$1" || true)
+    on "$1" kill "$before" || true
+    wait_for 60 "the kubelet of $1 serves again" kubelet_is_back "$1" "$before"
+}
+
+kubelet_pid() { on "$1" pgrep -xo kubelet; }
+kubelet_is_back() { [ "$(kubelet_pid "$1")" != "$2" ] && on "$1" curl -sf --max-time 3 http://127.0.0.1:10248/healthz; }
+
+# ---- packets ---------------------------------------------------------------------------------------------------
+
+# add_rule NODE TABLE CHAIN RULE...; delete_rule takes it away, however often it was added.
+add_rule() { on "$1" iptables -w -t "$2" -I "${@:3}"; }
+delete_rule() { while on "$1" iptables -w -t "$2" -D "${@:3}" 2>/dev/null; do :; done; }
+
+pod_range_of() { kubectl get node "$1" -o jsonpath='{.spec.podCIDR}'; }
+
+# ---- certificates ----------------------------------------------------------------------------------------------
+
+# days N: the moment N days from now (N may be negative), as openssl writes it.
+days() { date -u -d "$1 days" +%Y%m%d%H%M%SZ; }
+
+# sign SUBJECT FROM TO CA-CERT CA-KEY KEY: a certificate for KEY, its extensions read from stdin, printed as PEM.
+# The CA of `self` signs KEY's certificate with KEY itself.
+sign() {
+    local dir
+    dir=$(mktemp -d)
+    cat >"$dir/extensions"
+    : >"$dir/index.txt"
+    printf '[ca]\ndefault_ca=x\n[x]\ndatabase=%s/index.txt\nnew_certs_dir=%s\npolicy=p\ndefault_md=sha256\nrand_serial=yes\nunique_subject=no\n[p]\norganizationName=optional\ncommonName=supplied\n' "$dir" "$dir" >"$dir/ca.cnf"
+    printf '[req]\ndistinguished_name=d\n[d]\n' | openssl req -new -key "$6" -subj "$1" -config /dev/stdin -out "$dir/csr"
+    local -a by=(-cert "$4" -keyfile "$5")
+    [ "$4" = self ] && by=(-selfsign -keyfile "$6")
+    openssl ca -batch -notext -preserveDN -config "$dir/ca.cnf" "${by[@]}" -in "$dir/csr" -startdate "$2" -enddate "$3" -extfile "$dir/extensions" 2>"$dir/log" || {
+        cat "$dir/log" >&2
+        return 1
+    }
+    rm -rf "$dir"
+}
+
+# The cluster's CA pair and other key material, copied to $SCRATCH, which revert removes.
+borrow() { # NODE PATH NAME
+    (umask 077 && on "$1" cat "$2" >"$SCRATCH/$3")
+}
+
+served_certificate() { # ADDRESS:PORT
+    openssl s_client -connect "$1" -servername kubernetes </dev/null 2>/dev/null | openssl x509 "${@:2}" 2>/dev/null
+}
+
+# ---- bootstrap tokens ------------------------------------------------------------------------------------------
+
+# token_secret NAME ID [EXPIRATION]: as kubeadm token create writes it.
+token_secret() {
+    cat <<YAML
+apiVersion: v1
+kind: Secret
+type: bootstrap.kubernetes.io/token
+metadata: {name: $1, namespace: kube-system}
+stringData:
+  token-id: $2
+  token-secret: 0123456789abcdef
+  ${3:+expiration: "$3"}
+  usage-bootstrap-signing: "true"
+  usage-bootstrap-authentication: "true"
+  auth-extra-groups: system:bootstrappers:kubeadm:default-node-token
+YAML
+}
+
+in_hours() { date -u -d "$1 hours" +%Y-%m-%dT%H:%M:%SZ; }
+cluster_info() { kubectl -n kube-public get configmap cluster-info -o json; }
+signed_for() { cluster_info | jq -e --arg k "jws-kubeconfig-$1" '.data | has($k)' >/dev/null; }
+
+# edit_cluster_info SED-SCRIPT: change the kubeconfig that joining nodes read.
+edit_cluster_info() {
+    remember_object configmap cluster-info -n kube-public
+    jq -r .data.kubeconfig "$STATE/objects/configmap_cluster-info_-n_kube-public.json" | sed "$1" |
+        jq -Rs '{data: {kubeconfig: .}}' >"$SCRATCH/cluster-info.json"
+    kubectl -n kube-public patch configmap cluster-info --type merge --patch-file "$SCRATCH/cluster-info.json" >/dev/null
+}
+
+# The signatures fit the kubeconfig: the bootstrap signer has seen the last change.
+cluster_info_is_signed() {
+    local id secret
+    for id in $(cluster_info | jq -r '.data | keys[] | select(startswith("jws-kubeconfig-")) | ltrimstr("jws-kubeconfig-")'); do
+        secret=$(kubectl -n kube-system get secret "bootstrap-token-$id" -o jsonpath='{.data.token-secret}' | base64 -d) || return 1
+        [ "$(cluster_info | jq -r --arg k "jws-kubeconfig-$id" '.data[$k]')" = "$(jws "$id" "$secret")" ] || return 1
+    done
+}
+
+base64url() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
+
+jws() { # ID SECRET: the detached signature of cluster-info
+    local header
+    header=$(printf '{"alg":"HS256","kid":"%s"}' "$1" | base64url)
+    printf '%s..%s\n' "$header" "$({
+        printf '%s.' "$header"
+        cluster_info | jq -j .data.kubeconfig | base64url
+    } | openssl dgst -sha256 -hmac "$2" -binary | base64url)"
+}
