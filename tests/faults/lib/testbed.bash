@@ -127,14 +127,20 @@ restore_files() {
 # shellcheck disable=SC2016
 put_file() { on "$1" bash -c 'cp -a "$0" "${1%/*}/.${1##*/}" && mv "${1%/*}/.${1##*/}" "$1"' "$2" "$3"; }
 
-# remember_object KIND NAME [-n NAMESPACE]; restore_objects puts all of them back as they were.
+# remember_object KIND NAME [-n NAMESPACE]; remembered prints the same one; restore_objects puts all of them back.
 remember_object() {
-    local copy=$STATE/objects/${*//[: \/]/_}.json
+    local copy
+    copy=$(remembered "$@")
     [ -e "$copy" ] && return
     mkdir -p "${copy%/*}"
     kubectl get "$@" -o json |
         jq 'del(.status, .metadata.uid, .metadata.resourceVersion, .metadata.generation, .metadata.creationTimestamp, .metadata.managedFields)' >"$copy.part"
     mv "$copy.part" "$copy"
+}
+
+remembered() {
+    local words="$*"
+    echo "$STATE/objects/${words//[: ]/_}.json"
 }
 
 restore_objects() {
@@ -186,8 +192,40 @@ runs_as_written() { # NODE COMPONENT
     [ "$written" = "$running" ]
 }
 
-# kubectl on n1 with the API server of that node, whatever stands in front of it.
-ready_on() { on "$1" kubectl --kubeconfig /etc/kubernetes/admin.conf --server "https://127.0.0.1:6443" --tls-server-name kubernetes get --raw /readyz; }
+restart_component() { # NODE COMPONENT: the kubelet starts its container again
+    local before
+    before=$(component_pid "$1" "$2")
+    on "$1" kill "$before"
+    wait_for 60 "$2 on $1 is started again" component_is_new "$1" "$2" "$before"
+}
+
+component_pid() { on "$1" pgrep -xo "${2:0:15}"; }
+component_is_new() {
+    local now
+    now=$(component_pid "$1" "$2") && [ "$now" != "$3" ]
+}
+
+lease_older_than() { # NAME SECONDS
+    kubectl -n kube-system get lease "$1" -o json | jq -e --argjson s "$2" 'now - (.spec.renewTime | sub("\\.[0-9]+Z$"; "Z") | fromdate) > $s'
+}
+
+# After a restart of the API server both leaders restart too; a fault that is about something else waits for them.
+leaders_are_fresh() { not lease_older_than kube-controller-manager 12 && not lease_older_than kube-scheduler 12; }
+
+# dead_kms_plugin NODE: encrypt new Secrets with a plugin that is not there; the file must be removed after the flag.
+dead_kms_plugin() {
+    cat >"$SCRATCH/encryption.yaml" <<'YAML'
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - kms: {apiVersion: v2, name: vault, endpoint: "unix:///var/run/kms.sock", timeout: 1s}
+  - identity: {}
+YAML
+    put_file "$1" "$SCRATCH/encryption.yaml" /etc/kubernetes/pki/encryption.yaml
+    edit_static_pod "$1" kube-apiserver 's|    - --etcd-cafile=|    - --encryption-provider-config=/etc/kubernetes/pki/encryption.yaml\n&|'
+}
 
 # ---- kubelets --------------------------------------------------------------------------------------------------
 
@@ -208,6 +246,41 @@ restart_kubelet() {
 
 kubelet_pid() { on "$1" pgrep -xo kubelet; }
 kubelet_is_back() { [ "$(kubelet_pid "$1")" != "$2" ] && on "$1" curl -sf --max-time 3 http://127.0.0.1:10248/healthz; }
+
+restore_kubelet_config() {
+    [ -e "$STATE/files/$1/var/lib/kubelet/config.yaml" ] || return 0
+    restore_files
+    restart_kubelet "$1"
+}
+
+kubelet_says() { # NODE STATUS: to a request for /pods without credentials
+    [ "$(on "$1" curl -sk -o /dev/null -w '%{http_code}' --max-time 5 https://127.0.0.1:10250/pods)" = "$2" ]
+}
+
+reports_version() { [ "$(kubectl get node "$1" -o jsonpath='{.status.nodeInfo.kubeletVersion}')" = "$2" ]; }
+
+# rebrand_kubelet NODE VERSION: run a copy of the kubelet in which only the version differs (of the same length).
+rebrand_kubelet() {
+    local binary version
+    version=$(kubectl version -o json | jq -r .serverVersion.gitVersion)
+    [ "${#version}" = "${#2}" ]
+    # shellcheck disable=SC2016
+    binary=$(on "$1" bash -c 'readlink -f "$(command -v kubelet)"')
+    on "$1" umount "$binary" 2>/dev/null || true
+    LC_ALL=C sed "s/${version//./\\.}/$2/g" "$binary" >"$SCRATCH/kubelet"
+    chmod 755 "$SCRATCH/kubelet"
+    on "$1" mount --bind "$SCRATCH/kubelet" "$binary"
+    restart_kubelet "$1"
+    wait_for 60 "$1 reports $2" reports_version "$1" "$2"
+}
+
+restore_kubelet_binary() {
+    local binary
+    # shellcheck disable=SC2016
+    binary=$(on "$1" bash -c 'readlink -f "$(command -v kubelet)"')
+    if on "$1" umount "$binary" 2>/dev/null; then restart_kubelet "$1"; fi
+    wait_for 60 "$1 reports the version of the API server" reports_version "$1" "$(kubectl version -o json | jq -r .serverVersion.gitVersion)"
+}
 
 # ---- packets ---------------------------------------------------------------------------------------------------
 
@@ -245,8 +318,29 @@ borrow() { # NODE PATH NAME
     (umask 077 && on "$1" cat "$2" >"$SCRATCH/$3")
 }
 
-served_certificate() { # ADDRESS:PORT
-    openssl s_client -connect "$1" -servername kubernetes </dev/null 2>/dev/null | openssl x509 "${@:2}" 2>/dev/null
+# serve_certificate NODE NAMES DAYS: give the API server of NODE a certificate with these names for its own key.
+# It takes a changed file into use without a restart.
+serve_certificate() {
+    local pki=/etc/kubernetes/pki
+    remember_file "$1" $pki/apiserver.crt
+    borrow "$1" $pki/apiserver.key apiserver.key
+    borrow "$1" $pki/ca.key ca.key
+    borrow "$1" $pki/ca.crt ca.crt
+    printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth\nsubjectAltName=%s\n' "$2" |
+        sign /CN=kube-apiserver "$(days $(($3 - 365)))" "$(days "$3")" "$SCRATCH/ca.crt" "$SCRATCH/ca.key" "$SCRATCH/apiserver.key" >"$SCRATCH/apiserver.crt"
+    put_file "$1" "$SCRATCH/apiserver.crt" $pki/apiserver.crt
+    wait_for 60 'the new certificate is served' serves_file "$1"
+}
+
+serves_file() { # NODE
+    [ "$(on "$1" openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -fingerprint)" = "$(on "$1" bash -c \
+        'openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint')" ]
+}
+
+# root_ca_is FILE: every namespace's kube-root-ca.crt is that CA.
+root_ca_is() {
+    kubectl get configmaps -A --field-selector metadata.name=kube-root-ca.crt -o json |
+        jq -e --rawfile ca "$1" '.items | length > 3 and all(.[]; .data["ca.crt"] == $ca)'
 }
 
 # ---- bootstrap tokens ------------------------------------------------------------------------------------------
@@ -275,7 +369,7 @@ signed_for() { cluster_info | jq -e --arg k "jws-kubeconfig-$1" '.data | has($k)
 # edit_cluster_info SED-SCRIPT: change the kubeconfig that joining nodes read.
 edit_cluster_info() {
     remember_object configmap cluster-info -n kube-public
-    jq -r .data.kubeconfig "$STATE/objects/configmap_cluster-info_-n_kube-public.json" | sed "$1" |
+    jq -r .data.kubeconfig "$(remembered configmap cluster-info -n kube-public)" | sed "$1" |
         jq -Rs '{data: {kubeconfig: .}}' >"$SCRATCH/cluster-info.json"
     kubectl -n kube-public patch configmap cluster-info --type merge --patch-file "$SCRATCH/cluster-info.json" >/dev/null
 }
