@@ -266,7 +266,7 @@ rebrand_kubelet() {
     [ "${#version}" = "${#2}" ]
     # shellcheck disable=SC2016
     binary=$(on "$1" bash -c 'readlink -f "$(command -v kubelet)"')
-    on "$1" umount "$binary" 2>/dev/null || true
+    while on "$1" umount -l "$binary" 2>/dev/null; do :; done
     LC_ALL=C sed "s/${version//./\\.}/$2/g" "$binary" >"$SCRATCH/kubelet"
     chmod 755 "$SCRATCH/kubelet"
     on "$1" mount --bind "$SCRATCH/kubelet" "$binary"
@@ -278,7 +278,11 @@ restore_kubelet_binary() {
     local binary
     # shellcheck disable=SC2016
     binary=$(on "$1" bash -c 'readlink -f "$(command -v kubelet)"')
-    if on "$1" umount "$binary" 2>/dev/null; then restart_kubelet "$1"; fi
+    # Lazily, because the kubelet that is to go still runs from it.
+    if on "$1" umount -l "$binary" 2>/dev/null; then
+        while on "$1" umount -l "$binary" 2>/dev/null; do :; done
+        restart_kubelet "$1"
+    fi
     wait_for 60 "$1 reports the version of the API server" reports_version "$1" "$(kubectl version -o json | jq -r .serverVersion.gitVersion)"
 }
 
@@ -369,27 +373,28 @@ signed_for() { cluster_info | jq -e --arg k "jws-kubeconfig-$1" '.data | has($k)
 # edit_cluster_info SED-SCRIPT: change the kubeconfig that joining nodes read.
 edit_cluster_info() {
     remember_object configmap cluster-info -n kube-public
-    jq -r .data.kubeconfig "$(remembered configmap cluster-info -n kube-public)" | sed "$1" |
+    jq -j .data.kubeconfig "$(remembered configmap cluster-info -n kube-public)" | sed "$1" |
         jq -Rs '{data: {kubeconfig: .}}' >"$SCRATCH/cluster-info.json"
     kubectl -n kube-public patch configmap cluster-info --type merge --patch-file "$SCRATCH/cluster-info.json" >/dev/null
 }
 
-# The signatures fit the kubeconfig: the bootstrap signer has seen the last change.
+# Every signature fits the kubeconfig: the bootstrap signer has seen the last change.
 cluster_info_is_signed() {
-    local id secret
-    for id in $(cluster_info | jq -r '.data | keys[] | select(startswith("jws-kubeconfig-")) | ltrimstr("jws-kubeconfig-")'); do
-        secret=$(kubectl -n kube-system get secret "bootstrap-token-$id" -o jsonpath='{.data.token-secret}' | base64 -d) || return 1
-        [ "$(cluster_info | jq -r --arg k "jws-kubeconfig-$id" '.data[$k]')" = "$(jws "$id" "$secret")" ] || return 1
-    done
+    local info id secret
+    info=$(cluster_info) || return 1
+    while read -r id secret; do
+        [ "$(jq -r --arg k "jws-kubeconfig-$id" '.data[$k]' <<<"$info")" = "$(jq -j .data.kubeconfig <<<"$info" | jws "$id" "$secret")" ] || return 1
+    done < <(kubectl -n kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token -o json |
+        jq -r '.items[].data | select(."usage-bootstrap-signing") | map_values(@base64d) | "\(."token-id") \(."token-secret")"')
 }
 
 base64url() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
 
-jws() { # ID SECRET: the detached signature of cluster-info
+jws() { # ID SECRET: the detached signature of stdin
     local header
     header=$(printf '{"alg":"HS256","kid":"%s"}' "$1" | base64url)
     printf '%s..%s\n' "$header" "$({
         printf '%s.' "$header"
-        cluster_info | jq -j .data.kubeconfig | base64url
+        base64url
     } | openssl dgst -sha256 -hmac "$2" -binary | base64url)"
 }
