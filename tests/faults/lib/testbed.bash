@@ -216,6 +216,11 @@ lease_age() { # NAME: seconds since it was renewed
 }
 lease_older_than() { [ "$(lease_age "$1")" -gt "$2" ]; }
 
+# Twice its duration has passed. A leader that stops in good order leaves a lease of one second without a holder.
+lease_is_stale() {
+    lease_older_than "$1" "$((2 * $(kubectl -n kube-system get lease "$1" -o jsonpath='{.spec.leaseDurationSeconds}')))"
+}
+
 # After a restart of the API server both leaders restart too; a fault that is about something else waits for them.
 # A live leader renews every two seconds; the lease of one that is gone is removed, so that the next need not wait for its end.
 leaders_are_fresh() {
