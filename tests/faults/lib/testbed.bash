@@ -1,0 +1,421 @@
+# shellcheck shell=bash
+# What the fault scripts share. A script sources this file, defines `apply`, `revert` and `expected`
+# (and `cluster` or `kubeconfig` where they differ from the usual), and ends with `fault "$@"`.
+
+BED=${BED:-bed}
+SLUG=$(basename "$0")
+STATE=${BED_STATE:-/var/tmp/bed}/faults/$SLUG
+SCRATCH=$STATE/scratch # files that a fault makes, never restored
+NODE_IP_n1=10.77.0.11
+export NODE_IP_n1 SCRATCH
+
+kubectl() { "$BED" kubectl "$@"; }
+on() { "$BED" exec "$@"; }
+
+# The identity that no RBAC object can take away: O=system:masters, on the node where kubeadm init ran.
+super_kubectl() { on n1 kubectl --kubeconfig /etc/kubernetes/super-admin.conf "$@"; }
+
+# ---- the script's own commands ---------------------------------------------------------------------------------
+
+about() { sed -n '2,/^[^#]/s/^# //p' "$0" | paste -sd' '; }
+cluster() { echo '--nodes 3'; }
+kubeconfig() { "$BED" kubeconfig; }
+
+fault() {
+    case ${1:-} in
+    apply)
+        same_cluster || rm -rf "$STATE"
+        mkdir -p "$SCRATCH"
+        cluster_identity >"$STATE/cluster"
+        apply
+        ;;
+    revert)
+        same_cluster || rm -rf "$STATE"
+        mkdir -p "$SCRATCH"
+        revert
+        wait_for 150 'the cluster is healthy' healthy_or_hurry
+        rm -rf "$STATE"
+        ;;
+    expected | cluster | about | kubeconfig) "$1" ;;
+    *)
+        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig" >&2
+        exit 2
+        ;;
+    esac
+}
+
+# Every check but the ones given: for faults that leave the harness without a usable API.
+any_other_than() {
+    local id
+    for id in CP-0{1,3,5} AA-0{1,2,4,5,8,9} AA-1{1,2,3,7,8,9} PK-0{1,2,3,4,5,6,8} DI-0{1,2,3,4,5,6,7,8} \
+        SN-0{1,2,3,4,5,7,8,9} DN-0{1,2,3,4,5,8} KL-0{1,2,3} CN-01 CN-04; do
+        [[ " $* " == *" $id "* ]] || echo "$id any"
+    done
+}
+
+# ---- waiting ---------------------------------------------------------------------------------------------------
+
+# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds.
+wait_for() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        if ((SECONDS >= deadline)); then
+            echo "$SLUG: gave up waiting until $what" >&2
+            return 1
+        fi
+        sleep 0.3
+    done
+}
+
+not() { ! "$@"; }
+
+# Nodes Ready without pressure, kube-system pods Ready and of their newest definition, every lease fresh.
+healthy() {
+    kubectl get --raw /readyz >/dev/null &&
+        kubectl get nodes,pods,leases.coordination.k8s.io,deployments,daemonsets -A -o json | jq -e '
+            def ready: any(.status.conditions[]?; .type == "Ready" and .status == "True");
+            def age: now - (.spec.renewTime | sub("\\.[0-9]+Z$"; "Z") | fromdate);
+            [.items[] |
+                if .kind == "Node" then ready and all(.status.conditions[]; .type == "Ready" or .status == "False")
+                elif .kind == "Pod" and .metadata.namespace == "kube-system" then ready and .metadata.deletionTimestamp == null
+                elif .kind == "Lease" and .metadata.namespace == "kube-node-lease" then age < 30
+                elif .kind == "Lease" and (.metadata.name | IN("kube-scheduler", "kube-controller-manager")) then age < 5
+                elif .kind == "Deployment" then .metadata.generation == .status.observedGeneration and .status.availableReplicas == .spec.replicas
+                    and .status.updatedReplicas == .spec.replicas
+                elif .kind == "DaemonSet" then .metadata.generation == .status.observedGeneration
+                    and .status.numberReady == .status.desiredNumberScheduled and .status.updatedNumberScheduled == .status.desiredNumberScheduled
+                else true end] | length > 0 and all' >/dev/null
+}
+
+healthy_or_hurry() {
+    healthy && return
+    leaders_are_fresh
+    return 1
+}
+
+node_is() { # node_is NODE CONDITION STATUS, e.g. node_is n3 Ready False
+    [ "$(kubectl get node "$1" -o jsonpath="{.status.conditions[?(@.type=='$2')].status}")" = "$3" ]
+}
+
+# may VERB RESOURCE [-n NAMESPACE] --as USER [--as-group GROUP]: what the authorizers answer.
+may() { [ "$(kubectl auth can-i "$@" 2>/dev/null)" = yes ]; }
+
+anonymous_status() { curl -sk -o /dev/null -w '%{http_code}' --max-time 5 "https://$NODE_IP_n1:6443$1"; }
+anonymous_gets() { [ "$(anonymous_status "$1")" = "$2" ]; }
+
+# ---- remembering -----------------------------------------------------------------------------------------------
+
+# The CA's key tells clusters apart even while the API is down.
+cluster_identity() { on n1 sha256sum /etc/kubernetes/pki/ca.key; }
+same_cluster() { [ -e "$STATE/cluster" ] && [ "$(cat "$STATE/cluster")" = "$(cluster_identity)" ]; }
+
+# remember_file NODE PATH; restore_files puts all of them back.
+remember_file() {
+    local copy=$STATE/files/$1$2
+    [ -e "$copy" ] && return
+    mkdir -p "${copy%/*}"
+    on "$1" cp -a "$2" "$copy.part"
+    mv "$copy.part" "$copy"
+}
+
+restore_files() {
+    [ -d "$STATE/files" ] || return 0
+    local copy path node
+    while IFS= read -r copy; do
+        path=${copy#"$STATE/files/"}
+        node=${path%%/*}
+        put_file "$node" "$copy" "/${path#*/}"
+    done < <(find "$STATE/files" -type f ! -name '*.part')
+}
+
+# put_file NODE SOURCE PATH: in one step, so that no reader sees half a file.
+# shellcheck disable=SC2016
+put_file() { on "$1" bash -c 'cp -a "$0" "${1%/*}/.${1##*/}" && mv "${1%/*}/.${1##*/}" "$1"' "$2" "$3"; }
+
+# remember_object KIND NAME [-n NAMESPACE]; remembered prints the same one; restore_objects puts all of them back.
+remember_object() {
+    local copy
+    copy=$(remembered "$@")
+    [ -e "$copy" ] && return
+    mkdir -p "${copy%/*}"
+    kubectl get "$@" -o json |
+        jq 'del(.status, .metadata.uid, .metadata.resourceVersion, .metadata.generation, .metadata.creationTimestamp, .metadata.managedFields)' >"$copy.part"
+    mv "$copy.part" "$copy"
+}
+
+remembered() {
+    local words="$*"
+    echo "$STATE/objects/${words//[: ]/_}.json"
+}
+
+restore_objects() {
+    local copy
+    for copy in "$STATE"/objects/*.json; do
+        [ -e "$copy" ] || continue
+        kubectl replace -f "$copy" >/dev/null 2>&1 || kubectl create -f "$copy" >/dev/null
+    done
+}
+
+# objects (defined by the script) prints manifests.
+create_objects() { objects | kubectl apply -f - >/dev/null; }
+delete_objects() { objects | kubectl delete --ignore-not-found --wait=true -f - >/dev/null; }
+
+# ---- static pods -----------------------------------------------------------------------------------------------
+
+# edit_static_pod NODE COMPONENT SED-SCRIPT: and wait until the component runs with the new command line.
+edit_static_pod() {
+    local node=$1 component=$2 manifest=/etc/kubernetes/manifests/$2.yaml
+    remember_file "$node" "$manifest"
+    sed "$3" "$STATE/files/$node$manifest" >"$SCRATCH/$component.yaml"
+    if cmp -s "$SCRATCH/$component.yaml" "$STATE/files/$node$manifest"; then
+        echo "$SLUG: the edit does not change $manifest" >&2
+        return 1
+    fi
+    put_file "$node" "$SCRATCH/$component.yaml" "$manifest"
+    wait_for 120 "$component on $node runs as its manifest says" runs_as_written "$node" "$component"
+}
+
+# restore_static_pods NODE...: put the remembered manifests back and wait until all that they describe runs.
+restore_static_pods() {
+    local node component
+    restore_files
+    for node in "$@"; do
+        for component in kube-apiserver kube-controller-manager kube-scheduler; do
+            [ -e "$STATE/files/$node/etc/kubernetes/manifests/$component.yaml" ] || continue
+            wait_for 120 "$component on $node runs as its manifest says" runs_as_written "$node" "$component"
+        done
+    done
+    wait_for 120 'the API server is ready' kubectl get --raw /readyz
+}
+
+runs_as_written() { # NODE COMPONENT
+    local written running
+    written=$(on "$1" sed -n 's/^    - \(kube-\|--\)/\1/p' "/etc/kubernetes/manifests/$2.yaml")
+    # shellcheck disable=SC2016
+    running=$(on "$1" bash -c 'for p in /proc/[0-9]*; do [ "$(readlink "$p/exe" | grep -c "/kube$")" = 1 ] || continue
+        tr "\0" "\n" <"$p/cmdline" | grep -qx "$0" && tr "\0" "\n" <"$p/cmdline"; done' "$2" 2>/dev/null)
+    [ "$written" = "$running" ]
+}
+
+restart_component() { # NODE COMPONENT: the kubelet starts its container again
+    local before
+    before=$(component_pid "$1" "$2")
+    on "$1" kill "$before"
+    wait_for 60 "$2 on $1 is started again" component_is_new "$1" "$2" "$before"
+}
+
+component_pid() { on "$1" pgrep -xo "${2:0:15}"; }
+component_is_new() {
+    local now
+    now=$(component_pid "$1" "$2") && [ "$now" != "$3" ]
+}
+
+lease_age() { # NAME: seconds since it was renewed
+    kubectl -n kube-system get lease "$1" -o json | jq -e 'now - (.spec.renewTime | sub("\\.[0-9]+Z$"; "Z") | fromdate) | floor'
+}
+lease_older_than() { [ "$(lease_age "$1")" -gt "$2" ]; }
+
+# Twice its duration has passed. A leader that stops in good order leaves a lease of one second without a holder.
+lease_is_stale() {
+    lease_older_than "$1" "$((2 * $(kubectl -n kube-system get lease "$1" -o jsonpath='{.spec.leaseDurationSeconds}')))"
+}
+
+# After a restart of the API server both leaders restart too; a fault that is about something else waits for them.
+# A live leader renews every two seconds; the lease of one that is gone is removed, so that the next need not wait for its end.
+leaders_are_fresh() {
+    local component age
+    for component in kube-controller-manager kube-scheduler; do
+        age=$(lease_age "$component") || return 1
+        ((age <= 6)) || kubectl -n kube-system delete lease "$component"
+        ((age <= 2)) || return 1
+    done
+}
+
+# dead_kms_plugin NODE: encrypt new Secrets with a plugin that is not there; the file must be removed after the flag.
+dead_kms_plugin() {
+    cat >"$SCRATCH/encryption.yaml" <<'YAML'
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - kms: {apiVersion: v2, name: vault, endpoint: "unix:///var/run/kms.sock", timeout: 1s}
+  - identity: {}
+YAML
+    put_file "$1" "$SCRATCH/encryption.yaml" /etc/kubernetes/pki/encryption.yaml
+    edit_static_pod "$1" kube-apiserver 's|    - --etcd-cafile=|    - --encryption-provider-config=/etc/kubernetes/pki/encryption.yaml\n&|'
+}
+
+# ---- kubelets --------------------------------------------------------------------------------------------------
+
+# edit_kubelet_config NODE SED-SCRIPT: and wait until a new kubelet runs with it.
+edit_kubelet_config() {
+    remember_file "$1" /var/lib/kubelet/config.yaml
+    sed "$2" "$STATE/files/$1/var/lib/kubelet/config.yaml" >"$SCRATCH/kubelet-$1.yaml"
+    put_file "$1" "$SCRATCH/kubelet-$1.yaml" /var/lib/kubelet/config.yaml
+    restart_kubelet "$1"
+}
+
+restart_kubelet() {
+    local before
+    before=$(kubelet_pid "$1" || true)
+    on "$1" kill "$before" || true
+    wait_for 60 "the kubelet of $1 serves again" kubelet_is_back "$1" "$before"
+}
+
+kubelet_pid() { on "$1" pgrep -xo kubelet; }
+kubelet_is_back() { [ "$(kubelet_pid "$1")" != "$2" ] && on "$1" curl -sf --max-time 3 http://127.0.0.1:10248/healthz; }
+
+restore_kubelet_config() {
+    [ -e "$STATE/files/$1/var/lib/kubelet/config.yaml" ] || return 0
+    restore_files
+    restart_kubelet "$1"
+}
+
+kubelet_says() { # NODE STATUS: to a request for /pods without credentials
+    [ "$(on "$1" curl -sk -o /dev/null -w '%{http_code}' --max-time 5 https://127.0.0.1:10250/pods)" = "$2" ]
+}
+
+reports_version() { [ "$(kubectl get node "$1" -o jsonpath='{.status.nodeInfo.kubeletVersion}')" = "$2" ]; }
+
+# rebrand_kubelet NODE VERSION: run a copy of the kubelet in which only the version differs (of the same length).
+rebrand_kubelet() {
+    local binary version
+    version=$(kubectl version -o json | jq -r .serverVersion.gitVersion)
+    [ "${#version}" = "${#2}" ]
+    # shellcheck disable=SC2016
+    binary=$(on "$1" bash -c 'readlink -f "$(command -v kubelet)"')
+    while on "$1" umount -l "$binary" 2>/dev/null; do :; done
+    LC_ALL=C sed "s/${version//./\\.}/$2/g" "$binary" >"$SCRATCH/kubelet"
+    chmod 755 "$SCRATCH/kubelet"
+    on "$1" mount --bind "$SCRATCH/kubelet" "$binary"
+    restart_kubelet "$1"
+    wait_for 60 "$1 reports $2" reports_version "$1" "$2"
+}
+
+restore_kubelet_binary() {
+    local binary
+    # shellcheck disable=SC2016
+    binary=$(on "$1" bash -c 'readlink -f "$(command -v kubelet)"')
+    # Lazily, because the kubelet that is to go still runs from it.
+    if on "$1" umount -l "$binary" 2>/dev/null; then
+        while on "$1" umount -l "$binary" 2>/dev/null; do :; done
+        restart_kubelet "$1"
+    fi
+    wait_for 60 "$1 reports the version of the API server" reports_version "$1" "$(kubectl version -o json | jq -r .serverVersion.gitVersion)"
+}
+
+# ---- packets ---------------------------------------------------------------------------------------------------
+
+# add_rule NODE TABLE CHAIN RULE...; delete_rule takes it away, however often it was added.
+add_rule() { on "$1" iptables -w -t "$2" -I "${@:3}"; }
+delete_rule() { while on "$1" iptables -w -t "$2" -D "${@:3}" 2>/dev/null; do :; done; }
+
+pod_range_of() { kubectl get node "$1" -o jsonpath='{.spec.podCIDR}'; }
+
+# ---- certificates ----------------------------------------------------------------------------------------------
+
+# days N: the moment N days from now (N may be negative), as openssl writes it.
+days() { date -u -d "$1 days" +%Y%m%d%H%M%SZ; }
+
+# sign SUBJECT FROM TO CA-CERT CA-KEY KEY: a certificate for KEY, its extensions read from stdin, printed as PEM.
+# The CA of `self` signs KEY's certificate with KEY itself.
+sign() {
+    local dir
+    dir=$(mktemp -d)
+    cat >"$dir/extensions"
+    : >"$dir/index.txt"
+    printf '[ca]\ndefault_ca=x\n[x]\ndatabase=%s/index.txt\nnew_certs_dir=%s\npolicy=p\ndefault_md=sha256\nrand_serial=yes\nunique_subject=no\n[p]\norganizationName=optional\ncommonName=supplied\n' "$dir" "$dir" >"$dir/ca.cnf"
+    # Names are PrintableString where they can be, as Go writes them: clients compare the bytes of issuer and subject.
+    printf '[req]\ndistinguished_name=d\nstring_mask=MASK:0x2002\n[d]\n' | openssl req -new -key "$6" -subj "$1" -config /dev/stdin -out "$dir/csr"
+    local -a by=(-cert "$4" -keyfile "$5")
+    [ "$4" = self ] && by=(-selfsign -keyfile "$6")
+    openssl ca -batch -notext -preserveDN -config "$dir/ca.cnf" "${by[@]}" -in "$dir/csr" -startdate "$2" -enddate "$3" -extfile "$dir/extensions" 2>"$dir/log" || {
+        cat "$dir/log" >&2
+        return 1
+    }
+    rm -rf "$dir"
+}
+
+# The cluster's CA pair and other key material, copied to $SCRATCH, which revert removes.
+borrow() { # NODE PATH NAME
+    (umask 077 && on "$1" cat "$2" >"$SCRATCH/$3")
+}
+
+# serve_certificate NODE NAMES DAYS: give the API server of NODE a certificate with these names for its own key.
+# It takes a changed file into use without a restart.
+serve_certificate() {
+    local pki=/etc/kubernetes/pki
+    remember_file "$1" $pki/apiserver.crt
+    borrow "$1" $pki/apiserver.key apiserver.key
+    borrow "$1" $pki/ca.key ca.key
+    borrow "$1" $pki/ca.crt ca.crt
+    printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth\nsubjectAltName=%s\n' "$2" |
+        sign /CN=kube-apiserver "$(days $(($3 - 365)))" "$(days "$3")" "$SCRATCH/ca.crt" "$SCRATCH/ca.key" "$SCRATCH/apiserver.key" >"$SCRATCH/apiserver.crt"
+    put_file "$1" "$SCRATCH/apiserver.crt" $pki/apiserver.crt
+    wait_for 60 'the new certificate is served' serves_file "$1"
+}
+
+serves_file() { # NODE
+    [ "$(on "$1" openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -fingerprint)" = "$(on "$1" bash -c \
+        'openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint')" ]
+}
+
+# root_ca_is FILE: every namespace's kube-root-ca.crt is that CA.
+root_ca_is() {
+    kubectl get configmaps -A --field-selector metadata.name=kube-root-ca.crt -o json |
+        jq -e --rawfile ca "$1" '.items | length > 3 and all(.[]; .data["ca.crt"] == $ca)'
+}
+
+# ---- bootstrap tokens ------------------------------------------------------------------------------------------
+
+# token_secret NAME ID [EXPIRATION]: as kubeadm token create writes it.
+token_secret() {
+    cat <<YAML
+apiVersion: v1
+kind: Secret
+type: bootstrap.kubernetes.io/token
+metadata: {name: $1, namespace: kube-system}
+stringData:
+  token-id: $2
+  token-secret: 0123456789abcdef
+  ${3:+expiration: "$3"}
+  usage-bootstrap-signing: "true"
+  usage-bootstrap-authentication: "true"
+  auth-extra-groups: system:bootstrappers:kubeadm:default-node-token
+YAML
+}
+
+in_hours() { date -u -d "$1 hours" +%Y-%m-%dT%H:%M:%SZ; }
+cluster_info() { kubectl -n kube-public get configmap cluster-info -o json; }
+signed_for() { cluster_info | jq -e --arg k "jws-kubeconfig-$1" '.data | has($k)' >/dev/null; }
+
+# edit_cluster_info SED-SCRIPT: change the kubeconfig that joining nodes read.
+edit_cluster_info() {
+    remember_object configmap cluster-info -n kube-public
+    jq -j .data.kubeconfig "$(remembered configmap cluster-info -n kube-public)" | sed "$1" |
+        jq -Rs '{data: {kubeconfig: .}}' >"$SCRATCH/cluster-info.json"
+    kubectl -n kube-public patch configmap cluster-info --type merge --patch-file "$SCRATCH/cluster-info.json" >/dev/null
+}
+
+# Every signature fits the kubeconfig: the bootstrap signer has seen the last change.
+cluster_info_is_signed() {
+    local info id secret
+    info=$(cluster_info) || return 1
+    while read -r id secret; do
+        [ "$(jq -r --arg k "jws-kubeconfig-$id" '.data[$k]' <<<"$info")" = "$(jq -j .data.kubeconfig <<<"$info" | jws "$id" "$secret")" ] || return 1
+    done < <(kubectl -n kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token -o json |
+        jq -r '.items[].data | select(."usage-bootstrap-signing") | map_values(@base64d) | "\(."token-id") \(."token-secret")"')
+}
+
+base64url() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
+
+jws() { # ID SECRET: the detached signature of stdin
+    local header
+    header=$(printf '{"alg":"HS256","kid":"%s"}' "$1" | base64url)
+    printf '%s..%s\n' "$header" "$({
+        printf '%s.' "$header"
+        base64url
+    } | openssl dgst -sha256 -hmac "$2" -binary | base64url)"
+}
