@@ -1,6 +1,10 @@
 //! Nodes and their kubelets.
 
+pub mod readiness;
+pub mod version_skew;
+
 use crate::check::Suite;
 
 /// The suite.
-pub static SUITE: Suite = Suite { name: "nodes", about: "nodes and their kubelets", checks: &[] };
+pub static SUITE: Suite =
+    Suite { name: "nodes", about: "nodes and their kubelets", checks: &[&readiness::CHECK, &version_skew::CHECK] };
