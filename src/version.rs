@@ -21,6 +21,13 @@ impl Version {
     pub const fn minor(minor: u64) -> Self {
         Self { major: 1, minor, patch: 0 }
     }
+
+    /// The version in the tag of a Kubernetes component's image, as of `registry.k8s.io/kube-proxy:v1.37.2`.
+    pub fn of_image(image: &str) -> Option<Self> {
+        let image = image.split('@').next().unwrap_or(image);
+        let (_, tag) = image.rsplit('/').next().unwrap_or(image).split_once(':')?;
+        tag.parse().ok()
+    }
 }
 
 /// A text that is not a Kubernetes version.
@@ -51,6 +58,20 @@ impl fmt::Display for Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_tells_its_version_by_its_tag() {
+        for (image, expected) in [
+            ("registry.k8s.io/kube-proxy:v1.37.2", Some("1.37.2")),
+            ("localhost:5000/kube-proxy:v1.35.0-eksbuild.2@sha256:abc", Some("1.35.0")),
+            ("rancher/hardened-kubernetes:v1.36.1-rke2r1-build20260701", Some("1.36.1")),
+            ("localhost:5000/kube-proxy", None),
+            ("kube-proxy@sha256:abc", None),
+            ("kube-proxy:latest", None),
+        ] {
+            assert_eq!(Version::of_image(image).map(|version| version.to_string()).as_deref(), expected, "{image}");
+        }
+    }
 
     #[test]
     fn every_distribution_writes_versions_its_own_way() {

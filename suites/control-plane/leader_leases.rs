@@ -10,7 +10,8 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kube-controller-manager/app/options`, `staging/src/k8s.io/component-base/config/v1alpha1/defaults.go`
-//! (lease 15 s, renewed every 2 s). After a restart of the API server the leases may be stale for up to a minute.
+//! (lease 15 s, renewed every 2 s). After a restart of the API server the leases may
+//! be stale for up to a minute: they are looked at again for a few seconds before they count.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
@@ -28,7 +29,7 @@ fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
         |name| Subject::object("Lease", "kube-system", name),
         |verdict, name, lease| {
             let subject = Subject::object("Lease", "kube-system", name);
-            let age = clock.server.as_second() - lease.renewed.as_second();
+            let age = lease.age(clock.server);
             let limit = PATIENCE * i64::from(lease.duration_seconds);
             verdict.expect(subject, age <= limit, || {
                 Finding::new(
@@ -41,4 +42,49 @@ fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
         },
     );
     verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::leader_leases::LeaderLease;
+    use crate::fact::{Seen, Unobserved};
+
+    fn judged(scheduler: Seen<&str>) -> Verdict {
+        let lease = |renewed: &str| LeaderLease {
+            holder: "n1_0".into(),
+            renewed: renewed.parse().unwrap(),
+            duration_seconds: 15,
+            transitions: 2,
+        };
+        let leases = LeaderLeases(
+            [
+                ("kube-controller-manager".to_owned(), Ok(lease("2026-11-22T11:59:59Z"))),
+                ("kube-scheduler".to_owned(), scheduler.map(lease)),
+            ]
+            .into(),
+        );
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        judge(&leases, &Clock { server: now, here: now })
+    }
+
+    #[test]
+    fn leases_renewed_within_two_durations_pass() {
+        let verdict = judged(Ok("2026-11-22T11:59:30Z"));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (2, vec![]));
+    }
+
+    #[test]
+    fn a_stale_lease_names_its_last_holder() {
+        let findings = judged(Ok("2026-11-22T11:59:29Z")).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject, Subject::object("Lease", "kube-system", "kube-scheduler"));
+        assert_eq!(findings[0].seen, "last renewed 31 s ago by n1_0, at 2026-11-22T11:59:29Z");
+    }
+
+    #[test]
+    fn a_lease_that_was_not_seen_is_undecided() {
+        assert_eq!(judged(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+    }
 }

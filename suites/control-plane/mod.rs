@@ -1,6 +1,8 @@
 //! The control plane: its instances, its static pods, its leaders.
 
+pub mod api_server_health;
 pub mod leader_leases;
+pub mod static_pods;
 
 use crate::check::Suite;
 
@@ -8,5 +10,5 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "control-plane",
     about: "API server instances, static pods, leader election",
-    checks: &[&leader_leases::CHECK],
+    checks: &[&api_server_health::CHECK, &static_pods::CHECK, &leader_leases::CHECK],
 };

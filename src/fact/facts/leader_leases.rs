@@ -1,7 +1,9 @@
 //! The leases by which controller-manager and scheduler elect their leaders.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,11 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The components that elect a leader.
 const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+
+/// For how long a stale lease is looked at again: after a restart of the API server, the leaders need a moment.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The leases of the components that elect a leader, by name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +36,13 @@ pub struct LeaderLease {
     pub transitions: i32,
 }
 
+impl LeaderLease {
+    /// How many seconds ago it was renewed.
+    pub fn age(&self, now: Timestamp) -> i64 {
+        now.as_second() - self.renewed.as_second()
+    }
+}
+
 impl Observe for LeaderLeases {
     type Needs<'a> = ();
     const NAME: &'static str = "leader-leases";
@@ -37,10 +51,8 @@ impl Observe for LeaderLeases {
         &[Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["get"]).named(&COMPONENTS)];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let mut leases = BTreeMap::new();
-        for component in COMPONENTS {
-            leases.insert(component.to_owned(), lease(cluster, component).await);
-        }
+        let leases = join_all(COMPONENTS.map(async |name| (name.to_owned(), settled(cluster, name).await))).await;
+        let leases: BTreeMap<_, _> = leases.into_iter().collect();
         if let [Some(Err(absent @ Unobserved::Absent { .. })), Some(Err(Unobserved::Absent { .. }))] =
             COMPONENTS.map(|component| leases.get(component))
         {
@@ -51,16 +63,32 @@ impl Observe for LeaderLeases {
     }
 }
 
-async fn lease(cluster: &Cluster, name: &str) -> Seen<LeaderLease> {
+/// The lease, as soon as it is fresh or patience ends.
+async fn settled(cluster: &Cluster, name: &str) -> Seen<LeaderLease> {
+    let begin = Instant::now();
+    loop {
+        let (lease, now) = lease(cluster, name).await?;
+        let is_fresh = now.is_none_or(|now| lease.age(now) <= i64::from(lease.duration_seconds));
+        if is_fresh || begin.elapsed() >= PATIENCE {
+            return Ok(lease);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The lease, and the server's clock when it answered.
+async fn lease(cluster: &Cluster, name: &str) -> Seen<(LeaderLease, Option<Timestamp>)> {
     let call = Call::get_in::<Lease>("kube-system", name);
-    let spec = cluster.fetch::<Lease>(&call).await?.spec.unwrap_or_default();
+    let reply = cluster.send(&call).await?;
+    let spec = reply.decode::<Lease>(&call)?.spec.unwrap_or_default();
     let missing = |field| Unobserved::invalid(call.to_string(), format!("the lease has no {field}"));
-    Ok(LeaderLease {
+    let lease = LeaderLease {
         holder: spec.holder_identity.ok_or_else(|| missing("holderIdentity"))?,
         renewed: spec.renew_time.map(|at| at.0).ok_or_else(|| missing("renewTime"))?,
         duration_seconds: spec.lease_duration_seconds.ok_or_else(|| missing("leaseDurationSeconds"))?,
         transitions: spec.lease_transitions.unwrap_or_default(),
-    })
+    };
+    Ok((lease, reply.date))
 }
 
 crate::observed!(LeaderLeases);

@@ -1,0 +1,143 @@
+//! What each API server instance says of its own health.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+
+use super::api_server_endpoints::ApiServerEndpoints;
+use crate::cluster::{Call, Cluster, Identity, Reply};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// What the API server says of its health: at the configured URL, and at each published address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiServerHealth {
+    /// The host and port of the configured URL.
+    pub endpoint: String,
+    /// What answers there.
+    pub configured: Health,
+    /// Each instance at the address at which it is published, or why the addresses are not known.
+    pub instances: Seen<BTreeMap<SocketAddr, Health>>,
+}
+
+/// What an instance says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether it should be restarted: `/livez`.
+    pub live: Seen<HealthAnswer>,
+    /// Whether it should get requests: `/readyz`.
+    pub ready: Seen<HealthAnswer>,
+}
+
+/// One answer about health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthAnswer {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The health checks that it counts as failed.
+    pub failed: Vec<String>,
+    /// Whether it told so only to our own credential.
+    pub authenticated: bool,
+}
+
+impl HealthAnswer {
+    /// Whether all is well.
+    pub fn is_well(&self) -> bool {
+        self.status == 200 && self.failed.is_empty()
+    }
+}
+
+impl Health {
+    /// Both answers, with the path that gave them.
+    pub fn answers(&self) -> [(&'static str, &Seen<HealthAnswer>); 2] {
+        [("/livez", &self.live), ("/readyz", &self.ready)]
+    }
+
+    /// Whether anything answered.
+    pub fn is_reached(&self) -> bool {
+        self.answers().iter().any(|(_, answer)| answer.is_ok())
+    }
+}
+
+impl Observe for ApiServerHealth {
+    type Needs<'a> = (Result<&'a ApiServerEndpoints, &'a Unobserved>,);
+    const NAME: &'static str = "api-server-health";
+    const ACCESS: Access = Access::Anonymous;
+    const RULES: &'static [Rule] = &[Rule::urls(&["/livez", "/readyz"])];
+
+    async fn observe(cluster: &Cluster, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
+        let addresses = endpoints.map(|endpoints| &endpoints.slices);
+        let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
+            let health = health(cluster, |path| Call::url(path).to_instance(*address)).await;
+            (*address, health)
+        });
+        let (configured, instances) = join(health(cluster, |path| Call::url(path)), join_all(each)).await;
+        Ok(Self {
+            endpoint: cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+            configured,
+            instances: addresses.map(|_| instances.into_iter().collect()).map_err(Clone::clone),
+        })
+    }
+}
+
+async fn health(cluster: &Cluster, call: impl Fn(&'static str) -> Call) -> Health {
+    let (live, ready) = join(answer(cluster, call("/livez?verbose")), answer(cluster, call("/readyz?verbose"))).await;
+    Health { live, ready }
+}
+
+/// Asks as nobody; where nobody is told anything, asks again as ourselves.
+async fn answer(cluster: &Cluster, call: Call) -> Seen<HealthAnswer> {
+    let anonymous = call.clone().by(Identity::Anonymous);
+    let reply = cluster.send(&anonymous).await?;
+    match reply.status {
+        401 | 403 => read(&call, &cluster.send(&call).await?, true),
+        _ => read(&anonymous, &reply, false),
+    }
+}
+
+fn read(call: &Call, reply: &Reply, authenticated: bool) -> Seen<HealthAnswer> {
+    let text = reply.text();
+    let failed: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("[-]"))
+        .map(|line| line.split_whitespace().next().unwrap_or_default().to_owned())
+        .collect();
+    // A sick API server answers 500 and lists what failed. Any other refusal says nothing of its health.
+    if failed.is_empty() {
+        reply.accepted(call)?;
+    }
+    Ok(HealthAnswer { status: reply.status, failed, authenticated })
+}
+
+crate::observed!(ApiServerHealth);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn reply(status: u16, body: &'static str) -> Reply {
+        Reply { status, date: None, content_type: "text/plain".into(), body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    #[test]
+    fn a_sick_instance_lists_what_failed() {
+        let body = "[+]ping ok\n[-]kms-providers failed: reason withheld\n[-]etcd failed: reason withheld\nreadyz check failed\n";
+        let answer = read(&Call::url("/readyz?verbose"), &reply(500, body), false).unwrap();
+        assert_eq!(answer.failed, ["kms-providers", "etcd"]);
+        assert!(!answer.is_well());
+        let answer =
+            read(&Call::url("/readyz?verbose"), &reply(200, "[+]ping ok\nreadyz check passed\n"), false).unwrap();
+        assert!(answer.is_well());
+    }
+
+    #[test]
+    fn what_is_no_health_answer_is_unobserved() {
+        let call = Call::url("/livez?verbose");
+        assert!(matches!(read(&call, &reply(503, "no backend"), true), Err(Unobserved::Invalid { .. })));
+        let refused = read(&call, &reply(403, "forbidden"), true).unwrap_err();
+        assert_eq!(refused.to_string(), "not permitted: get on /livez (forbidden)");
+    }
+}

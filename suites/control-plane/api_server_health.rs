@@ -1,0 +1,158 @@
+//! # Every API server instance is live and ready
+//!
+//! ## Why
+//! Behind a load balancer or a Service, one sick instance fails a share of all requests, which looks like a network
+//! fault. A single instance that is not ready, or hangs, takes the whole cluster with it.
+//!
+//! ## Fix
+//! Ask the instance which of its health checks fails: `curl -k 'https://ADDRESS:6443/readyz?verbose'`, with
+//! `--cert`/`--key` or a token where anonymous requests are refused; then read its log on its node:
+//! `crictl logs $(crictl ps -aq --name kube-apiserver | head -1)`. Usual causes: etcd has no quorum (`etcd`), a KMS plugin
+//! is gone (`kms-providers`), the loopback certificate expired because the API server was not restarted for years
+//! (`loopback-serving-certificate`), a firewall between here and the node.
+//!
+//! ## Source
+//! kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/server/healthz`,
+//! `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (system:public-info-viewer),
+//! `staging/src/k8s.io/apiserver/pkg/server/options/serving_with_loopback.go`;
+//! <https://kubernetes.io/docs/reference/using-api/health-checks/>
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::api_server_health::{ApiServerHealth, Health};
+use crate::fact::facts::nodes::Nodes;
+
+crate::check!("CP-01", "api-server-health", Critical, judge);
+
+fn judge(health: &ApiServerHealth, nodes: Result<&Nodes, &Unobserved>) -> Verdict {
+    let mut verdict = Verdict::new();
+    judge_answers(&mut verdict, &Subject::address(&health.endpoint), &health.configured);
+    let Some(instances) = verdict.seen(|| Subject::object("EndpointSlice", "default", "kubernetes"), &health.instances)
+    else {
+        return verdict;
+    };
+    let reached = instances.values().any(Health::is_reached);
+    // A managed control plane is reached through its load balancer alone.
+    if !reached && nodes.is_ok_and(|nodes| nodes.control_plane().next().is_none()) {
+        verdict.note(format!(
+            "the control plane is managed elsewhere (no node is marked as control plane), and its addresses {} do not \
+             answer here: judged by {} alone",
+            names(instances.keys()),
+            health.endpoint
+        ));
+        return verdict;
+    }
+    for (address, instance) in instances {
+        let subject = Subject::address(address);
+        match (&instance.live, &instance.ready) {
+            // Whoever sees other instances and not this one has found its fault, not our own network's.
+            (Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })), Err(_)) if reached => {
+                verdict.find(
+                    subject,
+                    Finding::new("answers, since it is published for Service default/kubernetes", why.to_string())
+                        .so("requests that are sent to this instance fail"),
+                );
+            }
+            _ => judge_answers(&mut verdict, &subject, instance),
+        }
+    }
+    verdict
+}
+
+fn judge_answers(verdict: &mut Verdict, subject: &Subject, health: &Health) {
+    for (path, answer) in health.answers() {
+        let Some(answer) = verdict.seen(|| subject.clone(), answer) else { continue };
+        verdict.expect(subject.clone(), answer.is_well(), || {
+            let failed = if answer.failed.is_empty() {
+                "none of its health checks".to_owned()
+            } else {
+                names(answer.failed.iter().map(String::as_str))
+            };
+            Finding::new(format!("{path} answers 200"), format!("{path} answers {}; failed: {failed}", answer.status))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::Seen;
+    use crate::fact::facts::api_server_health::HealthAnswer;
+    use crate::fact::facts::nodes::Node;
+
+    fn answer(status: u16, failed: &[&str]) -> Seen<HealthAnswer> {
+        Ok(HealthAnswer { status, failed: failed.iter().map(ToString::to_string).collect(), authenticated: false })
+    }
+
+    fn well() -> Health {
+        Health { live: answer(200, &[]), ready: answer(200, &[]) }
+    }
+
+    fn silent() -> Health {
+        let why = Unobserved::unreachable("GET /livez?verbose", "connection refused");
+        Health { live: Err(why.clone()), ready: Err(why) }
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        ([10, 77, 0, last], 6443).into()
+    }
+
+    fn health(instances: impl IntoIterator<Item = (u8, Health)>) -> ApiServerHealth {
+        ApiServerHealth {
+            endpoint: "api.bed.test:6443".into(),
+            configured: well(),
+            instances: Ok(instances.into_iter().map(|(last, health)| (address(last), health)).collect()),
+        }
+    }
+
+    fn nodes(control_plane: bool) -> Nodes {
+        let labels = control_plane.then(|| ("node-role.kubernetes.io/control-plane".to_owned(), String::new()));
+        Nodes([("n1".to_owned(), Node { labels: labels.into_iter().collect(), ..Node::default() })].into())
+    }
+
+    #[test]
+    fn healthy_instances_pass() {
+        let verdict = judge(&health([(11, well()), (12, well())]), Ok(&nodes(true)));
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert_eq!(verdict.observations(), 6);
+    }
+
+    #[test]
+    fn a_sick_instance_is_found_with_what_fails() {
+        let sick = Health { live: answer(500, &["kms-providers"]), ready: answer(500, &["kms-providers", "etcd"]) };
+        let verdict = judge(&health([(11, well()), (12, sick)]), Ok(&nodes(true)));
+        let findings = verdict.findings(Severity::Critical);
+        assert_eq!(findings.len(), 2);
+        assert_eq!(findings[1].subject, Subject::address("10.77.0.12:6443"));
+        assert_eq!(findings[1].seen, "/readyz answers 500; failed: kms-providers, etcd");
+    }
+
+    #[test]
+    fn a_silent_instance_is_found_when_another_answers() {
+        let verdict = judge(&health([(11, well()), (12, silent())]), Ok(&nodes(true)));
+        let findings = verdict.findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].seen.contains("connection refused"), "{}", findings[0].seen);
+        assert!(verdict.undecideds().is_empty());
+    }
+
+    #[test]
+    fn instances_none_of_which_answers_here_are_undecided() {
+        for nodes in [Ok(&nodes(true)), Err(&Unobserved::Interrupted)] {
+            let verdict = judge(&health([(11, silent()), (12, silent())]), nodes);
+            assert!(verdict.findings(Severity::Critical).is_empty());
+            assert_eq!(verdict.undecideds().len(), 4);
+        }
+    }
+
+    #[test]
+    fn a_managed_control_plane_is_judged_by_its_url() {
+        let verdict = judge(&health([(11, silent())]), Ok(&nodes(false)));
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert_eq!(verdict.observations(), 2);
+        assert!(verdict.notes()[0].contains("10.77.0.11:6443"), "{:?}", verdict.notes());
+    }
+}

@@ -1,0 +1,257 @@
+//! # The control plane runs complete, as static pods that are Ready
+//!
+//! ## Why
+//! A manifest that was edited wrongly or moved away removes its component without any message: the cluster goes on, but
+//! nothing is scheduled or reconciled. A component that runs as an ordinary pod needs the API to start, so it does not
+//! come back after the API server was down.
+//!
+//! ## Fix
+//! Look at `/etc/kubernetes/manifests` on the node: one YAML file per component. Write a missing one anew with
+//! `kubeadm init phase control-plane scheduler` (or `controller-manager`, `apiserver`; `kubeadm init phase etcd local`).
+//! For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
+//! Delete an ordinary pod that took a static pod's name: `kubectl -n kube-system delete pod NAME`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/util/staticpod/utils.go`, `pkg/kubelet/types/pod_update.go`,
+//! `pkg/kubelet/config/common.go`; <https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/>
+
+use std::collections::BTreeSet;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::pods::{Pod, Pods};
+
+crate::check!("CP-03", "static-pods", Major, judge);
+
+const NAMESPACE: &str = "kube-system";
+const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+fn judge(pods: &Pods, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>) -> Verdict {
+    let hosts: BTreeSet<&str> = pods
+        .labelled(NAMESPACE, "tier", "control-plane")
+        .filter(|pod| pod.is_mirror() && pod.component().is_some_and(|component| COMPONENTS.contains(&component)))
+        .filter_map(|pod| pod.node.as_deref())
+        .collect();
+    let marked: BTreeSet<&str> = nodes.control_plane().map(|(name, _)| name.as_str()).collect();
+    if marked.is_empty() && hosts.is_empty() {
+        return Verdict::not_applicable(
+            "no node is marked as control plane and none runs its static pods: it is managed",
+        );
+    }
+    if kubeadm.is_none() && hosts.is_empty() {
+        let marked = names(marked);
+        return Verdict::not_applicable(format!(
+            "the control plane on {marked} does not run as static pods of {NAMESPACE}, and kubeadm did not build it"
+        ));
+    }
+    let mut components = COMPONENTS.to_vec();
+    if kubeadm.is_some_and(|kubeadm| !kubeadm.external_etcd) {
+        components.push("etcd");
+    }
+    let mut verdict = Verdict::new();
+    for node in marked.union(&hosts) {
+        judge_node(&mut verdict, node, &components, pods, nodes, kubeadm.is_some());
+    }
+    verdict
+}
+
+fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pods, nodes: &Nodes, kubeadm: bool) {
+    let (mut restarted, mut not_ready) = (Vec::new(), Vec::new());
+    for component in components {
+        let name = format!("{component}-{}", node.to_lowercase());
+        let subject = Subject::object("Pod", NAMESPACE, &name);
+        let Some(pod) = pods.0.get(&format!("{NAMESPACE}/{name}")) else {
+            verdict.find(
+                subject,
+                Finding::new(format!("a static pod of {component} on {node}"), "there is no such pod")
+                    .so(format!("{component} does not run on {node}"))
+                    .mend(format!("look for /etc/kubernetes/manifests/{component}.yaml on {node}")),
+            );
+            continue;
+        };
+        let unlike = differences(pod, node);
+        if !verdict.expect(subject.clone(), unlike.is_empty(), || {
+            Finding::new(format!("a static pod of the kubelet of {node}"), unlike.join("; "))
+                .so(format!("{component} on {node} needs a working API to come back, or is not {component} at all"))
+        }) {
+            continue;
+        }
+        if !pod.ready {
+            not_ready.push(pod);
+            continue;
+        }
+        verdict.confirm();
+        let priority = pod.priority_class.as_deref().unwrap_or("none");
+        verdict.expect(subject, !kubeadm || priority.starts_with("system-"), || {
+            Finding::new("priority class system-node-critical", priority)
+                .so(format!("{component} may be evicted before ordinary pods when {node} runs short"))
+                .info()
+        });
+        let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
+        if restarts > 0 {
+            restarted.push(format!("{name} {restarts}"));
+        }
+    }
+    report_not_ready(verdict, node, &not_ready, nodes.0.get(node).is_some_and(|node| !node.is_ready()));
+    if !restarted.is_empty() {
+        verdict.note(format!("restarts so far: {}", restarted.join(", ")));
+    }
+}
+
+/// What distinguishes the pod from a static pod of this node.
+fn differences(pod: &Pod, node: &str) -> Vec<String> {
+    let mut differences = Vec::new();
+    if !pod.is_mirror() {
+        differences
+            .push("no annotation kubernetes.io/config.mirror: an ordinary pod with a static pod's name".to_owned());
+    }
+    let source = pod.annotations.get("kubernetes.io/config.source").map_or("none", String::as_str);
+    if pod.is_mirror() && source != "file" {
+        differences.push(format!("annotation kubernetes.io/config.source is {source}, not file"));
+    }
+    let owner = pod.owner.as_deref().unwrap_or("nobody");
+    if pod.is_mirror() && owner != format!("Node/{node}") {
+        differences.push(format!("owned by {owner}"));
+    }
+    if !pod.host_network {
+        differences.push("not in the node's network".to_owned());
+    }
+    differences
+}
+
+/// Pods of a lost node share one cause.
+fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_down: bool) {
+    if node_is_down && !pods.is_empty() {
+        verdict.find(
+            Subject::node(node),
+            Finding::new(
+                format!("{node} runs its part of the control plane"),
+                format!("{node} is not Ready, nor are {}", names(pods.iter().map(|pod| &pod.name))),
+            ),
+        );
+        return;
+    }
+    for pod in pods {
+        let waiting = pod.containers.iter().filter_map(|container| container.waiting.as_deref());
+        let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
+        let why: Vec<&str> = waiting.chain([pod.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
+        verdict.find(
+            Subject::object("Pod", &pod.namespace, &pod.name),
+            Finding::new("Ready", format!("not Ready ({}; {}), {restarts} restarts", pod.phase, why.join(": ")))
+                .so(format!("{} does not work on {node}", pod.component().unwrap_or(&pod.name))),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::nodes::{Condition, Node};
+    use crate::fact::facts::pods::Container;
+
+    fn node(ready: &str) -> Node {
+        let ready = Condition { status: ready.into(), reason: String::new(), message: String::new() };
+        Node {
+            labels: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
+            conditions: [("Ready".to_owned(), ready)].into(),
+            ..Node::default()
+        }
+    }
+
+    fn nodes(ready: &str) -> Nodes {
+        Nodes([("N1".to_owned(), node(ready)), ("w1".to_owned(), Node::default())].into())
+    }
+
+    fn pods() -> Pods {
+        let pod = |component: &str| Pod {
+            namespace: NAMESPACE.into(),
+            name: format!("{component}-n1"),
+            labels: [("tier", "control-plane"), ("component", component)].map(|(k, v)| (k.into(), v.into())).into(),
+            annotations: [("kubernetes.io/config.source", "file"), ("kubernetes.io/config.mirror", "abc")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into(),
+            owner: Some("Node/N1".into()),
+            node: Some("N1".into()),
+            host_network: true,
+            priority_class: Some("system-node-critical".into()),
+            phase: "Running".into(),
+            ready: true,
+            ..Pod::default()
+        };
+        let all = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
+        Pods(all.map(|component| (format!("{NAMESPACE}/{component}-n1"), pod(component))).into())
+    }
+
+    fn findings(pods: &Pods, nodes: &Nodes) -> Vec<Finding> {
+        judge(pods, nodes, Some(&KubeadmConfig::default())).findings(Severity::Major)
+    }
+
+    #[test]
+    fn a_complete_control_plane_passes() {
+        let verdict = judge(&pods(), &nodes("True"), Some(&KubeadmConfig::default()));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (12, vec![]));
+    }
+
+    #[test]
+    fn etcd_outside_of_the_cluster_is_not_missed() {
+        let mut pods = pods();
+        pods.0.remove("kube-system/etcd-n1");
+        assert_eq!(findings(&pods, &nodes("True"))[0].expected, "a static pod of etcd on N1");
+        let external = KubeadmConfig { external_etcd: true, ..KubeadmConfig::default() };
+        assert!(judge(&pods, &nodes("True"), Some(&external)).findings(Severity::Major).is_empty());
+        assert!(judge(&pods, &nodes("True"), None).findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn a_missing_component_is_found() {
+        let mut pods = pods();
+        pods.0.remove("kube-system/kube-scheduler-n1");
+        let findings = findings(&pods, &nodes("True"));
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject, Subject::object("Pod", NAMESPACE, "kube-scheduler-n1"));
+        assert_eq!(findings[0].seen, "there is no such pod");
+    }
+
+    #[test]
+    fn a_look_alike_is_found() {
+        let mut pods = pods();
+        let pod = pods.0.get_mut("kube-system/kube-scheduler-n1").unwrap();
+        pod.annotations.clear();
+        pod.owner = None;
+        let findings = findings(&pods, &nodes("True"));
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].seen.contains("an ordinary pod with a static pod's name"), "{}", findings[0].seen);
+    }
+
+    #[test]
+    fn a_crash_loop_is_found_with_its_reason() {
+        let mut pods = pods();
+        let pod = pods.0.get_mut("kube-system/etcd-n1").unwrap();
+        pod.ready = false;
+        pod.not_ready_because = "containers with unready status: [etcd]".into();
+        let waiting = Some("CrashLoopBackOff".to_owned());
+        pod.containers = vec![Container { name: "etcd".into(), restarts: 9, waiting, ..Container::default() }];
+        let findings = findings(&pods, &nodes("True"));
+        let seen = "not Ready (Running; CrashLoopBackOff: containers with unready status: [etcd]), 9 restarts";
+        assert_eq!(findings[0].seen, seen);
+    }
+
+    #[test]
+    fn a_lost_node_is_one_finding() {
+        let mut pods = pods();
+        pods.0.values_mut().for_each(|pod| pod.ready = false);
+        let findings = findings(&pods, &nodes("Unknown"));
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject, Subject::node("N1"));
+    }
+
+    #[test]
+    fn a_control_plane_that_is_not_made_of_static_pods_is_not_judged() {
+        let workers = Nodes([("w1".to_owned(), Node::default())].into());
+        assert!(judge(&Pods::default(), &workers, None).reason().unwrap().contains("managed"));
+        let one_process = judge(&Pods::default(), &nodes("True"), None);
+        assert!(one_process.reason().unwrap().contains("control plane on N1 does not run as static pods"));
+    }
+}

@@ -1,0 +1,170 @@
+//! # Every node is Ready, without pressure, and its kubelet is heard
+//!
+//! ## Why
+//! A node that is not Ready runs nothing new and loses its pods after five minutes; one under pressure evicts pods. A
+//! kubelet that does not renew its lease is about to be taken for dead.
+//!
+//! ## Fix
+//! `kubectl describe node NODE` says which condition is wrong and since when. On the node: `systemctl status kubelet`,
+//! `journalctl -u kubelet -e`, `df -h /var/lib/kubelet /var/lib/containerd`, `crictl info`. Let a cordoned node work
+//! again with `kubectl uncordon NODE`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/kubelet/apis/config/v1beta1/defaults.go` (lease 40 s, renewed every 10 s),
+//! `pkg/controller/nodelifecycle`; <https://kubernetes.io/docs/reference/node/node-status/>
+
+use std::collections::BTreeMap;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::node_leases::{NodeLease, NodeLeases};
+use crate::fact::facts::nodes::{Node, Nodes};
+
+crate::check!("KL-01", "node-readiness", Critical, judge);
+
+const PRESSURES: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
+/// The taint of a node that its cloud provider has not adopted yet.
+const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
+/// The lease duration where a lease does not state one.
+const USUAL_DURATION: i32 = 40;
+
+fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut causes: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
+    for (name, node) in &nodes.0 {
+        let faults = faults(node, leases.0.get(name), clock);
+        if faults.is_empty() {
+            verdict.confirm();
+        }
+        for fault in faults {
+            causes.entry(fault).or_default().push(name);
+        }
+    }
+    // Many nodes usually share one cause.
+    for ((expected, seen), sharing) in causes {
+        verdict.find(subject(&sharing), Finding::new(expected, seen));
+    }
+    let cordoned: Vec<&str> =
+        nodes.0.iter().filter(|(_, node)| node.unschedulable).map(|(name, _)| name.as_str()).collect();
+    if !cordoned.is_empty() {
+        let finding = Finding::new("every node takes new pods", "cordoned: its spec says unschedulable");
+        verdict.find(subject(&cordoned), finding.mend("kubectl uncordon NODE, once its maintenance is over").info());
+    }
+    verdict
+}
+
+fn subject(nodes: &[&str]) -> Subject {
+    match nodes {
+        [node] => Subject::node(*node),
+        nodes => Subject::cluster_object("nodes", names(nodes)),
+    }
+}
+
+/// What is wrong with a node: what was expected and what was seen.
+fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    match node.conditions.get("Ready") {
+        // The silence of a kubelet that is known to be gone is no second fault.
+        Some(ready) if ready.status == "True" => faults.extend(silence(lease, clock)),
+        Some(ready) => {
+            faults.push(("Ready=True", format!("Ready={} ({}: {})", ready.status, ready.reason, ready.message)));
+        }
+        None => faults.push(("Ready=True", "the kubelet never reported a condition Ready".to_owned())),
+    }
+    for pressure in PRESSURES {
+        if let Some(condition) = node.conditions.get(pressure)
+            && condition.status == "True"
+        {
+            faults.push(("no pressure", format!("{pressure}=True ({}: {})", condition.reason, condition.message)));
+        }
+    }
+    if node.taints.iter().any(|taint| taint.key == UNINITIALIZED) {
+        faults.push(("initialized by its cloud provider", format!("taint {UNINITIALIZED}")));
+    }
+    faults
+}
+
+fn silence(lease: Option<&NodeLease>, clock: &Clock) -> Option<(&'static str, String)> {
+    const EXPECTED: &str = "its kubelet renews its lease in kube-node-lease";
+    let Some(lease) = lease else { return Some((EXPECTED, "there is no lease".into())) };
+    let Some(renewed) = lease.renewed else { return Some((EXPECTED, "the lease was never renewed".into())) };
+    let age = clock.server.as_second() - renewed.as_second();
+    let limit = lease.duration_seconds.unwrap_or(USUAL_DURATION);
+    (age >= i64::from(limit)).then(|| (EXPECTED, format!("last renewed {age} s ago, at {renewed}; it lasts {limit} s")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::nodes::{Condition, Taint};
+
+    fn condition(status: &str, reason: &str) -> Condition {
+        Condition { status: status.into(), reason: reason.into(), message: format!("message of {reason}") }
+    }
+
+    fn node() -> Node {
+        let conditions =
+            [("Ready", condition("True", "KubeletReady")), ("DiskPressure", condition("False", "NoPressure"))];
+        Node { conditions: conditions.map(|(kind, condition)| (kind.into(), condition)).into(), ..Node::default() }
+    }
+
+    fn clock() -> Clock {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        Clock { server: now, here: now }
+    }
+
+    fn judged(nodes: impl IntoIterator<Item = (&'static str, Node)>, renewed: &str) -> Verdict {
+        let nodes = Nodes(nodes.into_iter().map(|(name, node)| (name.to_owned(), node)).collect());
+        let lease = NodeLease { renewed: Some(renewed.parse().unwrap()), duration_seconds: Some(40) };
+        let leases = NodeLeases(nodes.0.keys().map(|name| (name.clone(), lease.clone())).collect());
+        judge(&nodes, &leases, &clock())
+    }
+
+    const FRESH: &str = "2026-11-22T11:59:55Z";
+
+    #[test]
+    fn ready_nodes_with_fresh_leases_pass() {
+        let verdict = judged([("n1", node()), ("n2", node())], FRESH);
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (2, vec![]));
+    }
+
+    #[test]
+    fn nodes_lost_for_one_reason_are_one_finding() {
+        let mut lost = node();
+        lost.conditions.insert("Ready".into(), condition("Unknown", "NodeStatusUnknown"));
+        let verdict = judged([("n1", node()), ("n2", lost.clone()), ("n3", lost)], FRESH);
+        let findings = verdict.findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "nodes n2, n3");
+        assert_eq!(findings[0].seen, "Ready=Unknown (NodeStatusUnknown: message of NodeStatusUnknown)");
+    }
+
+    #[test]
+    fn a_stale_lease_is_found_on_a_node_that_still_reads_as_ready() {
+        let findings = judged([("n3", node())], "2026-11-22T11:59:20Z").findings(Severity::Critical);
+        assert_eq!(findings[0].subject, Subject::node("n3"));
+        assert_eq!(findings[0].seen, "last renewed 40 s ago, at 2026-11-22T11:59:20Z; it lasts 40 s");
+        let verdict = judge(&Nodes([("n3".into(), node())].into()), &NodeLeases::default(), &clock());
+        assert_eq!(verdict.findings(Severity::Critical)[0].seen, "there is no lease");
+    }
+
+    #[test]
+    fn pressure_and_an_absent_cloud_provider_are_found() {
+        let mut sick = node();
+        sick.conditions.insert("DiskPressure".into(), condition("True", "KubeletHasDiskPressure"));
+        sick.taints.push(Taint { key: UNINITIALIZED.into(), value: None, effect: "NoSchedule".into() });
+        let findings = judged([("n1", sick)], FRESH).findings(Severity::Critical);
+        let seen: Vec<&str> = findings.iter().map(|finding| finding.seen.as_str()).collect();
+        assert_eq!(findings.len(), 2);
+        assert!(seen.iter().any(|seen| seen.starts_with("DiskPressure=True (KubeletHasDiskPressure")), "{seen:?}");
+        assert!(seen.iter().any(|seen| seen.contains("uninitialized")), "{seen:?}");
+    }
+
+    #[test]
+    fn a_cordoned_node_is_only_remarked() {
+        let findings = judged([("n1", Node { unschedulable: true, ..node() })], FRESH).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].severity, Severity::Info);
+    }
+}
