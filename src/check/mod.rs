@@ -3,6 +3,7 @@
 pub mod documentation;
 pub mod finding;
 pub mod judge;
+pub mod names;
 pub mod outcome;
 pub mod severity;
 pub mod subject;
@@ -11,6 +12,7 @@ pub mod verdict;
 pub use documentation::Documentation;
 pub use finding::Finding;
 pub use judge::{Check, Judge, Suite};
+pub use names::names;
 pub use outcome::{Judged, Outcome};
 pub use severity::Severity;
 pub use subject::Subject;
