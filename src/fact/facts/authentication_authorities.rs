@@ -29,9 +29,8 @@ impl Observe for AuthenticationAuthorities {
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
         let map: ConfigMap = cluster.fetch(&Call::get_in::<ConfigMap>("kube-system", NAME)).await?;
         let data = map.data.unwrap_or_default();
-        let bundle = |key: &str| {
-            data.get(key).map(|text| Certificate::from_pem_bundle(text).map_err(|error| error.to_string()))
-        };
+        let bundle =
+            |key: &str| data.get(key).map(|text| Certificate::from_pem_bundle(text).map_err(|error| error.to_string()));
         Ok(Self { client: bundle("client-ca-file"), request_header: bundle("requestheader-client-ca-file") })
     }
 }
