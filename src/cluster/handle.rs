@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
-use super::handshake::Authority;
+use super::handshake::{Authority, Handshake, Target, Unreachable, handshake};
 use super::identity::Token;
 use super::{Call, Footprint, Identity, Kubeconfig, Reply};
 use crate::certificate::Certificate;
@@ -57,6 +57,7 @@ pub struct Cluster {
     settings: Settings,
     summary: ClusterSummary,
     clients: Mutex<HashMap<(Credential, Option<SocketAddr>), Client>>,
+    server_name: Option<String>,
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
@@ -100,6 +101,7 @@ impl Cluster {
             settings,
             summary,
             clients: Mutex::default(),
+            server_name: None,
             requests: AtomicUsize::new(0),
             footprint: OnceLock::new(),
             cancel,
@@ -110,9 +112,10 @@ impl Cluster {
         self.summary.version = version;
     }
 
-    /// Checks the configured endpoint's certificate by this name instead of the host of its URL.
+    /// Checks the configured endpoint's certificate by this name instead of the one that the kubeconfig says, which
+    /// stays what the checks are told.
     pub(super) fn set_server_name(&mut self, name: &str) {
-        self.kubeconfig.config.tls_server_name = Some(name.to_owned());
+        self.server_name = Some(name.to_owned());
         self.clients = Mutex::default();
     }
 
@@ -229,6 +232,17 @@ impl Cluster {
         }
     }
 
+    /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
+    pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
+        let deadline = self.deadline(self.settings.request_timeout);
+        let _permit =
+            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        handshake(target, roots, deadline).await.map_err(|why| match why {
+            Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
+            why => Unobserved::unreachable(target.address.to_string(), why),
+        })
+    }
+
     /// Opens a watch: lines of JSON, until the caller drops it. The caller sets the deadline.
     pub async fn watch(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -289,6 +303,9 @@ impl Cluster {
 
     fn config(&self, credential: &Credential, instance: Option<SocketAddr>) -> Seen<Config> {
         let mut config = self.kubeconfig.config.clone();
+        if let Some(name) = &self.server_name {
+            config.tls_server_name = Some(name.clone());
+        }
         // A refusal is an observation; asking again would hide it.
         config.default_retry = false;
         config.connect_timeout = Some(self.settings.request_timeout);

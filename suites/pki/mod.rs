@@ -1,10 +1,24 @@
 //! Certificates and the authorities behind them.
 
+pub mod apiserver_names;
+pub mod endpoint_certificate;
+pub mod instance_certificates;
+mod instances;
+mod lifetime;
+pub mod serving_certificate_lifetime;
+#[cfg(test)]
+mod testing;
+
 use crate::check::Suite;
 
 /// The suite.
 pub static SUITE: Suite = Suite {
     name: "pki",
     about: "the certificates of API servers and kubelets, and the authorities behind them",
-    checks: &[],
+    checks: &[
+        &endpoint_certificate::CHECK,
+        &apiserver_names::CHECK,
+        &instance_certificates::CHECK,
+        &serving_certificate_lifetime::CHECK,
+    ],
 };

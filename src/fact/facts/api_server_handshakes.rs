@@ -1,0 +1,53 @@
+//! The certificates that API servers present.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures_util::future::{join, join_all};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::api_server_endpoints::ApiServerEndpoints;
+use super::kubeconfig_summary::KubeconfigSummary;
+use crate::cluster::Cluster;
+use crate::cluster::handshake::{Handshake, Target};
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// The name that clients in the cluster ask for.
+const IN_CLUSTER: &str = "kubernetes.default.svc";
+
+/// What API servers present in a TLS handshake.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiServerHandshakes {
+    /// Our own clock at that time: an API server whose certificate has expired tells nobody the time.
+    pub at: Timestamp,
+    /// What a client of the kubeconfig is presented.
+    pub endpoint: Seen<Handshake>,
+    /// What each published instance presents to a client in the cluster, or why the instances are not known.
+    pub instances: Seen<BTreeMap<SocketAddr, Seen<Handshake>>>,
+}
+
+impl Observe for ApiServerHandshakes {
+    type Needs<'a> = (&'a KubeconfigSummary, Result<&'a ApiServerEndpoints, &'a Unobserved>);
+    const NAME: &'static str = "api-server-handshakes";
+    const ACCESS: Access = Access::Handshake;
+
+    async fn observe(cluster: &Cluster, (kubeconfig, endpoints): Self::Needs<'_>) -> Seen<Self> {
+        let at = Timestamp::now();
+        let target = kubeconfig.target();
+        let endpoint = cluster.handshake(&target, &kubeconfig.authorities);
+        let instances = async {
+            let addresses = &endpoints.map_err(Clone::clone)?.slices;
+            Ok(join_all(addresses.iter().map(|&address| instance(cluster, address))).await.into_iter().collect())
+        };
+        let (endpoint, instances) = join(endpoint, instances).await;
+        Ok(Self { at, endpoint, instances })
+    }
+}
+
+async fn instance(cluster: &Cluster, address: SocketAddr) -> (SocketAddr, Seen<Handshake>) {
+    let target = Target { address: address.into(), server_name: Some(IN_CLUSTER.to_owned()) };
+    (address, cluster.handshake(&target, cluster.authorities()).await)
+}
+
+crate::observed!(ApiServerHandshakes);

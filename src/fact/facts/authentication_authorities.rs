@@ -1,0 +1,38 @@
+//! The authorities by which API servers know their clients.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::Certificate;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The name of the ConfigMap, and of the Role by which authenticators read it.
+const NAME: &str = "extension-apiserver-authentication";
+
+/// The authorities by which API servers, aggregated ones among them, know their clients: ConfigMap
+/// kube-system/extension-apiserver-authentication. A missing key is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthenticationAuthorities {
+    /// Those of client certificates, or why they are not readable.
+    pub client: Option<Result<Vec<Certificate>, String>>,
+    /// Those of proxies that speak for others, or why they are not readable.
+    pub request_header: Option<Result<Vec<Certificate>, String>>,
+}
+
+impl Observe for AuthenticationAuthorities {
+    type Needs<'a> = ();
+    const NAME: &'static str = "authentication-authorities";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&[NAME])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let map: ConfigMap = cluster.fetch(&Call::get_in::<ConfigMap>("kube-system", NAME)).await?;
+        let data = map.data.unwrap_or_default();
+        let bundle =
+            |key: &str| data.get(key).map(|text| Certificate::from_pem_bundle(text).map_err(|error| error.to_string()));
+        Ok(Self { client: bundle("client-ca-file"), request_header: bundle("requestheader-client-ca-file") })
+    }
+}
+
+crate::observed!(AuthenticationAuthorities);

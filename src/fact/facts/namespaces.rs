@@ -1,0 +1,45 @@
+//! The cluster's namespaces.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// All namespaces, by name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Namespaces(pub BTreeMap<String, Namespace>);
+
+/// What checks need of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl Observe for Namespaces {
+    type Needs<'a> = ();
+    const NAME: &'static str = "namespaces";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("", "namespaces", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        Ok(Self(cluster.list(Call::list::<core::Namespace>(), trim).await?.into_iter().collect()))
+    }
+}
+
+fn trim(namespace: core::Namespace) -> (String, Namespace) {
+    let metadata = namespace.metadata;
+    let trimmed = Namespace {
+        created: metadata.creation_timestamp.map(|at| at.0),
+        deleting: metadata.deletion_timestamp.is_some(),
+    };
+    (metadata.name.unwrap_or_default(), trimmed)
+}
+
+crate::observed!(Namespaces);

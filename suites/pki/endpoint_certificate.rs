@@ -1,0 +1,154 @@
+//! # The configured API endpoint presents a certificate that its clients can verify
+//!
+//! ## Why
+//! Every client of this kubeconfig, and every node, verifies the name that it dials. A certificate without that name
+//! makes them fail, or teaches their owners to write `insecure-skip-tls-verify`, after which anybody on the way can
+//! take their credentials. Usually a load balancer, a virtual address or a DNS name was added after the certificate
+//! had been made.
+//!
+//! ## Fix
+//! On kubeadm add the name to `apiServer.certSANs` (`kubectl -n kube-system edit configmap kubeadm-config`), and on each
+//! control-plane node, one after the other:
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/
+//! kubeadm init phase certs apiserver --config kubeadm.yaml
+//! ```
+//!
+//! Instead of `insecure-skip-tls-verify` put the cluster's CA into the kubeconfig:
+//! `kubectl config set-cluster NAME --certificate-authority=ca.crt --embed-certs --insecure-skip-tls-verify=false`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetAPIServerAltNames`);
+//! <https://kubernetes.io/docs/setup/best-practices/certificates/>. A server that is asked for an unknown name presents
+//! its default certificate, so the names are compared here. `tls-server-name` is honoured as kubectl does.
+
+use crate::certificate::verify;
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
+use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
+
+crate::check!("PK-01", "endpoint-certificate", Critical, judge);
+
+fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Verdict {
+    let mut verdict = Verdict::new();
+    let subject = || Subject::address(&kubeconfig.endpoint);
+    if !verdict.expect(subject(), kubeconfig.https, || {
+        Finding::new("a URL with https in the kubeconfig", "http")
+            .so("credentials and answers cross the network unprotected")
+    }) {
+        return verdict;
+    }
+    verdict.expect(subject(), !kubeconfig.skips_verification, || {
+        Finding::new(
+            "the kubeconfig makes clients verify the certificate",
+            "the kubeconfig says insecure-skip-tls-verify: true",
+        )
+        .so("whoever is on the way can pose as the API server and take the credentials")
+        .mend("kubectl config set-cluster NAME --certificate-authority=ca.crt --embed-certs --insecure-skip-tls-verify=false")
+    });
+    let Some(handshake) = verdict.seen(subject, &handshakes.endpoint) else {
+        return verdict;
+    };
+    let name = kubeconfig.name();
+    if let Some(name) = &kubeconfig.server_name {
+        verdict.note(format!("the kubeconfig verifies by tls-server-name {name} instead of the host of its URL"));
+    }
+    match handshake.leaf().describe() {
+        Err(malformed) => verdict.find(subject(), Finding::new("a certificate", malformed.to_string())),
+        Ok(leaf) => {
+            verdict.expect(subject(), leaf.covers(name), || {
+                Finding::new(format!("a certificate for {name}"), format!("a certificate for {}", leaf.names()))
+                    .so("every client that verifies the name fails")
+                    .mend(format!("add {name} to apiServer.certSANs and make the certificate anew: kubeadm init phase certs apiserver"))
+            });
+        }
+    }
+    if kubeconfig.authorities.is_empty() {
+        verdict.note("the kubeconfig names no certificate authority to verify the issuer with");
+        return verdict;
+    }
+    match verify(&handshake.chain, &kubeconfig.authorities, None, handshakes.at) {
+        Ok(()) => verdict.confirm(),
+        Err(distrust) => verdict.find(
+            subject(),
+            Finding::new("a certificate that the kubeconfig's authority vouches for", distrust.to_string())
+                .so("every client that verifies it fails"),
+        ),
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::{Authority, years};
+    use crate::check::Severity;
+    use crate::fact::Unobserved;
+    use crate::suites::pki::testing::{handshakes, presented};
+
+    fn kubeconfig(ca: &Authority) -> KubeconfigSummary {
+        KubeconfigSummary {
+            https: true,
+            endpoint: "10.77.0.100:6443".parse().unwrap(),
+            server_name: None,
+            skips_verification: false,
+            authorities: vec![ca.certificate.clone()],
+        }
+    }
+
+    #[test]
+    fn a_certificate_for_the_dialled_name_passes() {
+        let ca = Authority::new("kubernetes");
+        let verdict = judge(&kubeconfig(&ca), &handshakes(presented(&ca.leaf(&["10.77.0.100"])), []));
+        assert!(verdict.findings(Severity::Critical).is_empty());
+        assert_eq!(verdict.observations(), 4);
+    }
+
+    #[test]
+    fn a_name_that_is_not_in_the_certificate_is_found() {
+        let ca = Authority::new("kubernetes");
+        let handshakes = handshakes(presented(&ca.leaf(&["n1", "10.77.0.11"])), []);
+        let findings = judge(&kubeconfig(&ca), &handshakes).findings(Severity::Critical);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.subject.to_string(), "10.77.0.100:6443");
+        assert_eq!(finding.expected, "a certificate for 10.77.0.100");
+        assert_eq!(finding.seen, "a certificate for n1, 10.77.0.11");
+
+        let by_name = KubeconfigSummary { server_name: Some("n1".into()), ..kubeconfig(&ca) };
+        assert!(judge(&by_name, &handshakes).findings(Severity::Critical).is_empty());
+    }
+
+    #[test]
+    fn another_issuer_and_an_expired_certificate_are_found() {
+        let ca = Authority::new("kubernetes");
+        let other = Authority::new("company");
+        let seen = |chain| judge(&kubeconfig(&ca), &handshakes(chain, [])).findings(Severity::Critical)[0].seen.clone();
+        assert_eq!(
+            seen(presented(&other.leaf(&["10.77.0.100"]))),
+            "it leads to an issuer that is not trusted: CN=company"
+        );
+        let expired = ca.leaf_with(&["10.77.0.100"], &rcgen::PKCS_ECDSA_P256_SHA256, years(2020, 2021));
+        assert!(seen(presented(&expired)).contains("expired at 2021-12-31"));
+    }
+
+    #[test]
+    fn a_kubeconfig_that_skips_verification_is_found() {
+        let ca = Authority::new("kubernetes");
+        let careless = KubeconfigSummary { skips_verification: true, authorities: Vec::new(), ..kubeconfig(&ca) };
+        let findings =
+            judge(&careless, &handshakes(presented(&ca.leaf(&["10.77.0.100"])), [])).findings(Severity::Critical);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert!(finding.seen.contains("insecure-skip-tls-verify"));
+    }
+
+    #[test]
+    fn an_endpoint_that_presents_nothing_is_undecided() {
+        let ca = Authority::new("kubernetes");
+        let silent = handshakes(Err(Unobserved::unreachable("10.77.0.100:6443", "refused")), []);
+        let verdict = judge(&kubeconfig(&ca), &silent);
+        assert_eq!(verdict.undecideds().len(), 1);
+        assert!(verdict.findings(Severity::Critical).is_empty());
+    }
+}

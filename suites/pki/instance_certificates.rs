@@ -1,0 +1,151 @@
+//! # Every API server instance serves a valid certificate of the cluster's authority
+//!
+//! ## Why
+//! Behind a load balancer or the Service default/kubernetes each request may meet another instance. One with an expired
+//! or foreign certificate, or one that was added before the endpoint had its name, fails one request in so many, which
+//! is hard to see in any single client.
+//!
+//! ## Fix
+//! On the node of the instance make the certificate anew, from kubeadm's configuration:
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/
+//! kubeadm init phase certs apiserver --config kubeadm.yaml
+//! ```
+//!
+//! An expired one alone is renewed by `kubeadm certs renew apiserver`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go`;
+//! <https://kubernetes.io/docs/setup/best-practices/certificates/>. Each instance is dialled at the address where it is
+//! published, as pods reach it, and verified with the authorities of the kubeconfig and of pods in kube-system.
+
+use super::apiserver_names::host;
+use super::instances::instances;
+use crate::certificate::verify;
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::kubernetes_service::KubernetesService;
+use crate::fact::facts::trusted_authorities::TrustedAuthorities;
+
+crate::check!("PK-03", "instance-certificates", Major, judge);
+
+fn judge(
+    handshakes: &ApiServerHandshakes,
+    authorities: &TrustedAuthorities,
+    service: &KubernetesService,
+    kubeadm: Option<&KubeadmConfig>,
+    clock: &Clock,
+) -> Verdict {
+    let instances = match instances(handshakes) {
+        Ok(instances) => instances,
+        Err(verdict) => return verdict,
+    };
+    let endpoint = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref()).map(host);
+    let mut verdict = Verdict::new();
+    verdict.each(
+        instances,
+        |address| Subject::address(address),
+        |verdict, address, handshake| {
+            match verify(&handshake.chain, &authorities.0, None, clock.server) {
+                Ok(()) => verdict.confirm(),
+                Err(distrust) => verdict.find(
+                    Subject::address(address),
+                    Finding::new("a valid certificate of the cluster's authority", distrust.to_string())
+                        .so("clients that meet this instance fail, those that meet another do not"),
+                ),
+            }
+            let Ok(leaf) = handshake.leaf().describe() else {
+                return;
+            };
+            let dialled: Vec<String> = [address.ip().to_string(), service.cluster_ip.to_string()]
+                .into_iter()
+                .chain(endpoint.map(str::to_owned))
+                .collect();
+            let missing: Vec<&str> = dialled.iter().map(String::as_str).filter(|name| !leaf.covers(name)).collect();
+            verdict.expect(Subject::address(address), missing.is_empty(), || {
+                Finding::new(
+                    format!("a certificate for {}, by which this instance is reached", missing.join(", ")),
+                    format!("a certificate for {}", leaf.names()),
+                )
+                .so("clients that dial it so fail whenever they meet this instance")
+            });
+        },
+    );
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::{Authority, years};
+    use crate::check::Severity;
+    use crate::fact::Unobserved;
+    use crate::suites::pki::testing::{clock, handshakes, presented};
+
+    fn judged(authority: &Authority, handshakes: &ApiServerHandshakes) -> Verdict {
+        let service = KubernetesService {
+            kind: "ClusterIP".into(),
+            cluster_ip: [10, 96, 0, 1].into(),
+            cluster_ips: Vec::new(),
+            labels: Vec::new(),
+            has_selector: false,
+            ports: Vec::new(),
+        };
+        let kubeadm =
+            KubeadmConfig { control_plane_endpoint: Some("api.bed.test:6443".into()), ..KubeadmConfig::default() };
+        let trusted = TrustedAuthorities(vec![authority.certificate.clone()]);
+        judge(handshakes, &trusted, &service, Some(&kubeadm), &clock())
+    }
+
+    #[test]
+    fn a_certificate_for_every_way_to_the_instance_passes() {
+        let ca = Authority::new("kubernetes");
+        let leaf = ca.leaf(&["10.77.0.11", "10.96.0.1", "api.bed.test"]);
+        let verdict = judged(&ca, &handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf))]));
+        assert!(verdict.findings(Severity::Major).is_empty());
+        assert_eq!(verdict.observations(), 2);
+    }
+
+    #[test]
+    fn one_instance_without_the_endpoint_s_name_is_found() {
+        let ca = Authority::new("kubernetes");
+        let good = ca.leaf(&["10.77.0.11", "10.96.0.1", "api.bed.test"]);
+        let old = ca.leaf(&["10.77.0.12", "10.96.0.1"]);
+        let seen =
+            handshakes(presented(&good), [("10.77.0.11:6443", presented(&good)), ("10.77.0.12:6443", presented(&old))]);
+        let findings = judged(&ca, &seen).findings(Severity::Major);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.subject.to_string(), "10.77.0.12:6443");
+        assert_eq!(finding.expected, "a certificate for api.bed.test, by which this instance is reached");
+    }
+
+    #[test]
+    fn an_expired_and_a_foreign_certificate_are_found() {
+        let ca = Authority::new("kubernetes");
+        let names = ["10.77.0.11", "10.96.0.1", "api.bed.test"];
+        let expired = ca.leaf_with(&names, &rcgen::PKCS_ECDSA_P256_SHA256, years(2020, 2021));
+        let foreign = Authority::new("company").leaf(&names);
+        for (leaf, why) in [(expired, "expired at"), (foreign, "CN=company")] {
+            let seen = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf))]);
+            let findings = judged(&ca, &seen).findings(Severity::Major);
+            let [finding] = &findings[..] else { panic!("{findings:?}") };
+            assert!(finding.seen.contains(why), "{}", finding.seen);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_does_not_answer_is_undecided() {
+        let ca = Authority::new("kubernetes");
+        let leaf = ca.leaf(&["10.77.0.11", "10.96.0.1", "api.bed.test"]);
+        let silent = Err(Unobserved::unreachable("10.77.0.12:6443", "the connection was refused"));
+        let seen =
+            handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent.clone())]);
+        assert_eq!(judged(&ca, &seen).undecideds()[0].subject.to_string(), "10.77.0.12:6443");
+        let out_of_reach = handshakes(presented(&leaf), [("10.77.0.12:6443", silent)]);
+        assert!(judged(&ca, &out_of_reach).reason().is_some());
+    }
+}
