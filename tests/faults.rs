@@ -39,7 +39,9 @@ fn try_fault(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<Com
     let control_planes = output(Command::new(bed).args(control_plane))?.lines().count();
     if fault.cluster != (nodes, control_planes) {
         let (nodes, control_planes) = fault.cluster;
-        return Ok(Completion::ignored_with(format!("needs a cluster of {nodes} nodes, {control_planes} of them control plane")));
+        return Ok(Completion::ignored_with(format!(
+            "needs a cluster of {nodes} nodes, {control_planes} of them control plane"
+        )));
     }
     let broken = Broken::apply(fault, bed)?;
     let seen = run(fault, bed, recordings);
@@ -128,4 +130,3 @@ fn output(command: &mut Command) -> Result<String, Failed> {
     }
     Ok(String::from_utf8(done.stdout)?)
 }
-

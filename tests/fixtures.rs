@@ -1,6 +1,7 @@
 //! Judges the recordings of real clusters in `fixtures/`: healthy ones must be found healthy, and each fault must be seen.
 
 #[path = "fault/mod.rs"]
+#[expect(dead_code, reason = "applying and reverting faults is for tests/faults.rs")]
 mod fault;
 
 use std::fs;
@@ -22,7 +23,8 @@ fn fixtures() -> PathBuf {
 /// Judges what a recording was made for.
 async fn judge(path: &Path) -> Vec<Judged> {
     let recording = Recording::read(path).expect("a fixture is a recording");
-    let checks: Vec<_> = recording.checks.iter().map(|id| suites::check(id).expect("an id is never taken away")).collect();
+    let checks: Vec<_> =
+        recording.checks.iter().map(|id| suites::check(id).expect("an id is never taken away")).collect();
     let plan = Plan::new(checks);
     let observer = Observer::new(plan.facts.clone(), Source::Recorded(recording), Events::channel().0);
     observer.settle(plan.checks.iter().flat_map(|check| (check.needs)()).collect()).await;
@@ -64,7 +66,10 @@ fn every_recording_belongs_to_a_fault() {
     let faults = Fault::all();
     for entry in fs::read_dir(fixtures().join("faults")).expect("there are recordings of faults") {
         let name = entry.expect("a folder can be read").file_name().to_string_lossy().into_owned();
-        assert!(faults.iter().any(|fault| name == format!("{}.json.gz", fault.slug)), "{name} has no script in tests/faults");
+        assert!(
+            faults.iter().any(|fault| name == format!("{}.json.gz", fault.slug)),
+            "{name} has no script in tests/faults"
+        );
     }
 }
 

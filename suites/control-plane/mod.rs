@@ -6,7 +6,7 @@ pub mod static_pods;
 
 use crate::check::Suite;
 
-/// The control plane's suite.
+/// The suite.
 pub static SUITE: Suite = Suite {
     name: "control-plane",
     about: "API server instances, static pods, leader election",

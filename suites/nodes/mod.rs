@@ -7,6 +7,8 @@ pub mod version_skew;
 use crate::check::Suite;
 
 /// The suite.
-pub static SUITE: Suite =
-    Suite { name: "nodes", about: "nodes and their kubelets", checks: &[&kubelet_anonymous::CHECK] };
-    Suite { name: "nodes", about: "nodes and their kubelets", checks: &[&readiness::CHECK, &version_skew::CHECK] };
+pub static SUITE: Suite = Suite {
+    name: "nodes",
+    about: "nodes and their kubelets",
+    checks: &[&readiness::CHECK, &version_skew::CHECK, &kubelet_anonymous::CHECK],
+};

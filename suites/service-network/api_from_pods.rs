@@ -149,7 +149,7 @@ mod tests {
     fn a_certificate_without_the_service_address_is_one_finding_for_all_nodes() {
         let mut reports = healthy();
         for node in ["n1", "n2"] {
-            let distrust = Distrust::NameMismatch { name: "10.96.0.1".into(), presented: "n1".into() };
+            let distrust = Distrust::NameMismatch { name: "10.96.0.1".into(), presented: vec!["n1".into()] };
             api(&mut reports, node).names.insert("10.96.0.1".into(), Err(distrust));
         }
         let findings = judge(&reports, &service()).findings(Severity::Critical);

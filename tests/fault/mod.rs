@@ -48,7 +48,13 @@ impl Fault {
             String::from_utf8(said.stdout).expect("a script speaks UTF-8")
         };
         let slug = script.file_name().expect("a script has a name").to_string_lossy().into_owned();
-        let mut fault = Self { cluster: cluster(&say("cluster")), slug, expected: Vec::new(), any: BTreeSet::new(), script: script.clone() };
+        let mut fault = Self {
+            cluster: cluster(&say("cluster")),
+            slug,
+            expected: Vec::new(),
+            any: BTreeSet::new(),
+            script: script.clone(),
+        };
         for line in say("expected").lines() {
             match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
                 [id, "any"] => drop(fault.any.insert(id.to_owned())),
@@ -70,7 +76,8 @@ impl Fault {
     /// Checks that failed though the fault gives them no reason to.
     pub fn unexpected(&self, judged: &[Judged]) -> Vec<String> {
         let listed = |id: &str| self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id);
-        let red = judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
+        let red =
+            judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
         red.map(|check| format!("{} is {} and should not be: {}", check.id, check.outcome, told(check))).collect()
     }
 }
