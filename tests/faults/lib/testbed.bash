@@ -227,8 +227,24 @@ leaders_are_fresh() {
     local component age
     for component in kube-controller-manager kube-scheduler; do
         age=$(lease_age "$component") || return 1
-        ((age <= 6)) || kubectl -n kube-system delete lease "$component"
+        if ((age > 6)); then
+            kubectl -n kube-system delete lease "$component"
+            revive "$component"
+        fi
         ((age <= 2)) || return 1
+    done
+}
+
+# A component that failed while the API server was away waits for up to five minutes before its next start;
+# a new kubelet knows nothing of that.
+revive() {
+    local node
+    for node in $(kubectl get nodes -l node-role.kubernetes.io/control-plane -o 'jsonpath={.items[*].metadata.name}'); do
+        on "$node" test -e "/etc/kubernetes/manifests/$1.yaml" || continue
+        component_pid "$node" "$1" || {
+            restart_kubelet "$node"
+            wait_for 20 "$1 on $node is started" component_pid "$node" "$1"
+        } || true
     done
 }
 
@@ -245,6 +261,11 @@ resources:
 YAML
     put_file "$1" "$SCRATCH/encryption.yaml" /etc/kubernetes/pki/encryption.yaml
     edit_static_pod "$1" kube-apiserver 's|    - --etcd-cafile=|    - --encryption-provider-config=/etc/kubernetes/pki/encryption.yaml\n&|'
+}
+
+kms_plugin_is_missed() { # NODE: live, and not ready for that reason alone
+    on "$1" curl -skf --max-time 5 https://127.0.0.1:6443/livez &&
+        [ "$(on "$1" curl -sk --max-time 5 'https://127.0.0.1:6443/readyz?verbose' | grep -o '^\[-\][^ ]*')" = '[-]kms-providers' ]
 }
 
 # ---- kubelets --------------------------------------------------------------------------------------------------
