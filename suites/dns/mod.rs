@@ -1,8 +1,8 @@
 //! The cluster's DNS.
 
+pub mod coredns_rights;
 pub mod pod_resolver;
 pub mod resolution_on_nodes;
-pub mod coredns_rights;
 
 use crate::check::Suite;
 
@@ -10,6 +10,5 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "dns",
     about: "the cluster's DNS: its Service, its servers, its answers",
-    checks: &[&resolution_on_nodes::CHECK, &pod_resolver::CHECK],
-    checks: &[&coredns_rights::CHECK],
+    checks: &[&resolution_on_nodes::CHECK, &pod_resolver::CHECK, &coredns_rights::CHECK],
 };
