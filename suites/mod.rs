@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod dns;
 pub mod nodes;
 pub mod pki;
+pub mod rights;
 #[path = "service-network/mod.rs"]
 pub mod service_network;
 

@@ -5,6 +5,7 @@
 //! types, as checks do, so the whole graph is known before anything is sent.
 
 pub mod access;
+pub mod access_review;
 pub mod facts;
 pub mod need;
 pub mod node;

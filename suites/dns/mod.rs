@@ -1,5 +1,6 @@
 //! The cluster's DNS.
 
+pub mod coredns_rights;
 pub mod pod_resolver;
 pub mod resolution_on_nodes;
 
@@ -9,5 +10,5 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "dns",
     about: "the cluster's DNS: its Service, its servers, its answers",
-    checks: &[&resolution_on_nodes::CHECK, &pod_resolver::CHECK],
+    checks: &[&resolution_on_nodes::CHECK, &pod_resolver::CHECK, &coredns_rights::CHECK],
 };

@@ -1,6 +1,21 @@
 //! The facts, one file each.
 
+pub mod anonymous_surface;
 pub mod api_server_endpoints;
+pub mod api_server_health;
+pub mod clock;
+pub mod cluster_domain;
+pub mod dns_servers;
+pub mod bootstrapper_reviews;
+pub mod clock;
+pub mod cluster_domain;
+pub mod coredns_reviews;
+pub mod default_service_account_reviews;
+pub mod kubeadm_config;
+pub mod kubelet_anonymous;
+pub mod kubernetes_service;
+pub mod leader_leases;
+pub mod node_leases;
 pub mod api_server_handshakes;
 pub mod api_server_health;
 pub mod authentication_authorities;
@@ -16,10 +31,16 @@ pub mod kubernetes_service;
 pub mod leader_leases;
 pub mod namespaces;
 pub mod node_leases;
+pub mod namespaces;
+pub mod nobody_reviews;
+pub mod node_restriction;
+pub mod node_reviews;
+pub mod node_under_test;
 pub mod nodes;
 pub mod oldest_api_server;
 pub mod pods;
 pub mod probe_reports;
 pub mod root_ca_config_maps;
+pub mod rbac;
 pub mod server_version;
 pub mod trusted_authorities;

@@ -1,0 +1,55 @@
+//! What somebody gets who does not log in.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster, Identity};
+use crate::fact::{Access, Observe, Seen};
+
+/// The paths that are asked for.
+const PATHS: [&str; 12] = [
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/version",
+    "/api",
+    "/apis",
+    "/openapi/v3",
+    "/metrics",
+    "/.well-known/openid-configuration",
+    "/api/v1/namespaces",
+    "/api/v1/namespaces/kube-public/configmaps",
+    "/api/v1/namespaces/kube-public/configmaps/cluster-info",
+];
+
+/// What the configured endpoint answers to requests without credentials, by path.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnonymousSurface(pub BTreeMap<String, Seen<AnonymousAnswer>>);
+
+/// An answer to a request without credentials; what it holds is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnonymousAnswer {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The reason of a Kubernetes `Status`, as `Forbidden`: that it was an API server that refused.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl Observe for AnonymousSurface {
+    type Needs<'a> = ();
+    const NAME: &'static str = "anonymous-surface";
+    const ACCESS: Access = Access::Anonymous;
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let answers = join_all(PATHS.map(async |path| {
+            let reply = cluster.send(&Call::url(path).by(Identity::Anonymous)).await;
+            (path.to_owned(), reply.map(|reply| AnonymousAnswer { status: reply.status, reason: reply.reason() }))
+        }));
+        Ok(Self(answers.await.into_iter().collect()))
+    }
+}
+
+crate::observed!(AnonymousSurface);

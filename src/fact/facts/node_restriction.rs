@@ -1,0 +1,201 @@
+//! What a kubelet's writes come to, tried in its name without persisting anything.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
+use crate::cluster::{Call, Cluster, Identity, Reply};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// A uid that no object has: a second lock besides `dryRun` on evictions.
+const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
+
+/// What a kubelet's writes come to. All are sent with `dryRun=All`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeRestriction {
+    /// The node in whose name they are sent.
+    pub node: String,
+    /// The answers. Those about other nodes are left out in a cluster of one.
+    pub writes: BTreeMap<Write, Seen<Answered>>,
+}
+
+/// A write that a kubelet may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Write {
+    /// To annotate its own Node.
+    OwnNode,
+    /// To annotate another Node.
+    OtherNode,
+    /// To create a Node of another name.
+    NewNode,
+    /// To give its Node labels that it may set.
+    OwnLabels,
+    /// To give its Node a label that is reserved for isolating workloads.
+    IsolationLabel,
+    /// To give its Node the role of a control plane.
+    RoleLabel,
+    /// To give its Node an unknown label of Kubernetes.
+    UnknownLabel,
+    /// To taint its Node.
+    Taint,
+    /// To give its Node an owner.
+    NodeOwner,
+    /// To create the mirror pod of a static pod of its own.
+    MirrorPod,
+    /// To create an ordinary pod on itself.
+    OrdinaryPod,
+    /// To create a mirror pod on another node.
+    MirrorPodElsewhere,
+    /// To create a mirror pod that its Node does not own.
+    MirrorPodWithoutOwner,
+    /// To create a mirror pod that refers to a ConfigMap.
+    MirrorPodWithConfigMap,
+    /// To evict a pod of its own.
+    EvictOwnPod,
+    /// To evict a pod of another node.
+    EvictForeignPod,
+}
+
+/// What the API server answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The HTTP status code.
+    pub status: u16,
+    /// Why it refused, in its own words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+impl Observe for NodeRestriction {
+    type Needs<'a> = (&'a NodeUnderTest,);
+    const NAME: &'static str = "node-restriction";
+    const ACCESS: Access = Access::Impersonate;
+    // Nothing but impersonation: whether the write itself is allowed is asked of the node.
+    const RULES: &'static [Rule] = &[
+        Rule::cluster("", "users", &["impersonate"]),
+        Rule::cluster("", "groups", &["impersonate"]).named(&["system:nodes"]),
+    ];
+
+    async fn observe(cluster: &Cluster, (under_test,): Self::Needs<'_>) -> Seen<Self> {
+        let kubelet = Identity::kubelet(&under_test.node);
+        let call = Call::get::<Node>(&under_test.node).by(kubelet.clone());
+        let reply = cluster.send(&call).await?;
+        impersonated(&reply, &under_test.node)?;
+        let own: Node = reply.decode(&call)?;
+        let uid = own.metadata.uid.ok_or_else(|| Unobserved::invalid(call.to_string(), "the Node has no uid"))?;
+        let writes = join_all(writes(under_test, &uid).into_iter().map(async |(write, call)| {
+            let reply = cluster.send(&call.dry_run().by(kubelet.clone())).await;
+            (write, reply.and_then(|reply| answered(&reply, &under_test.node)))
+        }));
+        Ok(Self { node: under_test.node.clone(), writes: writes.await.into_iter().collect() })
+    }
+}
+
+/// Whether a request got past the impersonation, which our own credential must be permitted.
+fn impersonated(reply: &Reply, node: &str) -> Seen<()> {
+    let message = reply.message();
+    if reply.status == 403 && message.contains("cannot impersonate") {
+        return Err(Unobserved::Refused {
+            missing: format!("impersonate users named system:node:{node} and groups named system:nodes"),
+            message,
+        });
+    }
+    Ok(())
+}
+
+fn answered(reply: &Reply, node: &str) -> Seen<Answered> {
+    impersonated(reply, node)?;
+    let message = if reply.status < 300 { String::new() } else { reply.message() };
+    Ok(Answered { status: reply.status, message })
+}
+
+fn writes(under_test: &NodeUnderTest, uid: &str) -> Vec<(Write, Call)> {
+    let node = under_test.node.as_str();
+    let patch = |name: &str, body| Call::patch::<Node>(name, body);
+    let annotation = json!({"metadata": {"annotations": {"seaworthy.dev/probe": "seaworthy"}}});
+    let label = |key: &str| patch(node, json!({"metadata": {"labels": {key: "seaworthy"}}}));
+    let owner = json!([{"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid, "controller": true}]);
+    let mirror = |owner: &Value, on: &str, volumes: Value| create(pod(true, owner, on, &volumes));
+    let none = json!([]);
+    let mut all = vec![
+        (Write::OwnNode, patch(node, annotation.clone())),
+        (Write::NewNode, Call::create::<Node>(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NONE}}))),
+        (
+            Write::OwnLabels,
+            patch(
+                node,
+                json!({"metadata": {"labels": {
+                    "kubelet.kubernetes.io/seaworthy": "seaworthy", "seaworthy.dev/probe": "seaworthy",
+                }}}),
+            ),
+        ),
+        (Write::IsolationLabel, label("node-restriction.kubernetes.io/seaworthy")),
+        (Write::RoleLabel, label("node-role.kubernetes.io/control-plane")),
+        (Write::UnknownLabel, label("seaworthy.k8s.io/probe")),
+        (
+            Write::Taint,
+            patch(
+                node,
+                json!({"spec": {"taints": [
+                    {"key": "seaworthy.dev/probe", "value": "seaworthy", "effect": "PreferNoSchedule"},
+                ]}}),
+            ),
+        ),
+        (
+            Write::NodeOwner,
+            patch(
+                node,
+                json!({"metadata": {"ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Node", "name": NONE, "uid": NO_UID},
+                ]}}),
+            ),
+        ),
+        (Write::MirrorPod, mirror(&owner, node, none.clone())),
+        (Write::OrdinaryPod, create(pod(false, &none, node, &none))),
+        (Write::MirrorPodElsewhere, mirror(&owner, under_test.other.as_deref().unwrap_or(NONE), none.clone())),
+        (Write::MirrorPodWithoutOwner, mirror(&none, node, none.clone())),
+        (
+            Write::MirrorPodWithConfigMap,
+            mirror(&owner, node, json!([{"name": "seaworthy", "configMap": {"name": NONE}}])),
+        ),
+        (Write::EvictOwnPod, evict(&under_test.pod)),
+    ];
+    all.extend(under_test.other.as_deref().map(|other| (Write::OtherNode, patch(other, annotation))));
+    all.extend(under_test.foreign_pod.as_ref().map(|pod| (Write::EvictForeignPod, evict(pod))));
+    all
+}
+
+fn create(pod: Value) -> Call {
+    Call::create::<Pod>(pod).in_namespace("kube-system")
+}
+
+fn pod(mirror: bool, owners: &Value, node: &str, volumes: &Value) -> Value {
+    let annotations = if mirror { json!({"kubernetes.io/config.mirror": "seaworthy"}) } else { json!({}) };
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": NONE, "annotations": annotations, "ownerReferences": owners},
+        "spec": {"nodeName": node, "containers": [{"name": "none", "image": NONE}], "volumes": volumes},
+    })
+}
+
+/// An eviction that cannot succeed even if `dryRun` were ignored: no pod has that uid. Admission comes before the uid is
+/// looked at, which is not so for a deletion.
+fn evict(pod: &ObjectName) -> Call {
+    Call::create::<Pod>(json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": pod.namespace},
+        "deleteOptions": {"dryRun": ["All"], "preconditions": {"uid": NO_UID}},
+    }))
+    .in_namespace(&pod.namespace)
+    .named(&pod.name)
+    .subresource("eviction")
+}
+
+crate::observed!(NodeRestriction);

@@ -1,0 +1,145 @@
+//! What a node may do, in the answers of the authorizers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::node_under_test::{NONE, NodeUnderTest};
+use crate::cluster::Cluster;
+use crate::fact::access_review::{self, Question, Review, Who, review_all};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// What a node may do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeReviews(pub BTreeMap<NodeAsks, Review>);
+
+/// What is asked about a node. Questions about things of other nodes are left out where there is no such thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeAsks {
+    /// To read a ConfigMap of one of its pods.
+    OwnConfigMap,
+    /// To read a Secret that no pod refers to.
+    UnrelatedSecret,
+    /// To read a Secret that only pods of other nodes refer to.
+    ForeignSecret,
+    /// To read a ConfigMap that only pods of other nodes refer to.
+    ForeignConfigMap,
+    /// To list the Secrets of a namespace.
+    ListSecretsOfNamespace,
+    /// To list all Secrets.
+    ListSecrets,
+    /// To watch all Secrets.
+    WatchSecrets,
+    /// To create a Secret.
+    CreateSecret,
+    /// To change a Secret.
+    UpdateSecret,
+    /// To delete a Secret.
+    DeleteSecret,
+    /// To create a token for the service account of one of its pods.
+    OwnToken,
+    /// To create a token for a service account that none of its pods has.
+    ForeignToken,
+    /// To list service accounts.
+    ListServiceAccounts,
+    /// To renew its own lease.
+    OwnLease,
+    /// To read another node's lease.
+    ForeignLease,
+    /// To renew another node's lease.
+    RenewForeignLease,
+    /// To renew the lease by which the scheduler leads.
+    SchedulerLease,
+    /// To read its own CSINode.
+    OwnCsiNode,
+    /// To read another node's CSINode.
+    ForeignCsiNode,
+    /// To change another node's CSINode.
+    UpdateForeignCsiNode,
+    /// To read a volume that none of its pods uses.
+    UnrelatedVolume,
+    /// To list all volumes.
+    ListVolumes,
+    /// To read a volume claim that none of its pods uses.
+    UnrelatedClaim,
+    /// To list all attachments of volumes.
+    ListVolumeAttachments,
+}
+
+fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
+    let kubelet = Who::kubelet(&under_test.node);
+    let other = under_test.other.as_deref().unwrap_or(NONE);
+    let lease = |verb, name: &str| {
+        kubelet.may(verb, "leases").of_group("coordination.k8s.io").in_namespace("kube-node-lease").named(name)
+    };
+    let storage = |verb, resource| kubelet.may(verb, resource).of_group("storage.k8s.io");
+    let secret = |verb| kubelet.may(verb, "secrets").in_namespace("kube-system");
+    let token = kubelet.may("create", "serviceaccounts/token");
+    let mut all = vec![
+        (
+            NodeAsks::OwnConfigMap,
+            kubelet
+                .may("get", "configmaps")
+                .in_namespace(&under_test.config_map.namespace)
+                .named(&under_test.config_map.name),
+        ),
+        (NodeAsks::UnrelatedSecret, secret("get").named(NONE)),
+        (NodeAsks::ListSecretsOfNamespace, secret("list")),
+        (NodeAsks::ListSecrets, kubelet.may("list", "secrets")),
+        (NodeAsks::WatchSecrets, kubelet.may("watch", "secrets")),
+        (NodeAsks::CreateSecret, secret("create")),
+        (NodeAsks::UpdateSecret, secret("update").named(NONE)),
+        (NodeAsks::DeleteSecret, secret("delete").named(NONE)),
+        (
+            NodeAsks::OwnToken,
+            token.clone().in_namespace(&under_test.service_account.namespace).named(&under_test.service_account.name),
+        ),
+        (
+            NodeAsks::ForeignToken,
+            match &under_test.foreign_service_account {
+                Some(account) => token.in_namespace(&account.namespace).named(&account.name),
+                None => token.in_namespace("kube-system").named(NONE),
+            },
+        ),
+        (NodeAsks::ListServiceAccounts, kubelet.may("list", "serviceaccounts").in_namespace("kube-system")),
+        (NodeAsks::OwnLease, lease("update", &under_test.node)),
+        (NodeAsks::ForeignLease, lease("get", other)),
+        (NodeAsks::RenewForeignLease, lease("update", other)),
+        (NodeAsks::SchedulerLease, lease("update", "kube-scheduler").in_namespace("kube-system")),
+        (NodeAsks::OwnCsiNode, storage("get", "csinodes").named(&under_test.node)),
+        (NodeAsks::ForeignCsiNode, storage("get", "csinodes").named(other)),
+        (NodeAsks::UpdateForeignCsiNode, storage("update", "csinodes").named(other)),
+        (NodeAsks::UnrelatedVolume, kubelet.may("get", "persistentvolumes").named(NONE)),
+        (NodeAsks::ListVolumes, kubelet.may("list", "persistentvolumes")),
+        (
+            NodeAsks::UnrelatedClaim,
+            kubelet.may("get", "persistentvolumeclaims").in_namespace("kube-system").named(NONE),
+        ),
+        (NodeAsks::ListVolumeAttachments, storage("list", "volumeattachments")),
+    ];
+    let foreign = |resource, object: &super::node_under_test::ObjectName| {
+        kubelet.may("get", resource).in_namespace(&object.namespace).named(&object.name)
+    };
+    all.extend(under_test.foreign_secret.as_ref().map(|object| (NodeAsks::ForeignSecret, foreign("secrets", object))));
+    all.extend(
+        under_test
+            .foreign_config_map
+            .as_ref()
+            .map(|object| (NodeAsks::ForeignConfigMap, foreign("configmaps", object))),
+    );
+    all
+}
+
+impl Observe for NodeReviews {
+    type Needs<'a> = (&'a NodeUnderTest,);
+    const NAME: &'static str = "node-reviews";
+    const ACCESS: Access = Access::Review;
+    const RULES: &'static [Rule] = &[access_review::RULE];
+
+    async fn observe(cluster: &Cluster, (under_test,): Self::Needs<'_>) -> Seen<Self> {
+        review_all(cluster, questions(under_test)).await.map(Self)
+    }
+}
+
+crate::observed!(NodeReviews);

@@ -1,0 +1,173 @@
+//! # Only the expected subjects are cluster administrators
+//!
+//! ## Why
+//! Whoever may do everything is worth knowing by name, and a service account among them makes every pod that has it as
+//! powerful. In a kubeadm cluster the opposite happens too: without the binding `kubeadm:cluster-admins` admin.conf has no
+//! rights at all.
+//!
+//! ## Fix
+//! A subject that should not be there: `kubectl describe clusterrolebinding NAME`, then delete the binding or bind a smaller
+//! role. One that should: list it under `expect.cluster-admins` of the profile, as `Group NAME`, `User NAME` or
+//! `ServiceAccount NAMESPACE/NAME`. The binding of admin.conf: `kubectl --kubeconfig /etc/kubernetes/super-admin.conf create
+//! clusterrolebinding kubeadm:cluster-admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go` (`EnsureAdminClusterRoleBinding`, 1.29) and
+//! `test/e2e_kubeadm/admin_test.go`. Whoever may do everything in kube-system counts: tokens and pods there lead to the
+//! rest. Unexpected administrators are told, not failed: only the cluster's owner knows whether they are meant.
+
+use super::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS};
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::expectations::Expectations;
+use crate::fact::Unobserved;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::pods::Pods;
+use crate::fact::facts::rbac::{Grant, Holder, PolicyRule, Rbac};
+use crate::suites::rights::{subject, unbind};
+
+crate::check!("AA-19", "cluster-admins", Major, judge);
+
+fn judge(
+    rbac: &Rbac,
+    kubeadm: Option<&KubeadmConfig>,
+    pods: Result<&Pods, &Unobserved>,
+    expectations: &Expectations,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut administrators = Vec::new();
+    for grant in rbac.grants() {
+        if !makes_administrators(&grant) {
+            verdict.confirm();
+            continue;
+        }
+        let (expected, others): (Vec<_>, Vec<_>) =
+            grant.binding.holders.iter().partition(|holder| is_expected(holder, expectations));
+        administrators.extend(expected.iter().map(ToString::to_string));
+        verdict.expect(subject(&grant), others.is_empty(), || {
+            let seen: Vec<_> = others.iter().map(|holder| described(holder, pods.ok())).collect();
+            Finding::new(
+                format!("administrators are {}", names(expectations).join(", ")),
+                format!("{} is given to {}", grant.role(), seen.join(", ")),
+            )
+            .so("they may do everything in the cluster")
+            .mend(unbind(&grant))
+            .info()
+        });
+    }
+    if kubeadm.is_some() {
+        let (group, binding) = KUBEADM_ADMINISTRATORS;
+        verdict.expect(
+            Subject::cluster_object("ClusterRoleBinding", binding),
+            administrators.iter().any(|holder| holder == group),
+            || {
+                Finding::new(
+                    format!("{group} is given ClusterRole cluster-admin"),
+                    match rbac.cluster_role_bindings.get(binding) {
+                        None => "the binding does not exist".to_owned(),
+                        Some(found) => format!("it gives {} {} to others", found.role_kind, found.role),
+                    },
+                )
+                .so("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
+                .mend(
+                    "kubectl --kubeconfig /etc/kubernetes/super-admin.conf create clusterrolebinding \
+                     kubeadm:cluster-admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins",
+                )
+                .severity(Severity::Major)
+            },
+        );
+    }
+    administrators.sort_unstable();
+    administrators.dedup();
+    if !administrators.is_empty() {
+        verdict.note(format!("administrators as expected: {}", administrators.join(", ")));
+    }
+    verdict
+}
+
+fn makes_administrators(grant: &Grant<'_>) -> bool {
+    let everywhere = grant.namespace.is_none() || grant.namespace == Some("kube-system");
+    everywhere && grant.existing_rules().iter().any(PolicyRule::permits_everything)
+}
+
+fn is_expected(holder: &Holder, expectations: &Expectations) -> bool {
+    names(expectations).contains(&holder.to_string().as_str())
+}
+
+fn names(expectations: &Expectations) -> Vec<&str> {
+    ADMINISTRATORS.iter().copied().chain(expectations.cluster_admins.iter().map(String::as_str)).collect()
+}
+
+/// The subject, and for a service account how many pods have it.
+fn described(holder: &Holder, pods: Option<&Pods>) -> String {
+    match (&holder.namespace, pods) {
+        (Some(namespace), Some(pods)) if holder.kind == "ServiceAccount" => {
+            let count = pods.of_namespace(namespace).filter(|pod| pod.service_account == holder.name).count();
+            format!("{holder} (pods that have it: {count})")
+        }
+        _ => holder.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::pods::Pod;
+    use crate::fact::facts::rbac::testing::rule;
+
+    fn rbac() -> Rbac {
+        Rbac::default()
+            .with_role("cluster-admin", vec![rule(&["*"], "*", &["*"])])
+            .with_role("view", vec![rule(&["get"], "", &["pods"])])
+            .with_binding("cluster-admin", "ClusterRole cluster-admin", &["Group system:masters"])
+            .with_binding("viewers", "ClusterRole view", &["User alice"])
+    }
+
+    fn healthy() -> Rbac {
+        rbac().with_binding("kubeadm:cluster-admins", "ClusterRole cluster-admin", &["Group kubeadm:cluster-admins"])
+    }
+
+    fn judged(rbac: &Rbac, kubeadm: bool, expectations: &Expectations) -> Verdict {
+        let pod =
+            Pod { namespace: "ops".into(), name: "a".into(), service_account: "deployer".into(), ..Pod::default() };
+        let config = KubeadmConfig::default();
+        let pods = Pods([("ops/a".to_owned(), pod)].into());
+        judge(rbac, kubeadm.then_some(&config), Ok(&pods), expectations)
+    }
+
+    #[test]
+    fn the_administrators_of_kubeadm_are_expected() {
+        let verdict = judged(&healthy(), true, &Expectations::default());
+        assert!(verdict.findings(Severity::Major).is_empty());
+        assert_eq!(verdict.observations(), 4);
+        assert_eq!(verdict.notes(), ["administrators as expected: Group kubeadm:cluster-admins, Group system:masters"]);
+    }
+
+    #[test]
+    fn admin_conf_without_rights_is_found_in_a_kubeadm_cluster_only() {
+        let findings = judged(&rbac(), true, &Expectations::default()).findings(Severity::Major);
+        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding kubeadm:cluster-admins");
+        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("the binding does not exist", Severity::Major));
+        assert!(judged(&rbac(), false, &Expectations::default()).findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn another_administrator_is_told_unless_the_profile_expects_it() {
+        let account = "ServiceAccount ops/deployer";
+        let rbac = healthy().with_binding("deployer", "ClusterRole cluster-admin", &[account]);
+        let findings = judged(&rbac, true, &Expectations::default()).findings(Severity::Major);
+        assert_eq!(findings[0].severity, Severity::Info);
+        assert_eq!(
+            findings[0].seen,
+            "ClusterRole cluster-admin is given to ServiceAccount ops/deployer (pods that have it: 1)"
+        );
+        let expected = Expectations { cluster_admins: vec![account.into()], ..Expectations::default() };
+        assert!(judged(&rbac, true, &expected).findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn everything_in_kube_system_is_everything() {
+        let admin = |path| healthy().with_binding(path, "ClusterRole cluster-admin", &["User bob"]);
+        let found = |path| judged(&admin(path), true, &Expectations::default()).findings(Severity::Major).len();
+        assert_eq!((found("kube-system/bob"), found("shop/bob")), (1, 0));
+    }
+}

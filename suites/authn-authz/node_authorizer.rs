@@ -1,0 +1,91 @@
+//! # The Node authorizer lets a node read what its pods need, and nothing else
+//!
+//! ## Why
+//! The Node authorizer ties each kubelet to the objects of its own pods. Without it either no pod starts, or the nodes
+//! were given rights by RBAC instead and one stolen kubelet credential reads every Secret.
+//!
+//! ## Fix
+//! Start the API server with `--authorization-mode=Node,RBAC` (in `/etc/kubernetes/manifests/kube-apiserver.yaml` on every
+//! control-plane node) and take away bindings that name nodes:
+//! `kubectl get clusterrolebindings,rolebindings -A -o wide | grep system:node`.
+//! If only the ConfigMap is denied, compare the node's name with the common name of the kubelet's client certificate.
+//!
+//! ## Source
+//! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go` and `graph.go`;
+//! <https://kubernetes.io/docs/reference/access-authn-authz/node/>
+
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
+use crate::suites::rights::{may, may_not};
+
+crate::check!("AA-02", "node-authorizer", Critical, judge);
+
+/// How the Node authorizer says no; RBAC never says this.
+const ITS_WORDS: &str = "no relationship found between node";
+
+fn judge(reviews: &NodeReviews) -> Verdict {
+    let mut verdict = Verdict::new();
+    if let Some(own) = reviews.0.get(&NodeAsks::OwnConfigMap) {
+        may(&mut verdict, own, "its kubelet cannot start the pod that refers to this ConfigMap");
+    }
+    if let Some(unrelated) = reviews.0.get(&NodeAsks::UnrelatedSecret) {
+        may_not(&mut verdict, [unrelated], "a kubelet's credential reads Secrets that no pod of its node refers to");
+        if let Ok(answer) = &unrelated.answer
+            && !answer.allowed
+        {
+            verdict.expect(Subject::user(&unrelated.question.user), answer.reason.contains(ITS_WORDS), || {
+                Finding::new(format!("denied by the Node authorizer: {ITS_WORDS} …"), answer.words())
+                    .so("the Node authorizer is not among the authorizers; what nodes may do was given by RBAC")
+                    .severity(Severity::Major)
+            });
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Unobserved;
+    use crate::fact::access_review::{Review, Who, testing};
+
+    fn judged(config_map: fn(Review) -> Review, secret: fn(Review) -> Review) -> Verdict {
+        let kubelet = Who::kubelet("n2");
+        let own = kubelet.may("get", "configmaps").in_namespace("kube-system").named("kube-root-ca.crt");
+        let unrelated = kubelet.may("get", "secrets").in_namespace("kube-system").named("seaworthy-none");
+        let own = config_map(testing::allowed(own, ""));
+        let words = "node: no relationship found between node 'n2' and this object";
+        let unrelated = secret(testing::denied(unrelated, words));
+        judge(&NodeReviews([(NodeAsks::OwnConfigMap, own), (NodeAsks::UnrelatedSecret, unrelated)].into()))
+    }
+
+    #[test]
+    fn own_is_allowed_and_unrelated_is_denied_by_the_node_authorizer() {
+        let verdict = judged(|own| own, |unrelated| unrelated);
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+    }
+
+    #[test]
+    fn without_the_node_authorizer_a_node_reads_nothing() {
+        let deny = |review: Review| testing::denied(review.question, "");
+        let findings = judged(deny, deny).findings(Severity::Critical);
+        assert_eq!(findings[0].expected, "may get configmaps kube-system/kube-root-ca.crt");
+        assert!(findings[1].expected.contains("no relationship found"), "{findings:?}");
+    }
+
+    #[test]
+    fn a_node_with_rights_by_rbac_reads_everything() {
+        let allow =
+            |review: Review| testing::allowed(review.question, "RBAC: allowed by ClusterRoleBinding \"system:node\"");
+        let findings = judged(allow, allow).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].expected, "may not get secrets kube-system/seaworthy-none");
+        assert!(findings[0].seen.contains("system:node"));
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_undecided() {
+        let unanswered = |review: Review| Review { answer: Err(Unobserved::Interrupted), ..review };
+        assert_eq!(judged(unanswered, |unrelated| unrelated).undecideds().len(), 1);
+    }
+}

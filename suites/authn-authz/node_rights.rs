@@ -1,0 +1,41 @@
+//! What the checks about a node's rights share: their control.
+
+use crate::check::{Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::access_review::Review;
+use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
+use crate::suites::rights::may_not;
+
+/// Asserts that a node may do none of these. Denials count only if something that the same node must be allowed is.
+pub(super) fn may_do_none_of(
+    verdict: &mut Verdict,
+    reviews: &NodeReviews,
+    forbidden: &[NodeAsks],
+    control: NodeAsks,
+    consequence: &str,
+) {
+    may_not(verdict, forbidden.iter().filter_map(|ask| reviews.0.get(ask)), consequence);
+    match reviews.0.get(&control) {
+        Some(Review { question, answer: Ok(answer) }) if !answer.allowed => {
+            let cause = format!("denials prove nothing, it may not even {question}: {}", answer.words());
+            verdict.undecided(Subject::user(&question.user), &Unobserved::invalid("the authorizer", cause));
+        }
+        Some(Review { question, answer: Err(why) }) => verdict.undecided(Subject::user(&question.user), why),
+        Some(_) => verdict.confirm(),
+        None => verdict.undecided(Subject::cluster(), &Unobserved::absent("the control was not asked")),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::{NodeAsks, NodeReviews};
+    use crate::fact::access_review::{Who, testing};
+
+    /// A node that is allowed `allowed` and denied `denied`.
+    pub(crate) fn reviews(allowed: &[NodeAsks], denied: &[NodeAsks]) -> NodeReviews {
+        let question = |ask: &NodeAsks| Who::kubelet("n2").may("do", &format!("{ask:?}"));
+        let allowed = allowed.iter().map(|ask| (*ask, testing::allowed(question(ask), "RBAC: a binding")));
+        let denied = denied.iter().map(|ask| (*ask, testing::denied(question(ask), "node: no")));
+        NodeReviews(allowed.chain(denied).collect())
+    }
+}

@@ -1,0 +1,76 @@
+//! # A user who was given nothing may do nothing
+//!
+//! ## Why
+//! With `--authorization-mode=AlwaysAllow`, with a webhook that allows everything, or with a role bound to everyone who
+//! can log in, every credential opens the whole cluster, and nothing looks broken.
+//!
+//! ## Fix
+//! Read the reason in the finding. A binding that it names: `kubectl delete clusterrolebinding NAME`. No reason: look at
+//! the API server's `--authorization-mode` (kubeadm: `Node,RBAC`) in `/etc/kubernetes/manifests/kube-apiserver.yaml`, or at
+//! the file of `--authorization-config`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`system:basic-user` is all that
+//! everybody gets); <https://kubernetes.io/docs/reference/access-authn-authz/authorization/>
+
+use crate::check::{Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::nobody_reviews::{NobodyAsks, NobodyReviews};
+use crate::suites::rights::may_not;
+
+crate::check!("AA-01", "rbac-in-force", Critical, judge);
+
+fn judge(reviews: &NobodyReviews) -> Verdict {
+    let mut verdict = Verdict::new();
+    let forbidden = reviews.0.iter().filter(|(ask, _)| **ask != NobodyAsks::AskAboutThemselves);
+    may_not(&mut verdict, forbidden.map(|(_, review)| review), "every credential opens the whole cluster");
+    // That the authorizers know this user at all shows in the one right that everybody has.
+    if let Some(control) = reviews.0.get(&NobodyAsks::AskAboutThemselves)
+        && let Some(answer) = verdict.seen(Subject::cluster, &control.answer)
+    {
+        if answer.allowed {
+            verdict.confirm();
+        } else {
+            let cause = format!("may not {}, which everybody may: {}", control.question, answer.words());
+            verdict.undecided(Subject::user(&control.question.user), &Unobserved::invalid("the authorizer", cause));
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::access_review::{Who, testing};
+
+    fn reviews(secret: bool, control: bool) -> NobodyReviews {
+        let nobody = Who::user("seaworthy:nobody", &[]);
+        let answer = |question, allowed, reason| {
+            if allowed { testing::allowed(question, reason) } else { testing::denied(question, "") }
+        };
+        let secret =
+            answer(nobody.may("get", "secrets").in_namespace("kube-system"), secret, "RBAC: permissive-binding");
+        let control = answer(nobody.may("create", "selfsubjectaccessreviews"), control, "RBAC: system:basic-user");
+        NobodyReviews([(NobodyAsks::ReadSecret, secret), (NobodyAsks::AskAboutThemselves, control)].into())
+    }
+
+    #[test]
+    fn a_nobody_is_denied() {
+        let verdict = judge(&reviews(false, true));
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert_eq!(verdict.observations(), 2);
+    }
+
+    #[test]
+    fn a_nobody_who_may_read_secrets_is_found_with_the_reason() {
+        let findings = judge(&reviews(true, true)).findings(Severity::Critical);
+        assert_eq!(findings[0].expected, "may not get secrets in namespace kube-system");
+        assert_eq!(findings[0].seen, "allowed: RBAC: permissive-binding");
+    }
+
+    #[test]
+    fn denials_prove_nothing_without_the_one_right_that_everybody_has() {
+        assert_eq!(judge(&reviews(false, false)).undecideds().len(), 1);
+    }
+}

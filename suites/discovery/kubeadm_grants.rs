@@ -1,0 +1,183 @@
+//! What kubeadm gives to whom: its roles and bindings, as data with what each is for.
+
+/// A binding that kubeadm writes.
+pub(super) struct KubeadmGrant {
+    /// The namespace; none for a ClusterRoleBinding.
+    pub(super) namespace: Option<&'static str>,
+    /// The binding's name.
+    pub(super) name: &'static str,
+    /// The role that it gives.
+    pub(super) role: &'static str,
+    /// Who gets it.
+    pub(super) holders: &'static [&'static str],
+    /// The only object that the role lets them read, for roles that kubeadm writes itself.
+    pub(super) reads: Option<Reads>,
+    /// When kubeadm writes it.
+    pub(super) when: When,
+    /// What fails without it.
+    pub(super) without: &'static str,
+    /// What writes it again.
+    pub(super) mend: &'static str,
+}
+
+/// The right to get a kind of object, of one name where there is one.
+#[derive(Clone, Copy)]
+pub(super) struct Reads(pub(super) &'static str, pub(super) Option<&'static str>);
+
+/// When kubeadm writes a binding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Always.
+    Always,
+    /// While new nodes find the cluster by a token.
+    TokenDiscovery,
+    /// Unless its DNS add-on was left out.
+    CoreDns,
+    /// Unless its kube-proxy add-on was left out.
+    KubeProxy,
+    /// Since the certificate by which the API server calls kubelets names no group (1.36.1, 1.35.5).
+    KubeletClientWithoutGroup,
+    /// Once the certificates of the control plane were uploaded.
+    UploadedCertificates,
+}
+
+const BOOTSTRAPPERS: &str = "Group system:bootstrappers:kubeadm:default-node-token";
+const NODES: &str = "Group system:nodes";
+
+const BOOTSTRAP_TOKEN: &str = "kubeadm init phase bootstrap-token";
+const SYSTEM: Option<&str> = Some("kube-system");
+
+/// Every binding that kubeadm writes.
+pub(super) const ALL: &[KubeadmGrant] = &[
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:cluster-admins",
+        role: "ClusterRole cluster-admin",
+        holders: &["Group kubeadm:cluster-admins"],
+        reads: None,
+        when: When::Always,
+        without: "admin.conf has no rights",
+        mend: "kubectl --kubeconfig /etc/kubernetes/super-admin.conf create clusterrolebinding kubeadm:cluster-admins \
+               --clusterrole=cluster-admin --group=kubeadm:cluster-admins",
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:kubelet-bootstrap",
+        role: "ClusterRole system:node-bootstrapper",
+        holders: &[BOOTSTRAPPERS],
+        reads: None,
+        when: When::Always,
+        without: "a joining kubelet cannot ask for its certificate",
+        mend: BOOTSTRAP_TOKEN,
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:get-nodes",
+        role: "ClusterRole kubeadm:get-nodes",
+        holders: &[BOOTSTRAPPERS],
+        reads: Some(Reads("nodes", None)),
+        when: When::Always,
+        without: "kubeadm join cannot tell whether the node's name is taken",
+        mend: BOOTSTRAP_TOKEN,
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:node-autoapprove-bootstrap",
+        role: "ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        holders: &[BOOTSTRAPPERS],
+        reads: None,
+        when: When::Always,
+        without: "the certificate of a joining kubelet waits for an administrator's approval",
+        mend: BOOTSTRAP_TOKEN,
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:node-autoapprove-certificate-rotation",
+        role: "ClusterRole system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        holders: &[NODES],
+        reads: None,
+        when: When::Always,
+        without: "no kubelet can renew its client certificate, and each is locked out when it expires",
+        mend: BOOTSTRAP_TOKEN,
+    },
+    KubeadmGrant {
+        namespace: SYSTEM,
+        name: "kubeadm:nodes-kubeadm-config",
+        role: "Role kubeadm:nodes-kubeadm-config",
+        holders: &[BOOTSTRAPPERS, NODES],
+        reads: Some(Reads("configmaps", Some("kubeadm-config"))),
+        when: When::Always,
+        without: "kubeadm join and kubeadm upgrade node cannot read how the cluster was built",
+        mend: "kubeadm init phase upload-config kubeadm",
+    },
+    KubeadmGrant {
+        namespace: SYSTEM,
+        name: "kubeadm:kubelet-config",
+        role: "Role kubeadm:kubelet-config",
+        holders: &[BOOTSTRAPPERS, NODES],
+        reads: Some(Reads("configmaps", Some("kubelet-config"))),
+        when: When::Always,
+        without: "kubeadm join and kubeadm upgrade node cannot read the kubelet's configuration",
+        mend: "kubeadm init phase upload-config kubelet",
+    },
+    KubeadmGrant {
+        namespace: Some("kube-public"),
+        name: "kubeadm:bootstrap-signer-clusterinfo",
+        role: "Role kubeadm:bootstrap-signer-clusterinfo",
+        holders: &["User system:anonymous"],
+        reads: Some(Reads("configmaps", Some("cluster-info"))),
+        when: When::TokenDiscovery,
+        without: "kubeadm join with a token cannot read cluster-info",
+        mend: BOOTSTRAP_TOKEN,
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:node-proxier",
+        role: "ClusterRole system:node-proxier",
+        holders: &["ServiceAccount kube-system/kube-proxy"],
+        reads: None,
+        when: When::KubeProxy,
+        without: "kube-proxy cannot read Services and EndpointSlices, and Services stop following their pods",
+        mend: "kubeadm init phase addon kube-proxy",
+    },
+    KubeadmGrant {
+        namespace: SYSTEM,
+        name: "kube-proxy",
+        role: "Role kube-proxy",
+        holders: &[BOOTSTRAPPERS],
+        reads: Some(Reads("configmaps", Some("kube-proxy"))),
+        when: When::KubeProxy,
+        without: "kubeadm join cannot read kube-proxy's configuration",
+        mend: "kubeadm init phase addon kube-proxy",
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "system:coredns",
+        role: "ClusterRole system:coredns",
+        holders: &["ServiceAccount kube-system/coredns"],
+        reads: None,
+        when: When::CoreDns,
+        without: "CoreDNS cannot read Services and EndpointSlices, and cluster names stop resolving",
+        mend: "kubeadm init phase addon coredns",
+    },
+    KubeadmGrant {
+        namespace: None,
+        name: "kubeadm:apiserver-kubelet-client",
+        role: "ClusterRole system:kubelet-api-admin",
+        holders: &["User kube-apiserver-kubelet-client"],
+        reads: None,
+        when: When::KubeletClientWithoutGroup,
+        without: "kubectl logs, exec and port-forward fail as soon as apiserver-kubelet-client.crt names no group",
+        mend: BOOTSTRAP_TOKEN,
+    },
+    KubeadmGrant {
+        namespace: SYSTEM,
+        name: "kubeadm:kubeadm-certs",
+        role: "Role kubeadm:kubeadm-certs",
+        holders: &[BOOTSTRAPPERS],
+        reads: Some(Reads("secrets", Some("kubeadm-certs"))),
+        when: When::UploadedCertificates,
+        without: "no control-plane node can fetch the certificates",
+        mend: "kubeadm init phase upload-certs --upload-certs",
+    },
+];

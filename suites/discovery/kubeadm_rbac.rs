@@ -1,0 +1,313 @@
+//! # kubeadm's roles and bindings are as kubeadm wrote them
+//!
+//! ## Why
+//! Each of them serves one step: joining, renewing a certificate, an add-on. One that is missing shows only when the next
+//! node joins or the next certificate runs out. One that was widened gives that right to whoever finds a token.
+//!
+//! ## Fix
+//! Missing or changed: the finding names the `kubeadm init phase` that writes it again; run it on a control-plane node. A
+//! subject too many: `kubectl edit` the binding and take it away.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken`, `phases/uploadconfig`, `phases/kubelet`, `phases/addons`,
+//! `phases/copycerts`, `phases/kubeconfig`; `test/e2e_kubeadm` asserts the same. Add-ons that do not run were left out.
+
+use super::kubeadm_grants::{ALL, KubeadmGrant, Reads, When};
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::expectations::{Discovery, Expectations};
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::pods::Pods;
+use crate::fact::facts::rbac::{Binding, PolicyRule, Rbac};
+use crate::fact::facts::server_version::ServerVersion;
+use crate::suites::rights::rules;
+use crate::version::Version;
+
+crate::check!("DI-08", "kubeadm-rbac", Major, judge);
+
+/// Since when kubeadm gives the API server its right to call kubelets by a binding, by minor; all later minors do.
+const KUBELET_CLIENT_SINCE: [Version; 2] =
+    [Version { major: 1, minor: 35, patch: 5 }, Version { major: 1, minor: 36, patch: 1 }];
+
+fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectations, version: &ServerVersion) -> Verdict {
+    let mut verdict = Verdict::new();
+    for grant in ALL {
+        match binding(rbac, grant) {
+            Some(binding) => judge_binding(&mut verdict, rbac, grant, binding),
+            None if is_expected(grant, pods, expectations, version.version) => {
+                verdict.find(
+                    subject(grant),
+                    Finding::new(
+                        format!("{} is given to {}", grant.role, grant.holders.join(" and ")),
+                        "the binding does not exist",
+                    )
+                    .so(grant.without)
+                    .mend(grant.mend),
+                );
+            }
+            None => {}
+        }
+    }
+    judge_strangers(&mut verdict, rbac);
+    verdict
+}
+
+fn binding<'a>(rbac: &'a Rbac, grant: &KubeadmGrant) -> Option<&'a Binding> {
+    match grant.namespace {
+        Some(namespace) => rbac.role_bindings.get(&format!("{namespace}/{}", grant.name)),
+        None => rbac.cluster_role_bindings.get(grant.name),
+    }
+}
+
+fn subject(grant: &KubeadmGrant) -> Subject {
+    match grant.namespace {
+        Some(namespace) => Subject::object("RoleBinding", namespace, grant.name),
+        None => Subject::cluster_object("ClusterRoleBinding", grant.name),
+    }
+}
+
+fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, version: Version) -> bool {
+    let runs = |app| pods.labelled("kube-system", "k8s-app", app).next().is_some();
+    match grant.when {
+        When::Always => true,
+        When::TokenDiscovery => expectations.discovery == Discovery::Token,
+        When::CoreDns => runs("kube-dns"),
+        When::KubeProxy => runs("kube-proxy"),
+        When::KubeletClientWithoutGroup => {
+            let since = KUBELET_CLIENT_SINCE.iter().find(|since| since.minor == version.minor);
+            since.map_or(version >= Version::minor(37), |since| version >= *since)
+        }
+        When::UploadedCertificates => false,
+    }
+}
+
+fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
+    let role = format!("{} {}", binding.role_kind, binding.role);
+    verdict.expect(subject(grant), role == grant.role, || {
+        Finding::new(format!("gives {}", grant.role), format!("gives {role}"))
+            .so(grant.without)
+            .mend(format!("delete the binding, whose role cannot be changed, then {}", grant.mend))
+    });
+    let holders: Vec<_> = binding.holders.iter().map(ToString::to_string).collect();
+    let missing: Vec<_> = grant.holders.iter().filter(|holder| !holders.iter().any(|has| has == *holder)).collect();
+    verdict.expect(subject(grant), missing.is_empty(), || {
+        let has = if holders.is_empty() { "nobody".to_owned() } else { holders.join(" and ") };
+        Finding::new(
+            format!("{} is given to {}", grant.role, grant.holders.join(" and ")),
+            format!("it is given to {has}"),
+        )
+        .so(grant.without)
+        .mend(grant.mend)
+    });
+    let extra: Vec<_> =
+        holders.iter().filter(|holder| !grant.holders.contains(&holder.as_str())).map(String::as_str).collect();
+    verdict.expect(subject(grant), extra.is_empty(), || {
+        let extra = extra.join(" and ");
+        Finding::new(
+            format!("{} is given to {} and nobody else", grant.role, grant.holders.join(" and ")),
+            format!("it is given to {extra} as well"),
+        )
+        .so(format!("{extra} may do what is meant for others"))
+        .mend(format!("kubectl {}: remove {extra}", edit(grant)))
+    });
+    judge_role(verdict, rbac, grant, binding);
+}
+
+fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
+    let subject = match (grant.namespace, binding.role_kind.as_str()) {
+        (Some(namespace), "Role") => Subject::object("Role", namespace, &binding.role),
+        _ => Subject::cluster_object("ClusterRole", &binding.role),
+    };
+    let Some(has) = rbac.rules(grant.namespace, &binding.role_kind, &binding.role) else {
+        return verdict.find(
+            subject,
+            Finding::new("exists, since a binding gives it", "it does not exist").so(grant.without).mend(grant.mend),
+        );
+    };
+    let Some(reads) = grant.reads else { return verdict.confirm() };
+    verdict.expect(subject.clone(), has.iter().any(|rule| reads.is_in(rule)), || {
+        Finding::new(format!("permits to {reads}"), format!("it permits to {}", rules(has)))
+            .so(grant.without)
+            .mend(grant.mend)
+    });
+    let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
+    verdict.expect(subject, more.is_empty(), || {
+        Finding::new(format!("permits to {reads} and no more"), format!("it permits to {} as well", rules(&more)))
+            .so(format!("{} may do more than joining takes", grant.holders.join(" and ")))
+            .mend(grant.mend)
+    });
+}
+
+/// Bindings in kubeadm's name that no supported kubeadm writes.
+fn judge_strangers(verdict: &mut Verdict, rbac: &Rbac) {
+    let known =
+        |namespace: Option<&str>, name| ALL.iter().any(|grant| (grant.namespace, grant.name) == (namespace, name));
+    let strangers: Vec<_> = rbac
+        .grants()
+        .filter(|grant| grant.name.starts_with("kubeadm:") && !known(grant.namespace, grant.name))
+        .map(|grant| format!("{} gives {}", crate::suites::rights::subject(&grant), grant.role()))
+        .collect();
+    verdict.expect(Subject::cluster(), strangers.is_empty(), || {
+        Finding::new("no bindings in kubeadm's name but kubeadm's", strangers.join("; "))
+            .so("it is left over from an old version, or somebody chose a name that looks like kubeadm's")
+            .severity(Severity::Info)
+    });
+}
+
+fn edit(grant: &KubeadmGrant) -> String {
+    match grant.namespace {
+        Some(namespace) => format!("-n {namespace} edit rolebinding {}", grant.name),
+        None => format!("edit clusterrolebinding {}", grant.name),
+    }
+}
+
+impl Reads {
+    /// Whether a rule permits it.
+    fn is_in(self, rule: &PolicyRule) -> bool {
+        let Self(resource, name) = self;
+        let named = rule.names.is_empty() || name.is_some_and(|name| rule.names.iter().any(|one| one == name));
+        rule.permits("get", "", resource) && named
+    }
+
+    /// Whether a rule permits nothing else.
+    fn is_all_of(self, rule: &PolicyRule) -> bool {
+        let Self(resource, name) = self;
+        let only = |all: &[String], one: &str| all.iter().all(|each| each == one);
+        only(&rule.verbs, "get")
+            && only(&rule.groups, "")
+            && only(&rule.resources, resource)
+            && rule.urls.is_empty()
+            && name.is_none_or(|name| !rule.names.is_empty() && only(&rule.names, name))
+    }
+}
+
+impl std::fmt::Display for Reads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self(resource, Some(name)) => write!(f, "get {resource} named {name}"),
+            Self(resource, None) => write!(f, "get {resource}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::pods::Pod;
+    use crate::fact::facts::rbac::testing::rule;
+
+    fn healthy() -> Rbac {
+        ALL.iter().filter(|grant| grant.when != When::UploadedCertificates).fold(Rbac::default(), |rbac, grant| {
+            let path = |name: &str| match grant.namespace {
+                Some(namespace) => format!("{namespace}/{name}"),
+                None => name.to_owned(),
+            };
+            let rule = grant.reads.map(|Reads(resource, name)| PolicyRule {
+                names: name.into_iter().map(str::to_owned).collect(),
+                ..rule(&["get"], "", &[resource])
+            });
+            let role = grant.role.split_once(' ').unwrap().1;
+            rbac.with_role(&path(role), rule.into_iter().collect()).with_binding(
+                &path(grant.name),
+                grant.role,
+                grant.holders,
+            )
+        })
+    }
+
+    fn pods() -> Pods {
+        let pod = |app: &str| {
+            let labels = [("k8s-app".to_owned(), app.to_owned())].into();
+            (format!("kube-system/{app}"), Pod { namespace: "kube-system".into(), labels, ..Pod::default() })
+        };
+        Pods(["kube-dns", "kube-proxy"].map(pod).into())
+    }
+
+    fn judged(rbac: &Rbac, pods: &Pods, version: &str) -> Vec<Finding> {
+        let version = ServerVersion { git: version.into(), version: version.parse().unwrap() };
+        judge(rbac, &KubeadmConfig::default(), pods, &Expectations::default(), &version).findings(Severity::Major)
+    }
+
+    fn without(name: &str) -> Rbac {
+        let mut rbac = healthy();
+        rbac.cluster_role_bindings.remove(name);
+        rbac.role_bindings.remove(name);
+        rbac
+    }
+
+    #[test]
+    fn what_kubeadm_writes_is_right() {
+        assert!(judged(&healthy(), &pods(), "v1.37.2").is_empty());
+    }
+
+    #[test]
+    fn a_missing_binding_names_the_step_that_fails() {
+        let findings = judged(&without("kubeadm:kubelet-bootstrap"), &pods(), "v1.37.2");
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding kubeadm:kubelet-bootstrap");
+        assert_eq!(findings[0].so.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
+        assert_eq!(findings[0].mend.as_deref(), Some("kubeadm init phase bootstrap-token"));
+    }
+
+    #[test]
+    fn what_an_add_on_needs_may_be_missing_without_it() {
+        let rbac = without("kubeadm:node-proxier");
+        assert_eq!(judged(&rbac, &pods(), "v1.37.2").len(), 1);
+        assert!(judged(&rbac, &Pods::default(), "v1.37.2").is_empty());
+    }
+
+    #[test]
+    fn the_right_to_call_kubelets_is_a_binding_since_certain_versions() {
+        let rbac = without("kubeadm:apiserver-kubelet-client");
+        let found = |version| judged(&rbac, &pods(), version).len();
+        assert_eq!(["v1.35.4", "v1.35.5", "v1.36.0", "v1.36.1", "v1.37.0"].map(found), [0, 1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_subject_too_many_is_found() {
+        let holders = [
+            "Group system:bootstrappers:kubeadm:default-node-token",
+            "Group system:nodes",
+            "Group system:authenticated",
+        ];
+        let path = "kube-system/kubeadm:nodes-kubeadm-config";
+        let rbac = healthy().with_binding(path, "Role kubeadm:nodes-kubeadm-config", &holders);
+        let findings = judged(&rbac, &pods(), "v1.37.2");
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].seen, "it is given to Group system:authenticated as well");
+        assert_eq!(
+            findings[0].mend.as_deref(),
+            Some(
+                "kubectl -n kube-system edit rolebinding kubeadm:nodes-kubeadm-config: remove Group system:authenticated"
+            )
+        );
+    }
+
+    #[test]
+    fn a_subject_too_few_and_another_role_are_found() {
+        let rbac = healthy()
+            .with_binding("kube-system/kubeadm:kubelet-config", "Role kubeadm:kubelet-config", &["Group system:nodes"])
+            .with_role("edit", Vec::new())
+            .with_binding("kubeadm:node-proxier", "ClusterRole edit", &["ServiceAccount kube-system/kube-proxy"]);
+        let seen: Vec<_> = judged(&rbac, &pods(), "v1.37.2").into_iter().map(|finding| finding.seen).collect();
+        assert_eq!(seen, ["it is given to Group system:nodes", "gives ClusterRole edit"]);
+    }
+
+    #[test]
+    fn a_role_that_was_widened_or_is_gone_is_found() {
+        let all = rule(&["get", "list"], "", &["configmaps"]);
+        let findings = judged(&healthy().with_role("kube-system/kube-proxy", vec![all]), &pods(), "v1.37.2");
+        assert_eq!((findings.len(), findings[0].subject.to_string().as_str()), (1, "Role kube-system/kube-proxy"));
+        assert_eq!(findings[0].seen, "it permits to get,list configmaps as well");
+        let mut gone = healthy();
+        gone.cluster_roles.remove("kubeadm:get-nodes");
+        assert_eq!(judged(&gone, &pods(), "v1.37.2")[0].seen, "it does not exist");
+    }
+
+    #[test]
+    fn a_stranger_in_kubeadms_name_is_told() {
+        let rbac = healthy().with_binding("kubeadm:helper", "ClusterRole edit", &["User alice"]);
+        let findings = judged(&rbac, &pods(), "v1.37.2");
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
+        assert_eq!(findings[0].seen, "ClusterRoleBinding kubeadm:helper gives ClusterRole edit");
+    }
+}

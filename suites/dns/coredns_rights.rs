@@ -1,0 +1,78 @@
+//! # CoreDNS may read what it answers from
+//!
+//! ## Why
+//! A CoreDNS that was upgraded past its ClusterRole stays Ready while it waits for EndpointSlices it may not list: its pods
+//! look well and every name is empty.
+//!
+//! ## Fix
+//! `kubeadm init phase addon coredns` writes the ClusterRole `system:coredns` again, together with CoreDNS itself. By hand:
+//! `kubectl edit clusterrole system:coredns` and permit to list and watch `endpointslices` of `discovery.k8s.io`, and
+//! `services`, `namespaces` and `pods` of the core group.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (`CoreDNSClusterRole`). Asked about the service
+//! accounts of the pods that run CoreDNS. Pods are read only where the Corefile says `pods verified`, as kubeadm's does not.
+
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::facts::coredns_reviews::CorednsReviews;
+
+crate::check!("DN-08", "coredns-rights", Major, judge);
+
+fn judge(reviews: &CorednsReviews) -> Verdict {
+    let mut verdict = Verdict::new();
+    for review in reviews.0.values() {
+        let subject = || Subject::user(&review.question.user);
+        let Some(answer) = verdict.seen(subject, &review.answer) else { continue };
+        verdict.expect(subject(), answer.allowed, || {
+            let finding = Finding::new(format!("may {}", review.question), answer.words());
+            if review.question.resource == "pods" {
+                return finding
+                    .so("names of pods are not verified where the Corefile asks for it")
+                    .severity(Severity::Minor);
+            }
+            finding.so("CoreDNS waits for it for ever: its pods are Ready and cluster names do not resolve")
+        });
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Unobserved;
+    use crate::fact::access_review::{Question, Review, Who, testing};
+
+    fn judged(answer: impl Fn(Question) -> Review) -> Verdict {
+        let account = Who::service_account("kube-system", "coredns");
+        let questions =
+            ["services", "endpointslices", "namespaces", "pods"].map(|resource| account.may("list", resource));
+        judge(&CorednsReviews(questions.map(|question| (question.to_string(), answer(question))).into()))
+    }
+
+    #[test]
+    fn the_rights_of_kubeadm_are_enough() {
+        let verdict = judged(|question| testing::allowed(question, "RBAC: system:coredns"));
+        assert!(verdict.findings(Severity::Major).is_empty());
+        assert_eq!(verdict.observations(), 4);
+    }
+
+    #[test]
+    fn an_old_role_without_endpointslices_is_found() {
+        let findings = judged(|question| {
+            if question.resource == "endpointslices" {
+                testing::denied(question, "")
+            } else {
+                testing::allowed(question, "")
+            }
+        })
+        .findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].expected.as_str()), (1, "may list endpointslices"));
+        assert_eq!(findings[0].subject.name, "system:serviceaccount:kube-system:coredns");
+    }
+
+    #[test]
+    fn without_an_answer_it_is_undecided() {
+        let verdict = judged(|question| Review { question, answer: Err(Unobserved::Interrupted) });
+        assert_eq!(verdict.undecideds().len(), 4);
+    }
+}

@@ -1,0 +1,145 @@
+//! What checks about rights share: how answers of the authorizers are judged, and which rights are dangerous.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::access_review::Review;
+use crate::fact::facts::rbac::{Grant, PolicyRule};
+
+/// Rights by which whoever has them gets at secrets, at other identities or at other workloads.
+const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
+    (&["get", "list", "watch"], "", &["secrets"], "reads Secrets"),
+    (&["create", "update", "patch", "delete"], "", &["secrets"], "changes Secrets"),
+    (&["create"], "", &["serviceaccounts/token"], "creates tokens of service accounts"),
+    (&["create", "update", "patch"], "", &["pods"], "runs pods"),
+    (&["get", "create"], "", &["pods/exec", "pods/attach", "nodes/proxy"], "runs commands in pods"),
+    (&["create", "update", "patch"], "apps", &["deployments", "daemonsets", "statefulsets"], "runs pods"),
+    (&["create", "update", "patch"], "batch", &["jobs", "cronjobs"], "runs pods"),
+    (&["impersonate"], "", &["users", "groups", "serviceaccounts"], "acts as somebody else"),
+    (
+        &["create", "update", "patch", "bind", "escalate"],
+        "rbac.authorization.k8s.io",
+        &["roles", "clusterroles", "rolebindings", "clusterrolebindings"],
+        "gives rights",
+    ),
+    (&["update", "patch"], "certificates.k8s.io", &["certificatesigningrequests/approval"], "approves certificates"),
+    (
+        &["create", "update", "patch"],
+        "admissionregistration.k8s.io",
+        &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+        "changes what is admitted",
+    ),
+];
+
+/// What is dangerous about these rules, in words; empty when nothing is.
+pub fn dangers(rules: &[PolicyRule]) -> Vec<&'static str> {
+    let permits = |verbs: &[&str], group, resources: &[&str]| {
+        rules
+            .iter()
+            .any(|rule| verbs.iter().any(|verb| resources.iter().any(|resource| rule.permits(verb, group, resource))))
+    };
+    let mut dangers: Vec<_> = DANGEROUS
+        .iter()
+        .filter(|(verbs, group, resources, _)| permits(verbs, group, resources))
+        .map(|(.., danger)| *danger)
+        .collect();
+    dangers.sort_unstable();
+    dangers.dedup();
+    dangers
+}
+
+/// The binding as what a finding is about.
+pub fn subject(grant: &Grant<'_>) -> Subject {
+    match grant.namespace {
+        Some(namespace) => Subject::object("RoleBinding", namespace, grant.name),
+        None => Subject::cluster_object("ClusterRoleBinding", grant.name),
+    }
+}
+
+/// How to look at a binding and take it away.
+pub fn unbind(grant: &Grant<'_>) -> String {
+    let namespace = grant.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let kind = grant.kind().to_lowercase();
+    format!("kubectl describe {kind} {}{namespace}; kubectl delete {kind} {}{namespace}", grant.name, grant.name)
+}
+
+/// The rules in words, a few of them.
+pub fn rules(rules: &[PolicyRule]) -> String {
+    const FEW: usize = 3;
+    let mut words: Vec<_> = rules.iter().take(FEW).map(ToString::to_string).collect();
+    if rules.len() > FEW {
+        words.push(format!("and {} more", rules.len() - FEW));
+    }
+    words.join("; ")
+}
+
+/// Asserts that the authorizers allow something.
+pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
+    let Review { question, answer } = review;
+    let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { return false };
+    verdict.expect(Subject::user(&question.user), answer.allowed, || {
+        Finding::new(format!("may {question}"), answer.words()).so(consequence)
+    })
+}
+
+/// Asserts that the authorizers allow none of these. What is allowed for one and the same reason is one finding.
+pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>, consequence: &str) {
+    let mut allowed: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for Review { question, answer } in reviews {
+        let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { continue };
+        if answer.allowed {
+            let cause = (question.user.clone(), answer.words());
+            allowed.entry(cause).or_default().push(question.to_string());
+        } else {
+            verdict.confirm();
+        }
+    }
+    for ((user, words), questions) in allowed {
+        let finding = Finding::new(format!("may not {}", questions.join(", nor ")), words).so(consequence);
+        verdict.find(Subject::user(user), finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::Unobserved;
+    use crate::fact::access_review::{Who, testing};
+    use crate::fact::facts::rbac::testing::rule;
+
+    #[test]
+    fn dangers_are_named_once() {
+        assert_eq!(
+            dangers(&[rule(&["*"], "", &["*"])]),
+            [
+                "acts as somebody else",
+                "changes Secrets",
+                "creates tokens of service accounts",
+                "reads Secrets",
+                "runs commands in pods",
+                "runs pods",
+            ]
+        );
+        assert_eq!(dangers(&[rule(&["get"], "", &["nodes/proxy"])]), ["runs commands in pods"]);
+        assert!(dangers(&[rule(&["get", "list", "watch"], "", &["configmaps", "nodes"])]).is_empty());
+    }
+
+    #[test]
+    fn what_one_binding_allows_is_one_finding() {
+        let kubelet = Who::kubelet("n1");
+        let reviews = [
+            testing::allowed(kubelet.may("list", "secrets"), "RBAC: allowed by ClusterRoleBinding \"mesh\""),
+            testing::allowed(kubelet.may("watch", "secrets"), "RBAC: allowed by ClusterRoleBinding \"mesh\""),
+            testing::denied(kubelet.may("delete", "secrets"), "no"),
+            Review { question: kubelet.may("create", "secrets"), answer: Err(Unobserved::Interrupted) },
+        ];
+        let mut verdict = Verdict::new();
+        may_not(&mut verdict, &reviews, "so");
+        let findings = verdict.findings(Severity::Major);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].expected, "may not list secrets, nor watch secrets");
+        assert_eq!(findings[0].seen, "allowed: RBAC: allowed by ClusterRoleBinding \"mesh\"");
+        assert_eq!((verdict.observations(), verdict.undecideds().len()), (2, 1));
+    }
+}
