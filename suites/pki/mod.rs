@@ -1,10 +1,12 @@
 //! Certificates and the authorities behind them.
 
 pub mod apiserver_names;
+pub mod authorities;
 pub mod endpoint_certificate;
 pub mod instance_certificates;
 mod instances;
 mod lifetime;
+pub mod root_ca;
 pub mod serving_certificate_lifetime;
 #[cfg(test)]
 mod testing;
@@ -20,5 +22,7 @@ pub static SUITE: Suite = Suite {
         &apiserver_names::CHECK,
         &instance_certificates::CHECK,
         &serving_certificate_lifetime::CHECK,
+        &authorities::CHECK,
+        &root_ca::CHECK,
     ],
 };
