@@ -1,10 +1,24 @@
 //! How new nodes find and join the cluster.
 
+pub mod cluster_info;
+pub mod cluster_info_access;
+pub mod cluster_info_endpoint;
+pub mod signatures;
+pub mod signatures_in_step;
+pub mod token_hygiene;
+
 use crate::check::Suite;
 
 /// The suite.
 pub static SUITE: Suite = Suite {
     name: "discovery",
     about: "kube-public/cluster-info and bootstrap tokens: whether a new node can join, and nobody else",
-    checks: &[],
+    checks: &[
+        &cluster_info::CHECK,
+        &cluster_info_access::CHECK,
+        &cluster_info_endpoint::CHECK,
+        &signatures::CHECK,
+        &signatures_in_step::CHECK,
+        &token_hygiene::CHECK,
+    ],
 };

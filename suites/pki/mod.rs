@@ -5,11 +5,12 @@ pub mod authorities;
 pub mod endpoint_certificate;
 pub mod instance_certificates;
 mod instances;
+pub mod kubelet_certificates;
 mod lifetime;
 pub mod root_ca;
 pub mod serving_certificate_lifetime;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::check::Suite;
 
@@ -24,5 +25,6 @@ pub static SUITE: Suite = Suite {
         &serving_certificate_lifetime::CHECK,
         &authorities::CHECK,
         &root_ca::CHECK,
+        &kubelet_certificates::CHECK,
     ],
 };
