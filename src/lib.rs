@@ -3,6 +3,7 @@
 //! It answers by behaviour: facts are observed about a cluster, checks judge them, and reports show the verdicts. See
 //! `ARCHITECTURE.md` for the map.
 
+pub mod bootstrap_token;
 pub mod certificate;
 pub mod check;
 pub mod cli;

@@ -133,7 +133,8 @@ impl Cluster {
     pub fn endpoint(&self) -> Option<Authority> {
         let url = &self.kubeconfig.config.cluster_url;
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
-        Authority::new(url.host()?, port).ok()
+        let host = url.host()?;
+        Authority::new(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port).ok()
     }
 
     /// How the run asks.

@@ -3,6 +3,12 @@
 pub mod bootstrap_rights;
 mod kubeadm_grants;
 pub mod kubeadm_rbac;
+pub mod cluster_info;
+pub mod cluster_info_access;
+pub mod cluster_info_endpoint;
+pub mod signatures;
+pub mod signatures_in_step;
+pub mod token_hygiene;
 
 use crate::check::Suite;
 
@@ -11,4 +17,12 @@ pub static SUITE: Suite = Suite {
     name: "discovery",
     about: "kube-public/cluster-info and bootstrap tokens: whether a new node can join, and nobody else",
     checks: &[&bootstrap_rights::CHECK, &kubeadm_rbac::CHECK],
+    checks: &[
+        &cluster_info::CHECK,
+        &cluster_info_access::CHECK,
+        &cluster_info_endpoint::CHECK,
+        &signatures::CHECK,
+        &signatures_in_step::CHECK,
+        &token_hygiene::CHECK,
+    ],
 };

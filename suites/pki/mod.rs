@@ -1,13 +1,16 @@
 //! Certificates and the authorities behind them.
 
 pub mod apiserver_names;
+pub mod authorities;
 pub mod endpoint_certificate;
 pub mod instance_certificates;
 mod instances;
+pub mod kubelet_certificates;
 mod lifetime;
+pub mod root_ca;
 pub mod serving_certificate_lifetime;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::check::Suite;
 
@@ -20,5 +23,8 @@ pub static SUITE: Suite = Suite {
         &apiserver_names::CHECK,
         &instance_certificates::CHECK,
         &serving_certificate_lifetime::CHECK,
+        &authorities::CHECK,
+        &root_ca::CHECK,
+        &kubelet_certificates::CHECK,
     ],
 };

@@ -13,17 +13,17 @@ use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 
 /// When the tests take place.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-23T14:00:00Z".parse().unwrap()
 }
 
 /// The cluster's clock, and ours.
-pub(super) fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Clock { server: now(), here: now() }
 }
 
 /// The handshake with a server that presents this certificate alone.
-pub(super) fn presented(leaf: &Leaf) -> Seen<Handshake> {
+pub(crate) fn presented(leaf: &Leaf) -> Seen<Handshake> {
     Ok(Handshake {
         address: "127.0.0.1:6443".parse().unwrap(),
         server_name: None,
@@ -37,7 +37,7 @@ pub(super) fn presented(leaf: &Leaf) -> Seen<Handshake> {
 }
 
 /// What the endpoint and the instances present.
-pub(super) fn handshakes<const N: usize>(
+pub(crate) fn handshakes<const N: usize>(
     endpoint: Seen<Handshake>,
     instances: [(&str, Seen<Handshake>); N],
 ) -> ApiServerHandshakes {

@@ -1,0 +1,236 @@
+//! The bootstrap tokens, without their secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use serde::{Deserialize, Serialize};
+
+use super::cluster_info::{ClusterInfo, Signed};
+use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The bootstrap tokens of kube-system, by the name of their Secret. The secret half is used to verify the token's
+/// signature while it is at hand, and goes nowhere.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct BootstrapTokens(pub BTreeMap<String, BootstrapToken>);
+
+/// A bootstrap token without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootstrapToken {
+    /// The id; none where the Secret names none that is one.
+    pub id: Option<String>,
+    /// When the Secret was created.
+    pub created: Option<Timestamp>,
+    /// When it expires.
+    pub expiration: Expiration,
+    /// What it may be used for, as `signing` and `authentication`.
+    pub usages: BTreeSet<String>,
+    /// The groups that its bearer has besides `system:bootstrappers`.
+    pub groups: Vec<String>,
+    /// Whether it has a description.
+    pub described: bool,
+    /// What became of its signature in cluster-info.
+    pub signature: Signature,
+}
+
+/// When a token expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expiration {
+    /// It does not.
+    Never,
+    /// At this time.
+    At(Timestamp),
+    /// What it says is no time, which counts as expired.
+    Unreadable,
+}
+
+/// What became of a token's signature in cluster-info.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signature {
+    /// It is right.
+    Verified,
+    /// It belongs to another text, or to another token.
+    Mismatch,
+    /// There is none.
+    Missing,
+}
+
+impl BootstrapToken {
+    /// Whether it may be used at that time.
+    pub fn is_live(&self, at: Timestamp) -> bool {
+        match self.expiration {
+            Expiration::Never => true,
+            Expiration::At(end) => at < end,
+            Expiration::Unreadable => false,
+        }
+    }
+
+    /// Whether cluster-info should be signed with it at that time.
+    pub fn is_for_signing(&self, at: Timestamp) -> bool {
+        self.usages.contains("signing") && self.is_live(at)
+    }
+
+    /// Whether the Secret has the name that the controllers and the API server expect; they pass over others.
+    pub fn is_named_well(&self, secret: &str) -> bool {
+        self.id.is_some() && secret.strip_prefix(SECRET_NAME) == self.id.as_deref()
+    }
+}
+
+impl Observe for BootstrapTokens {
+    type Needs<'a> = (&'a ClusterInfo,);
+    const NAME: &'static str = "bootstrap-tokens";
+    const ACCESS: Access = Access::Read;
+    // RBAC cannot tell the types of Secrets apart. Who does not want to grant this loses what rests on it only.
+    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["list"])];
+
+    async fn observe(cluster: &Cluster, (info,): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::list::<Secret>()
+            .in_namespace("kube-system")
+            .with("fieldSelector", "type=bootstrap.kubernetes.io/token");
+        Ok(Self(cluster.list(call, |secret| trim(secret, &info.signed)).await?.into_iter().collect()))
+    }
+}
+
+fn trim(secret: Secret, signed: &Signed) -> (String, BootstrapToken) {
+    let data = secret.data.unwrap_or_default();
+    let text = |key: &str| data.get(key).and_then(|ByteString(value)| std::str::from_utf8(value).ok());
+    // Whatever else stands there may be a whole token.
+    let id = text("token-id").filter(|id| is_id(id));
+    let signature = id.and_then(|id| signed.signatures.get_key_value(id));
+    let token = BootstrapToken {
+        created: secret.metadata.creation_timestamp.map(|at| at.0),
+        expiration: match data.get("expiration") {
+            None => Expiration::Never,
+            Some(_) => text("expiration").and_then(rfc3339).map_or(Expiration::Unreadable, Expiration::At),
+        },
+        usages: ["signing", "authentication"]
+            .into_iter()
+            .filter(|usage| text(&format!("usage-bootstrap-{usage}")) == Some("true"))
+            .map(str::to_owned)
+            .collect(),
+        groups: text("auth-extra-groups")
+            .into_iter()
+            .flat_map(|groups| groups.split(','))
+            .filter(|group| !group.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        described: text("description").is_some_and(|description| !description.is_empty()),
+        signature: match (signature, data.get("token-secret")) {
+            (None, _) => Signature::Missing,
+            (Some((id, jws)), Some(ByteString(secret))) if verifies(jws, signed.kubeconfig.as_bytes(), id, secret) => {
+                Signature::Verified
+            }
+            (Some(_), _) => Signature::Mismatch,
+        },
+        id: id.map(str::to_owned),
+    };
+    (secret.metadata.name.unwrap_or_default(), token)
+}
+
+/// A time as RFC 3339 and Go write it; the parser alone would take more.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let is_strict = text.as_bytes().get(10) == Some(&b'T') && !text.contains('[');
+    text.parse().ok().filter(|_| is_strict)
+}
+
+crate::observed!(BootstrapTokens);
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A token as `kubeadm token create` makes it, signed and good until that time.
+    pub(crate) fn token(id: &str, until: Timestamp) -> (String, BootstrapToken) {
+        let token = BootstrapToken {
+            id: Some(id.to_owned()),
+            created: None,
+            expiration: Expiration::At(until),
+            usages: ["authentication".to_owned(), "signing".to_owned()].into(),
+            groups: vec!["system:bootstrappers:kubeadm:default-node-token".into()],
+            described: false,
+            signature: Signature::Verified,
+        };
+        (format!("{SECRET_NAME}{id}"), token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bootstrap_token::sign;
+
+    const SECRET: &str = "0123456789abcdef";
+
+    fn trimmed(data: &[(&str, &str)], signed: &Signed) -> BootstrapToken {
+        let data = data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec()))).collect();
+        let metadata = ObjectMeta { name: Some("bootstrap-token-abcdef".into()), ..ObjectMeta::default() };
+        trim(Secret { data: Some(data), metadata, ..Secret::default() }, signed).1
+    }
+
+    fn signed(kubeconfig: &str) -> Signed {
+        let jws = sign(b"the text", "abcdef", SECRET.as_bytes());
+        Signed { kubeconfig: kubeconfig.into(), signatures: [("abcdef".to_owned(), jws)].into() }
+    }
+
+    #[test]
+    fn a_token_is_read_without_its_secret() {
+        let token = trimmed(
+            &[
+                ("token-id", "abcdef"),
+                ("token-secret", SECRET),
+                ("expiration", "2026-11-24T13:58:57Z"),
+                ("usage-bootstrap-signing", "true"),
+                ("usage-bootstrap-authentication", "false"),
+                ("auth-extra-groups", "system:bootstrappers:a,system:bootstrappers:b"),
+            ],
+            &signed("the text"),
+        );
+        assert_eq!(token.signature, Signature::Verified);
+        assert_eq!(token.expiration, Expiration::At("2026-11-24T13:58:57Z".parse().unwrap()));
+        assert_eq!(token.usages, ["signing".to_owned()].into());
+        assert_eq!(token.groups.len(), 2);
+        assert!(token.is_named_well("bootstrap-token-abcdef") && !token.is_named_well("join-token-abcdef"));
+        assert!(!serde_json::to_string(&token).unwrap().contains(SECRET));
+    }
+
+    #[test]
+    fn a_signature_of_another_text_is_a_mismatch() {
+        let data = [("token-id", "abcdef"), ("token-secret", SECRET)];
+        assert_eq!(trimmed(&data, &signed("another text")).signature, Signature::Mismatch);
+        assert_eq!(trimmed(&data[..1], &signed("the text")).signature, Signature::Mismatch);
+        assert_eq!(trimmed(&data, &Signed::default()).signature, Signature::Missing);
+    }
+
+    #[test]
+    fn a_whole_token_in_the_wrong_place_is_not_kept() {
+        let token = trimmed(&[("token-id", "abcdef.0123456789abcdef")], &Signed::default());
+        assert_eq!(token.id, None);
+        assert_eq!(token.expiration, Expiration::Never);
+    }
+
+    #[test]
+    fn only_rfc_3339_is_a_time() {
+        assert!(rfc3339("2026-11-24T13:58:57Z").is_some());
+        assert!(rfc3339("2026-11-24T13:58:57+01:00").is_some());
+        assert!(rfc3339("2026-11-24 13:58:57Z").is_none());
+        assert!(rfc3339("tomorrow").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_data_is_safe_and_the_secret_goes_nowhere(id in any::<Vec<u8>>(), expiration in "\\PC{0,30}", groups in "\\PC{0,40}") {
+            let data = [("token-id", id), ("expiration", expiration.into_bytes()), ("auth-extra-groups", groups.into_bytes()), ("token-secret", b"~~~secret~~~".to_vec())];
+            let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
+            let (_, token) = trim(Secret { data: Some(data), ..Secret::default() }, &signed("the text"));
+            prop_assert!(!serde_json::to_string(&token).unwrap().contains("~~~secret~~~"));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What somebody without credentials may read in kube-public.
+
+use futures_util::future::join3;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster, Identity};
+use crate::fact::{Access, Observe, Seen};
+
+/// The answers to requests without credentials for ConfigMaps of kube-public.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterInfoAccess {
+    /// To GET of cluster-info.
+    pub cluster_info: Seen<PublicAnswer>,
+    /// To LIST.
+    pub list: Seen<PublicAnswer>,
+    /// To GET of kube-root-ca.crt.
+    pub root_ca: Seen<PublicAnswer>,
+}
+
+/// An answer to a request without credentials; what it holds is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicAnswer {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The reason of a Kubernetes `Status`, as `Forbidden`: that it was an API server that refused.
+    pub reason: String,
+}
+
+impl Observe for ClusterInfoAccess {
+    type Needs<'a> = ();
+    const NAME: &'static str = "cluster-info-access";
+    const ACCESS: Access = Access::Anonymous;
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let get = |name| Call::get_in::<ConfigMap>("kube-public", name);
+        let list = Call::list::<ConfigMap>().in_namespace("kube-public").with("limit", "1");
+        let (cluster_info, list, root_ca) = join3(
+            answer(cluster, get("cluster-info")),
+            answer(cluster, list),
+            answer(cluster, get("kube-root-ca.crt")),
+        )
+        .await;
+        Ok(Self { cluster_info, list, root_ca })
+    }
+}
+
+async fn answer(cluster: &Cluster, call: Call) -> Seen<PublicAnswer> {
+    let reply = cluster.send(&call.by(Identity::Anonymous)).await?;
+    Ok(PublicAnswer { status: reply.status, reason: reply.reason() })
+}
+
+crate::observed!(ClusterInfoAccess);

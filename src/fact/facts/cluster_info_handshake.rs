@@ -1,0 +1,28 @@
+//! What a joining node is presented where cluster-info sends it.
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster_info::ClusterInfo;
+use crate::cluster::Cluster;
+use crate::cluster::handshake::{Handshake, Target};
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// What the server of kube-public/cluster-info presents; the verdict rests on the authorities given there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterInfoHandshake(pub Seen<Handshake>);
+
+impl Observe for ClusterInfoHandshake {
+    type Needs<'a> = (&'a ClusterInfo,);
+    const NAME: &'static str = "cluster-info-handshake";
+    const ACCESS: Access = Access::Handshake;
+
+    async fn observe(cluster: &Cluster, (info,): Self::Needs<'_>) -> Seen<Self> {
+        let Some(Ok(server)) = info.cluster().map(|cluster| &cluster.server) else {
+            return Err(Unobserved::invalid("ConfigMap kube-public/cluster-info", "it names no server to dial"));
+        };
+        let target = Target::of(server.clone());
+        Ok(Self(cluster.handshake(&target, info.authorities().unwrap_or_default()).await))
+    }
+}
+
+crate::observed!(ClusterInfoHandshake);

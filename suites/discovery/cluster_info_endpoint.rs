@@ -1,0 +1,170 @@
+//! # cluster-info sends joining nodes to a live API server, and gives them the CA that verifies it
+//!
+//! ## Why
+//! No controller keeps ConfigMap kube-public/cluster-info up to date. After a load balancer has moved or a CA was
+//! rotated, the nodes that are in go on working and every new one fails, which is noticed when a node has to be replaced
+//! in a hurry.
+//!
+//! ## Fix
+//! `kubectl -n kube-public edit configmap cluster-info`: `server` must be what kubeadm-config calls
+//! `controlPlaneEndpoint`, and `certificate-authority-data` the base64 of `/etc/kubernetes/pki/ca.crt`. The bootstrap
+//! signer signs the new text by itself.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/discovery/token/token.go`. Not judged where the profile says that nodes join by
+//! a file. A server that does not answer is a finding only if API server instances answer from here, else undecided.
+
+use crate::certificate::verify;
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::cluster::handshake::Authority;
+use crate::expectations::{Discovery, Expectations};
+use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::cluster_info::ClusterInfo;
+use crate::fact::facts::cluster_info_handshake::ClusterInfoHandshake;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+
+crate::check!("DI-03", "cluster-info-endpoint", Critical, judge);
+
+fn judge(
+    info: &ClusterInfo,
+    handshake: &ClusterInfoHandshake,
+    api_servers: &ApiServerHandshakes,
+    kubeadm: Option<&KubeadmConfig>,
+    expectations: &Expectations,
+    clock: &Clock,
+) -> Verdict {
+    if expectations.discovery == Discovery::File {
+        return Verdict::not_applicable("the profile says that nodes join by a file: they do not read cluster-info");
+    }
+    let mut verdict = Verdict::new();
+    let Some(Ok(server)) = info.cluster().map(|cluster| &cluster.server) else {
+        return verdict;
+    };
+    let subject = || Subject::address(server);
+    match &handshake.0 {
+        Ok(handshake) => {
+            let authorities = info.authorities().unwrap_or_default();
+            match verify(&handshake.chain, authorities, Some(server.host()), clock.server) {
+                Ok(()) => verdict.confirm(),
+                Err(distrust) => verdict.find(
+                    subject(),
+                    Finding::new(
+                        format!("a certificate for {} that the CA in cluster-info verifies", server.host()),
+                        distrust.to_string(),
+                    )
+                    .so("no node can join with a token"),
+                ),
+            }
+        }
+        Err(why) if reaches_nodes(api_servers) => verdict.find(
+            subject(),
+            Finding::new("an API server where cluster-info sends joining nodes", why.to_string())
+                .so("no node can join with a token"),
+        ),
+        Err(why) => verdict.undecided(subject(), why),
+    }
+    if let Some(configured) = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref()) {
+        verdict.expect(subject(), is_same(configured, server), || {
+            Finding::new(
+                format!("cluster-info names the controlPlaneEndpoint of kubeadm-config, {configured}"),
+                server.to_string(),
+            )
+            .so("new nodes use another way to the API server than kubeadm makes for the others")
+            .severity(Severity::Minor)
+        });
+    }
+    let pins = info.authorities().unwrap_or_default().iter().filter_map(|ca| Some(ca.describe().ok()?.spki_sha256));
+    verdict.note(format!("--discovery-token-ca-cert-hash {}", names(pins)));
+    verdict
+}
+
+/// Whether the network of the nodes can be reached from here, so that silence means something.
+fn reaches_nodes(api_servers: &ApiServerHandshakes) -> bool {
+    api_servers.instances.as_ref().is_ok_and(|instances| instances.values().any(Result::is_ok))
+}
+
+/// A `controlPlaneEndpoint` without a port means kubeadm's usual one.
+fn is_same(configured: &str, server: &Authority) -> bool {
+    let configured = configured.to_ascii_lowercase();
+    let with_port = configured.parse().or_else(|_| {
+        let host = configured.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&configured);
+        Authority::new(host, 6443)
+    });
+    with_port.is_ok_and(|configured| {
+        configured.port() == server.port() && configured.host() == server.host().to_ascii_lowercase()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::Authority as Issuer;
+    use crate::cluster::handshake::Handshake;
+    use crate::fact::facts::cluster_info::testing::cluster_info;
+    use crate::fact::{Seen, Unobserved};
+    use crate::suites::pki::testing::{clock, handshakes, presented};
+
+    fn judged(ca: &Issuer, seen: Seen<Handshake>, api_servers: &ApiServerHandshakes) -> Verdict {
+        let info = cluster_info("https://10.77.0.100:6443", vec![ca.certificate.clone()]);
+        let kubeadm = KubeadmConfig { control_plane_endpoint: Some("10.77.0.100".into()), ..KubeadmConfig::default() };
+        let expectations = Expectations::default();
+        judge(&info, &ClusterInfoHandshake(seen), api_servers, Some(&kubeadm), &expectations, &clock())
+    }
+
+    fn silent() -> Seen<Handshake> {
+        Err(Unobserved::unreachable("10.77.0.100:6443", "no route to host"))
+    }
+
+    #[test]
+    fn a_server_that_the_ca_verifies_passes() {
+        let ca = Issuer::new("kubernetes");
+        let leaf = ca.leaf(&["10.77.0.100"]);
+        let verdict = judged(&ca, presented(&leaf), &handshakes(presented(&leaf), []));
+        assert!(verdict.findings(Severity::Critical).is_empty());
+        assert_eq!(verdict.observations(), 2);
+        assert!(verdict.notes()[0].starts_with("--discovery-token-ca-cert-hash sha256:"));
+    }
+
+    #[test]
+    fn another_ca_is_found() {
+        let (here, elsewhere) = (Issuer::new("kubernetes"), Issuer::new("elsewhere"));
+        let leaf = here.leaf(&["10.77.0.100"]);
+        let findings =
+            judged(&elsewhere, presented(&leaf), &handshakes(presented(&leaf), [])).findings(Severity::Critical);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.subject.to_string(), "10.77.0.100:6443");
+        assert!(finding.seen.contains("CN=kubernetes"));
+    }
+
+    #[test]
+    fn a_gone_load_balancer_is_found_from_where_the_nodes_can_be_reached() {
+        let ca = Issuer::new("kubernetes");
+        let leaf = ca.leaf(&["10.77.0.11"]);
+        let inside = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf))]);
+        let findings = judged(&ca, silent(), &inside).findings(Severity::Critical);
+        assert_eq!(findings[0].seen, "10.77.0.100:6443 cannot be reached: no route to host");
+        let outside = handshakes(presented(&leaf), [("10.77.0.11:6443", silent())]);
+        let verdict = judged(&ca, silent(), &outside);
+        assert!(verdict.findings(Severity::Critical).is_empty());
+        assert_eq!(verdict.undecideds().len(), 1);
+    }
+
+    #[test]
+    fn it_does_not_apply_where_nodes_join_by_a_file() {
+        let ca = Issuer::new("kubernetes");
+        let info = cluster_info("https://10.77.0.100:6443", vec![ca.certificate.clone()]);
+        let expectations = Expectations { discovery: Discovery::File, ..Expectations::default() };
+        let api_servers = handshakes(silent(), []);
+        let verdict = judge(&info, &ClusterInfoHandshake(silent()), &api_servers, None, &expectations, &clock());
+        assert!(verdict.reason().unwrap().contains("by a file"));
+    }
+
+    #[test]
+    fn endpoints_are_compared_with_their_usual_port() {
+        let server: Authority = "api.bed.test:6443".parse().unwrap();
+        assert!(is_same("api.bed.test:6443", &server) && is_same("API.bed.test", &server));
+        assert!(!is_same("api.bed.test:443", &server) && !is_same("lb.bed.test:6443", &server));
+        assert!(is_same("[fd00::1]", &"[fd00::1]:6443".parse().unwrap()));
+    }
+}

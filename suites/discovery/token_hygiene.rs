@@ -1,0 +1,253 @@
+//! # Bootstrap tokens expire soon, go when they have expired, and are nobody's guess
+//!
+//! ## Why
+//! Whoever has a bootstrap token can make their machine a node, and a node reads the Secrets of the pods that it gets. A
+//! token that never expires is still good when it turns up in a wiki, a script or a shell history. A token of the
+//! documentation is good for everybody who has read it.
+//!
+//! ## Fix
+//! `kubeadm token list`, then `kubeadm token delete ID`, and `kubeadm token create --ttl 2h` whenever a node is to join.
+//! Tokens that have expired are removed by the controller-manager with `--controllers=*,bootstrapsigner,tokencleaner`. How
+//! long a token may last is the profile's to say: `expect: {token-hours: 24}`.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/>; kubernetes/kubernetes
+//! `cmd/kubeadm/app/apis/bootstraptoken/v1/defaults.go` (24 hours), `plugin/pkg/auth/authenticator/token/bootstrap`
+//! (an expiration that cannot be read counts as expired). KIND clusters have the token of the documentation by design.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::check::finding::Difference;
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::expectations::Expectations;
+use crate::fact::Unobserved;
+use crate::fact::facts::bootstrap_tokens::{BootstrapToken, BootstrapTokens, Expiration};
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::cluster_info::ClusterInfo;
+use crate::fact::facts::nodes::Nodes;
+
+crate::check!("DI-06", "token-hygiene", Major, judge);
+
+/// The id of the token that the documentation prints.
+const WELL_KNOWN: &str = "abcdef";
+/// For how long an expired token may still be there.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+/// A token that is made with the longest life allowed is not older than this when it is looked at, by any clock.
+const SLACK: SignedDuration = SignedDuration::from_mins(5);
+
+fn judge(
+    info: &ClusterInfo,
+    tokens: Result<&BootstrapTokens, &Unobserved>,
+    nodes: &Nodes,
+    expectations: &Expectations,
+    clock: &Clock,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let is_kind = nodes.0.values().any(|node| node.provider_id.as_deref().is_some_and(|id| id.starts_with("kind://")));
+    let tokens = match tokens {
+        Ok(tokens) => &tokens.0,
+        Err(refused @ Unobserved::Refused { .. }) if !info.signatures.is_empty() => {
+            judge_ids_alone(&mut verdict, info, refused, is_kind);
+            return verdict;
+        }
+        Err(why) => {
+            verdict.undecided(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
+            return verdict;
+        }
+    };
+    if tokens.is_empty() {
+        return Verdict::not_applicable(
+            "there is no bootstrap token, which is well: they are made when a node is to join",
+        );
+    }
+    let longest = SignedDuration::from_hours(i64::from(expectations.token_hours));
+    for (name, token) in tokens {
+        let subject = || Subject::object("Secret", "kube-system", name);
+        verdict.expect(subject(), is_kind || token.id.as_deref() != Some(WELL_KNOWN), well_known);
+        let groups: Vec<&String> = token.groups.iter().filter(|group| !is_bootstrap_group(group)).collect();
+        verdict.expect(subject(), groups.is_empty(), || {
+            Finding::new("groups below system:bootstrappers: only", names(groups))
+                .so("the API server refuses the token: nobody can join with it")
+        });
+        judge_expiration(&mut verdict, name, token, longest, clock.server);
+    }
+    verdict
+}
+
+fn judge_expiration(
+    verdict: &mut Verdict,
+    name: &str,
+    token: &BootstrapToken,
+    longest: SignedDuration,
+    now: Timestamp,
+) {
+    let subject = Subject::object("Secret", "kube-system", name);
+    let id = token.id.as_deref().unwrap_or("without an id");
+    let mend = format!("kubeadm token delete {id}");
+    let hours = longest.as_hours();
+    match token.expiration {
+        Expiration::Never => verdict.find(
+            subject,
+            Finding::new(format!("token {id} expires within {hours} hours"), "it never expires")
+                .so("whoever finds it can join a node in years to come")
+                .mend(mend),
+        ),
+        Expiration::Unreadable => verdict.find(
+            subject,
+            Finding::new(
+                format!("token {id} says in RFC 3339 when it expires"),
+                "what it says cannot be read, which counts as expired",
+            )
+            .mend(mend),
+        ),
+        Expiration::At(end) if end <= now => {
+            let ago = now.duration_since(end);
+            verdict.expect(subject, ago <= PATIENCE, || {
+                Finding::new(
+                    format!("token {id} is gone, since it expired at {end}"),
+                    format!("it is still there {} hours later", ago.as_hours()),
+                )
+                .so("the token cleaner is not at work")
+            });
+        }
+        Expiration::At(end) => {
+            let left = end.duration_since(now);
+            verdict.expect(subject, left <= longest + SLACK, || {
+                Finding::new(
+                    format!("token {id} expires within {hours} hours"),
+                    format!("in {} hours, at {end}", left.as_hours()),
+                )
+                .so("the longer it lasts, the likelier it is found")
+                .mend(mend)
+            });
+        }
+    }
+}
+
+/// What the signatures tell of the tokens, without permission to list these.
+fn judge_ids_alone(verdict: &mut Verdict, info: &ClusterInfo, refused: &Unobserved, is_kind: bool) {
+    let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
+    for id in info.signatures.keys() {
+        verdict.expect(subject(), is_kind || id != WELL_KNOWN, well_known);
+    }
+    verdict.find(
+        subject(),
+        Finding::new(
+            format!("tokens {} expire soon", names(info.signatures.keys())),
+            format!("only their ids could be looked at: {refused}"),
+        )
+        .info(),
+    );
+}
+
+fn well_known() -> Difference {
+    Finding::new("tokens that nobody can guess", format!("token {WELL_KNOWN}, which the documentation prints"))
+        .so("everybody who reaches the API server can try to join a node with it")
+        .mend(format!("kubeadm token delete {WELL_KNOWN}"))
+        .severity(Severity::Critical)
+}
+
+/// Whether the authenticator takes it as a group of a token.
+fn is_bootstrap_group(group: &str) -> bool {
+    let Some(rest) = group.strip_prefix("system:bootstrappers:") else {
+        return false;
+    };
+    let is_sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=256).contains(&rest.len())
+        && rest.bytes().all(|byte| is_sound(byte) || byte == b':' || byte == b'-')
+        && rest.bytes().last().is_some_and(is_sound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::bootstrap_tokens::testing::token;
+    use crate::fact::facts::cluster_info::testing::cluster_info;
+    use crate::fact::facts::nodes::Node;
+    use crate::suites::pki::testing::{clock, now};
+
+    fn info(signatures: &[&str]) -> ClusterInfo {
+        let mut info = cluster_info("https://10.77.0.11:6443", Vec::new());
+        info.signatures = signatures.iter().map(|id| ((*id).to_owned(), Ok(()))).collect();
+        info
+    }
+
+    fn judged(tokens: Vec<(String, BootstrapToken)>, nodes: &Nodes) -> Verdict {
+        let tokens = BootstrapTokens(tokens.into_iter().collect());
+        judge(&info(&[]), Ok(&tokens), nodes, &Expectations::default(), &clock())
+    }
+
+    fn in_hours(hours: i64) -> Timestamp {
+        now() + SignedDuration::from_hours(hours)
+    }
+
+    fn expiring(expiration: Expiration) -> Vec<(String, BootstrapToken)> {
+        let (name, token) = token("lastly", now());
+        vec![(name, BootstrapToken { expiration, ..token })]
+    }
+
+    fn only_finding(verdict: &Verdict) -> Finding {
+        let findings = verdict.findings(Severity::Major);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        finding.clone()
+    }
+
+    #[test]
+    fn kubeadms_own_token_passes() {
+        let verdict = judged(vec![token("beacon", in_hours(24))], &Nodes::default());
+        assert!(verdict.findings(Severity::Major).is_empty());
+        assert_eq!(verdict.observations(), 3);
+    }
+
+    #[test]
+    fn a_token_without_end_or_with_a_late_one_is_found() {
+        let never = only_finding(&judged(expiring(Expiration::Never), &Nodes::default()));
+        assert_eq!(never.seen, "it never expires");
+        let late = only_finding(&judged(expiring(Expiration::At(in_hours(48))), &Nodes::default()));
+        assert!(late.seen.starts_with("in 48 hours, at "));
+        assert_eq!(late.mend.as_deref(), Some("kubeadm token delete lastly"));
+        let unreadable = only_finding(&judged(expiring(Expiration::Unreadable), &Nodes::default()));
+        assert!(unreadable.seen.contains("counts as expired"));
+    }
+
+    #[test]
+    fn a_token_that_outlives_its_end_shows_that_nobody_cleans() {
+        let stale = only_finding(&judged(expiring(Expiration::At(in_hours(-3))), &Nodes::default()));
+        assert_eq!(stale.seen, "it is still there 3 hours later");
+        let fresh = judged(expiring(Expiration::At(now() - PATIENCE / 2)), &Nodes::default());
+        assert!(fresh.findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn the_token_of_the_documentation_is_critical_outside_of_kind() {
+        let tokens = || vec![token(WELL_KNOWN, in_hours(12))];
+        assert_eq!(only_finding(&judged(tokens(), &Nodes::default())).severity, Severity::Critical);
+        let node = Node { provider_id: Some("kind://docker/kind/kind-control-plane".into()), ..Node::default() };
+        let kind = judged(tokens(), &Nodes([("kind-control-plane".to_owned(), node)].into()));
+        assert!(kind.findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn a_group_that_the_authenticator_refuses_is_found() {
+        let (name, token) = token("beacon", in_hours(12));
+        let strange = BootstrapToken { groups: vec!["system:masters".into()], ..token };
+        assert_eq!(only_finding(&judged(vec![(name, strange)], &Nodes::default())).seen, "system:masters");
+        assert!(is_bootstrap_group("system:bootstrappers:kubeadm:default-node-token"));
+        assert!(!is_bootstrap_group("system:bootstrappers:") && !is_bootstrap_group("system:bootstrappers:a-"));
+    }
+
+    #[test]
+    fn without_the_secrets_only_the_ids_are_judged_and_never_as_a_pass() {
+        let refused = Unobserved::Refused { missing: "list secrets".into(), message: "no".into() };
+        let judged =
+            |ids: &[&str]| judge(&info(ids), Err(&refused), &Nodes::default(), &Expectations::default(), &clock());
+        assert_eq!(only_finding(&judged(&["beacon"])).severity, Severity::Info);
+        assert_eq!(judged(&["abcdef"]).findings(Severity::Major)[0].severity, Severity::Critical);
+        assert_eq!(judged(&[]).undecideds().len(), 1);
+    }
+
+    #[test]
+    fn without_tokens_it_does_not_apply() {
+        assert!(judged(Vec::new(), &Nodes::default()).reason().is_some());
+    }
+}
