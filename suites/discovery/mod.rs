@@ -1,11 +1,11 @@
 //! How new nodes find and join the cluster.
 
 pub mod bootstrap_rights;
-mod kubeadm_grants;
-pub mod kubeadm_rbac;
 pub mod cluster_info;
 pub mod cluster_info_access;
 pub mod cluster_info_endpoint;
+mod kubeadm_grants;
+pub mod kubeadm_rbac;
 pub mod signatures;
 pub mod signatures_in_step;
 pub mod token_hygiene;
@@ -16,7 +16,6 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "discovery",
     about: "kube-public/cluster-info and bootstrap tokens: whether a new node can join, and nobody else",
-    checks: &[&bootstrap_rights::CHECK, &kubeadm_rbac::CHECK],
     checks: &[
         &cluster_info::CHECK,
         &cluster_info_access::CHECK,
@@ -24,5 +23,7 @@ pub static SUITE: Suite = Suite {
         &signatures::CHECK,
         &signatures_in_step::CHECK,
         &token_hygiene::CHECK,
+        &bootstrap_rights::CHECK,
+        &kubeadm_rbac::CHECK,
     ],
 };
