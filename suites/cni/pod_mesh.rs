@@ -91,10 +91,9 @@ impl Mesh {
         if broken.tcp.is_some() || broken.udp.is_some() {
             self.broken.insert(path, broken);
         }
-        let seen_as = |got: &Got<IpAddr>| {
-            got.as_ref().ok().copied().filter(|seen| report.address.is_some_and(|own| own != *seen))
-        };
-        if let (Some(seen), Some(own)) = (seen_as(&answer.tcp).or_else(|| seen_as(&answer.udp)), report.address) {
+        let Some(own) = report.asked_from(answer) else { return };
+        let seen_as = |got: &Got<IpAddr>| got.as_ref().ok().copied().filter(|seen| own != *seen);
+        if let Some(seen) = seen_as(&answer.tcp).or_else(|| seen_as(&answer.udp)) {
             self.translated.entry(from.to_owned()).or_insert((own, seen, BTreeSet::new())).2.insert(to.to_owned());
         }
     }
@@ -178,7 +177,7 @@ mod tests {
             let answers = Answers { peers: peers.collect(), ..Answers::default() };
             (
                 format!("n{node}"),
-                ProbeReport { pod: format!("p{node}"), address: Some(address(node)), answers: Ok(answers) },
+                ProbeReport { pod: format!("p{node}"), address: Some(address(node)), address_again: None, answers: Ok(answers) },
             )
         };
         ProbeReports((0..count).map(report).collect())

@@ -76,7 +76,7 @@ mod tests {
 
     fn judged(resolver: Resolver) -> Vec<String> {
         let answers = Answers { resolver, ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, answers: Ok(answers) };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
         let servers = DnsServers { service: [10, 96, 0, 10].into(), pods: [].into() };
         let verdict =
             judge(&ProbeReports([("n1".to_owned(), report)].into()), &servers, &ClusterDomain("cluster.local".into()));

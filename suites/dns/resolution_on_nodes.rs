@@ -26,8 +26,9 @@ use crate::probe::answer::Lookups;
 
 crate::check!("DN-04", "dns-on-nodes", Critical, judge);
 
-/// The slowest that one lookup in a hundred may be, in microseconds.
-const SLOW: u64 = 100_000;
+/// The slowest that one lookup in a hundred may be, in microseconds. The probes of all nodes ask at the same time, so this
+/// is many times what an idle server needs.
+const SLOW: u64 = 500_000;
 const SO: &str = "pods there cannot find Services by name, or only sometimes";
 
 fn judge(reports: &ProbeReports, servers: &DnsServers, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
@@ -143,7 +144,7 @@ mod tests {
         let dns = [SERVICE, POD].map(|server| (SocketAddr::new(server, 53), DnsAnswer { udp: good(), tcp: good() }));
         let answers = Answers { dns: dns.into(), ..Answers::default() };
         let report = |i: u8| {
-            (format!("n{i}"), ProbeReport { pod: format!("p{i}"), address: None, answers: Ok(answers.clone()) })
+            (format!("n{i}"), ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) })
         };
         ProbeReports([1, 2].into_iter().map(report).collect())
     }

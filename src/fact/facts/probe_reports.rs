@@ -12,6 +12,7 @@ use super::kubernetes_service::KubernetesService;
 use super::nodes::Nodes;
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::probe::answer::PeerAnswer;
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::question::{ApiQuestion, DnsQuestion, Peer, ServiceQuestion};
@@ -41,8 +42,18 @@ pub struct ProbeReport {
     pub pod: String,
     /// The pod's address, once it had one.
     pub address: Option<IpAddr>,
+    /// The address of the pod that asked again by address, where names had failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_again: Option<IpAddr>,
     /// What it saw, or why there is nothing.
     pub answers: Seen<Answers>,
+}
+
+impl ProbeReport {
+    /// The address that a peer should see this answer's question come from.
+    pub fn asked_from(&self, answer: &PeerAnswer) -> Option<IpAddr> {
+        if answer.by_address { self.address_again } else { self.address }
+    }
 }
 
 impl ProbeReports {
@@ -172,12 +183,12 @@ impl Wave {
             .iter()
             .map(|(node, questions)| {
                 let Collected { address, answers } = match refused.get(node) {
-                    Some(why) => Collected { address: None, answers: Err(why.clone()) },
+                    Some(why) => Collected { address: None, address_again: None, answers: Err(why.clone()) },
                     None => collected
                         .remove(&questions.pod)
-                        .unwrap_or(Collected { address: None, answers: Err(Unobserved::Interrupted) }),
+                        .unwrap_or(Collected { address: None, address_again: None, answers: Err(Unobserved::Interrupted) }),
                 };
-                (node.clone(), ProbeReport { pod: questions.pod.clone(), address, answers })
+                (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, answers })
             })
             .collect()
     }
@@ -214,10 +225,10 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
     }
     let second = Wave { questions, doubtful: Vec::new() };
     for (node, again) in second.run(cluster, site).await {
-        if let (Some(Ok(answers)), Ok(again)) =
-            (reports.get_mut(&node).map(|report| report.answers.as_mut()), again.answers)
-        {
-            answers.peers.extend(again.peers);
+        let Some(report) = reports.get_mut(&node) else { continue };
+        if let (Ok(answers), Ok(answers_again)) = (&mut report.answers, again.answers) {
+            answers.peers.extend(answers_again.peers);
+            report.address_again = again.address;
         }
     }
 }
