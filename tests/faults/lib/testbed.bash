@@ -76,16 +76,17 @@ healthy() {
         kubectl get nodes,pods,leases.coordination.k8s.io,deployments,daemonsets -A -o json | jq -e '
             def ready: any(.status.conditions[]?; .type == "Ready" and .status == "True");
             def age: now - (.spec.renewTime | sub("\\.[0-9]+Z$"; "Z") | fromdate);
-            [.items[] |
+            def leader: .kind == "Lease" and (.metadata.name | IN("kube-scheduler", "kube-controller-manager"));
+            ([.items[] | select(leader)] | length == 2) and ([.items[] |
                 if .kind == "Node" then ready and all(.status.conditions[]; .type == "Ready" or .status == "False")
                 elif .kind == "Pod" and .metadata.namespace == "kube-system" then ready and .metadata.deletionTimestamp == null
                 elif .kind == "Lease" and .metadata.namespace == "kube-node-lease" then age < 30
-                elif .kind == "Lease" and (.metadata.name | IN("kube-scheduler", "kube-controller-manager")) then age < 5
+                elif leader then age < 5
                 elif .kind == "Deployment" then .metadata.generation == .status.observedGeneration and .status.availableReplicas == .spec.replicas
                     and .status.updatedReplicas == .spec.replicas
                 elif .kind == "DaemonSet" then .metadata.generation == .status.observedGeneration
                     and .status.numberReady == .status.desiredNumberScheduled and .status.updatedNumberScheduled == .status.desiredNumberScheduled
-                else true end] | length > 0 and all' >/dev/null
+                else true end] | all)' >/dev/null
 }
 
 healthy_or_hurry() {
@@ -172,22 +173,38 @@ edit_static_pod() {
         echo "$SLUG: the edit does not change $manifest" >&2
         return 1
     fi
-    put_file "$node" "$SCRATCH/$component.yaml" "$manifest"
+    replace_manifest "$node" "$component" "$SCRATCH/$component.yaml"
     wait_for 120 "$component on $node runs as its manifest says" runs_as_written "$node" "$component"
 }
 
 # restore_static_pods NODE...: put the remembered manifests back and wait until all that they describe runs.
 restore_static_pods() {
-    local node component
-    restore_files
+    local node component copy
     for node in "$@"; do
         for component in kube-apiserver kube-controller-manager kube-scheduler; do
-            [ -e "$STATE/files/$node/etc/kubernetes/manifests/$component.yaml" ] || continue
+            copy=$STATE/files/$node/etc/kubernetes/manifests/$component.yaml
+            [ -e "$copy" ] || continue
+            replace_manifest "$node" "$component" "$copy"
             wait_for 120 "$component on $node runs as its manifest says" runs_as_written "$node" "$component"
         done
     done
+    restore_files
     wait_for 120 'the API server is ready' kubectl get --raw /readyz
 }
+
+replace_manifest() { # NODE COMPONENT SOURCE
+    local manifest=/etc/kubernetes/manifests/$2.yaml before
+    on "$1" cmp -s "$3" "$manifest" && return
+    before=$(component_pid "$1" "$2" || true)
+    put_file "$1" "$3" "$manifest"
+    [ "$2" = kube-apiserver ] && [ -n "$before" ] || return 0
+    # It drains its watches for so long that both leaders give up: once it is on its way out, it need not.
+    wait_for 20 'the old API server stops' not ready_on "$1" || true
+    on "$1" kill -KILL "$before" 2>/dev/null || true
+}
+
+# By the address that no load balancer stands in front of.
+ready_on() { on "$1" kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://127.0.0.1:6443 --tls-server-name kubernetes get --raw /readyz; }
 
 runs_as_written() { # NODE COMPONENT
     local written running
