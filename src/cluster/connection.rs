@@ -156,7 +156,9 @@ fn server(cluster: &Cluster) -> String {
 
 /// Looks at the certificate that made the connection fail: what is wrong with it, and who issued it.
 async fn distrust(cluster: &Cluster) -> Option<(Distrust, String)> {
-    let target = Target::of(cluster.endpoint()?);
+    let address = cluster.endpoint()?;
+    let name = cluster.kubeconfig().config.tls_server_name.clone();
+    let target = Target { server_name: Some(name.unwrap_or_else(|| address.host().to_owned())), address };
     let seen = handshake(&target, cluster.authorities(), cluster.settings().request_timeout).await.ok()?;
     let issuer = seen
         .chain

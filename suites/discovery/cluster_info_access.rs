@@ -31,6 +31,7 @@ crate::check!("DI-02", "cluster-info-access", Major, judge);
 /// The name of kubeadm's Role and RoleBinding.
 const GRANT: &str = "kubeadm:bootstrap-signer-clusterinfo";
 
+/// Takes cluster-info to be skipped where there is none: without the right to read it nobody is told so.
 fn judge(
     _info: &ClusterInfo,
     access: &ClusterInfoAccess,
@@ -168,6 +169,7 @@ mod tests {
     use crate::fact::facts::cluster_info::testing::cluster_info;
     use crate::fact::facts::rbac::testing::rule;
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn answer(status: u16, reason: &str) -> Seen<PublicAnswer> {
         Ok(PublicAnswer { status, reason: reason.into() })
     }

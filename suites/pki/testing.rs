@@ -23,6 +23,7 @@ pub(crate) fn clock() -> Clock {
 }
 
 /// The handshake with a server that presents this certificate alone.
+#[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
 pub(crate) fn presented(leaf: &Leaf) -> Seen<Handshake> {
     Ok(Handshake {
         address: "127.0.0.1:6443".parse().unwrap(),

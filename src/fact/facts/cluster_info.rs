@@ -121,6 +121,7 @@ struct FileCluster {
 struct NamedUser {
     #[serde(default)]
     name: String,
+    #[expect(clippy::zero_sized_map_values, reason = "the values are passed over without being kept in memory")]
     user: Option<BTreeMap<String, IgnoredAny>>,
 }
 
