@@ -36,3 +36,6 @@ pub mod rbac;
 pub mod root_ca_config_maps;
 pub mod server_version;
 pub mod trusted_authorities;
+pub mod service_addresses;
+pub mod service_cidrs;
+pub mod service_range;
