@@ -6,6 +6,7 @@
 pub mod bootstrap_token;
 pub mod certificate;
 pub mod check;
+pub mod cidr;
 pub mod cli;
 pub mod cluster;
 pub mod event;

@@ -1,8 +1,13 @@
 //! Service addresses and the proxy behind them.
 
+pub mod api_endpoints;
 pub mod api_from_pods;
+pub mod kube_proxy_endpoint;
 pub mod kube_proxy_health;
+pub mod kubernetes_service;
 pub mod service_dataplane;
+pub mod service_proxy;
+pub mod service_ranges;
 
 use crate::check::Suite;
 
@@ -10,5 +15,14 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "service-network",
     about: "the API at its ClusterIP, service addresses, the service proxy",
-    checks: &[&api_from_pods::CHECK, &kube_proxy_health::CHECK, &service_dataplane::CHECK],
+    checks: &[
+        &kubernetes_service::CHECK,
+        &service_ranges::CHECK,
+        &api_endpoints::CHECK,
+        &api_from_pods::CHECK,
+        &service_proxy::CHECK,
+        &kube_proxy_health::CHECK,
+        &kube_proxy_endpoint::CHECK,
+        &service_dataplane::CHECK,
+    ],
 };

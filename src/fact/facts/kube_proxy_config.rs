@@ -1,0 +1,114 @@
+//! What kube-proxy is configured with.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// What kube-proxy is configured with: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeProxyConfig {
+    /// The URL of the API server in its kubeconfig.
+    pub server: String,
+    /// Whether its kubeconfig skips the verification of the API server.
+    pub skips_verification: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Kubeconfig {
+    #[serde(default)]
+    clusters: Vec<NamedCluster>,
+    #[serde(default)]
+    contexts: Vec<NamedContext>,
+    #[serde(default)]
+    current_context: String,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    name: String,
+    cluster: Target,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Target {
+    server: String,
+    #[serde(default)]
+    insecure_skip_tls_verify: bool,
+}
+
+#[derive(Deserialize)]
+struct NamedContext {
+    name: String,
+    context: Context,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    cluster: String,
+}
+
+impl Observe for KubeProxyConfig {
+    type Needs<'a> = ();
+    const NAME: &'static str = "kube-proxy-config";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] =
+        &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kube-proxy"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::get_in::<ConfigMap>("kube-system", "kube-proxy");
+        let map: ConfigMap = cluster.fetch(&call).await?;
+        let text = map.data.unwrap_or_default().remove("kubeconfig.conf");
+        let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key kubeconfig.conf"))?;
+        read(&text).map_err(|cause| Unobserved::invalid(call.to_string(), cause))
+    }
+}
+
+fn read(text: &str) -> Result<KubeProxyConfig, String> {
+    let kubeconfig: Kubeconfig = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
+    let current = kubeconfig.current_context;
+    let context = kubeconfig.contexts.into_iter().find(|context| context.name == current);
+    let cluster = context.ok_or_else(|| format!("kubeconfig.conf has no context {current:?}"))?.context.cluster;
+    let target = kubeconfig.clusters.into_iter().find(|target| target.name == cluster);
+    let target = target.ok_or_else(|| format!("kubeconfig.conf has no cluster {cluster:?}"))?.cluster;
+    Ok(KubeProxyConfig { server: target.server, skips_verification: target.insecure_skip_tls_verify })
+}
+
+crate::observed!(KubeProxyConfig);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KUBEADM: &str = "\
+apiVersion: v1
+kind: Config
+clusters:
+- cluster:
+    certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+    server: https://api.bed.test:6443
+  name: default
+contexts:
+- context:
+    cluster: default
+    namespace: default
+    user: default
+  name: default
+current-context: default
+users:
+- name: default
+  user:
+    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
+";
+
+    #[test]
+    fn the_current_context_decides() {
+        let config = read(KUBEADM).unwrap();
+        assert_eq!(config, KubeProxyConfig { server: "https://api.bed.test:6443".into(), skips_verification: false });
+        let other = KUBEADM.replace("current-context: default", "current-context: other");
+        assert_eq!(read(&other).unwrap_err(), "kubeconfig.conf has no context \"other\"");
+    }
+}

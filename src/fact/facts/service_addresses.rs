@@ -1,0 +1,76 @@
+//! The addresses of all Services, and the objects that reserve them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1 as networking;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The addresses of all Services, and the IPAddress objects that reserve them, which came with Kubernetes 1.33.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ServiceAddresses {
+    /// Each Service's ClusterIPs, by `NAMESPACE/NAME`; Services without one are left out.
+    pub services: BTreeMap<String, Vec<IpAddr>>,
+    /// The IPAddress objects.
+    pub reserved: BTreeMap<IpAddr, Reservation>,
+}
+
+/// What an address is reserved for, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// What uses it, as `services default/kubernetes`.
+    pub parent: String,
+    /// Who manages the object.
+    pub managed_by: String,
+}
+
+impl Observe for ServiceAddresses {
+    type Needs<'a> = ();
+    const NAME: &'static str = "service-addresses";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] =
+        &[Rule::cluster("", "services", &["list"]), Rule::cluster("networking.k8s.io", "ipaddresses", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        // An address is reserved before its Service exists: in this order, only a deletion in between can mislead.
+        let mut services = services(cluster).await?;
+        let reserved = cluster.list(Call::list::<networking::IPAddress>(), trim).await?;
+        let reserved: BTreeMap<_, _> = reserved.into_iter().flatten().collect();
+        if services.values().flatten().any(|address| !reserved.contains_key(address)) {
+            let still = self::services(cluster).await?;
+            services.retain(|name, addresses| still.get(name) == Some(addresses));
+        }
+        Ok(Self { services, reserved })
+    }
+}
+
+async fn services(cluster: &Cluster) -> Seen<BTreeMap<String, Vec<IpAddr>>> {
+    let services = cluster
+        .list(Call::list::<Service>(), |service: Service| {
+            let [namespace, name] = [service.metadata.namespace, service.metadata.name].map(Option::unwrap_or_default);
+            let addresses = service.spec.and_then(|spec| spec.cluster_ips).unwrap_or_default();
+            // A headless Service has the word None.
+            let addresses: Vec<IpAddr> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
+            (format!("{namespace}/{name}"), addresses)
+        })
+        .await?;
+    Ok(services.into_iter().filter(|(_, addresses)| !addresses.is_empty()).collect())
+}
+
+fn trim(object: networking::IPAddress) -> Option<(IpAddr, Reservation)> {
+    let address = object.metadata.name.as_deref()?.parse().ok()?;
+    let parent = object.spec.parent_ref;
+    let path: Vec<String> = [parent.namespace, Some(parent.name)].into_iter().flatten().collect();
+    let mut labels = object.metadata.labels.unwrap_or_default();
+    let reservation = Reservation {
+        parent: format!("{} {}", parent.resource, path.join("/")),
+        managed_by: labels.remove("ipaddress.kubernetes.io/managed-by").unwrap_or_default(),
+    };
+    Some((address, reservation))
+}
+
+crate::observed!(ServiceAddresses);

@@ -1,0 +1,220 @@
+//! # Every API server is published for the Service default/kubernetes, and nothing else is
+//!
+//! ## Why
+//! Pods and kube-proxy reach only the instances that are published. One that is missing carries no load and its loss or
+//! return is not noticed; an address where nobody listens fails a share of all requests from inside the cluster.
+//!
+//! ## Fix
+//! Set `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml` on the node to the node's own address. Each
+//! API server publishes itself every 10 s and takes itself out within 15 s after it stopped: what stays wrong for longer
+//! is a wrong advertise-address, an etcd that the instance cannot write to, or another reconciler
+//! (`--endpoint-reconciler-type` must be `lease`). A control-plane node that is gone for good: `kubeadm reset` on it, or
+//! `kubectl -n kube-system delete pod kube-apiserver-NODE` and `kubectl delete node NODE`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/controlplane/reconcilers/lease.go`, `pkg/controlplane/reconcilers/endpointsadapter.go`,
+//! `cmd/kubeadm/app/constants` (annotation of the advertise address); KEP-4974 (Endpoints are deprecated since 1.33)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
+use crate::fact::facts::pods::{Pod, Pods};
+
+crate::check!("SN-03", "api-endpoints", Critical, judge);
+
+const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
+/// The port where a manifest does not state one.
+const USUAL_PORT: u16 = 6443;
+
+fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
+    let mut verdict = Verdict::new();
+    for address in &published.slices {
+        verdict.expect(Subject::address(address), is_reachable_by_others(address.ip()), || {
+            Finding::new("an address that other nodes can dial", address.to_string())
+                .so("every node that dials it reaches itself, or nobody")
+        });
+    }
+    let mut advertised: BTreeMap<SocketAddr, Vec<&str>> = BTreeMap::new();
+    for pod in pods.labelled("kube-system", "component", "kube-apiserver").filter(|pod| pod.is_mirror()) {
+        match advertised_address(pod) {
+            Some(address) => advertised.entry(address).or_default().push(&pod.name),
+            None => verdict.undecided(
+                Subject::object("Pod", &pod.namespace, &pod.name),
+                &Unobserved::invalid("its manifest", "it does not tell the address that it advertises"),
+            ),
+        }
+    }
+    if advertised.is_empty() {
+        verdict.note("no API server runs as a static pod of kube-system: how many there should be is not known");
+    } else {
+        judge_sets(&mut verdict, &published.slices, &advertised);
+    }
+    match &published.endpoints {
+        Ok(endpoints) => {
+            verdict.expect(
+                Subject::object("Endpoints", "default", "kubernetes"),
+                *endpoints == published.slices,
+                || {
+                    Finding::new(
+                        format!("the addresses of the EndpointSlice: {}", names(&published.slices)),
+                        if endpoints.is_empty() { "no address".to_owned() } else { names(endpoints) },
+                    )
+                    .so("clients that still read Endpoints dial other API servers than the Service does")
+                    .severity(Severity::Minor)
+                },
+            );
+        }
+        // Endpoints are deprecated: a cluster may do without them.
+        Err(Unobserved::Absent { .. }) => {}
+        Err(why) => verdict.undecided(Subject::object("Endpoints", "default", "kubernetes"), why),
+    }
+    verdict
+}
+
+fn judge_sets(verdict: &mut Verdict, published: &BTreeSet<SocketAddr>, advertised: &BTreeMap<SocketAddr, Vec<&str>>) {
+    for (address, servers) in advertised {
+        let servers = names(servers);
+        verdict.expect(Subject::address(address), published.contains(address), || {
+            Finding::new(
+                format!("published: it is the address of {servers}"),
+                format!("not among the published addresses {}", names(published)),
+            )
+            .so(format!("{servers} gets no request from inside the cluster"))
+        });
+    }
+    for (address, servers) in advertised.iter().filter(|(_, servers)| servers.len() > 1) {
+        verdict.find(
+            Subject::address(address),
+            Finding::new("one API server for each address", format!("advertised by {}", names(servers))),
+        );
+    }
+    for address in published.iter().filter(|address| !advertised.contains_key(address)) {
+        verdict.find(
+            Subject::address(address),
+            Finding::new(
+                format!("only the addresses of API servers: {}", names(advertised.keys())),
+                format!("{address} is published as well"),
+            )
+            .so("requests from inside the cluster that go there fail, unless an API server listens there after all"),
+        );
+    }
+}
+
+/// What kubeadm noted when it wrote the manifest, or what the manifest says.
+fn advertised_address(pod: &Pod) -> Option<SocketAddr> {
+    if let Some(noted) = pod.annotations.get(ANNOTATION) {
+        return noted.parse().ok();
+    }
+    let flag = |name: &str| {
+        let mut words = pod.containers.iter().flat_map(|container| &container.command);
+        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    };
+    let port = match flag("--secure-port") {
+        Some(port) => port.parse().ok()?,
+        None => USUAL_PORT,
+    };
+    // Without the flag it advertises the node's own address, which a pod in the node's network has.
+    let address = flag("--advertise-address").or(pod.addresses.first().map(String::as_str))?;
+    Some(SocketAddr::new(address.parse().ok()?, port))
+}
+
+fn is_reachable_by_others(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !address.is_loopback() && !address.is_unspecified() && !address.is_multicast() && !is_link_local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Seen;
+    use crate::fact::facts::pods::Container;
+
+    fn address(last: u8) -> SocketAddr {
+        ([10, 77, 0, last], 6443).into()
+    }
+
+    fn server(name: &str, last: u8) -> (String, Pod) {
+        let pod = Pod {
+            namespace: "kube-system".into(),
+            name: name.into(),
+            labels: [("component".to_owned(), "kube-apiserver".to_owned())].into(),
+            annotations: [
+                ("kubernetes.io/config.mirror".to_owned(), "abc".to_owned()),
+                (ANNOTATION.to_owned(), address(last).to_string()),
+            ]
+            .into(),
+            ..Pod::default()
+        };
+        (format!("kube-system/{name}"), pod)
+    }
+
+    fn published(addresses: &[u8]) -> ApiServerEndpoints {
+        let slices: BTreeSet<_> = addresses.iter().map(|last| address(*last)).collect();
+        ApiServerEndpoints { endpoints: Ok(slices.clone()), slices }
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        verdict.findings(Severity::Critical).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
+    }
+
+    #[test]
+    fn the_same_addresses_everywhere_pass() {
+        let pods = Pods([server("a", 11), server("b", 12)].into());
+        let verdict = judge(&published(&[11, 12]), &pods);
+        assert_eq!((verdict.observations(), seen(&verdict)), (5, vec![]));
+    }
+
+    #[test]
+    fn an_instance_that_is_not_published_is_found() {
+        let pods = Pods([server("a", 11), server("b", 12)].into());
+        let verdict = judge(&published(&[11]), &pods);
+        assert_eq!(seen(&verdict), ["10.77.0.12:6443: not among the published addresses 10.77.0.11:6443"]);
+    }
+
+    #[test]
+    fn an_address_of_nobody_is_found() {
+        let verdict = judge(&published(&[11, 99]), &Pods([server("a", 11)].into()));
+        assert_eq!(seen(&verdict), ["10.77.0.99:6443: 10.77.0.99:6443 is published as well"]);
+    }
+
+    #[test]
+    fn two_instances_with_one_address_are_found_by_their_flags() {
+        let mut pods = Pods([server("a", 11), server("b", 12)].into());
+        for pod in pods.0.values_mut() {
+            pod.annotations.remove(ANNOTATION);
+            let command = vec!["--advertise-address=10.77.0.11".into(), "--secure-port=6443".into()];
+            pod.containers = vec![Container { command, ..Container::default() }];
+        }
+        assert_eq!(seen(&judge(&published(&[11]), &pods)), ["10.77.0.11:6443: advertised by a, b"]);
+    }
+
+    #[test]
+    fn the_loopback_is_no_address_for_others() {
+        let slices: BTreeSet<SocketAddr> = [([127, 0, 0, 1], 6443).into()].into();
+        let verdict = judge(&ApiServerEndpoints { endpoints: Ok(slices.clone()), slices }, &Pods::default());
+        assert_eq!(seen(&verdict), ["127.0.0.1:6443: 127.0.0.1:6443"]);
+    }
+
+    #[test]
+    fn a_hidden_control_plane_is_judged_by_what_is_published() {
+        let verdict = judge(&published(&[11]), &Pods::default());
+        assert_eq!((verdict.observations(), seen(&verdict)), (2, vec![]));
+        assert_eq!(verdict.notes().len(), 1);
+    }
+
+    #[test]
+    fn endpoints_may_be_gone_but_not_differ() {
+        let pods = Pods([server("a", 11)].into());
+        let with =
+            |endpoints: Seen<BTreeSet<SocketAddr>>| judge(&ApiServerEndpoints { endpoints, ..published(&[11]) }, &pods);
+        assert!(seen(&with(Err(Unobserved::absent("not found")))).is_empty());
+        assert_eq!(seen(&with(Ok(BTreeSet::new()))), ["Endpoints default/kubernetes: no address"]);
+        assert_eq!(with(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+    }
+}

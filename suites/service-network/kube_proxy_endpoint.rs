@@ -1,0 +1,223 @@
+//! # kube-proxy talks to the control plane's endpoint, and may read what it needs
+//!
+//! ## Why
+//! kube-proxy cannot use the Service default/kubernetes, which it has yet to make work, so its kubeconfig names the API
+//! server. Pinned to one control-plane node, every node stops to learn of new Services when that one fails. A wrong
+//! address shows only at the next restart.
+//!
+//! ## Fix
+//! `kubectl -n kube-system edit configmap kube-proxy`: set `server` in `kubeconfig.conf` to `https://` and the
+//! controlPlaneEndpoint of ConfigMap kube-system/kubeadm-config, then
+//! `kubectl -n kube-system rollout restart daemonset kube-proxy`. `kubeadm init phase addon kube-proxy
+//! --control-plane-endpoint ENDPOINT` writes the ConfigMap and the ClusterRoleBinding kubeadm:node-proxier anew.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/proxy/manifests.go`, `cmd/kubeadm/app/util/endpoint.go`;
+//! <https://github.com/kubernetes-sigs/kubespray/pull/5150>
+
+use std::net::IpAddr;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
+use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::rbac::Rbac;
+
+crate::check!("SN-08", "kube-proxy-endpoint", Major, judge);
+
+/// The port where kubeadm was given an endpoint without one.
+const USUAL_PORT: u16 = 6443;
+/// What kube-proxy must be able to watch.
+const WATCHED: [(&str, &str); 3] = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];
+
+fn judge(
+    config: &KubeProxyConfig,
+    kubeadm: Option<&KubeadmConfig>,
+    published: &ApiServerEndpoints,
+    rbac: &Rbac,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
+    verdict.expect(subject(), !config.skips_verification, || {
+        Finding::new("the API server's certificate is verified", "insecure-skip-tls-verify: true in kubeconfig.conf")
+            .so("whoever is on the path reads kube-proxy's token and decides where traffic goes")
+    });
+    let Some((host, port)) = authority(&config.server) else {
+        verdict.find(subject(), Finding::new("server: https://HOST:PORT", format!("server: {}", config.server)));
+        return verdict;
+    };
+    judge_server(&mut verdict, config, &host, port, kubeadm, published);
+    if kubeadm.is_some() {
+        judge_rights(&mut verdict, rbac);
+    }
+    verdict
+}
+
+fn judge_server(
+    verdict: &mut Verdict,
+    config: &KubeProxyConfig,
+    host: &str,
+    port: u16,
+    kubeadm: Option<&KubeadmConfig>,
+    published: &ApiServerEndpoints,
+) {
+    let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
+    let address: Option<IpAddr> = host.parse().ok();
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        verdict.note(format!("kube-proxy talks to a load balancer on its own node: {}", config.server));
+        return;
+    }
+    let endpoint = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref());
+    if let Some(endpoint) = endpoint {
+        let expected = endpoint_authority(endpoint);
+        verdict.expect(
+            subject(),
+            expected.as_ref().is_some_and(|(h, p)| h.eq_ignore_ascii_case(host) && *p == port),
+            || {
+                Finding::new(
+                    format!("server: https://{endpoint}, the controlPlaneEndpoint of kubeadm-config"),
+                    format!("server: {}", config.server),
+                )
+                .so("when that instance fails or is not there, no node learns of new Services and endpoints")
+            },
+        );
+        return;
+    }
+    let Some(address) = address else {
+        verdict
+            .note(format!("kube-proxy talks to {}; nothing in the cluster tells whether that is right", config.server));
+        return;
+    };
+    let is_published = published.slices.iter().any(|at| at.ip() == address && at.port() == port);
+    // Without an endpoint for all, a control plane of one is reached at its own address.
+    if kubeadm.is_some() || is_published {
+        verdict.expect(subject(), is_published, || {
+            Finding::new(
+                format!("the address of an API server: {}", names(&published.slices)),
+                format!("server: {}", config.server),
+            )
+            .so("kube-proxy does not come up again after its next restart")
+        });
+    }
+    if is_published {
+        verdict.expect(subject(), published.slices.len() == 1, || {
+            Finding::new(
+                format!("an endpoint in front of all {} API servers", published.slices.len()),
+                format!("server: {}, one of them", config.server),
+            )
+            .so("when that instance fails, no node learns of new Services and endpoints")
+        });
+    }
+}
+
+fn judge_rights(verdict: &mut Verdict, rbac: &Rbac) {
+    let missing: Vec<&str> = WATCHED
+        .iter()
+        .filter(|(group, resource)| {
+            !rbac.grants().filter(|grant| grant.namespace.is_none()).any(|grant| {
+                let is_holder = grant.binding.holders.iter().any(|holder| {
+                    holder.kind == "ServiceAccount"
+                        && holder.namespace.as_deref() == Some("kube-system")
+                        && holder.name == "kube-proxy"
+                });
+                is_holder && grant.existing_rules().iter().any(|rule| rule.permits("watch", group, resource))
+            })
+        })
+        .map(|(_, resource)| *resource)
+        .collect();
+    verdict.expect(Subject::object("ServiceAccount", "kube-system", "kube-proxy"), missing.is_empty(), || {
+        Finding::new(
+            "bound to ClusterRole system:node-proxier, by ClusterRoleBinding kubeadm:node-proxier",
+            format!("no ClusterRoleBinding lets it watch {}", names(missing)),
+        )
+        .so("kube-proxy does not learn of new Services and endpoints")
+    });
+}
+
+/// Host and port of a URL.
+fn authority(url: &str) -> Option<(String, u16)> {
+    let url: http::Uri = url.parse().ok()?;
+    let host = url.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    (url.scheme_str() == Some("https")).then(|| (host, url.port_u16().unwrap_or(443)))
+}
+
+/// Host and port of a controlPlaneEndpoint, which may lack the port.
+fn endpoint_authority(endpoint: &str) -> Option<(String, u16)> {
+    let endpoint: http::uri::Authority = endpoint.parse().ok()?;
+    let host = endpoint.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some((host, endpoint.port_u16().unwrap_or(USUAL_PORT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::rbac::testing::rule;
+
+    fn rbac() -> Rbac {
+        let rules = WATCHED.iter().map(|(group, resource)| rule(&["list", "watch"], group, &[resource])).collect();
+        Rbac::default().with_role("system:node-proxier", rules).with_binding(
+            "kubeadm:node-proxier",
+            "ClusterRole system:node-proxier",
+            &["ServiceAccount kube-system/kube-proxy"],
+        )
+    }
+
+    fn judged(server: &str, endpoint: Option<&str>, instances: u8) -> Verdict {
+        let config = KubeProxyConfig { server: server.into(), skips_verification: false };
+        let kubeadm = KubeadmConfig { control_plane_endpoint: endpoint.map(str::to_owned), ..KubeadmConfig::default() };
+        judge(&config, Some(&kubeadm), &published(instances), &rbac())
+    }
+
+    fn published(instances: u8) -> ApiServerEndpoints {
+        let slices = (11..11 + instances).map(|last| ([10, 77, 0, last], 6443).into()).collect();
+        ApiServerEndpoints { endpoints: Ok([].into()), slices }
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    #[test]
+    fn the_endpoint_for_all_passes() {
+        for endpoint in ["api.bed.test:6443", "api.bed.test", "API.bed.test:6443"] {
+            let verdict = judged("https://api.bed.test:6443", Some(endpoint), 3);
+            assert_eq!((verdict.observations(), seen(&verdict)), (3, vec![]), "{endpoint}");
+        }
+        assert!(seen(&judged("https://[fd00::1]:6443", Some("[fd00::1]:6443"), 1)).is_empty());
+    }
+
+    #[test]
+    fn one_instance_instead_of_the_endpoint_is_found() {
+        let verdict = judged("https://10.77.0.11:6443", Some("api.bed.test:6443"), 3);
+        assert_eq!(seen(&verdict), ["server: https://10.77.0.11:6443"]);
+    }
+
+    #[test]
+    fn a_control_plane_of_one_is_named_by_its_address() {
+        assert!(seen(&judged("https://10.77.0.11:6443", None, 1)).is_empty());
+        assert_eq!(seen(&judged("https://10.77.0.99:6443", None, 1)), ["server: https://10.77.0.99:6443"]);
+        assert_eq!(seen(&judged("https://10.77.0.11:6443", None, 3)), ["server: https://10.77.0.11:6443, one of them"]);
+    }
+
+    #[test]
+    fn a_load_balancer_on_each_node_is_deliberate() {
+        assert!(seen(&judged("https://127.0.0.1:6443", Some("api.bed.test:6443"), 3)).is_empty());
+        assert!(seen(&judged("https://localhost:7443", Some("api.bed.test:6443"), 3)).is_empty());
+    }
+
+    #[test]
+    fn no_url_and_no_verification_are_found() {
+        assert_eq!(seen(&judged("api.bed.test", None, 1)), ["server: api.bed.test"]);
+        let config = KubeProxyConfig { server: "https://eks.example".into(), skips_verification: true };
+        let verdict = judge(&config, None, &published(2), &Rbac::default());
+        assert_eq!(seen(&verdict), ["insecure-skip-tls-verify: true in kubeconfig.conf"]);
+    }
+
+    #[test]
+    fn a_missing_binding_is_found() {
+        let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), skips_verification: false };
+        let verdict = judge(&config, Some(&KubeadmConfig::default()), &published(1), &Rbac::default());
+        assert_eq!(seen(&verdict), ["no ClusterRoleBinding lets it watch services, endpointslices, nodes"]);
+    }
+}
