@@ -8,17 +8,18 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 
 use super::Failure;
+use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
-use crate::check::Severity;
+use super::reporting::ReportArgs;
 use crate::cluster::{Cluster, Settings, connect};
-use crate::event::{Event, Events, RunStarted};
+use crate::event::{Event, Events, Planned, RunStarted};
 use crate::fact::Source;
 use crate::fact::recording::{Header, Recording};
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::probe::{ProbeSettings, RunId, sweep};
 use crate::redaction::Redaction;
-use crate::report::{OutputFile, Reports};
-use crate::run::{Conclusion, ExitCode, Plan, Profile, Run, Selection, engine};
+use crate::report::{OutputFile, Progress, Reports};
+use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
 
 /// How long the clean-up waits for everything to be gone.
 const CLEAN_UP: Duration = Duration::from_secs(20);
@@ -46,50 +47,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
     /// Judge the recording of a real cluster that comes with the program, and ask no cluster
-    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "record", "namespace"])]
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace"])]
     example: bool,
-}
-
-/// Which checks run.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Checks")]
-pub struct ChoiceArgs {
-    /// audit (creates nothing), post-install (probe pods), ci (everything), or a YAML file
-    #[arg(long, value_name = "PROFILE", default_value = "audit")]
-    pub profile: String,
-    /// Run only these: an id, a glob or a suite; repeatable, or separated by commas
-    #[arg(long, value_name = "PATTERN")]
-    pub select: Vec<String>,
-    /// Leave these out
-    #[arg(long, value_name = "PATTERN")]
-    pub skip: Vec<String>,
-    /// Findings of this severity and above fail the run: info, minor, major or critical
-    #[arg(long, value_name = "SEVERITY")]
-    pub fail_on: Option<Severity>,
-}
-
-/// Which reports are written.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Reports")]
-pub struct ReportArgs {
-    /// Write JUnit XML
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write the verdicts as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the event stream as JSON lines, from which `seaworthy report` makes any report
-    #[arg(long, value_name = "FILE")]
-    pub events: Option<PathBuf>,
-    /// What the standard output shows
-    #[arg(short, long, value_enum, default_value_t = crate::report::Format::Text)]
-    pub output: crate::report::Format,
-    /// Show passed and skipped checks, notes, and what each fact cost
-    #[arg(short, long)]
-    pub verbose: bool,
-    /// Colour: auto (a terminal without `NO_COLOR`), always or never
-    #[arg(long, value_enum, default_value_t = crate::report::Colour::Auto)]
-    pub color: crate::report::Colour,
 }
 
 /// How probes are run.
@@ -109,16 +68,13 @@ pub struct ProbeArgs {
 
 /// Runs the checks and writes the reports.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let mut profile = Profile::load(&args.choice.profile)?;
-    let select = if args.choice.select.is_empty() { &profile.select } else { &args.choice.select };
-    let skip = [profile.skip.as_slice(), args.choice.skip.as_slice()].concat();
-    let plan = Plan::new(Selection::new(select, &skip)?.checks()?);
-    profile.fail_on = args.choice.fail_on.unwrap_or(profile.fail_on);
     if args.example {
-        return super::judge::example(&args.reports).await;
+        return super::judge::example(&args.choice.filter, &args.reports).await;
     }
+    let (profile, checks) = args.choice.resolve()?;
+    let plan = Plan::new(checks);
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let reports = Reports::open(&args.reports)?;
+    let reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
     let kubeconfig = args.connection.kubeconfig().await?;
     let redaction = kubeconfig.redaction();
     let probe = ProbeSettings {
@@ -147,7 +103,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         cluster: header.cluster.clone(),
         profile: header.profile.clone(),
         gate: header.gate,
-        checks: header.checks.clone(),
+        checks: plan.checks.iter().copied().map(Planned::from).collect(),
         namespace: None,
         recording: None,
     };
@@ -199,7 +155,7 @@ pub(super) async fn consume(
     redaction: Redaction,
 ) -> Result<(), Failure> {
     while let Some(event) = events.recv().await {
-        reports.event(&event.redacted(&redaction))?;
+        reports.event(&event.redacted(&redaction));
     }
     Ok(reports.finish()?)
 }
