@@ -103,13 +103,13 @@ impl Explained {
         page.paragraph(0, STRONG, "Takes");
         let facts: Vec<_> = self.facts.iter().map(|fact| fact.name).collect();
         let access: Vec<_> = self.access.iter().map(|access| access.name()).collect();
-        page.columns(2, "facts", 12, &facts.join(", "));
-        page.columns(2, "access", 12, &access.join(", "));
+        page.columns(2, "facts", 13, &facts.join(", "));
+        page.columns(2, "access", 13, &access.join(", "));
         let permissions = match self.permissions.as_slice() {
             [] => "none beyond those of every authenticated user".into(),
             some => some.join("\n"),
         };
-        page.columns(2, "permissions", 12, &permissions);
+        page.columns(2, "permissions", 13, &permissions);
     }
 }
 

@@ -14,6 +14,7 @@ pub mod rbac;
 pub mod report;
 pub mod reporting;
 pub mod run;
+pub mod session;
 pub mod sweep;
 pub mod table;
 
@@ -47,10 +48,10 @@ pub async fn main() -> ExitCode {
         Command::Probe { command } => probe::run(command).await,
         Command::Rbac(args) => rbac::run(args),
         Command::Report(args) => report::run(args),
-        Command::Run(args) => run::run(*args).await,
-        Command::Sweep(args) => sweep::run(args).await,
+        Command::Run(args) => Box::pin(run::run(*args)).await,
+        Command::Sweep(args) => Box::pin(sweep::run(args)).await,
     };
-    done.unwrap_or_else(|failure| failure.report()).into()
+    done.unwrap_or_else(Failure::report).into()
 }
 
 /// Prints a result.

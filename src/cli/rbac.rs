@@ -32,8 +32,6 @@ pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
     let (profile, checks) = args.choice.resolve()?;
     let rules = Plan::new(checks).rules(&profile.allow);
     let permissions = Permissions::new(&rules, args.namespace.as_deref());
-    let text = manifests(&permissions, &args.subjects)
-        .map_err(|e| Failure::System(format!("the manifests cannot be written: {e}")))?;
-    print(&text)?;
+    print(&manifests(&permissions, &args.subjects))?;
     Ok(ExitCode::Seaworthy)
 }

@@ -1,5 +1,7 @@
 //! A check that found something wrong.
 
+use std::fmt::Write;
+
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT, PLAIN, STRONG};
 use crate::check::{Finding, Judged, Outcome, Subject};
@@ -29,7 +31,7 @@ impl<'a> Group<'a> {
 }
 
 /// Writes a check with its findings.
-pub fn write(page: &mut Page, check: &Judged, all: bool) {
+pub fn findings(page: &mut Page, check: &Judged, all: bool) {
     // A check that could not look everywhere has its error told elsewhere: its findings are below the gate.
     let outcome = if check.outcome == Outcome::Error { Outcome::Warn } else { check.outcome };
     let worst = check.findings.first().map_or(check.severity, |worst| worst.severity);
@@ -54,7 +56,10 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         if *severity != worst {
             about = format!("{about} ({severity})");
         }
-        page.paragraph(INDENT, STRONG, &about);
+        // That a finding is about the cluster goes without saying.
+        if group.subjects != [&Subject::cluster()] || *severity != worst {
+            page.paragraph(INDENT, STRONG, &about);
+        }
         page.labelled("expected", expected);
         page.labelled("seen", seen);
         // What several findings share is said once, below the last of them.
@@ -97,7 +102,7 @@ pub fn subjects(subjects: &[&Subject], all: bool) -> String {
         if same_kind { phrase.push_str(&subject.name) } else { phrase.push_str(&subject.to_string()) }
     }
     if shown < subjects.len() {
-        phrase.push_str(&format!(" and {} more", subjects.len() - shown));
+        _ = write!(phrase, " and {} more", subjects.len() - shown);
     }
     phrase
 }

@@ -72,6 +72,20 @@ impl Page {
         self.blank();
     }
 
+    /// A word and the text that follows it; further lines are indented.
+    pub fn lead(&mut self, style: Style, word: &str, indent: usize, text: &str) {
+        let word = printable(word);
+        // The first line has less room than the others: it is wrapped as if the word were part of the text.
+        let lines = wrap(&format!("{word} {text}"), self.width.saturating_sub(indent).max(20));
+        let mut lines = lines.iter();
+        let first = lines.next().map_or("", String::as_str);
+        let rest = first.strip_prefix(word.as_str()).unwrap_or(first);
+        _ = writeln!(self.text, "{style}{word}{style:#}{rest}");
+        for line in lines {
+            _ = writeln!(self.text, "{:indent$}{line}", "");
+        }
+    }
+
     /// A line that is not cut, as a command to be copied.
     pub fn verbatim(&mut self, indent: usize, line: &str) {
         _ = writeln!(self.text, "{:indent$}{}", "", printable(line));

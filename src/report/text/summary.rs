@@ -1,15 +1,16 @@
 //! The last lines: what was not looked at, where the reports are, and what it comes to.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::page::{INDENT, Page};
-use super::style::{self, FAINT, PLAIN, STRONG};
+use super::style::{self, FAINT, STRONG};
 use crate::check::Outcome;
 use crate::event::RunFinished;
 use crate::report::Gathered;
 
 /// Writes the last lines.
-pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
+pub fn summary(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
     if !verbose {
         skipped(page, run);
     }
@@ -53,7 +54,7 @@ fn skipped(page: &mut Page, run: &Gathered) {
     match checks.len() - told {
         0 => {}
         _ if told == 0 => line.push_str("; --verbose says why"),
-        others => line.push_str(&format!("; {others} for other reasons (--verbose)")),
+        others => _ = write!(line, "; {others} for other reasons (--verbose)"),
     }
     page.paragraph(0, FAINT, &line);
 }
@@ -62,7 +63,7 @@ fn last(page: &mut Page, run: &Gathered) {
     let Some(finished) = &run.finished else {
         let judged = run.checks().len();
         let text = format!("{judged} of {} checks were judged", run.planned().len());
-        page.words(&[(style::outcome(Outcome::Error), "cut off:"), (PLAIN, &text)], INDENT);
+        page.lead(style::outcome(Outcome::Error), "cut off:", INDENT, &text);
         return;
     };
     let number = |outcome| finished.counts.get(&outcome).copied().unwrap_or_default();
@@ -88,7 +89,7 @@ fn last(page: &mut Page, run: &Gathered) {
         let fate = if cleaned_up.left.is_none() { "removed" } else { "not removed" };
         text = format!("{text}; namespace {} {fate}", cleaned_up.namespace);
     }
-    page.words(&[(style::outcome(colour), verdict), (PLAIN, &text)], INDENT);
+    page.lead(style::outcome(colour), verdict, INDENT, &text);
 }
 
 fn elapsed(ms: u64) -> String {

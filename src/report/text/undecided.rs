@@ -34,7 +34,7 @@ impl<'a> Entry<'a> {
 /// Writes everything that could not be looked at.
 pub fn write(page: &mut Page, run: &Gathered, all: bool) {
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();
-    let mut causes: Vec<(&str, Entry)> = Vec::new();
+    let mut causes: Vec<(String, &str, Entry)> = Vec::new();
     for check in run.with(Outcome::Error) {
         for unseen in &check.unseen {
             let subject = unseen.subject.as_ref();
@@ -42,20 +42,25 @@ pub fn write(page: &mut Page, run: &Gathered, all: bool) {
                 missing.entry(permission).or_default().add(&check.id, subject);
                 continue;
             }
-            if !causes.iter().any(|(why, _)| *why == unseen.why) {
-                causes.push((&unseen.why, Entry::default()));
+            let cause = anonymous(&unseen.why, subject);
+            if !causes.iter().any(|(known, ..)| *known == cause) {
+                causes.push((cause.clone(), &unseen.why, Entry::default()));
             }
-            for (_, entry) in causes.iter_mut().filter(|(why, _)| *why == unseen.why) {
+            for (_, _, entry) in causes.iter_mut().filter(|(known, ..)| *known == cause) {
                 entry.add(&check.id, subject);
             }
         }
     }
     not_permitted(page, run, &missing, all);
-    for (why, entry) in &causes {
+    for (_, why, entry) in &causes {
         heading(page, &entry.checks, "could not look", all);
         page.labelled("because", why);
-        if !entry.subjects.is_empty() {
-            page.labelled("at", &subjects(&entry.subjects, all));
+        match entry.subjects.as_slice() {
+            [] => {}
+            [one] => page.labelled("at", &one.to_string()),
+            [first, others @ ..] => {
+                page.labelled("at", &format!("{first}, and likewise at {}", subjects(others, all)));
+            }
         }
         page.blank();
     }
@@ -65,6 +70,17 @@ pub fn write(page: &mut Page, run: &Gathered, all: bool) {
         page.labelled("because", "the run was cut off");
         page.blank();
     }
+}
+
+/// A cause without the name of what it is about: the same cause on three nodes is one.
+fn anonymous(why: &str, subject: Option<&Subject>) -> String {
+    let name = subject.map_or("", |subject| subject.name.as_str());
+    let words = why.split_inclusive(|c: char| !(c.is_alphanumeric() || "-.:[]".contains(c)));
+    let anonymous = words.map(|word| {
+        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ']');
+        if !name.is_empty() && bare == name { word.replacen(name, "\u{2026}", 1) } else { word.to_owned() }
+    });
+    anonymous.collect()
 }
 
 fn not_permitted(page: &mut Page, run: &Gathered, missing: &BTreeMap<&str, Entry>, all: bool) {
@@ -91,5 +107,19 @@ fn list(checks: &[&str], all: bool) -> String {
     match checks.len() {
         many if many > ENOUGH && !all => format!("{} and {} more", checks[..ENOUGH].join(" "), many - ENOUGH),
         _ => checks.join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_cause_on_two_nodes_is_one() {
+        let at = |node: &str, why: &str| anonymous(why, Some(&Subject::node(node)));
+        assert_eq!(at("n1", "the probe on n1: no such host"), at("n2", "the probe on n2: no such host"));
+        assert_ne!(at("n1", "n1 and n2 differ"), at("n2", "n1 and n2 differ"));
+        assert_eq!(at("n1", "n10 is not n1-a"), "n10 is not n1-a");
+        assert_eq!(anonymous("why", None), "why");
     }
 }
