@@ -14,6 +14,7 @@ pub mod expectations;
 pub mod fact;
 pub mod image;
 pub mod probe;
+pub mod rbac;
 pub mod redaction;
 pub mod report;
 pub mod run;

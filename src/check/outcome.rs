@@ -53,6 +53,19 @@ pub struct Unseen {
     pub subject: Option<Subject>,
     /// Why.
     pub why: String,
+    /// The permission that our own credential lacks, if that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+impl Unseen {
+    fn new(subject: Option<Subject>, why: &Unobserved) -> Self {
+        let missing = match why {
+            Unobserved::Refused { missing, .. } => Some(missing.clone()),
+            _ => None,
+        };
+        Self { subject, why: why.to_string(), missing }
+    }
 }
 
 /// A check with its outcome, complete enough for every report. The same facts give the same value, byte for byte.
@@ -109,7 +122,7 @@ impl Judged {
         };
         match concluded {
             Err(why) if why.is_skip() => judged.skip(why.to_string()),
-            Err(why) => judged.unseen.push(Unseen { subject: None, why: why.to_string() }),
+            Err(why) => judged.unseen.push(Unseen::new(None, &why)),
             Ok(verdict) => judged.conclude(check, &verdict, gate),
         }
         if !judged.findings.is_empty() {
@@ -127,11 +140,7 @@ impl Judged {
         self.observations = verdict.observations();
         self.findings = verdict.findings(check.severity);
         self.notes = verdict.notes().to_vec();
-        self.unseen = verdict
-            .undecideds()
-            .iter()
-            .map(|u| Unseen { subject: Some(u.subject.clone()), why: u.why.to_string() })
-            .collect();
+        self.unseen = verdict.undecideds().iter().map(|u| Unseen::new(Some(u.subject.clone()), &u.why)).collect();
         self.outcome = if self.findings.iter().any(|finding| finding.severity >= gate) {
             Outcome::Fail
         } else if !self.unseen.is_empty() {
@@ -150,7 +159,7 @@ impl Judged {
         } else if let Some(reason) = verdict.reason() {
             return self.skip(reason.into());
         } else if self.observations == 0 {
-            self.unseen.push(Unseen { subject: None, why: "the check asserted nothing".into() });
+            self.unseen.push(Unseen { subject: None, why: "the check asserted nothing".into(), missing: None });
             Outcome::Error
         } else {
             Outcome::Pass

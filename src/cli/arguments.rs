@@ -2,8 +2,14 @@
 
 use clap::{Parser, Subcommand};
 
+use super::completion::CompletionArgs;
+use super::explain::ExplainArgs;
 use super::image::ImageArgs;
+use super::judge::JudgeArgs;
+use super::list::ListArgs;
 use super::probe::ProbeCommand;
+use super::rbac::RbacArgs;
+use super::report::ReplayArgs;
 use super::run::RunArgs;
 use super::sweep::SweepArgs;
 use crate::run::exit_code;
@@ -20,8 +26,16 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check a cluster and report what is wrong with it
-    Run(Box<RunArgs>),
+    /// Print the completion script of a shell
+    Completion(CompletionArgs),
+    /// Explain checks: what they assert, why it matters, how a finding is mended
+    Explain(ExplainArgs),
+    /// Write or push the image of the probe pods, made of this very program
+    Image(ImageArgs),
+    /// Judge a recording, without a cluster
+    Judge(JudgeArgs),
+    /// List the checks
+    List(ListArgs),
     /// What runs inside the probe pods
     #[command(hide = true)]
     Probe {
@@ -29,8 +43,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ProbeCommand,
     },
-    /// Write or push the image of the probe pods, made of this very program
-    Image(ImageArgs),
+    /// Print the RBAC manifests that the selected checks need, and nothing more
+    Rbac(RbacArgs),
+    /// Make reports of an event stream
+    Report(ReplayArgs),
+    /// Check a cluster and report what is wrong with it
+    Run(Box<RunArgs>),
     /// Remove what dead runs have left in the cluster
     Sweep(SweepArgs),
 }

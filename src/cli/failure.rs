@@ -1,8 +1,7 @@
 //! Why a command ended without doing its work.
 
-use std::io::Write;
-
 use crate::cluster::{ConnectError, KubeconfigError};
+use crate::event::reading::EventsError;
 use crate::fact::recording::ReadError;
 use crate::report::OutputError;
 use crate::run::{ExitCode, ProfileError, SelectionError};
@@ -26,6 +25,9 @@ pub enum Failure {
     /// A recording.
     #[error(transparent)]
     Recording(#[from] ReadError),
+    /// An event stream.
+    #[error(transparent)]
+    Events(#[from] EventsError),
     /// A file that was to be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -49,6 +51,7 @@ impl Failure {
             Self::Profile(_)
             | Self::Kubeconfig(_)
             | Self::Recording(_)
+            | Self::Events(_)
             | Self::Output(_)
             | Self::Image(_)
             | Self::Usage(_) => ExitCode::Usage,
@@ -57,7 +60,7 @@ impl Failure {
 
     /// Says it in one line on the standard error, and returns the exit code.
     pub fn report(self) -> ExitCode {
-        let _ = writeln!(std::io::stderr(), "seaworthy: {self}");
+        super::say(&self.to_string());
         self.exit_code()
     }
 }

@@ -1,10 +1,95 @@
 //! `seaworthy judge`: judge a recording, without a cluster.
 
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
 use super::Failure;
-use super::run::ReportArgs;
-use crate::run::ExitCode;
+use super::choice::FilterArgs;
+use super::reporting::ReportArgs;
+use super::run::consume;
+use super::say;
+use crate::check::Check;
+use crate::event::{Events, Planned, RunStarted};
+use crate::fact::Source;
+use crate::fact::recording::Recording;
+use crate::redaction::Redaction;
+use crate::report::{Progress, Reports};
+use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, engine};
+use crate::suites;
+
+/// The recording that comes with the program.
+const EXAMPLE: &[u8] = include_bytes!("../../fixtures/example.json.gz");
+/// What reports call it.
+const EXAMPLE_NAME: &str = "the example that comes with seaworthy";
+
+/// Judge a recording, without a cluster
+///
+/// The checks, the profile and the gate are those of the run that made the recording, unless flags say otherwise. The same
+/// program gives the same verdicts as that run, byte for byte.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seaworthy run --record today.json.gz             make a recording
+  seaworthy judge today.json.gz                    judge it again, anywhere
+  seaworthy judge today.json.gz --select 'PK-*' --fail-on critical --junit report.xml")]
+pub struct JudgeArgs {
+    /// The recording, as `seaworthy run --record` writes it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    reports: ReportArgs,
+}
+
+/// Judges a recording from a file.
+pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
+    let recording = Recording::read(&args.file)?;
+    judge(recording, &args.file.display().to_string(), &args.filter, &args.reports).await
+}
 
 /// Judges the recording that comes with the program.
-pub async fn example(_reports: &ReportArgs) -> Result<ExitCode, Failure> {
-    Err(Failure::Usage("no example".into()))
+pub async fn example(filter: &FilterArgs, reports: &ReportArgs) -> Result<ExitCode, Failure> {
+    let recording = Recording::parse(EXAMPLE, Path::new(EXAMPLE_NAME))?;
+    judge(recording, EXAMPLE_NAME, filter, reports).await
+}
+
+async fn judge(
+    recording: Recording,
+    name: &str,
+    filter: &FilterArgs,
+    reports: &ReportArgs,
+) -> Result<ExitCode, Failure> {
+    let plan = Plan::new(chosen(&recording, name, filter)?);
+    let gate = filter.fail_on.unwrap_or(recording.gate);
+    let reports = Reports::open(&reports.wanted(Progress::Hidden))?;
+    let started = RunStarted {
+        seaworthy: env!("CARGO_PKG_VERSION").into(),
+        at: recording.at,
+        cluster: recording.cluster.clone(),
+        profile: recording.profile.clone(),
+        gate,
+        checks: plan.checks.iter().copied().map(Planned::from).collect(),
+        namespace: None,
+        recording: Some(name.into()),
+    };
+    let (events, receiver) = Events::channel();
+    let reporting = tokio::spawn(consume(receiver, reports, Redaction::default()));
+    let source = Source::Recorded(recording);
+    let Conclusion { exit_code, .. } = engine::run(Run { plan, source, gate, started }, events).await;
+    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    Ok(exit_code)
+}
+
+/// The checks that the run had, or those that are asked for instead.
+fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
+    if !filter.select.is_empty() {
+        return Ok(Selection::new(&filter.select, &filter.skip)?.checks()?);
+    }
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        recording.checks.iter().cloned().partition(|id| suites::check(id).is_some());
+    if !unknown.is_empty() {
+        say(&format!("{name}: this version has no check {}: left out", unknown.join(", ")));
+    }
+    Ok(Selection::new(&known, &filter.skip)?.checks()?)
 }

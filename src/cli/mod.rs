@@ -1,20 +1,32 @@
 //! The command line: one file per command.
 
 pub mod arguments;
+pub mod choice;
+pub mod completion;
 pub mod connection;
+pub mod explain;
 pub mod failure;
 pub mod image;
 pub mod judge;
+pub mod list;
 pub mod probe;
+pub mod rbac;
+pub mod report;
+pub mod reporting;
 pub mod run;
+pub mod session;
 pub mod sweep;
+pub mod table;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
-use arguments::{Arguments, Command};
-pub use failure::Failure;
+use self::arguments::{Arguments, Command};
+pub use self::failure::Failure;
+use crate::report::{Colour, Console, OutputError};
 
 /// Runs the program: parses the command line, dispatches, and says in one line what went wrong.
 pub async fn main() -> ExitCode {
@@ -23,14 +35,38 @@ pub async fn main() -> ExitCode {
         // Help and version are not errors; clap prints them to the right stream.
         Err(e) => {
             let code = if e.use_stderr() { crate::run::ExitCode::Usage } else { crate::run::ExitCode::Seaworthy };
-            return e.print().map_or(crate::run::ExitCode::Usage, |()| code).into();
+            let _ = e.print();
+            return code.into();
         }
     };
     let done = match arguments.command {
-        Command::Run(args) => run::run(*args).await,
-        Command::Probe { command } => probe::run(command).await,
-        Command::Sweep(args) => sweep::run(args).await,
+        Command::Completion(args) => completion::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
+        Command::Judge(args) => judge::run(args).await,
+        Command::List(args) => list::run(args),
+        Command::Probe { command } => probe::run(command).await,
+        Command::Rbac(args) => rbac::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Run(args) => Box::pin(run::run(*args)).await,
+        Command::Sweep(args) => Box::pin(sweep::run(args)).await,
     };
-    done.unwrap_or_else(|failure| failure.report()).into()
+    done.unwrap_or_else(Failure::report).into()
+}
+
+/// Prints a result.
+fn print(text: &str) -> Result<(), OutputError> {
+    Console::stdout(Colour::Never).write(text)
+}
+
+/// Prints a result as JSON.
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::System(e.to_string()))?;
+    Ok(print(&format!("{text}\n"))?)
+}
+
+/// Says something that is no result.
+fn say(text: &str) {
+    // Nobody who listens is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "seaworthy: {text}");
 }

@@ -1,27 +1,21 @@
 //! `seaworthy run`: check a cluster.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::Failure;
+use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
-use crate::check::Severity;
-use crate::cluster::{Cluster, Settings, connect};
-use crate::event::{Event, Events, RunStarted};
-use crate::fact::Source;
+use super::reporting::ReportArgs;
+use super::session::{ProbeArgs, Session};
+use crate::event::{Event, Events};
 use crate::fact::recording::{Header, Recording};
-use crate::image::DEFAULT_PROBE_IMAGE;
-use crate::probe::{ProbeSettings, RunId, sweep};
 use crate::redaction::Redaction;
-use crate::report::{OutputFile, Reports};
-use crate::run::{Conclusion, ExitCode, Plan, Profile, Run, Selection, engine};
-
-/// How long the clean-up waits for everything to be gone.
-const CLEAN_UP: Duration = Duration::from_secs(20);
+use crate::report::{OutputFile, Progress, Reports};
+use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
 
 /// Check a cluster and report what is wrong with it.
 #[derive(Debug, Args)]
@@ -46,121 +40,37 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
     /// Judge the recording of a real cluster that comes with the program, and ask no cluster
-    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "record", "namespace"])]
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace"])]
     example: bool,
-}
-
-/// Which checks run.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Checks")]
-pub struct ChoiceArgs {
-    /// audit (creates nothing), post-install (probe pods), ci (everything), or a YAML file
-    #[arg(long, value_name = "PROFILE", default_value = "audit")]
-    pub profile: String,
-    /// Run only these: an id, a glob or a suite; repeatable, or separated by commas
-    #[arg(long, value_name = "PATTERN")]
-    pub select: Vec<String>,
-    /// Leave these out
-    #[arg(long, value_name = "PATTERN")]
-    pub skip: Vec<String>,
-    /// Findings of this severity and above fail the run: info, minor, major or critical
-    #[arg(long, value_name = "SEVERITY")]
-    pub fail_on: Option<Severity>,
-}
-
-/// Which reports are written.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Reports")]
-pub struct ReportArgs {
-    /// Write JUnit XML
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write the verdicts as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the event stream as JSON lines, from which `seaworthy report` makes any report
-    #[arg(long, value_name = "FILE")]
-    pub events: Option<PathBuf>,
-    /// What the standard output shows
-    #[arg(short, long, value_enum, default_value_t = crate::report::Format::Text)]
-    pub output: crate::report::Format,
-    /// Show passed and skipped checks, notes, and what each fact cost
-    #[arg(short, long)]
-    pub verbose: bool,
-    /// Colour: auto (a terminal without `NO_COLOR`), always or never
-    #[arg(long, value_enum, default_value_t = crate::report::Colour::Auto)]
-    pub color: crate::report::Colour,
-}
-
-/// How probes are run.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Probes")]
-pub struct ProbeArgs {
-    /// The image of the probe pods, as made by `seaworthy image`
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
-    pub probe_image: String,
-    /// Run probes in this existing namespace instead of a new one of the run's own
-    #[arg(short, long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// Leave the probes in place after the run; `seaworthy sweep` removes them once they have expired
-    #[arg(long)]
-    pub keep: bool,
 }
 
 /// Runs the checks and writes the reports.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let mut profile = Profile::load(&args.choice.profile)?;
-    let select = if args.choice.select.is_empty() { &profile.select } else { &args.choice.select };
-    let skip = [profile.skip.as_slice(), args.choice.skip.as_slice()].concat();
-    let plan = Plan::new(Selection::new(select, &skip)?.checks()?);
-    profile.fail_on = args.choice.fail_on.unwrap_or(profile.fail_on);
     if args.example {
-        return super::judge::example(&args.reports).await;
+        return super::judge::example(&args.choice.filter, &args.reports).await;
     }
+    let (profile, checks) = args.choice.resolve()?;
+    let plan = Plan::new(checks);
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let reports = Reports::open(&args.reports)?;
-    let kubeconfig = args.connection.kubeconfig().await?;
-    let redaction = kubeconfig.redaction();
-    let probe = ProbeSettings {
-        run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
-        image: args.probes.probe_image,
-        namespace: args.probes.namespace,
-        keep: args.probes.keep,
-    };
-    let settings = Settings {
-        timeout: Some(args.timeout),
-        expectations: profile.expect.clone(),
-        ..args.connection.settings(probe)
-    };
-    let cancel = cancel_on_signal();
-    let cluster = Arc::new(connect(kubeconfig, settings, cancel).await?);
+    let reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
+    let session = Session::open(&args.connection, args.probes, profile, args.timeout).await?;
+    let started = session.started(&plan);
     let header = Header {
-        at: jiff::Timestamp::now(),
-        cluster: cluster.summary().clone(),
-        profile: profile.name.clone(),
-        gate: profile.fail_on,
-        checks: plan.checks.iter().map(|check| check.id.to_owned()).collect(),
-    };
-    let started = RunStarted {
-        seaworthy: env!("CARGO_PKG_VERSION").into(),
-        at: header.at,
-        cluster: header.cluster.clone(),
-        profile: header.profile.clone(),
-        gate: header.gate,
-        checks: header.checks.clone(),
-        namespace: None,
-        recording: None,
+        at: started.at,
+        cluster: started.cluster.clone(),
+        profile: started.profile.clone(),
+        gate: started.gate,
+        checks: started.checks.iter().map(|check| check.id.clone()).collect(),
     };
     let (events, receiver) = Events::channel();
-    let reporting = tokio::spawn(consume(receiver, reports, redaction.clone()));
-    let source = Source::Live { cluster: cluster.clone(), allowed: profile.allow, profile: profile.name };
-    let Conclusion { facts, exit_code, .. } =
-        engine::run(Run { plan, source, gate: profile.fail_on, started }, events.clone()).await;
+    let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
+    let run = Run { plan, source: session.source(), gate: started.gate, started };
+    let Conclusion { facts, exit_code, .. } = engine::run(run, events.clone()).await;
     let recorded = match record {
-        Some(file) => write_recording(file, header, &facts, &redaction),
+        Some(file) => write_recording(file, header, &facts, &session.redaction),
         None => Ok(()),
     };
-    clean_up(&cluster, &events).await;
+    session.clean_up(&events).await;
     drop(events);
     reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     recorded?;
@@ -180,18 +90,6 @@ fn write_recording(
     Ok(file.publish()?)
 }
 
-/// Removes what the run created, unless it is to be kept.
-async fn clean_up(cluster: &Cluster, events: &Events) {
-    let Some(footprint) = cluster.footprint() else { return };
-    let probe = &cluster.settings().probe;
-    let left = if probe.keep {
-        Some("kept, as asked".to_owned())
-    } else {
-        sweep::remove(cluster, &probe.run.to_string(), footprint, CLEAN_UP).await.err().map(|why| why.to_string())
-    };
-    events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
-}
-
 /// Feeds every report with the events, from which secrets are removed first.
 pub(super) async fn consume(
     mut events: mpsc::UnboundedReceiver<Event>,
@@ -199,27 +97,7 @@ pub(super) async fn consume(
     redaction: Redaction,
 ) -> Result<(), Failure> {
     while let Some(event) = events.recv().await {
-        reports.event(&event.redacted(&redaction))?;
+        reports.event(&event.redacted(&redaction));
     }
     Ok(reports.finish()?)
-}
-
-/// Trips at the first Ctrl-C or SIGTERM, so that the run stops, cleans up and still reports. The second one kills.
-fn cancel_on_signal() -> watch::Receiver<bool> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        let _ = stop.send(true);
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        std::process::abort();
-    });
-    stopped
 }

@@ -3,13 +3,15 @@
 //! Every report is a consumer of this stream, `run.jsonl` is the stream itself, and replaying it reproduces every
 //! report.
 
+pub mod reading;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::check::{Judged, Outcome, Severity};
+use crate::check::{Check, Judged, Outcome, Severity};
 use crate::redaction::Redaction;
 
 /// One event of a run.
@@ -65,14 +67,31 @@ pub struct RunStarted {
     pub profile: String,
     /// Findings of this severity and above fail the run.
     pub gate: Severity,
-    /// The ids of the selected checks, in order.
-    pub checks: Vec<String>,
+    /// The selected checks, in the order of reports.
+    pub checks: Vec<Planned>,
     /// The namespace in which objects are created, if any are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The file that is judged instead of a live cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
+}
+
+/// A check that was selected, before anything is known about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The suite that it belongs to.
+    pub suite: String,
+}
+
+impl From<&Check> for Planned {
+    fn from(check: &Check) -> Self {
+        Self { id: check.id.into(), name: check.name.into(), suite: check.suite().into() }
+    }
 }
 
 /// A cluster in a few words.

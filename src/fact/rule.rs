@@ -1,5 +1,7 @@
 //! The RBAC that observing a fact needs.
 
+use std::fmt;
+
 /// Where a [`Rule`] must be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -68,5 +70,28 @@ impl Rule {
     /// The same permission on these names only.
     pub const fn named(self, names: &'static [&'static str]) -> Self {
         Self { names, ..self }
+    }
+}
+
+impl fmt::Display for Rule {
+    /// The permission as one would ask for it: `get configmaps kubeadm-config in kube-system`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.verbs.join(", "))?;
+        if !self.urls.is_empty() {
+            return write!(f, " {}", self.urls.join(", "));
+        }
+        write!(f, " {}", self.resource)?;
+        if !self.api_group.is_empty() {
+            write!(f, ".{}", self.api_group)?;
+        }
+        if !self.names.is_empty() {
+            write!(f, " {}", self.names.join(", "))?;
+        }
+        match self.scope {
+            Scope::Cluster => Ok(()),
+            Scope::Namespace(namespace) => write!(f, " in {namespace}"),
+            Scope::Probes => f.write_str(" in the namespace of the probes"),
+            Scope::OwnNamespace => f.write_str(" (unless --namespace names an existing one)"),
+        }
     }
 }

@@ -23,6 +23,13 @@ pub struct ProbeSettings {
 #[error("{0:?} is not the id of a run: five letters and digits, as in the name of its namespace seaworthy-ID")]
 pub struct NotARunId(String);
 
+impl ProbeSettings {
+    /// The namespace in which probes run.
+    pub fn place(&self) -> String {
+        self.namespace.clone().unwrap_or_else(|| super::object::name(&self.run))
+    }
+}
+
 /// The id of a run: five letters and digits that are legal in every Kubernetes name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(String);

@@ -1,0 +1,149 @@
+//! `seaworthy explain`: what a check asserts, why, and how a finding is mended.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{Failure, print_json};
+use crate::check::{Check, Severity};
+use crate::fact::node::Origin;
+use crate::fact::{Access, Rule};
+use crate::report::markdown::{Block, blocks};
+use crate::report::text::page::Page;
+use crate::report::text::style::{FAINT, PLAIN, STRONG};
+use crate::report::{Colour, Console};
+use crate::run::{ExitCode, Plan, Selection};
+
+/// Explain checks: what they assert, why it matters, how a finding is mended
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seaworthy explain PK-02
+  seaworthy explain 'DN-*' --output json")]
+pub struct ExplainArgs {
+    /// The checks: ids, globs or suites
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = ExplainFormat::Text)]
+    output: ExplainFormat,
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+}
+
+/// How an explanation is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people
+    Text,
+    /// As JSON
+    Json,
+}
+
+/// A check, explained.
+#[derive(Debug, Serialize)]
+struct Explained {
+    id: &'static str,
+    name: &'static str,
+    suite: &'static str,
+    severity: Severity,
+    title: String,
+    why: String,
+    fix: String,
+    source: String,
+    facts: Vec<FactTaken>,
+    access: Vec<Access>,
+    permissions: Vec<String>,
+}
+
+/// A fact that a check takes, directly or not.
+#[derive(Debug, Serialize)]
+struct FactTaken {
+    name: &'static str,
+    /// None for a fact that is derived from others.
+    access: Option<Access>,
+}
+
+impl Explained {
+    fn new(check: &'static Check) -> Self {
+        let documentation = check.documentation();
+        let plan = Plan::new(vec![check]);
+        let facts = plan.facts.nodes().into_values().map(|node| {
+            let access = match node.origin {
+                Origin::Observed(observation) => Some(observation.access),
+                Origin::Derived(_) => None,
+            };
+            FactTaken { name: node.name, access }
+        });
+        let permissions = plan.rules(&Access::ALL.into()).iter().map(Rule::to_string).collect();
+        Self {
+            id: check.id,
+            name: check.name,
+            suite: check.suite(),
+            severity: check.severity,
+            title: documentation.title,
+            why: documentation.why,
+            fix: documentation.fix,
+            source: documentation.source,
+            facts: facts.collect(),
+            access: plan.accesses().into_iter().collect(),
+            permissions,
+        }
+    }
+
+    fn write(&self, page: &mut Page) {
+        let suite = format!("suite {}", self.suite);
+        page.words(&[(STRONG, self.id), (PLAIN, self.name), (STRONG, self.severity.name()), (FAINT, &suite)], 2);
+        page.paragraph(0, STRONG, &self.title);
+        for (heading, text) in [("Why", &self.why), ("Fix", &self.fix), ("Source", &self.source)] {
+            page.blank();
+            page.paragraph(0, STRONG, heading);
+            markdown(page, text);
+        }
+        page.blank();
+        page.paragraph(0, STRONG, "Takes");
+        let facts: Vec<_> = self.facts.iter().map(|fact| fact.name).collect();
+        let access: Vec<_> = self.access.iter().map(|access| access.name()).collect();
+        page.columns(2, "facts", 13, &facts.join(", "));
+        page.columns(2, "access", 13, &access.join(", "));
+        let permissions = match self.permissions.as_slice() {
+            [] => "none beyond those of every authenticated user".into(),
+            some => some.join("\n"),
+        };
+        page.columns(2, "permissions", 13, &permissions);
+    }
+}
+
+fn markdown(page: &mut Page, text: &str) {
+    for (i, block) in blocks(text).iter().enumerate() {
+        match block {
+            Block::Paragraph(text) => {
+                if i > 0 {
+                    page.blank();
+                }
+                page.paragraph(2, PLAIN, text);
+            }
+            Block::Item { marker, text } => page.columns(2, marker, marker.len() + 1, text),
+            Block::Code(lines) => lines.iter().for_each(|line| page.verbatim(4, line)),
+        }
+    }
+}
+
+/// Explains checks.
+pub fn run(args: ExplainArgs) -> Result<ExitCode, Failure> {
+    let checks: Vec<_> = Selection::new(&args.ids, &[])?.checks()?.into_iter().map(Explained::new).collect();
+    match args.output {
+        ExplainFormat::Json => print_json(&checks)?,
+        ExplainFormat::Text => {
+            let mut console = Console::stdout(args.color);
+            let mut page = Page::new(console.width());
+            for (i, check) in checks.iter().enumerate() {
+                if i > 0 {
+                    page.blank();
+                }
+                check.write(&mut page);
+            }
+            console.write(&page.finish())?;
+        }
+    }
+    Ok(ExitCode::Seaworthy)
+}

@@ -1,0 +1,37 @@
+//! `seaworthy rbac`: the permissions that checks need, as manifests.
+
+use clap::Args;
+
+use super::choice::ChoiceArgs;
+use super::{Failure, print};
+use crate::rbac::{Permissions, Subject, manifests};
+use crate::run::{ExitCode, Plan};
+
+/// Print the RBAC manifests that the selected checks need, and nothing more
+///
+/// They hold what observing takes as far as the profile allows it. Without --namespace, that includes making a namespace
+/// for the probes of each run, if there are any.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seaworthy rbac --subject ServiceAccount:monitoring/seaworthy | kubectl apply -f -
+  seaworthy rbac --profile post-install --namespace seaworthy --subject Group:auditors
+  seaworthy rbac --select 'PK-*'")]
+pub struct RbacArgs {
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Run probes in this existing namespace, instead of one that each run makes
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Who gets the permissions: ServiceAccount:NAMESPACE/NAME, User:NAME or Group:NAME; without it, no bindings are printed
+    #[arg(long = "subject", value_name = "SUBJECT")]
+    subjects: Vec<Subject>,
+}
+
+/// Prints the manifests.
+pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
+    let (profile, checks) = args.choice.resolve()?;
+    let rules = Plan::new(checks).rules(&profile.allow);
+    let permissions = Permissions::new(&rules, args.namespace.as_deref());
+    print(&manifests(&permissions, &args.subjects))?;
+    Ok(ExitCode::Seaworthy)
+}

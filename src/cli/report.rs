@@ -1,0 +1,44 @@
+//! `seaworthy report`: make reports of an event stream.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::reporting::ReportArgs;
+use super::{Failure, say};
+use crate::event::reading::Stream;
+use crate::report::{Progress, Reports};
+use crate::run::ExitCode;
+
+/// Make reports of an event stream
+///
+/// Replays what `seaworthy run --events` wrote, into any format. The exit code says whether that worked, not what the run
+/// found: 0, or 3 when the stream was cut off before the run ended.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seaworthy run --events run.jsonl
+  seaworthy report run.jsonl --junit report.xml
+  seaworthy report run.jsonl --verbose
+  seaworthy report run.jsonl --output json")]
+pub struct ReplayArgs {
+    /// The event stream
+    #[arg(value_name = "EVENTS")]
+    file: PathBuf,
+    #[command(flatten)]
+    reports: ReportArgs,
+}
+
+/// Replays an event stream.
+pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
+    let stream = Stream::read(&args.file)?;
+    let mut reports = Reports::open(&args.reports.wanted(Progress::Hidden))?;
+    for event in &stream.events {
+        reports.event(event);
+    }
+    reports.finish()?;
+    if stream.complete {
+        return Ok(ExitCode::Seaworthy);
+    }
+    say(&format!("{}: the stream is cut off: it does not hold the end of the run", args.file.display()));
+    Ok(ExitCode::Undecided)
+}

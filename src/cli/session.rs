@@ -1,0 +1,124 @@
+//! A live cluster, and all that a run on it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::Failure;
+use super::connection::ConnectionArgs;
+use crate::cluster::{Cluster, Settings, connect};
+use crate::event::{Event, Events, Planned, RunStarted};
+use crate::fact::{Access, Source};
+use crate::image::DEFAULT_PROBE_IMAGE;
+use crate::probe::{ProbeSettings, RunId, sweep};
+use crate::redaction::Redaction;
+use crate::run::{Plan, Profile};
+
+/// How long the clean-up waits for everything to be gone.
+const CLEAN_UP: Duration = Duration::from_secs(20);
+
+/// How probes are run.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Probes")]
+pub struct ProbeArgs {
+    /// The image of the probe pods, as made by `seaworthy image`
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
+    pub probe_image: String,
+    /// Run probes in this existing namespace instead of a new one of the run's own
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Leave the probes in place after the run; `seaworthy sweep` removes them once they have expired
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// A live cluster, and all that a run on it takes.
+pub struct Session {
+    /// What may not reach any output.
+    pub redaction: Redaction,
+    cluster: Arc<Cluster>,
+    profile: Profile,
+}
+
+impl Session {
+    /// Connects to the cluster.
+    pub async fn open(
+        connection: &ConnectionArgs,
+        probes: ProbeArgs,
+        profile: Profile,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let kubeconfig = connection.kubeconfig().await?;
+        let redaction = kubeconfig.redaction();
+        let probe = ProbeSettings {
+            run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
+            image: probes.probe_image,
+            namespace: probes.namespace,
+            keep: probes.keep,
+        };
+        let settings =
+            Settings { timeout: Some(timeout), expectations: profile.expect.clone(), ..connection.settings(probe) };
+        let cluster = Arc::new(connect(kubeconfig, settings, cancel_on_signal()).await?);
+        Ok(Self { redaction, cluster, profile })
+    }
+
+    /// What the first event of a run says.
+    pub fn started(&self, plan: &Plan) -> RunStarted {
+        let creates = plan.accesses().intersection(&self.profile.allow).any(|access| *access >= Access::Create);
+        RunStarted {
+            seaworthy: env!("CARGO_PKG_VERSION").into(),
+            at: Timestamp::now(),
+            cluster: self.cluster.summary().clone(),
+            profile: self.profile.name.clone(),
+            gate: self.profile.fail_on,
+            checks: plan.checks.iter().copied().map(Planned::from).collect(),
+            namespace: creates.then(|| self.cluster.settings().probe.place()),
+            recording: None,
+        }
+    }
+
+    /// Where facts come from.
+    pub fn source(&self) -> Source {
+        Source::Live {
+            cluster: self.cluster.clone(),
+            allowed: self.profile.allow.clone(),
+            profile: self.profile.name.clone(),
+        }
+    }
+
+    /// Removes what the run created, unless it is to be kept.
+    pub async fn clean_up(&self, events: &Events) {
+        let Some(footprint) = self.cluster.footprint() else { return };
+        let probe = &self.cluster.settings().probe;
+        let left = if probe.keep {
+            Some("kept, as asked".to_owned())
+        } else {
+            let removed = sweep::remove(&self.cluster, &probe.run.to_string(), footprint, CLEAN_UP).await;
+            removed.err().map(|why| why.to_string())
+        };
+        events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+    }
+}
+
+/// Trips at the first Ctrl-C or SIGTERM, so that the run stops, cleans up and still reports. The second one kills.
+fn cancel_on_signal() -> watch::Receiver<bool> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = stop.send(true);
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::abort();
+    });
+    stopped
+}

@@ -1,0 +1,142 @@
+//! Reads an event stream back.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::Event;
+
+/// Why an event stream could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventsError {
+    /// The file cannot be read.
+    #[error("{}: cannot read the events: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line that is no event.
+    #[error("{}:{line}: not an event of seaworthy: {cause}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong.
+        cause: serde_json::Error,
+    },
+    /// An event where another one belongs.
+    #[error("{}:{line}: {cause}", path.display())]
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong.
+        cause: &'static str,
+    },
+    /// A file without any event.
+    #[error("{}: it holds no events", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What a file of events holds.
+#[derive(Debug)]
+pub struct Stream {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Whether the run ended, or was cut off.
+    pub complete: bool,
+}
+
+impl Stream {
+    /// Reads a file of JSON lines.
+    pub fn read(path: &Path) -> Result<Self, EventsError> {
+        let unreadable = |source| EventsError::File { path: path.into(), source };
+        Self::parse(BufReader::new(File::open(path).map_err(unreadable)?), path)
+    }
+
+    /// Reads JSON lines; `path` is what errors call them.
+    ///
+    /// The last line may be half a line, as a run that was killed leaves it: the stream is then incomplete.
+    pub fn parse(mut from: impl BufRead, path: &Path) -> Result<Self, EventsError> {
+        let mut stream = Self { events: Vec::new(), complete: false };
+        let mut text = Vec::new();
+        for line in 1.. {
+            text.clear();
+            let unreadable = |source| EventsError::File { path: path.into(), source };
+            if from.read_until(b'\n', &mut text).map_err(unreadable)? == 0 {
+                break;
+            }
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            match serde_json::from_slice(&text) {
+                Ok(event) => {
+                    {
+                    stream.push(event).map_err(|cause| EventsError::Order { path: path.into(), line, cause })?;
+                }
+                }
+                Err(cause) if cause.is_eof() && !text.ends_with(b"\n") && !stream.events.is_empty() => break,
+                Err(cause) => return Err(EventsError::Line { path: path.into(), line, cause }),
+            }
+        }
+        if stream.events.is_empty() { Err(EventsError::Empty { path: path.into() }) } else { Ok(stream) }
+    }
+
+    fn push(&mut self, event: Event) -> Result<(), &'static str> {
+        match (&event, self.events.is_empty()) {
+            (Event::RunStarted(_), false) => return Err("a second run begins here: one file holds one run"),
+            (Event::RunStarted(_), true) | (_, false) => {}
+            (_, true) => return Err("the first event is not the beginning of a run"),
+        }
+        self.complete |= matches!(event, Event::RunFinished(_));
+        self.events.push(event);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str = r#"{"event":"run-started","seaworthy":"0.1.0","at":"2026-11-23T14:00:00Z","cluster":{"name":"bed","server":"https://10.77.0.11:6443","version":"v1.37.2"},"profile":"audit","gate":"minor","checks":[]}"#;
+    const FACT: &str = r#"{"event":"fact-started","fact":"pods"}"#;
+    const END: &str =
+        r#"{"event":"run-finished","counts":{},"observations":0,"elapsed_ms":1,"requests":1,"exit_code":0}"#;
+
+    fn parse(text: &str) -> Result<Stream, String> {
+        Stream::parse(text.as_bytes(), Path::new("run.jsonl")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_stream_is_complete_when_the_run_ended() {
+        let whole = parse(&format!("{START}\n{FACT}\n\n{END}\n")).unwrap();
+        assert!(whole.complete && whole.events.len() == 3);
+        let cut = parse(&format!("{START}\n{FACT}\n{}", &END[..30])).unwrap();
+        assert!(!cut.complete && cut.events.len() == 2);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let bad = parse(&format!("{START}\n{{\"event\":\"fact-startled\"}}\n{END}\n")).unwrap_err();
+        assert!(bad.starts_with("run.jsonl:2: not an event of seaworthy: unknown variant `fact-startled`"), "{bad}");
+        let half = parse(&format!("{START}\n{}\n{END}\n", &FACT[..20])).unwrap_err();
+        assert!(half.starts_with("run.jsonl:2: not an event"), "half a line in the middle is no cut: {half}");
+        assert!(parse("<html>").unwrap_err().starts_with("run.jsonl:1: "));
+        assert_eq!(parse("").unwrap_err(), "run.jsonl: it holds no events");
+    }
+
+    #[test]
+    fn one_file_holds_one_run() {
+        assert_eq!(parse(FACT).unwrap_err(), "run.jsonl:1: the first event is not the beginning of a run");
+        let twice = parse(&format!("{START}\n{END}\n{START}\n")).unwrap_err();
+        assert_eq!(twice, "run.jsonl:3: a second run begins here: one file holds one run");
+    }
+}

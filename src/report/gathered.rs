@@ -1,0 +1,91 @@
+//! A run as far as its events have told it.
+
+use crate::check::{Judged, Outcome};
+use crate::event::{Event, Planned, RunFinished, RunStarted};
+
+/// A run as far as its events have told it.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// How it began.
+    pub started: Option<RunStarted>,
+    /// The facts, in the order in which they were observed.
+    pub facts: Vec<FactTime>,
+    /// What was left of the objects that it created.
+    pub cleaned_up: Option<CleanedUp>,
+    /// How it ended.
+    pub finished: Option<RunFinished>,
+    checks: Vec<Timed>,
+}
+
+/// A check with its outcome, and when it was known.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    /// How long after the run began, in milliseconds.
+    pub at_ms: u64,
+    /// The check and its outcome.
+    pub check: Judged,
+}
+
+/// What observing a fact cost.
+#[derive(Clone, Debug)]
+pub struct FactTime {
+    /// The fact's name.
+    pub fact: String,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Why it was not observed.
+    pub unobserved: Option<String>,
+}
+
+/// What became of the objects that the run created.
+#[derive(Clone, Debug)]
+pub struct CleanedUp {
+    /// The namespace that held them.
+    pub namespace: String,
+    /// What is left behind.
+    pub left: Option<String>,
+}
+
+impl Gathered {
+    /// Takes the next event.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted(started) => self.started = Some(started.clone()),
+            Event::FactStarted { .. } => {}
+            Event::FactObserved { fact, elapsed_ms, unobserved } => self.facts.push(FactTime {
+                fact: fact.clone(),
+                elapsed_ms: *elapsed_ms,
+                unobserved: unobserved.clone(),
+            }),
+            Event::CheckJudged { at_ms, check } => self.checks.push(Timed { at_ms: *at_ms, check: check.clone() }),
+            Event::CleanedUp { namespace, left } => {
+                self.cleaned_up = Some(CleanedUp { namespace: namespace.clone(), left: left.clone() });
+            }
+            Event::RunFinished(finished) => self.finished = Some(finished.clone()),
+        }
+    }
+
+    /// The selected checks.
+    pub fn planned(&self) -> &[Planned] {
+        self.started.as_ref().map_or(&[], |started| &started.checks)
+    }
+
+    /// The judged checks, in the order of the plan, whenever they were judged.
+    pub fn checks(&self) -> Vec<&Timed> {
+        let place = |id: &str| self.planned().iter().position(|planned| planned.id == id).unwrap_or(usize::MAX);
+        let mut checks: Vec<_> = self.checks.iter().collect();
+        checks.sort_by_cached_key(|timed| (place(&timed.check.id), timed.check.id.clone()));
+        checks
+    }
+
+    /// The judged checks with this outcome, in the order of the plan.
+    pub fn with(&self, outcome: Outcome) -> Vec<&Judged> {
+        self.checks().into_iter().map(|timed| &timed.check).filter(|check| check.outcome == outcome).collect()
+    }
+
+    /// The selected checks that the run did not come to judge.
+    pub fn unjudged(&self) -> Vec<&Planned> {
+        let judged = |id: &str| self.checks.iter().any(|timed| timed.check.id == id);
+        self.planned().iter().filter(|planned| !judged(&planned.id)).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! The verdicts as JSON. Nothing in it depends on how long anything took, so that judging a recording gives the same
+//! bytes as the run that made it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Console, Gathered, OutputError, OutputFile, Report};
+use crate::check::{Judged, Outcome, Severity};
+use crate::event::{ClusterSummary, Event};
+
+/// The verdicts of a run.
+#[derive(Debug, Serialize)]
+struct Verdicts<'a> {
+    seaworthy: &'a str,
+    cluster: &'a ClusterSummary,
+    profile: &'a str,
+    gate: Severity,
+    at: Timestamp,
+    checks: Vec<&'a Judged>,
+    counts: BTreeMap<Outcome, usize>,
+    /// Null when the run was cut off before its end.
+    exit_code: Option<u8>,
+}
+
+impl<'a> Verdicts<'a> {
+    fn new(run: &'a Gathered) -> Option<Self> {
+        let started = run.started.as_ref()?;
+        let checks: Vec<_> = run.checks().into_iter().map(|timed| &timed.check).collect();
+        let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
+        Some(Self {
+            seaworthy: &started.seaworthy,
+            cluster: &started.cluster,
+            profile: &started.profile,
+            gate: started.gate,
+            at: started.at,
+            counts: Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect(),
+            checks,
+            exit_code: run.finished.as_ref().map(|finished| finished.exit_code),
+        })
+    }
+}
+
+/// Where the verdicts go.
+pub trait Destination: Send {
+    /// Writes the whole text.
+    fn write(self, text: &str) -> Result<(), OutputError>;
+}
+
+impl Destination for Console {
+    fn write(mut self, text: &str) -> Result<(), OutputError> {
+        Console::write(&mut self, text)
+    }
+}
+
+impl Destination for OutputFile {
+    fn write(mut self, text: &str) -> Result<(), OutputError> {
+        OutputFile::write(&mut self, |to| to.write_all(text.as_bytes()))?;
+        self.publish()
+    }
+}
+
+/// The verdicts as JSON.
+pub struct Json<D> {
+    to: D,
+    run: Gathered,
+}
+
+impl<D: Destination> Json<D> {
+    /// The verdicts go there.
+    pub fn new(to: D) -> Self {
+        Self { to, run: Gathered::default() }
+    }
+}
+
+impl<D: Destination> Report for Json<D> {
+    fn event(&mut self, event: &Event) -> Result<(), OutputError> {
+        self.run.event(event);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), OutputError> {
+        let Some(verdicts) = Verdicts::new(&self.run) else { return Ok(()) };
+        let mut text = serde_json::to_string_pretty(&verdicts).map_err(|e| OutputError::Stream(io::Error::other(e)))?;
+        text.push('\n');
+        self.to.write(&text)
+    }
+}

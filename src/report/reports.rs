@@ -1,0 +1,72 @@
+//! All reports of a run.
+
+use super::json::Json;
+use super::jsonl::JsonLines;
+use super::junit::JUnit;
+use super::progress::progress;
+use super::text::Text;
+use super::{Console, Format, OutputError, OutputFile, Progress, StreamFile, Wanted};
+use crate::event::Event;
+
+/// A consumer of the event stream.
+pub trait Report: Send {
+    /// Takes the next event.
+    fn event(&mut self, event: &Event) -> Result<(), OutputError>;
+    /// Writes what is left to write.
+    fn finish(self: Box<Self>) -> Result<(), OutputError>;
+}
+
+/// All reports of a run. One that cannot be written does not keep the others from being written.
+pub struct Reports {
+    open: Vec<Box<dyn Report>>,
+    failed: Option<OutputError>,
+}
+
+impl Reports {
+    /// Opens every file that is wanted, before the run begins.
+    pub fn open(wanted: &Wanted) -> Result<Self, OutputError> {
+        let mut open: Vec<Box<dyn Report>> = Vec::new();
+        let console = Console::stdout(wanted.colour);
+        match wanted.output {
+            Format::Text => open.push(Box::new(Text::new(console, wanted))),
+            Format::Json => open.push(Box::new(Json::new(console))),
+        }
+        if let Some(path) = &wanted.junit {
+            open.push(Box::new(JUnit::new(OutputFile::create(path)?)));
+        }
+        if let Some(path) = &wanted.json {
+            open.push(Box::new(Json::new(OutputFile::create(path)?)));
+        }
+        // This one is seen from the start, so it comes after those that may still refuse.
+        if let Some(path) = &wanted.events {
+            open.push(Box::new(JsonLines::new(StreamFile::create(path)?)));
+        }
+        if wanted.progress == Progress::Shown {
+            open.push(progress());
+        }
+        Ok(Self { open, failed: None })
+    }
+
+    /// Feeds every report.
+    pub fn event(&mut self, event: &Event) {
+        let mut still_open = Vec::with_capacity(self.open.len());
+        for mut report in self.open.drain(..) {
+            match report.event(event) {
+                Ok(()) => still_open.push(report),
+                Err(why) => _ = self.failed.get_or_insert(why),
+            }
+        }
+        self.open = still_open;
+    }
+
+    /// Finishes every report: the progress goes first, and the standard output speaks when all files are there.
+    pub fn finish(self) -> Result<(), OutputError> {
+        let Self { open, mut failed } = self;
+        for report in open.into_iter().rev() {
+            if let Err(why) = report.finish() {
+                failed.get_or_insert(why);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,32 @@
+//! The first line: what is being asked, and what that does to it.
+
+use super::page::{INDENT, Page};
+use super::style::{FAINT, PLAIN, STRONG};
+use crate::event::RunStarted;
+
+/// Writes the first line.
+pub fn write(page: &mut Page, started: &RunStarted) {
+    let RunStarted { seaworthy, at, cluster, profile, checks, namespace, recording, .. } = started;
+    let program = format!("seaworthy {seaworthy}");
+    let version = match cluster.version.as_str() {
+        "" => "version unknown",
+        version => version,
+    };
+    let name = format!("{}: {version}", cluster.name);
+    let number = match checks.len() {
+        1 => "1 check".to_owned(),
+        number => format!("{number} checks"),
+    };
+    let effect = match (recording, namespace) {
+        (Some(_), _) => String::new(),
+        (None, Some(namespace)) => format!(", creates pods in {namespace}"),
+        (None, None) => ", creates nothing".into(),
+    };
+    let asked = format!("{profile}: {number}{effect}");
+    page.words(&[(FAINT, &program), (STRONG, &name), (FAINT, &cluster.server), (PLAIN, &asked)], INDENT);
+    if let Some(recording) = recording {
+        let at = at.strftime("%Y-%m-%d %H:%M UTC");
+        page.paragraph(0, PLAIN, &format!("judged from {recording}, recorded {at}"));
+    }
+    page.blank();
+}

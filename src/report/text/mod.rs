@@ -1,0 +1,73 @@
+//! Text for people: what is wrong first, each thing once, with what to do about it.
+
+pub mod findings;
+pub mod header;
+pub mod page;
+pub mod style;
+pub mod summary;
+pub mod undecided;
+pub mod verbose;
+pub mod wrap;
+
+use std::path::PathBuf;
+
+use self::page::Page;
+use super::{Console, Gathered, OutputError, Report, Wanted};
+use crate::check::Outcome;
+use crate::event::Event;
+
+/// Text for people.
+pub struct Text {
+    console: Console,
+    verbose: bool,
+    files: Vec<(&'static str, PathBuf)>,
+    run: Gathered,
+}
+
+impl Text {
+    /// The text goes to the console.
+    pub fn new(console: Console, wanted: &Wanted) -> Self {
+        let files = [("junit", &wanted.junit), ("json", &wanted.json), ("events", &wanted.events)];
+        let files = files.into_iter().filter_map(|(name, path)| Some((name, path.clone()?))).collect();
+        Self { console, verbose: wanted.verbose, files, run: Gathered::default() }
+    }
+
+    fn body(&self) -> String {
+        let mut page = Page::new(self.console.width());
+        let run = &self.run;
+        for check in run.with(Outcome::Fail) {
+            findings::findings(&mut page, check, self.verbose);
+        }
+        undecided::write(&mut page, run, self.verbose);
+        for check in run.checks().into_iter().map(|timed| &timed.check) {
+            if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
+                findings::findings(&mut page, check, self.verbose);
+            }
+        }
+        if self.verbose {
+            verbose::write(&mut page, run);
+        }
+        summary::summary(&mut page, run, &self.files, self.verbose);
+        page.finish()
+    }
+}
+
+impl Report for Text {
+    fn event(&mut self, event: &Event) -> Result<(), OutputError> {
+        self.run.event(event);
+        match event {
+            // At once, so that it is seen which cluster is being asked.
+            Event::RunStarted(started) => {
+                let mut page = Page::new(self.console.width());
+                header::write(&mut page, started);
+                self.console.write(&page.finish())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
+        let body = self.body();
+        self.console.write(&body)
+    }
+}

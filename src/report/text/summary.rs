@@ -1,0 +1,125 @@
+//! The last lines: what was not looked at, where the reports are, and what it comes to.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::page::{INDENT, Page};
+use super::style::{self, FAINT, STRONG};
+use crate::check::Outcome;
+use crate::event::RunFinished;
+use crate::report::Gathered;
+
+/// Writes the last lines.
+pub fn summary(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
+    if !verbose {
+        skipped(page, run);
+    }
+    if let Some(cleaned_up) = &run.cleaned_up
+        && let Some(left) = &cleaned_up.left
+    {
+        page.paragraph(0, STRONG, &format!("left behind in {}: {left}", cleaned_up.namespace));
+    }
+    if !files.is_empty() {
+        let files: Vec<_> = files.iter().map(|(name, path)| format!("{name}: {}", path.display())).collect();
+        page.paragraph(0, FAINT, &files.join("   "));
+    }
+    last(page, run);
+}
+
+/// One line: how many checks were skipped, for which reasons.
+fn skipped(page: &mut Page, run: &Gathered) {
+    let checks = run.with(Outcome::Skip);
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for reason in checks.iter().filter_map(|check| check.reason.as_deref()) {
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, number)) => *number += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    // Stable: the reasons of as many checks stay in the order of the plan.
+    reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let mut line = format!("{} skipped", checks.len());
+    let mut told = 0;
+    for (i, (reason, number)) in reasons.iter().enumerate() {
+        let part = format!("{} {number}: {reason}", if i == 0 { "," } else { ";" });
+        if line.len() + part.len() + "; 99 for other reasons (--verbose)".len() > page.room(0) {
+            break;
+        }
+        line.push_str(&part);
+        told += number;
+    }
+    match checks.len() - told {
+        0 => {}
+        _ if told == 0 => line.push_str("; --verbose says why"),
+        others => _ = write!(line, "; {others} for other reasons (--verbose)"),
+    }
+    page.paragraph(0, FAINT, &line);
+}
+
+fn last(page: &mut Page, run: &Gathered) {
+    let Some(finished) = &run.finished else {
+        let judged = run.checks().len();
+        let text = format!("{judged} of {} checks were judged", run.planned().len());
+        page.lead(style::outcome(Outcome::Error), "cut off:", INDENT, &text);
+        return;
+    };
+    let number = |outcome| finished.counts.get(&outcome).copied().unwrap_or_default();
+    let (verdict, colour) = match finished {
+        RunFinished { interrupted: true, .. } => ("interrupted:", Outcome::Error),
+        _ if number(Outcome::Fail) > 0 => ("not seaworthy:", Outcome::Fail),
+        _ if number(Outcome::Error) > 0 => ("undecided:", Outcome::Error),
+        _ => ("seaworthy:", Outcome::Pass),
+    };
+    let observations = match (number(Outcome::Pass), finished.observations) {
+        (0, _) => String::new(),
+        (_, 1) => " (on 1 observation)".into(),
+        (_, many) => format!(" (on {} observations)", grouped(many)),
+    };
+    let counts = Outcome::ALL.map(|outcome| match outcome {
+        Outcome::Pass => format!("{} pass{observations}", grouped(number(outcome))),
+        outcome => format!("{} {outcome}", grouped(number(outcome))),
+    });
+    let total: usize = finished.counts.values().sum();
+    let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
+    let mut text = format!("{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
+    if let Some(cleaned_up) = &run.cleaned_up {
+        let fate = if cleaned_up.left.is_none() { "removed" } else { "not removed" };
+        text = format!("{text}; namespace {} {fate}", cleaned_up.namespace);
+    }
+    page.lead(style::outcome(colour), verdict, INDENT, &text);
+}
+
+fn elapsed(ms: u64) -> String {
+    match ms {
+        0..=99 => format!("{ms} ms"),
+        100..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+/// A number in groups of three digits.
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_read_well() {
+        assert_eq!([0, 999, 1000, 2913, 1_234_567].map(grouped), ["0", "999", "1,000", "2,913", "1,234,567"]);
+        assert_eq!([7, 3449, 61_000].map(elapsed), ["7 ms", "3.4 s", "1 min 1 s"]);
+    }
+}

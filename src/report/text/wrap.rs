@@ -1,0 +1,62 @@
+//! Text cut into lines of a given width.
+
+use unicode_width::UnicodeWidthStr;
+
+/// Cuts a text into lines of at most this width. Line breaks stay, indentation too; a word that is too long for a line,
+/// as a URL, is left whole, so that it can still be copied.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    printable(text).lines().flat_map(|line| wrap_line(line, width)).collect()
+}
+
+fn wrap_line(line: &str, width: usize) -> Vec<String> {
+    let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+    let mut lines = Vec::new();
+    let mut current = indent.clone();
+    for word in line.trim_start_matches(' ').split(' ') {
+        let empty = current.len() == indent.len();
+        if !empty && current.width() + 1 + word.width() > width {
+            lines.push(std::mem::replace(&mut current, indent.clone()));
+        } else if !empty {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    lines.push(current);
+    lines
+}
+
+/// A text that does to a terminal nothing but appear on it, wherever it came from.
+pub fn printable(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\n' => '\n',
+        '\t' => ' ',
+        // Formatting characters could reorder or hide what stands beside them.
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.replace("\r\n", "\n").chars().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("one\n  two three", 7), ["one", "  two", "  three"]);
+        assert_eq!(wrap("a https://example.org/very/long b", 10), ["a", "https://example.org/very/long", "b"]);
+        assert_eq!(wrap("", 10), Vec::<String>::new());
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(wrap("日本 日本", 6), ["日本", "日本"]);
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_but_text() {
+        assert_eq!(printable("a\u{1b}[2Jb\tc\r\nd\u{202e}"), "a\u{fffd}[2Jb c\nd\u{fffd}");
+    }
+}
