@@ -17,11 +17,15 @@ use serde_json::{Value, json};
 const ROUNDS: usize = 5;
 
 fn main() {
-    let (Some(kubeconfig), Some(program)) = (env::var_os("SEAWORTHY_KUBECONFIG"), env::var_os("SEAWORTHY_PROGRAM")) else {
+    let (Some(kubeconfig), Some(program)) = (env::var_os("SEAWORTHY_KUBECONFIG"), env::var_os("SEAWORTHY_PROGRAM"))
+    else {
         println!("SEAWORTHY_KUBECONFIG and SEAWORTHY_PROGRAM are not set: nothing is measured");
         return;
     };
-    let bench = Bench { kubeconfig: kubeconfig.to_string_lossy().into_owned(), program: program.to_string_lossy().into_owned() };
+    let bench = Bench {
+        kubeconfig: kubeconfig.to_string_lossy().into_owned(),
+        program: program.to_string_lossy().into_owned(),
+    };
     bench.report();
 }
 
@@ -65,7 +69,8 @@ impl Bench {
 
     /// Creates a bare pod on each node and waits for all to have succeeded.
     fn floor(&self) -> Duration {
-        let nodes: Value = serde_json::from_str(&self.kubectl(&["get", "nodes", "-o", "json"], None)).expect("kubectl writes JSON");
+        let nodes: Value =
+            serde_json::from_str(&self.kubectl(&["get", "nodes", "-o", "json"], None)).expect("kubectl writes JSON");
         let image = format!("seaworthy.dev/probe:{}", env!("CARGO_PKG_VERSION"));
         let pods: Vec<Value> = nodes["items"]
             .as_array()
@@ -89,7 +94,10 @@ impl Bench {
         let began = Instant::now();
         self.kubectl(&["create", "-n", "default", "-f", "-"], Some(&list));
         loop {
-            let phases = self.kubectl(&["get", "pods", "-n", "default", "-l", "app=floor", "-o", "jsonpath={.items[*].status.phase}"], None);
+            let phases = self.kubectl(
+                &["get", "pods", "-n", "default", "-l", "app=floor", "-o", "jsonpath={.items[*].status.phase}"],
+                None,
+            );
             if phases.split_whitespace().filter(|phase| *phase == "Succeeded").count() == count {
                 break;
             }

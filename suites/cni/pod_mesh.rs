@@ -177,7 +177,12 @@ mod tests {
             let answers = Answers { peers: peers.collect(), ..Answers::default() };
             (
                 format!("n{node}"),
-                ProbeReport { pod: format!("p{node}"), address: Some(address(node)), address_again: None, answers: Ok(answers) },
+                ProbeReport {
+                    pod: format!("p{node}"),
+                    address: Some(address(node)),
+                    address_again: None,
+                    answers: Ok(answers),
+                },
             )
         };
         ProbeReports((0..count).map(report).collect())

@@ -144,7 +144,10 @@ mod tests {
         let dns = [SERVICE, POD].map(|server| (SocketAddr::new(server, 53), DnsAnswer { udp: good(), tcp: good() }));
         let answers = Answers { dns: dns.into(), ..Answers::default() };
         let report = |i: u8| {
-            (format!("n{i}"), ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) })
+            (
+                format!("n{i}"),
+                ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) },
+            )
         };
         ProbeReports([1, 2].into_iter().map(report).collect())
     }

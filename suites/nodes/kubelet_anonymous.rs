@@ -117,7 +117,11 @@ mod tests {
             KubeletAnswer { certificate: Err(Fault::Refused), anonymous: [("/pods".to_owned(), Ok(200))].into() };
         let answers = Answers { kubelet: [([10, 77, 0, 11].into(), kubelet)].into(), ..Answers::default() };
         let reports = ProbeReports(
-            [("n1".to_owned(), ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) })].into(),
+            [(
+                "n1".to_owned(),
+                ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) },
+            )]
+            .into(),
         );
         assert_eq!(judge(&nodes(), Ok(&unreachable), Ok(&reports)).findings(Severity::Critical).len(), 1);
         let verdict = judge(&nodes(), Ok(&unreachable), Err(&NOT_ALLOWED));

@@ -119,7 +119,15 @@ mod tests {
         let answers =
             Answers { environment: Some(("10.96.0.1".into(), "443".into())), api: Some(api), ..Answers::default() };
         let report = |node: &str| {
-            (node.to_owned(), ProbeReport { pod: format!("p-{node}"), address: None, address_again: None, answers: Ok(answers.clone()) })
+            (
+                node.to_owned(),
+                ProbeReport {
+                    pod: format!("p-{node}"),
+                    address: None,
+                    address_again: None,
+                    answers: Ok(answers.clone()),
+                },
+            )
         };
         ProbeReports(["n1", "n2"].into_iter().map(report).collect())
     }

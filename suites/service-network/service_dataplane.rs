@@ -101,7 +101,10 @@ mod tests {
         };
         let answers = Answers { service: Some(service), ..Answers::default() };
         let report = |i: u8| {
-            (format!("n{i}"), ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) })
+            (
+                format!("n{i}"),
+                ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) },
+            )
         };
         ProbeReports([1, 2].into_iter().map(report).collect())
     }

@@ -183,10 +183,10 @@ impl Wave {
             .iter()
             .map(|(node, questions)| {
                 let Collected { address, answers } = match refused.get(node) {
-                    Some(why) => Collected { address: None, address_again: None, answers: Err(why.clone()) },
+                    Some(why) => Collected { address: None, answers: Err(why.clone()) },
                     None => collected
                         .remove(&questions.pod)
-                        .unwrap_or(Collected { address: None, address_again: None, answers: Err(Unobserved::Interrupted) }),
+                        .unwrap_or(Collected { address: None, answers: Err(Unobserved::Interrupted) }),
                 };
                 (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, answers })
             })
