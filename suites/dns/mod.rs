@@ -1,6 +1,9 @@
 //! The cluster's DNS.
 
 pub mod coredns_rights;
+pub mod corefile;
+pub mod dns_deployment;
+pub mod dns_service;
 pub mod pod_resolver;
 pub mod resolution_on_nodes;
 
@@ -10,5 +13,12 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "dns",
     about: "the cluster's DNS: its Service, its servers, its answers",
-    checks: &[&resolution_on_nodes::CHECK, &pod_resolver::CHECK, &coredns_rights::CHECK],
+    checks: &[
+        &dns_service::CHECK,
+        &dns_deployment::CHECK,
+        &corefile::CHECK,
+        &resolution_on_nodes::CHECK,
+        &pod_resolver::CHECK,
+        &coredns_rights::CHECK,
+    ],
 };

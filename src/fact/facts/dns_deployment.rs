@@ -1,0 +1,58 @@
+//! The Deployment of the cluster's DNS.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+const NAMESPACE: &str = "kube-system";
+/// What kubeadm, managed clusters and k3s call it.
+const USUAL: &str = "coredns";
+
+/// The Deployment of the cluster's DNS: kube-system/coredns, or else the one with the label `k8s-app=kube-dns`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsDeployment {
+    /// The name, in kube-system.
+    pub name: String,
+    /// How many replicas there should be.
+    pub desired: i32,
+    /// How many are available.
+    pub available: i32,
+    /// How many are of the newest definition.
+    pub updated: i32,
+}
+
+impl Observe for DnsDeployment {
+    type Needs<'a> = ();
+    const NAME: &'static str = "dns-deployment";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[
+        Rule::namespaced(NAMESPACE, "apps", "deployments", &["get"]).named(&[USUAL]),
+        Rule::namespaced(NAMESPACE, "apps", "deployments", &["list"]),
+    ];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        match cluster.fetch::<Deployment>(&Call::get_in::<Deployment>(NAMESPACE, USUAL)).await {
+            Ok(deployment) => Ok(trim(deployment)),
+            Err(absent @ Unobserved::Absent { .. }) => {
+                let labelled =
+                    Call::list::<Deployment>().in_namespace(NAMESPACE).with("labelSelector", "k8s-app=kube-dns");
+                cluster.list(labelled, trim).await?.into_iter().next().ok_or(absent)
+            }
+            Err(why) => Err(why),
+        }
+    }
+}
+
+fn trim(deployment: Deployment) -> DnsDeployment {
+    let status = deployment.status.unwrap_or_default();
+    DnsDeployment {
+        name: deployment.metadata.name.unwrap_or_default(),
+        desired: deployment.spec.replicas.unwrap_or(1),
+        available: status.available_replicas.unwrap_or_default(),
+        updated: status.updated_replicas.unwrap_or_default(),
+    }
+}
+
+crate::observed!(DnsDeployment);

@@ -1,0 +1,312 @@
+//! # The Corefile serves the cluster's zone and cannot loop
+//!
+//! ## Why
+//! CoreDNS reads a changed Corefile while it runs and keeps the old one if the new is wrong: the fault shows at its next
+//! restart, when nothing resolves. A zone other than the one that kubelets tell pods to search leaves every Service
+//! without a name. Forwarding to a loopback address asks CoreDNS itself, without end.
+//!
+//! ## Fix
+//! `kubectl -n kube-system edit configmap coredns`, then `kubectl -n kube-system rollout restart deployment coredns` and
+//! `kubectl -n kube-system logs -l k8s-app=kube-dns`. Where the node's `/etc/resolv.conf` names 127.0.0.53, set
+//! `resolvConf: /run/systemd/resolve/resolv.conf` in the kubelet's configuration instead of naming an address here.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go`; <https://coredns.io/plugins/kubernetes/>,
+//! <https://coredns.io/plugins/loop/>, <https://coredns.io/plugins/forward/>
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::facts::cluster_dns::ClusterDns;
+use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::corefile::{Corefile, ServerBlock};
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::kubelet_defaults::KubeletDefaults;
+
+crate::check!("DN-03", "corefile", Major, judge);
+
+/// The zones of addresses.
+const REVERSE: [&str; 2] = ["in-addr.arpa", "ip6.arpa"];
+/// Plugins that serve the whole process, in whichever server block they stand, and what is lost without them.
+const OF_THE_PROCESS: [(&str, &str); 3] = [
+    ("health", "the liveness probe fails"),
+    ("ready", "the readiness probe fails"),
+    ("reload", "a changed Corefile is not read"),
+];
+/// Plugins that belong into the server block of the cluster's zone, and what is lost without them.
+const OF_THE_ZONE: [(&str, &str); 4] = [
+    ("errors", "errors are not logged"),
+    ("cache", "every answer is made anew"),
+    ("loop", "a forwarding loop is not noticed"),
+    ("loadbalance", "clients take the first address always"),
+];
+
+fn judge(
+    corefile: &Corefile,
+    domain: &ClusterDomain,
+    kubelets: Option<&KubeletDefaults>,
+    kubeadm: Option<&KubeadmConfig>,
+    dns: Option<&ClusterDns>,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let blocks = match &corefile.blocks {
+        Ok(blocks) => blocks,
+        Err(cause) => {
+            let consequence = "CoreDNS goes on with what it read before, and does not start again";
+            verdict.find(subject(), Finding::new("a Corefile that CoreDNS can read", cause).so(consequence));
+            return verdict;
+        }
+    };
+    let imported: Vec<&str> = blocks
+        .iter()
+        .flat_map(|block| block.plugins("import"))
+        .flat_map(|plugin| plugin.arguments.iter().map(String::as_str))
+        .collect();
+    if !imported.is_empty() {
+        verdict.note(format!("imports {}, which was not looked at", names(imported)));
+    }
+    let told = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
+    // The usual domain is only a guess where nobody wrote it down.
+    let expected = told.or(kubeadm.map(|_| domain.0.as_str()));
+    judge_zones(&mut verdict, blocks, expected);
+    judge_plugins(&mut verdict, blocks);
+    judge_forwarding(&mut verdict, blocks, dns.map(|dns| &dns.addresses[..]).unwrap_or_default());
+    judge_duplicates(&mut verdict, blocks);
+    verdict
+}
+
+fn subject() -> Subject {
+    Subject::object("ConfigMap", "kube-system", "coredns")
+}
+
+/// The zones that the plugin kubernetes serves in a block: its arguments, or else the block's own.
+fn cluster_zones(block: &ServerBlock) -> Vec<String> {
+    let plugins = block.plugins("kubernetes");
+    let zones = plugins.flat_map(|plugin| if plugin.arguments.is_empty() { &block.keys } else { &plugin.arguments });
+    zones.map(|zone| Key::of(zone).zone).collect()
+}
+
+fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&str>) {
+    let zones: Vec<String> = blocks.iter().flat_map(cluster_zones).collect();
+    let served =
+        || if zones.is_empty() { "no plugin kubernetes".to_owned() } else { format!("kubernetes {}", zones.join(" ")) };
+    match expected {
+        Some(expected) => {
+            let expected = Key::of(expected).zone;
+            verdict.expect(subject(), zones.contains(&expected), || {
+                Finding::new(format!("kubernetes {expected}, the domain that pods search"), served())
+                    .so("no Service has the name by which pods ask for it")
+                    .severity(Severity::Critical)
+            });
+        }
+        None => {
+            verdict.expect(subject(), !zones.is_empty(), || {
+                Finding::new("kubernetes and the cluster's domain", served()).severity(Severity::Critical)
+            });
+            verdict.note(format!("serves {}; nothing in the cluster tells which domain pods search", served()));
+        }
+    }
+    let missing: Vec<&str> = REVERSE.into_iter().filter(|zone| !zones.iter().any(|z| z.ends_with(zone))).collect();
+    verdict.expect(subject(), zones.is_empty() || missing.is_empty(), || {
+        Finding::new(format!("kubernetes serves {}", names(REVERSE)), format!("without {}", names(missing)))
+            .so("addresses of Services and pods have no name")
+            .severity(Severity::Minor)
+    });
+}
+
+fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
+    let in_process = |name: &str| blocks.iter().any(|block| block.plugins(name).next().is_some());
+    let in_zone = |name: &str| {
+        let mut of_zone = blocks.iter().filter(|block| block.plugins("kubernetes").next().is_some());
+        of_zone.all(|block| block.plugins(name).next().is_some())
+    };
+    let missing = OF_THE_PROCESS.iter().filter(|(name, _)| !in_process(name));
+    let missing: Vec<_> = missing.chain(OF_THE_ZONE.iter().filter(|(name, _)| !in_zone(name))).collect();
+    verdict.expect(subject(), missing.is_empty(), || {
+        let all = OF_THE_PROCESS.iter().chain(&OF_THE_ZONE).map(|(name, _)| *name);
+        let consequences: Vec<&str> = missing.iter().map(|(_, lost)| *lost).collect();
+        Finding::new(
+            format!("the plugins {}", names(all)),
+            format!("without {}", names(missing.iter().map(|(name, _)| *name))),
+        )
+        .so(consequences.join("; "))
+        .severity(Severity::Minor)
+    });
+    let removed: Vec<&str> = blocks
+        .iter()
+        .flat_map(|block| &block.plugins)
+        .flat_map(|plugin| {
+            let is_removed = plugin.name == "proxy" || plugin.name == "upstream";
+            let has_removed = plugin.name == "kubernetes" && plugin.properties.iter().any(|name| name == "upstream");
+            [is_removed.then_some(plugin.name.as_str()), has_removed.then_some("kubernetes … upstream")]
+        })
+        .flatten()
+        .collect();
+    verdict.expect(subject(), removed.is_empty(), || {
+        Finding::new("only plugins that CoreDNS still has", names(removed)).so("CoreDNS does not start with it")
+    });
+}
+
+fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr]) {
+    // The first argument says what is forwarded, the others where to.
+    let targets =
+        blocks.iter().flat_map(|block| block.plugins("forward")).flat_map(|plugin| plugin.arguments.iter().skip(1));
+    for target in targets {
+        let at = upstream(target);
+        // Another port of the loopback belongs to another process, such as a sidecar.
+        let loops = at.is_some_and(|at| at.port() == 53 && at.ip().is_loopback());
+        verdict.expect(subject(), !loops, || {
+            Finding::new("forward to a resolver outside of the pod", format!("forward … {target}"))
+                .so("CoreDNS asks itself: the plugin loop stops it, or every question goes round until it times out")
+                .severity(Severity::Critical)
+        });
+        verdict.expect(subject(), !at.is_some_and(|at| own.contains(&at.ip())), || {
+            Finding::new("forward to a resolver outside of the cluster", format!("forward … {target}, its own Service"))
+                .so("CoreDNS asks itself: every question from outside of the cluster's zone goes round until it times out")
+                .severity(Severity::Critical)
+        });
+    }
+}
+
+/// The address of `10.0.0.1`, `10.0.0.1:53`, `[fd00::1]:53`, `dns://…`; a file or a name has none.
+fn upstream(target: &str) -> Option<SocketAddr> {
+    let (scheme, rest) = target.split_once("://").unwrap_or(("dns", target));
+    let rest = rest.split('%').next().unwrap_or(rest);
+    let port = if scheme == "tls" { 853 } else { 53 };
+    rest.parse().ok().or_else(|| Some(SocketAddr::new(rest.parse().ok()?, port)))
+}
+
+fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock]) {
+    let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
+    for key in blocks.iter().flat_map(|block| &block.keys) {
+        *seen.entry(Key::of(key)).or_default() += 1;
+    }
+    let twice = seen.iter().filter(|(_, count)| **count > 1).map(|(key, _)| format!("{}:{}", key.zone, key.port));
+    let twice: Vec<String> = twice.collect();
+    verdict.expect(subject(), twice.is_empty(), || {
+        Finding::new("one server block for each zone and port", format!("more than one for {}", names(&twice)))
+            .so("CoreDNS does not start with it")
+    });
+}
+
+/// A zone at a port, as CoreDNS compares them.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    scheme: String,
+    zone: String,
+    port: String,
+}
+
+impl Key {
+    fn of(text: &str) -> Self {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
+        let usual = match scheme {
+            "tls" | "quic" => "853",
+            "https" | "https3" => "443",
+            _ => "53",
+        };
+        // Reverse zones may be written as ranges; what follows the last colon is a port only if it is a number.
+        let (zone, port) = match rest.rsplit_once(':') {
+            Some((zone, port))
+                if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !zone.contains(':') =>
+            {
+                (zone, port)
+            }
+            _ => (rest, usual),
+        };
+        let zone = zone.trim_end_matches('.').to_lowercase();
+        let zone = if zone.is_empty() { ".".to_owned() } else { zone };
+        Self { scheme: scheme.to_owned(), zone, port: port.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::corefile::testing::{KUBEADM, corefile};
+
+    fn judged(text: &str) -> Verdict {
+        let dns = ClusterDns {
+            name: "kube-dns".into(),
+            addresses: vec![[10, 96, 0, 10].into()],
+            labels: [].into(),
+            ports: Vec::new(),
+            servers: Ok(Vec::new()),
+        };
+        let domain = ClusterDomain("cluster.local".into());
+        judge(&corefile(text), &domain, None, Some(&KubeadmConfig::default()), Some(&dns))
+    }
+
+    fn seen(text: &str) -> Vec<String> {
+        judged(text).findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    #[test]
+    fn what_kubeadm_writes_passes() {
+        let verdict = judged(KUBEADM);
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (7, vec![]));
+    }
+
+    #[test]
+    fn another_zone_is_found() {
+        let findings = judged(&KUBEADM.replace("cluster.local", "harbour.local")).findings(Severity::Major);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].seen, "kubernetes harbour.local in-addr.arpa ip6.arpa");
+        assert_eq!(findings[0].expected, "kubernetes cluster.local, the domain that pods search");
+        let told = KubeletDefaults { cluster_dns: Vec::new(), cluster_domain: Some("harbour.local.".into()) };
+        let text = KUBEADM.replace("cluster.local", "harbour.local");
+        let domain = ClusterDomain("cluster.local".into());
+        let verdict = judge(&corefile(&text), &domain, Some(&told), Some(&KubeadmConfig::default()), None);
+        assert!(verdict.findings(Severity::Major).is_empty());
+        // Elsewhere nobody knows which domain pods search.
+        let verdict = judge(&corefile(&text), &domain, None, None, None);
+        assert_eq!((verdict.findings(Severity::Major), verdict.notes().len()), (vec![], 1));
+    }
+
+    #[test]
+    fn forwarding_to_itself_is_found() {
+        let forward = |to: &str| seen(&KUBEADM.replace("forward . /etc/resolv.conf", &format!("forward . {to}")));
+        assert_eq!(forward("127.0.0.53"), ["forward … 127.0.0.53"]);
+        assert_eq!(forward("dns://[::1]:53"), ["forward … dns://[::1]:53"]);
+        assert_eq!(forward("192.0.2.1 10.96.0.10"), ["forward … 10.96.0.10, its own Service"]);
+        assert!(forward("127.0.0.1:5353").is_empty());
+        assert!(forward("tls://9.9.9.9").is_empty());
+    }
+
+    #[test]
+    fn missing_and_removed_plugins_are_found() {
+        let text = KUBEADM.replace("    loop\n", "").replace("    ready\n", "").replace("ttl 30", "upstream");
+        let findings = judged(&text).findings(Severity::Major);
+        assert_eq!(findings[0].seen, "kubernetes … upstream");
+        assert_eq!((findings[1].seen.as_str(), findings[1].severity), ("without ready, loop", Severity::Minor));
+    }
+
+    #[test]
+    fn the_same_zone_twice_is_found() {
+        let twice = format!("{KUBEADM}\nconsul.local {{\n errors\n}}\nconsul.local.:53 {{\n errors\n}}\n");
+        assert_eq!(seen(&twice), ["more than one for consul.local:53"]);
+        let other_port = format!("{KUBEADM}\n.:5353 {{\n errors\n}}\n");
+        assert!(seen(&other_port).is_empty());
+    }
+
+    #[test]
+    fn a_text_that_does_not_parse_is_found() {
+        assert_eq!(seen(".:53 {\n errors\n"), ["line 1: the server block is never closed"]);
+    }
+
+    #[test]
+    fn imports_are_told() {
+        let verdict = judged(&KUBEADM.replace("    loop\n", "    loop\n    import custom/*.override\n"));
+        assert!(verdict.findings(Severity::Major).is_empty());
+        assert_eq!(verdict.notes(), ["imports custom/*.override, which was not looked at"]);
+    }
+
+    #[test]
+    fn keys_are_compared_as_coredns_does() {
+        for (a, b) in [(".", ".:53"), ("dns://a.example", "A.example.:53"), ("tls://.", "tls://.:853")] {
+            assert_eq!(Key::of(a), Key::of(b));
+        }
+        assert_ne!(Key::of("."), Key::of("tls://."));
+    }
+}
