@@ -87,20 +87,23 @@ pub async fn connect(
             Err(ConnectError::TimedOut { server: server(&cluster), deadline: cluster.settings().request_timeout })
         }
         Err(why) => match distrust(&cluster).await {
-            Some((Distrust::NameMismatch { .. }, _)) => {
+            // Nothing wrong at the second look: instances behind one address differ, and this one has a better name.
+            Some((Ok(()) | Err(Distrust::NameMismatch { .. }), _)) => {
                 cluster.set_server_name("kubernetes");
                 match cluster.send(&version).await {
                     Ok(reply) => accept(&mut cluster, &version, &reply),
                     Err(why) => Err(unreachable(&cluster, why)),
                 }
             }
-            Some((Distrust::Expired { .. } | Distrust::NotYetValid { .. }, _)) => Ok(()),
-            Some((Distrust::UnknownIssuer { .. } | Distrust::BadSignature, issuer)) => Err(ConnectError::Untrusted {
-                server: server(&cluster),
-                issuer,
-                origin: cluster.kubeconfig().origin.clone(),
-            }),
-            _ => Err(unreachable(&cluster, why)),
+            Some((Err(Distrust::Expired { .. } | Distrust::NotYetValid { .. }), _)) => Ok(()),
+            Some((Err(Distrust::UnknownIssuer { .. } | Distrust::BadSignature), issuer)) => {
+                Err(ConnectError::Untrusted {
+                    server: server(&cluster),
+                    issuer,
+                    origin: cluster.kubeconfig().origin.clone(),
+                })
+            }
+            Some((Err(_), _)) | None => Err(unreachable(&cluster, why)),
         },
     }?;
     Ok(cluster)
@@ -154,8 +157,8 @@ fn server(cluster: &Cluster) -> String {
     cluster.summary().server.clone()
 }
 
-/// Looks at the certificate that made the connection fail: what is wrong with it, and who issued it.
-async fn distrust(cluster: &Cluster) -> Option<(Distrust, String)> {
+/// Looks at the certificate that may have made the connection fail: what is wrong with it, and who issued it.
+async fn distrust(cluster: &Cluster) -> Option<(Result<(), Distrust>, String)> {
     let address = cluster.endpoint()?;
     let name = cluster.kubeconfig().config.tls_server_name.clone();
     let target = Target { server_name: Some(name.unwrap_or_else(|| address.host().to_owned())), address };
@@ -165,7 +168,7 @@ async fn distrust(cluster: &Cluster) -> Option<(Distrust, String)> {
         .first()
         .and_then(|leaf| leaf.describe().ok())
         .map_or_else(|| "an unknown issuer".into(), |leaf| leaf.issuer);
-    seen.verdict.err().map(|distrust| (distrust, issuer))
+    Some((seen.verdict, issuer))
 }
 
 /// What is wrong with our own client certificate, if that can be told without the server.
