@@ -79,9 +79,7 @@ impl Stream {
             }
             match serde_json::from_slice(&text) {
                 Ok(event) => {
-                    {
                     stream.push(event).map_err(|cause| EventsError::Order { path: path.into(), line, cause })?;
-                }
                 }
                 Err(cause) if cause.is_eof() && !text.ends_with(b"\n") && !stream.events.is_empty() => break,
                 Err(cause) => return Err(EventsError::Line { path: path.into(), line, cause }),

@@ -39,7 +39,9 @@ impl Permissions {
             let place = match (rule.scope, namespace) {
                 (Scope::OwnNamespace, Some(_)) => continue,
                 (Scope::Cluster | Scope::OwnNamespace, _) | (Scope::Probes, None) => Place::Cluster,
-                (Scope::Namespace(namespace), _) | (Scope::Probes, Some(namespace)) => Place::Namespace(namespace.into()),
+                (Scope::Namespace(namespace), _) | (Scope::Probes, Some(namespace)) => {
+                    Place::Namespace(namespace.into())
+                }
             };
             places.entry(place).or_default().add(rule);
         }
