@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod event;
 pub mod expectations;
 pub mod fact;
+pub mod harness;
 pub mod image;
 pub mod probe;
 pub mod rbac;

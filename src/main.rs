@@ -6,5 +6,5 @@ fn main() -> ExitCode {
     // Before anything makes a TLS configuration: one provider for all of it.
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider is installed yet");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a process can start threads").block_on(seaworthy::cli::main())
+    runtime.expect("a process can start threads").block_on(seaworthy::cli::main(std::env::args_os()))
 }

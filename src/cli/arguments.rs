@@ -12,6 +12,7 @@ use super::rbac::RbacArgs;
 use super::report::ReplayArgs;
 use super::run::RunArgs;
 use super::sweep::SweepArgs;
+use super::test::TestArgs;
 use crate::run::exit_code;
 
 /// Is this Kubernetes cluster seaworthy? Judged by what it does, not by its settings.
@@ -51,4 +52,6 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Remove what dead runs have left in the cluster
     Sweep(SweepArgs),
+    /// Run the checks as test cases, with the arguments and the output of `cargo test`
+    Test(Box<TestArgs>),
 }

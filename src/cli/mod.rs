@@ -17,7 +17,9 @@ pub mod run;
 pub mod session;
 pub mod sweep;
 pub mod table;
+pub mod test;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -29,8 +31,8 @@ pub use self::failure::Failure;
 use crate::report::{Colour, Console, OutputError};
 
 /// Runs the program: parses the command line, dispatches, and says in one line what went wrong.
-pub async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(command) {
         Ok(arguments) => arguments,
         // Help and version are not errors; clap prints them to the right stream.
         Err(e) => {
@@ -50,6 +52,7 @@ pub async fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Run(args) => Box::pin(run::run(*args)).await,
         Command::Sweep(args) => Box::pin(sweep::run(args)).await,
+        Command::Test(args) => Box::pin(test::run(*args)).await,
     };
     done.unwrap_or_else(Failure::report).into()
 }

@@ -7,6 +7,7 @@ pub mod jsonl;
 pub mod junit;
 pub mod markdown;
 pub mod output;
+pub mod plain;
 pub mod progress;
 pub mod reports;
 pub mod text;

@@ -27,6 +27,9 @@ pub enum SelectionError {
         /// The names of the suites.
         suites: String,
     },
+    /// The filters of the test runner match no check.
+    #[error("no check is selected: the filters match none; `seaworthy test -- --list` shows all")]
+    Filtered,
     /// Every check is left out.
     #[error("no check is selected: --skip leaves out everything that --select chooses")]
     Empty,

@@ -31,7 +31,7 @@ impl<'a> Group<'a> {
 }
 
 /// Writes a check with its findings.
-pub fn findings(page: &mut Page, check: &Judged, all: bool) {
+pub fn write(page: &mut Page, check: &Judged, all: bool) {
     // A check that could not look everywhere has its error told elsewhere: its findings are below the gate.
     let outcome = if check.outcome == Outcome::Error { Outcome::Warn } else { check.outcome };
     let worst = check.findings.first().map_or(check.severity, |worst| worst.severity);

@@ -36,18 +36,18 @@ impl Text {
         let mut page = Page::new(self.console.width());
         let run = &self.run;
         for check in run.with(Outcome::Fail) {
-            findings::findings(&mut page, check, self.verbose);
+            findings::write(&mut page, check, self.verbose);
         }
         undecided::write(&mut page, run, self.verbose);
         for check in run.checks().into_iter().map(|timed| &timed.check) {
             if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
-                findings::findings(&mut page, check, self.verbose);
+                findings::write(&mut page, check, self.verbose);
             }
         }
         if self.verbose {
             verbose::write(&mut page, run);
         }
-        summary::summary(&mut page, run, &self.files, self.verbose);
+        summary::write(&mut page, run, &self.files, self.verbose);
         page.finish()
     }
 }

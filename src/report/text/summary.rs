@@ -10,7 +10,7 @@ use crate::event::RunFinished;
 use crate::report::Gathered;
 
 /// Writes the last lines.
-pub fn summary(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
+pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
     if !verbose {
         skipped(page, run);
     }

@@ -12,17 +12,40 @@ fn wrap_line(line: &str, width: usize) -> Vec<String> {
     let indent: String = line.chars().take_while(|c| *c == ' ').collect();
     let mut lines = Vec::new();
     let mut current = indent.clone();
-    for word in line.trim_start_matches(' ').split(' ') {
+    for word in words(line.trim_start_matches(' '), width - indent.len().min(width)) {
         let empty = current.len() == indent.len();
         if !empty && current.width() + 1 + word.width() > width {
             lines.push(std::mem::replace(&mut current, indent.clone()));
         } else if !empty {
             current.push(' ');
         }
-        current.push_str(word);
+        current.push_str(&word);
     }
     lines.push(current);
     lines
+}
+
+/// The words of a line. A command in backticks is one word if it fits into a line, so that it can be copied.
+fn words(line: &str, width: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open: Option<usize> = None;
+    for word in line.split(' ') {
+        let at = words.len();
+        words.push(word.to_owned());
+        if word.matches('`').count() % 2 == 1 {
+            match open.take() {
+                None => open = Some(at),
+                Some(start) => {
+                    let command = words[start..].join(" ");
+                    if command.width() <= width {
+                        words.truncate(start);
+                        words.push(command);
+                    }
+                }
+            }
+        }
+    }
+    words
 }
 
 /// A text that does to a terminal nothing but appear on it, wherever it came from.
@@ -48,6 +71,13 @@ mod tests {
         assert_eq!(wrap("one\n  two three", 7), ["one", "  two", "  three"]);
         assert_eq!(wrap("a https://example.org/very/long b", 10), ["a", "https://example.org/very/long", "b"]);
         assert_eq!(wrap("", 10), Vec::<String>::new());
+    }
+
+    #[test]
+    fn commands_are_not_broken_where_they_fit() {
+        assert_eq!(wrap("run `ip route`, then", 13), ["run", "`ip route`,", "then"]);
+        assert_eq!(wrap("run `ip route show all`", 13), ["run `ip route", "show all`"]);
+        assert_eq!(wrap("an odd ` is nothing", 9), ["an odd `", "is", "nothing"]);
     }
 
     #[test]

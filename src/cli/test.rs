@@ -1,0 +1,89 @@
+//! `seaworthy test`: checks as test cases of a test runner.
+
+use std::ffi::OsString;
+use std::panic;
+use std::time::Duration;
+
+use clap::Args;
+use libtest_mimic::Conclusion;
+
+use super::Failure;
+use super::choice::ChoiceArgs;
+use super::connection::{ConnectionArgs, duration};
+use super::session::{ProbeArgs, Session};
+use crate::event::Events;
+use crate::harness::{self, Verdicts};
+use crate::run::{ExitCode, Plan, Run, SelectionError, engine};
+
+/// Run the checks as test cases, with the arguments and the output of `cargo test`
+///
+/// What comes after -- is for the test runner: filters, --list, --exact, --skip, --format json, --test-threads.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seaworthy test -- --list
+  seaworthy test --profile post-install -- dns::
+  seaworthy test --context prod -- --exact pki::PK-02::apiserver-names
+  seaworthy test -- --format json -Z unstable-options")]
+pub struct TestArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    probes: ProbeArgs,
+    /// How long the whole run may take
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+    /// For the test runner
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+}
+
+/// Runs the chosen checks, all in one run, as trials that each wait for their verdict.
+pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
+    let (profile, checks) = args.choice.resolve()?;
+    let arguments = match harness::arguments(args.args) {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            let code = if e.use_stderr() { ExitCode::Usage } else { ExitCode::Seaworthy };
+            let _ = e.print();
+            return Ok(code);
+        }
+    };
+    if arguments.list {
+        let (_, trials) = Verdicts::trials(&checks);
+        trial(arguments, trials).await;
+        return Ok(ExitCode::Seaworthy);
+    }
+    let chosen = harness::chosen(checks, &arguments);
+    if chosen.is_empty() {
+        return Err(Failure::Selection(SelectionError::Filtered));
+    }
+    let session = Session::open(&args.connection, args.probes, profile, args.timeout).await?;
+    let (verdicts, trials) = Verdicts::trials(&chosen);
+    let plan = Plan::new(chosen);
+    let started = session.started(&plan);
+    let (events, receiver) = Events::channel();
+    let run = Run { plan, source: session.source(), gate: started.gate, started };
+    let judging = async {
+        let concluded = engine::run(run, events.clone()).await;
+        session.clean_up(&events).await;
+        drop(events);
+        concluded.exit_code
+    };
+    let handing_out = verdicts.hand_out(receiver, &session.redaction);
+    let (exit_code, (), _) = tokio::join!(judging, handing_out, trial(arguments, trials));
+    Ok(exit_code)
+}
+
+/// Runs trials on threads of their own, where they may wait. None when nobody reads the output any more.
+async fn trial(arguments: libtest_mimic::Arguments, trials: Vec<libtest_mimic::Trial>) -> Option<Conclusion> {
+    let told = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // The printer panics when the reader is gone, which is no fault.
+        if !info.payload().downcast_ref::<String>().is_some_and(|message| message.contains("BrokenPipe")) {
+            told(info);
+        }
+    }));
+    tokio::task::spawn_blocking(move || libtest_mimic::run(&arguments, trials)).await.ok()
+}
