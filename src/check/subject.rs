@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::names;
+
 /// What a finding is about: an object, a node, an address, an identity or the cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
@@ -30,6 +32,14 @@ impl Subject {
     /// A node.
     pub fn node(name: impl Into<String>) -> Self {
         Self::cluster_object("Node", name)
+    }
+
+    /// Nodes that share something.
+    pub fn nodes(all: &[&str]) -> Self {
+        match all {
+            [node] => Self::node(*node),
+            all => Self::cluster_object("nodes", names(all)),
+        }
     }
 
     /// A network address.

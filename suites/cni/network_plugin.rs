@@ -58,15 +58,11 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
         .map(|pod| pod.name.as_str())
         .collect();
     for ((expected, seen), sharing) in causes {
-        let subject = match sharing[..] {
-            [node] => Subject::node(node),
-            _ => Subject::cluster_object("nodes", names(&sharing)),
+        let consequence = match &waiting[..] {
+            [] => "no pod of the pod network starts there".to_owned(),
+            waiting => format!("no pod of the pod network starts there; {} waits for a node", names(waiting)),
         };
-        let mut consequence = "no pod of the pod network starts there".to_owned();
-        if !waiting.is_empty() {
-            consequence.push_str(&format!("; {} waits for a node", names(&waiting)));
-        }
-        verdict.find(subject, Finding::new(expected, seen).so(consequence));
+        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen).so(consequence));
     }
     for pod in pods.labelled("kube-system", "k8s-app", "kube-dns").filter(|pod| waits_for_its_sandbox(pod, clock)) {
         let node = pod.node.as_deref().unwrap_or_default();

@@ -79,16 +79,15 @@ mod tests {
 
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Seen;
     use crate::fact::facts::api_server_health::HealthAnswer;
     use crate::fact::facts::nodes::Node;
 
-    fn answer(status: u16, failed: &[&str]) -> Seen<HealthAnswer> {
-        Ok(HealthAnswer { status, failed: failed.iter().map(ToString::to_string).collect(), authenticated: false })
+    fn answer(status: u16, failed: &[&str]) -> HealthAnswer {
+        HealthAnswer { status, failed: failed.iter().map(ToString::to_string).collect(), authenticated: false }
     }
 
     fn well() -> Health {
-        Health { live: answer(200, &[]), ready: answer(200, &[]) }
+        Health { live: Ok(answer(200, &[])), ready: Ok(answer(200, &[])) }
     }
 
     fn silent() -> Health {
@@ -122,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_sick_instance_is_found_with_what_fails() {
-        let sick = Health { live: answer(500, &["kms-providers"]), ready: answer(500, &["kms-providers", "etcd"]) };
+        let sick =
+            Health { live: Ok(answer(500, &["kms-providers"])), ready: Ok(answer(500, &["kms-providers", "etcd"])) };
         let verdict = judge(&health([(11, well()), (12, sick)]), Ok(&nodes(true)));
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 2);

@@ -91,21 +91,18 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
     let zones: Vec<String> = blocks.iter().flat_map(cluster_zones).collect();
     let served =
         || if zones.is_empty() { "no plugin kubernetes".to_owned() } else { format!("kubernetes {}", zones.join(" ")) };
-    match expected {
-        Some(expected) => {
-            let expected = Key::of(expected).zone;
-            verdict.expect(subject(), zones.contains(&expected), || {
-                Finding::new(format!("kubernetes {expected}, the domain that pods search"), served())
-                    .so("no Service has the name by which pods ask for it")
-                    .severity(Severity::Critical)
-            });
-        }
-        None => {
-            verdict.expect(subject(), !zones.is_empty(), || {
-                Finding::new("kubernetes and the cluster's domain", served()).severity(Severity::Critical)
-            });
-            verdict.note(format!("serves {}; nothing in the cluster tells which domain pods search", served()));
-        }
+    if let Some(expected) = expected {
+        let expected = Key::of(expected).zone;
+        verdict.expect(subject(), zones.contains(&expected), || {
+            Finding::new(format!("kubernetes {expected}, the domain that pods search"), served())
+                .so("no Service has the name by which pods ask for it")
+                .severity(Severity::Critical)
+        });
+    } else {
+        verdict.expect(subject(), !zones.is_empty(), || {
+            Finding::new("kubernetes and the cluster's domain", served()).severity(Severity::Critical)
+        });
+        verdict.note(format!("serves {}; nothing in the cluster tells which domain pods search", served()));
     }
     let missing: Vec<&str> = REVERSE.into_iter().filter(|zone| !zones.iter().any(|z| z.ends_with(zone))).collect();
     verdict.expect(subject(), zones.is_empty() || missing.is_empty(), || {

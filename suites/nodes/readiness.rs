@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_leases::{NodeLease, NodeLeases};
 use crate::fact::facts::nodes::{Node, Nodes};
@@ -42,22 +42,18 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
     }
     // Many nodes usually share one cause.
     for ((expected, seen), sharing) in causes {
-        verdict.find(subject(&sharing), Finding::new(expected, seen));
+        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen));
     }
     let cordoned: Vec<&str> =
         nodes.0.iter().filter(|(_, node)| node.unschedulable).map(|(name, _)| name.as_str()).collect();
     if !cordoned.is_empty() {
         let finding = Finding::new("every node takes new pods", "cordoned: its spec says unschedulable");
-        verdict.find(subject(&cordoned), finding.mend("kubectl uncordon NODE, once its maintenance is over").info());
+        verdict.find(
+            Subject::nodes(&cordoned),
+            finding.mend("kubectl uncordon NODE, once its maintenance is over").info(),
+        );
     }
     verdict
-}
-
-fn subject(nodes: &[&str]) -> Subject {
-    match nodes {
-        [node] => Subject::node(*node),
-        nodes => Subject::cluster_object("nodes", names(nodes)),
-    }
 }
 
 /// What is wrong with a node: what was expected and what was seen.

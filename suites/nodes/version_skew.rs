@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
@@ -43,17 +43,13 @@ fn judge(nodes: &Nodes, oldest: &OldestApiServer) -> Verdict {
         }
     }
     for (kubelet, sharing) in misfits {
-        let subject = match sharing[..] {
-            [node] => Subject::node(node),
-            _ => Subject::cluster_object("nodes", names(&sharing)),
-        };
         let relation = if kubelet.minor > oldest.0.minor { "newer" } else { "older" };
         let distance = match kubelet.minor.abs_diff(oldest.0.minor) {
             1 => "1 minor".to_owned(),
             minors => format!("{minors} minors"),
         };
         verdict.find(
-            subject,
+            Subject::nodes(&sharing),
             Finding::new(
                 format!("kubelet 1.{} to 1.{}", oldest.0.minor.saturating_sub(patience(kubelet)), oldest.0.minor),
                 format!("kubelet {kubelet}, {distance} {relation} than the API server {}", oldest.0),

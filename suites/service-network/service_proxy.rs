@@ -29,7 +29,7 @@ use crate::version::Version;
 
 crate::check!("SN-05", "service-proxy", Critical, judge);
 
-/// How many minors kube-proxy may be older than the API server, and apart from its node's kubelet.
+/// How many minors kube-proxy may be older than the API server. With that and KL-02, it is no further from its kubelet.
 const PATIENCE: u64 = 3;
 
 /// Agents that take over kube-proxy's work wherever they run, by a label of their pods.
@@ -71,7 +71,7 @@ fn judge(nodes: &Nodes, pods: &Pods, replacements: &ProxyReplacements, oldest: &
     }
     if !without.is_empty() {
         verdict.find(
-            subject(&without),
+            Subject::nodes(&without),
             Finding::new(
                 format!("a service proxy on each of {} Linux nodes", nodes.linux().count()),
                 format!("neither kube-proxy nor a known replacement runs on {}", names(&without)),
@@ -81,7 +81,7 @@ fn judge(nodes: &Nodes, pods: &Pods, replacements: &ProxyReplacements, oldest: &
     }
     if !both.is_empty() {
         verdict.find(
-            subject(&both),
+            Subject::nodes(&both),
             Finding::new("one service proxy", "kube-proxy and a network plugin that is told to replace it")
                 .so("both write rules for the same Services")
                 .severity(Severity::Major),
@@ -91,13 +91,6 @@ fn judge(nodes: &Nodes, pods: &Pods, replacements: &ProxyReplacements, oldest: &
         verdict.note(format!("{agent} does the work of kube-proxy on {}", names(nodes)));
     }
     verdict
-}
-
-fn subject(nodes: &[&str]) -> Subject {
-    match nodes {
-        [node] => Subject::node(*node),
-        nodes => Subject::cluster_object("nodes", names(nodes)),
-    }
 }
 
 fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, oldest: OldestApiServer) {
@@ -128,12 +121,6 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
             .so("it does not know the APIs of the API server, or the API server its")
             .severity(Severity::Major)
     });
-    if let Ok(kubelet) = node.kubelet_version.parse::<Version>() {
-        verdict.expect(Subject::node(name), kubelet.minor.abs_diff(minor) <= PATIENCE, || {
-            Finding::new(format!("kube-proxy within {PATIENCE} minors of its kubelet {kubelet}"), version.to_string())
-                .severity(Severity::Major)
-        });
-    }
 }
 
 /// Why a node needs no pod for it.
@@ -288,7 +275,7 @@ mod tests {
     #[test]
     fn kube_proxy_on_every_node_passes() {
         let verdict = judged(&on("kube-proxy", &ALL, "v1.37.2"), &none());
-        assert_eq!((verdict.observations(), seen(&verdict)), (9, vec![]));
+        assert_eq!((verdict.observations(), seen(&verdict)), (6, vec![]));
     }
 
     #[test]
@@ -310,7 +297,7 @@ mod tests {
     fn a_version_that_does_not_fit_is_found() {
         assert_eq!(seen(&judged(&on("kube-proxy", &ALL, "v1.38.0"), &none())).len(), 3);
         assert!(seen(&judged(&on("kube-proxy", &ALL, "v1.34.0"), &none())).is_empty());
-        assert_eq!(seen(&judged(&on("kube-proxy", &ALL, "v1.33.0"), &none())).len(), 6);
+        assert_eq!(seen(&judged(&on("kube-proxy", &ALL, "v1.33.0"), &none())).len(), 3);
     }
 
     #[test]

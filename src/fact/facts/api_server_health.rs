@@ -72,7 +72,7 @@ impl Observe for ApiServerHealth {
             let health = health(cluster, |path| Call::url(path).to_instance(*address)).await;
             (*address, health)
         });
-        let (configured, instances) = join(health(cluster, |path| Call::url(path)), join_all(each)).await;
+        let (configured, instances) = join(health(cluster, Call::url), join_all(each)).await;
         Ok(Self {
             endpoint: cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default(),
             configured,
