@@ -103,6 +103,9 @@ impl Question {
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if [&self.verb, &self.group, &self.resource].into_iter().all(|part| part == "*") {
+            return f.write_str("do everything");
+        }
         write!(f, "{} {}", self.verb, self.resource)?;
         if let Some(subresource) = &self.subresource {
             write!(f, "/{subresource}")?;
@@ -235,6 +238,7 @@ mod tests {
         let question = kubelet.may("list", "leases").of_group("coordination.k8s.io").in_namespace("kube-node-lease");
         assert_eq!(question.to_string(), "list leases.coordination.k8s.io in namespace kube-node-lease");
         assert_eq!(kubelet.may("get", "nodes").named("n2").to_string(), "get nodes n2");
+        assert_eq!(kubelet.may("*", "*").of_group("*").to_string(), "do everything");
     }
 
     #[test]
