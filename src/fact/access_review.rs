@@ -142,16 +142,16 @@ pub struct Answer {
 impl Answer {
     /// The answer in a few words.
     pub fn words(&self) -> String {
-        let mut words = match (self.allowed, self.reason.as_str()) {
+        let words = match (self.allowed, self.reason.as_str()) {
             (true, "") => "allowed, by an authorizer that gives no reason".to_owned(),
             (true, reason) => format!("allowed: {reason}"),
             (false, "") => "denied: no authorizer allows it".to_owned(),
             (false, reason) => format!("denied: {reason}"),
         };
-        if let Some(error) = &self.evaluation_error {
-            words.push_str(&format!(" (evaluation error: {error})"));
+        match &self.evaluation_error {
+            Some(error) => format!("{words} (evaluation error: {error})"),
+            None => words,
         }
-        words
     }
 }
 
