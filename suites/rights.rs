@@ -1,6 +1,6 @@
 //! What checks about rights share: how answers of the authorizers are judged, and which rights are dangerous.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::access_review::Review;
@@ -84,19 +84,21 @@ pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
 
 /// Asserts that the authorizers allow none of these. What is allowed for one and the same reason is one finding.
 pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>, consequence: &str) {
-    let mut allowed: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let mut allowed: BTreeMap<String, (BTreeSet<&str>, Vec<String>)> = BTreeMap::new();
     for Review { question, answer } in reviews {
         let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { continue };
         if answer.allowed {
-            let cause = (question.user.clone(), answer.words());
-            allowed.entry(cause).or_default().push(question.to_string());
+            let (users, questions) = allowed.entry(answer.words()).or_default();
+            users.insert(&question.user);
+            questions.push(question.to_string());
         } else {
             verdict.confirm();
         }
     }
-    for ((user, words), questions) in allowed {
+    for (words, (users, questions)) in allowed {
+        let users: Vec<_> = users.into_iter().collect();
         let finding = Finding::new(format!("may not {}", questions.join(", nor ")), words).so(consequence);
-        verdict.find(Subject::user(user), finding);
+        verdict.find(Subject::user(users.join(", ")), finding);
     }
 }
 
@@ -123,6 +125,17 @@ mod tests {
         );
         assert_eq!(dangers(&[rule(&["get"], "", &["nodes/proxy"])]), ["runs commands in pods"]);
         assert!(dangers(&[rule(&["get", "list", "watch"], "", &["configmaps", "nodes"])]).is_empty());
+    }
+
+    #[test]
+    fn what_everybody_may_is_one_finding() {
+        let accounts = ["a", "b"].map(|namespace| Who::service_account(namespace, "default"));
+        let reviews = accounts.map(|account| testing::allowed(account.may("list", "secrets"), "to everybody"));
+        let mut verdict = Verdict::new();
+        may_not(&mut verdict, &reviews, "so");
+        let findings = verdict.findings(Severity::Major);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.name, "system:serviceaccount:a:default, system:serviceaccount:b:default");
     }
 
     #[test]

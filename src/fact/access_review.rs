@@ -103,6 +103,9 @@ impl Question {
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if [&self.verb, &self.group, &self.resource].into_iter().all(|part| part == "*") {
+            return f.write_str("do everything");
+        }
         write!(f, "{} {}", self.verb, self.resource)?;
         if let Some(subresource) = &self.subresource {
             write!(f, "/{subresource}")?;
@@ -139,16 +142,16 @@ pub struct Answer {
 impl Answer {
     /// The answer in a few words.
     pub fn words(&self) -> String {
-        let mut words = match (self.allowed, self.reason.as_str()) {
+        let words = match (self.allowed, self.reason.as_str()) {
             (true, "") => "allowed, by an authorizer that gives no reason".to_owned(),
             (true, reason) => format!("allowed: {reason}"),
             (false, "") => "denied: no authorizer allows it".to_owned(),
             (false, reason) => format!("denied: {reason}"),
         };
-        if let Some(error) = &self.evaluation_error {
-            words.push_str(&format!(" (evaluation error: {error})"));
+        match &self.evaluation_error {
+            Some(error) => format!("{words} (evaluation error: {error})"),
+            None => words,
         }
-        words
     }
 }
 
@@ -235,6 +238,7 @@ mod tests {
         let question = kubelet.may("list", "leases").of_group("coordination.k8s.io").in_namespace("kube-node-lease");
         assert_eq!(question.to_string(), "list leases.coordination.k8s.io in namespace kube-node-lease");
         assert_eq!(kubelet.may("get", "nodes").named("n2").to_string(), "get nodes n2");
+        assert_eq!(kubelet.may("*", "*").of_group("*").to_string(), "do everything");
     }
 
     #[test]

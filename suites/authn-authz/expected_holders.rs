@@ -120,14 +120,15 @@ pub(super) const ADMINISTRATORS: &[&str] = &["Group system:masters", "Group kube
 /// The group of kubeadm's admin.conf, and the binding that makes it administrator.
 pub(super) const KUBEADM_ADMINISTRATORS: (&str, &str) = ("Group kubeadm:cluster-admins", "kubeadm:cluster-admins");
 
-/// Whether a table expects this binding to give these holders what it gives.
-pub(super) fn expects(table: &[Expected], grant: &Grant<'_>, holders: &[String]) -> bool {
-    table.iter().any(|expected| {
+/// Those of these holders whom a table does not expect to have what a binding gives.
+pub(super) fn unexpected(table: &[Expected], grant: &Grant<'_>, holders: impl Iterator<Item = String>) -> Vec<String> {
+    let expected = table.iter().find(|expected| {
         (expected.namespace, expected.name) == (grant.namespace, grant.name)
             && expected.role == grant.role()
-            && holders.iter().all(|holder| expected.holders.contains(&holder.as_str()))
             && grant.existing_rules().iter().all(|rule| expected.covers(rule))
-    })
+    });
+    let holders = holders.filter(|holder| !expected.is_some_and(|it| it.holders.contains(&holder.as_str())));
+    holders.collect()
 }
 
 impl Expected {
@@ -149,7 +150,7 @@ mod tests {
                 .with_role("system:basic-user", vec![rule(&["create"], "authorization.k8s.io", resources)])
                 .with_binding("system:basic-user", role, &[holder]);
             let grant = rbac.grants().next().unwrap();
-            expects(OF_EVERYBODY, &grant, &[holder.to_owned()])
+            unexpected(OF_EVERYBODY, &grant, [holder.to_owned()].into_iter()).is_empty()
         };
         let (role, own) = ("ClusterRole system:basic-user", &["selfsubjectaccessreviews"][..]);
         assert!(everybody(role, own, "Group system:authenticated"));

@@ -15,7 +15,7 @@
 //! nodes); <https://kubernetes.io/docs/reference/access-authn-authz/node/>. A binding to nodes that gives nothing dangerous
 //! is only told, not failed.
 
-use super::expected_holders::{OF_NODES, expects};
+use super::expected_holders::{OF_NODES, unexpected};
 use crate::check::{Finding, Verdict};
 use crate::fact::facts::rbac::{Grant, Holder, Rbac};
 use crate::suites::rights::{dangers, rules, subject, unbind};
@@ -28,10 +28,9 @@ const BROAD: [&str; 5] = ["system:node", "cluster-admin", "admin", "edit", "view
 fn judge(rbac: &Rbac) -> Verdict {
     let mut verdict = Verdict::new();
     for grant in rbac.grants() {
-        let nodes: Vec<_> =
-            grant.binding.holders.iter().filter(|holder| is_node(holder)).map(ToString::to_string).collect();
-        let holds = nodes.is_empty() || expects(OF_NODES, &grant, &nodes);
-        verdict.expect(subject(&grant), holds, || {
+        let nodes = grant.binding.holders.iter().filter(|holder| is_node(holder)).map(ToString::to_string);
+        let nodes = unexpected(OF_NODES, &grant, nodes);
+        verdict.expect(subject(&grant), nodes.is_empty(), || {
             let dangers = dangers(grant.existing_rules());
             let finding = Finding::new(
                 "nodes have their rights from the Node authorizer alone",

@@ -14,7 +14,7 @@
 //! kubeadm `app/phases/bootstraptoken/clusterinfo`. RBAC is read for all namespaces; the authorizers are asked about the
 //! default service accounts of a few, because an authorizer other than RBAC may allow something as well.
 
-use super::expected_holders::{OF_EVERYBODY, expects};
+use super::expected_holders::{OF_EVERYBODY, unexpected};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Verdict};
 use crate::fact::Unobserved;
@@ -51,25 +51,26 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
 }
 
 fn judge_everybody(verdict: &mut Verdict, grant: &Grant<'_>) {
-    let is = |holder: &Holder, some: &[(&str, &str)]| some.contains(&(holder.kind.as_str(), holder.name.as_str()));
-    let everybody = grant.binding.holders.iter().filter(|holder| is(holder, &ANONYMOUS) || is(holder, &ANYBODY));
-    let names: Vec<_> = everybody.clone().map(ToString::to_string).collect();
-    if names.is_empty() {
-        return verdict.confirm();
-    }
-    verdict.expect(subject(grant), expects(OF_EVERYBODY, grant, &names), || {
-        finding(grant, &names, everybody.into_iter().any(|holder| is(holder, &ANONYMOUS)))
-    });
+    let everybody =
+        grant.binding.holders.iter().filter(|holder| is_one_of(holder, &ANONYMOUS) || is_one_of(holder, &ANYBODY));
+    let names = unexpected(OF_EVERYBODY, grant, everybody.map(ToString::to_string));
+    verdict.expect(subject(grant), names.is_empty(), || finding(grant, &names));
 }
 
-fn finding(grant: &Grant<'_>, names: &[String], anonymous: bool) -> Difference {
+fn is_one_of(holder: &Holder, some: &[(&str, &str)]) -> bool {
+    some.contains(&(holder.kind.as_str(), holder.name.as_str()))
+}
+
+fn finding(grant: &Grant<'_>, names: &[String]) -> Difference {
+    let anonymous = ANONYMOUS.iter().any(|(kind, name)| names.contains(&format!("{kind} {name}")));
     let (who, seen) = (names.join(", "), rules(grant.existing_rules()));
     let finding = Finding::new(
         "everybody has the rights that Kubernetes itself gives, and no others",
         format!("{} is given to {who}: {seen}", grant.role()),
     )
     .mend(if grant.name.starts_with("system:") || grant.name.starts_with("kubeadm:") {
-        format!("kubectl edit {} {}: remove {who}", grant.kind().to_lowercase(), grant.name)
+        let namespace = grant.namespace.map(|namespace| format!("-n {namespace} ")).unwrap_or_default();
+        format!("kubectl {namespace}edit {} {}: remove {who}", grant.kind().to_lowercase(), grant.name)
     } else {
         unbind(grant)
     });
@@ -166,7 +167,8 @@ mod tests {
         let both = ["Group system:authenticated", "Group system:unauthenticated"];
         let findings = judged(&healthy().with_binding("system:discovery", "ClusterRole system:discovery", &both));
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major));
-        assert!(findings[0].mend.as_ref().unwrap().starts_with("kubectl edit clusterrolebinding system:discovery"));
+        let mend = "kubectl edit clusterrolebinding system:discovery: remove Group system:unauthenticated";
+        assert_eq!(findings[0].mend.as_deref(), Some(mend));
     }
 
     #[test]

@@ -59,16 +59,16 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
     {
         may(&mut verdict, proxy, "kubeadm join cannot read kube-proxy's configuration");
     }
-    let consequence = "whoever finds a bootstrap token has this right";
-    may_not(&mut verdict, FORBIDDEN.iter().filter_map(|ask| reviews.0.get(ask)), consequence);
+    let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| reviews.0.get(ask)).collect();
     if let Some(certs) = reviews.0.get(&BootstrapperAsks::KubeadmCerts) {
         if rbac.roles.contains_key(CERTS_ROLE) {
             // kubeadm leaves the Role behind; the Secret goes with its token after two hours.
             verdict.note(format!("Role {CERTS_ROLE} of an upload of certificates lets a token {}", certs.question));
         } else {
-            may_not(&mut verdict, [certs], "a bootstrap token reads the encrypted keys of the whole cluster");
+            forbidden.push(certs);
         }
     }
+    may_not(&mut verdict, forbidden, "whoever finds a bootstrap token has this right");
     verdict
 }
 

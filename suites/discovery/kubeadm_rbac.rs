@@ -205,8 +205,8 @@ mod tests {
                 names: name.into_iter().map(str::to_owned).collect(),
                 ..rule(&["get"], "", &[resource])
             });
-            let role = grant.role.split_once(' ').unwrap().1;
-            rbac.with_role(&path(role), rule.into_iter().collect()).with_binding(
+            let name_of_role = grant.role.split_once(' ').unwrap().1;
+            rbac.with_role(&path(name_of_role), rule.into_iter().collect()).with_binding(
                 &path(grant.name),
                 grant.role,
                 grant.holders,

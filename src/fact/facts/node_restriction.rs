@@ -121,7 +121,7 @@ fn writes(under_test: &NodeUnderTest, uid: &str) -> Vec<(Write, Call)> {
     let label = |key: &str| patch(node, json!({"metadata": {"labels": {key: "seaworthy"}}}));
     let owner = json!([{"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid, "controller": true}]);
     let mirror = |owner: &Value, on: &str, volumes: Value| create(pod(true, owner, on, &volumes));
-    let none = json!([]);
+    let empty = json!([]);
     let mut all = vec![
         (Write::OwnNode, patch(node, annotation.clone())),
         (Write::NewNode, Call::create::<Node>(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NONE}}))),
@@ -155,10 +155,10 @@ fn writes(under_test: &NodeUnderTest, uid: &str) -> Vec<(Write, Call)> {
                 ]}}),
             ),
         ),
-        (Write::MirrorPod, mirror(&owner, node, none.clone())),
-        (Write::OrdinaryPod, create(pod(false, &none, node, &none))),
-        (Write::MirrorPodElsewhere, mirror(&owner, under_test.other.as_deref().unwrap_or(NONE), none.clone())),
-        (Write::MirrorPodWithoutOwner, mirror(&none, node, none.clone())),
+        (Write::MirrorPod, mirror(&owner, node, empty.clone())),
+        (Write::OrdinaryPod, create(pod(false, &empty, node, &empty))),
+        (Write::MirrorPodElsewhere, mirror(&owner, under_test.other.as_deref().unwrap_or(NONE), empty.clone())),
+        (Write::MirrorPodWithoutOwner, mirror(&empty, node, empty.clone())),
         (
             Write::MirrorPodWithConfigMap,
             mirror(&owner, node, json!([{"name": "seaworthy", "configMap": {"name": NONE}}])),

@@ -250,8 +250,8 @@ pub(crate) mod testing {
 
     impl Rbac {
         pub(crate) fn with_role(mut self, path: &str, rules: Vec<PolicyRule>) -> Self {
-            let roles = if path.contains('/') { &mut self.roles } else { &mut self.cluster_roles };
-            roles.insert(path.into(), rules);
+            let all = if path.contains('/') { &mut self.roles } else { &mut self.cluster_roles };
+            all.insert(path.into(), rules);
             self
         }
 
