@@ -128,6 +128,6 @@ mod tests {
         let (sender, receiver) = oneshot::channel::<Judged>();
         drop(sender);
         let lost = tokio::task::spawn_blocking(|| conclude(receiver)).await.unwrap();
-        assert_eq!(lost.unwrap_err().message(), Some("the run ended before this check was judged"));
+        assert_eq!(lost.err().unwrap().message(), Some("the run ended before this check was judged"));
     }
 }

@@ -10,6 +10,8 @@ pub mod output;
 pub mod plain;
 pub mod progress;
 pub mod reports;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod wanted;
 

@@ -2,6 +2,8 @@
 
 pub mod case;
 pub mod document;
+#[cfg(test)]
+mod tests;
 pub mod xml;
 
 use super::{Gathered, OutputError, OutputFile, Report};

@@ -5,6 +5,8 @@ pub mod header;
 pub mod page;
 pub mod style;
 pub mod summary;
+#[cfg(test)]
+mod tests;
 pub mod undecided;
 pub mod verbose;
 pub mod wrap;

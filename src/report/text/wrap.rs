@@ -2,21 +2,22 @@
 
 use unicode_width::UnicodeWidthStr;
 
-/// Cuts a text into lines of at most this width. Line breaks stay, indentation too; a word that is too long for a line,
-/// as a URL, is left whole, so that it can still be copied.
+/// Cuts a text into lines of at most this width. What is to be copied is left whole: a word that is too long for a line,
+/// as a URL, and a line that is indented, as a command.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     printable(text).lines().flat_map(|line| wrap_line(line, width)).collect()
 }
 
 fn wrap_line(line: &str, width: usize) -> Vec<String> {
-    let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+    if line.starts_with("  ") {
+        return vec![line.to_owned()];
+    }
     let mut lines = Vec::new();
-    let mut current = indent.clone();
-    for word in words(line.trim_start_matches(' '), width - indent.len().min(width)) {
-        let empty = current.len() == indent.len();
-        if !empty && current.width() + 1 + word.width() > width {
-            lines.push(std::mem::replace(&mut current, indent.clone()));
-        } else if !empty {
+    let mut current = String::new();
+    for (i, word) in words(line, width).into_iter().enumerate() {
+        if i > 0 && current.width() + 1 + word.width() > width {
+            lines.push(std::mem::take(&mut current));
+        } else if i > 0 && !(word.is_empty() && current.is_empty()) {
             current.push(' ');
         }
         current.push_str(&word);
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn lines_break_between_words() {
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrap("one\n  two three", 7), ["one", "  two", "  three"]);
+        assert_eq!(wrap("one\n  two three", 7), ["one", "  two three"]);
         assert_eq!(wrap("a https://example.org/very/long b", 10), ["a", "https://example.org/very/long", "b"]);
         assert_eq!(wrap("", 10), Vec::<String>::new());
     }

@@ -1,0 +1,144 @@
+//! A run in which everything happens, told in events.
+
+use std::collections::BTreeMap;
+
+use crate::check::outcome::Unseen;
+use crate::check::{Finding, Judged, Outcome, Severity, Subject};
+use crate::event::{ClusterSummary, Event, Planned, RunFinished, RunStarted};
+
+/// A check with this outcome, and nothing else to say.
+pub fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
+    Judged {
+        id: id.into(),
+        name: name.into(),
+        suite: suite.into(),
+        title: format!("The title of {id}"),
+        severity: Severity::Major,
+        outcome,
+        observations: 3,
+        findings: Vec::new(),
+        unseen: Vec::new(),
+        reason: None,
+        notes: Vec::new(),
+        fix: None,
+    }
+}
+
+/// A finding about this.
+pub fn finding(subject: Subject, seen: &str) -> Finding {
+    Finding {
+        subject,
+        expected: "10.96.0.1   first address of the service range 10.96.0.0/12".into(),
+        seen: seen.into(),
+        so: Some("every pod that verifies the API server at its ClusterIP fails".into()),
+        mend: None,
+        severity: Severity::Critical,
+    }
+}
+
+fn unseen(subject: Option<Subject>, why: &str, missing: Option<&str>) -> Unseen {
+    Unseen { subject, why: why.into(), missing: missing.map(Into::into) }
+}
+
+/// The checks of the run, in the order of the plan.
+pub fn checks() -> Vec<Judged> {
+    let names = "n1, kubernetes, kubernetes.default, kubernetes.default.svc, 10.77.0.11";
+    let fail = Judged {
+        severity: Severity::Critical,
+        findings: vec![
+            finding(Subject::address("10.77.0.11:6443"), names),
+            finding(Subject::address("10.77.0.12:6443"), names),
+            Finding {
+                mend: Some("kubeadm init phase certs apiserver".into()),
+                severity: Severity::Minor,
+                ..finding(Subject::node("n3"), "no certificate")
+            },
+        ],
+        fix: Some("Add the name to\n`apiServer.certSANs`.\n\nElse ask.".into()),
+        unseen: vec![unseen(Some(Subject::address("10.77.0.13:6443")), "connection refused", None)],
+        ..judged("PK-02", "apiserver-names", "pki", Outcome::Fail)
+    };
+    let lacks = |missing: &str| unseen(None, &format!("not permitted: {missing} (forbidden)"), Some(missing));
+    let at = |node: &str| unseen(Some(Subject::node(node)), &format!("the probe on {node} did not start"), None);
+    let warn = Judged {
+        findings: vec![Finding {
+            mend: Some("kubectl -n kube-system scale deployment coredns --replicas=2".into()),
+            severity: Severity::Info,
+            so: None,
+            expected: "two replicas".into(),
+            ..finding(Subject::cluster(), "one")
+        }],
+        ..judged("DN-01", "dns-replicas", "dns", Outcome::Warn)
+    };
+    let skip = |id: &str, reason: &str| Judged {
+        reason: Some(reason.into()),
+        observations: 0,
+        ..judged(id, "skipped", "cni", Outcome::Skip)
+    };
+    vec![
+        Judged { unseen: vec![lacks("list pods")], ..judged("AA-01", "rbac", "authn-authz", Outcome::Error) },
+        Judged {
+            unseen: vec![lacks("list pods"), lacks("list nodes")],
+            ..judged("AA-02", "nodes", "authn-authz", Outcome::Error)
+        },
+        fail,
+        Judged { unseen: vec![at("n1"), at("n2")], ..judged("SN-04", "api", "service-network", Outcome::Error) },
+        Judged { unseen: vec![at("n2"), at("n3")], ..judged("SN-05", "dataplane", "service-network", Outcome::Error) },
+        warn,
+        Judged {
+            notes: vec!["one search domain more than usual".into()],
+            ..judged("DN-05", "pod-resolver", "dns", Outcome::Pass)
+        },
+        skip("CN-01", "the profile audit does not allow create access"),
+        skip("CN-04", "the profile audit does not allow create access"),
+        skip("CN-05", "no NetworkPolicy exists"),
+    ]
+}
+
+/// The events of the run. The checks are judged in another order than planned.
+pub fn events() -> Vec<Event> {
+    let checks = checks();
+    let planned =
+        |check: &Judged| Planned { id: check.id.clone(), name: check.name.clone(), suite: check.suite.clone() };
+    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+    for check in &checks {
+        *counts.entry(check.outcome).or_default() += 1;
+    }
+    let started = RunStarted {
+        seaworthy: "0.1.0".into(),
+        at: "2026-11-23T14:00:00Z".parse().expect("a constant"),
+        cluster: ClusterSummary {
+            name: "bed".into(),
+            server: "https://10.77.0.11:6443".into(),
+            version: "v1.37.2".into(),
+        },
+        profile: "audit".into(),
+        gate: Severity::Minor,
+        checks: checks.iter().map(planned).collect(),
+        namespace: Some("seaworthy-7f3k9".into()),
+        recording: None,
+    };
+    let observed = |fact: &str, elapsed_ms, unobserved: Option<&str>| Event::FactObserved {
+        fact: fact.into(),
+        elapsed_ms,
+        unobserved: unobserved.map(Into::into),
+    };
+    let mut events = vec![
+        Event::RunStarted(started),
+        Event::FactStarted { fact: "pods".into() },
+        observed("clock", 12, None),
+        observed("pods", 1234, Some("not permitted: list pods (forbidden)")),
+    ];
+    let judged = |(i, check): (usize, Judged)| Event::CheckJudged { at_ms: 100 * i as u64, check };
+    events.extend(checks.into_iter().rev().enumerate().map(judged));
+    events.push(Event::RunFinished(RunFinished {
+        counts,
+        observations: 3,
+        elapsed_ms: 3449,
+        requests: 1042,
+        exit_code: 1,
+        interrupted: false,
+    }));
+    events.push(Event::CleanedUp { namespace: "seaworthy-7f3k9".into(), left: None });
+    events
+}

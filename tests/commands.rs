@@ -1,0 +1,255 @@
+//! Black-box tests of the commands that need no cluster, and of what they say to bad input.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use snapbox::cmd::{Command, cargo_bin};
+
+const EXAMPLE: &[u8] = include_bytes!("../fixtures/example.json.gz");
+
+/// What a command printed, and how it ended.
+struct Done {
+    out: String,
+    err: String,
+    code: i32,
+}
+
+fn seaworthy(args: &[&str]) -> Done {
+    let command = Command::new(cargo_bin!("seaworthy")).args(args);
+    // No kubeconfig of the developer's: nothing here may reach a cluster.
+    let command = command.env("KUBECONFIG", "/nowhere").env("HOME", "/nowhere").env_remove("NO_COLOR");
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Done { out: text(output.stdout), err: text(output.stderr), code: output.status.code().unwrap() }
+}
+
+/// One line on the standard error, this exit code, and nothing on the standard output.
+#[track_caller]
+fn refused(args: &[&str], code: i32, says: &str) {
+    let done = seaworthy(args);
+    assert_eq!(done.code, code, "{}", done.err);
+    assert_eq!(done.err.lines().count(), 1, "{}", done.err);
+    assert!(done.err.contains(says), "{} does not say {says}", done.err);
+    assert!(done.out.is_empty(), "{}", done.out);
+}
+
+fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    (directory, path.to_str().unwrap().to_owned())
+}
+
+fn unpacked() -> Vec<u8> {
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(EXAMPLE).read_to_end(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn list_is_aligned_and_has_every_field() {
+    let done = seaworthy(&["list", "--select", "CP-05"]);
+    assert_eq!(done.code, 0);
+    let lines: Vec<_> = done.out.lines().collect();
+    let [heading, check] = lines[..] else { panic!("{}", done.out) };
+    for (word, value) in [
+        ("ID", "CP-05"),
+        ("NAME", "leader-leases"),
+        ("SUITE", "control-plane"),
+        ("SEVERITY", "critical"),
+        ("ACCESS", "read"),
+    ] {
+        assert_eq!(heading.find(word), check.find(value), "{}", done.out);
+    }
+    let wide = seaworthy(&["list", "--select", "CP-05", "--output", "wide"]);
+    assert!(wide.out.contains("clock,leader-leases"), "{}", wide.out);
+}
+
+#[test]
+fn list_and_explain_speak_json() {
+    let listed: Value = serde_json::from_str(&seaworthy(&["list", "-o", "json"]).out).unwrap();
+    let first = &listed.as_array().unwrap()[0];
+    for field in ["id", "name", "suite", "severity", "access", "facts", "title"] {
+        assert!(!first[field].is_null(), "{field}");
+    }
+    let explained: Value = serde_json::from_str(&seaworthy(&["explain", "CP-05", "-o", "json"]).out).unwrap();
+    for field in ["why", "fix", "source", "permissions", "facts"] {
+        assert!(!explained[0][field].is_null(), "{field}");
+    }
+}
+
+#[test]
+fn explain_says_everything_about_a_check() {
+    let done = seaworthy(&["explain", "cp-05"]);
+    assert_eq!(done.code, 0);
+    for part in ["CP-05  leader-leases  critical", "\nWhy\n", "\nFix\n", "\nSource\n", "get leases.coordination.k8s.io"]
+    {
+        assert!(done.out.contains(part), "{part} is not in {}", done.out);
+    }
+    assert!(!done.out.contains('\u{1b}'));
+    assert!(seaworthy(&["explain", "CP-05", "--color", "always"]).out.contains('\u{1b}'));
+}
+
+#[test]
+fn an_unknown_check_is_answered_with_a_hint() {
+    for command in
+        [["explain", "XX-99"], ["list", "--select=XX-99"], ["rbac", "--select=XX-99"], ["run", "--select=XX-99"]]
+    {
+        refused(&command, 4, "`seaworthy list` shows all");
+    }
+    refused(&["run", "--skip", "*"], 4, "--skip leaves out everything");
+}
+
+#[test]
+fn rbac_grants_what_the_selection_needs_and_nothing_else() {
+    let done = seaworthy(&["rbac", "--select", "CP-05", "--subject", "ServiceAccount:ci/seaworthy"]);
+    assert_eq!(done.code, 0);
+    let documents: Vec<_> = done.out.split("---\n").collect();
+    assert_eq!(documents.len(), 2, "one role and its binding: {}", done.out);
+    assert!(documents[0].contains("resourceNames: [\"kube-controller-manager\", \"kube-scheduler\"]"), "{}", done.out);
+    assert!(documents[1].contains("name: \"seaworthy\"\n  namespace: \"ci\""), "{}", done.out);
+    let wrong = seaworthy(&["rbac", "--subject", "jane"]);
+    assert!(wrong.code == 2 && wrong.err.contains("write ServiceAccount:NAMESPACE/NAME"), "{}", wrong.err);
+}
+
+#[test]
+fn rbac_follows_the_profile_and_the_namespace() {
+    let creates = "\"create\"";
+    let pods = |args: &[&str]| seaworthy(&[&["rbac"], args].concat()).out;
+    let role = |text: &str, place: &str| {
+        text.split("---\n").any(|document| document.contains(place) && document.contains(creates))
+    };
+    assert!(!role(&pods(&["--select", "CN-04"]), "kind: ClusterRole"), "audit creates nothing");
+    assert!(role(&pods(&["--profile", "post-install", "--select", "CN-04"]), "kind: ClusterRole"));
+    let given = pods(&["--profile", "post-install", "--select", "CN-04", "-n", "probes"]);
+    assert!(role(&given, "namespace: \"probes\"") && !role(&given, "kind: ClusterRole"), "{given}");
+}
+
+#[test]
+fn files_that_are_no_recordings_are_named() {
+    let (_a, truncated) = file("cut.json.gz", &EXAMPLE[..EXAMPLE.len() / 2]);
+    refused(&["judge", &truncated], 2, "cut.json.gz: the recording is truncated");
+    let text = unpacked();
+    let (_b, truncated) = file("cut.json", &text[..text.len() / 2]);
+    refused(&["judge", &truncated], 2, "cut.json: the recording is truncated");
+    let newer = String::from_utf8(text).unwrap().replacen("\"version\":1", "\"version\":99", 1);
+    let (_c, newer) = file("newer.json", newer.as_bytes());
+    refused(&["judge", &newer], 2, "has format version 99");
+    for (name, bytes) in [("a.json", "{}"), ("b.html", "<html>"), ("c.json.gz", "\u{1f}\u{8b}")] {
+        let (_d, other) = file(name, bytes.as_bytes());
+        refused(&["judge", &other], 2, "not a recording of seaworthy");
+    }
+    refused(&["judge", "/nowhere.json"], 2, "/nowhere.json: cannot read the recording");
+}
+
+#[test]
+fn a_check_whose_fact_is_not_recorded_could_not_look() {
+    let mut recording: Value = serde_json::from_slice(&unpacked()).unwrap();
+    recording["facts"].as_object_mut().unwrap().remove("leader-leases");
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    let text = serde_json::to_string(&recording).unwrap();
+    packed.write_all(text.as_bytes()).unwrap();
+    let (_directory, path) = file("some.json.gz", &packed.finish().unwrap());
+    let done = seaworthy(&["judge", &path, "--select", "CP-05"]);
+    assert_eq!(done.code, 3, "{}", done.out);
+    assert!(done.out.contains("the recording does not hold the fact leader-leases"), "{}", done.out);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_found_before_the_run() {
+    for flag in ["--junit", "--json", "--events", "--record"] {
+        // The kubeconfig does not exist either, but nothing is asked for it.
+        refused(&["run", flag, "/nowhere/report"], 2, "/nowhere/report: cannot be written: ");
+        refused(&["run", flag, "/"], 2, "/: cannot be written: ");
+    }
+}
+
+#[test]
+fn a_profile_is_read_strictly() {
+    let (_directory, path) = file("mine.yaml", b"about: mine\nallow: [read]\nexpct: {}\n");
+    refused(&["run", "--profile", &path], 2, "mine.yaml:3:1: not a profile: ");
+    refused(&["run", "--profile", "audits"], 2, "there is no profile \"audits\"");
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_not_replaced_by_the_example() {
+    let done = seaworthy(&["run"]);
+    assert!(done.code == 3 || done.code == 2, "{}", done.err);
+    assert!(done.out.is_empty(), "{}", done.out);
+    assert_eq!(seaworthy(&["run", "--example", "--profile", "ci"]).code, 2);
+}
+
+#[test]
+fn colour_is_for_terminals_and_whoever_asks() {
+    assert!(!seaworthy(&["run", "--example"]).out.contains('\u{1b}'));
+    assert!(seaworthy(&["run", "--example", "--color", "always"]).out.contains('\u{1b}'));
+    let forced =
+        Command::new(cargo_bin!("seaworthy")).args(["run", "--example"]).env("NO_COLOR", "1").output().unwrap();
+    assert!(!String::from_utf8(forced.stdout).unwrap().contains('\u{1b}'));
+}
+
+#[test]
+fn a_reader_who_leaves_is_no_error() {
+    let whole = seaworthy(&["run", "--example", "-v"]).code;
+    let mut child = std::process::Command::new(cargo_bin!("seaworthy"))
+        .args(["run", "--example", "-v"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(whole), ""));
+}
+
+#[test]
+fn event_streams_are_read_strictly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.jsonl");
+    let path = path.to_str().unwrap();
+    seaworthy(&["run", "--example", "--events", path, "--output", "json"]);
+    let lines: Vec<String> = BufReader::new(fs::File::open(path).unwrap()).lines().map(Result::unwrap).collect();
+    let mut bad = lines.clone();
+    bad[2] = "{\"event\":\"no-such-event\"}".into();
+    fs::write(path, bad.join("\n")).unwrap();
+    refused(&["report", path], 2, "run.jsonl:3: not an event of seaworthy");
+    fs::write(path, lines[..10].join("\n")).unwrap();
+    let cut = seaworthy(&["report", path]);
+    assert_eq!(cut.code, 3);
+    assert!(cut.err.contains("the stream is cut off"), "{}", cut.err);
+    assert!(cut.out.contains("not judged") && cut.out.contains("cut off:"), "{}", cut.out);
+    refused(&["report", "/nowhere.jsonl"], 2, "/nowhere.jsonl: cannot read the events");
+}
+
+#[test]
+fn checks_are_trials() {
+    let listed = seaworthy(&["test", "--", "--list", "--format", "terse"]);
+    assert_eq!(listed.code, 0);
+    assert!(listed.out.lines().any(|line| line == "control-plane::CP-05::leader-leases: test"), "{}", listed.out);
+    assert!(seaworthy(&["test", "--", "--list", "--ignored"]).out.lines().all(|line| !line.ends_with(": test")));
+    refused(&["test", "--", "no-such-check"], 4, "the filters match none");
+    let none = seaworthy(&["test", "--", "--test-threads", "0"]);
+    assert!(none.code == 2 && none.err.contains("no trial would ever run"), "{}", none.err);
+}
+
+#[test]
+fn every_command_has_examples() {
+    for command in ["completion", "explain", "image", "judge", "list", "rbac", "report", "run", "sweep", "test"] {
+        let help = seaworthy(&[command, "--help"]);
+        assert_eq!(help.code, 0, "{}", help.err);
+        assert!(help.out.contains("Examples:\n  "), "{command}: {}", help.out);
+    }
+}
+
+#[test]
+fn shells_are_completed() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = seaworthy(&["completion", shell]);
+        assert!(script.code == 0 && script.out.contains("seaworthy"), "{shell}");
+    }
+}

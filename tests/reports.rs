@@ -1,0 +1,159 @@
+//! Every report format on the recording that comes with the program: golden samples, schemas, and that replaying and
+//! judging again give the same.
+//!
+//! `SNAPSHOTS=overwrite cargo test --test reports` writes the samples anew.
+
+mod xsd;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use snapbox::cmd::{Command, cargo_bin};
+use snapbox::{Assert, Data, Redactions};
+
+fn seaworthy() -> Command {
+    // Neither the developer's terminal nor a CI system decides what is compared.
+    Command::new(cargo_bin!("seaworthy")).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sample(name: &str) -> PathBuf {
+    root().join("reports").join(name)
+}
+
+fn assert_sample(name: &str, text: &str) {
+    let mut redactions = Redactions::new();
+    redactions.insert("[VERSION]", env!("CARGO_PKG_VERSION")).unwrap();
+    let assert = Assert::new().action_env("SNAPSHOTS").redact_with(redactions);
+    assert.eq(without_times(text), Data::read_from(&sample(name), None));
+}
+
+/// The text with zero for everything that was measured.
+fn without_times(text: &str) -> String {
+    let patterns = [
+        (r#""(at|elapsed)_ms":\d+"#, r#""${1}_ms":0"#),
+        (r#" time="[0-9.]+""#, r#" time="0""#),
+        (r" in [0-9.]+ (ms|s):", " in 0 s:"),
+    ];
+    patterns.iter().fold(text.to_owned(), |text, (pattern, with)| {
+        regex::Regex::new(pattern).unwrap().replace_all(&text, *with).into_owned()
+    })
+}
+
+struct Example {
+    directory: tempfile::TempDir,
+    text: String,
+    code: i32,
+}
+
+impl Example {
+    fn new(flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let output = seaworthy().current_dir(directory.path()).args(["run", "--example"]).args(flags).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        Self { directory, text, code: output.status.code().unwrap() }
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.path().join(name)).unwrap()
+    }
+}
+
+#[test]
+fn the_text_is_the_sample() {
+    assert_sample("sample.txt", &Example::new(&[]).text);
+}
+
+#[test]
+fn the_verbose_text_is_the_sample() {
+    assert_sample("sample.verbose.txt", &Example::new(&["--verbose"]).text);
+}
+
+#[test]
+fn the_files_are_the_samples() {
+    let example = Example::new(&["--junit", "r.xml", "--json", "r.json", "--events", "r.jsonl", "--output", "json"]);
+    assert_sample("sample.junit.xml", &example.read("r.xml"));
+    assert_sample("sample.verdicts.json", &example.read("r.json"));
+    assert_sample("sample.events.jsonl", &example.read("r.jsonl"));
+    assert_eq!(example.text, example.read("r.json"), "the file and the standard output are the same");
+    let verdicts: Value = serde_json::from_str(&example.text).unwrap();
+    assert_eq!(verdicts["exit_code"], example.code);
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_findings() {
+    let code = |flags: &[&str]| Example::new(flags).code;
+    let verdicts: Value = serde_json::from_str(&Example::new(&["-o", "json"]).text).unwrap();
+    let expected = if verdicts["counts"]["fail"] != 0 {
+        1
+    } else if verdicts["counts"]["error"] != 0 {
+        3
+    } else {
+        0
+    };
+    assert_eq!(code(&[]), expected);
+    assert_eq!(code(&["--select", "CP-05"]), 0);
+}
+
+#[test]
+fn replaying_the_events_gives_every_report_again() {
+    let files = ["--junit", "r.xml", "--json", "r.json"];
+    let example = Example::new(&[files.as_slice(), &["--events", "r.jsonl", "--verbose"]].concat());
+    let (junit, json) = (example.read("r.xml"), example.read("r.json"));
+    let replayed = seaworthy()
+        .current_dir(example.directory.path())
+        .args(["report", "r.jsonl", "--verbose"])
+        .args(files)
+        .output()
+        .unwrap();
+    assert_eq!(replayed.status.code(), Some(0), "the exit code is that of the replay");
+    assert_eq!(example.read("r.xml"), junit);
+    assert_eq!(example.read("r.json"), json);
+    let without_files =
+        |text: &str| text.lines().filter(|line| !line.starts_with("junit: ")).collect::<Vec<_>>().join("\n");
+    assert_eq!(without_files(&String::from_utf8(replayed.stdout).unwrap()), without_files(&example.text));
+}
+
+#[test]
+fn judging_the_recording_gives_the_same_bytes() {
+    let output =
+        seaworthy().current_dir(root()).args(["judge", "fixtures/example.json.gz", "-o", "json"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), Example::new(&["-o", "json"]).text);
+}
+
+#[test]
+fn junit_conforms_to_its_schema() {
+    let schema = fs::read_to_string(sample("junit.xsd")).unwrap();
+    let document = fs::read_to_string(sample("sample.junit.xml")).unwrap();
+    xsd::validate(&schema, &document).unwrap();
+    for (from, to) in [
+        (r#" classname=""#, r#" class=""#),
+        ("<testsuites>", "<testsuites><testcase/>"),
+        (r#" tests=""#, r#" tests="-"#),
+        ("<system-out>", "<system-out><b/>"),
+        ("</testsuites>", "text</testsuites>"),
+    ] {
+        let broken = document.replacen(from, to, 1);
+        assert_ne!(broken, document);
+        assert!(xsd::validate(&schema, &broken).is_err(), "{to} must not conform");
+    }
+}
+
+#[test]
+fn the_verdicts_conform_to_their_schema() {
+    let schema: Value = serde_json::from_str(&fs::read_to_string(sample("verdicts.schema.json")).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let verdicts: Value = serde_json::from_str(&fs::read_to_string(sample("sample.verdicts.json")).unwrap()).unwrap();
+    let errors: Vec<_> = validator.iter_errors(&verdicts).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut vacuous = verdicts.clone();
+    vacuous["checks"][0] = serde_json::json!({
+        "id": "CP-01", "name": "x", "suite": "x", "title": "x", "severity": "major", "outcome": "pass", "observations": 0
+    });
+    assert!(!validator.is_valid(&vacuous), "a pass that rests on nothing must not conform");
+}
