@@ -30,10 +30,10 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::cluster::handshake::Authority;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::cluster_domain::ClusterDomain;
-use crate::fact::facts::first_service_address::FirstServiceAddress;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::pods::Pods;
+use crate::fact::facts::service_range::ServiceRange;
 
 crate::check!("PK-02", "apiserver-names", Major, judge);
 
@@ -45,13 +45,14 @@ fn judge(
     service: &KubernetesService,
     domain: &ClusterDomain,
     kubeadm: Option<&KubeadmConfig>,
-    first: Option<&FirstServiceAddress>,
+    range: Option<&ServiceRange>,
     pods: &Pods,
 ) -> Verdict {
     let instances = match instances(handshakes) {
         Ok(instances) => instances,
         Err(verdict) => return verdict,
     };
+    let first = range.and_then(|range| range.cidr.nth(1)).unwrap_or(service.cluster_ip);
     let mut verdict = Verdict::new();
     verdict.each(
         instances,
@@ -64,11 +65,9 @@ fn judge(
                         .find(Subject::address(address), Finding::new("a certificate", malformed.to_string()));
                 }
             };
-            let (expected, wished) = match (kubeadm, first) {
-                (Some(kubeadm), Some(first)) => {
-                    (kubeadms_names(*address, kubeadm, first, domain, pods), wishes(kubeadm))
-                }
-                _ => (vec!["kubernetes.default.svc".to_owned(), service.cluster_ip.to_string()], Vec::new()),
+            let (expected, wished) = match kubeadm {
+                Some(kubeadm) => (kubeadms_names(*address, kubeadm, first, domain, pods), wishes(kubeadm)),
+                None => (vec!["kubernetes.default.svc".to_owned(), service.cluster_ip.to_string()], Vec::new()),
             };
             let mut missing = |names: Vec<String>| -> Vec<String> {
                 names
@@ -114,7 +113,7 @@ fn judge(
 fn kubeadms_names(
     instance: SocketAddr,
     kubeadm: &KubeadmConfig,
-    first: &FirstServiceAddress,
+    first: IpAddr,
     domain: &ClusterDomain,
     pods: &Pods,
 ) -> Vec<String> {
@@ -125,7 +124,7 @@ fn kubeadms_names(
     let endpoint = kubeadm.control_plane_endpoint.as_deref().map(|endpoint| host(endpoint).to_owned());
     node.into_iter()
         .chain(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned))
-        .chain([format!("kubernetes.default.svc.{}", domain.0), first.address.to_string(), instance.ip().to_string()])
+        .chain([format!("kubernetes.default.svc.{}", domain.0), first.to_string(), instance.ip().to_string()])
         .chain(endpoint)
         .collect()
 }
@@ -190,7 +189,7 @@ mod tests {
             has_selector: false,
             ports: Vec::new(),
         };
-        let first = FirstServiceAddress { address: [10, 96, 0, 1].into(), range: "10.96.0.0/12".into() };
+        let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
         let pod = Pod {
             namespace: "kube-system".into(),
             annotations: [(PUBLISHED_AT.to_owned(), "10.77.0.11:6443".to_owned())].into(),
@@ -198,7 +197,7 @@ mod tests {
             ..Pod::default()
         };
         let pods = Pods([("kube-system/kube-apiserver-n1".to_owned(), pod)].into());
-        judge(handshakes, &service, &ClusterDomain("cluster.local".into()), kubeadm, kubeadm.map(|_| &first), &pods)
+        judge(handshakes, &service, &ClusterDomain("cluster.local".into()), kubeadm, Some(&range), &pods)
     }
 
     fn findings(verdict: &Verdict) -> Vec<Finding> {

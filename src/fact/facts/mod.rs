@@ -18,7 +18,6 @@ pub mod corefile;
 pub mod default_service_account_reviews;
 pub mod dns_deployment;
 pub mod dns_servers;
-pub mod first_service_address;
 pub mod kube_proxy_config;
 pub mod kubeadm_config;
 pub mod kubeconfig_summary;
