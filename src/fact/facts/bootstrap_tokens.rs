@@ -1,8 +1,9 @@
 //! The bootstrap tokens, without their secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,11 @@ use super::cluster_info::{ClusterInfo, Signed};
 use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
+
+/// A token younger than this may be unsigned for a moment.
+const YOUNG: SignedDuration = SignedDuration::from_mins(1);
+/// More than the bootstrap signer needs.
+const TIME_TO_SIGN: Duration = Duration::from_secs(2);
 
 /// The bootstrap tokens of kube-system, by the name of their Secret. The secret half is used to verify the token's
 /// signature while it is at hand, and goes nowhere.
@@ -92,7 +98,26 @@ impl Observe for BootstrapTokens {
         let call = Call::list::<Secret>()
             .in_namespace("kube-system")
             .with("fieldSelector", "type=bootstrap.kubernetes.io/token");
-        Ok(Self(cluster.list(call, |secret| trim(secret, &info.signed)).await?.into_iter().collect()))
+        let look = async |info: &ClusterInfo| -> Seen<Self> {
+            let tokens = cluster.list(call.clone(), |secret| trim(secret, &info.signed)).await?;
+            Ok(Self(tokens.into_iter().collect()))
+        };
+        let tokens = look(info).await?;
+        if !tokens.may_be_signed_soon(Timestamp::now()) {
+            return Ok(tokens);
+        }
+        tokio::time::sleep(TIME_TO_SIGN).await;
+        look(&ClusterInfo::observe(cluster, ()).await?).await
+    }
+}
+
+impl BootstrapTokens {
+    /// Whether a token is so young that the signer may not have come to it.
+    fn may_be_signed_soon(&self, now: Timestamp) -> bool {
+        self.0.iter().any(|(name, token)| {
+            let is_young = token.created.is_some_and(|created| now.duration_since(created) < YOUNG);
+            is_young && token.signature == Signature::Missing && token.is_for_signing(now) && token.is_named_well(name)
+        })
     }
 }
 
@@ -214,6 +239,16 @@ mod tests {
         let token = trimmed(&[("token-id", "abcdef.0123456789abcdef")], &Signed::default());
         assert_eq!(token.id, None);
         assert_eq!(token.expiration, Expiration::Never);
+    }
+
+    #[test]
+    fn only_a_young_token_is_waited_for() {
+        let now: Timestamp = "2026-11-23T14:00:00Z".parse().unwrap();
+        let (name, token) = testing::token("beacon", now + YOUNG);
+        let token = BootstrapToken { signature: Signature::Missing, ..token };
+        let created = |ago| BootstrapToken { created: Some(now - ago), ..token.clone() };
+        assert!(BootstrapTokens([(name.clone(), created(YOUNG / 2))].into()).may_be_signed_soon(now));
+        assert!(!BootstrapTokens([(name, created(YOUNG * 2))].into()).may_be_signed_soon(now));
     }
 
     #[test]
