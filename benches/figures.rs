@@ -6,6 +6,8 @@
 //! to create a bare pod on each node that does nothing (here the same image, asked for its version) and to see them
 //! Succeeded: no tool that starts pods can be faster. Both are measured in turn, so that the machine's drift hits both.
 
+#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints figures")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

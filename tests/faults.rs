@@ -4,6 +4,8 @@
 //! A fault for another cluster than the one that is up is ignored, with the reason. With `SEAWORTHY_RECORDINGS` set to a
 //! folder, what each run saw is written there, cut to what the fault's checks need: that is how `fixtures/faults` is made.
 
+#![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
+
 mod fault;
 
 use std::path::{Path, PathBuf};

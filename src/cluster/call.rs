@@ -222,23 +222,14 @@ impl Call {
         match &self.target {
             Target::Url(path) => format!("get on {}", path.split('?').next().unwrap_or(path)),
             Target::Resource { group, resource, subresource, namespace, name, .. } => {
-                let mut words = format!("{} {resource}", self.verb.name());
-                if let Some(subresource) = subresource {
-                    words.push('/');
-                    words.push_str(subresource);
-                }
-                if !group.is_empty() {
-                    words.push('.');
-                    words.push_str(group);
-                }
-                if let Some(name) = name {
-                    words.push_str(&format!(" named {name}"));
-                }
-                match namespace {
-                    Some(namespace) => words.push_str(&format!(" in namespace {namespace}")),
-                    None => words.push_str(" in the whole cluster"),
-                }
-                words
+                let subresource = subresource.map(|subresource| format!("/{subresource}")).unwrap_or_default();
+                let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+                let named = name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default();
+                let place = match namespace {
+                    Some(namespace) => format!("in namespace {namespace}"),
+                    None => "in the whole cluster".into(),
+                };
+                format!("{} {resource}{subresource}{group}{named} {place}", self.verb.name())
             }
         }
     }

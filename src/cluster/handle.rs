@@ -189,7 +189,7 @@ impl Cluster {
         let deadline = self.deadline(self.settings.request_timeout);
         let exchange = async {
             let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-            let response = self.client(call)?.send(self.request(call)?).await.map_err(|e| failure(call, &e))?;
+            let response = self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
             let (parts, body) = response.into_parts();
             let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
             Ok(Reply {
@@ -247,7 +247,7 @@ impl Cluster {
     /// Opens a watch: lines of JSON, until the caller drops it. The caller sets the deadline.
     pub async fn watch(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.client(call)?.send(self.request(call)?).await.map_err(|e| failure(call, &e))?;
+        let response = self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
         let status = response.status();
         let body = response.into_body();
         if !status.is_success() {
@@ -263,7 +263,7 @@ impl Cluster {
         Ok(tokio_util::io::StreamReader::new(stream))
     }
 
-    fn request(&self, call: &Call) -> Seen<http::Request<Body>> {
+    fn request(call: &Call) -> Seen<http::Request<Body>> {
         let mut request = http::Request::builder().method(call.verb.method()).uri(call.path_and_query());
         request = request.header(http::header::ACCEPT, "application/json");
         if let Identity::Impersonated { user, groups } = &call.identity {

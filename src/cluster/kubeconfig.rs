@@ -144,7 +144,7 @@ impl Kubeconfig {
         let unusable =
             |cause: String| KubeconfigError::Unusable { origin: origin.clone(), context: context.clone(), cause };
         let config = Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(|e| unusable(explain(&e)))?;
-        let authorities = authorities(&config).map_err(unusable)?;
+        let authorities = authorities(&config);
         Ok(Self { config, context, user, authorities, origin })
     }
 
@@ -161,7 +161,7 @@ impl Kubeconfig {
                     |pem| Certificate::from_pem_bundle(&pem).map_err(|e| unusable(format!("{}: {e}", path.display()))),
                 )?
             }
-            None => authorities(&config).map_err(unusable)?,
+            None => authorities(&config),
         };
         Ok(Self {
             config,
@@ -195,8 +195,8 @@ fn read(path: &Path) -> Result<File, KubeconfigError> {
     })
 }
 
-fn authorities(config: &Config) -> Result<Vec<Certificate>, String> {
-    Ok(config.root_cert.iter().flatten().map(|der| Certificate::from_der(der.clone())).collect())
+fn authorities(config: &Config) -> Vec<Certificate> {
+    config.root_cert.iter().flatten().map(|der| Certificate::from_der(der.clone())).collect()
 }
 
 /// The error with its causes, which upstream's texts leave out.

@@ -1,5 +1,7 @@
 //! Why something was not seen. These few reasons alone decide what becomes of the checks that needed it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Access;
@@ -45,7 +47,7 @@ pub enum Unobserved {
         cause: String,
     },
     /// No answer within the deadline.
-    #[error("{target} did not answer within {} s", *.after_ms as f64 / 1000.0)]
+    #[error("{target} did not answer within {} s", Duration::from_millis(*.after_ms).as_secs_f64())]
     TimedOut {
         /// What was asked.
         target: String,

@@ -46,11 +46,10 @@ pub async fn collect(
         loop {
             match watch_once(cluster, &call, &mut progress, doubtful).await {
                 Ok(true) => return None,
-                // The server ended the watch, or it broke: what happened meanwhile is told by the next one.
-                Ok(false) => tokio::time::sleep(PAUSE).await,
                 Err(why @ Unobserved::Refused { .. }) => return Some(why),
                 Err(why) if Instant::now() + PAUSE >= end => return Some(why),
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                // The server ended the watch, or it broke: what happened meanwhile is told by the next one.
+                Ok(false) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     };

@@ -47,24 +47,18 @@ impl<'a> Site<'a> {
         let expires = Timestamp::now()
             + SignedDuration::try_from(lifetime).map_err(|e| Unobserved::invalid("the run's timeout", e))?;
         let mark = Mark { run, expires, owner: None };
-        let namespace = match &settings.namespace {
-            Some(existing) => existing.clone(),
-            None => {
-                let own = name(run);
-                let call = Call::create::<Namespace>(mark.namespace());
-                let reply = cluster.send(&call).await?;
-                if reply.status == 409 {
-                    let cause = "it exists and is not of this run: nothing in it is touched";
-                    return Err(Unobserved::invalid(format!("namespace {own}"), cause));
-                }
-                reply.accepted(&call)?;
-                cluster.leaves(Footprint { namespace: own.clone(), own_namespace: true });
-                own
+        let own_namespace = settings.namespace.is_none();
+        let namespace = settings.namespace.clone().unwrap_or_else(|| name(run));
+        if own_namespace {
+            let call = Call::create::<Namespace>(mark.namespace());
+            let reply = cluster.send(&call).await?;
+            if reply.status == 409 {
+                let cause = "it exists and is not of this run: nothing in it is touched";
+                return Err(Unobserved::invalid(format!("namespace {namespace}"), cause));
             }
-        };
-        if settings.namespace.is_some() {
-            cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace: false });
+            reply.accepted(&call)?;
         }
+        cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace });
         let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
         let account: ServiceAccount = cluster.fetch(&account).await?;
         let uid = account.metadata.uid.unwrap_or_default();

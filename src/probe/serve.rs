@@ -20,7 +20,7 @@ pub const RUN_VARIABLE: &str = "SEAWORTHY_RUN";
 pub const POD_VARIABLE: &str = "SEAWORTHY_POD";
 
 /// The most that a greeting may hold, in bytes.
-const GREETING_LIMIT: u64 = 256;
+const GREETING_LIMIT: usize = 256;
 /// How many connections are served at once.
 const CONNECTIONS: usize = 256;
 /// How long a connection may take.
@@ -119,7 +119,7 @@ async fn accept(listener: TcpListener, identity: Identity) -> io::Result<()> {
 async fn greet(mut stream: TcpStream, from: SocketAddr, identity: &Identity) -> io::Result<()> {
     let mut line = Vec::new();
     let (reader, mut writer) = stream.split();
-    BufReader::new(reader).take(GREETING_LIMIT).read_until(b'\n', &mut line).await?;
+    BufReader::new(reader).take(GREETING_LIMIT as u64).read_until(b'\n', &mut line).await?;
     match identity.answer(&line, from) {
         Some(answer) => writer.write_all(&answer).await,
         None => Ok(()),
@@ -127,7 +127,7 @@ async fn greet(mut stream: TcpStream, from: SocketAddr, identity: &Identity) -> 
 }
 
 async fn echo(socket: UdpSocket, identity: Identity) -> io::Result<()> {
-    let mut datagram = [0; GREETING_LIMIT as usize];
+    let mut datagram = [0; GREETING_LIMIT];
     loop {
         let (length, from) = socket.recv_from(&mut datagram).await?;
         if let Some(answer) = identity.answer(&datagram[..length], from) {

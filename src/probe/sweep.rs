@@ -62,9 +62,8 @@ async fn gone(cluster: &Cluster, call: &Call, patience: Duration) -> Seen<()> {
     loop {
         let reply = cluster.send(call).await?;
         match reply.accepted(call) {
-            Err(Unobserved::Absent { .. }) => return Ok(()),
             // Who may delete a namespace and not look at it has done what they can.
-            Err(Unobserved::Refused { .. }) => return Ok(()),
+            Err(Unobserved::Absent { .. } | Unobserved::Refused { .. }) => return Ok(()),
             Err(why) => return Err(why),
             Ok(()) if began.elapsed() >= patience => {
                 let cause = format!("it is still being deleted after {} s", patience.as_secs());

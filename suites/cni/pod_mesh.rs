@@ -188,7 +188,7 @@ mod tests {
         ProbeReports((0..count).map(report).collect())
     }
 
-    fn path<'a>(reports: &'a mut ProbeReports, from: usize, to: usize) -> &'a mut PeerAnswer {
+    fn path(reports: &mut ProbeReports, from: usize, to: usize) -> &mut PeerAnswer {
         let report = reports.0.get_mut(&format!("n{from}")).unwrap();
         report.answers.as_mut().unwrap().peers.get_mut(&format!("p{to}")).unwrap()
     }

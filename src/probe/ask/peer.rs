@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often one exchange is tried: a lost packet is not a broken path.
 const TRIES: u32 = 3;
 /// The most that a reply may hold, in bytes.
-const REPLY_LIMIT: u64 = 512;
+const REPLY_LIMIT: usize = 512;
 
 /// Finds a peer and exchanges greetings by both protocols.
 pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, terms: &Terms) -> PeerAnswer {
@@ -75,7 +75,7 @@ async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
     let mut stream = TcpStream::connect(at).await?;
     stream.write_all(&greeting).await?;
     let mut line = Vec::new();
-    BufReader::new(stream).take(REPLY_LIMIT).read_until(b'\n', &mut line).await?;
+    BufReader::new(stream).take(REPLY_LIMIT as u64).read_until(b'\n', &mut line).await?;
     understand(&line, run, nonce)
 }
 
@@ -101,7 +101,7 @@ async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
     let socket = UdpSocket::bind(local).await?;
     socket.connect(at).await?;
     socket.send(&greeting).await?;
-    let mut datagram = [0; REPLY_LIMIT as usize];
+    let mut datagram = [0; REPLY_LIMIT];
     let length = socket.recv(&mut datagram).await?;
     understand(&datagram[..length], run, nonce)
 }
