@@ -63,13 +63,14 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         page.labelled("expected", expected);
         page.labelled("seen", seen);
         // What several findings share is said once, below the last of them.
+        let how = mend(group);
+        let mended_alike = next.is_some_and(|next| mend(next) == how);
         if let Some(so) = so
-            && next.is_none_or(|next| next.finding.so.as_ref() != Some(so))
+            && !(mended_alike && next.is_some_and(|next| next.finding.so.as_ref() == Some(so)))
         {
             page.labelled("so", so);
         }
-        let how = mend(group);
-        if next.is_none_or(|next| mend(next) != how) {
+        if !mended_alike {
             page.labelled("mend", &how);
             if next.is_some() {
                 page.blank();

@@ -19,11 +19,12 @@ pub fn write(page: &mut Page, started: &RunStarted) {
     };
     let effect = match (recording, namespace) {
         (Some(_), _) => String::new(),
-        (None, Some(namespace)) => format!(", creates pods in {namespace}"),
-        (None, None) => ", creates nothing".into(),
+        (None, Some(namespace)) => format!("creates pods in {namespace}"),
+        (None, None) => "creates nothing".into(),
     };
-    let asked = format!("{profile}: {number}{effect}");
-    page.words(&[(FAINT, &program), (STRONG, &name), (FAINT, &cluster.server), (PLAIN, &asked)], INDENT);
+    let asked = format!("{profile}: {number}");
+    let words = [(FAINT, &program), (STRONG, &name), (FAINT, &cluster.server), (PLAIN, &asked), (PLAIN, &effect)];
+    page.words(&words.map(|(style, word)| (style, word.as_str())), INDENT);
     if let Some(recording) = recording {
         let at = at.strftime("%Y-%m-%d %H:%M UTC");
         page.paragraph(0, PLAIN, &format!("judged from {recording}, recorded {at}"));

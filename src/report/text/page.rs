@@ -48,7 +48,7 @@ impl Page {
     /// A label as wide as `column`, and a text beside it.
     pub fn columns(&mut self, indent: usize, label: &str, column: usize, text: &str) {
         let label = printable(label);
-        let pad = column.saturating_sub(label.width()).max(2);
+        let pad = column.saturating_sub(label.width()).max(1);
         let faint = style::FAINT;
         let first = format!("{:indent$}{faint}{label}{faint:#}{:pad$}", "", "");
         self.hanging(indent + label.width() + pad, &first, indent + column, style::PLAIN, text);
@@ -57,7 +57,7 @@ impl Page {
     /// Words in several styles on one line, two spaces apart; what does not fit goes to the next line.
     pub fn words(&mut self, words: &[(Style, &str)], indent: usize) {
         let mut column = 0;
-        for (i, (style, word)) in words.iter().enumerate() {
+        for (i, (style, word)) in words.iter().filter(|(_, word)| !word.is_empty()).enumerate() {
             let word = printable(word);
             if i > 0 && column + 2 + word.width() > self.width {
                 _ = write!(self.text, "\n{:indent$}", "");

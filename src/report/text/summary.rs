@@ -41,20 +41,21 @@ fn skipped(page: &mut Page, run: &Gathered) {
     }
     // Stable: the reasons of as many checks stay in the order of the plan.
     reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-    let mut line = format!("{} skipped", checks.len());
+    const OTHERS: &str = "; for other reasons (999), see --verbose";
+    let mut line = format!("{} skipped: ", checks.len());
     let mut told = 0;
-    for (i, (reason, number)) in reasons.iter().enumerate() {
-        let part = format!("{} {number}: {reason}", if i == 0 { "," } else { ";" });
-        if line.len() + part.len() + "; 99 for other reasons (--verbose)".len() > page.room(0) {
+    for (reason, number) in reasons {
+        let part = format!("{}{reason} ({number})", if told == 0 { "" } else { "; " });
+        if line.len() + part.len() + OTHERS.len() > page.room(0) {
             break;
         }
         line.push_str(&part);
         told += number;
     }
-    match checks.len() - told {
-        0 => {}
-        _ if told == 0 => line.push_str("; --verbose says why"),
-        others => _ = write!(line, "; {others} for other reasons (--verbose)"),
+    match (checks.len() - told, told) {
+        (0, _) => {}
+        (_, 0) => line.push_str("--verbose says why"),
+        (others, _) => _ = write!(line, "; for other reasons ({others}), see --verbose"),
     }
     page.paragraph(0, FAINT, &line);
 }
