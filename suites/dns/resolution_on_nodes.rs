@@ -105,10 +105,10 @@ fn broken_pods(reports: &ProbeReports, servers: &DnsServers) -> BTreeMap<IpAddr,
 }
 
 fn server_name(server: &SocketAddr, servers: &DnsServers) -> String {
-    if server.ip() == servers.service {
-        format!("the DNS Service {}", server.ip())
-    } else {
-        format!("the DNS pod {}", server.ip())
+    match server.ip() {
+        ip if ip == servers.service => format!("the DNS Service {ip}"),
+        ip if servers.pods.contains(&ip) => format!("the DNS pod {ip}"),
+        ip => format!("{ip}, the server that pods are told to ask,"),
     }
 }
 

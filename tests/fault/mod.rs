@@ -36,7 +36,10 @@ impl Fault {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
         let entries = std::fs::read_dir(&folder).expect("the faults are in tests/faults");
         let mut scripts: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
-        scripts.retain(|path| path.is_file() && path.extension().is_none());
+        // A script has no extension; a README and a linter's settings are no scripts.
+        scripts.retain(|path| {
+            path.is_file() && path.file_name().is_some_and(|name| !name.to_string_lossy().contains('.'))
+        });
         scripts.sort();
         scripts.into_iter().map(Self::read).collect()
     }

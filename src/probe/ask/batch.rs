@@ -34,7 +34,7 @@ pub async fn ask(questions: &Questions) -> Answers {
     };
     let (api, dns, peers, service, kubelet, kube_proxy) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
-        OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &terms))),
+        OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
         OptionFuture::from(questions.service.as_ref().map(|question| service::ask(
             question,

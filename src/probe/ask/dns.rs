@@ -1,6 +1,6 @@
 //! DNS servers, asked directly: nothing is cached, searched or retried unless said so here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,15 @@ const PORT: u16 = 53;
 /// The most that an answer by UDP may hold, in bytes.
 const DATAGRAM: usize = 4096;
 
-/// Asks each server by both protocols.
-pub async fn ask(question: &DnsQuestion, terms: &Terms) -> BTreeMap<SocketAddr, DnsAnswer> {
-    let servers = question.servers.iter().map(|server| async move {
+/// Asks each server by both protocols, and whichever the pod itself is told to ask.
+pub async fn ask(question: &DnsQuestion, resolver: &Resolver, terms: &Terms) -> BTreeMap<SocketAddr, DnsAnswer> {
+    let own = resolver
+        .nameservers
+        .iter()
+        .filter_map(|server| server.parse().ok())
+        .map(|ip: IpAddr| SocketAddr::new(ip, PORT));
+    let servers: BTreeSet<SocketAddr> = question.servers.iter().copied().chain(own).collect();
+    let servers = servers.iter().map(|server| async move {
         let (udp, tcp) = tokio::join!(
             lookups(question.udp, || by_udp(*server, &question.name, RecordType::A), terms.answer),
             lookups(question.tcp, || by_tcp(*server, &question.name, RecordType::A), terms.answer),
