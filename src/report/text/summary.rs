@@ -9,6 +9,9 @@ use crate::check::Outcome;
 use crate::event::RunFinished;
 use crate::report::Gathered;
 
+/// Room for what ends the line about skipped checks when not all reasons fit.
+const OTHERS: &str = "; others (999), see -v";
+
 /// Writes the last lines.
 pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
     if !verbose {
@@ -41,7 +44,6 @@ fn skipped(page: &mut Page, run: &Gathered) {
     }
     // Stable: the reasons of as many checks stay in the order of the plan.
     reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-    const OTHERS: &str = "; for other reasons (999), see --verbose";
     let mut line = format!("{} skipped: ", checks.len());
     let mut told = 0;
     for (reason, number) in reasons {
@@ -54,8 +56,8 @@ fn skipped(page: &mut Page, run: &Gathered) {
     }
     match (checks.len() - told, told) {
         (0, _) => {}
-        (_, 0) => line.push_str("--verbose says why"),
-        (others, _) => _ = write!(line, "; for other reasons ({others}), see --verbose"),
+        (_, 0) => line.push_str("-v says why"),
+        (others, _) => _ = write!(line, "; others ({others}), see -v"),
     }
     page.paragraph(0, FAINT, &line);
 }

@@ -16,7 +16,7 @@ fn wrap_line(line: &str, width: usize) -> Vec<String> {
     let mut current = String::new();
     for (i, word) in words(line, width).into_iter().enumerate() {
         if i > 0 && current.width() + 1 + word.width() > width {
-            lines.push(std::mem::take(&mut current));
+            lines.push(std::mem::take(&mut current).trim_end().to_owned());
         } else if i > 0 && !(word.is_empty() && current.is_empty()) {
             current.push(' ');
         }
