@@ -32,13 +32,15 @@ fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
             let age = lease.age(clock.server);
             let limit = PATIENCE * i64::from(lease.duration_seconds);
             verdict.expect(subject, age <= limit, || {
-                Finding::new(
-                    format!("renewed within {limit} s"),
-                    format!("last renewed {age} s ago by {}, at {}", lease.holder, lease.renewed),
-                )
-                .so(format!("no {name} is working"))
+                let seen = match lease.holder.as_str() {
+                    // A leader that ends in good order gives its lease back.
+                    "" => format!("given back {age} s ago, at {}, and held by nobody", lease.renewed),
+                    holder => format!("last renewed {age} s ago by {holder}, at {}", lease.renewed),
+                };
+                Finding::new(format!("renewed within {limit} s"), seen).so(format!("no {name} is working"))
             });
-            verdict.note(format!("{name}: led by {}, {} transitions", lease.holder, lease.transitions));
+            let holder = if lease.holder.is_empty() { "nobody" } else { &lease.holder };
+            verdict.note(format!("{name}: led by {holder}, {} transitions", lease.transitions));
         },
     );
     verdict
@@ -81,6 +83,20 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subject, Subject::object("Lease", "kube-system", "kube-scheduler"));
         assert_eq!(findings[0].seen, "last renewed 31 s ago by n1_0, at 2026-11-22T11:59:29Z");
+    }
+
+    #[test]
+    fn a_lease_that_was_given_back_is_held_by_nobody() {
+        let lease = LeaderLease {
+            holder: String::new(),
+            renewed: "2026-11-22T11:59:55Z".parse().unwrap(),
+            duration_seconds: 1,
+            transitions: 2,
+        };
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let leases = LeaderLeases([("kube-scheduler".to_owned(), Ok(lease))].into());
+        let findings = judge(&leases, &Clock { server: now, here: now }).findings(Severity::Critical);
+        assert_eq!(findings[0].seen, "given back 5 s ago, at 2026-11-22T11:59:55Z, and held by nobody");
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
         let why: Vec<&str> = waiting.chain([pod.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
-            Finding::new("Ready", format!("not Ready ({}; {}), {restarts} restarts", pod.phase, why.join(": ")))
+            Finding::new("Ready", format!("not Ready ({}; {}), restarts: {restarts}", pod.phase, why.join(": ")))
                 .so(format!("{} does not work on {node}", pod.component().unwrap_or(&pod.name))),
         );
     }
@@ -234,7 +234,7 @@ mod tests {
         let waiting = Some("CrashLoopBackOff".to_owned());
         pod.containers = vec![Container { name: "etcd".into(), restarts: 9, waiting, ..Container::default() }];
         let findings = findings(&pods, &nodes("True"));
-        let seen = "not Ready (Running; CrashLoopBackOff: containers with unready status: [etcd]), 9 restarts";
+        let seen = "not Ready (Running; CrashLoopBackOff: containers with unready status: [etcd]), restarts: 9";
         assert_eq!(findings[0].seen, seen);
     }
 

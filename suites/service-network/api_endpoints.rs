@@ -31,6 +31,14 @@ const USUAL_PORT: u16 = 6443;
 
 fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
     let mut verdict = Verdict::new();
+    if published.slices.is_empty() {
+        verdict.find(
+            Subject::object("EndpointSlice", "default", "kubernetes"),
+            Finding::new("the address of every API server", "no address")
+                .so("nothing inside the cluster reaches the API; an API server that is not ready takes itself out"),
+        );
+        return verdict;
+    }
     for address in &published.slices {
         verdict.expect(Subject::address(address), is_reachable_by_others(address.ip()), || {
             Finding::new("an address that other nodes can dial", address.to_string())
@@ -192,6 +200,12 @@ mod tests {
             pod.containers = vec![Container { command, ..Container::default() }];
         }
         assert_eq!(seen(&judge(&published(&[11]), &pods)), ["10.77.0.11:6443: advertised by a, b"]);
+    }
+
+    #[test]
+    fn no_address_at_all_is_one_finding() {
+        let verdict = judge(&published(&[]), &Pods([server("a", 11)].into()));
+        assert_eq!(seen(&verdict), ["EndpointSlice default/kubernetes: no address"]);
     }
 
     #[test]

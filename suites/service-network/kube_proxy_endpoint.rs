@@ -15,12 +15,14 @@
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/proxy/manifests.go`, `cmd/kubeadm/app/util/endpoint.go`;
 //! <https://github.com/kubernetes-sigs/kubespray/pull/5150>
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::rbac::Rbac;
 
 crate::check!("SN-08", "kube-proxy-endpoint", Major, judge);
@@ -34,6 +36,7 @@ fn judge(
     config: &KubeProxyConfig,
     kubeadm: Option<&KubeadmConfig>,
     published: &ApiServerEndpoints,
+    nodes: &Nodes,
     rbac: &Rbac,
 ) -> Verdict {
     let mut verdict = Verdict::new();
@@ -46,7 +49,7 @@ fn judge(
         verdict.find(subject(), Finding::new("server: https://HOST:PORT", format!("server: {}", config.server)));
         return verdict;
     };
-    judge_server(&mut verdict, config, &host, port, kubeadm, published);
+    judge_server(&mut verdict, config, &host, port, kubeadm, published, nodes);
     if kubeadm.is_some() {
         judge_rights(&mut verdict, rbac);
     }
@@ -60,6 +63,7 @@ fn judge_server(
     port: u16,
     kubeadm: Option<&KubeadmConfig>,
     published: &ApiServerEndpoints,
+    nodes: &Nodes,
 ) {
     let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
     let address: Option<IpAddr> = host.parse().ok();
@@ -88,12 +92,16 @@ fn judge_server(
             .note(format!("kube-proxy talks to {}; nothing in the cluster tells whether that is right", config.server));
         return;
     };
-    let is_published = published.slices.iter().any(|at| at.ip() == address && at.port() == port);
+    let is_published = published.slices.contains(&SocketAddr::new(address, port));
+    // What is published may be wrong itself, which SN-03 tells.
+    let of_nodes: Vec<IpAddr> = nodes.control_plane().flat_map(|(_, node)| node.internal_addresses()).collect();
     // Without an endpoint for all, a control plane of one is reached at its own address.
     if kubeadm.is_some() || is_published {
-        verdict.expect(subject(), is_published, || {
+        verdict.expect(subject(), is_published || of_nodes.contains(&address), || {
+            let of_nodes = of_nodes.iter().map(ToString::to_string);
+            let known: BTreeSet<String> = published.slices.iter().map(ToString::to_string).chain(of_nodes).collect();
             Finding::new(
-                format!("the address of an API server: {}", names(&published.slices)),
+                format!("the address of an API server: {}", names(known)),
                 format!("server: {}", config.server),
             )
             .so("kube-proxy does not come up again after its next restart")
@@ -152,6 +160,7 @@ fn endpoint_authority(endpoint: &str) -> Option<(String, u16)> {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::nodes::Node;
     use crate::fact::facts::rbac::testing::rule;
 
     fn rbac() -> Rbac {
@@ -166,12 +175,21 @@ mod tests {
     fn judged(server: &str, endpoint: Option<&str>, instances: u8) -> Verdict {
         let config = KubeProxyConfig { server: server.into(), skips_verification: false };
         let kubeadm = KubeadmConfig { control_plane_endpoint: endpoint.map(str::to_owned), ..KubeadmConfig::default() };
-        judge(&config, Some(&kubeadm), &published(instances), &rbac())
+        judge(&config, Some(&kubeadm), &published(instances), &nodes(), &rbac())
     }
 
     fn published(instances: u8) -> ApiServerEndpoints {
         let slices = (11..11 + instances).map(|last| ([10, 77, 0, last], 6443).into()).collect();
         ApiServerEndpoints { endpoints: Ok([].into()), slices }
+    }
+
+    fn nodes() -> Nodes {
+        let node = Node {
+            labels: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
+            addresses: vec![("InternalIP".into(), "10.77.0.11".into())],
+            ..Node::default()
+        };
+        Nodes([("n1".to_owned(), node)].into())
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
@@ -201,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_published_wrongly_is_not_kube_proxys_fault() {
+        for published in [BTreeSet::new(), [([10, 77, 0, 99], 6443).into()].into()] {
+            let published = ApiServerEndpoints { slices: published, endpoints: Ok([].into()) };
+            let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), skips_verification: false };
+            let verdict = judge(&config, Some(&KubeadmConfig::default()), &published, &nodes(), &rbac());
+            assert!(seen(&verdict).is_empty(), "{published:?}");
+        }
+    }
+
+    #[test]
     fn a_load_balancer_on_each_node_is_deliberate() {
         assert!(seen(&judged("https://127.0.0.1:6443", Some("api.bed.test:6443"), 3)).is_empty());
         assert!(seen(&judged("https://localhost:7443", Some("api.bed.test:6443"), 3)).is_empty());
@@ -210,14 +238,14 @@ mod tests {
     fn no_url_and_no_verification_are_found() {
         assert_eq!(seen(&judged("api.bed.test", None, 1)), ["server: api.bed.test"]);
         let config = KubeProxyConfig { server: "https://eks.example".into(), skips_verification: true };
-        let verdict = judge(&config, None, &published(2), &Rbac::default());
+        let verdict = judge(&config, None, &published(2), &nodes(), &Rbac::default());
         assert_eq!(seen(&verdict), ["insecure-skip-tls-verify: true in kubeconfig.conf"]);
     }
 
     #[test]
     fn a_missing_binding_is_found() {
         let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), skips_verification: false };
-        let verdict = judge(&config, Some(&KubeadmConfig::default()), &published(1), &Rbac::default());
+        let verdict = judge(&config, Some(&KubeadmConfig::default()), &published(1), &nodes(), &Rbac::default());
         assert_eq!(seen(&verdict), ["no ClusterRoleBinding lets it watch services, endpointslices, nodes"]);
     }
 }

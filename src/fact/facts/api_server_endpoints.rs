@@ -13,10 +13,20 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 /// The addresses at which API server instances are published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerEndpoints {
-    /// Those of the EndpointSlices of Service default/kubernetes.
+    /// Those of the EndpointSlices of Service default/kubernetes; none while no API server is ready.
     pub slices: BTreeSet<SocketAddr>,
     /// Those of the Endpoints object default/kubernetes, deprecated since 1.33, or why they were not seen.
     pub endpoints: Seen<BTreeSet<SocketAddr>>,
+}
+
+impl ApiServerEndpoints {
+    /// The addresses of the instances, for those who ask each: without any there is nothing to ask.
+    pub fn published(&self) -> Seen<&BTreeSet<SocketAddr>> {
+        if self.slices.is_empty() {
+            return Err(Unobserved::invalid("EndpointSlice default/kubernetes", "it has no address"));
+        }
+        Ok(&self.slices)
+    }
 }
 
 impl Observe for ApiServerEndpoints {
@@ -32,11 +42,8 @@ impl Observe for ApiServerEndpoints {
         let call = Call::list::<EndpointSlice>()
             .in_namespace("default")
             .with("labelSelector", "kubernetes.io/service-name=kubernetes");
-        let slices = cluster.list(call.clone(), |slice: EndpointSlice| slice_addresses(&slice)).await?;
-        let slices: BTreeSet<_> = slices.into_iter().flatten().collect();
-        if slices.is_empty() {
-            return Err(Unobserved::invalid(call.to_string(), "no EndpointSlice of default/kubernetes has an address"));
-        }
+        let slices = cluster.list(call, |slice: EndpointSlice| slice_addresses(&slice)).await?;
+        let slices = slices.into_iter().flatten().collect();
         let endpoints = cluster.fetch::<Endpoints>(&Call::get_in::<Endpoints>("default", "kubernetes")).await;
         Ok(Self { slices, endpoints: endpoints.map(|endpoints| endpoint_addresses(&endpoints)) })
     }

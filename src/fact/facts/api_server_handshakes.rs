@@ -37,7 +37,7 @@ impl Observe for ApiServerHandshakes {
         let target = kubeconfig.target();
         let endpoint = cluster.handshake(&target, &kubeconfig.authorities);
         let instances = async {
-            let addresses = &endpoints.map_err(Clone::clone)?.slices;
+            let addresses = endpoints.map_err(Clone::clone)?.published()?;
             Ok(join_all(addresses.iter().map(|&address| instance(cluster, address))).await.into_iter().collect())
         };
         let (endpoint, instances) = join(endpoint, instances).await;

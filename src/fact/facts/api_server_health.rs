@@ -67,7 +67,7 @@ impl Observe for ApiServerHealth {
     const RULES: &'static [Rule] = &[Rule::urls(&["/livez", "/readyz"])];
 
     async fn observe(cluster: &Cluster, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
-        let addresses = endpoints.map(|endpoints| &endpoints.slices);
+        let addresses = endpoints.map_err(Clone::clone).and_then(ApiServerEndpoints::published);
         let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
             let health = health(cluster, |path| Call::url(path).to_instance(*address)).await;
             (*address, health)
@@ -76,7 +76,7 @@ impl Observe for ApiServerHealth {
         Ok(Self {
             endpoint: cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default(),
             configured,
-            instances: addresses.map(|_| instances.into_iter().collect()).map_err(Clone::clone),
+            instances: addresses.map(|_| instances.into_iter().collect()),
         })
     }
 }
