@@ -76,12 +76,12 @@ impl Fault {
         self.expected.iter().filter_map(|expected| expected.missing(judged)).collect()
     }
 
-    /// Checks that failed though the fault gives them no reason to.
-    pub fn unexpected(&self, judged: &[Judged]) -> Vec<String> {
+    /// The checks that are red besides those that the fault names.
+    pub fn also_red(&self, judged: &[Judged]) -> Vec<String> {
         let listed = |id: &str| self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id);
         let red =
             judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
-        red.map(|check| format!("{} is {} and should not be: {}", check.id, check.outcome, told(check))).collect()
+        red.map(|check| format!("{} is {}: {}", check.id, check.outcome, told(check))).collect()
     }
 }
 
