@@ -1,14 +1,21 @@
 //! The leases by which kubelets say that they are alive.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
+use super::nodes::Nodes;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
 
+/// For how long a Ready node's missing lease is looked for again: a kubelet that has just joined makes it when it renews
+/// for the first time, up to ten seconds later.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Where the leases of nodes live.
 const NAMESPACE: &str = "kube-node-lease";
 
@@ -26,14 +33,22 @@ pub struct NodeLease {
 }
 
 impl Observe for NodeLeases {
-    type Needs<'a> = ();
+    type Needs<'a> = (&'a Nodes,);
     const NAME: &'static str = "node-leases";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "coordination.k8s.io", "leases", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let leases = cluster.list(Call::list::<Lease>().in_namespace(NAMESPACE), trim).await?;
-        Ok(Self(leases.into_iter().collect()))
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let begin = Instant::now();
+        loop {
+            let leases = cluster.list(Call::list::<Lease>().in_namespace(NAMESPACE), trim).await?;
+            let leases: BTreeMap<_, _> = leases.into_iter().collect();
+            let is_complete = nodes.0.iter().all(|(name, node)| !node.is_ready() || leases.contains_key(name));
+            if is_complete || begin.elapsed() >= PATIENCE {
+                return Ok(Self(leases));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
