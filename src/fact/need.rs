@@ -71,6 +71,16 @@ pub trait Needs<'a>: Sized {
     fn take(facts: &'a Facts) -> Seen<Self>;
 }
 
+impl<'a> Needs<'a> for () {
+    fn list() -> Vec<Need> {
+        Vec::new()
+    }
+
+    fn take(_: &'a Facts) -> Seen<Self> {
+        Ok(())
+    }
+}
+
 macro_rules! needs {
     ($($parameter:ident),*) => {
         impl<'a, $($parameter),*> Needs<'a> for ($($parameter,)*)
@@ -81,14 +91,13 @@ macro_rules! needs {
                 vec![$($parameter::need()),*]
             }
 
-            fn take(#[allow(unused_variables, reason = "the empty tuple takes nothing")] facts: &'a Facts) -> Seen<Self> {
+            fn take(facts: &'a Facts) -> Seen<Self> {
                 Ok(($($parameter::take(facts)?,)*))
             }
         }
     };
 }
 
-needs!();
 needs!(P0);
 needs!(P0, P1);
 needs!(P0, P1, P2);

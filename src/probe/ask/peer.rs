@@ -54,11 +54,11 @@ async fn expect(peer: &Peer, reply: impl Future<Output = Got<Reply>>) -> Got<IpA
     if reply.pod == peer.pod { Ok(reply.from) } else { Err(Fault::Stranger(reply.pod)) }
 }
 
-/// Exchanges greetings by TCP, with whoever answers for this run.
-pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
+/// Tries an exchange a few times within `patience`; the last failure counts.
+async fn retried<F: Future<Output = Got<Reply>>>(patience: Duration, exchange: impl Fn() -> F) -> Got<Reply> {
     let mut last = Fault::TimedOut;
     for _ in 0..TRIES {
-        match timeout(patience / TRIES, tcp_exchange(at, run)).await {
+        match timeout(patience / TRIES, exchange()).await {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(fault)) => {
                 last = fault;
@@ -68,6 +68,11 @@ pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Repl
         }
     }
     Err(last)
+}
+
+/// Exchanges greetings by TCP, with whoever answers for this run.
+pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
+    retried(patience, || tcp_exchange(at, run)).await
 }
 
 async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
@@ -81,18 +86,7 @@ async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
 
 /// Exchanges greetings by UDP, with whoever answers for this run.
 pub async fn by_udp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
-    let mut last = Fault::TimedOut;
-    for _ in 0..TRIES {
-        match timeout(patience / TRIES, udp_exchange(at, run)).await {
-            Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(fault)) => {
-                last = fault;
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(_) => last = Fault::TimedOut,
-        }
-    }
-    Err(last)
+    retried(patience, || udp_exchange(at, run)).await
 }
 
 async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
