@@ -6,12 +6,15 @@
 
 #![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
 
+#[expect(dead_code, reason = "a fault's script makes its objects itself, and knows its kubeconfig")]
+mod bed;
 mod fault;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
+use bed::{Bed, output};
 use fault::Fault;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::Judged;
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One cluster is broken in one way at a time.
     arguments.test_threads = Some(1);
-    let Some(bed) = env::var_os("SEAWORTHY_BED").map(PathBuf::from) else {
+    let Some(bed) = Bed::named() else {
         println!("SEAWORTHY_BED is not set: no cluster is broken here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
@@ -35,10 +38,9 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-fn try_fault(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<Completion, Failed> {
-    let nodes = output(Command::new(bed).args(["kubectl", "get", "nodes", "-o", "name"]))?.lines().count();
-    let control_plane = ["kubectl", "get", "nodes", "-o", "name", "-l", "node-role.kubernetes.io/control-plane"];
-    let control_planes = output(Command::new(bed).args(control_plane))?.lines().count();
+fn try_fault(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<Completion, Failed> {
+    let count = |selector| Ok::<_, Failed>(bed.kubectl(&["get", "nodes", "-o", "name", "-l", selector])?.lines().count());
+    let (nodes, control_planes) = (count("")?, count("node-role.kubernetes.io/control-plane")?);
     if fault.cluster != (nodes, control_planes) {
         let (nodes, control_planes) = fault.cluster;
         return Ok(Completion::ignored_with(format!(
@@ -67,38 +69,37 @@ fn try_fault(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<Com
 /// A broken cluster, which is mended whatever happens.
 struct Broken<'a> {
     fault: &'a Fault,
-    bed: &'a Path,
+    bed: &'a Bed,
     mended: bool,
 }
 
 impl<'a> Broken<'a> {
-    fn apply(fault: &'a Fault, bed: &'a Path) -> Result<Self, Failed> {
+    fn apply(fault: &'a Fault, bed: &'a Bed) -> Result<Self, Failed> {
         let broken = Self { fault, bed, mended: false };
-        output(Command::new(&fault.script).arg("apply").env("BED", bed))?;
+        output(Command::new(&fault.script).arg("apply").env("BED", &bed.program))?;
         Ok(broken)
     }
 
     fn revert(mut self) -> Result<(), Failed> {
         self.mended = true;
-        output(Command::new(&self.fault.script).arg("revert").env("BED", self.bed)).map(drop)
+        output(Command::new(&self.fault.script).arg("revert").env("BED", &self.bed.program)).map(drop)
     }
 }
 
 impl Drop for Broken<'_> {
     fn drop(&mut self) {
         if !self.mended {
-            let _ = Command::new(&self.fault.script).arg("revert").env("BED", self.bed).status();
+            let _ = Command::new(&self.fault.script).arg("revert").env("BED", &self.bed.program).status();
         }
     }
 }
 
 /// Runs every check as an administrator would, and reads the verdicts.
-fn run(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<(Vec<Judged>, Option<PathBuf>), Failed> {
+fn run(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<(Vec<Judged>, Option<PathBuf>), Failed> {
     let folder = tempfile::tempdir()?;
     let (verdicts, recording) = (folder.path().join("verdicts.json"), folder.path().join("recording.json"));
-    let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", bed))?;
-    let program = env::var_os("SEAWORTHY_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_seaworthy").into());
-    let ran = Command::new(program)
+    let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", &bed.program))?;
+    let ran = Command::new(bed::seaworthy())
         .args(["run", "--profile", "post-install", "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
@@ -125,13 +126,4 @@ fn keep(fault: &Fault, recording: PathBuf, folder: &Path) -> Result<(), Failed> 
     cut.write(&mut file, true)?;
     fs::remove_dir_all(recording.parent().unwrap_or(&recording))?;
     Ok(())
-}
-
-fn output(command: &mut Command) -> Result<String, Failed> {
-    let done = command.output()?;
-    if !done.status.success() {
-        let said = [done.stdout, done.stderr].concat();
-        return Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&said)).into());
-    }
-    Ok(String::from_utf8(done.stdout)?)
 }

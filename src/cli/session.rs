@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use tokio::sync::watch;
 
 use super::Failure;
 use super::connection::ConnectionArgs;
-use crate::cluster::{Cluster, Settings, connect};
+use crate::cluster::{Call, Cluster, Settings, connect};
 use crate::event::{Event, Events, Planned, RunStarted};
-use crate::fact::{Access, Source};
+use crate::fact::{Access, Source, Unobserved};
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::probe::{ProbeSettings, RunId, sweep};
 use crate::redaction::Redaction;
-use crate::run::{Plan, Profile};
+use crate::run::{ExitCode, Plan, Profile};
 
 /// How long the clean-up waits for everything to be gone.
 const CLEAN_UP: Duration = Duration::from_secs(20);
@@ -62,6 +63,9 @@ impl Session {
         let settings =
             Settings { timeout: Some(timeout), expectations: profile.expect.clone(), ..connection.settings(probe) };
         let cluster = Arc::new(connect(kubeconfig, settings, cancel_on_signal()).await?);
+        if let Some(namespace) = &cluster.settings().probe.namespace {
+            exists(&cluster, namespace).await?;
+        }
         Ok(Self { redaction, cluster, profile })
     }
 
@@ -103,6 +107,18 @@ impl Session {
     }
 }
 
+/// Whether the namespace that was named exists; who may not look at namespaces finds out when the first probe is made.
+async fn exists(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
+    let call = Call::get::<Namespace>(namespace);
+    match cluster.send(&call).await.and_then(|reply| reply.accepted(&call)) {
+        Err(Unobserved::Absent { .. }) => Err(Failure::Usage(format!(
+            "{}: there is no namespace {namespace}: create it, or leave --namespace away and the run makes its own",
+            cluster.summary().server
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Trips at the first Ctrl-C or SIGTERM, so that the run stops, cleans up and still reports. The second one kills.
 fn cancel_on_signal() -> watch::Receiver<bool> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -118,7 +134,8 @@ fn cancel_on_signal() -> watch::Receiver<bool> {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
         }
-        std::process::abort();
+        #[expect(clippy::exit, reason = "who asks twice does not want to wait for the clean-up")]
+        std::process::exit(ExitCode::Interrupted as i32);
     });
     stopped
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use tokio::sync::watch;
 
-use super::handshake::{Target, handshake};
+use super::handshake::Target;
 use super::{Call, Cluster, Identity, Kubeconfig, Reply, Settings};
 use crate::certificate::Distrust;
 use crate::fact::Unobserved;
@@ -89,7 +89,7 @@ pub async fn connect(
         Err(why) => match distrust(&cluster).await {
             // Nothing wrong at the second look: instances behind one address differ, and this one has a better name.
             Some((Ok(()) | Err(Distrust::NameMismatch { .. }), _)) => {
-                cluster.set_server_name("kubernetes");
+                cluster.verify_by_in_cluster_name();
                 match cluster.send(&version).await {
                     Ok(reply) => accept(&mut cluster, &version, &reply),
                     Err(why) => Err(unreachable(&cluster, why)),
@@ -162,7 +162,7 @@ async fn distrust(cluster: &Cluster) -> Option<(Result<(), Distrust>, String)> {
     let address = cluster.endpoint()?;
     let name = cluster.kubeconfig().config.tls_server_name.clone();
     let target = Target { server_name: Some(name.unwrap_or_else(|| address.host().to_owned())), address };
-    let seen = handshake(&target, cluster.authorities(), cluster.settings().request_timeout).await.ok()?;
+    let seen = cluster.handshake(&target, cluster.authorities()).await.ok()?;
     let issuer = seen
         .chain
         .first()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
-use super::handshake::{Authority, Handshake, Target, Unreachable, handshake};
+use super::handshake::{Authority, Handshake, Target, Unreachable, handshake, handshake_over};
 use super::identity::Token;
 use super::{Call, Footprint, Identity, Kubeconfig, Reply};
 use crate::certificate::Certificate;
@@ -57,7 +57,7 @@ pub struct Cluster {
     settings: Settings,
     summary: ClusterSummary,
     clients: Mutex<HashMap<(Credential, Option<SocketAddr>), Client>>,
-    server_name: Option<String>,
+    server_name: OnceLock<&'static str>,
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
@@ -101,7 +101,7 @@ impl Cluster {
             settings,
             summary,
             clients: Mutex::default(),
-            server_name: None,
+            server_name: OnceLock::new(),
             requests: AtomicUsize::new(0),
             footprint: OnceLock::new(),
             cancel,
@@ -114,9 +114,10 @@ impl Cluster {
 
     /// Checks the configured endpoint's certificate by this name instead of the one that the kubeconfig says, which
     /// stays what the checks are told.
-    pub(super) fn set_server_name(&mut self, name: &str) {
-        self.server_name = Some(name.to_owned());
-        self.clients = Mutex::default();
+    pub(super) fn verify_by_in_cluster_name(&self) {
+        if self.server_name.set(SERVER_NAME).is_ok() {
+            self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// The cluster in a few words.
@@ -189,8 +190,7 @@ impl Cluster {
         let deadline = self.deadline(self.settings.request_timeout);
         let exchange = async {
             let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-            let response = self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
-            let (parts, body) = response.into_parts();
+            let (parts, body) = self.exchange(call).await?.into_parts();
             let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
             Ok(Reply {
                 status: parts.status.as_u16(),
@@ -238,7 +238,11 @@ impl Cluster {
         let deadline = self.deadline(self.settings.request_timeout);
         let _permit =
             self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
-        handshake(target, roots, deadline).await.map_err(|why| match why {
+        let seen = match &self.kubeconfig.config.proxy_url {
+            None => handshake(target, roots, deadline).await,
+            Some(proxy) => through(proxy, target, roots, deadline).await,
+        };
+        seen.map_err(|why| match why {
             Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
             why => Unobserved::unreachable(target.address.to_string(), why),
         })
@@ -247,7 +251,7 @@ impl Cluster {
     /// Opens a watch: lines of JSON, until the caller drops it. The caller sets the deadline.
     pub async fn watch(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
+        let response = self.exchange(call).await?;
         let status = response.status();
         let body = response.into_body();
         if !status.is_success() {
@@ -261,6 +265,22 @@ impl Cluster {
         }
         let stream = body.into_data_stream().map_err(std::io::Error::other);
         Ok(tokio_util::io::StreamReader::new(stream))
+    }
+
+    /// Sends a request.
+    ///
+    /// Behind a load balancer one instance's certificate may lack the endpoint's name. Such an instance got no request;
+    /// from then on certificates are checked by the name that each of them has, and this request is sent. Which
+    /// certificate lacks the name is for the checks to tell, which look at each.
+    async fn exchange(&self, call: &Call) -> Seen<http::Response<Body>> {
+        match self.client(call)?.send(Self::request(call)?).await {
+            Err(e) if is_name_mismatch(&e) && call.instance.is_none() && self.server_name.get().is_none() => {
+                self.verify_by_in_cluster_name();
+                tracing::warn!(%call, "a certificate lacks the endpoint's name: from now on it must be for {SERVER_NAME}");
+                self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
+            }
+            sent => sent.map_err(|e| failure(call, &e)),
+        }
     }
 
     fn request(call: &Call) -> Seen<http::Request<Body>> {
@@ -293,7 +313,7 @@ impl Cluster {
             Identity::Anonymous => Credential::Nothing,
             Identity::Bearer(token) => Credential::Bearer(token.clone()),
         };
-        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&(credential.clone(), call.instance)) {
             return Ok(client.clone());
         }
@@ -304,8 +324,8 @@ impl Cluster {
 
     fn config(&self, credential: &Credential, instance: Option<SocketAddr>) -> Seen<Config> {
         let mut config = self.kubeconfig.config.clone();
-        if let Some(name) = &self.server_name {
-            config.tls_server_name = Some(name.clone());
+        if let Some(name) = self.server_name.get() {
+            config.tls_server_name = Some((*name).to_owned());
         }
         // A refusal is an observation; asking again would hide it.
         config.default_retry = false;
@@ -327,9 +347,40 @@ impl Cluster {
     }
 }
 
+/// A handshake the way that requests go.
+async fn through(
+    proxy: &http::Uri,
+    target: &Target,
+    roots: &[Certificate],
+    deadline: Duration,
+) -> Result<Handshake, Unreachable> {
+    let stream = tokio::time::timeout(deadline, super::proxy::connect(proxy, &target.address)).await;
+    let stream = stream.unwrap_or(Err(Unreachable::TimedOut { after: deadline }))?;
+    handshake_over(stream, target, roots, deadline).await
+}
+
 async fn collect(call: &Call, body: Body) -> Seen<Bytes> {
     let collected = Limited::new(body, BODY_LIMIT).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|e| Unobserved::invalid(call.to_string(), e))
+}
+
+/// Whether a request was not sent because the server's certificate, else trusted, is for other names.
+fn is_name_mismatch(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::{CertificateError, Error};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error's source is that of what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = error.downcast_ref::<Error>().or_else(|| wrapped?.downcast_ref::<Error>());
+        if let Some(Error::InvalidCertificate(certificate)) = tls {
+            return matches!(
+                certificate,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+            );
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Why a request got no answer, with the causes that the top-level text hides.

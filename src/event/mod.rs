@@ -141,6 +141,11 @@ impl Events {
 }
 
 impl Event {
+    /// Whether all that there is to judge is judged; what comes after is the clean-up.
+    pub fn is_verdict(&self) -> bool {
+        matches!(self, Self::RunFinished(_))
+    }
+
     /// The same event without anything secret.
     pub fn redacted(self, redaction: &Redaction) -> Self {
         // Values that went through a string go back into the type that they came from, so neither step fails.

@@ -60,7 +60,11 @@ impl<'a> Site<'a> {
         }
         cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace });
         let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
-        let account: ServiceAccount = cluster.fetch(&account).await?;
+        let account: ServiceAccount = cluster.fetch(&account).await.map_err(|why| match why {
+            // To a run that was given a namespace, its absence is no reason to skip anything.
+            Unobserved::Absent { evidence } => Unobserved::invalid(format!("namespace {namespace}"), evidence),
+            why => why,
+        })?;
         let uid = account.metadata.uid.unwrap_or_default();
         let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Ok(Self { cluster, run, namespace, expires, lifetime_seconds, owner: (name(run), uid) })

@@ -10,8 +10,6 @@ pub struct Gathered {
     pub started: Option<RunStarted>,
     /// The facts, in the order in which they were observed.
     pub facts: Vec<FactTime>,
-    /// What was left of the objects that it created.
-    pub cleaned_up: Option<CleanedUp>,
     /// How it ended.
     pub finished: Option<RunFinished>,
     checks: Vec<Timed>,
@@ -37,30 +35,18 @@ pub struct FactTime {
     pub unobserved: Option<String>,
 }
 
-/// What became of the objects that the run created.
-#[derive(Clone, Debug)]
-pub struct CleanedUp {
-    /// The namespace that held them.
-    pub namespace: String,
-    /// What is left behind.
-    pub left: Option<String>,
-}
-
 impl Gathered {
     /// Takes the next event.
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::RunStarted(started) => self.started = Some(started.clone()),
-            Event::FactStarted { .. } => {}
+            Event::FactStarted { .. } | Event::CleanedUp { .. } => {}
             Event::FactObserved { fact, elapsed_ms, unobserved } => self.facts.push(FactTime {
                 fact: fact.clone(),
                 elapsed_ms: *elapsed_ms,
                 unobserved: unobserved.clone(),
             }),
             Event::CheckJudged { at_ms, check } => self.checks.push(Timed { at_ms: *at_ms, check: check.clone() }),
-            Event::CleanedUp { namespace, left } => {
-                self.cleaned_up = Some(CleanedUp { namespace: namespace.clone(), left: left.clone() });
-            }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
         }
     }

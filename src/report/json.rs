@@ -64,27 +64,33 @@ impl Destination for OutputFile {
 
 /// The verdicts as JSON.
 pub struct Json<D> {
-    to: D,
+    /// Until they are written.
+    to: Option<D>,
     run: Gathered,
 }
 
 impl<D: Destination> Json<D> {
     /// The verdicts go there.
     pub fn new(to: D) -> Self {
-        Self { to, run: Gathered::default() }
+        Self { to: Some(to), run: Gathered::default() }
+    }
+
+    fn write(&mut self) -> Result<(), OutputError> {
+        let Some(verdicts) = Verdicts::new(&self.run) else { return Ok(()) };
+        let Some(to) = self.to.take() else { return Ok(()) };
+        let mut text = serde_json::to_string_pretty(&verdicts).map_err(|e| OutputError::Stream(io::Error::other(e)))?;
+        text.push('\n');
+        to.write(&text)
     }
 }
 
 impl<D: Destination> Report for Json<D> {
     fn event(&mut self, event: &Event) -> Result<(), OutputError> {
         self.run.event(event);
-        Ok(())
+        if event.is_verdict() { self.write() } else { Ok(()) }
     }
 
-    fn finish(self: Box<Self>) -> Result<(), OutputError> {
-        let Some(verdicts) = Verdicts::new(&self.run) else { return Ok(()) };
-        let mut text = serde_json::to_string_pretty(&verdicts).map_err(|e| OutputError::Stream(io::Error::other(e)))?;
-        text.push('\n');
-        self.to.write(&text)
+    fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
+        self.write()
     }
 }

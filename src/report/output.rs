@@ -143,6 +143,9 @@ fn is_in_place(path: &Path) -> io::Result<bool> {
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no folder {}", directory.display())));
+    }
     tempfile::Builder::new()
         .prefix(".seaworthy-")
         // As any new file: the umask decides, not the secrecy of temporary files.

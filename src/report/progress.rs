@@ -59,7 +59,12 @@ impl Report for Live {
                     bar.set_message(counts(&self.wrong, |outcome| outcome <= Outcome::Warn));
                 }
             }
-            Event::CleanedUp { .. } | Event::RunFinished(_) => {}
+            // The verdict is told now, and the terminal is its alone.
+            Event::RunFinished(_) => {
+                self.checks = None;
+                let _ = self.screen.clear();
+            }
+            Event::CleanedUp { .. } => {}
         }
         Ok(())
     }

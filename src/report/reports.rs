@@ -10,14 +10,15 @@ use crate::event::Event;
 
 /// A consumer of the event stream.
 pub trait Report: Send {
-    /// Takes the next event.
+    /// Takes the next event. What there is to write is written with the verdict, not after the clean-up.
     fn event(&mut self, event: &Event) -> Result<(), OutputError>;
-    /// Writes what is left to write.
+    /// Writes what is left to write, such as what there is of a run that was cut off.
     fn finish(self: Box<Self>) -> Result<(), OutputError>;
 }
 
 /// All reports of a run. One that cannot be written does not keep the others from being written.
 pub struct Reports {
+    /// The progress goes first, and the standard output speaks when all files are there.
     open: Vec<Box<dyn Report>>,
     failed: Option<OutputError>,
 }
@@ -44,6 +45,7 @@ impl Reports {
         if wanted.progress == Progress::Shown {
             open.push(progress());
         }
+        open.reverse();
         Ok(Self { open, failed: None })
     }
 
@@ -59,10 +61,10 @@ impl Reports {
         self.open = still_open;
     }
 
-    /// Finishes every report: the progress goes first, and the standard output speaks when all files are there.
+    /// Finishes every report.
     pub fn finish(self) -> Result<(), OutputError> {
         let Self { open, mut failed } = self;
-        for report in open.into_iter().rev() {
+        for report in open {
             if let Err(why) = report.finish() {
                 failed.get_or_insert(why);
             }

@@ -103,7 +103,7 @@ impl Profile {
             let at = e.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
             ProfileError::Malformed {
                 origin: format!("{origin}{at}"),
-                cause: first_line(&e.without_snippet().to_string()),
+                cause: without_location(&e.without_snippet().to_string()),
             }
         })?;
         profile.name = name.into();
@@ -111,8 +111,10 @@ impl Profile {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// The first line, without the place that is told before it.
+fn without_location(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" at line ").next().unwrap_or(line).to_owned()
 }
 
 #[cfg(test)]
@@ -133,6 +135,6 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("mine.yaml:4:"), "{error}");
-        assert!(error.contains("tokenhours"), "{error}");
+        assert!(error.contains("tokenhours") && !error.contains("at line"), "{error}");
     }
 }

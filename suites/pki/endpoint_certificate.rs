@@ -26,6 +26,8 @@
 
 use crate::certificate::verify;
 use crate::check::{Finding, Subject, Verdict};
+use crate::cluster::handshake::Handshake;
+use crate::fact::Unobserved;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
 
@@ -77,7 +79,28 @@ fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Ve
                 .so("every client that verifies it fails"),
         ),
     }
+    tell_who_presents_it(&mut verdict, handshake, handshakes);
     verdict
+}
+
+/// Whether an API server presents the certificate, or something on the way does. Who may not know the instances cannot
+/// tell whose certificate they look at.
+fn tell_who_presents_it(verdict: &mut Verdict, endpoint: &Handshake, handshakes: &ApiServerHandshakes) {
+    match &handshakes.instances {
+        Err(why @ Unobserved::Refused { .. }) => {
+            verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why);
+        }
+        Err(why) => verdict.note(format!("whether an API server presents it is not known: {why}")),
+        Ok(instances) => {
+            let presented: Vec<_> = instances.values().flatten().map(Handshake::leaf).collect();
+            if !presented.is_empty() && !presented.contains(&endpoint.leaf()) {
+                verdict.note(
+                    "none of the API server instances presents this certificate: something on the way ends TLS, and \
+                     client certificates do not get through",
+                );
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +108,6 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, years};
     use crate::check::Severity;
-    use crate::fact::Unobserved;
     use crate::suites::pki::testing::{handshakes, presented};
 
     fn kubeconfig(ca: &Authority) -> KubeconfigSummary {
@@ -141,6 +163,20 @@ mod tests {
             judge(&careless, &handshakes(presented(&ca.leaf(&["10.77.0.100"])), [])).findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert!(finding.seen.contains("insecure-skip-tls-verify"));
+    }
+
+    #[test]
+    fn whose_certificate_it_is_must_be_known_or_said() {
+        let ca = Authority::new("kubernetes");
+        let endpoint = presented(&ca.leaf(&["10.77.0.100"]));
+        let refused = Unobserved::Refused { missing: "list endpointslices".into(), message: "no".into() };
+        let unknown = ApiServerHandshakes { instances: Err(refused), ..handshakes(endpoint.clone(), []) };
+        assert_eq!(judge(&kubeconfig(&ca), &unknown).undecideds().len(), 1);
+
+        let others = handshakes(endpoint, [("10.77.0.11:6443", presented(&ca.leaf(&["10.77.0.11"])))]);
+        let verdict = judge(&kubeconfig(&ca), &others);
+        assert!(verdict.findings(Severity::Critical).is_empty());
+        assert!(verdict.notes().iter().any(|note| note.contains("ends TLS")), "{:?}", verdict.notes());
     }
 
     #[test]

@@ -27,6 +27,6 @@ pub(super) fn instances(seen: &ApiServerHandshakes) -> Result<&BTreeMap<SocketAd
 }
 
 /// Whether nothing answered at all, rather than something strange.
-pub(super) fn is_out_of_reach(handshake: &Seen<Handshake>) -> bool {
-    matches!(handshake, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }))
+pub(super) fn is_out_of_reach<T>(seen: &Seen<T>) -> bool {
+    matches!(seen, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }))
 }

@@ -20,15 +20,19 @@
 //! only where the file is missing), `pkg/kubelet/certificate/kubelet.go`. Less than 14 days left is major, or a tenth of
 //! the certificate's life where that is less. KEP-4872 will have API servers verify the common name: see the notes.
 
+use std::collections::BTreeMap;
+
 use super::instances::is_out_of_reach;
 use super::lifetime::{least, left, length, remainder};
-use crate::certificate::{Description, Distrust, verify};
+use crate::certificate::{Chain, Description, Distrust, verify};
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::cluster::handshake::Handshake;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
+use crate::fact::{Seen, Unobserved};
 
 crate::check!("PK-08", "kubelet-certificates", Major, judge);
 
@@ -40,8 +44,16 @@ struct Remarks<'a> {
     otherwise_named: Vec<&'a str>,
 }
 
-fn judge(kubelets: &KubeletHandshakes, nodes: &Nodes, authorities: &TrustedAuthorities, clock: &Clock) -> Verdict {
-    if !kubelets.0.is_empty() && kubelets.0.values().all(is_out_of_reach) {
+fn judge(
+    kubelets: &KubeletHandshakes,
+    from_pods: Result<&ProbeReports, &Unobserved>,
+    nodes: &Nodes,
+    authorities: &TrustedAuthorities,
+    clock: &Clock,
+) -> Verdict {
+    let presented: BTreeMap<&String, Seen<Chain>> =
+        kubelets.0.iter().map(|(name, seen)| (name, presented(name, seen, from_pods))).collect();
+    if !presented.is_empty() && presented.values().all(is_out_of_reach) {
         return Verdict::not_applicable(format!(
             "the API server answers, but no kubelet can be reached from here ({})",
             names(kubelets.0.keys())
@@ -49,22 +61,33 @@ fn judge(kubelets: &KubeletHandshakes, nodes: &Nodes, authorities: &TrustedAutho
     }
     let mut verdict = Verdict::new();
     let mut remarks = Remarks::default();
-    for (name, seen) in &kubelets.0 {
-        let (Some(handshake), Some(node)) = (verdict.seen(|| Subject::node(name), seen), nodes.0.get(name)) else {
+    for (name, seen) in &presented {
+        let (Some(chain), Some(node)) = (verdict.seen(|| Subject::node(*name), seen), nodes.0.get(*name)) else {
             continue;
         };
-        match handshake.leaf().describe() {
+        match chain.leaf().describe() {
             Err(malformed) => {
-                verdict.find(Subject::node(name), Finding::new("a certificate", malformed.to_string()));
+                verdict.find(Subject::node(*name), Finding::new("a certificate", malformed.to_string()));
             }
             Ok(leaf) => {
                 judge_lifetime(&mut verdict, name, &leaf, clock);
-                judge_issuer(&mut verdict, &mut remarks, (name, node), (handshake, &leaf), authorities, clock);
+                judge_issuer(&mut verdict, &mut remarks, (name, node), (chain, &leaf), authorities, clock);
             }
         }
     }
     remarks.tell(&mut verdict);
     verdict
+}
+
+/// What the kubelet presents to us or, where it cannot be reached from here, to a pod on its node.
+fn presented(node: &str, from_here: &Seen<Handshake>, from_pods: Result<&ProbeReports, &Unobserved>) -> Seen<Chain> {
+    let why = match from_here {
+        Ok(handshake) => return Ok(handshake.chain.clone()),
+        Err(why) => why,
+    };
+    let from_pod = from_pods.ok().and_then(|reports| reports.0.get(node)?.answers.as_ref().ok());
+    let leaf = from_pod.and_then(|answers| answers.kubelet.values().find_map(|kubelet| kubelet.certificate.clone().ok()));
+    leaf.and_then(|leaf| Chain::try_from(vec![leaf]).ok()).ok_or_else(|| why.clone())
 }
 
 fn judge_lifetime(verdict: &mut Verdict, name: &str, leaf: &Description, clock: &Clock) {
@@ -86,14 +109,14 @@ fn judge_issuer<'a>(
     verdict: &mut Verdict,
     remarks: &mut Remarks<'a>,
     (name, node): (&'a str, &Node),
-    (handshake, leaf): (&Handshake, &Description),
+    (chain, leaf): (&Chain, &Description),
     authorities: &TrustedAuthorities,
     clock: &Clock,
 ) {
     if is_self_made(leaf) {
         return remarks.self_signed.push(name);
     }
-    match verify(&handshake.chain, &authorities.0, None, clock.server) {
+    match verify(chain, &authorities.0, None, clock.server) {
         // The date was judged already.
         Ok(()) | Err(Distrust::Expired { .. }) => {}
         Err(Distrust::UnknownIssuer { .. }) => return remarks.strange.push(name),
@@ -170,7 +193,9 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, Leaf, self_signed, years};
     use crate::check::Severity;
-    use crate::fact::{Seen, Unobserved};
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::KubeletAnswer;
     use crate::suites::pki::testing::{clock, presented};
 
     fn signed(ca: &Authority, node: &str, names: &[&str]) -> Leaf {
@@ -180,13 +205,21 @@ mod tests {
     }
 
     fn judged<const N: usize>(ca: &Authority, kubelets: [(&str, Seen<Handshake>); N]) -> Verdict {
+        judged_with(ca, kubelets, Err(&Unobserved::Interrupted))
+    }
+
+    fn judged_with<const N: usize>(
+        ca: &Authority,
+        kubelets: [(&str, Seen<Handshake>); N],
+        from_pods: Result<&ProbeReports, &Unobserved>,
+    ) -> Verdict {
         let node = |name: &str| Node {
             addresses: vec![("InternalIP".into(), "10.77.0.12".into()), ("Hostname".into(), name.into())],
             ..Node::default()
         };
         let nodes = Nodes(kubelets.iter().map(|(name, _)| ((*name).to_owned(), node(name))).collect());
         let kubelets = KubeletHandshakes(kubelets.into_iter().map(|(name, seen)| (name.to_owned(), seen)).collect());
-        judge(&kubelets, &nodes, &TrustedAuthorities(vec![ca.certificate.clone()]), &clock())
+        judge(&kubelets, from_pods, &nodes, &TrustedAuthorities(vec![ca.certificate.clone()]), &clock())
     }
 
     #[test]
@@ -243,5 +276,18 @@ mod tests {
         let one = judged(&ca, [("n2", presented(&signed(&ca, "n2", &["n2", "10.77.0.12"]))), ("n3", silent())]);
         assert_eq!(one.undecideds()[0].subject.to_string(), "Node n3");
         assert!(judged(&ca, [("n3", silent())]).reason().unwrap().contains("n3"));
+    }
+
+    #[test]
+    fn a_kubelet_that_only_its_pods_reach_is_judged_by_what_they_see() {
+        let ca = Authority::new("kubernetes");
+        let expired = ca.leaf_with(&["n3", "10.77.0.12"], &PKCS_ECDSA_P256_SHA256, years(2020, 2021));
+        let answer = KubeletAnswer { certificate: Ok(expired.certificate), anonymous: BTreeMap::new() };
+        let answers = Answers { kubelet: BTreeMap::from([([10, 77, 0, 12].into(), answer)]), ..Answers::default() };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let reports = ProbeReports(BTreeMap::from([("n3".to_owned(), report)]));
+        let silent = Err(Unobserved::unreachable("10.77.0.13:10250", "the connection was refused"));
+        let findings = judged_with(&ca, [("n3", silent)], Ok(&reports)).findings(Severity::Major);
+        assert!(findings[0].seen.contains("days ago, at 2021-12-31T00:00:00Z"), "{findings:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! What kubelets answer to requests without credentials, asked from where the program runs.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,6 @@ use super::nodes::Nodes;
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Seen, Unobserved};
 
-/// The port of the kubelet's API.
-const PORT: u16 = 10250;
 /// What is asked. All of it only reads.
 pub const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
 
@@ -35,19 +33,23 @@ impl Observe for KubeletAnonymous {
             .build()
             .map_err(|e| Unobserved::invalid("the HTTP client", e))?;
         let asked = nodes.0.iter().map(|(name, node)| {
-            let address = node.internal_addresses().next();
             let client = &client;
-            async move { (name.clone(), ask(client, name, address).await) }
+            async move {
+                let statuses = match node.kubelet(name) {
+                    Ok(kubelet) => ask(client, kubelet).await,
+                    Err(why) => Err(why),
+                };
+                (name.clone(), statuses)
+            }
         });
         Ok(Self(join_all(asked).await.into_iter().collect()))
     }
 }
 
-async fn ask(client: &reqwest::Client, node: &str, address: Option<IpAddr>) -> Seen<BTreeMap<String, u16>> {
-    let address = address.ok_or_else(|| Unobserved::absent(format!("{node} has no InternalIP")))?;
+async fn ask(client: &reqwest::Client, kubelet: SocketAddr) -> Seen<BTreeMap<String, u16>> {
     let mut statuses = BTreeMap::new();
     for path in PATHS {
-        let url = format!("https://{}{path}", SocketAddr::new(address, PORT));
+        let url = format!("https://{kubelet}{path}");
         // One connection serves all paths; a kubelet that cannot be reached is not tried thrice.
         let response =
             client.get(&url).send().await.map_err(|e| Unobserved::unreachable(url, crate::cluster::causes(&e)))?;

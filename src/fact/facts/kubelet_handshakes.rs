@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
-
-/// Where kubelets serve.
-const PORT: u16 = 10250;
+use crate::fact::{Access, Observe, Seen};
 
 /// What each node's kubelet presents at its first InternalIP, by the node's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -32,11 +29,7 @@ impl Observe for KubeletHandshakes {
 }
 
 async fn kubelet(cluster: &Cluster, name: &str, node: &Node) -> Seen<Handshake> {
-    let address = node
-        .internal_addresses()
-        .next()
-        .ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no address of type InternalIP"))?;
-    let target = Target::of((address, PORT).into());
+    let target = Target::of(node.kubelet(name)?.into());
     cluster.handshake(&target, cluster.authorities()).await
 }
 

@@ -1,16 +1,18 @@
 //! The cluster's nodes.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The label that kubeadm and others put on control-plane nodes.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// Where a kubelet serves that does not say otherwise in its Node's status.
+const KUBELET_PORT: u16 = 10250;
 
 /// All nodes, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,6 +45,9 @@ pub struct Node {
     pub architecture: String,
     /// The operating system's name.
     pub os_image: String,
+    /// The port of the kubelet's API, as the kubelet says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet_port: Option<u16>,
 }
 
 /// A taint.
@@ -89,6 +94,15 @@ impl Node {
     /// Whether the kubelet reports itself ready.
     pub fn is_ready(&self) -> bool {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
+    }
+
+    /// Where the kubelet serves: at its port on the node's first InternalIP.
+    pub fn kubelet(&self, name: &str) -> Seen<SocketAddr> {
+        let address = self
+            .internal_addresses()
+            .next()
+            .ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no address of type InternalIP"))?;
+        Ok(SocketAddr::new(address, self.kubelet_port.unwrap_or(KUBELET_PORT)))
     }
 
     /// The addresses inside the cluster.
@@ -148,6 +162,11 @@ fn trim(node: core::Node) -> (String, Node) {
         operating_system: info.operating_system,
         architecture: info.architecture,
         os_image: info.os_image,
+        kubelet_port: status
+            .daemon_endpoints
+            .and_then(|endpoints| endpoints.kubelet_endpoint)
+            .and_then(|endpoint| u16::try_from(endpoint.port).ok())
+            .filter(|port| *port != 0),
     };
     (node.metadata.name.unwrap_or_default(), trimmed)
 }

@@ -11,26 +11,31 @@ use crate::event::Event;
 
 /// JUnit XML.
 pub struct JUnit {
-    to: OutputFile,
+    /// Until it is written.
+    to: Option<OutputFile>,
     run: Gathered,
 }
 
 impl JUnit {
     /// The document goes there.
     pub fn new(to: OutputFile) -> Self {
-        Self { to, run: Gathered::default() }
+        Self { to: Some(to), run: Gathered::default() }
+    }
+
+    fn write(&mut self) -> Result<(), OutputError> {
+        let Some(mut to) = self.to.take() else { return Ok(()) };
+        to.write(|to| document::write(&self.run, to))?;
+        to.publish()
     }
 }
 
 impl Report for JUnit {
     fn event(&mut self, event: &Event) -> Result<(), OutputError> {
         self.run.event(event);
-        Ok(())
+        if event.is_verdict() { self.write() } else { Ok(()) }
     }
 
-    fn finish(self: Box<Self>) -> Result<(), OutputError> {
-        let Self { mut to, run } = *self;
-        to.write(|to| document::write(&run, to))?;
-        to.publish()
+    fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
+        self.write()
     }
 }

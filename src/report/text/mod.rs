@@ -1,5 +1,6 @@
 //! Text for people: what is wrong first, each thing once, with what to do about it.
 
+mod clean_up;
 pub mod findings;
 pub mod header;
 pub mod page;
@@ -24,6 +25,7 @@ pub struct Text {
     verbose: bool,
     files: Vec<(&'static str, PathBuf)>,
     run: Gathered,
+    told: bool,
 }
 
 impl Text {
@@ -31,7 +33,16 @@ impl Text {
     pub fn new(console: Console, wanted: &Wanted) -> Self {
         let files = [("junit", &wanted.junit), ("json", &wanted.json), ("events", &wanted.events)];
         let files = files.into_iter().filter_map(|(name, path)| Some((name, path.clone()?))).collect();
-        Self { console, verbose: wanted.verbose, files, run: Gathered::default() }
+        Self { console, verbose: wanted.verbose, files, run: Gathered::default(), told: false }
+    }
+
+    /// Tells the verdict, once.
+    fn tell(&mut self) -> Result<(), OutputError> {
+        if std::mem::replace(&mut self.told, true) {
+            return Ok(());
+        }
+        let body = self.body();
+        self.console.write(&body)
     }
 
     fn body(&self) -> String {
@@ -64,12 +75,17 @@ impl Report for Text {
                 header::write(&mut page, started);
                 self.console.write(&page.finish())
             }
+            Event::CleanedUp { namespace, left } => {
+                let mut page = Page::new(self.console.width());
+                clean_up::write(&mut page, namespace, left.as_deref());
+                self.console.write(&page.finish())
+            }
+            event if event.is_verdict() => self.tell(),
             _ => Ok(()),
         }
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
-        let body = self.body();
-        self.console.write(&body)
+        self.tell()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::page::{INDENT, Page};
-use super::style::{self, FAINT, STRONG};
+use super::style::{self, FAINT};
 use crate::check::Outcome;
 use crate::event::RunFinished;
 use crate::report::Gathered;
@@ -16,11 +16,6 @@ const OTHERS: &str = "; others (999), see -v";
 pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
     if !verbose {
         skipped(page, run);
-    }
-    if let Some(cleaned_up) = &run.cleaned_up
-        && let Some(left) = &cleaned_up.left
-    {
-        page.paragraph(0, STRONG, &format!("left behind in {}: {left}", cleaned_up.namespace));
     }
     if !files.is_empty() {
         let files: Vec<_> = files.iter().map(|(name, path)| format!("{name}: {}", path.display())).collect();
@@ -87,11 +82,7 @@ fn last(page: &mut Page, run: &Gathered) {
     });
     let total: usize = finished.counts.values().sum();
     let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
-    let mut text = format!("{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
-    if let Some(cleaned_up) = &run.cleaned_up {
-        let fate = if cleaned_up.left.is_none() { "removed" } else { "not removed" };
-        text = format!("{text}; namespace {} {fate}", cleaned_up.namespace);
-    }
+    let text = format!("{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
     page.lead(style::outcome(colour), verdict, INDENT, &text);
 }
 

@@ -1,0 +1,200 @@
+//! What the program says of API servers that are none, that hang, that refuse, or that somebody impersonates: against
+//! servers on the loopback interface.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// What a server answers to a request.
+type Answer = fn(&Request<Incoming>) -> Response<Full<Bytes>>;
+
+/// A CA with a certificate of its for the loopback address.
+struct Authority {
+    pem: String,
+    config: Arc<rustls::ServerConfig>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = rcgen::CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::from_params(&params, &key);
+        let leaf_key = rcgen::KeyPair::generate().unwrap();
+        let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned(), "kubernetes".to_owned()]).unwrap();
+        let leaf: CertificateDer<'static> = leaf.signed_by(&leaf_key, &issuer).unwrap().into();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf], PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap())
+            .unwrap();
+        Self { pem: certificate.pem(), config: Arc::new(config) }
+    }
+}
+
+/// A server on the loopback interface.
+async fn serve(authority: &Authority, answer: Answer) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(authority.config.clone());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = service_fn(|request| async move { Ok::<_, std::convert::Infallible>(answer(&request)) });
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    Response::builder().status(status).header("Content-Type", content_type).body(Full::new(body.into())).unwrap()
+}
+
+fn object(status: u16, value: &Value) -> Response<Full<Bytes>> {
+    reply(status, "application/json", value.to_string())
+}
+
+fn failure(status: u16, reason: &str, message: &str) -> Response<Full<Bytes>> {
+    object(status, &json!({ "kind": "Status", "apiVersion": "v1", "reason": reason, "message": message, "code": status }))
+}
+
+fn version() -> Response<Full<Bytes>> {
+    object(200, &json!({ "major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": "" }))
+}
+
+fn kubeconfig(folder: &tempfile::TempDir, server: &str, ca: &str) -> PathBuf {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let path = folder.path().join("kubeconfig");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{ "name": "a", "cluster": { "server": server, "certificate-authority-data": BASE64_STANDARD.encode(ca) } }],
+        "users": [{ "name": "a", "user": { "token": "not-a-real-token" } }],
+        "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+/// Runs the program against the server, as a client that trusts this CA.
+async fn run(address: SocketAddr, ca: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = kubeconfig(&folder, &format!("https://{address}"), ca);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+    command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// One line on the standard error that says this, and exit code 3.
+#[track_caller]
+fn undecided(done: &Output, says: &[&str]) {
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in says {
+        assert!(said.contains(part), "{said} does not say {part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_page_is_not_a_cluster() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, |_| reply(200, "text/html", "<html>Please log in</html>")).await;
+    undecided(&run(address, &ca.pem, &[]).await, &["this is not a Kubernetes API", "an HTML page"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_ca_is_named() {
+    let (ours, proxy) = (Authority::new("kubernetes"), Authority::new("company-proxy"));
+    let address = serve(&proxy, |_| version()).await;
+    undecided(&run(address, &ours.pem, &[]).await, &["CN=company-proxy issued it", "intercepts TLS"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_credential_is_named() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, |_| failure(401, "Unauthorized", "Unauthorized")).await;
+    let done = run(address, &ca.pem, &[]).await;
+    undecided(&done, &["refuses the credential of a in"]);
+    assert!(!String::from_utf8_lossy(&done.stderr).contains("not-a-real-token"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_has_a_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let began = std::time::Instant::now();
+    let done = run(address, &Authority::new("kubernetes").pem, &["--request-timeout", "1s"]).await;
+    undecided(&done, &["did not answer within 1 s"]);
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_rights_sees_nothing_pass() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, |_| failure(403, "Forbidden", "User \"a\" cannot do anything")).await;
+    let done = run(address, &ca.pem, &["-o", "json", "--profile", "ci"]).await;
+    assert_eq!(done.status.code(), Some(3));
+    let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap();
+    for check in verdicts["checks"].as_array().unwrap() {
+        assert!(matches!(check["outcome"].as_str(), Some("error" | "skip")), "{check}");
+    }
+}
+
+/// Every namespace exists already, whatever its name.
+fn crowded(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method().as_str(), request.uri().path()) {
+        (_, "/version") => version(),
+        ("POST", "/api/v1/namespaces") => failure(409, "AlreadyExists", "namespaces already exists"),
+        (_, "/api/v1/nodes") => object(200, &json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": [{
+            "metadata": { "name": "n1" },
+            "status": { "nodeInfo": { "operatingSystem": "linux", "architecture": "amd64", "bootID": "", "machineID": "",
+                "systemUUID": "", "kernelVersion": "", "osImage": "", "containerRuntimeVersion": "", "kubeletVersion": "v1.37.2",
+                "kubeProxyVersion": "" } },
+        }] })),
+        ("DELETE", path) => panic!("{path} is not ours to delete"),
+        _ => failure(404, "NotFound", "not found"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_of_our_naming_that_is_not_ours_is_left_alone() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, crowded).await;
+    let done = run(address, &ca.pem, &["-o", "json", "--profile", "post-install", "--select", "CN-04"]).await;
+    let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let said = verdicts["checks"][0].to_string();
+    assert!(said.contains("it exists and is not of this run"), "{said}");
+    assert_eq!(done.status.code(), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_does_not_exist_is_wrong_usage() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, crowded).await;
+    let done = run(address, &ca.pem, &["--profile", "post-install", "-n", "team-a"]).await;
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains("there is no namespace team-a: create it"), "{said}");
+}
