@@ -1,39 +1,62 @@
-//! The program's figures, as ratios to physical floors measured in the same run.
+//! The program's figures, as ratios to physical floors and to a peer that are measured in the same run.
 //!
 //!     SEAWORTHY_KUBECONFIG=FILE SEAWORTHY_PROGRAM=PATH cargo bench --bench figures
 //!
 //! `SEAWORTHY_PROGRAM` is a static release build whose image the nodes have. The floor of a run with probes is what it takes
 //! to create a bare pod on each node that does nothing (here the same image, asked for its version) and to see them
-//! Succeeded: no tool that starts pods can be faster. Both are measured in turn, so that the machine's drift hits both.
+//! Succeeded by one watch: no tool that starts pods can be faster. The floor's client is connected before its clock starts;
+//! the program's time includes its start. Both are measured in turn, so that the machine's drift hits both.
+//!
+//! With `SEAWORTHY_SONOBUOY` naming that program, and `SEAWORTHY_SHELL_IMAGE` an image with a shell that the nodes have,
+//! Sonobuoy's run of a trivial DaemonSet plugin, until its results are retrieved, is measured in the same rounds.
 
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints figures")]
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fs};
 
-use serde_json::{Value, json};
+use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::json;
 
 /// How often each is measured.
 const ROUNDS: usize = 5;
+/// The label of the floor's pods.
+const FLOOR: &str = "app=seaworthy-floor";
 
-fn main() {
+#[tokio::main]
+async fn main() {
     let (Some(kubeconfig), Some(program)) = (env::var_os("SEAWORTHY_KUBECONFIG"), env::var_os("SEAWORTHY_PROGRAM"))
     else {
         println!("SEAWORTHY_KUBECONFIG and SEAWORTHY_PROGRAM are not set: nothing is measured");
         return;
     };
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider is installed yet");
+    let file = Kubeconfig::read_from(&kubeconfig).expect("SEAWORTHY_KUBECONFIG names a kubeconfig");
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let bench = Bench {
+        client: Client::try_from(config.expect("the kubeconfig has a context")).expect("the kubeconfig is complete"),
         kubeconfig: kubeconfig.to_string_lossy().into_owned(),
         program: program.to_string_lossy().into_owned(),
+        sonobuoy: env::var("SEAWORTHY_SONOBUOY").ok(),
+        folder: tempfile::tempdir().expect("the temporary folder can be written"),
     };
-    bench.report();
+    bench.report().await;
 }
 
 struct Bench {
+    client: Client,
     kubeconfig: String,
     program: String,
+    sonobuoy: Option<String>,
+    folder: tempfile::TempDir,
 }
 
 /// What one run of the program took.
@@ -43,24 +66,25 @@ struct Run {
 }
 
 impl Bench {
-    fn report(&self) {
-        let (mut floors, mut runs) = (Vec::new(), Vec::new());
+    async fn report(&self) {
+        let (mut floors, mut runs, mut peers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            floors.push(self.floor());
+            floors.push(self.floor().await);
             runs.push(self.run(&["run", "--profile", "post-install"]));
+            peers.extend(self.sonobuoy.as_ref().map(|sonobuoy| self.peer(sonobuoy)));
         }
         let audits: Vec<Run> = (0..ROUNDS).map(|_| self.run(&["run", "--profile", "audit"])).collect();
-        let folder = env::temp_dir().join(format!("seaworthy-figures-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("the temporary folder can be written");
-        let recording = folder.join("recording.json").to_string_lossy().into_owned();
+        let recording = self.folder.path().join("recording.json").to_string_lossy().into_owned();
         self.run(&["run", "--profile", "post-install", "--record", &recording]);
         let judged: Vec<Duration> = (0..ROUNDS).map(|_| self.judge(&recording)).collect();
-        fs::remove_dir_all(&folder).expect("what was written can be removed");
 
-        let ratios = floors.iter().zip(&runs).map(|(floor, run)| run.verdict.as_secs_f64() / floor.as_secs_f64());
         println!("floor: bare pods that do nothing, until Succeeded   {:>7.2} s", seconds(&floors));
         println!("run --profile post-install, until the verdict       {:>7.2} s", seconds(&verdicts(&runs)));
-        println!("  ratio, round by round (at most 1.5)               {:>7.2}", median(ratios.collect()));
+        println!("  ratio to the floor, round by round (at most 1.5)  {:>7.2}", median(ratios(&runs, &floors)));
+        if !peers.is_empty() {
+            println!("sonobuoy run --wait and retrieve, trivial plugin    {:>7.2} s", seconds(&peers));
+            println!("  ratio to it, round by round (at most 0.2)         {:>7.2}", median(ratios(&runs, &peers)));
+        }
         println!("run --profile audit, start-up included (at most 1)  {:>7.2} s", seconds(&verdicts(&audits)));
         println!("judge of a recording (at most 0.05)                 {:>7.3} s", seconds(&judged));
         let peak = runs.iter().chain(&audits).map(|run| run.peak_kib).max().unwrap_or_default();
@@ -70,43 +94,45 @@ impl Bench {
     }
 
     /// Creates a bare pod on each node and waits for all to have succeeded.
-    fn floor(&self) -> Duration {
-        let nodes: Value =
-            serde_json::from_str(&self.kubectl(&["get", "nodes", "-o", "json"], None)).expect("kubectl writes JSON");
+    async fn floor(&self) -> Duration {
+        let nodes = Api::<Node>::all(self.client.clone()).list(&ListParams::default()).await.expect("nodes are listed");
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "default");
         let image = format!("seaworthy.dev/probe:{}", env!("CARGO_PKG_VERSION"));
-        let pods: Vec<Value> = nodes["items"]
-            .as_array()
-            .expect("a list has items")
+        let wanted: Vec<Pod> = nodes
             .iter()
             .enumerate()
             .map(|(i, node)| {
-                json!({
-                    "apiVersion": "v1", "kind": "Pod",
-                    "metadata": { "name": format!("floor-{i}"), "labels": { "app": "floor" } },
+                let pod = json!({
+                    "metadata": { "name": format!("seaworthy-floor-{i}"), "labels": { "app": "seaworthy-floor" } },
                     "spec": {
-                        "nodeName": node["metadata"]["name"], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+                        "nodeName": node.metadata.name, "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
                         "automountServiceAccountToken": false,
+                        "tolerations": [{ "operator": "Exists" }],
                         "containers": [{ "name": "true", "image": image, "args": ["--version"] }],
                     },
-                })
+                });
+                serde_json::from_value(pod).expect("it is a pod")
             })
             .collect();
-        let count = pods.len();
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": pods }).to_string();
         let began = Instant::now();
-        self.kubectl(&["create", "-n", "default", "-f", "-"], Some(&list));
-        loop {
-            let phases = self.kubectl(
-                &["get", "pods", "-n", "default", "-l", "app=floor", "-o", "jsonpath={.items[*].status.phase}"],
-                None,
-            );
-            if phases.split_whitespace().filter(|phase| *phase == "Succeeded").count() == count {
-                break;
+        let parameters = PostParams::default();
+        for made in join_all(wanted.iter().map(|pod| pods.create(&parameters, pod))).await {
+            made.expect("the pod is admitted");
+        }
+        let watched = pods.watch(&WatchParams::default().labels(FLOOR), "0").await.expect("pods are watched");
+        let mut watched = watched.boxed();
+        let mut succeeded = std::collections::BTreeSet::new();
+        while succeeded.len() < wanted.len() {
+            let event = watched.try_next().await.expect("the watch goes on").expect("the watch goes on");
+            if let WatchEvent::Added(pod) | WatchEvent::Modified(pod) = event
+                && pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded")
+            {
+                succeeded.insert(pod.metadata.name);
             }
-            thread::sleep(Duration::from_millis(20));
         }
         let took = began.elapsed();
-        self.kubectl(&["delete", "pods", "-n", "default", "-l", "app=floor", "--force", "--grace-period=0"], None);
+        let at_once = DeleteParams::default().grace_period(0);
+        pods.delete_collection(&at_once, &ListParams::default().labels(FLOOR)).await.expect("pods are deleted");
         took
     }
 
@@ -141,21 +167,33 @@ impl Bench {
         began.elapsed()
     }
 
-    fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> String {
-        use std::io::Write;
-        let mut child = Command::new("kubectl")
-            .args(["--kubeconfig", &self.kubeconfig])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl can be started");
-        let mut stdin = child.stdin.take().expect("its input is piped");
-        stdin.write_all(input.unwrap_or_default().as_bytes()).expect("kubectl reads its input");
-        drop(stdin);
-        let done = child.wait_with_output().expect("kubectl ends");
-        assert!(done.status.success(), "kubectl {arguments:?}");
-        String::from_utf8(done.stdout).expect("kubectl speaks UTF-8")
+    /// Sonobuoy's run of a DaemonSet plugin that does nothing, until its results are here. Its clean-up is not counted.
+    fn peer(&self, sonobuoy: &str) -> Duration {
+        let image = env::var("SEAWORTHY_SHELL_IMAGE").expect("SEAWORTHY_SHELL_IMAGE names an image with a shell");
+        let plugin = self.folder.path().join("trivial.yaml");
+        let results = "/tmp/sonobuoy/results";
+        let done = format!("echo ok > {results}/out && printf {results}/out > {results}/done && sleep 3600");
+        let manifest = json!({
+            "sonobuoy-config": { "driver": "DaemonSet", "plugin-name": "trivial", "result-format": "raw" },
+            "spec": {
+                "name": "plugin", "image": image, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", done],
+                "volumeMounts": [{ "name": "results", "mountPath": results }],
+            },
+        });
+        fs::write(&plugin, manifest.to_string()).expect("the temporary folder can be written");
+        let sonobuoy = |arguments: &[&str], folder: &Path| {
+            let mut command = Command::new(sonobuoy);
+            let done = command.args(arguments).args(["--kubeconfig", &self.kubeconfig]).current_dir(folder).output();
+            let done = done.expect("sonobuoy can be started");
+            assert!(done.status.success(), "{done:?}");
+        };
+        let began = Instant::now();
+        let plugin = plugin.to_string_lossy().into_owned();
+        sonobuoy(&["run", "--plugin", &plugin, "--image-pull-policy", "IfNotPresent", "--wait"], self.folder.path());
+        sonobuoy(&["retrieve"], self.folder.path());
+        let took = began.elapsed();
+        sonobuoy(&["delete", "--wait"], self.folder.path());
+        took
     }
 }
 
@@ -167,6 +205,10 @@ fn peak(status: &str) -> u64 {
 
 fn verdicts(runs: &[Run]) -> Vec<Duration> {
     runs.iter().map(|run| run.verdict).collect()
+}
+
+fn ratios(runs: &[Run], others: &[Duration]) -> Vec<f64> {
+    runs.iter().zip(others).map(|(run, other)| run.verdict.as_secs_f64() / other.as_secs_f64()).collect()
 }
 
 fn seconds(samples: &[Duration]) -> f64 {
