@@ -4,6 +4,7 @@ pub mod anonymous_surface;
 pub mod api_server_endpoints;
 pub mod api_server_handshakes;
 pub mod api_server_health;
+pub mod api_server_instances;
 pub mod authentication_authorities;
 pub mod bootstrap_tokens;
 pub mod bootstrapper_reviews;
