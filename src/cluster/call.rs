@@ -15,6 +15,7 @@ pub struct Call {
     pub(super) target: Target,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
+    pub(super) accept: &'static str,
     pub(super) identity: Identity,
     pub(super) instance: Option<SocketAddr>,
 }
@@ -70,7 +71,15 @@ impl Verb {
 
 impl Call {
     fn new(verb: Verb, target: Target) -> Self {
-        Self { verb, target, query: Vec::new(), body: None, identity: Identity::Own, instance: None }
+        Self {
+            verb,
+            target,
+            query: Vec::new(),
+            body: None,
+            accept: "application/json",
+            identity: Identity::Own,
+            instance: None,
+        }
     }
 
     fn resource<K: Resource>(verb: Verb) -> Self {
@@ -167,6 +176,11 @@ impl Call {
     pub fn body(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
+    }
+
+    /// Takes an answer of these media types instead of JSON.
+    pub fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
     }
 
     /// Nothing is persisted.

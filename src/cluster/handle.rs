@@ -248,8 +248,8 @@ impl Cluster {
         })
     }
 
-    /// Opens a watch: lines of JSON, until the caller drops it. The caller sets the deadline.
-    pub async fn watch(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
+    /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
+    pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let response = self.exchange(call).await?;
         let status = response.status();
@@ -285,7 +285,7 @@ impl Cluster {
 
     fn request(call: &Call) -> Seen<http::Request<Body>> {
         let mut request = http::Request::builder().method(call.verb.method()).uri(call.path_and_query());
-        request = request.header(http::header::ACCEPT, "application/json");
+        request = request.header(http::header::ACCEPT, call.accept);
         if let Identity::Impersonated { user, groups } = &call.identity {
             request = request.header("Impersonate-User", user);
             for group in groups {

@@ -11,6 +11,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
+use super::reached::Reached;
 use crate::certificate::{Certificate, Distrust};
 
 /// The most that the kubelet keeps of a termination message, in bytes.
@@ -43,6 +44,9 @@ pub struct Answers {
     /// The node's own kube-proxy, by address.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kube_proxy: BTreeMap<IpAddr, KubeProxyAnswer>,
+    /// What was met at other endpoints.
+    #[serde(default)]
+    pub reached: Reached,
 }
 
 /// What was got, or how it failed.

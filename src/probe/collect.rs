@@ -86,7 +86,7 @@ async fn watch_once(
     progress: &mut BTreeMap<&str, Progress>,
     doubtful: &[String],
 ) -> Seen<bool> {
-    let mut lines = cluster.watch(call).await?.lines();
+    let mut lines = cluster.stream(call).await?.lines();
     while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
         let event: WatchEvent = serde_json::from_str(&line).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
         if event.kind == "ERROR" {

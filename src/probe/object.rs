@@ -200,6 +200,7 @@ mod tests {
             peers: Vec::new(),
             service: None,
             node_addresses: Vec::new(),
+            endpoints: Vec::new(),
         };
         let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
             .object(&mark)

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
+use super::endpoint::Endpoint;
 
 /// The environment variable that carries the questions.
 pub const VARIABLE: &str = "SEAWORTHY_QUESTIONS";
@@ -33,6 +34,9 @@ pub struct Questions {
     pub service: Option<ServiceQuestion>,
     /// The addresses of the probe's own node, whose kubelet and kube-proxy are asked.
     pub node_addresses: Vec<IpAddr>,
+    /// What else is looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// The API server at its ClusterIP.

@@ -4,6 +4,7 @@ pub mod anonymous_surface;
 pub mod cluster_admins;
 mod expected_holders;
 pub mod foreign_node;
+pub mod kubelet_client;
 pub mod mirror_pods;
 pub mod node_authorizer;
 pub mod node_bindings;
@@ -15,6 +16,7 @@ pub mod node_tokens;
 mod node_writes;
 pub mod public_bindings;
 pub mod rbac_in_force;
+pub mod server_settings;
 
 use crate::check::Suite;
 
@@ -25,6 +27,7 @@ pub static SUITE: Suite = Suite {
     checks: &[
         &rbac_in_force::CHECK,
         &node_authorizer::CHECK,
+        &server_settings::CHECK,
         &node_bindings::CHECK,
         &node_secrets::CHECK,
         &node_tokens::CHECK,
@@ -35,5 +38,6 @@ pub static SUITE: Suite = Suite {
         &anonymous_surface::CHECK,
         &public_bindings::CHECK,
         &cluster_admins::CHECK,
+        &kubelet_client::CHECK,
     ],
 };

@@ -15,7 +15,8 @@
 //! kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/server/healthz`,
 //! `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (system:public-info-viewer),
 //! `staging/src/k8s.io/apiserver/pkg/server/options/serving_with_loopback.go`;
-//! <https://kubernetes.io/docs/reference/using-api/health-checks/>
+//! <https://kubernetes.io/docs/reference/using-api/health-checks/>. An instance that its static pod advertises is asked
+//! even where it is not published for Service default/kubernetes: a load balancer may send requests there.
 
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::Unobserved;
@@ -49,8 +50,11 @@ fn judge(health: &ApiServerHealth, nodes: Result<&Nodes, &Unobserved>) -> Verdic
             (Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })), Err(_)) if reached => {
                 verdict.find(
                     subject,
-                    Finding::new("answers, since it is published for Service default/kubernetes", why.to_string())
-                        .so("requests that are sent to this instance fail"),
+                    Finding::new(
+                        "answers, since it is published for Service default/kubernetes or a static pod advertises it",
+                        why.to_string(),
+                    )
+                    .so("requests that are sent to this instance fail"),
                 );
             }
             _ => judge_answers(&mut verdict, &subject, instance),

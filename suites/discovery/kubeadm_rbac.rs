@@ -16,6 +16,7 @@ use super::kubeadm_grants::{ALL, KubeadmGrant, Reads, When};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::expectations::{Discovery, Expectations};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::kubelet_client_reviews::is_bound_in;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Binding, PolicyRule, Rbac};
 use crate::fact::facts::server_version::ServerVersion;
@@ -23,10 +24,6 @@ use crate::suites::rights::rules;
 use crate::version::Version;
 
 crate::check!("DI-08", "kubeadm-rbac", Major, judge);
-
-/// Since when kubeadm gives the API server its right to call kubelets by a binding, by minor; all later minors do.
-const KUBELET_CLIENT_SINCE: [Version; 2] =
-    [Version { major: 1, minor: 35, patch: 5 }, Version { major: 1, minor: 36, patch: 1 }];
 
 fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectations, version: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();
@@ -72,10 +69,7 @@ fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, v
         When::TokenDiscovery => expectations.discovery == Discovery::Token,
         When::CoreDns => runs("kube-dns"),
         When::KubeProxy => runs("kube-proxy"),
-        When::KubeletClientWithoutGroup => {
-            let since = KUBELET_CLIENT_SINCE.iter().find(|since| since.minor == version.minor);
-            since.map_or(version >= Version::minor(37), |since| version >= *since)
-        }
+        When::KubeletClientWithoutGroup => is_bound_in(version),
         When::UploadedCertificates => false,
     }
 }

@@ -292,7 +292,8 @@ mod tests {
                 certificates: Ok(self.root_ca),
                 namespaces: ["kube-system".to_owned()].into(),
             }]);
-            let authentication = AuthenticationAuthorities { client: Some(Ok(self.client)), request_header: None };
+            let authentication =
+                AuthenticationAuthorities { client: Some(Ok(self.client)), request_header: None, proxies: None };
             let kubeadm = KubeadmConfig::default();
             judge(&kubeconfig, Ok(&info), Ok(&maps), Ok(&authentication), Some(&kubeadm), &clock())
         }

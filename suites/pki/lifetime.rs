@@ -6,18 +6,18 @@ use crate::certificate::Description;
 
 /// The least that should be left of a certificate's life: so many days, or `1/share` of the whole life where that is
 /// less. A certificate that was made for few days is renewed by a machine, later than a person would.
-pub(super) fn least(certificate: &Description, days: i64, share: i32) -> SignedDuration {
+pub(crate) fn least(certificate: &Description, days: i64, share: i32) -> SignedDuration {
     let life = certificate.not_after.duration_since(certificate.not_before);
     SignedDuration::from_hours(24 * days).min(life / share)
 }
 
 /// What is left at `at`; negative once it has expired.
-pub(super) fn left(certificate: &Description, at: Timestamp) -> SignedDuration {
+pub(crate) fn left(certificate: &Description, at: Timestamp) -> SignedDuration {
     certificate.not_after.duration_since(at)
 }
 
 /// What is left, as `expires in 3 days, at 2026-11-26T14:00:00Z`.
-pub(super) fn remainder(certificate: &Description, at: Timestamp) -> String {
+pub(crate) fn remainder(certificate: &Description, at: Timestamp) -> String {
     let left = left(certificate, at);
     let length = length(left.abs());
     if left.is_negative() {
@@ -28,7 +28,7 @@ pub(super) fn remainder(certificate: &Description, at: Timestamp) -> String {
 }
 
 /// A length of time in its largest unit, rounded down.
-pub(super) fn length(duration: SignedDuration) -> String {
+pub(crate) fn length(duration: SignedDuration) -> String {
     let (number, unit) = match duration.as_hours() {
         0 => (duration.as_mins(), "minute"),
         hours @ 1..48 => (hours, "hour"),

@@ -3,10 +3,12 @@
 pub mod apiserver_names;
 pub mod authorities;
 pub mod endpoint_certificate;
+pub mod expiring_clients;
+pub mod front_proxy;
 pub mod instance_certificates;
 mod instances;
 pub mod kubelet_certificates;
-mod lifetime;
+pub(crate) mod lifetime;
 pub mod root_ca;
 pub mod serving_certificate_lifetime;
 #[cfg(test)]
@@ -25,6 +27,8 @@ pub static SUITE: Suite = Suite {
         &serving_certificate_lifetime::CHECK,
         &authorities::CHECK,
         &root_ca::CHECK,
+        &front_proxy::CHECK,
         &kubelet_certificates::CHECK,
+        &expiring_clients::CHECK,
     ],
 };

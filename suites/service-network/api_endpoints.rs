@@ -25,10 +25,6 @@ use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("SN-03", "api-endpoints", Critical, judge);
 
-const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
-/// The port where a manifest does not state one.
-const USUAL_PORT: u16 = 6443;
-
 fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
     let mut verdict = Verdict::new();
     if published.slices.is_empty() {
@@ -46,8 +42,8 @@ fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
         });
     }
     let mut advertised: BTreeMap<SocketAddr, Vec<&str>> = BTreeMap::new();
-    for pod in pods.labelled("kube-system", "component", "kube-apiserver").filter(|pod| pod.is_mirror()) {
-        match advertised_address(pod) {
+    for pod in pods.static_pods("kube-apiserver") {
+        match pod.advertised_address() {
             Some(address) => advertised.entry(address).or_default().push(&pod.name),
             None => verdict.undecided(
                 Subject::object("Pod", &pod.namespace, &pod.name),
@@ -111,24 +107,6 @@ fn judge_sets(verdict: &mut Verdict, published: &BTreeSet<SocketAddr>, advertise
     }
 }
 
-/// What kubeadm noted when it wrote the manifest, or what the manifest says.
-fn advertised_address(pod: &Pod) -> Option<SocketAddr> {
-    if let Some(noted) = pod.annotations.get(ANNOTATION) {
-        return noted.parse().ok();
-    }
-    let flag = |name: &str| {
-        let mut words = pod.containers.iter().flat_map(|container| &container.command);
-        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    };
-    let port = match flag("--secure-port") {
-        Some(port) => port.parse().ok()?,
-        None => USUAL_PORT,
-    };
-    // Without the flag it advertises the node's own address, which a pod in the node's network has.
-    let address = flag("--advertise-address").or(pod.addresses.first().map(String::as_str))?;
-    Some(SocketAddr::new(address.parse().ok()?, port))
-}
-
 fn is_reachable_by_others(address: IpAddr) -> bool {
     let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -142,6 +120,8 @@ mod tests {
     use super::*;
     use crate::fact::Seen;
     use crate::fact::facts::pods::Container;
+
+    const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 
     fn address(last: u8) -> SocketAddr {
         ([10, 77, 0, last], 6443).into()

@@ -8,7 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Access, Observe, Rule, Seen};
 
 /// The addresses at which API server instances are published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,16 +17,6 @@ pub struct ApiServerEndpoints {
     pub slices: BTreeSet<SocketAddr>,
     /// Those of the Endpoints object default/kubernetes, deprecated since 1.33, or why they were not seen.
     pub endpoints: Seen<BTreeSet<SocketAddr>>,
-}
-
-impl ApiServerEndpoints {
-    /// The addresses of the instances, for those who ask each: without any there is nothing to ask.
-    pub fn published(&self) -> Seen<&BTreeSet<SocketAddr>> {
-        if self.slices.is_empty() {
-            return Err(Unobserved::invalid("EndpointSlice default/kubernetes", "it has no address"));
-        }
-        Ok(&self.slices)
-    }
 }
 
 impl Observe for ApiServerEndpoints {

@@ -7,7 +7,7 @@ use futures_util::future::{join, join_all};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::api_server_endpoints::ApiServerEndpoints;
+use super::api_server_instances::ApiServerInstances;
 use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
@@ -23,21 +23,21 @@ pub struct ApiServerHandshakes {
     pub at: Timestamp,
     /// What a client of the kubeconfig is presented.
     pub endpoint: Seen<Handshake>,
-    /// What each published instance presents to a client in the cluster, or why the instances are not known.
+    /// What each instance, published or not, presents to a client in the cluster, or why the instances are not known.
     pub instances: Seen<BTreeMap<SocketAddr, Seen<Handshake>>>,
 }
 
 impl Observe for ApiServerHandshakes {
-    type Needs<'a> = (&'a KubeconfigSummary, Result<&'a ApiServerEndpoints, &'a Unobserved>);
+    type Needs<'a> = (&'a KubeconfigSummary, Result<&'a ApiServerInstances, &'a Unobserved>);
     const NAME: &'static str = "api-server-handshakes";
     const ACCESS: Access = Access::Handshake;
 
-    async fn observe(cluster: &Cluster, (kubeconfig, endpoints): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(cluster: &Cluster, (kubeconfig, instances): Self::Needs<'_>) -> Seen<Self> {
         let at = Timestamp::now();
         let target = kubeconfig.target();
         let endpoint = cluster.handshake(&target, &kubeconfig.authorities);
         let instances = async {
-            let addresses = endpoints.map_err(Clone::clone)?.published()?;
+            let ApiServerInstances(addresses) = instances.map_err(Clone::clone)?;
             Ok(join_all(addresses.iter().map(|&address| instance(cluster, address))).await.into_iter().collect())
         };
         let (endpoint, instances) = join(endpoint, instances).await;

@@ -6,18 +6,19 @@ use std::net::SocketAddr;
 use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
 
-use super::api_server_endpoints::ApiServerEndpoints;
+use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster, Identity, Reply};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
-/// What the API server says of its health: at the configured URL, and at each published address.
+/// What the API server says of its health: at the configured URL, and at each instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerHealth {
     /// The host and port of the configured URL.
     pub endpoint: String,
     /// What answers there.
     pub configured: Health,
-    /// Each instance at the address at which it is published, or why the addresses are not known.
+    /// Each instance at the address at which it is published or which its static pod advertises, or why the addresses
+    /// are not known.
     pub instances: Seen<BTreeMap<SocketAddr, Health>>,
 }
 
@@ -61,13 +62,13 @@ impl Health {
 }
 
 impl Observe for ApiServerHealth {
-    type Needs<'a> = (Result<&'a ApiServerEndpoints, &'a Unobserved>,);
+    type Needs<'a> = (Result<&'a ApiServerInstances, &'a Unobserved>,);
     const NAME: &'static str = "api-server-health";
     const ACCESS: Access = Access::Anonymous;
     const RULES: &'static [Rule] = &[Rule::urls(&["/livez", "/readyz"])];
 
-    async fn observe(cluster: &Cluster, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
-        let addresses = endpoints.map_err(Clone::clone).and_then(ApiServerEndpoints::published);
+    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+        let addresses = instances.map_err(Clone::clone).map(|instances| &instances.0);
         let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
             let health = health(cluster, |path| Call::url(path).to_instance(*address)).await;
             (*address, health)

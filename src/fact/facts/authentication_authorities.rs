@@ -18,6 +18,20 @@ pub struct AuthenticationAuthorities {
     pub client: Option<Result<Vec<Certificate>, String>>,
     /// Those of proxies that speak for others, or why they are not readable.
     pub request_header: Option<Result<Vec<Certificate>, String>>,
+    /// How proxies speak for others; none in recordings that are older than this.
+    #[serde(default)]
+    pub proxies: Option<Proxies>,
+}
+
+/// How proxies speak for others. A missing key is none; one that is no list of texts says why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxies {
+    /// The common names that a proxy's certificate may have; empty for any.
+    pub allowed_names: Option<Result<Vec<String>, String>>,
+    /// The headers that name the user.
+    pub username_headers: Option<Result<Vec<String>, String>>,
+    /// The headers that name the groups.
+    pub group_headers: Option<Result<Vec<String>, String>>,
 }
 
 impl Observe for AuthenticationAuthorities {
@@ -31,7 +45,19 @@ impl Observe for AuthenticationAuthorities {
         let data = map.data.unwrap_or_default();
         let bundle =
             |key: &str| data.get(key).map(|text| Certificate::from_pem_bundle(text).map_err(|error| error.to_string()));
-        Ok(Self { client: bundle("client-ca-file"), request_header: bundle("requestheader-client-ca-file") })
+        let list = |key: &str| {
+            data.get(key).map(|text| serde_json::from_str::<Vec<String>>(text).map_err(|error| error.to_string()))
+        };
+        let proxies = Proxies {
+            allowed_names: list("requestheader-allowed-names"),
+            username_headers: list("requestheader-username-headers"),
+            group_headers: list("requestheader-group-headers"),
+        };
+        Ok(Self {
+            client: bundle("client-ca-file"),
+            request_header: bundle("requestheader-client-ca-file"),
+            proxies: Some(proxies),
+        })
     }
 }
 

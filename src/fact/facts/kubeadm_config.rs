@@ -25,6 +25,9 @@ pub struct KubeadmConfig {
     pub cert_sans: Vec<String>,
     /// Whether etcd runs outside of the cluster.
     pub external_etcd: bool,
+    /// The keys of the ConfigMap; none in recordings that are older than this.
+    #[serde(default)]
+    pub keys: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +74,9 @@ impl Observe for KubeadmConfig {
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::get_in::<ConfigMap>("kube-system", "kubeadm-config");
         let map: ConfigMap = cluster.fetch(&call).await?;
-        let text = map.data.unwrap_or_default().remove("ClusterConfiguration");
+        let mut data = map.data.unwrap_or_default();
+        let keys = data.keys().cloned().collect();
+        let text = data.remove("ClusterConfiguration");
         let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ClusterConfiguration"))?;
         let read: ClusterConfiguration =
             serde_saphyr::from_str(&text).map_err(|e| Unobserved::invalid(call.to_string(), e.without_snippet()))?;
@@ -84,6 +89,7 @@ impl Observe for KubeadmConfig {
             control_plane_endpoint: read.control_plane_endpoint.filter(|endpoint| !endpoint.is_empty()),
             cert_sans: read.api_server.cert_sans,
             external_etcd: read.etcd.external.is_some(),
+            keys: Some(keys),
         })
     }
 }

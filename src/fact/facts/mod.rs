@@ -1,9 +1,17 @@
 //! The facts, one file each.
 
+pub mod admission_policies;
+pub mod admission_webhooks;
 pub mod anonymous_surface;
 pub mod api_server_endpoints;
+pub mod api_server_flags;
 pub mod api_server_handshakes;
 pub mod api_server_health;
+pub mod api_server_identities;
+pub mod api_server_instances;
+pub mod api_server_metrics;
+pub mod api_server_versions;
+pub mod api_services;
 pub mod authentication_authorities;
 pub mod bootstrap_tokens;
 pub mod bootstrapper_reviews;
@@ -22,6 +30,7 @@ pub mod kube_proxy_config;
 pub mod kubeadm_config;
 pub mod kubeconfig_summary;
 pub mod kubelet_anonymous;
+pub mod kubelet_client_reviews;
 pub mod kubelet_defaults;
 pub mod kubelet_handshakes;
 pub mod kubernetes_service;
@@ -43,4 +52,6 @@ pub mod server_version;
 pub mod service_addresses;
 pub mod service_cidrs;
 pub mod service_range;
+pub mod system_workloads;
 pub mod trusted_authorities;
+pub mod webhook_backends;

@@ -16,7 +16,7 @@ impl Derive for OldestApiServer {
     const NAME: &'static str = "oldest-api-server";
 
     fn derive((server, pods): Self::Needs<'_>) -> Seen<Self> {
-        let static_pods = pods.labelled("kube-system", "component", "kube-apiserver").filter(|pod| pod.is_mirror());
+        let static_pods = pods.static_pods("kube-apiserver");
         let versions = static_pods
             .flat_map(|pod| &pod.containers)
             .filter(|container| container.name == "kube-apiserver")

@@ -1,6 +1,7 @@
 //! The cluster's pods.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
@@ -10,12 +11,12 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// The annotations that tell where a pod came from; others may hold anything and are not kept.
-const ANNOTATIONS: [&str; 4] = [
-    "kubernetes.io/config.source",
-    "kubernetes.io/config.mirror",
-    "kubernetes.io/config.hash",
-    "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
-];
+const ANNOTATIONS: [&str; 4] =
+    ["kubernetes.io/config.source", "kubernetes.io/config.mirror", "kubernetes.io/config.hash", ADVERTISED];
+/// Where kubeadm notes the address that an API server advertises.
+const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
+/// The API server's port where its manifest does not state one.
+const USUAL_PORT: u16 = 6443;
 
 /// All pods, by namespace and name as `NAMESPACE/NAME`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -108,6 +109,43 @@ impl Pod {
     pub fn component(&self) -> Option<&str> {
         self.labels.get("component").map(String::as_str)
     }
+
+    /// Every value that the command line of a control-plane static pod gives a flag, in order: of those that are not
+    /// lists the last counts. A flag without a value is `true`.
+    pub fn flag(&self, name: &str) -> Vec<&str> {
+        let words: Vec<&str> =
+            self.containers.iter().flat_map(|container| &container.command).map(String::as_str).collect();
+        let value = |at: usize| {
+            let flag = words[at].strip_prefix("--")?.strip_prefix(name)?;
+            match flag.strip_prefix('=') {
+                Some(value) => Some(value),
+                None if !flag.is_empty() => None,
+                None => Some(words.get(at + 1).filter(|next| !next.starts_with('-')).copied().unwrap_or("true")),
+            }
+        };
+        (0..words.len()).filter_map(value).collect()
+    }
+
+    /// Whether the command line is seen at all: a shell hides it.
+    pub fn has_flags(&self) -> bool {
+        self.containers.iter().flat_map(|container| &container.command).any(|word| word.starts_with("--"))
+    }
+
+    /// The address at which an API server is to be reached: what kubeadm noted when it wrote the manifest, or what the
+    /// manifest says.
+    pub fn advertised_address(&self) -> Option<SocketAddr> {
+        if let Some(noted) = self.annotations.get(ADVERTISED) {
+            return noted.parse().ok();
+        }
+        let port = match self.flag("secure-port").last() {
+            Some(port) => port.parse().ok()?,
+            None => USUAL_PORT,
+        };
+        // Without the flag it advertises the node's own address, which a pod in the node's network has.
+        let flag = self.flag("advertise-address");
+        let address = flag.last().copied().or(self.addresses.first().map(String::as_str))?;
+        Some(SocketAddr::new(address.parse().ok()?, port))
+    }
 }
 
 impl Pods {
@@ -119,6 +157,11 @@ impl Pods {
     /// The pods of kube-system with this label.
     pub fn labelled<'a>(&'a self, namespace: &'a str, key: &'a str, value: &'a str) -> impl Iterator<Item = &'a Pod> {
         self.of_namespace(namespace).filter(move |pod| pod.labels.get(key).is_some_and(|v| v == value))
+    }
+
+    /// The static pods of kube-system that run this component of the control plane.
+    pub fn static_pods<'a>(&'a self, component: &'a str) -> impl Iterator<Item = &'a Pod> {
+        self.labelled("kube-system", "component", component).filter(|pod| pod.is_mirror())
     }
 }
 
@@ -238,3 +281,57 @@ impl References {
 }
 
 crate::observed!(Pods);
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{Container, Pod};
+
+    /// A static pod of the control plane on this node, with this command line.
+    pub(crate) fn static_pod(component: &str, node: &str, command: &[&str]) -> (String, Pod) {
+        let container = Container {
+            name: component.into(),
+            image: format!("registry.k8s.io/{component}:v1.37.2"),
+            command: [component].iter().chain(command).map(ToString::to_string).collect(),
+            ..Container::default()
+        };
+        let pod = Pod {
+            namespace: "kube-system".into(),
+            name: format!("{component}-{node}"),
+            labels: [("tier", "control-plane"), ("component", component)].map(|(k, v)| (k.into(), v.into())).into(),
+            annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
+            node: Some(node.into()),
+            containers: vec![container],
+            ..Pod::default()
+        };
+        (format!("kube-system/{component}-{node}"), pod)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::static_pod;
+    use super::*;
+
+    #[test]
+    fn flags_are_read_in_every_form_that_a_manifest_has() {
+        let words = ["--a=1", "--b", "2", "--bare", "--a=3", "--ab=4", "--empty="];
+        let (_, pod) = static_pod("kube-apiserver", "n1", &words);
+        assert_eq!(pod.flag("a"), ["1", "3"]);
+        assert_eq!(pod.flag("b"), ["2"]);
+        assert_eq!(pod.flag("bare"), ["true"]);
+        assert_eq!(pod.flag("empty"), [""]);
+        assert!(pod.flag("c").is_empty() && pod.has_flags());
+    }
+
+    #[test]
+    fn an_api_server_is_where_kubeadm_noted_or_where_its_flags_say() {
+        let (_, mut pod) = static_pod("kube-apiserver", "n1", &["--advertise-address=10.77.0.11"]);
+        assert_eq!(pod.advertised_address(), "10.77.0.11:6443".parse().ok());
+        pod.annotations.insert(ADVERTISED.into(), "10.77.0.12:443".into());
+        assert_eq!(pod.advertised_address(), "10.77.0.12:443".parse().ok());
+        let (_, mut pod) = static_pod("kube-apiserver", "n1", &["--secure-port", "8443"]);
+        assert_eq!(pod.advertised_address(), None);
+        pod.addresses = vec!["10.77.0.13".into()];
+        assert_eq!(pod.advertised_address(), "10.77.0.13:8443".parse().ok());
+    }
+}

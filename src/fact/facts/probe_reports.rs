@@ -1,5 +1,7 @@
 //! What probe pods on all nodes saw.
 
+pub mod endpoints;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -155,6 +157,7 @@ impl Wave {
                         backends: ready.iter().map(|pod| (*pod).clone()).collect(),
                     }),
                     node_addresses: node.internal_addresses().collect(),
+                    endpoints: endpoints::of(name, nodes, turn),
                 };
                 ((*name).clone(), questions)
             })
@@ -213,6 +216,7 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
             dns: None,
             service: None,
             node_addresses: Vec::new(),
+            endpoints: Vec::new(),
             peers,
             ..questions.clone()
         };

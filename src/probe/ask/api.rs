@@ -8,13 +8,12 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::batch::Terms;
+use super::http::account_token;
+use super::{ACCOUNT, unreachable_fault};
 use crate::certificate::{Certificate, verify};
 use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, handshake};
 use crate::probe::answer::{ApiAnswer, Fault, Got, Latency};
 use crate::probe::question::ApiQuestion;
-
-/// Where the service account's files are.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Connects many times, checks the certificate under every name, and asks for the version with the pod's own token.
 pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
@@ -50,7 +49,7 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
                 judge_names(question, trusted, &seen, &mut answer);
                 serials.extend(seen.leaf().describe().ok().map(|leaf| leaf.serial));
             }
-            Err(unreachable) => answer.fault = answer.fault.or(Some(fault(unreachable))),
+            Err(unreachable) => answer.fault = answer.fault.or(Some(unreachable_fault(unreachable))),
         }
     }
     answer.serials = serials.into_iter().collect();
@@ -87,7 +86,7 @@ fn judge_names(question: &ApiQuestion, roots: &[Certificate], seen: &Handshake, 
 /// Asks for the version with the pod's token, over a connection that is verified with the pod's own CA.
 async fn version(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> Got<u16> {
     let other = |e: &dyn std::fmt::Display| Fault::Other(e.to_string());
-    let token = tokio::fs::read_to_string(Path::new(ACCOUNT).join("token")).await.map_err(|e| other(&e))?;
+    let token = account_token().await?;
     let roots = reqwest::Certificate::from_pem_bundle(pem?.as_bytes()).map_err(|e| other(&e))?;
     let client = reqwest::Client::builder()
         .tls_certs_only(roots)
@@ -98,15 +97,6 @@ async fn version(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> Got<u
         .build()
         .map_err(|e| other(&e))?;
     let url = format!("https://{}/version", question.address);
-    let response = client.get(url).bearer_auth(token.trim()).send().await.map_err(|e| super::http_fault(&e))?;
+    let response = client.get(url).bearer_auth(token).send().await.map_err(|e| super::http_fault(&e))?;
     Ok(response.status().as_u16())
-}
-
-fn fault(unreachable: Unreachable) -> Fault {
-    match unreachable {
-        Unreachable::Refused => Fault::Refused,
-        Unreachable::TimedOut { .. } => Fault::TimedOut,
-        Unreachable::Reset | Unreachable::Closed => Fault::Reset,
-        other => Fault::Other(other.to_string()),
-    }
 }

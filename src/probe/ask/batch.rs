@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{OptionFuture, join_all};
 
-use super::{api, dns, kubelet, peer, resolver, service};
+use super::http::Strangers;
+use super::{api, dns, kubelet, peer, reach, resolver, service};
 use crate::probe::{Answers, Questions};
 
 /// What every question needs to know.
@@ -32,7 +33,8 @@ pub async fn ask(questions: &Questions) -> Answers {
         let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, &terms));
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
-    let (api, dns, peers, service, kubelet, kube_proxy) = tokio::join!(
+    let strangers = Strangers::client(&terms);
+    let (api, dns, peers, service, kubelet, kube_proxy, reached) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -42,8 +44,9 @@ pub async fn ask(questions: &Questions) -> Answers {
             &questions.run,
             &terms
         ))),
-        kubelet::ask_kubelets(&questions.node_addresses, &terms),
-        kubelet::ask_kube_proxies(&questions.node_addresses, &terms),
+        kubelet::ask_kubelets(&questions.node_addresses, &strangers, &terms),
+        kubelet::ask_kube_proxies(&questions.node_addresses, &strangers),
+        reach::ask(&questions.endpoints, &strangers, &terms),
     );
     let variable = |name| env::var(name).ok();
     Answers {
@@ -54,6 +57,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         service,
         kubelet,
         kube_proxy,
+        reached,
         resolver,
     }
 }

@@ -1,9 +1,60 @@
-//! How HTTP requests fail.
+//! HTTP requests and how they fail.
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 
-use crate::probe::answer::Fault;
+use super::ACCOUNT;
+use super::batch::Terms;
+use crate::probe::answer::{Fault, Got};
+use crate::probe::endpoint::{Method, Request};
+
+/// A client that asks whoever answers, without looking at certificates: what it sends is not secret. One for the whole
+/// batch, because making one takes longer than most answers.
+pub struct Strangers(reqwest::Client);
+
+impl Strangers {
+    /// Makes it.
+    pub fn client(terms: &Terms) -> Got<Self> {
+        let client = reqwest::Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .timeout(terms.answer)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(crate::USER_AGENT)
+            .build();
+        client.map(Self).map_err(|e| Fault::Other(e.to_string()))
+    }
+
+    /// The status of a request without credentials.
+    pub async fn status(&self, url: &str) -> Got<u16> {
+        let response = self.0.get(url).send().await.map_err(|e| http_fault(&e))?;
+        Ok(response.status().as_u16())
+    }
+
+    /// The status of any request.
+    pub async fn send(&self, at: SocketAddr, request: &Request, token: &Got<String>) -> Got<u16> {
+        let scheme = if request.tls { "https" } else { "http" };
+        let url = format!("{scheme}://{at}{}", request.path);
+        let mut sent = match request.method {
+            Method::Get => self.0.get(url),
+            Method::Post => self.0.post(url),
+        };
+        if request.token {
+            sent = sent.bearer_auth(token.as_ref().map_err(Clone::clone)?);
+        }
+        let response = sent.send().await.map_err(|e| http_fault(&e))?;
+        Ok(response.status().as_u16())
+    }
+}
+
+/// The token of the probe's own service account, which has no rights and ends with the pod.
+pub async fn account_token() -> Got<String> {
+    let file = Path::new(ACCOUNT).join("token");
+    let token = tokio::fs::read_to_string(&file).await;
+    token.map(|token| token.trim().to_owned()).map_err(|e| Fault::Other(format!("{}: {e}", file.display())))
+}
 
 /// The innermost cause of a failed request, which the top-level text hides.
 pub(super) fn http_fault(error: &reqwest::Error) -> Fault {

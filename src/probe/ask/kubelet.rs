@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use futures_util::future::join_all;
 
 use super::batch::Terms;
-use super::http_fault;
+use super::http::Strangers;
+use super::unreachable_fault;
 use crate::cluster::handshake::{Authority, Target, handshake};
-use crate::probe::answer::{Fault, Got, KubeProxyAnswer, KubeletAnswer};
+use crate::probe::answer::{Got, KubeProxyAnswer, KubeletAnswer};
 
 /// The kubelet's API.
 const KUBELET: u16 = 10250;
@@ -20,44 +21,39 @@ const METRICS: u16 = 10249;
 const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
 
 /// Asks the kubelet at each address of the node.
-pub async fn ask_kubelets(addresses: &[IpAddr], terms: &Terms) -> BTreeMap<IpAddr, KubeletAnswer> {
+pub async fn ask_kubelets(
+    addresses: &[IpAddr],
+    strangers: &Got<Strangers>,
+    terms: &Terms,
+) -> BTreeMap<IpAddr, KubeletAnswer> {
     let answers = join_all(addresses.iter().map(|address| async {
         let at = SocketAddr::new(*address, KUBELET);
         let target = Target { address: Authority::from(at), server_name: None };
-        let (seen, anonymous) = tokio::join!(
-            handshake(&target, &[], terms.answer),
-            join_all(
-                PATHS.map(|path| async move { (path.to_owned(), status(&format!("https://{at}{path}"), terms).await) })
-            ),
-        );
-        let certificate = seen.map(|seen| seen.leaf().clone()).map_err(|e| Fault::Other(e.to_string()));
+        let (seen, anonymous) =
+            tokio::join!(
+                handshake(&target, &[], terms.answer),
+                join_all(PATHS.map(|path| async move {
+                    (path.to_owned(), status(strangers, &format!("https://{at}{path}")).await)
+                })),
+            );
+        let certificate = seen.map(|seen| seen.leaf().clone()).map_err(unreachable_fault);
         (*address, KubeletAnswer { certificate, anonymous: anonymous.into_iter().collect() })
     }));
     answers.await.into_iter().collect()
 }
 
 /// Asks the kube-proxy at each address of the node.
-pub async fn ask_kube_proxies(addresses: &[IpAddr], terms: &Terms) -> BTreeMap<IpAddr, KubeProxyAnswer> {
+pub async fn ask_kube_proxies(addresses: &[IpAddr], strangers: &Got<Strangers>) -> BTreeMap<IpAddr, KubeProxyAnswer> {
     let answers = join_all(addresses.iter().map(|address| async {
         let url = |port, path| format!("http://{}{path}", SocketAddr::new(*address, port));
         let (healthz, livez, metrics) = (url(HEALTH, "/healthz"), url(HEALTH, "/livez"), url(METRICS, "/metrics"));
         let (healthz, livez, metrics) =
-            tokio::join!(status(&healthz, terms), status(&livez, terms), status(&metrics, terms));
+            tokio::join!(status(strangers, &healthz), status(strangers, &livez), status(strangers, &metrics));
         (*address, KubeProxyAnswer { healthz, livez, metrics })
     }));
     answers.await.into_iter().collect()
 }
 
-/// The status of a request without credentials, whoever's certificate answers: nothing secret is sent.
-async fn status(url: &str, terms: &Terms) -> Got<u16> {
-    let client = reqwest::Client::builder()
-        .tls_danger_accept_invalid_certs(true)
-        .timeout(terms.answer)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(crate::USER_AGENT)
-        .build()
-        .map_err(|e| Fault::Other(e.to_string()))?;
-    let response = client.get(url).send().await.map_err(|e| http_fault(&e))?;
-    Ok(response.status().as_u16())
+async fn status(strangers: &Got<Strangers>, url: &str) -> Got<u16> {
+    strangers.as_ref().map_err(Clone::clone)?.status(url).await
 }

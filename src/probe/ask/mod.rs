@@ -6,8 +6,25 @@ pub mod dns;
 mod http;
 pub mod kubelet;
 pub mod peer;
+pub mod reach;
 pub mod resolver;
 pub mod service;
 
 pub use batch::ask;
 use http::http_fault;
+
+use crate::cluster::handshake::Unreachable;
+use crate::probe::answer::Fault;
+
+/// Where the service account's files are.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Why no certificate was seen, as a fault.
+fn unreachable_fault(unreachable: Unreachable) -> Fault {
+    match unreachable {
+        Unreachable::Refused => Fault::Refused,
+        Unreachable::TimedOut { .. } => Fault::TimedOut,
+        Unreachable::Reset | Unreachable::Closed => Fault::Reset,
+        other => Fault::Other(other.to_string()),
+    }
+}

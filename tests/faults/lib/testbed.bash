@@ -47,7 +47,7 @@ fault() {
 # Every check but the ones given: for faults that leave the harness without a usable API.
 any_other_than() {
     local id
-    for id in CP-0{1,3,5} AA-0{1,2,4,5,8,9} AA-1{1,2,3,7,8,9} PK-0{1,2,3,4,5,6,8} DI-0{1,2,3,4,5,6,7,8} \
+    for id in CP-0{1,2,3,4,5,6,7,8} CP-1{0,1,2} AA-0{1,2,3,4,5,8,9} AA-1{1,2,3,7,8,9} AA-22 PK-0{1,2,3,4,5,6,7,8} PK-11 DI-0{1,2,3,4,5,6,7,8} \
         SN-0{1,2,3,4,5,7,8,9} DN-0{1,2,3,4,5,8} KL-0{1,2,3} CN-01 CN-04; do
         [[ " $* " == *" $id "* ]] || echo "$id any"
     done
@@ -263,6 +263,114 @@ revive() {
             wait_for 20 "$1 on $node is started" component_pid "$node" "$1"
         } || true
     done
+}
+
+# manager_has FLAG: the controller-manager's pod shows it.
+manager_has() { kubectl -n kube-system get pod kube-controller-manager-n1 -o json | jq -e --arg flag "$1" 'any(.spec.containers[0].command[]; . == $flag)'; }
+
+# start_second_api_server ADVERTISED [VERSION]: on n2, of the first one's etcd, with its certificates; of VERSION in name
+# only (of the same length as the real one).
+start_second_api_server() {
+    local second=/etc/kubernetes/second manifest=/etc/kubernetes/manifests/kube-apiserver.yaml binary version pid
+    on n2 mkdir -p $second
+    on n1 tar -C /etc/kubernetes -c pki | on n2 tar -C $second -x
+    on n1 cat $manifest >"$SCRATCH/first.yaml"
+    sed -e "s/--advertise-address=.*/--advertise-address=$1/" -e 's|--etcd-servers=.*|--etcd-servers=https://10.77.0.11:2379|' \
+        -e 's|\(advertise-address.endpoint:\) .*|\1 10.77.0.12:6443|' -e 's/host: 10.77.0.11/host: 10.77.0.12/' \
+        -e "s|path: /etc/kubernetes/pki|path: $second/pki|" "$SCRATCH/first.yaml" >"$SCRATCH/second.yaml"
+    if [ -n "${2:-}" ]; then
+        version=$(kubectl version -o json | jq -r .serverVersion.gitVersion)
+        [ "${#version}" = "${#2}" ]
+        pid=$(component_pid n1 kube-apiserver)
+        binary=$second/kube
+        on n1 cat "/proc/$pid/root/kube" | LC_ALL=C sed "s/${version//./\\.}/$2/g" >"$SCRATCH/kube"
+        chmod 755 "$SCRATCH/kube"
+        put_file n2 "$SCRATCH/kube" $binary
+        sed -i -e "s|^    volumeMounts:|&\n    - {name: kube, mountPath: /kube, readOnly: true}|" \
+            -e "s|^  volumes:|&\n  - {name: kube, hostPath: {path: $binary, type: File}}|" "$SCRATCH/second.yaml"
+    fi
+    put_file n2 "$SCRATCH/second.yaml" $manifest
+    wait_for 120 'the second API server is ready' second_is_ready
+    wait_for 60 'it makes itself known' second_is_known
+}
+
+stop_second_api_server() {
+    on n2 rm -f /etc/kubernetes/manifests/kube-apiserver.yaml
+    wait_for 120 'the second API server is gone' not component_pid n2 kube-apiserver
+    on n2 rm -rf /etc/kubernetes/second
+    kubectl -n kube-system delete lease -l apiserver.kubernetes.io/identity=kube-apiserver,kubernetes.io/hostname=n2 >/dev/null
+    wait_for 60 'its pod is gone' not kubectl -n kube-system get pod kube-apiserver-n2
+    wait_for 90 'the EndpointSlice names the first alone' first_is_alone
+}
+
+second_is_ready() { on n2 curl -skf --max-time 5 https://127.0.0.1:6443/readyz && kubectl -n kube-system get pod kube-apiserver-n2; }
+second_is_known() { kubectl -n kube-system get leases -l apiserver.kubernetes.io/identity=kube-apiserver -o json | jq -e '.items | length == 2'; }
+first_is_alone() { [ "$(kubectl get endpointslice kubernetes -o jsonpath='{.endpoints[*].addresses[*]}')" = "$NODE_IP_n1" ]; }
+
+# rewrite_authentication: API servers only add to what aggregated ones believe; without the ConfigMap they write it anew.
+rewrite_authentication() {
+    local before
+    before=$(kubectl -n kube-system get configmap extension-apiserver-authentication -o jsonpath='{.metadata.uid}' || true)
+    kubectl -n kube-system delete configmap extension-apiserver-authentication --ignore-not-found >/dev/null
+    wait_for 90 'the API server writes what aggregated ones believe' authentication_is_new "$before"
+}
+authentication_is_new() {
+    local now
+    now=$(kubectl -n kube-system get configmap extension-apiserver-authentication -o jsonpath='{.metadata.uid}') && [ "$now" != "$1" ]
+}
+authentication_has() { # KEY TEXT
+    kubectl -n kube-system get configmap extension-apiserver-authentication -o json | jq -e --arg key "$1" --arg text "$2" '.data[$key] | contains($text)'
+}
+
+# edit_kubeadm_config SED-SCRIPT: change what kubeadm believes of the cluster.
+edit_kubeadm_config() {
+    local text
+    remember_object configmap kubeadm-config -n kube-system
+    text=$(jq -j .data.ClusterConfiguration "$(remembered configmap kubeadm-config -n kube-system)" | sed "$1")
+    kubectl -n kube-system patch configmap kubeadm-config --type merge -p "$(jq -n --arg text "$text" '{data: {ClusterConfiguration: $text}}')" >/dev/null
+}
+
+# webhook_objects DAYS RULE none|ready [NAMESPACE-SELECTOR]: a fail-closed webhook whose CA ends in DAYS, with a backend
+# that is not there or seems to be.
+webhook_objects() {
+    [ -e "$SCRATCH/webhook.key" ] || openssl ecparam -name prime256v1 -genkey -noout -out "$SCRATCH/webhook.key"
+    [ -e "$SCRATCH/webhook.crt" ] || printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n' |
+        sign /CN=webhook-ca "$(days $(($1 - 365)))" "$(days "$1")" self self "$SCRATCH/webhook.key" >"$SCRATCH/webhook.crt"
+    cat <<YAML
+apiVersion: v1
+kind: Namespace
+metadata: {name: policy}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: webhook, namespace: policy}
+spec: {ports: [{port: 443, targetPort: 8443}]}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: policy}
+webhooks:
+- name: widgets.policy.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  timeoutSeconds: 2
+  namespaceSelector: ${4:-{\}}
+  clientConfig:
+    service: {namespace: policy, name: webhook, path: /validate}
+    caBundle: $(base64 -w0 "$SCRATCH/webhook.crt")
+  rules: [$2]
+YAML
+    [ "$3" = ready ] || return 0
+    cat <<'YAML'
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: webhook-1, namespace: policy, labels: {kubernetes.io/service-name: webhook}}
+addressType: IPv4
+ports: [{name: "", port: 8443, protocol: TCP}]
+endpoints: [{addresses: [10.77.0.12], conditions: {ready: true}}]
+YAML
 }
 
 # dead_kms_plugin NODE: encrypt new Secrets with a plugin that is not there; the file must be removed after the flag.

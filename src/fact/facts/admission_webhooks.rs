@@ -1,0 +1,225 @@
+//! The webhooks that are asked whether a request is admitted.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::admissionregistration::v1 as admission;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::Certificate;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The port of a Service where a webhook states none.
+const USUAL_PORT: i32 = 443;
+
+/// All admission webhooks, in the order of their configurations.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AdmissionWebhooks(pub Vec<Webhook>);
+
+/// What checks need of a webhook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Webhook {
+    /// `ValidatingWebhookConfiguration` or `MutatingWebhookConfiguration`.
+    pub kind: String,
+    /// The configuration's name.
+    pub configuration: String,
+    /// The webhook's name.
+    pub name: String,
+    /// Whether requests are refused when it does not answer.
+    pub fails_closed: bool,
+    /// After how many seconds it counts as not answering.
+    pub timeout_seconds: i32,
+    /// The Service that answers, as `NAMESPACE/NAME`; none for a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The Service's port.
+    pub port: i32,
+    /// The authorities by which it is verified, or why they are not readable; none for those of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<Result<Vec<Certificate>, String>>,
+    /// What it is asked about.
+    pub rules: Vec<WebhookRule>,
+    /// The namespaces that it is asked about; without requirements all.
+    pub namespaces: Vec<Requirement>,
+    /// The objects that it is asked about; without requirements all.
+    pub objects: Vec<Requirement>,
+    /// How many conditions narrow it further.
+    pub conditions: usize,
+}
+
+/// Operations on resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookRule {
+    /// The API groups.
+    pub groups: Vec<String>,
+    /// The resources, with subresources after a slash.
+    pub resources: Vec<String>,
+    /// The operations, as `CREATE`.
+    pub operations: Vec<String>,
+    /// `Cluster`, `Namespaced` or `*`.
+    pub scope: String,
+}
+
+/// What a label must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: String,
+    /// The values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+impl Requirement {
+    /// Whether labels are as required.
+    pub fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.key);
+        let is_listed = value.is_some_and(|value| self.values.contains(value));
+        match self.operator.as_str() {
+            "In" => is_listed,
+            "NotIn" => !is_listed,
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    }
+}
+
+impl WebhookRule {
+    /// Whether it names an operation on a resource.
+    pub fn covers(&self, operation: &str, group: &str, resource: &str) -> bool {
+        let has = |all: &[String], one: &str| all.iter().any(|each| each == one || each == "*" || each == "*/*");
+        has(&self.operations, operation) && has(&self.groups, group) && has(&self.resources, resource)
+    }
+}
+
+impl Observe for AdmissionWebhooks {
+    type Needs<'a> = ();
+    const NAME: &'static str = "admission-webhooks";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[
+        Rule::cluster("admissionregistration.k8s.io", "validatingwebhookconfigurations", &["list"]),
+        Rule::cluster("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &["list"]),
+    ];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let validating = cluster.list(
+            Call::list::<admission::ValidatingWebhookConfiguration>(),
+            |configuration: admission::ValidatingWebhookConfiguration| {
+                let name = configuration.metadata.name.unwrap_or_default();
+                let webhooks = configuration.webhooks.unwrap_or_default().into_iter();
+                webhooks.map(|webhook| trim(Both::from(webhook), "ValidatingWebhookConfiguration", &name)).collect()
+            },
+        );
+        let mutating = cluster.list(
+            Call::list::<admission::MutatingWebhookConfiguration>(),
+            |configuration: admission::MutatingWebhookConfiguration| {
+                let name = configuration.metadata.name.unwrap_or_default();
+                let webhooks = configuration.webhooks.unwrap_or_default().into_iter();
+                webhooks.map(|webhook| trim(Both::from(webhook), "MutatingWebhookConfiguration", &name)).collect()
+            },
+        );
+        let (validating, mutating): (Vec<Vec<Webhook>>, Vec<Vec<Webhook>>) = tokio::try_join!(validating, mutating)?;
+        Ok(Self(validating.into_iter().chain(mutating).flatten().collect()))
+    }
+}
+
+/// What validating and mutating webhooks have in common.
+struct Both {
+    name: String,
+    failure_policy: Option<String>,
+    timeout_seconds: Option<i32>,
+    client: admission::WebhookClientConfig,
+    rules: Vec<admission::RuleWithOperations>,
+    namespaces: Option<meta::LabelSelector>,
+    objects: Option<meta::LabelSelector>,
+    conditions: usize,
+}
+
+macro_rules! both {
+    ($webhook:ty) => {
+        impl From<$webhook> for Both {
+            fn from(webhook: $webhook) -> Self {
+                Self {
+                    name: webhook.name,
+                    failure_policy: webhook.failure_policy,
+                    timeout_seconds: webhook.timeout_seconds,
+                    client: webhook.client_config,
+                    rules: webhook.rules.unwrap_or_default(),
+                    namespaces: webhook.namespace_selector,
+                    objects: webhook.object_selector,
+                    conditions: webhook.match_conditions.map_or(0, |conditions| conditions.len()),
+                }
+            }
+        }
+    };
+}
+
+both!(admission::ValidatingWebhook);
+both!(admission::MutatingWebhook);
+
+fn trim(webhook: Both, kind: &str, configuration: &str) -> Webhook {
+    let service = webhook.client.service;
+    Webhook {
+        kind: kind.into(),
+        configuration: configuration.into(),
+        name: webhook.name,
+        // The server writes its defaults into each object.
+        fails_closed: webhook.failure_policy.is_none_or(|policy| policy == "Fail"),
+        timeout_seconds: webhook.timeout_seconds.unwrap_or(10),
+        port: service.as_ref().and_then(|service| service.port).unwrap_or(USUAL_PORT),
+        service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
+        authorities: webhook.client.ca_bundle.filter(|bundle| !bundle.0.is_empty()).map(|bundle| {
+            let text = String::from_utf8(bundle.0).map_err(|_| "it is no text".to_owned())?;
+            Certificate::from_pem_bundle(&text).map_err(|error| error.to_string())
+        }),
+        rules: webhook.rules.into_iter().map(trim_rule).collect(),
+        namespaces: requirements(webhook.namespaces),
+        objects: requirements(webhook.objects),
+        conditions: webhook.conditions,
+    }
+}
+
+fn trim_rule(rule: admission::RuleWithOperations) -> WebhookRule {
+    WebhookRule {
+        groups: rule.api_groups.unwrap_or_default(),
+        resources: rule.resources.unwrap_or_default(),
+        operations: rule.operations.unwrap_or_default(),
+        scope: rule.scope.unwrap_or_else(|| "*".into()),
+    }
+}
+
+fn requirements(selector: Option<meta::LabelSelector>) -> Vec<Requirement> {
+    let selector = selector.unwrap_or_default();
+    let equal = selector.match_labels.unwrap_or_default().into_iter();
+    let equal = equal.map(|(key, value)| Requirement { key, operator: "In".into(), values: vec![value] });
+    let more = selector.match_expressions.unwrap_or_default().into_iter().map(|requirement| Requirement {
+        key: requirement.key,
+        operator: requirement.operator,
+        values: requirement.values.unwrap_or_default(),
+    });
+    equal.chain(more).collect()
+}
+
+crate::observed!(AdmissionWebhooks);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_met_as_selectors_say() {
+        let labels = [("a".to_owned(), "1".to_owned())].into();
+        let met = |key: &str, operator: &str, values: &[&str]| {
+            let values = values.iter().map(ToString::to_string).collect();
+            Requirement { key: key.into(), operator: operator.into(), values }.is_met(&labels)
+        };
+        assert!(met("a", "In", &["1", "2"]) && !met("a", "In", &["2"]) && !met("b", "In", &["1"]));
+        assert!(!met("a", "NotIn", &["1"]) && met("b", "NotIn", &["1"]));
+        assert!(met("a", "Exists", &[]) && met("b", "DoesNotExist", &[]) && !met("a", "DoesNotExist", &[]));
+    }
+}

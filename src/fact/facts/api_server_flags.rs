@@ -1,0 +1,62 @@
+//! The settings of each API server, as it tells them itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::api_server_instances::ApiServerInstances;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// The forms in which `/flagz` is meant to be read by programs: of 1.37 and of older versions. Its text changes its
+/// separators at each start.
+const FORMS: &str =
+    "application/json;v=v1beta1;g=config.k8s.io;as=Flagz, application/json;v=v1alpha1;g=config.k8s.io;as=Flagz";
+
+/// The flags that are kept; of others some name files and addresses that nobody else needs to know.
+pub const KEPT: [&str; 8] = [
+    "authorization-mode",
+    "authorization-config",
+    "enable-admission-plugins",
+    "disable-admission-plugins",
+    "token-auth-file",
+    "anonymous-auth",
+    "profiling",
+    "authentication-config",
+];
+
+/// The flags of each API server, as `/flagz` tells them: on by default since 1.36.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiServerFlags(pub BTreeMap<SocketAddr, Seen<BTreeMap<String, String>>>);
+
+#[derive(Deserialize)]
+struct Flagz {
+    flags: BTreeMap<String, String>,
+}
+
+impl Observe for ApiServerFlags {
+    type Needs<'a> = (&'a ApiServerInstances,);
+    const NAME: &'static str = "api-server-flags";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::urls(&["/flagz"])];
+
+    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+        let each = instances.0.iter().map(async |address| (*address, flags(cluster, *address).await));
+        Ok(Self(join_all(each).await.into_iter().collect()))
+    }
+}
+
+async fn flags(cluster: &Cluster, address: SocketAddr) -> Seen<BTreeMap<String, String>> {
+    let call = Call::url("/flagz").to_instance(address).accepting(FORMS);
+    let reply = cluster.send(&call).await?;
+    if reply.status == 406 {
+        return Err(Unobserved::absent(format!("{call} has no form that is meant for programs")));
+    }
+    let Flagz { mut flags } = reply.decode(&call)?;
+    flags.retain(|name, _| KEPT.contains(&name.as_str()));
+    Ok(flags)
+}
+
+crate::observed!(ApiServerFlags);

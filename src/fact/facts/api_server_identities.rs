@@ -1,0 +1,51 @@
+//! The leases by which API server instances tell each other that they live.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The identity leases of API servers in kube-system, by name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ApiServerIdentities(pub BTreeMap<String, ApiServerIdentity>);
+
+/// One API server, as it makes itself known to the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiServerIdentity {
+    /// The host that it runs on, as the host calls itself.
+    pub host: Option<String>,
+    /// The address at which other API servers reach it; older ones do not tell.
+    pub address: Option<String>,
+    /// When it last said so.
+    pub renewed: Option<Timestamp>,
+}
+
+impl Observe for ApiServerIdentities {
+    type Needs<'a> = ();
+    const NAME: &'static str = "api-server-identities";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::list::<Lease>()
+            .in_namespace("kube-system")
+            .with("labelSelector", "apiserver.kubernetes.io/identity=kube-apiserver");
+        Ok(Self(cluster.list(call, trim).await?.into_iter().collect()))
+    }
+}
+
+fn trim(lease: Lease) -> (String, ApiServerIdentity) {
+    let metadata = lease.metadata;
+    let identity = ApiServerIdentity {
+        host: metadata.labels.unwrap_or_default().remove("kubernetes.io/hostname"),
+        address: metadata.annotations.unwrap_or_default().remove("kubernetes.io/peer-advertise-address"),
+        renewed: lease.spec.and_then(|spec| spec.renew_time).map(|at| at.0),
+    };
+    (metadata.name.unwrap_or_default(), identity)
+}
+
+crate::observed!(ApiServerIdentities);

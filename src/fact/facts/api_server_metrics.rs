@@ -1,0 +1,191 @@
+//! The few metrics of API servers that checks look at.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+
+use super::api_server_instances::ApiServerInstances;
+use crate::cluster::{Call, Cluster};
+use crate::fact::observer::timed_out;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// What is kept of an answer that holds tens of thousands of lines: the metric, and a label that must be among its own.
+const KEPT: [(&str, &str); 5] = [
+    ("apiserver_client_certificate_expiration_seconds_bucket", ""),
+    ("apiserver_authorization_decisions_total", ""),
+    ("apiserver_authorization_config_controller_automatic_reload_last_timestamp_seconds", ""),
+    ("apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds", ""),
+    ("apiserver_admission_controller_admission_duration_seconds_count", "name=\"NodeRestriction\""),
+];
+/// The most bytes that are read of one answer. A large API server tells some tens of megabytes.
+const LIMIT: usize = 128 << 20;
+/// The most samples that are kept of one answer.
+const SAMPLES: usize = 2000;
+/// The longest line that is looked at.
+const LINE: u64 = 8 << 10;
+
+/// The metrics of each API server, by its address; of one that hides behind the configured URL by that.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiServerMetrics(pub BTreeMap<String, Seen<Vec<Sample>>>);
+
+/// One number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The metric.
+    pub name: String,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The number.
+    pub value: f64,
+}
+
+impl Sample {
+    /// The value of a label; empty without one.
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
+impl Observe for ApiServerMetrics {
+    type Needs<'a> = (&'a ApiServerInstances,);
+    const NAME: &'static str = "api-server-metrics";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::urls(&["/metrics"])];
+
+    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+        let each = instances.0.iter().map(async |address| {
+            (address.to_string(), metrics(cluster, &Call::url("/metrics").to_instance(*address)).await)
+        });
+        let seen: BTreeMap<_, _> = join_all(each).await.into_iter().collect();
+        let out_of_reach =
+            |seen: &Seen<_>| matches!(seen, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }));
+        if seen.values().all(out_of_reach) {
+            // A managed control plane is reached by its URL alone, behind which an instance answers.
+            let endpoint = cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default();
+            let behind = metrics(cluster, &Call::url("/metrics")).await?;
+            return Ok(Self([(endpoint, Ok(behind))].into()));
+        }
+        Ok(Self(seen))
+    }
+}
+
+async fn metrics(cluster: &Cluster, call: &Call) -> Seen<Vec<Sample>> {
+    let call = call.clone().accepting("text/plain");
+    let deadline = cluster.deadline(cluster.settings().request_timeout);
+    let reading = async { read(&call, cluster.stream(&call).await?).await };
+    tokio::time::timeout(deadline, reading).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+}
+
+async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Sample>> {
+    let invalid = |cause: &dyn ToString| Unobserved::invalid(call.to_string(), cause.to_string());
+    let mut samples = Vec::new();
+    let (mut line, mut total) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        // What does not fit into a line is looked at as if it began there, and is no sample then.
+        let mut bounded = tokio::io::AsyncReadExt::take(&mut text, LINE);
+        let read = bounded.read_until(b'\n', &mut line).await.map_err(|e| invalid(&e))?;
+        if read == 0 {
+            return Ok(samples);
+        }
+        total += read;
+        if total > LIMIT || samples.len() > SAMPLES {
+            return Err(invalid(&format!("more than {LIMIT} bytes, or {SAMPLES} samples")));
+        }
+        if let Some(kept) = std::str::from_utf8(&line).ok().and_then(sample) {
+            samples.push(kept.ok_or_else(|| invalid(&"a line that is no sample"))?);
+        }
+    }
+}
+
+/// The sample of a line if it is one of those that are kept; nothing within if it is not readable.
+fn sample(line: &str) -> Option<Option<Sample>> {
+    let end = line.find(['{', ' '])?;
+    let name = &line[..end];
+    let (_, label) = KEPT.iter().find(|(kept, _)| *kept == name)?;
+    if !line.contains(label) {
+        return None;
+    }
+    Some(parse(name, line[end..].trim()))
+}
+
+/// `{le="0",x="y"} 5`, or `5`; a timestamp may follow.
+fn parse(name: &str, rest: &str) -> Option<Sample> {
+    let mut labels = BTreeMap::new();
+    let mut rest = rest;
+    if let Some(mut inside) = rest.strip_prefix('{') {
+        loop {
+            inside = inside.trim_start_matches([',', ' ']);
+            if let Some(after) = inside.strip_prefix('}') {
+                rest = after;
+                break;
+            }
+            let (key, after) = inside.split_once("=\"")?;
+            let (value, after) = quoted(after)?;
+            labels.insert(key.to_owned(), value);
+            inside = after;
+        }
+    }
+    let value: f64 = rest.split_whitespace().next()?.parse().ok()?;
+    value.is_finite().then_some(())?;
+    Some(Sample { name: name.to_owned(), labels, value })
+}
+
+/// The text up to the closing quote, and what follows it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(match letters.next()?.1 {
+                'n' => '\n',
+                other => other,
+            }),
+            letter => value.push(letter),
+        }
+    }
+    None
+}
+
+crate::observed!(ApiServerMetrics);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn samples(text: &str) -> Seen<Vec<Sample>> {
+        read(&Call::url("/metrics"), text.as_bytes()).await
+    }
+
+    #[tokio::test]
+    async fn a_few_of_many_lines_are_kept() {
+        let text = "# HELP apiserver_authorization_decisions_total x\n\
+            apiserver_request_total{code=\"200\"} 5\n\
+            apiserver_authorization_decisions_total{decision=\"allowed\",name=\"a\\\"b}\",type=\"Node\"} 7.84e+02\n\
+            apiserver_admission_controller_admission_duration_seconds_count{name=\"Priority\"} 3\n\
+            apiserver_admission_controller_admission_duration_seconds_count{name=\"NodeRestriction\",type=\"admit\"} 3\n\
+            apiserver_client_certificate_expiration_seconds_bucket{le=\"+Inf\"} 4";
+        let samples = samples(text).await.unwrap();
+        assert_eq!(samples.len(), 3);
+        assert_eq!((samples[0].label("type"), samples[0].label("name"), samples[0].value), ("Node", "a\"b}", 784.0));
+        assert_eq!(samples[1].label("name"), "NodeRestriction");
+        assert_eq!((samples[2].label("le"), samples[2].value), ("+Inf", 4.0));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_sample_is_said() {
+        assert!(samples("apiserver_authorization_decisions_total{type=\"Node} 7\n").await.is_err());
+        assert!(samples("apiserver_authorization_decisions_total x\n").await.is_err());
+        assert_eq!(samples("<html>\n").await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_is_not_kept() {
+        let line = "x".repeat(30_000);
+        assert_eq!(samples(&line).await, Ok(Vec::new()));
+    }
+}

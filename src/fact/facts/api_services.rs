@@ -1,0 +1,89 @@
+//! The APIs that are served by others than the API server itself.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use serde::{Deserialize, Serialize};
+
+use super::nodes::Condition;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The APIServices.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ApiServices {
+    /// How many the API server serves itself.
+    pub local: usize,
+    /// Those that a Service of the cluster serves, by name.
+    pub aggregated: BTreeMap<String, AggregatedApi>,
+}
+
+/// An API that a Service of the cluster serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AggregatedApi {
+    /// The Service, as `NAMESPACE/NAME`.
+    pub service: String,
+    /// The condition Available.
+    pub available: Option<Condition>,
+    /// What the API server answers for it.
+    pub answer: Seen<GroupAnswer>,
+}
+
+/// What the API server answers for a version of an API group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupAnswer {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The refusal's words; empty for a success.
+    pub message: String,
+}
+
+impl Observe for ApiServices {
+    type Needs<'a> = ();
+    const NAME: &'static str = "api-services";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] =
+        &[Rule::cluster("apiregistration.k8s.io", "apiservices", &["list"]), Rule::urls(&["/apis/*"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let all = cluster.list(Call::list::<APIService>(), trim).await?;
+        let local = all.iter().filter(|(_, _, api)| api.is_none()).count();
+        let aggregated = all.into_iter().filter_map(|(name, path, api)| Some((name, path, api?)));
+        let asked = aggregated.map(async |(name, path, (service, available))| {
+            let answer = answer(cluster, &Call::url(path)).await;
+            (name, AggregatedApi { service, available, answer })
+        });
+        Ok(Self { local, aggregated: join_all(asked).await.into_iter().collect() })
+    }
+}
+
+async fn answer(cluster: &Cluster, call: &Call) -> Seen<GroupAnswer> {
+    let reply = cluster.send(call).await?;
+    if matches!(reply.status, 401 | 403) {
+        // Our own credential is refused, by the API server or by the one behind it: that is no answer of the API.
+        reply.accepted(call)?;
+    }
+    let message = if reply.status == 200 { String::new() } else { reply.message() };
+    Ok(GroupAnswer { status: reply.status, message })
+}
+
+/// The name, the path of the version, and for one that is served elsewhere by whom and whether it is available.
+fn trim(api: APIService) -> (String, String, Option<(String, Option<Condition>)>) {
+    let spec = api.spec.unwrap_or_default();
+    let path = format!("/apis/{}/{}", spec.group.unwrap_or_default(), spec.version.unwrap_or_default());
+    let conditions = api.status.and_then(|status| status.conditions).unwrap_or_default();
+    let available =
+        conditions.into_iter().find(|condition| condition.type_ == "Available").map(|condition| Condition {
+            status: condition.status,
+            reason: condition.reason.unwrap_or_default(),
+            message: condition.message.unwrap_or_default(),
+        });
+    let served = spec.service.map(|service| {
+        let [namespace, name] = [service.namespace, service.name].map(Option::unwrap_or_default);
+        (format!("{namespace}/{name}"), available)
+    });
+    (api.metadata.name.unwrap_or_default(), path, served)
+}
+
+crate::observed!(ApiServices);

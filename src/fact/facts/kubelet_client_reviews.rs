@@ -1,0 +1,72 @@
+//! What the API server's own user may do at kubelets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::kubeadm_config::KubeadmConfig;
+use crate::cluster::Cluster;
+use crate::fact::access_review::{self, Question, Review, Who, review_all};
+use crate::fact::{Access, Observe, Rule, Seen};
+use crate::version::Version;
+
+/// The user of kubeadm's apiserver-kubelet-client.crt.
+const USER: &str = "kube-apiserver-kubelet-client";
+
+/// Since when kubeadm gives that user its rights by a binding instead of by a group in the certificate, by minor; all
+/// later minors do.
+const BOUND_SINCE: [Version; 2] =
+    [Version { major: 1, minor: 35, patch: 5 }, Version { major: 1, minor: 36, patch: 1 }];
+
+/// Whether kubeadm of this version gives the user its rights by a binding.
+pub fn is_bound_in(version: Version) -> bool {
+    let since = BOUND_SINCE.iter().find(|since| since.minor == version.minor);
+    since.map_or(version >= Version::minor(37), |since| version >= *since)
+}
+
+/// What the user may do as whom the API server of a kubeadm cluster calls kubelets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KubeletClientReviews(pub BTreeMap<KubeletClientAsks, Review>);
+
+/// What is asked about the user as whom the API server calls kubelets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KubeletClientAsks {
+    /// To read logs.
+    ReadLogs,
+    /// To read what else kubelets serve.
+    GetProxy,
+    /// To run commands in pods.
+    CreateProxy,
+    /// To run commands in pods, in the group that kubeadm's certificates had before.
+    CreateProxyInGroup,
+}
+
+impl KubeletClientAsks {
+    /// Every question.
+    pub const ALL: [Self; 4] = [Self::ReadLogs, Self::GetProxy, Self::CreateProxy, Self::CreateProxyInGroup];
+
+    /// What is asked.
+    pub fn question(self) -> Question {
+        let user = Who::user(USER, &[]);
+        match self {
+            Self::ReadLogs => user.may("get", "nodes/log"),
+            Self::GetProxy => user.may("get", "nodes/proxy"),
+            Self::CreateProxy => user.may("create", "nodes/proxy"),
+            Self::CreateProxyInGroup => Who::user(USER, &["kubeadm:cluster-admins"]).may("create", "nodes/proxy"),
+        }
+    }
+}
+
+impl Observe for KubeletClientReviews {
+    type Needs<'a> = (&'a KubeadmConfig,);
+    const NAME: &'static str = "kubelet-client-reviews";
+    const ACCESS: Access = Access::Review;
+    const RULES: &'static [Rule] = &[access_review::RULE];
+
+    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
+        review_all(cluster, KubeletClientAsks::ALL.map(|ask| (ask, ask.question()))).await.map(Self)
+    }
+}
+
+crate::observed!(KubeletClientReviews);

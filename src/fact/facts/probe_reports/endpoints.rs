@@ -1,0 +1,125 @@
+//! The ports of nodes that probes look at.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::fact::facts::nodes::{Node, Nodes};
+use crate::probe::endpoint::Endpoint;
+use crate::probe::mesh;
+
+/// The kubelet's API. It must be open, so it is the control for all that must be closed on the same node.
+pub const KUBELET: u16 = 10250;
+/// The kubelet's read-only port, its health, kube-proxy's health and kube-proxy's metrics.
+pub const NODE: [u16; 4] = [10255, 10248, 10256, 10249];
+/// etcd for clients and for its other members.
+pub const ETCD: [u16; 2] = [2379, 2380];
+/// The controller-manager and the scheduler, by HTTPS.
+pub const LEADERS: [u16; 2] = [10257, 10259];
+/// Where the API server, the scheduler and the controller-manager once served without TLS.
+pub const RETIRED: [u16; 3] = [8080, 10251, 10252];
+/// What is asked of those: it tells more than that the port is open, and only reads.
+pub const METRICS: &str = "/metrics";
+/// What is asked of the kubelet with a token that has no rights.
+pub const KUBELET_PATHS: [&str; 2] = ["/metrics", "/pods"];
+/// A checkpoint of a pod that cannot exist.
+pub const CHECKPOINT: &str = "/checkpoint/seaworthy-none/none/none";
+
+/// What the probe on a node looks at: its own node closely, the others from outside. Up to 16 nodes everyone looks at all
+/// others, beyond that at as many as it has peers.
+pub fn of(own: &str, nodes: &Nodes, turn: u64) -> Vec<Endpoint> {
+    let all: Vec<(&String, &Node)> = nodes.0.iter().collect();
+    let Some(at) = all.iter().position(|(name, _)| *name == own) else { return Vec::new() };
+    // A node that is not ready is known to be in trouble; asking it would only take long.
+    let others = mesh::peers(at, all.len(), turn).into_iter().map(|i| all[i].1).filter(|node| node.is_ready());
+    let mut endpoints = closely(all[at].1);
+    endpoints.extend(others.flat_map(from_outside));
+    endpoints
+}
+
+fn closely(node: &Node) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for ip in node.internal_addresses() {
+        let kubelet = SocketAddr::new(ip, KUBELET);
+        endpoints.extend(KUBELET_PATHS.map(|path| Endpoint::get_with_token(kubelet, path)));
+        endpoints.push(Endpoint::post_with_token(kubelet, CHECKPOINT));
+        endpoints.extend(of_every_node(ip));
+        if node.is_control_plane() {
+            endpoints.extend(ETCD.map(|port| Endpoint::certificate((ip, port))));
+            endpoints.extend(of_leaders(ip));
+        }
+    }
+    endpoints
+}
+
+fn from_outside(node: &Node) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for ip in node.internal_addresses() {
+        endpoints.extend(of_every_node(ip));
+        if node.is_control_plane() {
+            endpoints.extend(ETCD.map(|port| Endpoint::tls((ip, port))));
+            endpoints.extend(of_leaders(ip));
+        }
+    }
+    endpoints
+}
+
+fn of_every_node(ip: IpAddr) -> impl Iterator<Item = Endpoint> {
+    [KUBELET].into_iter().chain(NODE).map(move |port| Endpoint::tcp((ip, port)))
+}
+
+fn of_leaders(ip: IpAddr) -> impl Iterator<Item = Endpoint> {
+    let secure = LEADERS.into_iter().map(move |port| Endpoint::https((ip, port), METRICS));
+    secure.chain(RETIRED.into_iter().map(move |port| Endpoint::http((ip, port), METRICS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::fact::facts::nodes::Condition;
+
+    fn nodes(count: usize) -> Nodes {
+        let node = |i: usize| {
+            let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };
+            let mut node = Node {
+                addresses: vec![(
+                    "InternalIP".into(),
+                    IpAddr::from([10, 77, (i >> 8) as u8, (i & 255) as u8]).to_string(),
+                )],
+                conditions: BTreeMap::from([("Ready".into(), ready)]),
+                ..Node::default()
+            };
+            if i < 3 {
+                node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+            }
+            (format!("n{i:04}"), node)
+        };
+        Nodes((0..count).map(node).collect())
+    }
+
+    fn texts(own: &str, nodes: &Nodes) -> Vec<String> {
+        of(own, nodes, 7).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_probe_looks_at_its_own_node_closely_and_at_others_from_outside() {
+        let mut nodes = nodes(4);
+        let seen = texts("n0003", &nodes);
+        assert!(seen.contains(&"GET https://10.77.0.3:10250/pods with token".into()));
+        assert!(!seen.contains(&"GET https://10.77.0.1:10250/pods with token".into()));
+        assert!(seen.contains(&"tls 10.77.0.1:2379".into()) && seen.contains(&"tcp 10.77.0.1:10255".into()));
+        assert!(!seen.iter().any(|endpoint| endpoint.contains("10.77.0.3:2379")), "n0003 is no control plane");
+        assert!(texts("n0001", &nodes).contains(&"certificate 10.77.0.1:2379".into()));
+        nodes.0.get_mut("n0001").unwrap().conditions.clear();
+        assert!(!texts("n0003", &nodes).iter().any(|endpoint| endpoint.contains("10.77.0.1:")), "it is not ready");
+    }
+
+    #[test]
+    fn a_probe_of_a_large_cluster_looks_at_few_nodes() {
+        let most = |count| {
+            let nodes = nodes(count);
+            nodes.0.keys().map(|own| of(own, &nodes, 7).len()).max().unwrap()
+        };
+        assert!(most(1000) <= most(16) && most(5000) <= most(16));
+    }
+}

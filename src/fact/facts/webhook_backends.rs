@@ -1,0 +1,83 @@
+//! Who answers for admission webhooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::{Deserialize, Serialize};
+
+use super::admission_webhooks::AdmissionWebhooks;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The Services that admission webhooks name, by `NAMESPACE/NAME`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WebhookBackends(pub BTreeMap<String, Seen<WebhookBackend>>);
+
+/// A Service that a webhook names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookBackend {
+    /// The ports; none when there is no such Service.
+    pub ports: Option<BTreeSet<i32>>,
+    /// The name outside of the cluster that it stands for, which has no endpoints here.
+    pub external_name: Option<String>,
+    /// How many endpoints are ready.
+    pub ready: usize,
+    /// How many are not.
+    pub not_ready: usize,
+}
+
+impl Observe for WebhookBackends {
+    type Needs<'a> = (&'a AdmissionWebhooks,);
+    const NAME: &'static str = "webhook-backends";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] =
+        &[Rule::cluster("", "services", &["list"]), Rule::cluster("discovery.k8s.io", "endpointslices", &["list"])];
+
+    async fn observe(cluster: &Cluster, (webhooks,): Self::Needs<'_>) -> Seen<Self> {
+        let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (namespace, name) in webhooks.0.iter().filter_map(|webhook| webhook.service.as_deref()?.split_once('/')) {
+            wanted.entry(namespace).or_default().insert(name);
+        }
+        // Webhooks live in few namespaces: each is listed once, whatever else runs in the cluster.
+        let each = wanted.iter().map(async |(namespace, names)| of_namespace(cluster, namespace, names).await);
+        Ok(Self(join_all(each).await.into_iter().flatten().collect()))
+    }
+}
+
+async fn of_namespace(
+    cluster: &Cluster,
+    namespace: &str,
+    names: &BTreeSet<&str>,
+) -> Vec<(String, Seen<WebhookBackend>)> {
+    let services = cluster.list(Call::list::<Service>().in_namespace(namespace), |service: Service| {
+        let spec = service.spec.unwrap_or_default();
+        let ports: BTreeSet<i32> = spec.ports.unwrap_or_default().iter().map(|port| port.port).collect();
+        (service.metadata.name.unwrap_or_default(), (ports, spec.external_name.filter(|name| !name.is_empty())))
+    });
+    let slices = cluster.list(Call::list::<EndpointSlice>().in_namespace(namespace), |slice: EndpointSlice| {
+        let service = slice.metadata.labels.unwrap_or_default().remove("kubernetes.io/service-name");
+        let endpoints = slice.endpoints.unwrap_or_default();
+        let ready = |endpoint: &&k8s_openapi::api::discovery::v1::Endpoint| {
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+        };
+        (service, endpoints.iter().filter(ready).count(), endpoints.len())
+    });
+    let listed = tokio::try_join!(services, slices);
+    let backend = |name: &str| {
+        let (services, slices) = listed.as_ref().map_err(Clone::clone)?;
+        let service = services.iter().find(|(service, _)| service == name).map(|(_, service)| service);
+        let own = slices.iter().filter(|(service, ..)| service.as_deref() == Some(name));
+        let (ready, all) = own.fold((0, 0), |(ready, all), (_, more_ready, more)| (ready + more_ready, all + more));
+        Ok(WebhookBackend {
+            ports: service.map(|(ports, _)| ports.clone()),
+            external_name: service.and_then(|(_, external)| external.clone()),
+            ready,
+            not_ready: all - ready,
+        })
+    };
+    names.iter().map(|name| (format!("{namespace}/{name}"), backend(name))).collect()
+}
+
+crate::observed!(WebhookBackends);

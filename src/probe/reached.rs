@@ -1,0 +1,131 @@
+//! What a probe met at endpoints.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::{Fault, Got};
+use super::endpoint::Endpoint;
+use crate::certificate::Certificate;
+
+/// What was met at each endpoint. Equal answers are written once, with the endpoints that gave them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(Got<Met>, Vec<Endpoint>)>", into = "Vec<(Got<Met>, Vec<Endpoint>)>")]
+pub struct Reached(pub BTreeMap<Endpoint, Got<Met>>);
+
+/// What was met at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Met {
+    /// Somebody who accepts connections.
+    Open,
+    /// A TLS server.
+    Tls(TlsMet),
+    /// An HTTP server that answers with this status.
+    Status(u16),
+}
+
+/// A TLS server, as a client without a certificate meets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsMet {
+    /// Whether it asked for a client certificate.
+    pub asks: bool,
+    /// How it refused the client after it had presented its own certificate, also when TLS 1.3 was complete for the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Its own certificate, where the question was for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<Certificate>,
+}
+
+impl TlsMet {
+    /// Whether nobody without a client certificate gets in: it asked for one, and refused the client that had none.
+    pub fn demands_certificate(&self) -> bool {
+        self.asks && self.refusal.is_some()
+    }
+}
+
+impl Reached {
+    /// What was met at an endpoint; none when it was not asked.
+    pub fn at(&self, endpoint: &Endpoint) -> Option<&Got<Met>> {
+        self.0.get(endpoint)
+    }
+
+    /// Everything that was met at a port of an address, whatever was asked there.
+    pub fn port(&self, ip: IpAddr, port: u16) -> impl Iterator<Item = (&Endpoint, &Got<Met>)> {
+        let at = SocketAddr::new(ip, port);
+        self.0.iter().filter(move |(endpoint, _)| endpoint.at == at)
+    }
+}
+
+/// Whether somebody listens there: an answer came, or a connection that ended otherwise than by not coming about.
+pub fn is_open(met: &Got<Met>) -> bool {
+    !matches!(met, Err(Fault::Refused | Fault::TimedOut | Fault::NoRoute))
+}
+
+impl From<Vec<(Got<Met>, Vec<Endpoint>)>> for Reached {
+    fn from(folded: Vec<(Got<Met>, Vec<Endpoint>)>) -> Self {
+        let unfolded = folded
+            .into_iter()
+            .flat_map(|(met, endpoints)| endpoints.into_iter().map(move |endpoint| (endpoint, met.clone())));
+        Self(unfolded.collect())
+    }
+}
+
+impl From<Reached> for Vec<(Got<Met>, Vec<Endpoint>)> {
+    fn from(reached: Reached) -> Self {
+        let mut folded: Self = Self::new();
+        for (endpoint, met) in reached.0 {
+            match folded.iter_mut().find(|(other, _)| *other == met) {
+                Some((_, endpoints)) => endpoints.push(endpoint),
+                None => folded.push((met, vec![endpoint])),
+            }
+        }
+        folded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Answers;
+
+    fn at(node: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 77, 0, node], port))
+    }
+
+    #[test]
+    fn equal_answers_are_written_once_and_read_back_apart() {
+        let reached = Reached(BTreeMap::from([
+            (Endpoint::tcp(at(11, 10255)), Err(Fault::Refused)),
+            (Endpoint::tcp(at(12, 10255)), Err(Fault::Refused)),
+            (Endpoint::tcp(at(11, 10250)), Ok(Met::Open)),
+        ]));
+        let json = serde_json::to_string(&reached).unwrap();
+        assert_eq!(
+            json,
+            r#"[[{"Ok":"open"},["tcp 10.77.0.11:10250"]],[{"Err":"refused"},["tcp 10.77.0.11:10255","tcp 10.77.0.12:10255"]]]"#
+        );
+        assert_eq!(serde_json::from_str::<Reached>(&json).unwrap(), reached);
+    }
+
+    #[test]
+    fn sixteen_healthy_nodes_take_few_bytes() {
+        let closed = (11..27)
+            .flat_map(|node| [10255, 10248, 10249].map(|port| (Endpoint::tcp(at(node, port)), Err(Fault::Refused))));
+        let open = (11..27).flat_map(|node| [10250, 10256].map(|port| (Endpoint::tcp(at(node, port)), Ok(Met::Open))));
+        let answers = Answers { reached: Reached(closed.chain(open).collect()), ..Answers::default() };
+        let message = answers.to_message().unwrap();
+        assert!(message.len() < 700, "{}", message.len());
+        assert_eq!(Answers::from_message(&message).unwrap(), answers);
+    }
+
+    #[test]
+    fn only_a_connection_that_did_not_come_about_is_closed() {
+        assert!(
+            is_open(&Ok(Met::Open)) && is_open(&Err(Fault::Reset)) && is_open(&Err(Fault::Other("not HTTP".into())))
+        );
+        assert!(!is_open(&Err(Fault::Refused)) && !is_open(&Err(Fault::TimedOut)) && !is_open(&Err(Fault::NoRoute)));
+    }
+}

@@ -1,0 +1,100 @@
+//! # The API server may use the kubelets' API
+//!
+//! ## Why
+//! `kubectl logs`, `exec`, `attach` and `port-forward` are requests of the API server to a kubelet, in its own name. Newer
+//! kubeadm gives that name its right by a ClusterRoleBinding; a cluster that was upgraded by replacing its nodes never got
+//! it, and loses all four when the certificate is renewed.
+//!
+//! ## Fix
+//! `kubeadm init phase bootstrap-token` on a control-plane node writes the binding, or:
+//!
+//! ```text
+//! kubectl create clusterrolebinding kubeadm:apiserver-kubelet-client \
+//!   --clusterrole=system:kubelet-api-admin --user=kube-apiserver-kubelet-client
+//! ```
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, pull request 138957;
+//! <https://github.com/kubernetes/kubeadm/issues/3310>. From 1.36.1 and 1.35.5 on the certificate has no group; before, it
+//! has kubeadm:cluster-admins, which is asked about then. Kubelets remember answers for five minutes: logs go on working
+//! for so long after the binding is gone.
+
+use crate::check::Verdict;
+use crate::fact::facts::kubelet_client_reviews::{KubeletClientAsks, KubeletClientReviews, is_bound_in};
+use crate::fact::facts::server_version::ServerVersion;
+use crate::suites::rights::may;
+use crate::version::Version;
+
+crate::check!("AA-22", "kubelet-client", Critical, judge);
+
+/// Since when the certificate has the group that is asked about.
+const GROUP_SINCE: Version = Version::minor(29);
+
+const BY_BINDING: [(KubeletClientAsks, &str); 3] = [
+    (KubeletClientAsks::ReadLogs, "kubectl get --raw of a node's logs fails"),
+    (KubeletClientAsks::GetProxy, "kubectl logs fails, unless apiserver-kubelet-client.crt still names a group"),
+    (
+        KubeletClientAsks::CreateProxy,
+        "kubectl exec, attach and port-forward fail, unless apiserver-kubelet-client.crt still names a group",
+    ),
+];
+
+fn judge(reviews: &KubeletClientReviews, server: &ServerVersion) -> Verdict {
+    let mut verdict = Verdict::new();
+    if is_bound_in(server.version) {
+        for (ask, consequence) in BY_BINDING {
+            if let Some(review) = reviews.0.get(&ask) {
+                may(&mut verdict, review, consequence);
+            }
+        }
+        return verdict;
+    }
+    if server.version < GROUP_SINCE {
+        return Verdict::not_applicable(format!(
+            "in {} the API server calls kubelets in the group system:masters, which may everything",
+            server.git
+        ));
+    }
+    if let Some(review) = reviews.0.get(&KubeletClientAsks::CreateProxyInGroup) {
+        may(&mut verdict, review, "kubectl logs, exec, attach and port-forward fail");
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::access_review::testing::{allowed, denied};
+
+    fn judged(allows: &[KubeletClientAsks], version: &str) -> Verdict {
+        let review = |ask: KubeletClientAsks| {
+            let question = ask.question();
+            (ask, if allows.contains(&ask) { allowed(question, "RBAC: …") } else { denied(question, "") })
+        };
+        let reviews = KubeletClientReviews(KubeletClientAsks::ALL.map(review).into());
+        judge(&reviews, &ServerVersion { git: version.into(), version: version.parse().unwrap() })
+    }
+
+    #[test]
+    fn a_bound_user_may_all_that_it_needs() {
+        let bound = [KubeletClientAsks::ReadLogs, KubeletClientAsks::GetProxy, KubeletClientAsks::CreateProxy];
+        let verdict = judged(&bound, "v1.37.2");
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (3, vec![]));
+    }
+
+    #[test]
+    fn without_its_binding_each_command_is_missed() {
+        let findings = judged(&[KubeletClientAsks::CreateProxyInGroup], "v1.36.1").findings(Severity::Critical);
+        assert_eq!(findings.len(), 3);
+        assert!(findings[2].so.as_deref().unwrap().starts_with("kubectl exec"), "{findings:?}");
+    }
+
+    #[test]
+    fn older_certificates_have_a_group() {
+        let in_group = [KubeletClientAsks::CreateProxyInGroup];
+        assert!(judged(&in_group, "v1.36.0").findings(Severity::Critical).is_empty());
+        assert_eq!(judged(&[], "v1.35.4").findings(Severity::Critical).len(), 1);
+        assert!(judged(&[], "v1.28.0").reason().is_some());
+    }
+}

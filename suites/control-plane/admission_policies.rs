@@ -1,0 +1,140 @@
+//! # Admission policies are sound and in force
+//!
+//! ## Why
+//! A policy without a binding, or a binding that names a policy which does not exist, enforces nothing, and nothing says
+//! so. One whose expressions do not fit the types that it is asked about refuses everything or nothing.
+//!
+//! ## Fix
+//! Write the policy's right name into the binding (`kubectl edit validatingadmissionpolicybinding NAME`), give it the
+//! parameters that the policy expects (`paramRef`), and mend the expressions that the finding quotes.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>; type checking sees only what
+//! built-in types hold. Policies from files of the control plane (KEP-5793) cannot be listed. Whether the object exists
+//! that `paramRef` names is not looked at: it may be of any kind.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::admission_policies::{AdmissionPolicies, Policies};
+
+crate::check!("CP-12", "admission-policies", Minor, judge);
+
+const VALIDATING: &str = "ValidatingAdmissionPolicy";
+const MUTATING: &str = "MutatingAdmissionPolicy";
+
+fn judge(fact: &AdmissionPolicies) -> Verdict {
+    let mut verdict = Verdict::new();
+    for (kind, seen) in [(VALIDATING, &fact.validating), (MUTATING, &fact.mutating)] {
+        match seen {
+            Ok(policies) => judge_kind(&mut verdict, kind, policies),
+            Err(Unobserved::Absent { .. }) => verdict.note(format!("this cluster does not serve {kind}")),
+            Err(why) => verdict.undecided(Subject::cluster_object(kind, ""), why),
+        }
+    }
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable("there is no admission policy and no binding");
+    }
+    verdict
+}
+
+fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
+    for (name, binding) in &all.bindings {
+        let subject = || Subject::cluster_object(format!("{kind}Binding"), name);
+        let policy = all.policies.get(&binding.policy);
+        verdict.expect(subject(), policy.is_some(), || {
+            Finding::new(format!("a {kind} named {}", binding.policy), "there is none")
+                .so("the binding enforces nothing")
+                .mend(format!("kubectl edit {}binding {name}", kind.to_lowercase()))
+        });
+        let Some(policy) = policy else { continue };
+        verdict.expect(subject(), policy.parameters.is_some() == binding.parameters.is_some(), || {
+            let (expected, seen, so) = match (&policy.parameters, &binding.parameters) {
+                (Some(kind), _) => (
+                    format!("a paramRef to a {kind}, as {} expects", binding.policy),
+                    "no paramRef".to_owned(),
+                    "the policy is evaluated without parameters: its expressions on them fail",
+                ),
+                (None, parameters) => (
+                    format!("no paramRef, since {} has no paramKind", binding.policy),
+                    format!("a paramRef to {}", parameters.as_deref().unwrap_or_default()),
+                    "the parameters are not looked at, or the binding is a mistake as a whole",
+                ),
+            };
+            Finding::new(expected, seen).so(so).mend(format!("kubectl edit {}binding {name}", kind.to_lowercase()))
+        });
+    }
+    let bound: BTreeSet<&str> = all.bindings.values().map(|binding| binding.policy.as_str()).collect();
+    for (name, policy) in &all.policies {
+        let subject = || Subject::cluster_object(kind, name);
+        verdict.expect(subject(), bound.contains(name.as_str()), || {
+            Finding::new("a binding that puts it in force", "there is none").so("it enforces nothing").info()
+        });
+        verdict.expect(subject(), policy.warnings.is_empty(), || {
+            Finding::new("expressions that fit the types that it is asked about", policy.warnings.join("; "))
+                .so("where an expression fails, the policy's failurePolicy decides instead")
+                .mend(format!("kubectl edit {} {name}", kind.to_lowercase()))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::Seen;
+    use crate::fact::facts::admission_policies::{Policy, PolicyBinding};
+
+    fn policies(policy: Policy, binding: PolicyBinding) -> Policies {
+        Policies {
+            policies: [("replicas".to_owned(), policy)].into(),
+            bindings: [("replicas-binding".to_owned(), binding)].into(),
+        }
+    }
+
+    fn judged(validating: Seen<Policies>) -> Verdict {
+        let mutating = Err(Unobserved::absent("this cluster does not serve it"));
+        judge(&AdmissionPolicies { validating, mutating })
+    }
+
+    fn bound() -> PolicyBinding {
+        PolicyBinding { policy: "replicas".into(), parameters: None }
+    }
+
+    #[test]
+    fn a_sound_policy_that_is_bound_passes() {
+        let verdict = judged(Ok(policies(Policy::default(), bound())));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Minor)), (4, vec![]));
+    }
+
+    #[test]
+    fn a_binding_that_names_no_policy_is_found() {
+        let typo = PolicyBinding { policy: "replica".into(), ..bound() };
+        let findings = judged(Ok(policies(Policy::default(), typo))).findings(Severity::Minor);
+        assert_eq!(findings[0].expected, "a ValidatingAdmissionPolicy named replica");
+        assert_eq!((findings.len(), findings[1].severity), (2, Severity::Info));
+    }
+
+    #[test]
+    fn parameters_that_do_not_fit_are_found() {
+        let with = Policy { parameters: Some("v1 ConfigMap".into()), ..Policy::default() };
+        assert_eq!(judged(Ok(policies(with, bound()))).findings(Severity::Minor)[0].seen, "no paramRef");
+        let binding = PolicyBinding { parameters: Some("default/limits".into()), ..bound() };
+        let findings = judged(Ok(policies(Policy::default(), binding))).findings(Severity::Minor);
+        assert_eq!(findings[0].seen, "a paramRef to default/limits");
+    }
+
+    #[test]
+    fn warnings_of_the_type_check_are_quoted() {
+        let warned =
+            Policy { warnings: vec!["spec.validations[0].expression: no such key".into()], ..Policy::default() };
+        assert!(judged(Ok(policies(warned, bound()))).findings(Severity::Minor)[0].seen.contains("no such key"));
+    }
+
+    #[test]
+    fn nothing_to_judge_is_said_and_what_is_refused_is_undecided() {
+        assert!(judged(Ok(Policies::default())).reason().is_some());
+        assert_eq!(judged(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+    }
+}

@@ -1,0 +1,261 @@
+//! # kubeadm-config and the marks of control-plane nodes tell the truth
+//!
+//! ## Why
+//! kubeadm reads this ConfigMap for every join and upgrade and believes it: a wrong version, range or domain goes into
+//! the next control-plane node and the next certificate. Labels and taints of control-plane nodes keep workloads and load
+//! balancers away, and tools find the control plane by them.
+//!
+//! ## Fix
+//! `kubectl -n kube-system edit configmap kubeadm-config` and write what the cluster really has; after a half-finished
+//! upgrade finish it (`kubeadm upgrade apply`). Marks of a node: `kubeadm init phase mark-control-plane --node-name NODE`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/uploadconfig`, `cmd/kubeadm/app/phases/markcontrolplane`,
+//! `test/e2e_kubeadm/controlplane_nodes_test.go`; the label and taint `node-role.kubernetes.io/master` went with 1.25, the
+//! key ClusterStatus with 1.22. A missing taint is told only where there are other nodes, and as a remark: some want it so.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::cidr::Cidr;
+use crate::fact::Unobserved;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::kubelet_defaults::KubeletDefaults;
+use crate::fact::facts::kubernetes_service::KubernetesService;
+use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::oldest_api_server::OldestApiServer;
+use crate::fact::facts::pods::Pods;
+use crate::fact::facts::server_version::ServerVersion;
+use crate::version::Version;
+
+crate::check!("CP-08", "kubeadm-config", Minor, judge);
+
+const CURRENT_API: &str = "kubeadm.k8s.io/v1beta4";
+const ROLE: &str = "node-role.kubernetes.io/control-plane";
+const OLD_ROLE: &str = "node-role.kubernetes.io/master";
+const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Since when kubeadm writes the current API.
+const CURRENT_SINCE: Version = Version::minor(31);
+
+fn judge(
+    kubeadm: &KubeadmConfig,
+    server: &ServerVersion,
+    oldest: &OldestApiServer,
+    service: &KubernetesService,
+    kubelets: Option<&KubeletDefaults>,
+    nodes: &Nodes,
+    pods: &Pods,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    judge_version(&mut verdict, kubeadm, server.version, oldest.0);
+    judge_networking(&mut verdict, kubeadm, service, kubelets);
+    match &kubeadm.keys {
+        Some(keys) => {
+            verdict.expect(config(), !keys.iter().any(|key| key == "ClusterStatus"), || {
+                Finding::new("no key ClusterStatus", "there is one")
+                    .so("it is left over from before 1.22, and nothing keeps it true")
+                    .mend("kubectl -n kube-system patch configmap kubeadm-config --type json -p '[{\"op\": \"remove\", \"path\": \"/data/ClusterStatus\"}]'")
+            });
+        }
+        None => verdict.undecided(config(), &Unobserved::NotRecorded { fact: "the keys of kubeadm-config".into() }),
+    }
+    let hosts: BTreeSet<&str> = pods.static_pods("kube-apiserver").filter_map(|pod| pod.node.as_deref()).collect();
+    let is_host = |name: &str, node: &Node| node.is_control_plane() || hosts.contains(name);
+    let has_workers = nodes.0.iter().any(|(name, node)| !is_host(name, node));
+    for (name, node) in nodes.0.iter().filter(|(name, node)| is_host(name, node)) {
+        judge_marks(&mut verdict, name, node, has_workers);
+    }
+    for (name, node) in &nodes.0 {
+        let has_taint = node.taints.iter().any(|taint| taint.key == OLD_ROLE);
+        verdict.expect(Subject::node(name), !has_taint && !node.labels.contains_key(OLD_ROLE), || {
+            let mark = if has_taint { "taint" } else { "label" };
+            Finding::new(format!("no {mark} {OLD_ROLE}, which went with 1.25"), "it has one")
+                .so("what selects or tolerates it stops working on nodes that join from now on")
+                .mend(format!("kubectl {mark} node {name} {OLD_ROLE}-"))
+                .info()
+        });
+    }
+    verdict
+}
+
+fn config() -> Subject {
+    Subject::object("ConfigMap", "kube-system", "kubeadm-config")
+}
+
+fn judge_version(verdict: &mut Verdict, kubeadm: &KubeadmConfig, server: Version, oldest: Version) {
+    let written: Result<Version, _> = kubeadm.kubernetes_version.parse();
+    // While an upgrade goes from node to node, both versions are true.
+    let is_true = written.is_ok_and(|written| [server, oldest].iter().any(|real| real.minor == written.minor));
+    verdict.expect(config(), is_true, || {
+        Finding::new(format!("kubernetesVersion of the API server, {server}"), format!("kubernetesVersion {}", kubeadm.kubernetes_version))
+            .so("the next control-plane node that joins is installed with this version; an upgrade counts from it")
+            .mend(format!("finish the upgrade (kubeadm upgrade apply v{server}), or kubectl -n kube-system edit configmap kubeadm-config"))
+    });
+    if server >= CURRENT_SINCE {
+        verdict.expect(config(), kubeadm.api_version == CURRENT_API, || {
+            Finding::new(CURRENT_API, &kubeadm.api_version)
+                .so("a later kubeadm will not read it")
+                .mend("kubeadm config migrate translates it; every kubeadm upgrade apply does the same")
+                .info()
+        });
+    }
+}
+
+fn judge_networking(
+    verdict: &mut Verdict,
+    kubeadm: &KubeadmConfig,
+    service: &KubernetesService,
+    kubelets: Option<&KubeletDefaults>,
+) {
+    if let Some(subnet) = &kubeadm.service_subnet {
+        let ranges: Result<Vec<Cidr>, _> = subnet.split(',').map(str::parse).collect();
+        let holds = ranges.is_ok_and(|ranges| ranges.iter().any(|range| range.contains(service.cluster_ip)));
+        verdict.expect(config(), holds, || {
+            Finding::new(
+                format!(
+                    "networking.serviceSubnet holds {}, the address of Service default/kubernetes",
+                    service.cluster_ip
+                ),
+                format!("networking.serviceSubnet {subnet}"),
+            )
+            .so("the next control-plane node gives out other service addresses and gets a certificate for another one")
+            .severity(Severity::Major)
+        });
+    }
+    let told = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
+    if let (Some(domain), Some(told)) = (&kubeadm.dns_domain, told) {
+        let bare = |domain: &str| domain.trim_end_matches('.').to_ascii_lowercase();
+        verdict.expect(config(), bare(domain) == bare(told), || {
+            Finding::new(
+                format!("networking.dnsDomain {told}, the domain that kubelets are told to give to pods"),
+                format!("networking.dnsDomain {domain}"),
+            )
+            .so("the next certificate of an API server lacks the name by which pods ask for it")
+            .severity(Severity::Major)
+        });
+    }
+}
+
+fn judge_marks(verdict: &mut Verdict, name: &str, node: &Node, has_workers: bool) {
+    let mend = || format!("kubeadm init phase mark-control-plane --node-name {name}");
+    let missing: Vec<&str> =
+        [ROLE, NO_LOAD_BALANCER].into_iter().filter(|label| !node.labels.contains_key(*label)).collect();
+    let is_known = node.is_control_plane();
+    verdict.expect(Subject::node(name), missing.is_empty(), || {
+        let finding =
+            Finding::new(format!("the labels {ROLE} and {NO_LOAD_BALANCER}"), format!("without {}", names(&missing)))
+                .mend(mend());
+        if is_known {
+            finding.so("load balancers outside send traffic of Services to it, which it may not serve").info()
+        } else {
+            finding.so("an API server runs here, and tools that look for the control plane do not find it")
+        }
+    });
+    if has_workers {
+        let is_tainted = node.taints.iter().any(|taint| taint.key == ROLE && taint.effect == "NoSchedule");
+        verdict.expect(Subject::node(name), is_tainted, || {
+            Finding::new(format!("the taint {ROLE}:NoSchedule"), "no such taint")
+                .so("any pod may be scheduled beside the control plane, and whoever breaks out of one has its keys")
+                .mend(mend())
+                .info()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::nodes::Taint;
+    use crate::fact::facts::pods::testing::static_pod;
+
+    fn kubeadm() -> KubeadmConfig {
+        KubeadmConfig {
+            api_version: CURRENT_API.into(),
+            kubernetes_version: "v1.37.2".into(),
+            service_subnet: Some("10.96.0.0/12".into()),
+            dns_domain: Some("cluster.local".into()),
+            keys: Some(vec!["ClusterConfiguration".into()]),
+            ..KubeadmConfig::default()
+        }
+    }
+
+    fn control_plane() -> Node {
+        Node {
+            labels: [ROLE, NO_LOAD_BALANCER].map(|label| (label.to_owned(), String::new())).into(),
+            taints: vec![Taint { key: ROLE.into(), value: None, effect: "NoSchedule".into() }],
+            ..Node::default()
+        }
+    }
+
+    fn judged(kubeadm: &KubeadmConfig, node: Node, others: bool) -> Verdict {
+        let version: Version = "v1.37.2".parse().unwrap();
+        let service = KubernetesService {
+            kind: "ClusterIP".into(),
+            cluster_ip: [10, 96, 0, 1].into(),
+            cluster_ips: Vec::new(),
+            labels: Vec::new(),
+            has_selector: false,
+            ports: Vec::new(),
+        };
+        let kubelets = KubeletDefaults { cluster_domain: Some("cluster.local".into()), ..KubeletDefaults::default() };
+        let mut nodes = Nodes([("n1".to_owned(), node)].into());
+        if others {
+            nodes.0.insert("n2".into(), Node::default());
+        }
+        judge(
+            kubeadm,
+            &ServerVersion { git: "v1.37.2".into(), version },
+            &OldestApiServer(version),
+            &service,
+            Some(&kubelets),
+            &nodes,
+            &Pods([static_pod("kube-apiserver", "n1", &[])].into()),
+        )
+    }
+
+    fn lie(change: impl FnOnce(&mut KubeadmConfig)) -> Vec<Finding> {
+        let mut kubeadm = kubeadm();
+        change(&mut kubeadm);
+        judged(&kubeadm, control_plane(), true).findings(Severity::Minor)
+    }
+
+    #[test]
+    fn what_kubeadm_writes_passes() {
+        let verdict = judged(&kubeadm(), control_plane(), true);
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Minor)), (9, vec![]));
+    }
+
+    #[test]
+    fn each_lie_is_found() {
+        assert_eq!(lie(|kubeadm| kubeadm.kubernetes_version = "v1.35.1".into())[0].seen, "kubernetesVersion v1.35.1");
+        assert_eq!(lie(|kubeadm| kubeadm.service_subnet = Some("10.43.0.0/16".into()))[0].severity, Severity::Major);
+        assert!(lie(|kubeadm| kubeadm.dns_domain = Some("corp.local".into()))[0].seen.contains("corp.local"));
+        assert!(lie(|kubeadm| kubeadm.keys = Some(vec!["ClusterStatus".into()]))[0].expected.contains("ClusterStatus"));
+        assert_eq!(lie(|kubeadm| kubeadm.api_version = "kubeadm.k8s.io/v1beta3".into())[0].severity, Severity::Info);
+    }
+
+    #[test]
+    fn an_old_recording_does_not_pass_for_what_it_lacks() {
+        let verdict = judged(&KubeadmConfig { keys: None, ..kubeadm() }, control_plane(), true);
+        assert_eq!(verdict.undecideds().len(), 1);
+    }
+
+    #[test]
+    fn marks_are_missed_and_old_ones_are_told() {
+        let findings = judged(&kubeadm(), Node::default(), true).findings(Severity::Minor);
+        assert_eq!(findings[0].seen, format!("without {ROLE}, {NO_LOAD_BALANCER}"));
+        assert_eq!(findings[0].severity, Severity::Minor);
+        let mut old = control_plane();
+        old.labels.insert(OLD_ROLE.into(), String::new());
+        let findings = judged(&kubeadm(), old, true).findings(Severity::Minor);
+        assert_eq!(findings[0].mend.as_deref(), Some("kubectl label node n1 node-role.kubernetes.io/master-"));
+    }
+
+    #[test]
+    fn a_cluster_of_one_node_needs_no_taint() {
+        let untainted = || Node { taints: Vec::new(), ..control_plane() };
+        assert!(judged(&kubeadm(), untainted(), false).findings(Severity::Minor).is_empty());
+        let findings = judged(&kubeadm(), untainted(), true).findings(Severity::Minor);
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
+    }
+}

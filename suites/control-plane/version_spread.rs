@@ -1,0 +1,97 @@
+//! # The API server instances are within one minor version of each other
+//!
+//! ## Why
+//! A control-plane node that was forgotten in an upgrade goes on answering its share of the requests with an old API.
+//! From two minors apart on, objects that one instance writes may not be readable for the other, and every limit for
+//! kubelets and controllers counts from the oldest.
+//!
+//! ## Fix
+//! Finish the upgrade: on each control-plane node that is behind `kubeadm upgrade node`, then its kubelet; one minor at a
+//! time.
+//!
+//! ## Source
+//! <https://kubernetes.io/releases/version-skew-policy/>. One minor apart is a remark: an upgrade is under way. Each
+//! instance is asked at its own address.
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::api_server_versions::ApiServerVersions;
+use crate::fact::facts::server_version::ServerVersion;
+
+crate::check!("CP-02", "version-spread", Major, judge);
+
+fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
+    let out_of_reach =
+        |seen: &Result<_, _>| matches!(seen, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }));
+    if versions.0.values().all(out_of_reach) {
+        return Verdict::not_applicable(format!(
+            "{} answers at the configured URL, but no instance can be reached from here at its own address ({})",
+            answering.git,
+            names(versions.0.keys())
+        ));
+    }
+    let seen = versions.0.values().flatten().chain([answering]);
+    let newest = seen.map(|version| version.version).fold(answering.version, std::cmp::Ord::max);
+    let mut verdict = Verdict::new();
+    verdict.each(
+        &versions.0,
+        |address| Subject::address(address),
+        |verdict, address, version| {
+            let behind = newest.minor.saturating_sub(version.version.minor);
+            let same_major = newest.major == version.version.major;
+            verdict.expect(Subject::address(address), same_major && behind == 0, || {
+                let finding = Finding::new(format!("{newest}, as the newest instance"), &version.git);
+                match behind {
+                    1 if same_major => {
+                        finding.so("an upgrade is under way: every limit counts from this version").info()
+                    }
+                    _ => finding
+                        .so(format!("it is {behind} minors behind: what the others write it may not be able to read"))
+                        .mend("on its node: kubeadm upgrade node"),
+                }
+            });
+        },
+    );
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::Seen;
+
+    fn version(git: &str) -> ServerVersion {
+        ServerVersion { git: git.into(), version: git.parse().unwrap() }
+    }
+
+    fn judged(versions: &[Seen<&str>]) -> Verdict {
+        let each = versions
+            .iter()
+            .zip(11u8..)
+            .map(|(seen, last)| (([10, 77, 0, last], 6443).into(), seen.clone().map(version)));
+        judge(&ApiServerVersions(each.collect()), &version("v1.37.2"))
+    }
+
+    #[test]
+    fn instances_of_one_minor_pass() {
+        let verdict = judged(&[Ok("v1.37.2"), Ok("v1.37.0+vendor.1")]);
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (2, vec![]));
+    }
+
+    #[test]
+    fn an_upgrade_under_way_is_a_remark_and_a_forgotten_instance_is_not() {
+        let findings = judged(&[Ok("v1.37.2"), Ok("v1.36.4"), Ok("v1.35.1")]).findings(Severity::Major);
+        let told: Vec<_> = findings.iter().map(|f| (f.subject.name.as_str(), f.severity)).collect();
+        assert_eq!(told, [("10.77.0.13:6443", Severity::Major), ("10.77.0.12:6443", Severity::Info)]);
+        assert_eq!(findings[0].seen, "v1.35.1");
+    }
+
+    #[test]
+    fn an_instance_that_does_not_answer_is_undecided_unless_none_can_be_reached() {
+        let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
+        assert_eq!(judged(&[Ok("v1.37.2"), silent()]).undecideds().len(), 1);
+        assert!(judged(&[silent()]).reason().unwrap().contains("10.77.0.11:6443"));
+        assert_eq!(judged(&[Err(Unobserved::Interrupted)]).undecideds().len(), 1);
+    }
+}

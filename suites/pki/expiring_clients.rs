@@ -1,0 +1,106 @@
+//! # No client logs in with a certificate that is about to expire
+//!
+//! ## Why
+//! API servers see every client certificate when it is used: kubeconfigs of pipelines, of monitoring, of people, none of
+//! which lie anywhere that a cluster could look at. When such a certificate runs out, its holder is locked out without
+//! warning.
+//!
+//! ## Fix
+//! Find out who it is: with an audit policy at level Metadata the log names the users; on control-plane nodes
+//! `kubeadm certs check-expiration`; for a kubeconfig `kubectl config view --raw -o
+//! jsonpath='{.users[0].user.client-certificate-data}' | base64 -d | openssl x509 -noout -subject -enddate`. Renew it.
+//!
+//! ## Source
+//! kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go`: the histogram
+//! `apiserver_client_certificate_expiration_seconds` of each instance, since it started. Requests with less than seven
+//! days left are told, as a remark, since certificates that are made for hours are among them and renewed in time. Those
+//! with less than half an hour left are not counted: rehearsals of joining use certificates of ten minutes.
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::api_server_metrics::{ApiServerMetrics, Sample};
+
+crate::check!("PK-11", "expiring-clients", Minor, judge);
+
+const METRIC: &str = "apiserver_client_certificate_expiration_seconds_bucket";
+/// Buckets of the histogram, in seconds, and their names.
+const TOO_SHORT: f64 = 1800.0;
+const DAY: f64 = 86400.0;
+const WEEK: f64 = 604_800.0;
+
+fn judge(metrics: &ApiServerMetrics) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut without = Vec::new();
+    for (address, seen) in &metrics.0 {
+        let Some(samples) = verdict.seen(|| Subject::address(address), seen) else { continue };
+        let up_to = |bound: f64| bucket(samples, bound);
+        let (Some(short), Some(day), Some(week)) = (up_to(TOO_SHORT), up_to(DAY), up_to(WEEK)) else {
+            without.push(address.as_str());
+            continue;
+        };
+        let all = bucket(samples, f64::INFINITY).unwrap_or(week);
+        verdict.expect(Subject::address(address), week <= short, || {
+            Finding::new(
+                "no request with a client certificate that expires within seven days",
+                format!(
+                    "{} of {all} since this API server started, {} of them within a day",
+                    week - short,
+                    day - short
+                ),
+            )
+            .so("some kubeconfig or component is locked out when its certificate expires")
+            .info()
+        });
+    }
+    if !without.is_empty() && verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(format!("the metrics of {} have no {METRIC}", without.join(", ")));
+    }
+    for address in without {
+        verdict.note(format!("{address} has no {METRIC}"));
+    }
+    verdict
+}
+
+/// How many requests had at most so much left.
+fn bucket(samples: &[Sample], bound: f64) -> Option<f64> {
+    let is_bound = |sample: &&Sample| {
+        sample.name == METRIC
+            && sample.label("le").trim_start_matches('+').parse::<f64>().is_ok_and(|le| le >= bound && le <= bound)
+    };
+    samples.iter().find(is_bound).map(|sample| sample.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::{Seen, Unobserved};
+
+    fn histogram(short: f64, day: f64, week: f64, all: f64) -> Vec<Sample> {
+        [("1800", short), ("86400", day), ("604800", week), ("2.592e+06", week), ("+Inf", all)]
+            .map(|(le, value)| Sample { name: METRIC.into(), labels: [("le".to_owned(), le.to_owned())].into(), value })
+            .into()
+    }
+
+    fn judged(seen: Seen<Vec<Sample>>) -> Verdict {
+        judge(&ApiServerMetrics([("10.77.0.11:6443".to_owned(), seen)].into()))
+    }
+
+    #[test]
+    fn certificates_with_time_left_pass_and_rehearsals_do_not_count() {
+        let verdict = judged(Ok(histogram(3.0, 3.0, 3.0, 900.0)));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Minor)), (1, vec![]));
+    }
+
+    #[test]
+    fn one_with_days_left_is_told() {
+        let findings = judged(Ok(histogram(3.0, 5.0, 7.0, 900.0))).findings(Severity::Minor);
+        assert_eq!(findings[0].seen, "4 of 900 since this API server started, 2 of them within a day");
+        assert_eq!(findings[0].severity, Severity::Info);
+    }
+
+    #[test]
+    fn without_the_metric_there_is_nothing_to_judge() {
+        assert!(judged(Ok(Vec::new())).reason().is_some());
+        assert_eq!(judged(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+    }
+}

@@ -1,0 +1,202 @@
+//! # Only the front proxy may speak for others
+//!
+//! ## Why
+//! Whoever shows a certificate of the request-header authority may name any user in a header, to the API server and to
+//! every aggregated one. If that authority is also the one of ordinary clients, or if any common name will do, every
+//! holder of a client certificate, each kubelet among them, is an administrator.
+//!
+//! ## Fix
+//! Give the API server an authority of its own for proxies, and the names: `kubeadm init phase certs front-proxy-ca`,
+//! `kubeadm init phase certs front-proxy-client`; in `/etc/kubernetes/manifests/kube-apiserver.yaml`
+//! `--requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt` and
+//! `--requestheader-allowed-names=front-proxy-client`. API servers only ever add to the ConfigMap: delete it afterwards
+//! (`kubectl -n kube-system delete configmap extension-apiserver-authentication`), they write it again within a minute.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/controlplane/controller/clusterauthenticationtrust`,
+//! `staging/src/k8s.io/apiserver/pkg/authentication/request/headerrequest`,
+//! `cmd/kubeadm/app/phases/controlplane/manifests.go`. The ConfigMap is what aggregated API servers believe; static pods
+//! show each API server's own flags.
+
+use std::collections::BTreeSet;
+
+use crate::certificate::Certificate;
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::authentication_authorities::{AuthenticationAuthorities, Proxies};
+use crate::fact::facts::pods::{Pod, Pods};
+
+crate::check!("PK-07", "front-proxy", Major, judge);
+
+const OPEN: &str = "every holder of a client certificate may act as any user, an administrator among them";
+
+fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
+    let Some(request_header) = &authorities.request_header else {
+        return Verdict::not_applicable(
+            "extension-apiserver-authentication has no requestheader-client-ca-file: nobody may speak for others",
+        );
+    };
+    let mut verdict = Verdict::new();
+    let proxy_keys = keys(&mut verdict, "requestheader-client-ca-file", request_header);
+    let client_keys = match &authorities.client {
+        Some(bundle) => keys(&mut verdict, "client-ca-file", bundle),
+        None => {
+            verdict.note("no client-ca-file: nobody logs in with a client certificate");
+            Some(BTreeSet::new())
+        }
+    };
+    if let (Some(proxy), Some(client)) = (proxy_keys, client_keys) {
+        let shared: Vec<_> = proxy.intersection(&client).collect();
+        verdict.expect(subject(), shared.is_empty(), || {
+            Finding::new(
+                "an authority for proxies that has no key in common with that of clients",
+                format!("in requestheader-client-ca-file and in client-ca-file: {}", names(shared)),
+            )
+            .so("whoever is given a client certificate of the right name may act as any user")
+        });
+    }
+    match &authorities.proxies {
+        Some(proxies) => judge_proxies(&mut verdict, proxies),
+        None => verdict.undecided(subject(), &Unobserved::NotRecorded { fact: "the names of proxies".into() }),
+    }
+    for pod in pods.static_pods("kube-apiserver").filter(|pod| pod.has_flags()) {
+        judge_flags(&mut verdict, pod);
+    }
+    verdict
+}
+
+fn subject() -> Subject {
+    Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication")
+}
+
+/// The keys of a bundle; nothing if it is not readable, which is a finding.
+fn keys(verdict: &mut Verdict, key: &str, bundle: &Result<Vec<Certificate>, String>) -> Option<BTreeSet<String>> {
+    let described = bundle.as_ref().map_err(Clone::clone).and_then(|bundle| {
+        let each = bundle.iter().map(|certificate| certificate.describe().map(|authority| authority.spki_sha256));
+        each.collect::<Result<BTreeSet<_>, _>>().map_err(|malformed| malformed.to_string())
+    });
+    described.map_err(|why| verdict.find(subject(), Finding::new(format!("certificates in {key}"), why))).ok()
+}
+
+fn judge_proxies(verdict: &mut Verdict, proxies: &Proxies) {
+    let listed = [
+        ("requestheader-username-headers", &proxies.username_headers),
+        ("requestheader-group-headers", &proxies.group_headers),
+    ];
+    for (key, list) in listed {
+        let is_given = matches!(list, Some(Ok(headers)) if !headers.is_empty());
+        verdict.expect(subject(), is_given, || {
+            Finding::new(format!("headers in {key}"), written(list))
+                .so("aggregated API servers do not learn who sent a request")
+        });
+    }
+    let allowed = &proxies.allowed_names;
+    verdict.expect(subject(), matches!(allowed, Some(Ok(names)) if !names.is_empty()), || {
+        Finding::new("the names of the proxies' certificates in requestheader-allowed-names", written(allowed))
+            .so("any name will do: whatever certificate that authority signs speaks for everybody")
+    });
+}
+
+fn written(list: &Option<Result<Vec<String>, String>>) -> String {
+    match list {
+        None => "no such key".into(),
+        Some(Ok(list)) if list.is_empty() => "an empty list".into(),
+        Some(Ok(list)) => names(list),
+        Some(Err(why)) => why.clone(),
+    }
+}
+
+fn judge_flags(verdict: &mut Verdict, pod: &Pod) {
+    let last = |flag: &str| pod.flag(flag).last().copied().unwrap_or_default();
+    let (proxy, client) = (last("requestheader-client-ca-file"), last("client-ca-file"));
+    if proxy.is_empty() {
+        return;
+    }
+    let subject = || Subject::object("Pod", &pod.namespace, &pod.name);
+    let allowed = last("requestheader-allowed-names");
+    verdict.expect(subject(), proxy != client, || {
+        let finding = Finding::new(
+            "--requestheader-client-ca-file and --client-ca-file that differ",
+            format!("both are {proxy}"),
+        );
+        if allowed.is_empty() {
+            finding.so(OPEN).severity(Severity::Critical)
+        } else {
+            finding.so(format!("whoever is given a client certificate for {allowed} may act as any user"))
+        }
+    });
+    verdict.expect(subject(), !allowed.is_empty(), || {
+        Finding::new("--requestheader-allowed-names=front-proxy-client", "no name, so that any will do")
+            .so(if proxy == client { OPEN } else { "whatever certificate that authority signs speaks for everybody" })
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::Authority;
+    use crate::fact::facts::pods::testing::static_pod;
+
+    fn proxies(names: &[&str]) -> Proxies {
+        let list = |all: &[&str]| Some(Ok(all.iter().map(ToString::to_string).collect()));
+        Proxies {
+            allowed_names: list(names),
+            username_headers: list(&["X-Remote-User"]),
+            group_headers: list(&["X-Remote-Group"]),
+        }
+    }
+
+    fn pods(proxy: &str, names: &str) -> Pods {
+        let flags = [
+            "--client-ca-file=/pki/ca.crt".to_owned(),
+            format!("--requestheader-client-ca-file={proxy}"),
+            format!("--requestheader-allowed-names={names}"),
+        ];
+        Pods([static_pod("kube-apiserver", "n1", &flags.each_ref().map(String::as_str))].into())
+    }
+
+    fn judged(client: &Authority, proxy: &Authority, proxies: Option<Proxies>, pods: &Pods) -> Verdict {
+        let bundle = |authority: &Authority| Some(Ok(vec![authority.certificate.clone()]));
+        judge(&AuthenticationAuthorities { client: bundle(client), request_header: bundle(proxy), proxies }, pods)
+    }
+
+    fn right() -> Pods {
+        pods("/pki/front-proxy-ca.crt", "front-proxy-client")
+    }
+
+    #[test]
+    fn what_kubeadm_writes_passes() {
+        let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
+        let verdict = judged(&client, &proxy, Some(proxies(&["front-proxy-client"])), &right());
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (6, vec![]));
+    }
+
+    #[test]
+    fn one_authority_for_both_is_found() {
+        let ca = Authority::new("kubernetes");
+        let findings = judged(&ca, &ca, Some(proxies(&["front-proxy-client"])), &right()).findings(Severity::Major);
+        assert!(findings.len() == 1 && findings[0].seen.contains("sha256:"), "{findings:?}");
+        let other = Authority::new("front-proxy-ca");
+        let open = pods("/pki/ca.crt", "");
+        let findings = judged(&ca, &other, Some(proxies(&["front-proxy-client"])), &open).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].severity), (2, Severity::Critical));
+        assert_eq!(findings[0].so.as_deref(), Some(OPEN));
+    }
+
+    #[test]
+    fn empty_names_and_missing_headers_are_found() {
+        let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
+        let findings = judged(&client, &proxy, Some(proxies(&[])), &right()).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "an empty list"));
+        let findings = judged(&client, &proxy, Some(Proxies::default()), &Pods::default()).findings(Severity::Major);
+        assert_eq!(findings.len(), 3);
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_undecided_and_no_proxies_are_none() {
+        let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
+        assert_eq!(judged(&client, &proxy, None, &right()).undecideds().len(), 1);
+        let none = AuthenticationAuthorities { client: None, request_header: None, proxies: Some(Proxies::default()) };
+        assert!(judge(&none, &Pods::default()).reason().is_some());
+    }
+}
