@@ -7,6 +7,7 @@ use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, Resource};
 use serde_json::Value;
 
 use super::Identity;
+use crate::certificate::Certificate;
 
 /// One request to the API server. Made by the verb, refined by the other methods.
 #[derive(Clone, Debug)]
@@ -17,6 +18,21 @@ pub struct Call {
     pub(super) body: Option<Value>,
     pub(super) identity: Identity,
     pub(super) instance: Option<SocketAddr>,
+    pub(super) trust: Trust,
+    pub(super) metadata_only: bool,
+}
+
+/// Whose certificate the server must present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// One from the authorities of the kubeconfig.
+    #[default]
+    Kubeconfig,
+    /// Anybody's, as for a node that does not know the cluster yet. Only requests without credentials may be so
+    /// trusting.
+    Anybody,
+    /// One from these authorities, and from no other.
+    Only(Vec<Certificate>),
 }
 
 /// What a request asks for.
@@ -70,7 +86,16 @@ impl Verb {
 
 impl Call {
     fn new(verb: Verb, target: Target) -> Self {
-        Self { verb, target, query: Vec::new(), body: None, identity: Identity::Own, instance: None }
+        Self {
+            verb,
+            target,
+            query: Vec::new(),
+            body: None,
+            identity: Identity::Own,
+            instance: None,
+            trust: Trust::Kubeconfig,
+            metadata_only: false,
+        }
     }
 
     fn resource<K: Resource>(verb: Verb) -> Self {
@@ -186,6 +211,18 @@ impl Call {
         self
     }
 
+    /// Sent to whoever presents such a certificate.
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Only the metadata of objects is answered: what else they hold never leaves the server.
+    pub fn metadata_only(mut self) -> Self {
+        self.metadata_only = true;
+        self
+    }
+
     /// The path and query.
     pub(super) fn path_and_query(&self) -> String {
         let mut path = match &self.target {
@@ -215,6 +252,11 @@ impl Call {
             path.extend(value.bytes().map(percent_encoded));
         }
         path
+    }
+
+    /// Whether it is of a path that is no resource.
+    pub(super) const fn is_url(&self) -> bool {
+        matches!(self.target, Target::Url(_))
     }
 
     /// The permission that the request needs, as an administrator would grant it.
