@@ -99,7 +99,7 @@ fn run(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<(Vec<Judg
     let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", bed))?;
     let program = env::var_os("SEAWORTHY_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_seaworthy").into());
     let ran = Command::new(program)
-        .args(["run", "--profile", "post-install", "--kubeconfig", kubeconfig.trim(), "--json"])
+        .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
         .arg(&recording)

@@ -12,6 +12,7 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, Distrust};
+use crate::jwt::Claims;
 
 /// The most that the kubelet keeps of a termination message, in bytes.
 pub const MESSAGE_LIMIT: usize = 4096;
@@ -43,6 +44,9 @@ pub struct Answers {
     /// The node's own kube-proxy, by address.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kube_proxy: BTreeMap<IpAddr, KubeProxyAnswer>,
+    /// The claims of the pod's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Got<Claims>>,
 }
 
 /// What was got, or how it failed.

@@ -7,14 +7,17 @@ pub mod foreign_node;
 pub mod mirror_pods;
 pub mod node_authorizer;
 pub mod node_bindings;
+pub mod node_credential;
 pub mod node_labels;
 pub mod node_leases;
 mod node_rights;
 pub mod node_secrets;
 pub mod node_tokens;
 mod node_writes;
+pub mod pod_tokens;
 pub mod public_bindings;
 pub mod rbac_in_force;
+pub mod token_issuer;
 
 use crate::check::Suite;
 
@@ -35,5 +38,8 @@ pub static SUITE: Suite = Suite {
         &anonymous_surface::CHECK,
         &public_bindings::CHECK,
         &cluster_admins::CHECK,
+        &token_issuer::CHECK,
+        &pod_tokens::CHECK,
+        &node_credential::CHECK,
     ],
 };

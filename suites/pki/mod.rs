@@ -2,6 +2,7 @@
 
 pub mod apiserver_names;
 pub mod authorities;
+pub mod client_certificate;
 pub mod endpoint_certificate;
 pub mod instance_certificates;
 mod instances;
@@ -26,5 +27,6 @@ pub static SUITE: Suite = Suite {
         &authorities::CHECK,
         &root_ca::CHECK,
         &kubelet_certificates::CHECK,
+        &client_certificate::CHECK,
     ],
 };

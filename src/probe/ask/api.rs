@@ -14,7 +14,7 @@ use crate::probe::answer::{ApiAnswer, Fault, Got, Latency};
 use crate::probe::question::ApiQuestion;
 
 /// Where the service account's files are.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(super) const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Connects many times, checks the certificate under every name, and asks for the version with the pod's own token.
 pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {

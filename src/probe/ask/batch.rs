@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{OptionFuture, join_all};
 
-use super::{api, dns, kubelet, peer, resolver, service};
+use super::{api, dns, kubelet, peer, resolver, service, token};
 use crate::probe::{Answers, Questions};
 
 /// What every question needs to know.
@@ -32,7 +32,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, &terms));
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
-    let (api, dns, peers, service, kubelet, kube_proxy) = tokio::join!(
+    let (api, dns, peers, service, kubelet, kube_proxy, token) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -44,6 +44,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         ))),
         kubelet::ask_kubelets(&questions.node_addresses, &terms),
         kubelet::ask_kube_proxies(&questions.node_addresses, &terms),
+        token::ask(),
     );
     let variable = |name| env::var(name).ok();
     Answers {
@@ -54,6 +55,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         service,
         kubelet,
         kube_proxy,
+        token: Some(token),
         resolver,
     }
 }

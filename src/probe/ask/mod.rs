@@ -8,6 +8,7 @@ pub mod kubelet;
 pub mod peer;
 pub mod resolver;
 pub mod service;
+pub mod token;
 
 pub use batch::ask;
 use http::http_fault;
