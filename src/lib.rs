@@ -14,6 +14,8 @@ pub mod expectations;
 pub mod fact;
 pub mod harness;
 pub mod image;
+pub mod join;
+pub mod jwt;
 pub mod probe;
 pub mod rbac;
 pub mod redaction;

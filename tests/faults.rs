@@ -100,7 +100,7 @@ fn run(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<(Vec<Judge
     let (verdicts, recording) = (folder.path().join("verdicts.json"), folder.path().join("recording.json"));
     let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", &bed.program))?;
     let ran = Command::new(bed::seaworthy())
-        .args(["run", "--profile", "post-install", "--kubeconfig", kubeconfig.trim(), "--json"])
+        .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
         .arg(&recording)

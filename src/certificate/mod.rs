@@ -24,5 +24,5 @@ pub use description::{Description, Malformed};
 pub use pem::{BundleError, MAXIMUM_BUNDLE};
 pub use public_key::PublicKey;
 pub use signature::SignatureAlgorithm;
-pub use trust::{Distrust, verify};
+pub use trust::{Distrust, verify, verify_client};
 pub use usage::{ExtendedKeyUsage, KeyUsage};

@@ -38,7 +38,7 @@ pub fn verify(chain: &[Certificate], roots: &[Certificate], name: Option<&str>, 
     };
     let description = leaf.describe().map_err(|malformed| Distrust::Malformed { reason: malformed.reason })?;
 
-    Path { leaf, intermediates, at }.verify(roots)?;
+    Path { leaf, intermediates, at, usage: KeyUsage::server_auth() }.verify(roots)?;
 
     match name {
         Some(name) if !description.covers(name) => {
@@ -46,6 +46,24 @@ pub fn verify(chain: &[Certificate], roots: &[Certificate], name: Option<&str>, 
         }
         _ => Ok(()),
     }
+}
+
+/// The verdict that a server comes to about a client: as [`verify`], for a certificate that may be used by a client and
+/// whose names do not matter.
+///
+/// # Errors
+/// The first reason for which a server refuses.
+pub fn verify_client(chain: &[Certificate], roots: &[Certificate], at: Timestamp) -> Result<(), Distrust> {
+    let [leaf, intermediates @ ..] = chain else {
+        return Err(Distrust::Malformed { reason: "there is no certificate".to_owned() });
+    };
+    leaf.describe().map_err(|malformed| Distrust::Malformed { reason: malformed.reason })?;
+    Path { leaf, intermediates, at, usage: KeyUsage::client_auth() }.verify(roots).map_err(|distrust| match distrust {
+        Distrust::NotForServerAuth => {
+            Distrust::Other { text: "it is not meant for clients: its extended key usage lacks clientAuth".to_owned() }
+        }
+        other => other,
+    })
 }
 
 /// Why a client does not trust a server. Displayed as what is wrong with the certificate: `it
@@ -118,6 +136,7 @@ struct Path<'a> {
     leaf: &'a Certificate,
     intermediates: &'a [Certificate],
     at: Timestamp,
+    usage: KeyUsage,
 }
 
 impl Path<'_> {
@@ -153,7 +172,7 @@ impl Path<'_> {
                 &anchors,
                 &intermediates,
                 unix_time(self.at),
-                KeyUsage::server_auth(),
+                self.usage,
                 None,
                 None,
             )
@@ -169,9 +188,8 @@ impl Path<'_> {
             Error::UnsupportedSignatureAlgorithmContext(context) => {
                 Distrust::refused_signature(&context.signature_algorithm_id)
             }
-            Error::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
-                Distrust::refused_signature(&context.signature_algorithm_id)
-            }
+            // The algorithm is a good one, the issuer's key of another kind: somebody of the same name has signed.
+            Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Distrust::BadSignature,
             Error::RequiredEkuNotFoundContext(_) => Distrust::NotForServerAuth,
             Error::CaUsedAsEndEntity => Distrust::CaAsServer,
             Error::BadDer | Error::BadDerTime | Error::TrailingData(_) | Error::InvalidCertValidity => {

@@ -14,6 +14,7 @@ use crate::cluster::{Call, Cluster, Settings, connect};
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::fact::{Access, Source, Unobserved};
 use crate::image::DEFAULT_PROBE_IMAGE;
+use crate::join::removal;
 use crate::probe::{ProbeSettings, RunId, sweep};
 use crate::redaction::Redaction;
 use crate::run::{ExitCode, Plan, Profile};
@@ -93,17 +94,27 @@ impl Session {
         }
     }
 
-    /// Removes what the run created, unless it is to be kept.
+    /// Removes what the run created, unless it is to be kept. Bootstrap tokens and requests for certificates never are;
+    /// those that a rehearsal has removed itself are not here any more.
     pub async fn clean_up(&self, events: &Events) {
-        let Some(footprint) = self.cluster.footprint() else { return };
         let probe = &self.cluster.settings().probe;
-        let left = if probe.keep {
-            Some("kept, as asked".to_owned())
-        } else {
-            let removed = sweep::remove(&self.cluster, &probe.run.to_string(), footprint, CLEAN_UP).await;
-            removed.err().map(|why| why.to_string())
-        };
-        events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+        let mut left = Vec::new();
+        for object in self.cluster.outlying() {
+            let removed = removal::remove(&self.cluster, &object).await;
+            left.extend(removed.err().map(|why| format!("{object}: {why}")));
+        }
+        let namespace = self.cluster.footprint().map(|footprint| footprint.namespace.clone());
+        match self.cluster.footprint() {
+            Some(_) if probe.keep => left.push("kept, as asked".to_owned()),
+            Some(footprint) => {
+                let removed = sweep::remove(&self.cluster, &probe.run.to_string(), footprint, CLEAN_UP).await;
+                left.extend(removed.err().map(|why| why.to_string()));
+            }
+            None if left.is_empty() => return,
+            None => {}
+        }
+        let namespace = namespace.unwrap_or_else(|| "kube-system".into());
+        events.send(Event::CleanedUp { namespace, left: (!left.is_empty()).then(|| left.join("; ")) });
     }
 }
 

@@ -1,5 +1,6 @@
 //! `seaworthy sweep`: remove what dead runs have left.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Failure;
 use super::connection::ConnectionArgs;
+use crate::join::removal;
 use crate::probe::RunId;
 use crate::probe::sweep::{find, remove};
 use crate::run::ExitCode;
@@ -15,7 +17,8 @@ use crate::run::ExitCode;
 /// How long the removal of one run's leftovers may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Remove what dead runs have left: namespaces and objects that carry our labels and whose time is over.
+/// Remove what dead runs have left: namespaces, bootstrap tokens, requests for certificates and other objects that carry
+/// our labels and whose time is over.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy sweep                 remove the leftovers of every run whose time is over
@@ -40,36 +43,55 @@ pub struct SweepArgs {
 pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     let cluster = args.connection.connect().await?;
     let refused = |why: crate::fact::Unobserved| Failure::System(why.to_string());
-    let found = find(&cluster, args.namespace.as_deref()).await.map_err(refused)?;
     let now = Timestamp::now();
-    let mut out = std::io::stdout();
-    let mut removed = 0;
-    for leftover in &found {
-        let chosen = match &args.run {
-            Some(run) => leftover.run == run.to_string(),
-            None => leftover.is_expired(now),
-        };
-        let place = &leftover.footprint.namespace;
-        let line = match (chosen, args.dry_run) {
-            (true, true) => format!("run {} in namespace {place}: would be removed", leftover.run),
-            (true, false) => {
-                remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await.map_err(refused)?;
-                removed += 1;
-                format!("run {} in namespace {place}: removed", leftover.run)
-            }
-            (false, _) => match leftover.expires {
-                Some(expires) => {
-                    format!("run {} in namespace {place}: left alone, it may live until {expires}", leftover.run)
-                }
-                None => format!(
-                    "run {} in namespace {place}: left alone, it does not say until when it may live",
-                    leftover.run
-                ),
-            },
-        };
-        writeln!(out, "{line}").map_err(|e| Failure::System(format!("the standard output cannot be written: {e}")))?;
+    let sweep = Sweep { run: args.run.map(|run| run.to_string()), dry_run: args.dry_run };
+    let (mut removed, mut found) = (BTreeSet::new(), BTreeSet::new());
+    for leftover in find(&cluster, args.namespace.as_deref()).await.map_err(refused)? {
+        found.insert(leftover.run.clone());
+        let what = format!("namespace {}", leftover.footprint.namespace);
+        if sweep.decides(&leftover.run, &what, leftover.expires, leftover.is_expired(now))? {
+            remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await.map_err(refused)?;
+            removed.insert(leftover.run.clone());
+            say(&format!("run {} in {what}: removed", leftover.run))?;
+        }
     }
-    let total = format!("{removed} of {} runs removed", found.len());
-    writeln!(out, "{total}").map_err(|e| Failure::System(format!("the standard output cannot be written: {e}")))?;
+    // A namespace that was named is somebody's who need not have any right outside of it.
+    if args.namespace.is_none() {
+        for stray in removal::find(&cluster).await.map_err(refused)? {
+            found.insert(stray.run.clone());
+            if sweep.decides(&stray.run, &stray.object.to_string(), stray.expires, stray.is_expired(now))? {
+                removal::remove(&cluster, &stray.object).await.map_err(refused)?;
+                removed.insert(stray.run.clone());
+                say(&format!("run {} in {}: removed", stray.run, stray.object))?;
+            }
+        }
+    }
+    say(&format!("{} of {} runs removed", removed.len(), found.len()))?;
     Ok(ExitCode::Seaworthy)
+}
+
+/// What is to be removed.
+struct Sweep {
+    run: Option<String>,
+    dry_run: bool,
+}
+
+impl Sweep {
+    /// Whether something of a run is to be removed now; says so where it is not.
+    fn decides(&self, run: &str, what: &str, expires: Option<Timestamp>, is_dead: bool) -> Result<bool, Failure> {
+        let chosen = self.run.as_ref().map_or(is_dead, |chosen| chosen == run);
+        let why_not = match (chosen, expires) {
+            (true, _) if self.dry_run => "would be removed".to_owned(),
+            (true, _) => return Ok(true),
+            (false, Some(expires)) => format!("left alone, it may live until {expires}"),
+            (false, None) => "left alone, it does not say until when it may live".to_owned(),
+        };
+        say(&format!("run {run} in {what}: {why_not}"))?;
+        Ok(false)
+    }
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|e| Failure::System(format!("the standard output cannot be written: {e}")))
 }

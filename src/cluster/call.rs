@@ -7,6 +7,7 @@ use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, Resource};
 use serde_json::Value;
 
 use super::Identity;
+use crate::certificate::Certificate;
 
 /// One request to the API server. Made by the verb, refined by the other methods.
 #[derive(Clone, Debug)]
@@ -18,6 +19,20 @@ pub struct Call {
     pub(super) accept: &'static str,
     pub(super) identity: Identity,
     pub(super) instance: Option<SocketAddr>,
+    pub(super) trust: Trust,
+}
+
+/// Whose certificate the server must present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// One from the authorities of the kubeconfig.
+    #[default]
+    Kubeconfig,
+    /// Anybody's, as for a node that does not know the cluster yet. Only requests without credentials may be so
+    /// trusting.
+    Anybody,
+    /// One from these authorities, and from no other.
+    Only(Vec<Certificate>),
 }
 
 /// What a request asks for.
@@ -79,6 +94,7 @@ impl Call {
             accept: "application/json",
             identity: Identity::Own,
             instance: None,
+            trust: Trust::Kubeconfig,
         }
     }
 
@@ -96,7 +112,7 @@ impl Call {
 
     /// GET of a path that is no resource, as `/readyz?verbose`.
     pub fn url(path: impl Into<String>) -> Self {
-        Self::new(Verb::Get, Target::Url(path.into()))
+        Self::new(Verb::Get, Target::Url(path.into())).accepting("application/json, application/jwk-set+json")
     }
 
     /// GET of a cluster-scoped object.
@@ -200,6 +216,21 @@ impl Call {
         self
     }
 
+    /// Sent to whoever presents such a certificate.
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Only the metadata of objects is answered: what else they hold never leaves the server.
+    pub fn metadata_only(mut self) -> Self {
+        self.accept = match self.verb {
+            Verb::List => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            _ => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        };
+        self
+    }
+
     /// The path and query.
     pub(super) fn path_and_query(&self) -> String {
         let mut path = match &self.target {
@@ -229,6 +260,11 @@ impl Call {
             path.extend(value.bytes().map(percent_encoded));
         }
         path
+    }
+
+    /// Whether it is of a path that is no resource.
+    pub(super) const fn is_url(&self) -> bool {
+        matches!(self.target, Target::Url(_))
     }
 
     /// The permission that the request needs, as an administrator would grant it.

@@ -1,16 +1,16 @@
 //! The handle through which facts ask a cluster.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Limited};
-use k8s_openapi::Resource;
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
@@ -19,9 +19,10 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
+use super::call::Trust;
 use super::handshake::{Authority, Handshake, Target, Unreachable, handshake, handshake_over};
-use super::identity::Token;
-use super::{Call, Footprint, Identity, Kubeconfig, Reply};
+use super::identity::{ClientCertificate, Token};
+use super::{Call, Footprint, Identity, Kubeconfig, Outlying, Reply};
 use crate::certificate::Certificate;
 use crate::event::ClusterSummary;
 use crate::expectations::Expectations;
@@ -56,12 +57,13 @@ pub struct Cluster {
     kubeconfig: Kubeconfig,
     settings: Settings,
     summary: ClusterSummary,
-    clients: Mutex<HashMap<(Credential, Option<SocketAddr>), Client>>,
+    clients: Mutex<HashMap<Line, Client>>,
     server_name: OnceLock<&'static str>,
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
     footprint: OnceLock<Footprint>,
+    outlying: Mutex<BTreeSet<Outlying>>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -71,13 +73,23 @@ enum Credential {
     Own,
     Nothing,
     Bearer(Token),
+    Certificate(ClientCertificate),
+}
+
+/// What requests that share a client have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Line {
+    credential: Credential,
+    instance: Option<SocketAddr>,
+    trust: Trust,
 }
 
 /// The part of a list that paging needs, with items decoded one by one.
 #[derive(Deserialize)]
 struct Page<K> {
     metadata: PageMetadata,
-    items: Vec<K>,
+    /// Null where there are none, in lists of metadata.
+    items: Option<Vec<K>>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +116,7 @@ impl Cluster {
             server_name: OnceLock::new(),
             requests: AtomicUsize::new(0),
             footprint: OnceLock::new(),
+            outlying: Mutex::default(),
             cancel,
         }
     }
@@ -164,6 +177,21 @@ impl Cluster {
         self.footprint.get()
     }
 
+    /// Remembers an object of the run that is in no namespace of the run, for the clean-up at its end.
+    pub fn leaves_outlying(&self, object: Outlying) {
+        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
+    }
+
+    /// Forgets one, because it is gone.
+    pub fn has_removed(&self, object: &Outlying) {
+        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+
+    /// The objects of the run that are left in no namespace of the run.
+    pub fn outlying(&self) -> BTreeSet<Outlying> {
+        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// This deadline, or what is left of the run's.
     pub fn deadline(&self, deadline: Duration) -> Duration {
         self.end.map_or(deadline, |end| deadline.min(end.saturating_duration_since(Instant::now())))
@@ -211,11 +239,7 @@ impl Cluster {
     }
 
     /// Lists all objects, page by page, keeping of each only what `trim` takes from it.
-    pub async fn list<K: Resource + DeserializeOwned, T>(
-        &self,
-        call: Call,
-        mut trim: impl FnMut(K) -> T,
-    ) -> Seen<Vec<T>> {
+    pub async fn list<K: DeserializeOwned, T>(&self, call: Call, mut trim: impl FnMut(K) -> T) -> Seen<Vec<T>> {
         let mut kept = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -225,7 +249,7 @@ impl Cluster {
                 None => page,
             };
             let Page { metadata, items } = self.fetch::<Page<K>>(&page).await?;
-            kept.extend(items.into_iter().map(&mut trim));
+            kept.extend(items.into_iter().flatten().map(&mut trim));
             next = metadata.next.filter(|token| !token.is_empty());
             if next.is_none() {
                 return Ok(kept);
@@ -295,7 +319,7 @@ impl Cluster {
         let body = match &call.body {
             None => Vec::new(),
             Some(body) => {
-                let content_type = if call.verb == super::call::Verb::Patch {
+                let content_type = if call.verb == Verb::Patch {
                     "application/strategic-merge-patch+json"
                 } else {
                     "application/json"
@@ -312,17 +336,19 @@ impl Cluster {
             Identity::Own | Identity::Impersonated { .. } => Credential::Own,
             Identity::Anonymous => Credential::Nothing,
             Identity::Bearer(token) => Credential::Bearer(token.clone()),
+            Identity::Certified(certificate) => Credential::Certificate(certificate.clone()),
         };
+        let line = Line { credential, instance: call.instance, trust: call.trust.clone() };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&(credential.clone(), call.instance)) {
+        if let Some(client) = clients.get(&line) {
             return Ok(client.clone());
         }
-        let client = Client::try_from(self.config(&credential, call.instance)?).map_err(|e| failure(call, &e))?;
-        clients.insert((credential, call.instance), client.clone());
+        let client = Client::try_from(self.config(&line)?).map_err(|e| failure(call, &e))?;
+        clients.insert(line, client.clone());
         Ok(client)
     }
 
-    fn config(&self, credential: &Credential, instance: Option<SocketAddr>) -> Seen<Config> {
+    fn config(&self, Line { credential, instance, trust }: &Line) -> Seen<Config> {
         let mut config = self.kubeconfig.config.clone();
         if let Some(name) = self.server_name.get() {
             config.tls_server_name = Some((*name).to_owned());
@@ -336,6 +362,26 @@ impl Cluster {
             Credential::Nothing => config.auth_info = AuthInfo::default(),
             Credential::Bearer(token) => {
                 config.auth_info = AuthInfo { token: Some(token.expose().to_owned().into()), ..AuthInfo::default() };
+            }
+            Credential::Certificate(certificate) => {
+                config.auth_info = AuthInfo {
+                    client_certificate_data: Some(BASE64_STANDARD.encode(certificate.chain())),
+                    client_key_data: Some(BASE64_STANDARD.encode(certificate.expose_key()).into()),
+                    ..AuthInfo::default()
+                };
+            }
+        }
+        match trust {
+            Trust::Kubeconfig => {}
+            Trust::Anybody if *credential == Credential::Nothing => config.accept_invalid_certs = true,
+            Trust::Anybody => {
+                let cause = "a credential is not shown to a server that nobody vouches for";
+                return Err(Unobserved::invalid(self.summary.server.clone(), cause));
+            }
+            Trust::Only(authorities) => {
+                config.accept_invalid_certs = false;
+                config.root_cert_file = None;
+                config.root_cert = Some(authorities.iter().map(|authority| authority.der().to_vec()).collect());
             }
         }
         if let Some(address) = instance {

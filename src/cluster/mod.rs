@@ -10,11 +10,11 @@ pub mod kubeconfig;
 mod proxy;
 pub mod reply;
 
-pub use call::Call;
+pub use call::{Call, Trust};
 pub use connection::{ConnectError, connect};
-pub use footprint::Footprint;
+pub use footprint::{Footprint, Outlying};
 pub(crate) use handle::causes;
 pub use handle::{Cluster, Settings};
-pub use identity::Identity;
+pub use identity::{ClientCertificate, Identity};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use reply::Reply;

@@ -24,7 +24,7 @@ pub enum Access {
     Create,
     /// Runs pods with hostPath or hostNetwork.
     Privileged,
-    /// Makes a bootstrap token and a node's certificate signing request.
+    /// Makes bootstrap tokens and certificate signing requests, among them a node's.
     Join,
     /// Takes parts of the cluster down for a while.
     Disrupt,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reached::Reached;
 use crate::certificate::{Certificate, Distrust};
+use crate::jwt::Claims;
 
 /// The most that the kubelet keeps of a termination message, in bytes.
 pub const MESSAGE_LIMIT: usize = 4096;
@@ -47,6 +48,9 @@ pub struct Answers {
     /// What was met at other endpoints.
     #[serde(default)]
     pub reached: Reached,
+    /// The claims of the pod's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Got<Claims>>,
 }
 
 /// What was got, or how it failed.

@@ -29,7 +29,8 @@ pub struct Mark<'a> {
 }
 
 impl Mark<'_> {
-    fn metadata(&self, name: &str) -> Value {
+    /// The metadata of an object of this name.
+    pub fn metadata(&self, name: &str) -> Value {
         let mut metadata = json!({
             "name": name,
             "labels": { MANAGED_BY.0: MANAGED_BY.1, RUN: self.run.to_string() },

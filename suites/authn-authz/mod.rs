@@ -8,15 +8,18 @@ pub mod kubelet_client;
 pub mod mirror_pods;
 pub mod node_authorizer;
 pub mod node_bindings;
+pub mod node_credential;
 pub mod node_labels;
 pub mod node_leases;
 mod node_rights;
 pub mod node_secrets;
 pub mod node_tokens;
 mod node_writes;
+pub mod pod_tokens;
 pub mod public_bindings;
 pub mod rbac_in_force;
 pub mod server_settings;
+pub mod token_issuer;
 
 use crate::check::Suite;
 
@@ -39,5 +42,8 @@ pub static SUITE: Suite = Suite {
         &public_bindings::CHECK,
         &cluster_admins::CHECK,
         &kubelet_client::CHECK,
+        &token_issuer::CHECK,
+        &pod_tokens::CHECK,
+        &node_credential::CHECK,
     ],
 };

@@ -1,9 +1,12 @@
 //! How new nodes find and join the cluster.
 
+pub mod bad_tokens;
 pub mod bootstrap_rights;
 pub mod cluster_info;
 pub mod cluster_info_access;
 pub mod cluster_info_endpoint;
+pub mod join_rehearsal;
+pub mod kubeadm_certs;
 mod kubeadm_grants;
 pub mod kubeadm_rbac;
 pub mod signatures;
@@ -25,5 +28,8 @@ pub static SUITE: Suite = Suite {
         &token_hygiene::CHECK,
         &bootstrap_rights::CHECK,
         &kubeadm_rbac::CHECK,
+        &kubeadm_certs::CHECK,
+        &join_rehearsal::CHECK,
+        &bad_tokens::CHECK,
     ],
 };

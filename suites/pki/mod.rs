@@ -2,6 +2,7 @@
 
 pub mod apiserver_names;
 pub mod authorities;
+pub mod client_certificate;
 pub mod endpoint_certificate;
 pub mod expiring_clients;
 pub mod front_proxy;
@@ -30,5 +31,6 @@ pub static SUITE: Suite = Suite {
         &front_proxy::CHECK,
         &kubelet_certificates::CHECK,
         &expiring_clients::CHECK,
+        &client_certificate::CHECK,
     ],
 };

@@ -14,6 +14,8 @@ pub struct Fault {
     pub script: PathBuf,
     /// The cluster that it breaks: how many nodes, and how many of them control plane.
     pub cluster: (usize, usize),
+    /// The profile that sees it.
+    pub profile: String,
     /// What must be seen.
     pub expected: Vec<Expected>,
     /// The checks that may say anything.
@@ -53,6 +55,7 @@ impl Fault {
         let slug = script.file_name().expect("a script has a name").to_string_lossy().into_owned();
         let mut fault = Self {
             cluster: cluster(&say("cluster")),
+            profile: say("profile").trim().to_owned(),
             slug,
             expected: Vec::new(),
             any: BTreeSet::new(),
@@ -78,7 +81,7 @@ impl Fault {
 
     /// The checks that are red besides those that the fault names.
     pub fn also_red(&self, judged: &[Judged]) -> Vec<String> {
-        let listed = |id: &str| self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id);
+        let listed = |id: &str| self.any.contains("*") || self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id);
         let red =
             judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
         red.map(|check| format!("{} is {}: {}", check.id, check.outcome, told(check))).collect()

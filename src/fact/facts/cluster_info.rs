@@ -133,7 +133,7 @@ struct NamedContext {
 
 impl DiscoveryKubeconfig {
     /// Reads one; errors do not quote it.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LARGEST {
             return Err(format!("it has {} bytes, more than the {LARGEST} that are read", text.len()));
         }
@@ -206,7 +206,8 @@ impl Observe for ClusterInfo {
 }
 
 impl ClusterInfo {
-    fn read(mut data: BTreeMap<String, String>) -> Self {
+    /// Reads what the ConfigMap holds.
+    pub(super) fn read(mut data: BTreeMap<String, String>) -> Self {
         let text = data.remove("kubeconfig");
         let (signatures, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
             data.into_iter().partition(|(key, _)| key.starts_with(SIGNATURE_KEY));

@@ -71,6 +71,12 @@ pub struct Answered {
     pub message: String,
 }
 
+impl From<&Reply> for Answered {
+    fn from(reply: &Reply) -> Self {
+        Self { status: reply.status, message: if reply.status < 300 { String::new() } else { reply.message() } }
+    }
+}
+
 impl Observe for NodeRestriction {
     type Needs<'a> = (&'a NodeUnderTest,);
     const NAME: &'static str = "node-restriction";
@@ -110,8 +116,7 @@ fn impersonated(reply: &Reply, node: &str) -> Seen<()> {
 
 fn answered(reply: &Reply, node: &str) -> Seen<Answered> {
     impersonated(reply, node)?;
-    let message = if reply.status < 300 { String::new() } else { reply.message() };
-    Ok(Answered { status: reply.status, message })
+    Ok(reply.into())
 }
 
 fn writes(under_test: &NodeUnderTest, uid: &str) -> Vec<(Write, Call)> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join_all};
 
 use super::http::Strangers;
-use super::{api, dns, kubelet, peer, reach, resolver, service};
+use super::{api, dns, kubelet, peer, reach, resolver, service, token};
 use crate::probe::{Answers, Questions};
 
 /// What every question needs to know.
@@ -34,7 +34,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
-    let (api, dns, peers, service, kubelet, kube_proxy, reached) = tokio::join!(
+    let (api, dns, peers, service, kubelet, kube_proxy, reached, token) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -47,6 +47,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         kubelet::ask_kubelets(&questions.node_addresses, &strangers, &terms),
         kubelet::ask_kube_proxies(&questions.node_addresses, &strangers),
         reach::ask(&questions.endpoints, &strangers, &terms),
+        token::ask(),
     );
     let variable = |name| env::var(name).ok();
     Answers {
@@ -58,6 +59,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         kubelet,
         kube_proxy,
         reached,
+        token: Some(token),
         resolver,
     }
 }

@@ -9,6 +9,7 @@ pub mod peer;
 pub mod reach;
 pub mod resolver;
 pub mod service;
+pub mod token;
 
 pub use batch::ask;
 use http::http_fault;

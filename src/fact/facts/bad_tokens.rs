@@ -1,0 +1,103 @@
+//! What becomes of bootstrap tokens that are not good any more, or never were.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap_tokens::BootstrapTokens;
+use super::cluster_info::ClusterInfo;
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::join::token::Purpose;
+use crate::join::whoami::{who_am_i, who_is_new};
+use crate::join::{LIFETIME, Minted, WhoAmI};
+
+/// Whom the API server takes the bearers of real tokens for that are not good, and of one that is. All are removed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BadTokens {
+    /// The bearer of a good one: what the others are compared with.
+    pub control: Seen<WhoAmI>,
+    /// The bearers of bad ones.
+    pub refused: BTreeMap<BadToken, Seen<WhoAmI>>,
+    /// What could not be removed, and why not.
+    pub left: BTreeMap<String, Unobserved>,
+}
+
+/// What is bad about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadToken {
+    /// The id is of a good token, the secret is not.
+    WrongSecret,
+    /// It has expired.
+    Expired,
+    /// It is for signing cluster-info and not for authentication.
+    SigningOnly,
+    /// It was deleted before anybody bore it.
+    Deleted,
+}
+
+impl Observe for BadTokens {
+    // The tokens are looked at first: they are judged without those that are made here.
+    type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
+    const NAME: &'static str = "bad-tokens";
+    const ACCESS: Access = Access::Join;
+    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["create", "delete"])];
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
+        let run = &cluster.settings().probe.run;
+        let mint = |purpose| Minted::new(run, purpose);
+        let (expired, signing, withdrawn, control) =
+            (mint(Purpose::Expired)?, mint(Purpose::SigningOnly)?, mint(Purpose::Withdrawn)?, mint(Purpose::Control)?);
+        let until = Timestamp::now() + LIFETIME;
+        // The good one comes last: an API server that knows of it knows of those before it.
+        let made = async {
+            expired.create(cluster, Timestamp::now() - SignedDuration::from_mins(1)).await?;
+            signing.create(cluster, until).await?;
+            withdrawn.create(cluster, until).await?;
+            withdrawn.remove(cluster).await?;
+            control.create(cluster, until).await
+        };
+        let seen = match made.await {
+            Ok(()) => Ok(try_all(cluster, &control, [&expired, &signing, &withdrawn]).await),
+            Err(why) => Err(why),
+        };
+        let mut left = BTreeMap::new();
+        for token in [&expired, &signing, &withdrawn, &control] {
+            if let Err(why) = token.remove(cluster).await {
+                left.insert(format!("the Secret of token {}", token.id()), why);
+            }
+        }
+        let (control, refused) = seen?;
+        Ok(Self { control, refused, left })
+    }
+}
+
+crate::observed!(BadTokens);
+
+async fn try_all(
+    cluster: &Cluster,
+    control: &Minted,
+    [expired, signing, withdrawn]: [&Minted; 3],
+) -> (Seen<WhoAmI>, BTreeMap<BadToken, Seen<WhoAmI>>) {
+    let accepted = who_is_new(cluster, &control.bearer()).await;
+    let bad = [
+        (BadToken::WrongSecret, control.guesser()),
+        (BadToken::Expired, Ok(expired.bearer())),
+        (BadToken::SigningOnly, Ok(signing.bearer())),
+        (BadToken::Deleted, Ok(withdrawn.bearer())),
+    ];
+    let refused = join_all(bad.map(async |(kind, bearer)| {
+        let seen = match bearer {
+            Ok(bearer) => who_am_i(cluster, bearer, None).await,
+            Err(why) => Err(why),
+        };
+        (kind, seen)
+    }))
+    .await;
+    (accepted, refused.into_iter().collect())
+}

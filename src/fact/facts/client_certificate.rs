@@ -1,0 +1,89 @@
+//! A client certificate, from the request to its use.
+
+use std::time::Duration;
+
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::cluster::{Call, Cluster, Identity};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::join::request::{self, CLIENT, Issuance, client_request, issuance, submission};
+use crate::join::whoami::who_am_i;
+use crate::join::{Applicant, WhoAmI, removal};
+
+/// A certificate of ten minutes for a user without any right: requested, approved by ourselves, and used once. The key
+/// exists in memory only, and the request is removed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientCertificateTrial {
+    /// The user.
+    pub user: String,
+    /// What became of the request after it was approved.
+    pub issuance: Seen<Issuance>,
+    /// Whom the API server takes the certificate's holder for; not asked without a certificate.
+    pub identity: Option<Seen<WhoAmI>>,
+    /// Why the request could not be removed.
+    pub left: Option<Unobserved>,
+}
+
+impl Observe for ClientCertificateTrial {
+    type Needs<'a> = ();
+    const NAME: &'static str = "client-certificate";
+    const ACCESS: Access = Access::Join;
+    const RULES: &'static [Rule] = &[
+        Rule::cluster("certificates.k8s.io", "certificatesigningrequests", &["create", "get", "delete"]),
+        Rule::cluster("certificates.k8s.io", "certificatesigningrequests/approval", &["patch"]),
+        Rule::cluster("certificates.k8s.io", "signers", &["approve"]).named(&[CLIENT]),
+    ];
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let run = &cluster.settings().probe.run;
+        let (user, name) = (format!("seaworthy:{run}"), client_request(run));
+        let applicant =
+            Applicant::new(&user, None).map_err(|error| Unobserved::invalid("the making of a key", error))?;
+        let outlying = request::remember(cluster, &name);
+        let seen = run_trial(cluster, &name, &applicant).await;
+        let left = removal::remove(cluster, &outlying).await.err();
+        let (issuance, identity) = seen?;
+        Ok(Self { user, issuance, identity, left })
+    }
+}
+
+crate::observed!(ClientCertificateTrial);
+
+async fn run_trial(
+    cluster: &Cluster,
+    name: &str,
+    applicant: &Applicant,
+) -> Seen<(Seen<Issuance>, Option<Seen<WhoAmI>>)> {
+    let run = &cluster.settings().probe.run;
+    let call = submission(run, name, CLIENT, applicant, Identity::Own);
+    cluster.send(&call).await?.accepted(&call)?;
+    approve(cluster, name).await?;
+    let (issuance, pem) = match issuance(cluster, name, &Identity::Own).await {
+        Ok((issuance, pem)) => (Ok(issuance), pem),
+        Err(why) => (Err(why), None),
+    };
+    let identity = match pem {
+        Some(pem) => Some(who_am_i(cluster, applicant.with(&pem), None).await),
+        None => None,
+    };
+    Ok((issuance, identity))
+}
+
+async fn approve(cluster: &Cluster, name: &str) -> Seen<()> {
+    let condition = json!({
+        "type": "Approved", "status": "True", "reason": "SeaworthyTrial",
+        "message": "A trial of ten minutes by seaworthy, for a user without any right",
+    });
+    let call = Call::patch::<CertificateSigningRequest>(name, json!({ "status": { "conditions": [condition] } }))
+        .subresource("approval");
+    let reply = cluster.send(&call).await?;
+    // The admission refuses whoever may not approve for this signer, which RBAC grants apart.
+    if reply.status == 403 && reply.message().contains("signerName") {
+        let missing = format!("approve signers.certificates.k8s.io named {CLIENT} in the whole cluster");
+        return Err(Unobserved::Refused { missing, message: reply.message() });
+    }
+    reply.accepted(&call)
+}

@@ -1,0 +1,82 @@
+//! How each API server instance describes the issuer of service accounts' tokens.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+
+use super::api_server_endpoints::ApiServerEndpoints;
+use crate::cluster::{Call, Cluster, Reply};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::jwt::KeySet;
+
+const CONFIGURATION: &str = "/.well-known/openid-configuration";
+const KEYS: &str = "/openid/v1/jwks";
+
+/// How each API server instance describes the issuer of service accounts' tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IssuerDiscovery(pub BTreeMap<SocketAddr, Issuer>);
+
+/// What an instance tells those who want to verify tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Issuer {
+    /// How it describes itself.
+    pub configuration: Seen<Configuration>,
+    /// Its keys.
+    pub keys: Seen<KeySet>,
+}
+
+/// How an issuer describes itself, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The issuer that tokens name.
+    pub issuer: String,
+    /// Where its keys are.
+    pub jwks_uri: String,
+}
+
+impl Issuer {
+    /// Whether nothing answered at all, rather than something strange.
+    pub fn is_out_of_reach(&self) -> bool {
+        let silent = |why: &Unobserved| matches!(why, Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. });
+        self.configuration.as_ref().is_err_and(silent) && self.keys.as_ref().is_err_and(silent)
+    }
+}
+
+impl Observe for IssuerDiscovery {
+    type Needs<'a> = (&'a ApiServerEndpoints,);
+    const NAME: &'static str = "issuer-discovery";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::urls(&[CONFIGURATION, KEYS])];
+
+    async fn observe(cluster: &Cluster, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
+        let each = endpoints.published()?.iter().map(async |address| {
+            let ask = async |path: &str| {
+                let call = Call::url(path).to_instance(*address);
+                let reply = cluster.send(&call).await?;
+                reply.accepted(&call)?;
+                Ok::<_, Unobserved>((call, reply))
+            };
+            let (configuration, keys) = join(ask(CONFIGURATION), ask(KEYS)).await;
+            let issuer = Issuer {
+                configuration: configuration.and_then(|(call, reply)| configuration_of(&call, &reply)),
+                keys: keys.and_then(|(call, reply)| {
+                    KeySet::read(&reply.body).map_err(|why| Unobserved::invalid(call.to_string(), why))
+                }),
+            };
+            (*address, issuer)
+        });
+        Ok(Self(join_all(each).await.into_iter().collect()))
+    }
+}
+
+crate::observed!(IssuerDiscovery);
+
+fn configuration_of(call: &Call, reply: &Reply) -> Seen<Configuration> {
+    const LARGEST: usize = 64 << 10;
+    if reply.body.len() > LARGEST {
+        return Err(Unobserved::invalid(call.to_string(), format!("it has {} bytes", reply.body.len())));
+    }
+    reply.decode(call)
+}

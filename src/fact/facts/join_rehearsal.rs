@@ -1,0 +1,293 @@
+//! A rehearsal of a node's join, up to a node's certificate.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap_tokens::{BootstrapTokens, Signature};
+use super::cluster_info::ClusterInfo;
+use super::node_restriction::Answered;
+use crate::bootstrap_token::verifies;
+use crate::certificate::{Certificate, Distrust};
+use crate::cluster::handshake::Target;
+use crate::cluster::{Call, Cluster, Identity, Trust};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_request, submission};
+use crate::join::token::Purpose;
+use crate::join::whoami::who_is_new;
+use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, removal};
+use crate::probe::object::name;
+
+/// The ConfigMaps of kube-system that a joining node reads.
+pub const CONFIG_MAPS: [&str; 3] = ["kubeadm-config", "kubelet-config", "kube-proxy"];
+
+/// What a node meets that joins with a new bootstrap token, in the order of `kubeadm join`. No Node is made, and the
+/// token and the request are removed. Neither the token's secret nor the key is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JoinRehearsal {
+    /// The token's id.
+    pub token: String,
+    /// The node as which it joins; there is none of this name.
+    pub node: String,
+    /// What it learns from cluster-info, trusting nobody.
+    pub discovery: Seen<Discovery>,
+    /// What it learns again, trusting the authorities that it was told; not tried if it was told none.
+    pub refetch: Option<Seen<Refetch>>,
+    /// Whom the API server takes the bearer of the token for.
+    pub identity: Seen<WhoAmI>,
+    /// The answer to whether there is a node of its name already.
+    pub lookup: Seen<Answered>,
+    /// The answers to its requests for ConfigMaps.
+    pub config_maps: BTreeMap<String, Seen<Answered>>,
+    /// The answer to its request for a certificate.
+    pub request: Seen<Answered>,
+    /// What became of the request; not looked at if it was refused.
+    pub issuance: Option<Seen<Issuance>>,
+    /// How long the token's signature outlived the token in milliseconds; none if it is still there. Not looked at
+    /// where there was none.
+    pub withdrawal: Option<Seen<Option<u64>>>,
+    /// What could not be removed, and why not.
+    pub left: BTreeMap<String, Unobserved>,
+    /// Who the node is, for those who go on from here.
+    #[serde(skip)]
+    pub(super) credential: Option<Identity>,
+}
+
+/// What cluster-info tells somebody who trusts nobody and has a token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Discovery {
+    /// The last answer to the request without credentials.
+    pub answered: Answered,
+    /// Whether the token's signature is there and right.
+    pub signature: Signature,
+    /// The authorities that cluster-info names, or why they are not readable.
+    pub authorities: Result<Vec<Certificate>, String>,
+    /// How long was waited for the signature, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// What is met with the trust that cluster-info gives.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refetch {
+    /// Where.
+    pub endpoint: String,
+    /// Whether what the server presents comes from an authority that cluster-info names.
+    pub trust: Result<(), Distrust>,
+    /// Whether cluster-info reads the same there, byte for byte; not asked without trust.
+    pub identical: Option<bool>,
+}
+
+impl Observe for JoinRehearsal {
+    // The tokens are looked at first: they are judged without the one that is made here.
+    type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
+    const NAME: &'static str = "join-rehearsal";
+    const ACCESS: Access = Access::Join;
+    const RULES: &'static [Rule] = &[
+        // RBAC cannot tell the types of Secrets apart, and the token's name is another in each run.
+        Rule::namespaced("kube-system", "", "secrets", &["create", "delete"]),
+        Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"]),
+        Rule::cluster("certificates.k8s.io", "certificatesigningrequests", &["delete"]),
+    ];
+    const DEADLINE: Duration = Duration::from_secs(120);
+
+    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
+        let run = &cluster.settings().probe.run;
+        let (token, node) = (Minted::new(run, Purpose::Join)?, name(run));
+        token.create(cluster, Timestamp::now() + LIFETIME).await?;
+
+        let discovered = discover(cluster, &token).await;
+        let refetch = match &discovered {
+            Ok((Discovery { authorities: Ok(authorities), .. }, text)) => {
+                Some(refetch(cluster, authorities, text).await)
+            }
+            _ => None,
+        };
+        let bearer = token.bearer();
+        let identity = who_is_new(cluster, &bearer).await;
+        let lookup = answer(cluster, Call::get::<Node>(&node).by(bearer.clone())).await;
+        let config_maps = join_all(CONFIG_MAPS.map(async |map| {
+            let call = Call::get_in::<ConfigMap>("kube-system", map).by(bearer.clone());
+            (map.to_owned(), answer(cluster, call).await)
+        }))
+        .await;
+        let mut left = BTreeMap::new();
+        let Certified { request, issuance, credential } = certify(cluster, &node, &bearer, &mut left).await;
+        let discovery = discovered.map(|(discovery, _)| discovery);
+        let withdrawal = match token.remove(cluster).await {
+            Ok(()) if discovery.as_ref().is_ok_and(|seen| seen.signature != Signature::Missing) => {
+                Some(withdrawal(cluster, token.id()).await)
+            }
+            Ok(()) => None,
+            Err(why) => {
+                left.insert(format!("the Secret of token {}", token.id()), why);
+                None
+            }
+        };
+        Ok(Self {
+            token: token.id().to_owned(),
+            node,
+            discovery,
+            refetch,
+            identity,
+            lookup,
+            config_maps: config_maps.into_iter().collect(),
+            request,
+            issuance,
+            withdrawal,
+            left,
+            credential,
+        })
+    }
+}
+
+crate::observed!(JoinRehearsal);
+
+fn cluster_info() -> Call {
+    Call::get_in::<ConfigMap>("kube-public", "cluster-info")
+}
+
+async fn answer(cluster: &Cluster, call: Call) -> Seen<Answered> {
+    cluster.send(&call).await.map(|reply| Answered::from(&reply))
+}
+
+/// Reads cluster-info until it is signed with the token, or closed. Gives the signed text as well.
+async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)> {
+    let began = Instant::now();
+    let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Anybody);
+    loop {
+        let reply = cluster.send(&call).await?;
+        let waited_ms = milliseconds(began);
+        let answered = Answered::from(&reply);
+        if answered.status != 200 {
+            let authorities = Err("cluster-info was not readable".into());
+            return Ok((Discovery { answered, signature: Signature::Missing, authorities, waited_ms }, String::new()));
+        }
+        let map: ConfigMap = reply.decode(&call)?;
+        let info = ClusterInfo::read(map.data.unwrap_or_default());
+        let text = &info.signed.kubeconfig;
+        let signature = match info.signed.signatures.get(token.id()) {
+            None => Signature::Missing,
+            Some(jws) if verifies(jws, text.as_bytes(), token.id(), token.secret()) => Signature::Verified,
+            Some(_) => Signature::Mismatch,
+        };
+        if signature != Signature::Missing || began.elapsed() >= PATIENCE {
+            let authorities = match &info.kubeconfig {
+                Ok(kubeconfig) => match kubeconfig.clusters.first() {
+                    Some(cluster) => cluster.authorities.clone(),
+                    None => Err("its kubeconfig names no cluster".into()),
+                },
+                Err(why) => Err(why.clone()),
+            };
+            return Ok((Discovery { answered, signature, authorities, waited_ms }, info.signed.kubeconfig));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads cluster-info again from a server that those authorities vouch for.
+async fn refetch(cluster: &Cluster, authorities: &[Certificate], text: &str) -> Seen<Refetch> {
+    let Some(address) = cluster.endpoint() else {
+        return Err(Unobserved::invalid(cluster.summary().server.clone(), "it names no host"));
+    };
+    let endpoint = address.to_string();
+    let trust = cluster.handshake(&Target::of(address), authorities).await?.verdict;
+    if trust.is_err() {
+        return Ok(Refetch { endpoint, trust, identical: None });
+    }
+    let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Only(authorities.to_vec()));
+    let map: ConfigMap = cluster.fetch(&call).await?;
+    let identical = map.data.and_then(|mut data| data.remove("kubeconfig")).as_deref() == Some(text);
+    Ok(Refetch { endpoint, trust, identical: Some(identical) })
+}
+
+struct Certified {
+    request: Seen<Answered>,
+    issuance: Option<Seen<Issuance>>,
+    credential: Option<Identity>,
+}
+
+/// Asks for a node's certificate, waits for it, and takes the request away.
+async fn certify(
+    cluster: &Cluster,
+    node: &str,
+    bearer: &Identity,
+    left: &mut BTreeMap<String, Unobserved>,
+) -> Certified {
+    let refused = |why| Certified { request: Err(why), issuance: None, credential: None };
+    let applicant = match Applicant::kubelet(node) {
+        Ok(applicant) => applicant,
+        Err(error) => return refused(Unobserved::invalid("the making of a key", error)),
+    };
+    let run = &cluster.settings().probe.run;
+    let name = node_request(run);
+    let outlying = request::remember(cluster, &name);
+    let request = answer(cluster, submission(run, &name, KUBELET_CLIENT, &applicant, bearer.clone())).await;
+    let submitted = request.as_ref().is_ok_and(|answered| answered.status < 300);
+    let issued = if submitted { Some(issuance(cluster, &name, bearer).await) } else { None };
+    if request.as_ref().is_ok_and(|answered| answered.status >= 300) {
+        cluster.has_removed(&outlying);
+    } else if let Err(why) = removal::remove(cluster, &outlying).await {
+        left.insert(outlying.to_string(), why);
+    }
+    let (issuance, pem) = match issued {
+        None => (None, None),
+        Some(Ok((issuance, pem))) => (Some(Ok(issuance)), pem),
+        Some(Err(why)) => (Some(Err(why)), None),
+    };
+    Certified { request, issuance, credential: pem.map(|pem| applicant.with(&pem)) }
+}
+
+/// Waits for the token's signature to go, now that the token is gone.
+async fn withdrawal(cluster: &Cluster, id: &str) -> Seen<Option<u64>> {
+    let began = Instant::now();
+    loop {
+        let map: ConfigMap = cluster.fetch(&cluster_info()).await?;
+        let info = ClusterInfo::read(map.data.unwrap_or_default());
+        if !info.signed.signatures.contains_key(id) {
+            return Ok(Some(milliseconds(began)));
+        }
+        if began.elapsed() >= PATIENCE {
+            return Ok(None);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn milliseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ClientCertificate;
+
+    #[test]
+    fn neither_the_key_nor_the_token_is_recorded_or_shown() {
+        let run = "x7f4k".parse().unwrap();
+        let token = Minted::new(&run, Purpose::Join).unwrap();
+        let why = || Unobserved::unreachable(format!("GET as {}", token.bearer()), "reset");
+        let rehearsal = JoinRehearsal {
+            token: token.id().into(),
+            node: name(&run),
+            discovery: Err(why()),
+            refetch: None,
+            identity: Err(why()),
+            lookup: Err(why()),
+            config_maps: BTreeMap::new(),
+            request: Err(why()),
+            issuance: None,
+            withdrawal: None,
+            left: BTreeMap::new(),
+            credential: Some(Identity::Certified(ClientCertificate::new("chain", "~key~"))),
+        };
+        let shown = format!("{} {rehearsal:?}", serde_json::to_string(&rehearsal).unwrap());
+        assert!(!shown.contains("~key~"));
+        assert!(!shown.contains(std::str::from_utf8(token.secret()).unwrap()));
+        assert!(shown.contains("the bearer of a token"));
+    }
+}

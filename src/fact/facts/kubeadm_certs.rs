@@ -1,0 +1,54 @@
+//! The keys of the certificate authorities, as `kubeadm init --upload-certs` leaves them for new control-plane nodes.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// The Secret's name.
+const NAME: &str = "kubeadm-certs";
+
+/// Secret kube-system/kubeadm-certs, without what it holds: only its metadata is asked for. Absent where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeadmCerts {
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// The objects with which it goes.
+    pub owners: Vec<Owner>,
+}
+
+/// An object with which another goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    metadata: ObjectMeta,
+}
+
+impl Observe for KubeadmCerts {
+    type Needs<'a> = ();
+    const NAME: &'static str = "kubeadm-certs";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["get"]).named(&[NAME])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::get_in::<Secret>("kube-system", NAME).metadata_only();
+        let Named { metadata } = cluster.fetch(&call).await?;
+        let owners = metadata.owner_references.into_iter().flatten();
+        Ok(Self {
+            created: metadata.creation_timestamp.map(|at| at.0),
+            owners: owners.map(|owner| Owner { kind: owner.kind, name: owner.name }).collect(),
+        })
+    }
+}
+
+crate::observed!(KubeadmCerts);

@@ -1,0 +1,36 @@
+//! What becomes of tokens that nobody issued.
+
+use futures_util::future::join;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::identity::Token;
+use crate::cluster::{Cluster, Identity};
+use crate::fact::{Access, Observe, Seen};
+use crate::join::token::Purpose;
+use crate::join::whoami::who_am_i;
+use crate::join::{Minted, WhoAmI};
+
+/// Whom the API server takes the bearers of tokens for that nobody issued.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnknownTokens {
+    /// One that has the form of a bootstrap token.
+    pub bootstrap: Seen<WhoAmI>,
+    /// One that has no form at all.
+    pub shapeless: Seen<WhoAmI>,
+}
+
+impl Observe for UnknownTokens {
+    type Needs<'a> = ();
+    const NAME: &'static str = "unknown-tokens";
+    const ACCESS: Access = Access::Anonymous;
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let unknown = Minted::new(&cluster.settings().probe.run, Purpose::Unknown)?;
+        let shapeless = Identity::Bearer(Token::new("seaworthy-none"));
+        let (bootstrap, shapeless) =
+            join(who_am_i(cluster, unknown.bearer(), None), who_am_i(cluster, shapeless, None)).await;
+        Ok(Self { bootstrap, shapeless })
+    }
+}
+
+crate::observed!(UnknownTokens);

@@ -1,0 +1,140 @@
+//! Requests for certificates, from their submission to the certificate.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Applicant, LIFETIME, PATIENCE, PAUSE};
+use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
+use crate::cluster::{Call, Cluster, Identity, Outlying};
+use crate::fact::Seen;
+use crate::probe::RunId;
+use crate::probe::object::{Mark, name};
+
+/// The signer of the certificates by which kubelets are known.
+pub const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+/// The signer of other client certificates.
+pub const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
+
+/// What became of a request for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuance {
+    /// Its conditions, by type: `Approved`, `Denied`, `Failed`.
+    pub conditions: BTreeMap<String, Condition>,
+    /// The certificate and those above it, or why what was issued is not readable; none was issued without.
+    pub certificate: Option<Result<Vec<Certificate>, String>>,
+    /// How long was waited, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// A condition of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The reason in a word, as `AutoApproved`.
+    pub reason: String,
+    /// The reason in a sentence.
+    pub message: String,
+}
+
+impl Issuance {
+    /// The certificate itself.
+    pub fn leaf(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()?.as_ref().ok()?.first()
+    }
+}
+
+/// The names of a run's requests.
+pub fn is_of_run(request: &str, run: &RunId) -> bool {
+    request.strip_prefix(&name(run)).is_some_and(|rest| matches!(rest, "-node" | "-client"))
+}
+
+/// The request of a run for a node's certificate.
+pub fn node_request(run: &RunId) -> String {
+    format!("{}-node", name(run))
+}
+
+/// The request of a run for a client's certificate.
+pub fn client_request(run: &RunId) -> String {
+    format!("{}-client", name(run))
+}
+
+/// Submits a request for a certificate of ten minutes. The reply is the caller's to judge.
+pub fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, by: Identity) -> Call {
+    let mark = Mark { run, expires: Timestamp::now() + LIFETIME, owner: None };
+    Call::create::<CertificateSigningRequest>(json!({
+        "metadata": mark.metadata(name),
+        "spec": {
+            "request": BASE64_STANDARD.encode(applicant.request()),
+            "signerName": signer,
+            "expirationSeconds": LIFETIME.as_secs(),
+            "usages": ["digital signature", "client auth"],
+        },
+    }))
+    .by(by)
+}
+
+/// Waits for the certificate, as `by` sees it. Gives its PEM as well.
+pub async fn issuance(cluster: &Cluster, name: &str, by: &Identity) -> Seen<(Issuance, Option<String>)> {
+    let began = Instant::now();
+    let call = Call::get::<CertificateSigningRequest>(name).by(by.clone());
+    loop {
+        let request: CertificateSigningRequest = cluster.fetch(&call).await?;
+        let status = request.status.unwrap_or_default();
+        let conditions: BTreeMap<_, _> = status
+            .conditions
+            .into_iter()
+            .flatten()
+            .map(|condition| {
+                let (reason, message) = (condition.reason.unwrap_or_default(), condition.message.unwrap_or_default());
+                (condition.type_, Condition { reason, message })
+            })
+            .collect();
+        let decided =
+            status.certificate.is_some() || ["Denied", "Failed"].iter().any(|kind| conditions.contains_key(*kind));
+        if decided || began.elapsed() >= PATIENCE {
+            let pem = status.certificate.map(|ByteString(bytes)| read(bytes));
+            let certificate = pem.as_ref().map(|pem| match pem {
+                Ok(pem) => Certificate::from_pem_bundle(pem).map_err(|error| error.to_string()),
+                Err(why) => Err(why.clone()),
+            });
+            let waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            return Ok((Issuance { conditions, certificate, waited_ms }, pem.and_then(Result::ok)));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn read(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.len() > MAXIMUM_BUNDLE {
+        return Err(format!("it has {} bytes", bytes.len()));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
+}
+
+/// Remembers that the request may be there, before it is sent.
+pub fn remember(cluster: &Cluster, name: &str) -> Outlying {
+    let outlying = Outlying::SigningRequest(name.to_owned());
+    cluster.leaves_outlying(outlying.clone());
+    outlying
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_marked_and_short_lived() {
+        let run: RunId = "x7f4k".parse().unwrap();
+        let name = node_request(&run);
+        assert!(is_of_run(&name, &run) && is_of_run(&client_request(&run), &run));
+        assert!(!is_of_run("seaworthy-x7f4k-prod", &run) && !is_of_run("csr-x7f4k-node", &run));
+        let call = submission(&run, &name, KUBELET_CLIENT, &Applicant::kubelet("n9").unwrap(), Identity::Own);
+        assert_eq!(call.to_string(), "POST /apis/certificates.k8s.io/v1/certificatesigningrequests");
+    }
+}

@@ -1,0 +1,82 @@
+//! Whom the API server takes somebody for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::PAUSE;
+use crate::cluster::{Call, Cluster, Identity};
+use crate::fact::Seen;
+
+/// How long the API server may take to learn of a token. A live one needs a tenth of a second.
+const TIME_TO_LEARN: Duration = Duration::from_secs(5);
+
+/// The answer to a SelfSubjectReview, which every authenticated user may ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    /// The HTTP status code: 401 for a credential that is not accepted, 403 for one that is taken for none.
+    pub status: u16,
+    /// Why it was refused, in the server's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The user's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The user's groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// What else the authenticator tells, as the certificate's fingerprint.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl WhoAmI {
+    /// The answer in a few words.
+    pub fn words(&self) -> String {
+        match &self.user {
+            Some(user) => format!("{user}, in the groups {}", self.groups.join(", ")),
+            None => format!("HTTP {}: {}", self.status, self.message),
+        }
+    }
+}
+
+/// Asks the configured endpoint, or one instance, whom it takes somebody for.
+pub async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<SocketAddr>) -> Seen<WhoAmI> {
+    let mut call = Call::create::<SelfSubjectReview>(json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "SelfSubjectReview",
+    }))
+    .by(identity);
+    if let Some(instance) = instance {
+        call = call.to_instance(instance);
+    }
+    let reply = cluster.send(&call).await?;
+    if reply.status >= 300 {
+        return Ok(WhoAmI { status: reply.status, message: reply.message(), ..WhoAmI::default() });
+    }
+    let review: SelfSubjectReview = reply.decode(&call)?;
+    let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
+    Ok(WhoAmI {
+        status: reply.status,
+        message: String::new(),
+        user: user.username,
+        groups: user.groups.unwrap_or_default(),
+        extra: user.extra.unwrap_or_default(),
+    })
+}
+
+/// The same about somebody whom the API server may not know yet.
+pub async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
+    let began = Instant::now();
+    loop {
+        let seen = who_am_i(cluster, identity.clone(), None).await?;
+        if seen.status != 401 || began.elapsed() >= TIME_TO_LEARN {
+            return Ok(seen);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,234 @@
+//! # Every API server instance issues, publishes and accepts the same service-account tokens
+//!
+//! ## Why
+//! Pods log in with tokens that an API server has signed. An instance with another key or another issuer signs tokens that
+//! the others refuse, and refuses theirs: pods get HTTP 401 from one request in three. Outside of the cluster, clouds and
+//! vaults verify the tokens with the keys that the issuer publishes: keys that do not fit lock workloads out there.
+//!
+//! ## Fix
+//! On every control-plane node `--service-account-issuer`, `--service-account-key-file`, `--service-account-signing-key-file`
+//! and `--api-audiences` of the API server must be the same; `sa.key` and `sa.pub` in `/etc/kubernetes/pki` are copied from the
+//! first node: `sha256sum /etc/kubernetes/pki/sa.pub` on each tells. While keys are changed, `--service-account-key-file` is
+//! given twice, the new and the old one; so is `--service-account-issuer`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/serviceaccount/openidmetadata.go`, `pkg/kubeapiserver/options/authentication.go`; OpenID Connect
+//! Discovery 1.0; RFC 7517. Tokens of ten minutes are asked for, of the service account of the probes, which has no rights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::instance_tokens::{InstanceToken, InstanceTokens};
+use crate::fact::facts::issuer_discovery::{Issuer, IssuerDiscovery};
+
+crate::check!("AA-24", "token-issuer", Major, judge);
+
+fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserved>) -> Verdict {
+    if !discovery.0.is_empty() && discovery.0.values().all(Issuer::is_out_of_reach) {
+        return Verdict::not_applicable(format!(
+            "no API server can be reached from here at the address where it is published ({})",
+            names(discovery.0.keys())
+        ));
+    }
+    let closed: Vec<_> = discovery.0.iter().filter(|(_, issuer)| absent(&issuer.configuration)).collect();
+    if !discovery.0.is_empty() && closed.len() == discovery.0.len() && tokens.is_err_and(Unobserved::is_skip) {
+        return Verdict::not_applicable(
+            "no API server publishes an issuer: --service-account-issuer is no https URL, or tokens are verified elsewhere",
+        );
+    }
+    let mut verdict = Verdict::new();
+    judge_discovery(&mut verdict, discovery);
+    match tokens {
+        Ok(InstanceTokens(tokens)) => {
+            for (address, token) in tokens {
+                if let Some(token) = verdict.seen(|| Subject::address(address), token) {
+                    judge_token(&mut verdict, *address, token, discovery);
+                }
+            }
+        }
+        Err(why) if why.is_skip() => {
+            verdict.note(format!("only what is published was compared, no token tried: {why}"));
+        }
+        Err(why) => verdict.undecided(Subject::cluster_object("tokens of", "service accounts"), why),
+    }
+    verdict
+}
+
+fn absent<T>(seen: &Result<T, Unobserved>) -> bool {
+    matches!(seen, Err(Unobserved::Absent { .. }))
+}
+
+fn judge_discovery(verdict: &mut Verdict, discovery: &IssuerDiscovery) {
+    let mut issuers: BTreeMap<&str, Vec<&SocketAddr>> = BTreeMap::new();
+    let mut key_sets: BTreeMap<BTreeSet<_>, Vec<&SocketAddr>> = BTreeMap::new();
+    let nobody_publishes = discovery.0.values().all(|issuer| absent(&issuer.configuration));
+    for (address, issuer) in &discovery.0 {
+        let subject = || Subject::address(address);
+        if !nobody_publishes && let Some(configuration) = verdict.seen(subject, &issuer.configuration) {
+            issuers.entry(&configuration.issuer).or_default().push(address);
+        }
+        if let Some(keys) = verdict.seen(subject, &issuer.keys) {
+            verdict.expect(subject(), !keys.keys.is_empty(), || {
+                Finding::new("the keys that verify tokens", "an empty key set").so("nobody can verify a token")
+            });
+            key_sets.entry(keys.keys.iter().collect()).or_default().push(address);
+        }
+    }
+    if nobody_publishes {
+        verdict.note("no API server describes its issuer: --service-account-issuer is no https URL");
+    } else {
+        verdict.expect(Subject::cluster_object("API servers", ""), issuers.len() <= 1, || {
+            let seen = issuers.iter().map(|(issuer, at)| format!("{issuer} at {}", names(at))).collect::<Vec<_>>();
+            Finding::new("one issuer", seen.join("; "))
+                .so("whoever verifies tokens by their issuer refuses some of them")
+        });
+    }
+    verdict.expect(Subject::cluster_object("API servers", ""), key_sets.len() <= 1, || {
+        let ids = |keys: &BTreeSet<&crate::jwt::Key>| {
+            names(keys.iter().map(|key| key.kid.as_deref().unwrap_or("one without id")).collect::<Vec<_>>())
+        };
+        let seen = key_sets.iter().map(|(keys, at)| format!("{} at {}", ids(keys), names(at))).collect::<Vec<_>>();
+        Finding::new("the same keys at every instance", seen.join("; "))
+            .so("tokens that one instance issues are refused by another")
+    });
+}
+
+fn judge_token(verdict: &mut Verdict, address: SocketAddr, token: &InstanceToken, discovery: &IssuerDiscovery) {
+    let subject = || Subject::address(address);
+    let issued = token.claims.iss.as_deref().unwrap_or("nobody");
+    if let Some(configuration) = discovery.0.get(&address).and_then(|issuer| issuer.configuration.as_ref().ok()) {
+        verdict.expect(subject(), configuration.issuer == issued, || {
+            Finding::new(
+                format!("tokens are issued by the issuer that it publishes, {}", configuration.issuer),
+                format!("a token issued by {issued}"),
+            )
+            .so("whoever verifies tokens by their issuer refuses them")
+        });
+    }
+    for (at, verified) in &token.verified {
+        verdict.expect(Subject::address(at), verified.is_ok(), || {
+            let why = verified.as_ref().err().cloned().unwrap_or_default();
+            Finding::new(format!("its keys verify a token of {address}"), why)
+                .so("whoever verifies tokens by the published keys refuses them")
+        });
+    }
+    for (at, accepted) in &token.accepted {
+        let Some(answer) = verdict.seen(|| Subject::address(at), accepted) else { continue };
+        let is_accepted = answer.user.as_deref().is_some_and(|user| user.starts_with("system:serviceaccount:"));
+        verdict.expect(Subject::address(at), is_accepted, || {
+            let so = if *at == address {
+                "pods cannot log in"
+            } else {
+                "pods are refused whenever they meet another instance than the one that issued their token"
+            };
+            Finding::new(format!("accepts a token of {address}"), answer.words()).so(so)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::Access;
+    use crate::fact::facts::issuer_discovery::Configuration;
+    use crate::join::WhoAmI;
+    use crate::jwt::testing::Signer;
+    use crate::jwt::{Claims, Header, Key, KeySet};
+
+    const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+    fn at(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 77, 0, n], 6443))
+    }
+
+    fn issuer(name: &str, key: &Key) -> Issuer {
+        Issuer {
+            configuration: Ok(Configuration { issuer: name.into(), jwks_uri: String::new() }),
+            keys: Ok(KeySet { keys: vec![key.clone()] }),
+        }
+    }
+
+    fn token(accepted: &[(u8, u16)], verified: Result<(), String>) -> InstanceToken {
+        let who = |status| WhoAmI {
+            status,
+            user: (status == 201).then(|| "system:serviceaccount:seaworthy-x7f4k:seaworthy-x7f4k".to_owned()),
+            ..WhoAmI::default()
+        };
+        InstanceToken {
+            header: Header { alg: "ES256".into(), kid: Some("k".into()) },
+            claims: Claims { iss: Some(ISSUER.into()), ..Claims::default() },
+            verified: accepted.iter().map(|(n, _)| (at(*n), verified.clone())).collect(),
+            accepted: accepted.iter().map(|(n, status)| (at(*n), Ok(who(*status)))).collect(),
+        }
+    }
+
+    fn not_allowed() -> Unobserved {
+        Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() }
+    }
+
+    #[test]
+    fn instances_that_agree_pass() {
+        let key = Signer::new().key("k");
+        let discovery = IssuerDiscovery([(at(11), issuer(ISSUER, &key)), (at(12), issuer(ISSUER, &key))].into());
+        let accepted = [(11, 201), (12, 201)];
+        let tokens =
+            InstanceTokens([(at(11), Ok(token(&accepted, Ok(())))), (at(12), Ok(token(&accepted, Ok(()))))].into());
+        let verdict = judge(&discovery, Ok(&tokens));
+        assert!(verdict.findings(Severity::Major).is_empty() && verdict.undecideds().is_empty());
+        assert_eq!(verdict.observations(), 14);
+    }
+
+    #[test]
+    fn other_keys_and_other_issuers_are_found_without_a_token() {
+        let (one, other) = (Signer::new().key("k"), Signer::new().key("k"));
+        let discovery =
+            IssuerDiscovery([(at(11), issuer(ISSUER, &one)), (at(12), issuer("https://old.example", &other))].into());
+        let verdict = judge(&discovery, Err(&not_allowed()));
+        let findings = verdict.findings(Severity::Major);
+        assert_eq!(findings.len(), 2);
+        assert!(findings[0].seen.contains("https://old.example at 10.77.0.12:6443"));
+        assert_eq!(verdict.notes().len(), 1);
+    }
+
+    #[test]
+    fn a_token_that_another_instance_refuses_is_found() {
+        let key = Signer::new().key("k");
+        let discovery = IssuerDiscovery([(at(11), issuer(ISSUER, &key)), (at(12), issuer(ISSUER, &key))].into());
+        let refused = token(&[(11, 201), (12, 401)], Ok(()));
+        let findings = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(refused))].into()))).findings(Severity::Major);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "10.77.0.12:6443");
+        assert!(findings[0].so.as_ref().unwrap().contains("another instance"));
+    }
+
+    #[test]
+    fn a_key_that_is_not_published_is_found() {
+        let discovery = IssuerDiscovery([(at(11), issuer(ISSUER, &Signer::new().key("k")))].into());
+        let unverified = token(&[(11, 201)], Err("no key has its id k".into()));
+        let findings =
+            judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(unverified))].into()))).findings(Severity::Major);
+        assert_eq!(findings[0].seen, "no key has its id k");
+    }
+
+    #[test]
+    fn instances_out_of_reach_are_a_skip_and_one_of_them_is_not() {
+        let silent = || Unobserved::unreachable("GET", "no route to host");
+        let lost = || Issuer { configuration: Err(silent()), keys: Err(silent()) };
+        let verdict = judge(&IssuerDiscovery([(at(11), lost()), (at(12), lost())].into()), Err(&not_allowed()));
+        assert!(verdict.reason().is_some());
+        let seen = issuer(ISSUER, &Signer::new().key("k"));
+        let verdict = judge(&IssuerDiscovery([(at(11), seen), (at(12), lost())].into()), Err(&not_allowed()));
+        assert_eq!(verdict.undecideds().len(), 2);
+    }
+
+    #[test]
+    fn an_issuer_that_is_no_url_publishes_nothing() {
+        let nothing = || Unobserved::absent("this cluster does not serve it");
+        let closed = Issuer { configuration: Err(nothing()), keys: Err(nothing()) };
+        let verdict = judge(&IssuerDiscovery([(at(11), closed)].into()), Err(&not_allowed()));
+        assert!(verdict.reason().is_some());
+    }
+}

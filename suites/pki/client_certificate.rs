@@ -1,0 +1,229 @@
+//! # A client certificate is issued, and works
+//!
+//! ## Why
+//! Users and controllers get their certificates by CertificateSigningRequests. If nothing signs, or signs with an authority
+//! that the API server does not know, this is noticed on the day on which somebody needs one: by kubelets that renew theirs
+//! as well, since the same controller signs for them.
+//!
+//! ## Fix
+//! The controller-manager signs with `--cluster-signing-cert-file` and `--cluster-signing-key-file`, which must be the CA of
+//! the API server's `--client-ca-file`, and with csrsigning among its `--controllers` (it is by default). Its log says what
+//! it stumbled over: `kubectl -n kube-system logs -l component=kube-controller-manager`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/controller/certificates/signer/signer.go`, `plugin/pkg/admission/certificates/approval`;
+//! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>. The certificate lives for ten
+//! minutes and is of a user without any right; the request is removed. Amazon EKS does not sign client certificates:
+//! <https://docs.aws.amazon.com/eks/latest/userguide/cert-signing.html>. A controller-manager without a signing key leaves
+//! that to an external authority, as kubeadm's external-CA mode does.
+
+use jiff::SignedDuration;
+
+use crate::certificate::{Certificate, ExtendedKeyUsage, verify_client};
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
+use crate::fact::facts::client_certificate::ClientCertificateTrial;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::pods::Pods;
+use crate::fact::facts::server_version::ServerVersion;
+use crate::join::LIFETIME;
+use crate::join::request::Issuance;
+
+crate::check!("PK-12", "client-certificate", Major, judge);
+
+const SIGNING_KEY: &str = "--cluster-signing-key-file=";
+/// How much longer than asked for a certificate may live: it is dated back, for clocks that differ.
+const SLACK: SignedDuration = SignedDuration::from_mins(10);
+
+fn judge(
+    trial: &ClientCertificateTrial,
+    authorities: Result<&AuthenticationAuthorities, &Unobserved>,
+    pods: &Pods,
+    server: &ServerVersion,
+    clock: &Clock,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let subject = || Subject::user(&trial.user);
+    let removal = |verdict: &mut Verdict| {
+        if let Some(why) = &trial.left {
+            verdict.undecided(
+                Subject::cluster_object("the removal of the CertificateSigningRequest of", &trial.user),
+                why,
+            );
+        }
+    };
+    let Some(issuance) = verdict.seen(subject, &trial.issuance) else {
+        removal(&mut verdict);
+        return verdict;
+    };
+    let Issuance { conditions, certificate, waited_ms } = issuance;
+    if certificate.is_none()
+        && trial.left.is_none()
+        && !conditions.contains_key("Failed")
+        && let Some(reason) = signs_elsewhere(pods, server)
+    {
+        return Verdict::not_applicable(reason);
+    }
+    removal(&mut verdict);
+    if !verdict.expect(subject(), certificate.is_some(), || {
+        let seen = match conditions.get("Failed") {
+            Some(failed) => format!("the signer failed: {} {}", failed.reason, failed.message),
+            None => format!("approved, and no certificate after {} s", waited_ms / 1000),
+        };
+        Finding::new("a certificate, signed by the controller-manager", seen)
+            .so("no client certificate is issued, and kubelets cannot renew theirs")
+    }) {
+        return verdict;
+    }
+    let chain = match certificate {
+        Some(Ok(chain)) => chain,
+        Some(Err(why)) => {
+            verdict.find(subject(), Finding::new("a readable certificate", why.as_str()));
+            return verdict;
+        }
+        None => return verdict,
+    };
+    match chain.first().map(Certificate::describe) {
+        Some(Ok(leaf)) => {
+            verdict.expect(subject(), leaf.common_name.as_ref() == Some(&trial.user), || {
+                Finding::new(format!("CN={}", trial.user), leaf.subject.clone())
+            });
+            verdict.expect(subject(), leaf.extended_key_usages.contains(&ExtendedKeyUsage::ClientAuth), || {
+                Finding::new("for clients (clientAuth)", "its extended key usage lacks clientAuth")
+            });
+            let life = leaf.not_after.duration_since(leaf.not_before);
+            verdict.expect(subject(), life <= LIFETIME + SLACK, || {
+                Finding::new("ten minutes of life, as asked for", format!("valid until {}", leaf.not_after))
+                    .so("whoever asks for a short certificate gets a long one")
+                    .severity(Severity::Minor)
+            });
+        }
+        Some(Err(why)) => verdict.find(subject(), Finding::new("a readable certificate", why.to_string())),
+        None => {}
+    }
+    let mend = "give the controller-manager the CA of the API server's --client-ca-file as --cluster-signing-cert-file and --cluster-signing-key-file";
+    match authorities.map(|authorities| &authorities.client) {
+        Ok(Some(Ok(client))) => {
+            let trust = verify_client(chain, client, clock.server);
+            verdict.expect(subject(), trust.is_ok(), || {
+                let why = trust.err().map(|why| why.to_string()).unwrap_or_default();
+                Finding::new("signed by an authority by which the API server knows its clients", why)
+                    .so("certificates are issued that open nothing")
+                    .mend(mend)
+            });
+        }
+        Ok(Some(Err(why))) => verdict.undecided(subject(), &Unobserved::invalid("client-ca-file", why)),
+        Ok(None) => verdict.undecided(subject(), &Unobserved::absent("no client-ca-file is published")),
+        Err(why) => verdict.undecided(subject(), why),
+    }
+    if let Some(identity) = &trial.identity
+        && let Some(identity) = verdict.seen(subject, identity)
+    {
+        verdict.expect(subject(), identity.user.as_ref() == Some(&trial.user), || {
+            Finding::new(format!("the holder is known as {}", trial.user), identity.words())
+                .so("certificates are issued that open nothing")
+                .mend(mend)
+        });
+    }
+    verdict
+}
+
+/// Why it is no fault that nothing signs.
+fn signs_elsewhere(pods: &Pods, server: &ServerVersion) -> Option<String> {
+    if server.git.contains("-eks-") {
+        return Some(format!("Amazon EKS ({}) does not sign client certificates", server.git));
+    }
+    let managers: Vec<_> = pods.labelled("kube-system", "component", "kube-controller-manager").collect();
+    let keyless = |command: &[String]| {
+        !command.is_empty()
+            && !command.iter().any(|flag| flag.strip_prefix(SIGNING_KEY).is_some_and(|file| !file.is_empty()))
+    };
+    (!managers.is_empty() && managers.iter().all(|pod| pod.containers.iter().all(|one| keyless(&one.command))))
+        .then(|| "the controller-manager has no signing key: an external authority signs".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{DnType, ExtendedKeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
+
+    use super::*;
+    use crate::certificate::testing::Authority;
+    use crate::fact::facts::pods::{Container, Pod};
+    use crate::join::WhoAmI;
+    use crate::join::request::Condition;
+    use crate::suites::pki::testing::clock;
+
+    const USER: &str = "seaworthy:x7f4k";
+
+    fn trial(ca: &Authority, status: u16) -> ClientCertificateTrial {
+        let leaf = ca.leaf_with(&[], &PKCS_ECDSA_P256_SHA256, |params| {
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, USER);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        });
+        let approved = Condition { reason: "SeaworthyTrial".into(), message: String::new() };
+        let user = (status == 201).then(|| USER.to_owned());
+        ClientCertificateTrial {
+            user: USER.into(),
+            issuance: Ok(Issuance {
+                conditions: [("Approved".to_owned(), approved)].into(),
+                certificate: Some(Ok(vec![leaf.certificate])),
+                waited_ms: 100,
+            }),
+            identity: Some(Ok(WhoAmI { status, user, message: "as told".into(), ..WhoAmI::default() })),
+            left: None,
+        }
+    }
+
+    fn pods(flags: &[&str]) -> Pods {
+        let container =
+            Container { command: flags.iter().map(|flag| (*flag).to_owned()).collect(), ..Container::default() };
+        let pod = Pod {
+            namespace: "kube-system".into(),
+            labels: [("component".to_owned(), "kube-controller-manager".to_owned())].into(),
+            containers: vec![container],
+            ..Pod::default()
+        };
+        Pods([("kube-system/kcm".to_owned(), pod)].into())
+    }
+
+    fn judged(trial: &ClientCertificateTrial, ca: &Authority, version: &str, flags: &[&str]) -> Verdict {
+        let authorities =
+            AuthenticationAuthorities { client: Some(Ok(vec![ca.certificate.clone()])), request_header: None };
+        let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };
+        judge(trial, Ok(&authorities), &pods(flags), &server, &clock())
+    }
+
+    const KEY: &str = "--cluster-signing-key-file=/etc/kubernetes/pki/ca.key";
+
+    #[test]
+    fn a_certificate_that_works_passes() {
+        let ca = Authority::new("kubernetes");
+        let verdict = judged(&trial(&ca, 201), &ca, "v1.37.2", &[KEY]);
+        // The tests' authority gives a long life, which is a remark.
+        assert_eq!(verdict.findings(Severity::Major).len(), 1);
+        assert_eq!(verdict.observations(), 6);
+    }
+
+    #[test]
+    fn one_of_an_unknown_authority_is_found_twice_over() {
+        let findings =
+            judged(&trial(&Authority::new("kubernetes"), 401), &Authority::new("kubernetes"), "v1.37.2", &[KEY])
+                .findings(Severity::Major);
+        assert!(findings.iter().filter(|finding| finding.severity == Severity::Major).count() == 2, "{findings:?}");
+    }
+
+    #[test]
+    fn none_is_a_fault_only_where_the_cluster_signs() {
+        let ca = Authority::new("kubernetes");
+        let mut none = trial(&ca, 201);
+        none.issuance.as_mut().unwrap().certificate = None;
+        none.identity = None;
+        assert!(judged(&none, &ca, "v1.37.2", &[KEY]).findings(Severity::Major)[0].seen.contains("no certificate"));
+        assert!(judged(&none, &ca, "v1.33.4-eks-a18cd3a", &[]).reason().is_some());
+        assert!(judged(&none, &ca, "v1.37.2", &["--controllers=*"]).reason().is_some());
+        assert!(judged(&none, &ca, "v1.37.2", &["--cluster-signing-key-file="]).reason().is_some());
+        assert!(judged(&none, &ca, "v1.37.2", &[]).reason().is_none(), "a hidden controller-manager proves nothing");
+    }
+}
