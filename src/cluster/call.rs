@@ -17,6 +17,7 @@ pub struct Call {
     pub(super) body: Option<Value>,
     pub(super) identity: Identity,
     pub(super) instance: Option<SocketAddr>,
+    pub(super) metadata_only: bool,
 }
 
 /// What a request asks for.
@@ -70,7 +71,15 @@ impl Verb {
 
 impl Call {
     fn new(verb: Verb, target: Target) -> Self {
-        Self { verb, target, query: Vec::new(), body: None, identity: Identity::Own, instance: None }
+        Self {
+            verb,
+            target,
+            query: Vec::new(),
+            body: None,
+            identity: Identity::Own,
+            instance: None,
+            metadata_only: false,
+        }
     }
 
     fn resource<K: Resource>(verb: Verb) -> Self {
@@ -183,6 +192,12 @@ impl Call {
     /// Sent to this API server instance instead of the configured endpoint.
     pub fn to_instance(mut self, address: SocketAddr) -> Self {
         self.instance = Some(address);
+        self
+    }
+
+    /// Only the metadata of objects is answered: what else they hold never leaves the server.
+    pub fn metadata_only(mut self) -> Self {
+        self.metadata_only = true;
         self
     }
 

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Limited};
-use k8s_openapi::Resource;
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
@@ -19,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
+use super::call::Verb;
 use super::handshake::{Authority, Handshake, Target, Unreachable, handshake};
 use super::identity::Token;
 use super::{Call, Footprint, Identity, Kubeconfig, Reply};
@@ -211,11 +211,7 @@ impl Cluster {
     }
 
     /// Lists all objects, page by page, keeping of each only what `trim` takes from it.
-    pub async fn list<K: Resource + DeserializeOwned, T>(
-        &self,
-        call: Call,
-        mut trim: impl FnMut(K) -> T,
-    ) -> Seen<Vec<T>> {
+    pub async fn list<K: DeserializeOwned, T>(&self, call: Call, mut trim: impl FnMut(K) -> T) -> Seen<Vec<T>> {
         let mut kept = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -265,7 +261,12 @@ impl Cluster {
 
     fn request(call: &Call) -> Seen<http::Request<Body>> {
         let mut request = http::Request::builder().method(call.verb.method()).uri(call.path_and_query());
-        request = request.header(http::header::ACCEPT, "application/json");
+        let accepted = match (call.metadata_only, call.verb) {
+            (false, _) => "application/json",
+            (true, Verb::List) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            (true, _) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        };
+        request = request.header(http::header::ACCEPT, accepted);
         if let Identity::Impersonated { user, groups } = &call.identity {
             request = request.header("Impersonate-User", user);
             for group in groups {
@@ -275,7 +276,7 @@ impl Cluster {
         let body = match &call.body {
             None => Vec::new(),
             Some(body) => {
-                let content_type = if call.verb == super::call::Verb::Patch {
+                let content_type = if call.verb == Verb::Patch {
                     "application/strategic-merge-patch+json"
                 } else {
                     "application/json"

@@ -200,8 +200,11 @@ mod tests {
         let ca = Authority::new("kubernetes");
         let maps = contents([(&["default"], vec![ca.certificate.clone()])]);
         let mut all = namespaces(&["default", "kube-node-lease", "young", "going"]);
-        all.0.insert("young".into(), Namespace { created: Some(now() - PATIENCE / 2), deleting: false });
-        all.0.insert("going".into(), Namespace { created: None, deleting: true });
+        all.0.insert(
+            "young".into(),
+            Namespace { created: Some(now() - PATIENCE / 2), deleting: false, ..Namespace::default() },
+        );
+        all.0.insert("going".into(), Namespace { created: None, deleting: true, ..Namespace::default() });
         let findings = judge(&maps, &all, &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subject.to_string(), "ConfigMap kube-node-lease/kube-root-ca.crt");

@@ -20,6 +20,9 @@ pub struct Namespace {
     pub created: Option<Timestamp>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// The Pod Security Standard that its label asks to be enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforces: Option<String>,
 }
 
 impl Observe for Namespaces {
@@ -38,6 +41,7 @@ fn trim(namespace: core::Namespace) -> (String, Namespace) {
     let trimmed = Namespace {
         created: metadata.creation_timestamp.map(|at| at.0),
         deleting: metadata.deletion_timestamp.is_some(),
+        enforces: metadata.labels.unwrap_or_default().remove("pod-security.kubernetes.io/enforce"),
     };
     (metadata.name.unwrap_or_default(), trimmed)
 }
