@@ -12,6 +12,9 @@ pub struct Expectations {
     /// Who may hold cluster-admin besides what the distribution grants, as `User NAME`, `Group NAME` or
     /// `ServiceAccount NAMESPACE/NAME`.
     pub cluster_admins: Vec<String>,
+    /// Who may have rights that lead to cluster-admin, or read every Secret, besides the distribution and known add-ons, in
+    /// the same words.
+    pub powerful: Vec<String>,
     /// How new nodes find the cluster.
     pub discovery: Discovery,
     /// The longest life that a bootstrap token may have left, in hours. kubeadm's default is 24.
@@ -31,7 +34,7 @@ pub enum Discovery {
 
 impl Default for Expectations {
     fn default() -> Self {
-        Self { cluster_admins: Vec::new(), discovery: Discovery::Token, token_hours: 24 }
+        Self { cluster_admins: Vec::new(), powerful: Vec::new(), discovery: Discovery::Token, token_hours: 24 }
     }
 }
 

@@ -12,6 +12,7 @@ mod distinguished_name;
 mod hostname;
 mod pem;
 mod public_key;
+mod request;
 mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,6 +24,7 @@ pub use der::Certificate;
 pub use description::{Description, Malformed};
 pub use pem::{BundleError, MAXIMUM_BUNDLE};
 pub use public_key::PublicKey;
+pub use request::request;
 pub use signature::SignatureAlgorithm;
 pub use trust::{Distrust, verify, verify_client};
 pub use usage::{ExtendedKeyUsage, KeyUsage};

@@ -61,7 +61,7 @@ pub struct Unseen {
 impl Unseen {
     fn new(subject: Option<Subject>, why: &Unobserved) -> Self {
         let missing = match why {
-            Unobserved::Refused { missing, .. } => Some(missing.clone()),
+            Unobserved::Refused { missing, .. } | Unobserved::NotGranted { missing, .. } => Some(missing.clone()),
             _ => None,
         };
         Self { subject, why: why.to_string(), missing }

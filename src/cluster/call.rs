@@ -262,10 +262,6 @@ impl Call {
         path
     }
 
-    /// Whether it is of a path that is no resource.
-    pub(super) const fn is_url(&self) -> bool {
-        matches!(self.target, Target::Url(_))
-    }
 
     /// The permission that the request needs, as an administrator would grant it.
     pub fn permission(&self) -> String {

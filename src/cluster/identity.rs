@@ -80,6 +80,11 @@ impl Identity {
     pub fn kubelet(node: &str) -> Self {
         Self::Impersonated { user: format!("system:node:{node}"), groups: vec!["system:nodes".into()] }
     }
+
+    /// The kubelet of a node by constrained impersonation: the server itself adds the groups that nodes have.
+    pub fn constrained_kubelet(node: &str) -> Self {
+        Self::Impersonated { user: format!("system:node:{node}"), groups: Vec::new() }
+    }
 }
 
 impl fmt::Display for Identity {

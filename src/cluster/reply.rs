@@ -62,6 +62,14 @@ impl Reply {
         serde_json::from_slice(&self.body).map_err(|e| Unobserved::invalid(call.to_string(), e))
     }
 
+    /// Whether the authorizers let our own request through; what admission said then is for the caller to read.
+    pub fn permitted(&self, call: &Call) -> Seen<()> {
+        match self.accepted(call) {
+            Err(refused @ Unobserved::Refused { .. }) => Err(refused),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the server did what was asked, and if not, why not.
     pub fn accepted(&self, call: &Call) -> Seen<()> {
         match self.status {
@@ -99,6 +107,19 @@ mod tests {
             .unwrap_err();
         assert_eq!(refused.to_string(), "not permitted: list pods in the whole cluster (pods is forbidden)");
         assert!(!refused.is_skip());
+    }
+
+    #[test]
+    fn what_admission_refuses_was_permitted() {
+        let call = Call::create::<Pod>(serde_json::Value::Null);
+        let refused = |message: &str| {
+            let body = serde_json::json!({"kind": "Status", "reason": "Forbidden", "message": message}).to_string();
+            let reply = Reply { body: Bytes::from(body), ..reply(403, "") };
+            reply.permitted(&call)
+        };
+        assert_eq!(refused("pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": privileged"), Ok(()));
+        let authorizer = "pods is forbidden: User \"auditor\" cannot create resource \"pods\" in API group \"\"";
+        assert!(matches!(refused(authorizer), Err(Unobserved::Refused { .. })));
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Who {
             subresource,
             namespace: None,
             name: None,
+            field: None,
         }
     }
 }
@@ -82,6 +83,9 @@ pub struct Question {
     /// The object's name; none for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The field that all objects have in common, with its value; none for all objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<(String, String)>,
 }
 
 impl Question {
@@ -99,6 +103,11 @@ impl Question {
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
+
+    /// On the objects only that have this value in a field.
+    pub fn where_field(self, field: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { field: Some((field.into(), value.into())), ..self }
+    }
 }
 
 impl fmt::Display for Question {
@@ -114,10 +123,14 @@ impl fmt::Display for Question {
             write!(f, ".{}", self.group)?;
         }
         match (&self.namespace, &self.name) {
-            (Some(namespace), Some(name)) => write!(f, " {namespace}/{name}"),
-            (Some(namespace), None) => write!(f, " in namespace {namespace}"),
-            (None, Some(name)) => write!(f, " {name}"),
-            (None, None) => Ok(()),
+            (Some(namespace), Some(name)) => write!(f, " {namespace}/{name}")?,
+            (Some(namespace), None) => write!(f, " in namespace {namespace}")?,
+            (None, Some(name)) => write!(f, " {name}")?,
+            (None, None) => {}
+        }
+        match &self.field {
+            Some((field, value)) => write!(f, " of {field}={value}"),
+            None => Ok(()),
         }
     }
 }
@@ -166,7 +179,9 @@ pub struct Review {
 
 /// Asks the authorizers one question.
 pub async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
-    let Question { user, groups, verb, group, resource, subresource, namespace, name } = question;
+    let Question { user, groups, verb, group, resource, subresource, namespace, name, field } = question;
+    let selector =
+        field.as_ref().map(|(key, value)| json!({"requirements": [{"key": key, "operator": "In", "values": [value]}]}));
     let call = Call::create::<SubjectAccessReview>(json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -175,7 +190,7 @@ pub async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
             "groups": groups,
             "resourceAttributes": {
                 "verb": verb, "group": group, "resource": resource, "subresource": subresource,
-                "namespace": namespace, "name": name,
+                "namespace": namespace, "name": name, "fieldSelector": selector,
             },
         },
     }));
@@ -238,6 +253,8 @@ mod tests {
         let question = kubelet.may("list", "leases").of_group("coordination.k8s.io").in_namespace("kube-node-lease");
         assert_eq!(question.to_string(), "list leases.coordination.k8s.io in namespace kube-node-lease");
         assert_eq!(kubelet.may("get", "nodes").named("n2").to_string(), "get nodes n2");
+        let question = kubelet.may("list", "pods").where_field("spec.nodeName", "n1");
+        assert_eq!(question.to_string(), "list pods of spec.nodeName=n1");
         assert_eq!(kubelet.may("*", "*").of_group("*").to_string(), "do everything");
     }
 

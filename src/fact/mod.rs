@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod access_review;
+pub mod answered;
 pub mod facts;
 pub mod need;
 pub mod node;

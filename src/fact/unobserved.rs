@@ -11,8 +11,8 @@ pub type Seen<T> = Result<T, Unobserved>;
 
 /// Why a fact, or one entry of a fact about many things, was not observed.
 ///
-/// `Absent` and `NotAllowed` make a check a skip: it does not apply here, or may not look. Everything else makes it an
-/// error: it could not look.
+/// `Absent`, `NotAllowed` and `NotGranted` make a check a skip: it does not apply here, or may not look. Everything else
+/// makes it an error: it could not look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Unobserved {
@@ -33,6 +33,14 @@ pub enum Unobserved {
     /// Our own credential was refused.
     #[error("not permitted: {missing} ({message})")]
     Refused {
+        /// The RBAC rule that is missing, in words.
+        missing: String,
+        /// The server's answer.
+        message: String,
+    },
+    /// Our own credential lacks a permission that a run can do without.
+    #[error("needs a permission that is not granted: {missing} ({message})")]
+    NotGranted {
         /// The RBAC rule that is missing, in words.
         missing: String,
         /// The server's answer.
@@ -89,9 +97,17 @@ impl Unobserved {
         Self::Unreachable { target: target.into(), cause: cause.to_string() }
     }
 
+    /// The same for a permission that a run can do without: what was refused is not looked at.
+    pub fn optional(self) -> Self {
+        match self {
+            Self::Refused { missing, message } => Self::NotGranted { missing, message },
+            other => other,
+        }
+    }
+
     /// Whether a check that needed this does not apply or may not look, rather than having failed to look.
     pub fn is_skip(&self) -> bool {
-        matches!(self, Self::Absent { .. } | Self::NotAllowed { .. })
+        matches!(self, Self::Absent { .. } | Self::NotAllowed { .. } | Self::NotGranted { .. })
     }
 }
 
@@ -103,7 +119,9 @@ mod tests {
     fn only_absence_and_the_profile_are_reasons_to_skip() {
         assert!(Unobserved::absent("no cluster-info").is_skip());
         assert!(Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() }.is_skip());
-        assert!(!Unobserved::Refused { missing: "list pods".into(), message: "forbidden".into() }.is_skip());
+        let refused = Unobserved::Refused { missing: "list pods".into(), message: "forbidden".into() };
+        assert!(!refused.is_skip());
+        assert!(refused.optional().is_skip(), "a permission that a run can do without");
         assert!(!Unobserved::unreachable("n1", "refused").is_skip());
         assert!(!Unobserved::Interrupted.is_skip());
         assert!(!Unobserved::NotRecorded { fact: "pods".into() }.is_skip());

@@ -120,6 +120,152 @@ pub(super) const ADMINISTRATORS: &[&str] = &["Group system:masters", "Group kube
 /// The group of kubeadm's admin.conf, and the binding that makes it administrator.
 pub(super) const KUBEADM_ADMINISTRATORS: (&str, &str) = ("Group kubeadm:cluster-admins", "kubeadm:cluster-admins");
 
+/// Somebody who is expected to have powers.
+pub(super) struct Powerful {
+    /// Who; `*` at the end stands for all that begin so.
+    holder: &'static str,
+    /// By which binding, likewise.
+    binding: &'static str,
+    /// The powers, by name; none stands for all of them.
+    powers: &'static [&'static str],
+    /// Why.
+    pub(super) why: &'static str,
+}
+
+/// A controller of the controller-manager, with the powers that its work takes.
+macro_rules! controller {
+    ($name:literal, $powers:expr) => {
+        Powerful {
+            holder: concat!("ServiceAccount kube-system/", $name),
+            binding: concat!("system:controller:", $name),
+            powers: $powers,
+            why: "the controller-manager",
+        }
+    };
+}
+
+/// An add-on, with the powers that its work takes: the reason is what it does with them.
+const fn add_on(holder: &'static str, powers: &'static [&'static str], why: &'static str) -> Powerful {
+    Powerful { holder, binding: "*", powers, why }
+}
+
+/// Part of a distribution, which answers for it.
+const fn distribution(holder: &'static str, why: &'static str) -> Powerful {
+    Powerful { holder, binding: "*", powers: &[], why }
+}
+
+/// Who is expected to have powers that lead to everything, and why.
+pub(super) const POWERFUL: &[Powerful] = &[
+    // The control plane: its credentials are files on its nodes, and whoever has those nodes has the cluster.
+    Powerful {
+        holder: "User system:kube-controller-manager",
+        binding: "system:kube-controller-manager",
+        powers: &["tokens", "token-secrets", "secrets"],
+        why: "the controller-manager",
+    },
+    Powerful {
+        holder: "User kube-apiserver-kubelet-client",
+        binding: "kubeadm:apiserver-kubelet-client",
+        powers: &["kubelets"],
+        why: "the API server, when it asks kubelets",
+    },
+    controller!("clusterrole-aggregation-controller", &["escalate"]),
+    controller!("cronjob-controller", &["pods"]),
+    controller!("daemon-set-controller", &["pods"]),
+    controller!("deployment-controller", &["pods"]),
+    controller!("job-controller", &["pods"]),
+    controller!("replicaset-controller", &["pods"]),
+    controller!("replication-controller", &["pods"]),
+    controller!("statefulset-controller", &["pods"]),
+    controller!("persistent-volume-binder", &["pods", "secrets"]),
+    controller!("expand-controller", &["secrets"]),
+    controller!("legacy-service-account-token-cleaner", &["secrets"]),
+    controller!("token-cleaner", &["secrets"]),
+    controller!("bootstrap-signer", &["secrets"]),
+    controller!("cloud-provider", &["secrets"]),
+    // These four go through objects of every kind, by a wildcard.
+    controller!("generic-garbage-collector", &[]),
+    controller!("namespace-controller", &[]),
+    controller!("resourcequota-controller", &["secrets"]),
+    controller!("storage-version-migrator-controller", &[]),
+    // Distributions.
+    distribution("ServiceAccount openshift-*", "OpenShift's operators"),
+    distribution("User system:openshift*", "OpenShift's control plane"),
+    distribution("Group system:cluster-admins", "OpenShift's administrators"),
+    distribution("User system:gke-*", "GKE's control plane"),
+    distribution("Group system:gke-*", "GKE's control plane"),
+    distribution("ServiceAccount gke-*", "GKE's add-ons"),
+    distribution("User eks:*", "the control plane of EKS"),
+    distribution("Group eks:*", "the control plane of EKS"),
+    distribution("ServiceAccount kube-system/eks-*", "the add-ons of EKS"),
+    distribution("User system:k3s-*", "K3s' control plane"),
+    distribution("User system:rke2-*", "RKE2's control plane"),
+    distribution("User system:cloud-controller-manager", "the cloud controller manager"),
+    distribution("ServiceAccount kube-system/cloud-controller-manager", "the cloud controller manager"),
+    distribution("ServiceAccount kube-system/cloud-node-manager", "the cloud controller manager of AKS"),
+    // Add-ons.
+    add_on("ServiceAccount tigera-operator/tigera-operator", &[], "it installs Calico with all its rights"),
+    add_on("ServiceAccount argocd/argocd-server", &[], "it deploys whatever it is told to"),
+    add_on(
+        "ServiceAccount cert-manager/cert-manager",
+        &["secrets", "token-secrets", "pods"],
+        "it keeps certificates in Secrets, and answers ACME challenges from pods",
+    ),
+    add_on(
+        "ServiceAccount cert-manager/cert-manager-cainjector",
+        &["secrets", "admission"],
+        "it writes authorities from Secrets into webhook configurations",
+    ),
+    add_on("ServiceAccount ingress-nginx/ingress-nginx", &["secrets"], "it serves with certificates from Secrets"),
+    add_on("ServiceAccount traefik/traefik", &["secrets"], "it serves with certificates from Secrets"),
+    add_on("ServiceAccount kube-system/traefik", &["secrets"], "it serves with certificates from Secrets"),
+    add_on(
+        "ServiceAccount istio-system/istiod",
+        &["secrets", "admission", "token-secrets"],
+        "it injects sidecars, and keeps certificates in Secrets",
+    ),
+    add_on(
+        "ServiceAccount external-secrets/external-secrets",
+        &["secrets", "token-secrets", "tokens"],
+        "it writes Secrets, and logs in to vaults as the service accounts that ask for them",
+    ),
+    add_on("ServiceAccount kube-system/sealed-secrets-controller", &["secrets", "token-secrets"], "it writes Secrets"),
+    add_on("ServiceAccount kube-system/kube-state-metrics", &["secrets"], "it counts Secrets"),
+    add_on("ServiceAccount monitoring/kube-state-metrics", &["secrets"], "it counts Secrets"),
+    add_on("ServiceAccount keda/keda-operator", &["secrets"], "it asks event sources with credentials from Secrets"),
+    add_on(
+        "ServiceAccount kyverno/kyverno-*",
+        &["secrets", "admission", "token-secrets"],
+        "it changes what is admitted",
+    ),
+    add_on("ServiceAccount gatekeeper-system/gatekeeper-admin", &[], "it looks at objects of every kind"),
+    add_on(
+        "ServiceAccount local-path-storage/local-path-provisioner-service-account",
+        &["pods"],
+        "it makes and removes volumes by pods",
+    ),
+    add_on(
+        "ServiceAccount kube-system/local-path-provisioner-service-account",
+        &["pods"],
+        "it makes and removes volumes by pods",
+    ),
+    add_on("ServiceAccount longhorn-system/longhorn-service-account", &[], "it runs the storage on every node"),
+    add_on("ServiceAccount rook-ceph/rook-ceph-system", &[], "it runs the storage on every node"),
+];
+
+/// The entry that expects somebody to have a power by a binding.
+pub(super) fn expected_power(holder: &str, binding: &str, power: &str) -> Option<&'static Powerful> {
+    let fits = |pattern: &str, text: &str| match pattern.strip_suffix('*') {
+        Some(start) => text.starts_with(start),
+        None => text == pattern,
+    };
+    POWERFUL.iter().find(|entry| {
+        fits(entry.holder, holder)
+            && fits(entry.binding, binding)
+            && (entry.powers.is_empty() || entry.powers.contains(&power))
+    })
+}
+
 /// Those of these holders whom a table does not expect to have what a binding gives.
 pub(super) fn unexpected(table: &[Expected], grant: &Grant<'_>, holders: impl Iterator<Item = String>) -> Vec<String> {
     let expected = table.iter().find(|expected| {
@@ -142,6 +288,16 @@ mod tests {
     use super::*;
     use crate::fact::facts::rbac::Rbac;
     use crate::fact::facts::rbac::testing::rule;
+
+    #[test]
+    fn a_power_is_expected_of_its_holder_by_its_binding_only() {
+        let holder = "ServiceAccount kube-system/deployment-controller";
+        let expected = |binding, power| expected_power(holder, binding, power).is_some();
+        assert!(expected("system:controller:deployment-controller", "pods"));
+        assert!(!expected("system:controller:deployment-controller", "escalate"), "a role that was widened");
+        assert!(!expected("helper", "pods"), "another binding");
+        assert!(expected_power("User eks:node-manager", "eks:node-manager", "tokens").is_some());
+    }
 
     #[test]
     fn a_binding_is_expected_only_as_far_as_its_table_goes() {

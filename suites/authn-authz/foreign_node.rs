@@ -13,21 +13,23 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction>. Tried in the node's name
 //! with `dryRun=All`. In a cluster of one node only the creation of another Node is tried.
 
-use super::node_writes::{Refused, are_refused};
-use crate::check::Verdict;
+use super::node_writes::{Refused, Tried, are_refused, control};
+use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_restriction::{NodeRestriction, Write};
 
 crate::check!("AA-11", "foreign-node", Critical, judge);
 
-const REFUSED: [Refused; 2] = [
+const REFUSED: [Refused<Write>; 2] = [
     Refused(Write::OtherNode, "annotate another Node", "is not allowed to modify node"),
     Refused(Write::NewNode, "create a Node of another name", "is not allowed to modify node"),
 ];
 
 fn judge(fact: &NodeRestriction) -> Verdict {
     let mut verdict = Verdict::new();
+    let tried = Tried { node: &fact.node, answers: &fact.writes };
     let consequence = "NodeRestriction is off: whoever takes over one node can change all of them";
-    are_refused(&mut verdict, fact, &REFUSED, (Write::OwnNode, "annotate its own Node"), consequence);
+    are_refused(&mut verdict, tried, &REFUSED, consequence, Severity::Critical);
+    control(&mut verdict, tried, (Write::OwnNode, "annotate its own Node"));
     if !fact.writes.contains_key(&Write::OtherNode) {
         verdict.note("there is no other node: only the creation of one was tried");
     }
@@ -38,7 +40,6 @@ fn judge(fact: &NodeRestriction) -> Verdict {
 mod tests {
     use super::super::node_writes::testing::writes;
     use super::*;
-    use crate::check::Severity;
 
     const REFUSAL: &str = "nodes \"n1\" is forbidden: node \"n2\" is not allowed to modify node \"n1\"";
     const OWN: (Write, u16, &str) = (Write::OwnNode, 200, "");

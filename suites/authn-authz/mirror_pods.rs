@@ -14,13 +14,13 @@
 //! Secrets and service accounts are not tried, since the plugin ServiceAccount refuses them in mirror pods first; nor are
 //! deletions, for which the uid is looked at before admission.
 
-use super::node_writes::{Refused, are_refused};
-use crate::check::Verdict;
+use super::node_writes::{Refused, Tried, are_refused, control};
+use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_restriction::{NodeRestriction, Write};
 
 crate::check!("AA-13", "mirror-pods", Critical, judge);
 
-const PODS: [Refused; 4] = [
+const PODS: [Refused<Write>; 4] = [
     Refused(Write::OrdinaryPod, "create an ordinary pod", "can only create mirror pods"),
     Refused(
         Write::MirrorPodElsewhere,
@@ -38,7 +38,7 @@ const PODS: [Refused; 4] = [
         "can not create pods that reference",
     ),
 ];
-const EVICTIONS: [Refused; 1] = [Refused(
+const EVICTIONS: [Refused<Write>; 1] = [Refused(
     Write::EvictForeignPod,
     "evict a pod of another node",
     "can only evict pods with spec.nodeName set to itself",
@@ -46,11 +46,14 @@ const EVICTIONS: [Refused; 1] = [Refused(
 
 fn judge(fact: &NodeRestriction) -> Verdict {
     let mut verdict = Verdict::new();
+    let tried = Tried { node: &fact.node, answers: &fact.writes };
     let consequence = "NodeRestriction is off: whoever takes over one node runs pods with any service account";
-    are_refused(&mut verdict, fact, &PODS, (Write::MirrorPod, "create a mirror pod of its own"), consequence);
+    are_refused(&mut verdict, tried, &PODS, consequence, Severity::Critical);
+    control(&mut verdict, tried, (Write::MirrorPod, "create a mirror pod of its own"));
     if fact.writes.contains_key(&Write::EvictForeignPod) {
         let consequence = "NodeRestriction is off: whoever takes over one node evicts pods of all nodes";
-        are_refused(&mut verdict, fact, &EVICTIONS, (Write::EvictOwnPod, "evict a pod of its own"), consequence);
+        are_refused(&mut verdict, tried, &EVICTIONS, consequence, Severity::Critical);
+        control(&mut verdict, tried, (Write::EvictOwnPod, "evict a pod of its own"));
     } else {
         verdict.note("no other node runs a pod: evictions were not tried");
     }
@@ -61,7 +64,6 @@ fn judge(fact: &NodeRestriction) -> Verdict {
 mod tests {
     use super::super::node_writes::testing::writes;
     use super::*;
-    use crate::check::Severity;
 
     const OWN: [(Write, u16, &str); 2] = [(Write::MirrorPod, 201, ""), (Write::EvictOwnPod, 409, "another uid")];
 

@@ -13,14 +13,14 @@
 //! `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`. Tried in the node's name with `dryRun=All`. The control is a
 //! label under `kubelet.kubernetes.io` and one outside of Kubernetes, both of which a node may set.
 
-use super::node_writes::{Refused, are_refused};
-use crate::check::Verdict;
+use super::node_writes::{Refused, Tried, are_refused, control};
+use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_restriction::{NodeRestriction, Write};
 
 crate::check!("AA-12", "node-labels", Critical, judge);
 
 const LABELS: &str = "is not allowed to modify labels";
-const REFUSED: [Refused; 5] = [
+const REFUSED: [Refused<Write>; 5] = [
     Refused(Write::IsolationLabel, "set a label under node-restriction.kubernetes.io", LABELS),
     Refused(Write::RoleLabel, "set the label node-role.kubernetes.io/control-plane", LABELS),
     Refused(Write::UnknownLabel, "set an unknown label under k8s.io", LABELS),
@@ -30,8 +30,10 @@ const REFUSED: [Refused; 5] = [
 
 fn judge(fact: &NodeRestriction) -> Verdict {
     let mut verdict = Verdict::new();
+    let tried = Tried { node: &fact.node, answers: &fact.writes };
     let consequence = "NodeRestriction is off: whoever takes over one node draws any workload to it";
-    are_refused(&mut verdict, fact, &REFUSED, (Write::OwnLabels, "set labels that a node may set"), consequence);
+    are_refused(&mut verdict, tried, &REFUSED, consequence, Severity::Critical);
+    control(&mut verdict, tried, (Write::OwnLabels, "set labels that a node may set"));
     verdict
 }
 
@@ -39,7 +41,6 @@ fn judge(fact: &NodeRestriction) -> Verdict {
 mod tests {
     use super::super::node_writes::testing::writes;
     use super::*;
-    use crate::check::Severity;
 
     const OWN: (Write, u16, &str) = (Write::OwnLabels, 200, "");
 

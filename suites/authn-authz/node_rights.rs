@@ -4,7 +4,16 @@ use crate::check::{Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::access_review::Review;
 use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
+use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::suites::rights::may_not;
+use crate::version::Version;
+
+/// The verdict on a cluster that is too old for what is asked: it does not apply, because `before` it was otherwise.
+pub(super) fn since(minor: u64, server: &OldestApiServer, before: &str) -> Option<Verdict> {
+    let OldestApiServer(version) = server;
+    (*version < Version::minor(minor))
+        .then(|| Verdict::not_applicable(format!("an API server is v{version}; before 1.{minor} {before}")))
+}
 
 /// Asserts that a node may do none of these. Denials count only if something that the same node must be allowed is.
 pub(super) fn may_do_none_of(
@@ -28,7 +37,7 @@ pub(super) fn may_do_none_of(
 
 #[cfg(test)]
 pub(super) mod testing {
-    use super::{NodeAsks, NodeReviews};
+    use super::{NodeAsks, NodeReviews, OldestApiServer, Version};
     use crate::fact::access_review::{Who, testing};
 
     /// A node that is allowed `allowed` and denied `denied`.
@@ -37,5 +46,10 @@ pub(super) mod testing {
         let allowed = allowed.iter().map(|ask| (*ask, testing::allowed(question(ask), "RBAC: a binding")));
         let denied = denied.iter().map(|ask| (*ask, testing::denied(question(ask), "node: no")));
         NodeReviews(allowed.chain(denied).collect())
+    }
+
+    /// A cluster whose oldest API server is of this minor.
+    pub(crate) fn server(minor: u64) -> OldestApiServer {
+        OldestApiServer(Version::minor(minor))
     }
 }

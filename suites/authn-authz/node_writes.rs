@@ -1,25 +1,36 @@
 //! What the checks of NodeRestriction share: how the answers to a kubelet's writes are judged.
 
-use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
-use crate::fact::facts::node_restriction::{Answered, NodeRestriction, Write};
+use std::collections::BTreeMap;
 
-/// A write that NodeRestriction refuses: the write, what it would do, and the words in which it is refused.
-pub(super) struct Refused(pub(super) Write, pub(super) &'static str, pub(super) &'static str);
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::answered::Answered;
+use crate::fact::{Seen, Unobserved};
 
-/// Asserts that NodeRestriction refuses these writes of a node. Refusals count only if the same node may write what
-/// `control` says; without that anything may have refused it.
-pub(super) fn are_refused(
+/// A request that NodeRestriction refuses: the request, what it would do, and the words in which it is refused.
+pub(super) struct Refused<W>(pub(super) W, pub(super) &'static str, pub(super) &'static str);
+
+/// What came of a node's requests.
+#[derive(Clone, Copy)]
+pub(super) struct Tried<'a, W> {
+    /// The node.
+    pub(super) node: &'a str,
+    /// The answers.
+    pub(super) answers: &'a BTreeMap<W, Seen<Answered>>,
+}
+
+/// Asserts that NodeRestriction refuses these requests of a node, and what follows where it does not. Refusals count only
+/// together with a control of the same node.
+pub(super) fn are_refused<W: Ord>(
     verdict: &mut Verdict,
-    fact: &NodeRestriction,
-    refused: &[Refused],
-    control: (Write, &str),
+    tried: Tried<'_, W>,
+    refused: &[Refused<W>],
     consequence: &str,
+    severity: Severity,
 ) {
-    let subject = || Subject::node(&fact.node);
+    let subject = || Subject::node(tried.node);
     let mut accepted = Vec::new();
     for Refused(write, what, words) in refused {
-        let Some(seen) = fact.writes.get(write) else { continue };
+        let Some(seen) = tried.answers.get(write) else { continue };
         let Some(answer) = verdict.seen(subject, seen) else { continue };
         match answer.status {
             _ if passed(answer) => accepted.push(format!("{what} (HTTP {})", answer.status)),
@@ -35,13 +46,17 @@ pub(super) fn are_refused(
     }
     if !accepted.is_empty() {
         let finding = Finding::new(
-            format!("NodeRestriction refuses what {} must not do", fact.node),
-            format!("accepted from the credential of {}: {}", fact.node, accepted.join("; ")),
+            format!("NodeRestriction refuses what {} must not do", tried.node),
+            format!("accepted from the credential of {}: {}", tried.node, accepted.join("; ")),
         );
-        verdict.find(subject(), finding.so(consequence));
+        verdict.find(subject(), finding.so(consequence).severity(severity));
     }
-    let (write, what) = control;
-    match fact.writes.get(&write) {
+}
+
+/// Asserts that the same node may do what it must be able to; without that anything may have refused the rest.
+pub(super) fn control<W: Ord>(verdict: &mut Verdict, tried: Tried<'_, W>, (write, what): (W, &str)) {
+    let subject = || Subject::node(tried.node);
+    match tried.answers.get(&write) {
         Some(Ok(answer)) if passed(answer) => verdict.confirm(),
         Some(Ok(answer)) => {
             let what = format!("{what}, which it must be able to do or refusals prove nothing");
@@ -58,12 +73,13 @@ fn passed(answer: &Answered) -> bool {
 }
 
 fn inconclusive(what: &str, answer: &Answered) -> Unobserved {
-    Unobserved::invalid(format!("the dry run of {what}"), format!("HTTP {}: {}", answer.status, answer.message))
+    Unobserved::invalid(format!("the attempt to {what}"), format!("HTTP {}: {}", answer.status, answer.message))
 }
 
 #[cfg(test)]
 pub(super) mod testing {
-    use super::{Answered, NodeRestriction, Write};
+    use super::Answered;
+    use crate::fact::facts::node_restriction::{NodeRestriction, Write};
 
     /// Writes with their status and message.
     pub(crate) fn writes(answers: &[(Write, u16, &str)]) -> NodeRestriction {

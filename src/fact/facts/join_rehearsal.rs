@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap_tokens::{BootstrapTokens, Signature};
 use super::cluster_info::ClusterInfo;
-use super::node_restriction::Answered;
+use crate::fact::answered::Answered;
 use crate::bootstrap_token::verifies;
 use crate::certificate::{Certificate, Distrust};
 use crate::cluster::handshake::Target;

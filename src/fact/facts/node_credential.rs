@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::join_rehearsal::JoinRehearsal;
-use super::node_restriction::Answered;
+use crate::fact::answered::Answered;
 use super::node_under_test::NONE;
 use super::nodes::Nodes;
 use crate::cluster::{Call, Cluster};

@@ -7,9 +7,11 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::node_identity::NodeIdentity;
+use crate::fact::answered::Answered;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
-use crate::cluster::{Call, Cluster, Identity, Reply};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Seen};
 
 /// A uid that no object has: a second lock besides `dryRun` on evictions.
 const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
@@ -61,62 +63,19 @@ pub enum Write {
     EvictForeignPod,
 }
 
-/// What the API server answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answered {
-    /// The HTTP status code.
-    pub status: u16,
-    /// Why it refused, in its own words.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
-impl From<&Reply> for Answered {
-    fn from(reply: &Reply) -> Self {
-        Self { status: reply.status, message: if reply.status < 300 { String::new() } else { reply.message() } }
-    }
-}
-
 impl Observe for NodeRestriction {
-    type Needs<'a> = (&'a NodeUnderTest,);
+    type Needs<'a> = (&'a NodeUnderTest, &'a NodeIdentity);
     const NAME: &'static str = "node-restriction";
     const ACCESS: Access = Access::Impersonate;
-    // Nothing but impersonation: whether the write itself is allowed is asked of the node.
-    const RULES: &'static [Rule] = &[
-        Rule::cluster("", "users", &["impersonate"]),
-        Rule::cluster("", "groups", &["impersonate"]).named(&["system:nodes"]),
-    ];
 
-    async fn observe(cluster: &Cluster, (under_test,): Self::Needs<'_>) -> Seen<Self> {
-        let kubelet = Identity::kubelet(&under_test.node);
-        let call = Call::get::<Node>(&under_test.node).by(kubelet.clone());
-        let reply = cluster.send(&call).await?;
-        impersonated(&reply, &under_test.node)?;
-        let own: Node = reply.decode(&call)?;
-        let uid = own.metadata.uid.ok_or_else(|| Unobserved::invalid(call.to_string(), "the Node has no uid"))?;
-        let writes = join_all(writes(under_test, &uid).into_iter().map(async |(write, call)| {
-            let reply = cluster.send(&call.dry_run().by(kubelet.clone())).await;
-            (write, reply.and_then(|reply| answered(&reply, &under_test.node)))
-        }));
+    async fn observe(cluster: &Cluster, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
+        let writes = join_all(
+            writes(under_test, &identity.uid)
+                .into_iter()
+                .map(async |(write, call)| (write, identity.send(cluster, call.dry_run()).await)),
+        );
         Ok(Self { node: under_test.node.clone(), writes: writes.await.into_iter().collect() })
     }
-}
-
-/// Whether a request got past the impersonation, which our own credential must be permitted.
-fn impersonated(reply: &Reply, node: &str) -> Seen<()> {
-    let message = reply.message();
-    if reply.status == 403 && message.contains("cannot impersonate") {
-        return Err(Unobserved::Refused {
-            missing: format!("impersonate users named system:node:{node} and groups named system:nodes"),
-            message,
-        });
-    }
-    Ok(())
-}
-
-fn answered(reply: &Reply, node: &str) -> Seen<Answered> {
-    impersonated(reply, node)?;
-    Ok(reply.into())
 }
 
 fn writes(under_test: &NodeUnderTest, uid: &str) -> Vec<(Write, Call)> {

@@ -65,6 +65,26 @@ pub enum NodeAsks {
     UnrelatedClaim,
     /// To list all attachments of volumes.
     ListVolumeAttachments,
+    /// To list the pods of all nodes.
+    ListPods,
+    /// To list its own pods.
+    ListOwnPods,
+    /// To read a pod of another node.
+    ForeignPod,
+    /// To read its own Node.
+    OwnNode,
+    /// To read another Node.
+    ForeignNode,
+    /// To list all Nodes.
+    ListNodes,
+    /// To delete its own Node.
+    DeleteOwnNode,
+    /// To list the devices of all nodes.
+    ListResourceSlices,
+    /// To list the requests for certificates of the pods of all nodes.
+    ListPodCertificateRequests,
+    /// To answer a request for a certificate of a pod.
+    AnswerPodCertificateRequest,
 }
 
 fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
@@ -74,6 +94,7 @@ fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
         kubelet.may(verb, "leases").of_group("coordination.k8s.io").in_namespace("kube-node-lease").named(name)
     };
     let storage = |verb, resource| kubelet.may(verb, resource).of_group("storage.k8s.io");
+    let pod_certificates = |verb, resource| kubelet.may(verb, resource).of_group("certificates.k8s.io");
     let secret = |verb| kubelet.may(verb, "secrets").in_namespace("kube-system");
     let token = kubelet.may("create", "serviceaccounts/token");
     let mut all = vec![
@@ -117,10 +138,23 @@ fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
             kubelet.may("get", "persistentvolumeclaims").in_namespace("kube-system").named(NONE),
         ),
         (NodeAsks::ListVolumeAttachments, storage("list", "volumeattachments")),
+        (NodeAsks::ListPods, kubelet.may("list", "pods")),
+        (NodeAsks::ListOwnPods, kubelet.may("list", "pods").where_field("spec.nodeName", &under_test.node)),
+        (NodeAsks::OwnNode, kubelet.may("get", "nodes").named(&under_test.node)),
+        (NodeAsks::ForeignNode, kubelet.may("get", "nodes").named(other)),
+        (NodeAsks::ListNodes, kubelet.may("list", "nodes")),
+        (NodeAsks::DeleteOwnNode, kubelet.may("delete", "nodes").named(&under_test.node)),
+        (NodeAsks::ListResourceSlices, kubelet.may("list", "resourceslices").of_group("resource.k8s.io")),
+        (NodeAsks::ListPodCertificateRequests, pod_certificates("list", "podcertificaterequests")),
+        (
+            NodeAsks::AnswerPodCertificateRequest,
+            pod_certificates("update", "podcertificaterequests/status").in_namespace("kube-system").named(NONE),
+        ),
     ];
     let foreign = |resource, object: &super::node_under_test::ObjectName| {
         kubelet.may("get", resource).in_namespace(&object.namespace).named(&object.name)
     };
+    all.extend(under_test.foreign_pod.as_ref().map(|object| (NodeAsks::ForeignPod, foreign("pods", object))));
     all.extend(under_test.foreign_secret.as_ref().map(|object| (NodeAsks::ForeignSecret, foreign("secrets", object))));
     all.extend(
         under_test

@@ -30,6 +30,8 @@ pub struct NodeUnderTest {
     pub foreign_secret: Option<ObjectName>,
     /// A service account that only pods of other nodes have.
     pub foreign_service_account: Option<ObjectName>,
+    /// A pod of another node that has the same service account as the node's own pod.
+    pub foreign_sibling: Option<ObjectName>,
 }
 
 /// A namespaced object.
@@ -99,6 +101,13 @@ fn candidate(node: &str, nodes: &Nodes, pods: &Pods) -> Option<NodeUnderTest> {
         foreign_config_map: foreign(|pod| pod.config_maps.iter().collect()),
         foreign_secret: foreign(|pod| pod.secrets.iter().collect()),
         foreign_service_account: foreign(|pod| vec![&pod.service_account]),
+        foreign_sibling: pods
+            .0
+            .values()
+            .filter(elsewhere)
+            .filter(settled)
+            .find(|other| (&other.namespace, &other.service_account) == (&pod.namespace, &pod.service_account))
+            .map(|pod| ObjectName::beside(pod, &pod.name)),
     })
 }
 
@@ -145,6 +154,7 @@ mod tests {
         assert_eq!(chosen.foreign_config_map.unwrap().to_string(), "kube-system/coredns");
         assert_eq!(chosen.foreign_secret, None);
         assert_eq!(chosen.foreign_pod.unwrap().to_string(), "kube-system/coredns-1");
+        assert_eq!(chosen.foreign_sibling.unwrap().to_string(), "kube-system/kube-proxy-1");
     }
 
     #[test]

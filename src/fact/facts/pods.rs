@@ -30,6 +30,9 @@ pub struct Pod {
     pub namespace: String,
     /// The name.
     pub name: String,
+    /// The uid; unknown in old recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// The labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -189,6 +192,7 @@ fn trim(pod: core::Pod) -> Pod {
     Pod {
         namespace: metadata.namespace.unwrap_or_default(),
         name: metadata.name.unwrap_or_default(),
+        uid: metadata.uid,
         annotations: metadata
             .annotations
             .unwrap_or_default()

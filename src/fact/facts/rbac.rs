@@ -1,9 +1,10 @@
 //! Who was given what: the objects of RBAC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::rbac::v1 as rbac;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
@@ -20,7 +21,47 @@ pub struct Rbac {
     pub cluster_role_bindings: BTreeMap<String, Binding>,
     /// The RoleBindings.
     pub role_bindings: BTreeMap<String, Binding>,
+    /// What they say about themselves; unknown in old recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<Marks>,
 }
+
+/// What ClusterRoles and ClusterRoleBindings say about themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Those that API servers leave as they are when they start, as `ClusterRole NAME`.
+    pub left_alone: BTreeSet<String>,
+    /// The ClusterRoles whose rules are gathered from others, with the labels of those; one set of labels is enough.
+    pub gathered: BTreeMap<String, Vec<BTreeMap<String, String>>>,
+    /// The labels by which ClusterRoles are gathered.
+    pub labels: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Marks {
+    /// The ClusterRoles from which this one is gathered.
+    pub fn sources<'a>(&'a self, role: &str) -> impl Iterator<Item = &'a str> {
+        let selectors = self.gathered.get(role).map(Vec::as_slice).unwrap_or_default();
+        let chosen = |labels: &BTreeMap<String, String>| {
+            selectors.iter().any(|all| all.iter().all(|(key, value)| labels.get(key) == Some(value)))
+        };
+        self.labels.iter().filter(move |(_, labels)| chosen(labels)).map(|(name, _)| name.as_str())
+    }
+
+    fn take(&mut self, kind: &str, metadata: &ObjectMeta) {
+        let name = metadata.name.clone().unwrap_or_default();
+        if metadata.annotations.as_ref().and_then(|all| all.get(AUTOUPDATE)).is_some_and(|value| value == "false") {
+            self.left_alone.insert(format!("{kind} {name}"));
+        }
+        let labels = metadata.labels.iter().flatten().filter(|(key, _)| key.contains("aggregate"));
+        let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !labels.is_empty() {
+            self.labels.insert(name, labels);
+        }
+    }
+}
+
+/// The annotation by which API servers put a default role or binding right when they start, unless it is `false`.
+pub const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// What a role permits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,14 +214,21 @@ impl Observe for Rbac {
     ];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let (mut of_roles, mut of_bindings) = (Marks::default(), Marks::default());
         let (cluster_roles, roles, cluster_role_bindings, role_bindings) = futures_util::future::join4(
             cluster.list(Call::list::<rbac::ClusterRole>(), |role: rbac::ClusterRole| {
-                (path(role.metadata.namespace, role.metadata.name), trim_rules(role.rules))
+                of_roles.take("ClusterRole", &role.metadata);
+                let name = path(role.metadata.namespace, role.metadata.name);
+                if let Some(aggregation) = role.aggregation_rule {
+                    of_roles.gathered.insert(name.clone(), selectors(aggregation));
+                }
+                (name, trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::Role>(), |role: rbac::Role| {
                 (path(role.metadata.namespace, role.metadata.name), trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::ClusterRoleBinding>(), |binding: rbac::ClusterRoleBinding| {
+                of_bindings.take("ClusterRoleBinding", &binding.metadata);
                 let name = path(binding.metadata.namespace, binding.metadata.name);
                 (name, trim_binding(binding.role_ref, binding.subjects))
             }),
@@ -190,7 +238,9 @@ impl Observe for Rbac {
             }),
         )
         .await;
+        of_roles.left_alone.append(&mut of_bindings.left_alone);
         Ok(Self {
+            marks: Some(of_roles),
             cluster_roles: cluster_roles?.into_iter().collect(),
             roles: roles?.into_iter().collect(),
             cluster_role_bindings: cluster_role_bindings?.into_iter().collect(),
@@ -201,6 +251,12 @@ impl Observe for Rbac {
 
 fn path(namespace: Option<String>, name: Option<String>) -> String {
     [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/")
+}
+
+/// The labels by which roles are gathered. Expressions are rare, and what they gather shows in the role's own rules.
+fn selectors(rule: rbac::AggregationRule) -> Vec<BTreeMap<String, String>> {
+    let selectors = rule.cluster_role_selectors.unwrap_or_default().into_iter();
+    selectors.filter_map(|selector| selector.match_labels).filter(|labels| !labels.is_empty()).collect()
 }
 
 fn trim_rules(rules: Option<Vec<rbac::PolicyRule>>) -> Vec<PolicyRule> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::certificate::Distrust;
 use crate::certificate::testing::Authority;
 use crate::fact::access_review::testing::{allowed, denied};
-use crate::fact::facts::node_restriction::Answered;
+use crate::fact::answered::Answered;
 use crate::join::WhoAmI;
 use crate::join::request::Condition;
 use crate::suites::pki::testing::clock;

@@ -1,0 +1,126 @@
+//! Tokens of service accounts that are kept in Secrets and never expire. What they are is not read.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// The ConfigMap that says since when the API servers note the use of such tokens.
+pub const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
+
+/// The Secrets of type `kubernetes.io/service-account-token`, of which only the metadata is fetched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LegacyTokens {
+    /// Since when their use is noted, in the words of the ConfigMap.
+    pub tracked_since: Seen<String>,
+    /// The Secrets, by `NAMESPACE/NAME`.
+    pub tokens: BTreeMap<String, LegacyToken>,
+}
+
+/// What checks need of such a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyToken {
+    /// The service account.
+    pub service_account: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// The day on which an API server last saw it, as its label says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<String>,
+    /// The day since which it is refused, as its label says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_since: Option<String>,
+}
+
+impl LegacyToken {
+    /// The day on which it was last used; none if it never was, or if its label is no day.
+    pub fn last_used_on(&self) -> Option<Date> {
+        self.last_used.as_ref()?.parse().ok()
+    }
+}
+
+/// An object without what it holds.
+#[derive(Deserialize)]
+struct Metadata {
+    metadata: ObjectMeta,
+}
+
+impl Observe for LegacyTokens {
+    type Needs<'a> = ();
+    const NAME: &'static str = "legacy-tokens";
+    const ACCESS: Access = Access::Read;
+    // RBAC cannot tell metadata from what a Secret holds. Who does not want to grant this loses this fact only.
+    const RULES: &'static [Rule] = &[
+        Rule::cluster("", "secrets", &["list"]),
+        Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&[TRACKING]),
+    ];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let tracking = Call::get_in::<ConfigMap>("kube-system", TRACKING);
+        let secrets =
+            Call::list::<Secret>().with("fieldSelector", "type=kubernetes.io/service-account-token").metadata_only();
+        let (tracking, tokens) = join(
+            cluster.fetch::<ConfigMap>(&tracking),
+            cluster.list(secrets, |secret: Metadata| trim(secret.metadata)),
+        )
+        .await;
+        let tracked_since = tracking.and_then(|tracking| {
+            let since = tracking.data.unwrap_or_default().remove("since");
+            since.ok_or_else(|| Unobserved::invalid(format!("ConfigMap {TRACKING}"), "it has no day in since"))
+        });
+        Ok(Self { tracked_since, tokens: tokens.map_err(Unobserved::optional)?.into_iter().collect() })
+    }
+}
+
+fn trim(metadata: ObjectMeta) -> (String, LegacyToken) {
+    let mut labels = metadata.labels.unwrap_or_default();
+    let token = LegacyToken {
+        service_account: metadata
+            .annotations
+            .unwrap_or_default()
+            .remove("kubernetes.io/service-account.name")
+            .unwrap_or_default(),
+        created: metadata.creation_timestamp.map(|at| at.0),
+        last_used: labels.remove("kubernetes.io/legacy-token-last-used"),
+        invalid_since: labels.remove("kubernetes.io/legacy-token-invalid-since"),
+    };
+    let path = [metadata.namespace, metadata.name].into_iter().flatten().collect::<Vec<_>>().join("/");
+    (path, token)
+}
+
+crate::observed!(LegacyTokens);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_its_labels_and_nothing_that_it_holds() {
+        let metadata: Metadata = serde_json::from_value(serde_json::json!({"metadata": {
+            "namespace": "ops", "name": "deployer-token",
+            "labels": {"kubernetes.io/legacy-token-last-used": "2024-02-29"},
+            "annotations": {
+                "kubernetes.io/service-account.name": "deployer",
+                "kubectl.kubernetes.io/last-applied-configuration": "{\"data\": \"secret\"}",
+            },
+        }}))
+        .unwrap();
+        let (path, token) = trim(metadata.metadata);
+        assert_eq!((path.as_str(), token.service_account.as_str()), ("ops/deployer-token", "deployer"));
+        assert_eq!(token.last_used_on(), Some(jiff::civil::date(2024, 2, 29)));
+        assert!(!serde_json::to_string(&token).unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn a_label_that_is_no_day_is_no_use() {
+        let token = LegacyToken { last_used: Some("yesterday".into()), ..LegacyToken::default() };
+        assert_eq!(token.last_used_on(), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! What a kubelet's requests for certificates come to, tried in its name without persisting anything.
+
+use std::collections::BTreeMap;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use futures_util::future::join_all;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::node_identity::NodeIdentity;
+use crate::fact::answered::Answered;
+use super::node_under_test::{NONE, NodeUnderTest};
+use crate::certificate;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeCertificateRequests {
+    /// The node in whose name they are made.
+    pub node: String,
+    /// The answers. In a cluster of one node, a name that no node has stands for another.
+    pub answers: BTreeMap<CertificateRequested, Seen<Answered>>,
+}
+
+/// Which certificate a kubelet may request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateRequested {
+    /// By which it logs in.
+    OwnClient,
+    /// By which another node logs in.
+    ForeignClient,
+    /// By which another node serves.
+    ForeignServing,
+}
+
+impl Observe for NodeCertificateRequests {
+    type Needs<'a> = (&'a NodeUnderTest, &'a NodeIdentity);
+    const NAME: &'static str = "node-certificate-requests";
+    const ACCESS: Access = Access::Impersonate;
+
+    async fn observe(cluster: &Cluster, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
+        let other = under_test.other.as_deref().unwrap_or(NONE);
+        let requests = [
+            (CertificateRequested::OwnClient, under_test.node.as_str(), "kube-apiserver-client-kubelet", "client auth"),
+            (CertificateRequested::ForeignClient, other, "kube-apiserver-client-kubelet", "client auth"),
+            (CertificateRequested::ForeignServing, other, "kubelet-serving", "server auth"),
+        ];
+        let answers = join_all(requests.map(async |(requested, node, signer, usage)| {
+            let call = request(&format!("system:node:{node}"), "system:nodes", signer, usage);
+            let answer = match call {
+                Ok(call) => identity.send(cluster, call).await,
+                Err(why) => Err(why),
+            };
+            (requested, answer)
+        }));
+        Ok(Self { node: under_test.node.clone(), answers: answers.await.into_iter().collect() })
+    }
+}
+
+/// A request for a certificate of one of Kubernetes' own signers, which is tried and not made.
+pub fn request(common_name: &str, organization: &str, signer: &str, usage: &str) -> Seen<Call> {
+    let pem = certificate::request(common_name, organization)
+        .map_err(|e| Unobserved::invalid(format!("a request for {common_name}"), e))?;
+    Ok(Call::create::<CertificateSigningRequest>(json!({
+        "metadata": {"name": NONE},
+        "spec": {
+            "request": BASE64_STANDARD.encode(pem),
+            "signerName": format!("kubernetes.io/{signer}"),
+            "usages": ["digital signature", usage],
+        },
+    }))
+    .dry_run())
+}
+
+crate::observed!(NodeCertificateRequests);

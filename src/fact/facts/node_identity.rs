@@ -1,0 +1,147 @@
+//! How requests are sent in a node's name.
+
+use k8s_openapi::api::core::v1::Node;
+use serde::{Deserialize, Serialize};
+
+use super::node_under_test::NodeUnderTest;
+use super::server_version::ServerVersion;
+use crate::cluster::{Call, Cluster, Identity, Reply};
+use crate::fact::answered::Answered;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::version::Version;
+
+/// How requests are sent in the name of the node under test, as the server and our own rights allow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeIdentity {
+    /// The node.
+    pub node: String,
+    /// The uid of its Node.
+    pub uid: String,
+    /// By which kind of impersonation.
+    pub way: Way,
+}
+
+/// A kind of impersonation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// By the verbs `impersonate:arbitrary-node` and `impersonate-on:arbitrary-node:VERB`, which open nothing else
+    /// (KEP-5284, on by default since 1.36).
+    Constrained,
+    /// By the verb `impersonate` on the user and the group.
+    Legacy,
+}
+
+impl Way {
+    /// The ways that a server of this version may know, the one that needs the fewest rights first.
+    fn known_to(version: Version) -> &'static [Self] {
+        if version >= Version::minor(36) { &[Self::Constrained, Self::Legacy] } else { &[Self::Legacy] }
+    }
+
+    fn identity(self, node: &str) -> Identity {
+        match self {
+            Self::Constrained => Identity::constrained_kubelet(node),
+            Self::Legacy => Identity::kubelet(node),
+        }
+    }
+
+    fn permission(self, node: &str) -> String {
+        match self {
+            Self::Constrained => format!(
+                "impersonate:arbitrary-node nodes.authentication.k8s.io named {node}, with \
+                 impersonate-on:arbitrary-node:VERB on what is tried"
+            ),
+            Self::Legacy => format!("impersonate users named system:node:{node} and groups named system:nodes"),
+        }
+    }
+}
+
+impl NodeIdentity {
+    /// Sends a request in the node's name. An impersonation that is refused is no answer about the node.
+    pub async fn send(&self, cluster: &Cluster, call: Call) -> Seen<Answered> {
+        let call = call.by(self.way.identity(&self.node));
+        let reply = cluster.send(&call).await?;
+        if is_impersonation_refused(&reply) {
+            let missing = match self.way {
+                Way::Constrained => format!("impersonate-on:arbitrary-node:{}", call.permission()),
+                Way::Legacy => self.way.permission(&self.node),
+            };
+            return Err(Unobserved::Refused { missing, message: reply.message() });
+        }
+        Ok(Answered::from(&reply))
+    }
+}
+
+impl Observe for NodeIdentity {
+    type Needs<'a> = (&'a NodeUnderTest, &'a ServerVersion);
+    const NAME: &'static str = "node-identity";
+    const ACCESS: Access = Access::Impersonate;
+    // Nothing but impersonation: whether a request itself is allowed is asked of the node.
+    const RULES: &'static [Rule] = &[
+        Rule::cluster("", "users", &["impersonate"]),
+        Rule::cluster("", "groups", &["impersonate"]).named(&["system:nodes"]),
+    ];
+
+    async fn observe(cluster: &Cluster, (under_test, server): Self::Needs<'_>) -> Seen<Self> {
+        let node = under_test.node.as_str();
+        let ways = Way::known_to(server.version);
+        let mut refusal = String::new();
+        for way in ways {
+            let call = Call::get::<Node>(node).by(way.identity(node));
+            let reply = cluster.send(&call).await?;
+            // Who may impersonate the user alone gets past this without the groups, and is no node then.
+            let no_node = *way == Way::Constrained && reply.status == 403;
+            if is_impersonation_refused(&reply) || no_node {
+                refusal = reply.message();
+                continue;
+            }
+            let own: Node = reply.decode(&call)?;
+            let uid = own.metadata.uid.ok_or_else(|| Unobserved::invalid(call.to_string(), "the Node has no uid"))?;
+            return Ok(Self { node: node.into(), uid, way: *way });
+        }
+        let permissions: Vec<_> = ways.iter().rev().map(|way| way.permission(node)).collect();
+        Err(Unobserved::NotGranted { missing: permissions.join("; or "), message: refusal })
+    }
+}
+
+/// Whether a request did not get past the impersonation, which our own credential must be permitted.
+fn is_impersonation_refused(reply: &Reply) -> bool {
+    reply.status == 403 && reply.message().contains("cannot impersonate")
+}
+
+crate::observed!(NodeIdentity);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn reply(status: u16, message: &str) -> Reply {
+        let body = serde_json::json!({"kind": "Status", "message": message}).to_string();
+        Reply { status, date: None, content_type: "application/json".into(), body: Bytes::from(body) }
+    }
+
+    #[test]
+    fn a_refused_impersonation_is_told_from_a_refused_node() {
+        for message in [
+            "users \"system:node:n2\" is forbidden: User \"auditor\" cannot impersonate resource \"users\"",
+            "nodes \"n2\" is forbidden: User \"auditor\" cannot impersonate-on:arbitrary-node:get resource \"nodes\"",
+        ] {
+            assert!(is_impersonation_refused(&reply(403, message)), "{message}");
+        }
+        let node = "nodes \"n1\" is forbidden: User \"system:node:n2\" cannot get resource \"nodes\"";
+        assert!(!is_impersonation_refused(&reply(403, node)));
+        assert!(!is_impersonation_refused(&reply(200, "")));
+    }
+
+    #[test]
+    fn constrained_impersonation_is_tried_where_it_may_exist() {
+        assert_eq!(Way::known_to(Version::minor(35)), [Way::Legacy]);
+        assert_eq!(Way::known_to(Version::minor(36)), [Way::Constrained, Way::Legacy]);
+        assert_eq!(
+            Way::Constrained.identity("n2"),
+            Identity::Impersonated { user: "system:node:n2".into(), groups: Vec::new() }
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! What a kubelet's requests for tokens come to, made in its name.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::node_identity::NodeIdentity;
+use crate::fact::answered::Answered;
+use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
+use super::pods::Pods;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Seen};
+
+/// How long a token would live that should not have been given: the least that a server gives.
+const SECONDS: u32 = 600;
+
+/// What requests for tokens in a kubelet's name come to.
+///
+/// `dryRun` does not stop tokens from being issued. So all are asked for an audience that nothing has: a token that is issued
+/// opens nothing, and the answer that holds it is dropped unread.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeTokenRequests {
+    /// The node in whose name they are made.
+    pub node: String,
+    /// The answers. The one about a pod of another node is left out where no other node has a pod of that service account.
+    pub answers: BTreeMap<TokenRequested, Seen<Answered>>,
+}
+
+/// For what a kubelet may request a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenRequested {
+    /// For no pod.
+    Unbound,
+    /// For a pod of another node.
+    ForeignPod,
+    /// For one of its pods, but for an audience that the pod does not ask for.
+    UnusedAudience,
+}
+
+impl Observe for NodeTokenRequests {
+    type Needs<'a> = (&'a NodeUnderTest, &'a NodeIdentity, &'a Pods);
+    const NAME: &'static str = "node-token-requests";
+    const ACCESS: Access = Access::Impersonate;
+
+    async fn observe(cluster: &Cluster, (under_test, identity, pods): Self::Needs<'_>) -> Seen<Self> {
+        let request = |bound: Value| {
+            let account = &under_test.service_account;
+            Call::create::<ServiceAccount>(json!({
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"audiences": [NONE], "expirationSeconds": SECONDS, "boundObjectRef": bound},
+            }))
+            .in_namespace(&account.namespace)
+            .named(&account.name)
+            .subresource("token")
+        };
+        let bound = |pod: &ObjectName| {
+            let uid = pods.0.get(&pod.to_string())?.uid.as_ref()?;
+            Some(request(json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": uid})))
+        };
+        let requests = [
+            (TokenRequested::Unbound, Some(request(Value::Null))),
+            (TokenRequested::ForeignPod, under_test.foreign_sibling.as_ref().and_then(bound)),
+            (TokenRequested::UnusedAudience, bound(&under_test.pod)),
+        ];
+        let answers = join_all(
+            requests
+                .into_iter()
+                .filter_map(|(requested, call)| Some((requested, call?)))
+                .map(async |(requested, call)| (requested, identity.send(cluster, call).await)),
+        );
+        Ok(Self { node: under_test.node.clone(), answers: answers.await.into_iter().collect() })
+    }
+}
+
+crate::observed!(NodeTokenRequests);

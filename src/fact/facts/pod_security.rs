@@ -1,0 +1,112 @@
+//! Whether Pod Security is enforced where it should be, tried without persisting anything.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{join, join_all};
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::namespaces::Namespaces;
+use crate::fact::answered::Answered;
+use super::node_under_test::NONE;
+use super::probe_reports::ProbeReports;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// In how many namespaces besides that of the probes it is tried.
+const SAMPLE: usize = 5;
+/// The label by which a namespace asks for a Pod Security Standard.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+/// The levels at which a privileged pod is refused.
+const ENFORCED: [&str; 2] = ["baseline", "restricted"];
+
+/// What became of pods in namespaces that ask for a Pod Security Standard, by namespace. All are sent with `dryRun=All`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PodSecurity {
+    /// The answers, by namespace.
+    pub tried: BTreeMap<String, Seen<Tried>>,
+    /// In how many more it was not tried.
+    pub untried: usize,
+}
+
+/// What became of two pods in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// The level that the namespace asks for.
+    pub level: String,
+    /// A privileged pod.
+    pub privileged: Answered,
+    /// A pod that asks for nothing.
+    pub modest: Answered,
+}
+
+impl Observe for PodSecurity {
+    // The namespace of the probes asks for it; where no probes run, only those that exist are left.
+    type Needs<'a> = (&'a Namespaces, Result<&'a ProbeReports, &'a Unobserved>);
+    const NAME: &'static str = "pod-security";
+    const ACCESS: Access = Access::DryRun;
+    // Where else pods may be created, it is tried there too.
+    const RULES: &'static [Rule] = &[Rule::probes("", "pods", &["create"])];
+
+    async fn observe(cluster: &Cluster, (namespaces, probes): Self::Needs<'_>) -> Seen<Self> {
+        let own = cluster.settings().probe.place();
+        let ours = match (cluster.settings().probe.namespace.is_none(), probes) {
+            (true, Ok(_)) => Some((own.clone(), "restricted".to_owned())),
+            _ => None,
+        };
+        let asking =
+            namespaces.0.iter().filter(|(name, namespace)| !namespace.deleting && **name != own || ours.is_none());
+        let asking: Vec<_> = asking
+            .filter_map(|(name, namespace)| Some((name.clone(), namespace.labels.as_ref()?.get(ENFORCE)?.clone())))
+            .filter(|(_, level)| ENFORCED.contains(&level.as_str()))
+            .collect();
+        let untried = asking.len().saturating_sub(SAMPLE);
+        let tried =
+            join_all(ours.into_iter().chain(asking.into_iter().take(SAMPLE)).map(async |(namespace, level)| {
+                let tried = try_in(cluster, &namespace, level).await;
+                (namespace, tried)
+            }))
+            .await;
+        if tried.is_empty() {
+            return Err(Unobserved::absent(
+                "no namespace has the label pod-security.kubernetes.io/enforce with baseline or restricted",
+            ));
+        }
+        Ok(Self { tried: tried.into_iter().collect(), untried })
+    }
+}
+
+async fn try_in(cluster: &Cluster, namespace: &str, level: String) -> Seen<Tried> {
+    let send = async |pod: Value| {
+        let call = Call::create::<Pod>(pod).in_namespace(namespace).dry_run();
+        let reply = cluster.send(&call).await?;
+        reply.permitted(&call)?;
+        Ok(Answered::from(&reply))
+    };
+    let (privileged, modest) = join(
+        send(pod(json!({"privileged": true}))),
+        send(pod(json!({
+            "runAsNonRoot": true, "runAsUser": 65534, "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+        }))),
+    )
+    .await;
+    Ok(Tried { level, privileged: privileged?, modest: modest? })
+}
+
+fn pod(security: Value) -> Value {
+    json!({
+        "metadata": {"name": NONE},
+        "spec": {
+            "automountServiceAccountToken": false,
+            "containers": [{
+                "name": "none", "image": NONE, "securityContext": security,
+                // Quotas and limits ask for these.
+                "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
+            }],
+        },
+    })
+}
+
+crate::observed!(PodSecurity);

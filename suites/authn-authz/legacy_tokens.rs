@@ -1,0 +1,158 @@
+//! # No token that never expires lies about unused
+//!
+//! ## Why
+//! Before 1.24 every service account had a token in a Secret, which is good for ever: whoever copied it years ago is still
+//! that account. The controller-manager invalidates and removes those that it made itself once they were unused for a year;
+//! those that somebody made by hand stay.
+//!
+//! ## Fix
+//! `kubectl -n NAMESPACE label secret NAME kubernetes.io/legacy-token-invalid-since=$(date +%F)` refuses the token without
+//! removing it; nobody missed it after a while: `kubectl -n NAMESPACE delete secret NAME`. Who needs a token gets one that
+//! expires from `kubectl create token`, or from a projected volume.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/controlplane/controller/legacytokentracking/controller.go` and
+//! `pkg/controller/serviceaccount/legacy_serviceaccount_token_cleaner.go` (KEP-2799, GA 1.30). Only the metadata of Secrets is
+//! fetched, but RBAC knows no such difference: where listing Secrets is not granted, this is skipped.
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::legacy_tokens::{LegacyToken, LegacyTokens};
+
+crate::check!("AA-26", "legacy-tokens", Minor, judge);
+
+fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
+    let mut verdict = Verdict::new();
+    let today = clock.server.to_zoned(TimeZone::UTC).date();
+    let a_year_ago = today.saturating_sub(1.year());
+    let since = tracked_since(&mut verdict, legacy);
+    let (mut live, mut invalid) = (0, 0);
+    for (path, token) in &legacy.tokens {
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let subject = Subject::object("Secret", namespace, name);
+        if token.invalid_since.is_some() {
+            invalid += 1;
+            verdict.confirm();
+            continue;
+        }
+        live += 1;
+        // Whether one that no API server has seen was used before they looked, nobody knows.
+        let Some(idle_since) = token.last_used_on().or_else(|| since.max(created(token))) else {
+            verdict.undecided(
+                subject,
+                &Unobserved::invalid(format!("Secret {path}"), "it does not say when it was created"),
+            );
+            continue;
+        };
+        verdict.expect(subject, idle_since >= a_year_ago, || {
+            let used = match &token.last_used {
+                Some(day) => format!("last used {day}"),
+                None => format!("never used since {idle_since}"),
+            };
+            Finding::new(
+                "a token that never expires is in use, or refused",
+                format!("the token of service account {namespace}/{} is {used}", token.service_account),
+            )
+            .so("whoever has a copy of it is that service account, and nobody would notice that it is taken away")
+            .mend(format!(
+                "kubectl -n {namespace} label secret {name} kubernetes.io/legacy-token-invalid-since={today}"
+            ))
+        });
+    }
+    verdict.note(format!("tokens in Secrets: {live} that are accepted, {invalid} that are refused"));
+    verdict
+}
+
+/// Since when use is noted; that it is at all is asserted.
+fn tracked_since(verdict: &mut Verdict, legacy: &LegacyTokens) -> Option<Date> {
+    let subject = || Subject::object("ConfigMap", "kube-system", crate::fact::facts::legacy_tokens::TRACKING);
+    match &legacy.tracked_since {
+        Ok(day) => match day.parse() {
+            Ok(day) => {
+                verdict.confirm();
+                Some(day)
+            }
+            Err(e) => {
+                verdict.undecided(subject(), &Unobserved::invalid(day.clone(), e));
+                None
+            }
+        },
+        Err(Unobserved::Absent { evidence }) => {
+            verdict.expect(subject(), false, || {
+                Finding::new("API servers note when a token in a Secret is used", evidence.clone())
+                    .so("nobody knows which of these tokens are in use; an API server makes it again within half an hour")
+                    .info()
+            });
+            None
+        }
+        Err(why) => {
+            verdict.undecided(subject(), why);
+            None
+        }
+    }
+}
+
+fn created(token: &LegacyToken) -> Option<Date> {
+    token.created.map(|at| at.to_zoned(TimeZone::UTC).date())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+
+    fn judged(tracked: &str, token: LegacyToken) -> Verdict {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let tokens = [("ops/deployer-token".to_owned(), LegacyToken { service_account: "deployer".into(), ..token })];
+        let tracked_since = Ok(tracked.to_owned());
+        judge(&LegacyTokens { tracked_since, tokens: tokens.into() }, &Clock { server: now, here: now })
+    }
+
+    fn token(created: &str, last_used: Option<&str>) -> LegacyToken {
+        let created = Some(format!("{created}T00:00:00Z").parse().unwrap());
+        LegacyToken { created, last_used: last_used.map(Into::into), ..LegacyToken::default() }
+    }
+
+    #[test]
+    fn a_token_in_use_is_right_whatever_its_age() {
+        let verdict = judged("2023-01-01", token("2019-05-01", Some("2026-11-01")));
+        assert!(verdict.findings(Severity::Minor).is_empty() && verdict.undecideds().is_empty());
+        assert_eq!(verdict.notes(), ["tokens in Secrets: 1 that are accepted, 0 that are refused"]);
+    }
+
+    #[test]
+    fn a_token_unused_for_a_year_is_found() {
+        let findings = judged("2023-01-01", token("2019-05-01", Some("2025-03-01"))).findings(Severity::Minor);
+        assert_eq!(findings[0].seen, "the token of service account ops/deployer is last used 2025-03-01");
+        assert!(findings[0].mend.as_ref().unwrap().contains("-n ops label secret deployer-token"));
+        let findings = judged("2024-01-01", token("2019-05-01", None)).findings(Severity::Minor);
+        assert!(findings[0].seen.contains("never used since 2024-01-01"));
+    }
+
+    #[test]
+    fn a_token_that_was_not_watched_for_a_year_is_given_time() {
+        assert!(judged("2026-06-01", token("2019-05-01", None)).findings(Severity::Minor).is_empty());
+        assert!(judged("2023-01-01", token("2026-10-01", None)).findings(Severity::Minor).is_empty());
+    }
+
+    #[test]
+    fn a_refused_token_is_right() {
+        let invalid = LegacyToken { invalid_since: Some("2026-01-01".into()), ..token("2019-05-01", None) };
+        assert!(judged("2023-01-01", invalid).findings(Severity::Minor).is_empty());
+    }
+
+    #[test]
+    fn without_tracking_it_is_told() {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let absent = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens: [].into() };
+        let verdict = judge(&absent, &Clock { server: now, here: now });
+        assert_eq!(verdict.findings(Severity::Minor)[0].severity, Severity::Info);
+        let refused = LegacyTokens { tracked_since: Err(Unobserved::Interrupted), tokens: [].into() };
+        assert_eq!(judge(&refused, &Clock { server: now, here: now }).undecideds().len(), 1);
+    }
+}

@@ -1,0 +1,142 @@
+//! # Pod Security is enforced where a namespace asks for it
+//!
+//! ## Why
+//! The label `pod-security.kubernetes.io/enforce` does nothing by itself. With the admission plugin PodSecurity off, or with
+//! the namespace exempted in the API server's configuration, whoever may create pods there owns the node.
+//!
+//! ## Fix
+//! Take PodSecurity out of `--disable-admission-plugins` of the API server, and the namespace out of `exemptions` of its
+//! PodSecurityConfiguration (the file that `--admission-control-config-file` names), on every control-plane node.
+//!
+//! ## Source
+//! kubernetes/kubernetes `staging/src/k8s.io/pod-security-admission`;
+//! <https://kubernetes.io/docs/concepts/security/pod-security-admission/>. Tried with `dryRun=All` in the namespace of the
+//! probes and in a few others that ask for baseline or restricted; the control is a pod that asks for nothing. A user who is
+//! exempted would be let through as well, and whoever runs this should not be. In OpenShift the security context constraints
+//! refuse first, which is as good.
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::answered::Answered;
+use crate::fact::facts::pod_security::PodSecurity;
+
+crate::check!("AA-23", "pod-security", Major, judge);
+
+/// How those say no who may: the plugin, and OpenShift's constraints.
+const WORDS: [&str; 2] = ["violates PodSecurity", "security context constraint"];
+
+fn judge(fact: &PodSecurity) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut refused_us = Vec::new();
+    for (namespace, tried) in &fact.tried {
+        let subject = || Subject::cluster_object("Namespace", namespace);
+        let tried = match tried {
+            Ok(tried) => tried,
+            // Creating pods is granted where the probes run, and need not be elsewhere.
+            Err(Unobserved::Refused { .. }) => {
+                refused_us.push(namespace.as_str());
+                continue;
+            }
+            Err(why) => {
+                verdict.undecided(subject(), why);
+                continue;
+            }
+        };
+        let Answered { status, message } = &tried.privileged;
+        match status {
+            403 if WORDS.iter().any(|words| message.contains(words)) => verdict.confirm(),
+            403 => verdict.find(
+                subject(),
+                Finding::new("a privileged pod is refused by Pod Security", format!("it is refused by: {message}"))
+                    .so("something else refuses it, before or instead of Pod Security")
+                    .info(),
+            ),
+            200..=299 => verdict.find(
+                subject(),
+                Finding::new(
+                    format!("a privileged pod is refused, because the namespace asks for {}", tried.level),
+                    format!("it is accepted (HTTP {status})"),
+                )
+                .so("the label does nothing: whoever may create pods in the namespace owns its node"),
+            ),
+            _ => verdict.undecided(subject(), &inconclusive("a privileged pod", &tried.privileged)),
+        }
+        if (200..300).contains(&tried.modest.status) {
+            verdict.confirm();
+        } else {
+            verdict.undecided(subject(), &inconclusive("a pod that asks for nothing", &tried.modest));
+        }
+    }
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        let namespaces = refused_us.join(", ");
+        return Verdict::not_applicable(format!(
+            "no probes run, and creating pods is not granted in the namespaces that ask for Pod Security: {namespaces}"
+        ));
+    }
+    if !refused_us.is_empty() {
+        verdict.note(format!("creating pods is not granted in {}: it was not tried there", refused_us.join(", ")));
+    }
+    if fact.untried > 0 {
+        verdict.note(format!("{} more namespaces ask for Pod Security: it was not tried there", fact.untried));
+    }
+    verdict
+}
+
+fn inconclusive(what: &str, answer: &Answered) -> Unobserved {
+    Unobserved::invalid(format!("the dry run of {what}"), format!("HTTP {}: {}", answer.status, answer.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::pod_security::Tried;
+
+    const REFUSED: (u16, &str) =
+        (403, "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": privileged");
+
+    fn tried(privileged: (u16, &str), modest: u16) -> Tried {
+        Tried {
+            level: "restricted".into(),
+            privileged: Answered { status: privileged.0, message: privileged.1.into() },
+            modest: Answered { status: modest, message: String::new() },
+        }
+    }
+
+    fn judged(all: Vec<(&str, Result<Tried, Unobserved>)>) -> Verdict {
+        judge(&PodSecurity { tried: all.into_iter().map(|(name, tried)| (name.into(), tried)).collect(), untried: 0 })
+    }
+
+    #[test]
+    fn a_privileged_pod_is_refused_and_a_modest_one_is_not() {
+        let verdict = judged(vec![("seaworthy", Ok(tried(REFUSED, 201)))]);
+        assert!(verdict.findings(Severity::Major).is_empty() && verdict.undecideds().is_empty());
+        assert_eq!(verdict.observations(), 2);
+    }
+
+    #[test]
+    fn an_exempted_namespace_is_found() {
+        let verdict = judged(vec![("payments", Ok(tried((201, ""), 201))), ("seaworthy", Ok(tried(REFUSED, 201)))]);
+        let findings = verdict.findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].subject.name.as_str()), (1, "payments"));
+    }
+
+    #[test]
+    fn a_refusal_by_something_else_is_told() {
+        let findings = judged(vec![("a", Ok(tried((403, "denied by policy"), 201)))]).findings(Severity::Major);
+        assert_eq!(findings[0].severity, Severity::Info);
+    }
+
+    #[test]
+    fn refusals_without_a_control_are_undecided() {
+        assert_eq!(judged(vec![("a", Ok(tried(REFUSED, 403)))]).undecideds().len(), 1);
+    }
+
+    #[test]
+    fn where_nothing_may_be_created_it_does_not_apply() {
+        let refused = Unobserved::Refused { missing: "create pods".into(), message: "no".into() };
+        assert!(judged(vec![("payments", Err(refused.clone()))]).reason().unwrap().contains("payments"));
+        let both = judged(vec![("payments", Err(refused)), ("seaworthy", Ok(tried(REFUSED, 201)))]);
+        assert_eq!((both.reason(), both.notes().len()), (None, 1));
+    }
+}

@@ -1,0 +1,275 @@
+//! Rights that are worth more than they look, and what they come to.
+
+use crate::fact::facts::rbac::PolicyRule;
+
+/// A right, or several together, by which somebody gets at more than they were given.
+pub(super) struct Power {
+    /// The name by which tables speak of it.
+    pub(super) name: &'static str,
+    /// What is needed: each of these.
+    needs: &'static [Need],
+    /// Where it must be held.
+    pub(super) reach: Reach,
+    /// What it comes to.
+    pub(super) yields: Yield,
+    /// What its holder does, in words.
+    pub(super) deed: &'static str,
+    /// How to give less.
+    pub(super) instead: &'static str,
+}
+
+/// One of these verbs on one of these resources.
+struct Need {
+    verbs: &'static [&'static str],
+    group: &'static str,
+    resources: &'static [&'static str],
+    names: Names,
+}
+
+/// What a rule is worth that is limited to some names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// Nothing: it does not reach what this is about.
+    All,
+    /// Enough if one of these is among them.
+    Some(&'static [&'static str]),
+    /// Enough, whatever they are.
+    Any,
+}
+
+/// Where a power must be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// In the whole cluster.
+    Cluster,
+    /// In the whole cluster or in kube-system.
+    System,
+    /// In any namespace.
+    Namespace,
+}
+
+/// What a power comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Yield {
+    /// Everything.
+    Administrator,
+    /// Every service account of the namespace; everything, where the control plane's own are among them.
+    Accounts,
+    /// The service accounts that pods of the namespace have; everything, where the control plane runs there.
+    PodAccounts,
+    /// What Secrets hold.
+    Secrets,
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+const CHANGE: &[&str] = &["create", "update", "patch"];
+/// The names of those who may do everything.
+const ADMINISTRATORS: Names = Names::Some(&["system:masters", "kubeadm:cluster-admins", "cluster-admin"]);
+
+const fn need(verbs: &'static [&'static str], group: &'static str, resources: &'static [&'static str]) -> Need {
+    Need { verbs, group, resources, names: Names::All }
+}
+
+impl Need {
+    const fn named(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    fn is_met(&self, rules: &[&PolicyRule]) -> bool {
+        rules.iter().any(|rule| {
+            let names = match self.names {
+                Names::Any => true,
+                _ if rule.names.is_empty() => true,
+                Names::All => false,
+                Names::Some(some) => rule.names.iter().any(|name| some.contains(&name.as_str())),
+            };
+            names
+                && self
+                    .verbs
+                    .iter()
+                    .any(|verb| self.resources.iter().any(|resource| rule.permits(verb, self.group, resource)))
+        })
+    }
+}
+
+impl Power {
+    /// Whether these rules together give it.
+    pub(super) fn is_given_by(&self, rules: &[&PolicyRule]) -> bool {
+        self.needs.iter().all(|need| need.is_met(rules))
+    }
+
+    /// Whether this rule has a part in it.
+    pub(super) fn rests_on(&self, rule: &PolicyRule) -> bool {
+        self.needs.iter().any(|need| need.is_met(&[rule]))
+    }
+}
+
+/// Every power, the plainest first: where somebody has several, that one is told.
+pub(super) const ALL: &[Power] = &[
+    Power {
+        name: "escalate",
+        needs: &[need(&["escalate"], RBAC, &["clusterroles"]), need(CHANGE, RBAC, &["clusterroles"])],
+        reach: Reach::Cluster,
+        yields: Yield::Administrator,
+        deed: "writes any right into ClusterRoles (escalate)",
+        instead: "take the verb escalate away: who changes roles needs the rights that they write into them",
+    },
+    Power {
+        name: "bind",
+        needs: &[
+            need(&["bind"], RBAC, &["clusterroles"]).named(ADMINISTRATORS),
+            need(CHANGE, RBAC, &["clusterrolebindings"]),
+        ],
+        reach: Reach::Cluster,
+        yields: Yield::Administrator,
+        deed: "binds cluster-admin to whom it likes (bind)",
+        instead: "limit the verb bind to the roles that are meant, by resourceNames",
+    },
+    Power {
+        name: "impersonate",
+        needs: &[need(&["impersonate"], "", &["groups", "serviceaccounts"]).named(ADMINISTRATORS)],
+        reach: Reach::System,
+        yields: Yield::Administrator,
+        deed: "acts as members of any group, or as any service account (impersonate)",
+        instead: "limit the verb impersonate to the users and groups that are meant, by resourceNames",
+    },
+    Power {
+        name: "approve",
+        needs: &[
+            need(&["update", "patch"], "certificates.k8s.io", &["certificatesigningrequests/approval"]),
+            need(&["approve"], "certificates.k8s.io", &["signers"])
+                .named(Names::Some(&["kubernetes.io/kube-apiserver-client", "kubernetes.io/*"])),
+            need(&["create"], "certificates.k8s.io", &["certificatesigningrequests"]),
+        ],
+        reach: Reach::Cluster,
+        yields: Yield::Administrator,
+        deed: "approves its own client certificate of any group but system:masters",
+        instead: "limit the verb approve to other signers than kubernetes.io/kube-apiserver-client, by resourceNames",
+    },
+    Power {
+        name: "admission",
+        needs: &[need(
+            CHANGE,
+            "admissionregistration.k8s.io",
+            &["mutatingwebhookconfigurations", "mutatingadmissionpolicies"],
+        )],
+        reach: Reach::Cluster,
+        yields: Yield::Administrator,
+        deed: "changes every object on its way into the cluster (mutating admission)",
+        instead: "limit the right to the configuration that is meant, by resourceNames",
+    },
+    Power {
+        name: "kubelets",
+        needs: &[need(&["get", "create"], "", &["nodes/proxy"]).named(Names::Any)],
+        reach: Reach::Cluster,
+        yields: Yield::PodAccounts,
+        deed: "runs commands in every pod by way of the kubelets (nodes/proxy, to which get is enough)",
+        instead: "give nodes/metrics, nodes/stats, nodes/healthz, nodes/configz and nodes/pods instead of nodes/proxy",
+    },
+    Power {
+        name: "tokens",
+        needs: &[need(&["create"], "", &["serviceaccounts/token"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "creates tokens of any service account (serviceaccounts/token)",
+        instead: "limit the right to the service accounts that are meant, by resourceNames",
+    },
+    Power {
+        name: "pods",
+        needs: &[need(CHANGE, "", &["pods", "replicationcontrollers"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "runs pods with any service account",
+        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+    },
+    Power {
+        name: "pods",
+        needs: &[need(CHANGE, "apps", &["deployments", "daemonsets", "statefulsets", "replicasets"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "runs pods with any service account",
+        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+    },
+    Power {
+        name: "pods",
+        needs: &[need(CHANGE, "batch", &["jobs", "cronjobs"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "runs pods with any service account",
+        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+    },
+    Power {
+        name: "commands",
+        needs: &[need(&["get", "create"], "", &["pods/exec", "pods/attach"])],
+        reach: Reach::Namespace,
+        yields: Yield::PodAccounts,
+        deed: "runs commands in pods (pods/exec)",
+        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+    },
+    Power {
+        name: "commands",
+        needs: &[need(&["update", "patch"], "", &["pods/ephemeralcontainers"])],
+        reach: Reach::Namespace,
+        yields: Yield::PodAccounts,
+        deed: "runs containers inside of pods (pods/ephemeralcontainers)",
+        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+    },
+    Power {
+        name: "token-secrets",
+        needs: &[need(&["create"], "", &["secrets"]), need(&["get", "list", "watch"], "", &["secrets"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "makes a token of any service account, as a Secret that it then reads",
+        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+    },
+    Power {
+        name: "secrets",
+        needs: &[need(&["get", "list", "watch"], "", &["secrets"])],
+        reach: Reach::System,
+        yields: Yield::Secrets,
+        deed: "reads the Secrets of the control plane, bootstrap tokens among them",
+        instead: "give the right in the namespaces that are meant, by a Role, or on the names that are meant",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::rbac::testing::rule;
+
+    fn given(rules: &[PolicyRule]) -> Vec<&'static str> {
+        let rules: Vec<_> = rules.iter().collect();
+        let mut names: Vec<_> = ALL.iter().filter(|power| power.is_given_by(&rules)).map(|power| power.name).collect();
+        names.dedup();
+        names
+    }
+
+    #[test]
+    fn to_read_nodes_by_proxy_is_to_run_commands() {
+        assert_eq!(given(&[rule(&["get"], "", &["nodes/proxy"])]), ["kubelets"]);
+        assert!(given(&[rule(&["get"], "", &["nodes", "nodes/metrics", "nodes/stats"])]).is_empty());
+        assert_eq!(
+            given(&[PolicyRule { names: vec!["n1".into()], ..rule(&["get"], "", &["nodes/proxy"]) }]),
+            ["kubelets"]
+        );
+    }
+
+    #[test]
+    fn some_powers_take_several_rights() {
+        assert!(given(&[rule(&["escalate"], RBAC, &["clusterroles"])]).is_empty());
+        assert_eq!(given(&[rule(&["escalate", "update"], RBAC, &["clusterroles"])]), ["escalate"]);
+        assert!(given(&[rule(&["create"], RBAC, &["clusterrolebindings"])]).is_empty(), "no more than one has");
+        let bind = [rule(&["bind"], RBAC, &["clusterroles"]), rule(&["create"], RBAC, &["clusterrolebindings"])];
+        assert_eq!(given(&bind), ["bind"]);
+    }
+
+    #[test]
+    fn a_right_on_names_counts_only_where_they_matter() {
+        let named = |rule: PolicyRule, name: &str| PolicyRule { names: vec![name.into()], ..rule };
+        assert!(given(&[named(rule(&["get"], "", &["secrets"]), "one")]).is_empty());
+        assert!(given(&[named(rule(&["impersonate"], "", &["groups"]), "developers")]).is_empty());
+        assert_eq!(given(&[named(rule(&["impersonate"], "", &["groups"]), "system:masters")]), ["impersonate"]);
+        let own = named(rule(&["update"], "admissionregistration.k8s.io", &["mutatingwebhookconfigurations"]), "mine");
+        assert!(given(&[own]).is_empty());
+    }
+}
