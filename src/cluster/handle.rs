@@ -187,22 +187,25 @@ impl Cluster {
     /// Sends a request once. Any answer is a reply, whatever its status.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
         let deadline = self.deadline(self.settings.request_timeout);
-        let exchange = async {
-            let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-            let response = self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
-            let (parts, body) = response.into_parts();
-            let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-            Ok(Reply {
-                status: parts.status.as_u16(),
-                date: header(http::header::DATE)
-                    .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
-                    .map(|date| date.timestamp()),
-                content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
-                body: collect(call, body).await?,
-            })
-        };
+        let exchange = async { self.exchange(&self.client(call)?, call).await };
         self.requests.fetch_add(1, Ordering::Relaxed);
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+    }
+
+    /// Sends a request with this client as soon as one more may be in flight, and takes the whole answer.
+    pub(super) async fn exchange(&self, client: &Client, call: &Call) -> Seen<Reply> {
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        let response = client.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
+        let (parts, body) = response.into_parts();
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            date: header(http::header::DATE)
+                .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+                .map(|date| date.timestamp()),
+            content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+            body: collect(call, body).await?,
+        })
     }
 
     /// Sends a request and decodes the object that it answers.

@@ -43,6 +43,24 @@ pub struct Node {
     pub architecture: String,
     /// The operating system's name.
     pub os_image: String,
+    /// The machine that it runs on; a recording made before this was kept does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+/// The machine that a node runs on, as its kubelet reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The content of `/etc/machine-id`.
+    pub machine_id: String,
+    /// The id in the firmware.
+    pub system_uuid: String,
+    /// The id of this boot.
+    pub boot_id: String,
+    /// The container runtime, as `containerd://2.1.4`.
+    pub runtime: String,
+    /// The kernel's release.
+    pub kernel: String,
 }
 
 /// A taint.
@@ -148,6 +166,13 @@ fn trim(node: core::Node) -> (String, Node) {
         operating_system: info.operating_system,
         architecture: info.architecture,
         os_image: info.os_image,
+        machine: Some(Machine {
+            machine_id: info.machine_id,
+            system_uuid: info.system_uuid,
+            boot_id: info.boot_id,
+            runtime: info.container_runtime_version,
+            kernel: info.kernel_version,
+        }),
     };
     (node.metadata.name.unwrap_or_default(), trimmed)
 }
