@@ -2,6 +2,7 @@
 //!
 //! A check uses facts and nothing else: no client, no clock, no I/O.
 
+pub mod addons;
 #[path = "authn-authz/mod.rs"]
 pub mod authn_authz;
 pub mod cni;
@@ -9,6 +10,7 @@ pub mod cni;
 pub mod control_plane;
 pub mod discovery;
 pub mod dns;
+pub mod ha;
 pub mod nodes;
 pub mod pki;
 pub mod rights;
@@ -27,6 +29,8 @@ pub static ALL: &[&Suite] = &[
     &dns::SUITE,
     &cni::SUITE,
     &nodes::SUITE,
+    &addons::SUITE,
+    &ha::SUITE,
 ];
 
 /// Every check, in the order of reports.

@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Certificate {
 }
 
 /// `sha256:<hex>`, the form in which kubeadm prints the pin of a CA.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(digest::digest(&digest::SHA256, bytes).as_ref()))
 }
 

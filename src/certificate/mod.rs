@@ -21,6 +21,7 @@ mod usage;
 
 pub use chain::{Chain, EmptyChain};
 pub use der::Certificate;
+pub(crate) use der::sha256;
 pub use description::{Description, Malformed};
 pub use pem::{BundleError, MAXIMUM_BUNDLE};
 pub use public_key::PublicKey;

@@ -218,19 +218,17 @@ impl Cluster {
         let deadline = self.deadline(self.settings.request_timeout);
         let exchange = async {
             let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-            let (parts, body) = self.exchange(call).await?.into_parts();
-            let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-            Ok(Reply {
-                status: parts.status.as_u16(),
-                date: header(http::header::DATE)
-                    .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
-                    .map(|date| date.timestamp()),
-                content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
-                body: collect(call, body).await?,
-            })
+            whole(call, self.respond(call).await?).await
         };
         self.requests.fetch_add(1, Ordering::Relaxed);
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+    }
+
+    /// Sends a request with this client as soon as one more may be in flight, and takes the whole answer.
+    pub(super) async fn exchange(&self, client: &Client, call: &Call) -> Seen<Reply> {
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        let response = client.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
+        whole(call, response).await
     }
 
     /// Sends a request and decodes the object that it answers.
@@ -275,7 +273,7 @@ impl Cluster {
     /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.exchange(call).await?;
+        let response = self.respond(call).await?;
         let status = response.status();
         let body = response.into_body();
         if !status.is_success() {
@@ -296,7 +294,7 @@ impl Cluster {
     /// Behind a load balancer one instance's certificate may lack the endpoint's name. Such an instance got no request;
     /// from then on certificates are checked by the name that each of them has, and this request is sent. Which
     /// certificate lacks the name is for the checks to tell, which look at each.
-    async fn exchange(&self, call: &Call) -> Seen<http::Response<Body>> {
+    async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
         match self.client(call)?.send(Self::request(call)?).await {
             Err(e) if is_name_mismatch(&e) && call.instance.is_none() && self.server_name.get().is_none() => {
                 self.verify_by_in_cluster_name();
@@ -403,6 +401,20 @@ async fn through(
     let stream = tokio::time::timeout(deadline, super::proxy::connect(proxy, &target.address)).await;
     let stream = stream.unwrap_or(Err(Unreachable::TimedOut { after: deadline }))?;
     handshake_over(stream, target, roots, deadline).await
+}
+
+/// The whole answer.
+async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
+    let (parts, body) = response.into_parts();
+    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    Ok(Reply {
+        status: parts.status.as_u16(),
+        date: header(http::header::DATE)
+            .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+            .map(|date| date.timestamp()),
+        content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+        body: collect(call, body).await?,
+    })
 }
 
 async fn collect(call: &Call, body: Body) -> Seen<Bytes> {

@@ -8,6 +8,7 @@ pub mod handshake;
 pub mod identity;
 pub mod kubeconfig;
 mod proxy;
+pub mod kubelet;
 pub mod reply;
 
 pub use call::{Call, Trust};

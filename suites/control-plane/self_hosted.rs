@@ -14,7 +14,7 @@
 //! the kubelet no checkpoints to start it from. A second scheduler that runs as a Deployment is usual and not meant.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::facts::system_workloads::{SystemWorkload, SystemWorkloads};
+use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
 
 crate::check!("CP-04", "self-hosted", Info, judge);
 
@@ -42,11 +42,11 @@ fn judge(workloads: &SystemWorkloads) -> Verdict {
 }
 
 /// Why a workload looks like part of a control plane.
-fn reason(name: &str, workload: &SystemWorkload) -> Option<String> {
+fn reason(name: &str, workload: &Workload) -> Option<String> {
     if NAMES.iter().any(|prefix| name.starts_with(prefix)) || NAMED.contains(&name) {
         return Some("it has the name of a self-hosted control plane's part".into());
     }
-    let runs = workload.runs.iter().find(|runs| PROGRAMS.contains(&program(runs)))?;
+    let runs = workload.images.values().chain(&workload.programs).find(|runs| PROGRAMS.contains(&program(runs)))?;
     Some(format!("it runs {runs}"))
 }
 
@@ -63,7 +63,7 @@ mod tests {
 
     fn judged(path: &str, runs: &[&str]) -> Vec<Finding> {
         let runs = runs.iter().map(ToString::to_string).collect();
-        judge(&SystemWorkloads([(path.to_owned(), SystemWorkload { runs })].into())).findings(Severity::Info)
+        judge(&SystemWorkloads([(path.to_owned(), Workload { programs: runs, ..Workload::default() })].into())).findings(Severity::Info)
     }
 
     #[test]

@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].seen, "kubernetes harbour.local in-addr.arpa ip6.arpa");
         assert_eq!(findings[0].expected, "kubernetes cluster.local, the domain that pods search");
-        let told = KubeletDefaults { cluster_dns: Vec::new(), cluster_domain: Some("harbour.local.".into()) };
+        let told = KubeletDefaults { cluster_domain: Some("harbour.local.".into()), ..KubeletDefaults::default() };
         let text = KUBEADM.replace("cluster.local", "harbour.local");
         let domain = ClusterDomain("cluster.local".into());
         let verdict = judge(&corefile(&text), &domain, Some(&told), Some(&KubeadmConfig::default()), None);

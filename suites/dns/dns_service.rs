@@ -127,8 +127,10 @@ mod tests {
     }
 
     fn judged(dns: &ClusterDns, told: &[&str]) -> Verdict {
-        let told =
-            KubeletDefaults { cluster_dns: told.iter().map(|a| a.parse().unwrap()).collect(), cluster_domain: None };
+        let told = KubeletDefaults {
+            cluster_dns: told.iter().map(|a| a.parse().unwrap()).collect(),
+            ..KubeletDefaults::default()
+        };
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
         judge(Ok(dns), Some(&told), Some(&KubeadmConfig::default()), Some(&range))
     }

@@ -1,7 +1,16 @@
 //! Nodes and their kubelets.
 
+pub mod api_server_to_kubelet;
+pub mod checkpoint;
+pub mod clocks;
 pub mod kubelet_anonymous;
+pub mod kubelet_authorization;
+pub mod kubelet_configuration;
+pub mod local_ports;
+pub mod node_identity;
 pub mod readiness;
+pub mod runtime_and_kernel;
+pub mod static_pods;
 pub mod version_skew;
 
 use crate::check::Suite;
@@ -10,5 +19,18 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "nodes",
     about: "nodes and their kubelets",
-    checks: &[&readiness::CHECK, &version_skew::CHECK, &kubelet_anonymous::CHECK],
+    checks: &[
+        &readiness::CHECK,
+        &version_skew::CHECK,
+        &kubelet_anonymous::CHECK,
+        &kubelet_authorization::CHECK,
+        &local_ports::CHECK,
+        &kubelet_configuration::CHECK,
+        &static_pods::CHECK,
+        &api_server_to_kubelet::CHECK,
+        &checkpoint::CHECK,
+        &runtime_and_kernel::CHECK,
+        &node_identity::CHECK,
+        &clocks::CHECK,
+    ],
 };

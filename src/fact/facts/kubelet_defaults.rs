@@ -5,21 +5,29 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
+use super::authorship::Authorship;
+use super::kubelet_configuration::KubeletConfiguration;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// What kubeadm tells the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KubeletDefaults {
     /// The DNS servers that pods are told.
     pub cluster_dns: Vec<IpAddr>,
     /// The domain that pods search.
     pub cluster_domain: Option<String>,
+    /// All that kubelets are told. Old recordings do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<KubeletConfiguration>,
+    /// Who wrote it last. Old recordings do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorship: Option<Authorship>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct KubeletConfiguration {
+struct Dns {
     #[serde(default, rename = "clusterDNS")]
     cluster_dns: Vec<IpAddr>,
     cluster_domain: Option<String>,
@@ -35,13 +43,17 @@ impl Observe for KubeletDefaults {
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::get_in::<ConfigMap>("kube-system", "kubelet-config");
         let map: ConfigMap = cluster.fetch(&call).await?;
+        let authorship = Authorship::of(&map);
         let text = map.data.unwrap_or_default().remove("kubelet");
         let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key kubelet"))?;
-        let read: KubeletConfiguration =
-            serde_saphyr::from_str(&text).map_err(|e| Unobserved::invalid(call.to_string(), e.without_snippet()))?;
+        let unusable = |e: serde_saphyr::Error| Unobserved::invalid(call.to_string(), e.without_snippet());
+        let read: Dns = serde_saphyr::from_str(&text).map_err(unusable)?;
+        let all = serde_saphyr::from_str(&text).map_err(unusable)?;
         Ok(Self {
             cluster_dns: read.cluster_dns,
             cluster_domain: read.cluster_domain.filter(|domain| !domain.is_empty()),
+            configuration: Some(KubeletConfiguration::new(all)),
+            authorship: Some(authorship),
         })
     }
 }

@@ -48,6 +48,24 @@ pub struct Node {
     /// The port of the kubelet's API, as the kubelet says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet_port: Option<u16>,
+    /// The machine that it runs on; a recording made before this was kept does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+/// The machine that a node runs on, as its kubelet reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The content of `/etc/machine-id`.
+    pub machine_id: String,
+    /// The id in the firmware.
+    pub system_uuid: String,
+    /// The id of this boot.
+    pub boot_id: String,
+    /// The container runtime, as `containerd://2.1.4`.
+    pub runtime: String,
+    /// The kernel's release.
+    pub kernel: String,
 }
 
 /// A taint.
@@ -167,6 +185,13 @@ fn trim(node: core::Node) -> (String, Node) {
             .and_then(|endpoints| endpoints.kubelet_endpoint)
             .and_then(|endpoint| u16::try_from(endpoint.port).ok())
             .filter(|port| *port != 0),
+        machine: Some(Machine {
+            machine_id: info.machine_id,
+            system_uuid: info.system_uuid,
+            boot_id: info.boot_id,
+            runtime: info.container_runtime_version,
+            kernel: info.kernel_version,
+        }),
     };
     (node.metadata.name.unwrap_or_default(), trimmed)
 }

@@ -1,23 +1,39 @@
-//! The Deployments and DaemonSets of kube-system.
+//! The Deployments and DaemonSets of the cluster's own add-ons.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
 
-/// The Deployments and DaemonSets of kube-system, by `KIND/NAME`, whether they have pods or not.
+/// Where they live.
+const NAMESPACE: &str = "kube-system";
+
+/// The Deployments and DaemonSets of kube-system, by kind and name as `Deployment/coredns`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct SystemWorkloads(pub BTreeMap<String, SystemWorkload>);
+pub struct SystemWorkloads(pub BTreeMap<String, Workload>);
 
 /// What checks need of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SystemWorkload {
-    /// What it runs: the images and the programs that are named.
-    pub runs: Vec<String>,
+pub struct Workload {
+    /// How many pods there should be.
+    pub desired: i32,
+    /// How many are available.
+    pub available: i32,
+    /// How many are of the newest definition.
+    pub updated: i32,
+    /// The service account of its pods.
+    pub service_account: String,
+    /// The priority class of its pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class: Option<String>,
+    /// The images of its containers, by the container's name.
+    pub images: BTreeMap<String, String>,
+    /// The programs that its containers are told to run.
+    pub programs: Vec<String>,
 }
 
 impl Observe for SystemWorkloads {
@@ -25,32 +41,55 @@ impl Observe for SystemWorkloads {
     const NAME: &'static str = "system-workloads";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[
-        Rule::namespaced("kube-system", "apps", "deployments", &["list"]),
-        Rule::namespaced("kube-system", "apps", "daemonsets", &["list"]),
+        Rule::namespaced(NAMESPACE, "apps", "deployments", &["list"]),
+        Rule::namespaced(NAMESPACE, "apps", "daemonsets", &["list"]),
     ];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let deployments =
-            cluster.list(Call::list::<Deployment>().in_namespace("kube-system"), |workload: Deployment| {
-                let spec = workload.spec.template.spec;
-                trim("Deployment", workload.metadata.name, spec)
-            });
-        let daemon_sets = cluster.list(Call::list::<DaemonSet>().in_namespace("kube-system"), |workload: DaemonSet| {
-            let spec = workload.spec.template.spec;
-            trim("DaemonSet", workload.metadata.name, spec)
-        });
-        let (deployments, daemon_sets) = tokio::try_join!(deployments, daemon_sets)?;
-        Ok(Self(deployments.into_iter().chain(daemon_sets).collect()))
+        let (deployments, daemon_sets) = tokio::join!(
+            cluster.list(Call::list::<Deployment>().in_namespace(NAMESPACE), of_deployment),
+            cluster.list(Call::list::<DaemonSet>().in_namespace(NAMESPACE), of_daemon_set),
+        );
+        Ok(Self(deployments?.into_iter().chain(daemon_sets?).collect()))
     }
 }
 
-fn trim(kind: &str, name: Option<String>, spec: Option<PodSpec>) -> (String, SystemWorkload) {
-    let containers = spec.map(|spec| spec.containers).unwrap_or_default();
-    let runs = containers.into_iter().flat_map(|container| {
-        let program = container.command.unwrap_or_default().into_iter().next();
-        [container.image, program].into_iter().flatten()
-    });
-    (format!("{kind}/{}", name.unwrap_or_default()), SystemWorkload { runs: runs.collect() })
+fn of_deployment(deployment: Deployment) -> (String, Workload) {
+    let status = deployment.status.unwrap_or_default();
+    let workload = Workload {
+        desired: deployment.spec.replicas.unwrap_or(1),
+        available: status.available_replicas.unwrap_or_default(),
+        updated: status.updated_replicas.unwrap_or_default(),
+        ..of_template(deployment.spec.template)
+    };
+    (format!("Deployment/{}", deployment.metadata.name.unwrap_or_default()), workload)
+}
+
+fn of_daemon_set(daemon_set: DaemonSet) -> (String, Workload) {
+    let status = daemon_set.status.unwrap_or_default();
+    let workload = Workload {
+        desired: status.desired_number_scheduled,
+        available: status.number_available.unwrap_or_default(),
+        updated: status.updated_number_scheduled.unwrap_or_default(),
+        ..of_template(daemon_set.spec.template)
+    };
+    (format!("DaemonSet/{}", daemon_set.metadata.name.unwrap_or_default()), workload)
+}
+
+fn of_template(template: PodTemplateSpec) -> Workload {
+    let spec = template.spec.unwrap_or_default();
+    let programs = spec.containers.iter().filter_map(|container| container.command.as_ref()?.first().cloned());
+    Workload {
+        programs: programs.collect(),
+        service_account: spec.service_account_name.unwrap_or_default(),
+        priority_class: spec.priority_class_name,
+        images: spec
+            .containers
+            .into_iter()
+            .map(|container| (container.name, container.image.unwrap_or_default()))
+            .collect(),
+        ..Workload::default()
+    }
 }
 
 crate::observed!(SystemWorkloads);

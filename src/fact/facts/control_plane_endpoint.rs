@@ -1,0 +1,98 @@
+//! Who answers at the control plane's endpoint, connection by connection.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::api_server_endpoints::ApiServerEndpoints;
+use super::kubeadm_config::KubeadmConfig;
+use super::kubeconfig_summary::KubeconfigSummary;
+use crate::cluster::Cluster;
+use crate::cluster::handshake::{Authority, Target};
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// How often the endpoint is dialled.
+const CONNECTIONS: usize = 30;
+/// The port where kubeadm was given an endpoint without one.
+const USUAL_PORT: u16 = 6443;
+
+/// What many connections to the control plane's endpoint met. Absent where there is one API server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ControlPlaneEndpoint {
+    /// The endpoint: kubeadm's controlPlaneEndpoint, else the kubeconfig's.
+    pub endpoint: Authority,
+    /// The addresses of its name, or the address that it is.
+    pub addresses: Seen<Vec<IpAddr>>,
+    /// How many connections were answered by the certificate of this serial number.
+    pub serials: BTreeMap<String, usize>,
+    /// How the other connections failed, and how many.
+    pub failures: BTreeMap<String, usize>,
+}
+
+impl Observe for ControlPlaneEndpoint {
+    type Needs<'a> = (&'a ApiServerEndpoints, &'a KubeconfigSummary, Result<&'a KubeadmConfig, &'a Unobserved>);
+    const NAME: &'static str = "control-plane-endpoint";
+    const ACCESS: Access = Access::Handshake;
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    async fn observe(cluster: &Cluster, (published, kubeconfig, kubeadm): Self::Needs<'_>) -> Seen<Self> {
+        let instances = published.published()?.len();
+        if instances < 2 {
+            return Err(Unobserved::absent("there is one API server: nothing can be balanced"));
+        }
+        let configured = kubeadm.ok().and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref());
+        let endpoint = match configured {
+            Some(text) => authority(text)?,
+            None => kubeconfig.endpoint.clone(),
+        };
+        let target = Target::of(endpoint.clone());
+        let dialled = join_all((0..CONNECTIONS).map(|_| cluster.handshake(&target, cluster.authorities())));
+        let lookup = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
+        let (dialled, addresses) = tokio::join!(dialled, lookup);
+        let (mut serials, mut failures) = (BTreeMap::new(), BTreeMap::new());
+        for seen in dialled {
+            let serial = seen.map_err(|why| why.to_string()).and_then(|seen| {
+                seen.leaf().describe().map(|leaf| leaf.serial).map_err(|malformed| malformed.to_string())
+            });
+            match serial {
+                Ok(serial) => *serials.entry(serial).or_default() += 1,
+                Err(why) => *failures.entry(why).or_default() += 1,
+            }
+        }
+        let addresses = addresses.map_err(|e| Unobserved::unreachable(endpoint.host(), e)).map(|found| {
+            let mut addresses: Vec<IpAddr> = found.map(|at| at.ip()).collect();
+            addresses.sort();
+            addresses.dedup();
+            addresses
+        });
+        Ok(Self { endpoint, addresses, serials, failures })
+    }
+}
+
+fn authority(text: &str) -> Seen<Authority> {
+    let unusable = |e| Unobserved::invalid(format!("controlPlaneEndpoint {text}"), e);
+    text.parse().or_else(|_| Authority::new(text.trim_matches(['[', ']']), USUAL_PORT)).map_err(unusable)
+}
+
+crate::observed!(ControlPlaneEndpoint);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_may_come_without_its_port() {
+        for (text, expected) in [
+            ("api.bed.test:8443", "api.bed.test:8443"),
+            ("api.bed.test", "api.bed.test:6443"),
+            ("fd00::1", "[fd00::1]:6443"),
+            ("[fd00::1]:443", "[fd00::1]:443"),
+        ] {
+            assert_eq!(authority(text).unwrap().to_string(), expected);
+        }
+        assert!(authority("a b").is_err());
+    }
+}

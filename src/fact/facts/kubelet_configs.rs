@@ -1,0 +1,115 @@
+//! What kubelets run with.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kubelet_configuration::KubeletConfiguration;
+use super::nodes::{Node, Nodes};
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// The port of the kubelet's API.
+const PORT: u16 = 10250;
+const PATH: &str = "/configz";
+/// What a refusal lacks.
+const PERMISSION: &str = "get nodes/configz";
+/// The most that a configuration may take, in bytes; a real one takes five thousand.
+const LIMIT: usize = 1 << 20;
+
+/// What each node's kubelet runs with, as it says itself. Most run with the same, which is kept once.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KubeletConfigs {
+    /// The configurations, each once.
+    configurations: Vec<KubeletConfiguration>,
+    /// Which of them each node runs with, or why that was not seen.
+    nodes: BTreeMap<String, Seen<usize>>,
+}
+
+#[derive(Deserialize)]
+struct Configz {
+    kubeletconfig: Value,
+}
+
+impl KubeletConfigs {
+    /// Keeps equal configurations once.
+    pub fn new(seen: impl IntoIterator<Item = (String, Seen<KubeletConfiguration>)>) -> Self {
+        let mut all = Self::default();
+        for (node, configuration) in seen {
+            let at = configuration.map(|configuration| {
+                all.configurations.iter().position(|other| *other == configuration).unwrap_or_else(|| {
+                    all.configurations.push(configuration);
+                    all.configurations.len() - 1
+                })
+            });
+            all.nodes.insert(node, at);
+        }
+        all
+    }
+
+    /// Each node with its configuration.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Seen<&KubeletConfiguration>)> {
+        self.nodes.iter().map(|(node, at)| {
+            let configuration = at.clone().and_then(|at| {
+                let found = self.configurations.get(at);
+                found.ok_or_else(|| Unobserved::invalid(Self::NAME, format!("there is no configuration {at}")))
+            });
+            (node.as_str(), configuration)
+        })
+    }
+}
+
+impl Observe for KubeletConfigs {
+    type Needs<'a> = (&'a Nodes,);
+    const NAME: &'static str = "kubelet-configs";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("", "nodes/configz", &["get"])];
+    // Thousands of nodes, of which many may not answer.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(cluster, name, node).await));
+        Ok(Self::new(join_all(asked).await))
+    }
+}
+
+async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<KubeletConfiguration> {
+    let address = node.internal_addresses().next();
+    let address = address.ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no InternalIP"))?;
+    let address = SocketAddr::new(address, PORT);
+    let reply = cluster.ask_kubelet(address, PATH, PERMISSION).await?;
+    let unusable = |cause: String| Unobserved::invalid(format!("GET {PATH} on {address}"), cause);
+    if reply.body.len() > LIMIT {
+        return Err(unusable(format!("{} bytes, more than {LIMIT}", reply.body.len())));
+    }
+    let read: Configz = serde_json::from_slice(&reply.body).map_err(|e| unusable(e.to_string()))?;
+    Ok(KubeletConfiguration::new(read.kubeletconfig))
+}
+
+crate::observed!(KubeletConfigs);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn equal_configurations_are_kept_once() {
+        let with = |pods: u32| Ok(KubeletConfiguration::new(json!({"maxPods": pods})));
+        let configs = KubeletConfigs::new([
+            ("n1".to_owned(), with(110)),
+            ("n2".to_owned(), with(110)),
+            ("n3".to_owned(), with(250)),
+            ("n4".to_owned(), Err(Unobserved::Interrupted)),
+        ]);
+        assert_eq!(configs.configurations.len(), 2);
+        let pods: Vec<_> = configs.iter().map(|(node, c)| (node, c.ok().and_then(|c| c.get("maxPods")))).collect();
+        let (usual, many) = (json!(110), json!(250));
+        assert_eq!(pods, [("n1", Some(&usual)), ("n2", Some(&usual)), ("n3", Some(&many)), ("n4", None)]);
+    }
+}

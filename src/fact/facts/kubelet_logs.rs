@@ -1,0 +1,122 @@
+//! Whether the API server gets through to kubelets, by the log of one pod on each node.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1 as core;
+use serde::{Deserialize, Serialize};
+
+use super::nodes::Nodes;
+use super::pods::{Pod, Pods};
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// Whose logs are asked for: the cluster's own pods, of which nearly every node runs one.
+const NAMESPACE: &str = "kube-system";
+/// How many nodes are asked about, at the most: each takes a request.
+const MOST: usize = 20;
+
+/// What became of a request for the log of one pod on each node, by node. The log itself is not kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KubeletLogs {
+    /// The nodes that were asked about.
+    pub asked: BTreeMap<String, Seen<LogAnswer>>,
+    /// How many other nodes there are.
+    pub others: usize,
+}
+
+/// What the API server answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogAnswer {
+    /// The pod.
+    pub pod: String,
+    /// What came.
+    pub came: Came,
+}
+
+/// What came instead of a log, or with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Came {
+    /// The log.
+    Log,
+    /// An error of the API server about the kubelet.
+    Error {
+        /// The status code.
+        status: u16,
+        /// The API server's words.
+        message: String,
+    },
+    /// Nothing within the deadline, in milliseconds.
+    Nothing {
+        /// The deadline.
+        after_ms: u64,
+    },
+}
+
+impl Observe for KubeletLogs {
+    type Needs<'a> = (&'a Nodes, &'a Pods);
+    const NAME: &'static str = "kubelet-logs";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "", "pods/log", &["get"])];
+
+    async fn observe(cluster: &Cluster, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
+        let chosen = chosen(nodes);
+        let others = nodes.0.len() - chosen.len();
+        let asked = chosen.into_iter().map(async |name| (name.to_owned(), ask(cluster, name, nodes, pods).await));
+        Ok(Self { asked: join_all(asked).await.into_iter().collect(), others })
+    }
+}
+
+/// All nodes, or as many as may be asked about, spread evenly.
+fn chosen(nodes: &Nodes) -> Vec<&str> {
+    let count = nodes.0.len();
+    let step = count.div_ceil(MOST).max(1);
+    nodes.0.keys().step_by(step).map(String::as_str).collect()
+}
+
+async fn ask(cluster: &Cluster, node: &str, nodes: &Nodes, pods: &Pods) -> Seen<LogAnswer> {
+    if nodes.0.get(node).is_some_and(|node| !node.is_ready()) {
+        return Err(Unobserved::unreachable(format!("the kubelet of {node}"), "the node is not Ready"));
+    }
+    let pod = pods.of_namespace(NAMESPACE).find(|pod| has_log(pod) && pod.node.as_deref() == Some(node));
+    let pod = pod.ok_or_else(|| Unobserved::absent(format!("no pod of {NAMESPACE} runs on {node}")))?;
+    let call = Call::get_in::<core::Pod>(NAMESPACE, &pod.name)
+        .subresource("log")
+        .with("container", pod.containers.first().map(|container| container.name.clone()).unwrap_or_default())
+        .with("tailLines", "1")
+        .with("limitBytes", "1");
+    let came = match cluster.send(&call).await {
+        Ok(reply) if reply.status == 200 => Came::Log,
+        // Ours is another refusal than the kubelet's of the API server, which names the server as user.
+        Ok(reply) if reply.status == 401 || reply.status == 403 && !reply.message().contains("user=") => {
+            return reply.accepted(&call).and(Err(Unobserved::invalid(call.to_string(), reply.message())));
+        }
+        // The pod is gone since it was listed.
+        Ok(reply) if reply.status == 404 => return reply.accepted(&call).and(Err(Unobserved::Interrupted)),
+        Ok(reply) => Came::Error { status: reply.status, message: reply.message() },
+        Err(Unobserved::TimedOut { after_ms, .. }) => Came::Nothing { after_ms },
+        Err(why) => return Err(why),
+    };
+    Ok(LogAnswer { pod: pod.name.clone(), came })
+}
+
+fn has_log(pod: &Pod) -> bool {
+    pod.phase == "Running" && !pod.deleting && pod.containers.iter().any(|container| container.ready)
+}
+
+crate::observed!(KubeletLogs);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::nodes::Node;
+
+    #[test]
+    fn a_large_cluster_is_asked_about_some_nodes_only() {
+        for (count, expected) in [(0, 0), (1, 1), (20, 20), (21, 11), (5000, 20)] {
+            let nodes = Nodes((0..count).map(|i| (format!("n{i:04}"), Node::default())).collect());
+            assert_eq!(chosen(&nodes).len(), expected, "{count}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Which of the ports that kubelets can serve without asking who asks are open, seen from where the program runs.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+
+use super::nodes::{Node, Nodes};
+use crate::cluster::Cluster;
+use crate::fact::observer::timed_out;
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// The kubelet's API, which must be open for anything else to mean something.
+const API: u16 = 10250;
+/// The read-only port, without credentials.
+const READ_ONLY: u16 = 10255;
+/// The health port, for the node itself.
+const HEALTH: u16 = 10248;
+
+/// Which ports of each node are open, by node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KubeletPorts(pub BTreeMap<String, Seen<Ports>>);
+
+/// What connecting to a node's ports led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// The address that was dialled.
+    pub address: IpAddr,
+    /// The kubelet's API, by which the node is known to be reached at all.
+    pub api: Seen<()>,
+    /// The read-only port.
+    pub read_only: Seen<Port>,
+    /// The health port.
+    pub health: Seen<Port>,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Port {
+    /// It was accepted.
+    Open,
+    /// It was refused: nothing listens.
+    Closed,
+    /// Nothing answered: nothing listens, or packets are dropped on the way.
+    Silent,
+}
+
+impl Observe for KubeletPorts {
+    type Needs<'a> = (&'a Nodes,);
+    const NAME: &'static str = "kubelet-ports";
+    const ACCESS: Access = Access::Handshake;
+    // Thousands of nodes, of which many may not answer.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let deadline = cluster.deadline(cluster.settings().request_timeout);
+        let dialled = nodes.0.iter().map(async |(name, node)| (name.clone(), dial(name, node, deadline).await));
+        Ok(Self(join_all(dialled).await.into_iter().collect()))
+    }
+}
+
+async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
+    let address = node.internal_addresses().next();
+    let address = address.ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no InternalIP"))?;
+    let at = |port| SocketAddr::new(address, port);
+    let api = connect(at(API), deadline).await.and_then(|port| match port {
+        Port::Open => Ok(()),
+        Port::Closed => Err(Unobserved::unreachable(at(API).to_string(), "connection refused")),
+        Port::Silent => Err(timed_out(at(API).to_string(), deadline)),
+    });
+    // Where not even the API answers, whether another port does says nothing.
+    let (read_only, health) = match &api {
+        Ok(()) => join(connect(at(READ_ONLY), deadline), connect(at(HEALTH), deadline)).await,
+        Err(why) => (Err(why.clone()), Err(why.clone())),
+    };
+    Ok(Ports { address, api, read_only, health })
+}
+
+async fn connect(address: SocketAddr, deadline: Duration) -> Seen<Port> {
+    match tokio::time::timeout(deadline, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(Port::Open),
+        Ok(Err(e)) if e.kind() == ErrorKind::ConnectionRefused => Ok(Port::Closed),
+        Ok(Err(e)) => Err(Unobserved::unreachable(address.to_string(), e)),
+        Err(_) => Ok(Port::Silent),
+    }
+}
+
+crate::observed!(KubeletPorts);

@@ -1,0 +1,59 @@
+//! Which nodes the resource metrics API knows.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+const PATH: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+
+/// Which nodes the resource metrics API, by which `kubectl top` and autoscalers work, knows. Absent where it is not served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeMetrics {
+    /// The names of the nodes.
+    Of(BTreeSet<String>),
+    /// The API is registered, and its server fails.
+    Broken {
+        /// The status code.
+        status: u16,
+        /// The API server's words.
+        message: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+}
+
+impl Observe for NodeMetrics {
+    type Needs<'a> = ();
+    const NAME: &'static str = "node-metrics";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("metrics.k8s.io", "nodes", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let call = Call::url(PATH);
+        let reply = cluster.send(&call).await?;
+        if reply.status >= 500 {
+            return Ok(Self::Broken { status: reply.status, message: reply.message() });
+        }
+        let list: List = reply.decode(&call)?;
+        Ok(Self::Of(list.items.into_iter().map(|item| item.metadata.name).collect()))
+    }
+}
+
+crate::observed!(NodeMetrics);

@@ -1,0 +1,271 @@
+//! # The add-ons that kubeadm installs are complete and of the cluster's release
+//!
+//! ## Why
+//! kube-proxy and CoreDNS are a handful of objects each. Without one of them the add-on goes on until its pods are made
+//! again, and then does not come back. An upgrade that left an add-on behind shows only when something else breaks.
+//!
+//! ## Fix
+//! `kubeadm init phase addon kube-proxy` and `kubeadm init phase addon coredns` write all objects of the add-on again, of
+//! kubeadm's own release; `kubeadm upgrade apply` upgrades both after the last control-plane node.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons`, `cmd/kubeadm/app/constants/constants.go` (`CoreDNSVersion` of
+//! each release). Roles and bindings are part of DI-08 and DN-08. A CoreDNS that is newer than kubeadm's is somebody's
+//! choice; for a release that is not in the table nothing is expected. An add-on of which no object exists was left out on
+//! purpose.
+
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::facts::cluster_dns::ClusterDns;
+use crate::fact::facts::corefile::Corefile;
+use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::oldest_api_server::OldestApiServer;
+use crate::fact::facts::system_accounts::SystemAccounts;
+use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
+use crate::version::Version;
+
+crate::check!("AD-01", "kubeadm-addons", Major, judge);
+
+const NAMESPACE: &str = "kube-system";
+/// The CoreDNS of kubeadm's releases, by Kubernetes minor.
+const COREDNS: [(u64, Version); 4] =
+    [(34, coredns(12, 1)), (35, coredns(13, 1)), (36, coredns(14, 2)), (37, coredns(14, 6))];
+
+const fn coredns(minor: u64, patch: u64) -> Version {
+    Version { major: 1, minor, patch }
+}
+
+/// An add-on and its objects.
+struct AddOn<'a> {
+    /// As its service account and kubeadm's phase are called.
+    name: &'static str,
+    /// Kind, name, whether it exists, and what follows if not; the first is what runs its pods.
+    objects: Vec<(&'static str, &'static str, bool, &'static str)>,
+    workload: Option<&'a Workload>,
+}
+
+fn judge(
+    kubeadm: Option<&KubeadmConfig>,
+    workloads: &SystemWorkloads,
+    accounts: &SystemAccounts,
+    proxy: Option<&KubeProxyConfig>,
+    corefile: Option<&Corefile>,
+    dns: Option<&ClusterDns>,
+    oldest: &OldestApiServer,
+) -> Verdict {
+    let Some(kubeadm) = kubeadm else {
+        return Verdict::not_applicable("kubeadm did not build it: there is no ConfigMap kube-system/kubeadm-config");
+    };
+    let mut verdict = Verdict::new();
+    let daemon_set = workloads.0.get("DaemonSet/kube-proxy");
+    let has = |account: &str| accounts.0.contains(account);
+    let kube_proxy = AddOn {
+        name: "kube-proxy",
+        workload: daemon_set,
+        objects: vec![
+            ("DaemonSet", "kube-proxy", daemon_set.is_some(), "no node makes Services work"),
+            ("ServiceAccount", "kube-proxy", has("kube-proxy"), "no new pod of kube-proxy is created"),
+            ("ConfigMap", "kube-proxy", proxy.is_some(), "a pod of kube-proxy that is made anew does not start"),
+        ],
+    };
+    if judge_objects(&mut verdict, &kube_proxy)
+        && let Some(version) = version(daemon_set, "kube-proxy")
+    {
+        judge_proxy_version(&mut verdict, version, kubeadm, *oldest);
+    }
+    let deployment = workloads.0.get("Deployment/coredns");
+    let core_dns = AddOn {
+        name: "coredns",
+        workload: deployment,
+        objects: vec![
+            ("Deployment", "coredns", deployment.is_some(), "no cluster name resolves"),
+            ("ServiceAccount", "coredns", has("coredns"), "no new pod of CoreDNS is created"),
+            ("ConfigMap", "coredns", corefile.is_some(), "a pod of CoreDNS that is made anew does not start"),
+            ("Service", "kube-dns", dns.is_some(), "pods ask for names at an address where nobody answers"),
+        ],
+    };
+    if judge_objects(&mut verdict, &core_dns)
+        && let Some(version) = version(deployment, "coredns")
+    {
+        judge_coredns_version(&mut verdict, version, oldest.0.minor);
+    }
+    verdict
+}
+
+/// Whether there is such an add-on at all.
+fn judge_objects(verdict: &mut Verdict, add_on: &AddOn<'_>) -> bool {
+    let AddOn { name, objects, workload } = add_on;
+    if objects.iter().all(|(_, _, exists, _)| !exists) {
+        verdict.note(format!("no object of {name} exists: it was left out"));
+        return false;
+    }
+    for (kind, object, exists, so) in objects {
+        verdict.expect(Subject::object(*kind, NAMESPACE, *object), *exists, || {
+            Finding::new(format!("{kind} {object}, a part of {name}"), "it does not exist")
+                .so(*so)
+                .mend(format!("kubeadm init phase addon {name}"))
+        });
+    }
+    if let (Some(workload), Some((kind, ..))) = (workload, objects.first()) {
+        verdict.expect(Subject::object(*kind, NAMESPACE, *name), workload.service_account == *name, || {
+            Finding::new(format!("its pods run as ServiceAccount {name}"), format!("as {:?}", workload.service_account))
+                .so("the rights that kubeadm gives to the add-on are not its own")
+                .mend(format!("kubeadm init phase addon {name}"))
+                .severity(Severity::Minor)
+        });
+    }
+    true
+}
+
+fn version(workload: Option<&Workload>, container: &str) -> Option<Version> {
+    Version::of_image(workload?.images.get(container)?)
+}
+
+fn judge_proxy_version(verdict: &mut Verdict, version: Version, kubeadm: &KubeadmConfig, oldest: OldestApiServer) {
+    let subject = || Subject::object("DaemonSet", NAMESPACE, "kube-proxy");
+    verdict.note(format!("kube-proxy {version}"));
+    let release = kubeadm.kubernetes_version.parse().unwrap_or(oldest.0);
+    verdict.expect(subject(), version.minor == release.minor, || {
+        Finding::new(format!("kube-proxy 1.{}, as kubeadm deployed the cluster", release.minor), version.to_string())
+            .so("an upgrade left it behind, or somebody went ahead with it")
+            .mend("kubeadm init phase addon kube-proxy")
+            .severity(Severity::Minor)
+    });
+}
+
+fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
+    let Some((_, expected)) = COREDNS.iter().find(|(of, _)| *of == minor) else {
+        return verdict.note(format!("CoreDNS {version}; which one belongs to 1.{minor} is not known here"));
+    };
+    verdict.note(format!("CoreDNS {version}"));
+    verdict.expect(Subject::object("Deployment", NAMESPACE, "coredns"), version >= *expected, || {
+        Finding::new(format!("CoreDNS {expected} or later, as kubeadm 1.{minor} deploys it"), version.to_string())
+            .so("an upgrade left it behind: it lacks the fixes that this release counts on")
+            .mend("kubeadm init phase addon coredns")
+            .severity(Severity::Minor)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(container: &str, image: &str) -> Workload {
+        Workload {
+            service_account: container.into(),
+            images: [(container.to_owned(), image.to_owned())].into(),
+            ..Workload::default()
+        }
+    }
+
+    struct Cluster {
+        workloads: SystemWorkloads,
+        accounts: SystemAccounts,
+        proxy: Option<KubeProxyConfig>,
+        corefile: Option<Corefile>,
+        dns: Option<ClusterDns>,
+        api: &'static str,
+    }
+
+    fn cluster() -> Cluster {
+        Cluster {
+            workloads: SystemWorkloads(
+                [
+                    ("DaemonSet/kube-proxy", workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.37.2")),
+                    ("Deployment/coredns", workload("coredns", "registry.k8s.io/coredns/coredns:v1.14.6")),
+                ]
+                .map(|(name, workload)| (name.to_owned(), workload))
+                .into(),
+            ),
+            accounts: SystemAccounts(["coredns", "kube-proxy"].map(str::to_owned).into()),
+            proxy: Some(KubeProxyConfig::default()),
+            corefile: Some(Corefile { blocks: Ok(Vec::new()) }),
+            dns: Some(ClusterDns {
+                name: "kube-dns".into(),
+                addresses: Vec::new(),
+                labels: [].into(),
+                ports: Vec::new(),
+                servers: Ok(Vec::new()),
+            }),
+            api: "v1.37.2",
+        }
+    }
+
+    fn judged(change: impl FnOnce(&mut Cluster)) -> Verdict {
+        let mut all = cluster();
+        change(&mut all);
+        let kubeadm = KubeadmConfig { kubernetes_version: all.api.into(), ..KubeadmConfig::default() };
+        judge(
+            Some(&kubeadm),
+            &all.workloads,
+            &all.accounts,
+            all.proxy.as_ref(),
+            all.corefile.as_ref(),
+            all.dns.as_ref(),
+            &OldestApiServer(all.api.parse().unwrap()),
+        )
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        let findings = verdict.findings(Severity::Major).into_iter();
+        findings.map(|f| format!("{} {}: {}", f.severity, f.subject, f.seen)).collect()
+    }
+
+    #[test]
+    fn what_kubeadm_installs_passes() {
+        let verdict = judged(|_| ());
+        assert_eq!((verdict.observations(), seen(&verdict)), (11, vec![]));
+        assert_eq!(verdict.notes(), ["kube-proxy 1.37.2", "CoreDNS 1.14.6"]);
+    }
+
+    #[test]
+    fn a_missing_object_is_found() {
+        let verdict = judged(|all| drop(all.accounts.0.remove("coredns")));
+        assert_eq!(seen(&verdict), ["major ServiceAccount kube-system/coredns: it does not exist"]);
+        let verdict = judged(|all| all.dns = None);
+        assert_eq!(seen(&verdict), ["major Service kube-system/kube-dns: it does not exist"]);
+    }
+
+    #[test]
+    fn an_add_on_that_was_left_out_is_not_missed() {
+        let verdict = judged(|all| {
+            all.workloads.0.remove("DaemonSet/kube-proxy");
+            all.accounts.0.remove("kube-proxy");
+            all.proxy = None;
+        });
+        assert_eq!(seen(&verdict), Vec::<String>::new());
+        assert_eq!(verdict.notes()[0], "no object of kube-proxy exists: it was left out");
+    }
+
+    #[test]
+    fn add_ons_of_another_release_are_found() {
+        let verdict = judged(|all| {
+            let proxy = workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.36.4");
+            all.workloads.0.insert("DaemonSet/kube-proxy".into(), proxy);
+            let dns = workload("coredns", "registry.k8s.io/coredns/coredns:v1.14.2");
+            all.workloads.0.insert("Deployment/coredns".into(), dns);
+        });
+        assert_eq!(
+            seen(&verdict),
+            ["minor DaemonSet kube-system/kube-proxy: 1.36.4", "minor Deployment kube-system/coredns: 1.14.2"]
+        );
+    }
+
+    #[test]
+    fn of_an_unknown_release_nothing_is_expected() {
+        let verdict = judged(|all| {
+            all.api = "v1.42.0";
+            let proxy = workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.42.0");
+            all.workloads.0.insert("DaemonSet/kube-proxy".into(), proxy);
+        });
+        assert_eq!(seen(&verdict), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_distribution_is_left_alone() {
+        let all = cluster();
+        let oldest = OldestApiServer("v1.37.2".parse().unwrap());
+        let verdict = judge(None, &all.workloads, &all.accounts, None, None, None, &oldest);
+        assert!(verdict.reason().is_some());
+    }
+}

@@ -1,0 +1,259 @@
+//! # What runs in kube-system runs well
+//!
+//! ## Why
+//! What everybody depends on runs in kube-system: a pod there that crashes or waits is a part of the cluster that does not
+//! work, and a replica that is missing is the one that was to survive the next failure.
+//!
+//! ## Fix
+//! `kubectl -n kube-system describe pod POD` and `kubectl -n kube-system logs POD --previous` for one that crashes; for one
+//! that waits the events at the end of `describe` say why. For a metrics API that fails: `kubectl -n kube-system logs
+//! deployment/metrics-server`; metrics that lack nodes point to their kubelets' certificates or to port 10250.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/kubelet/images`, `pkg/kubelet/kuberuntime` (reasons for waiting);
+//! <https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/>;
+//! <https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/>. The namespaces of OpenShift's own
+//! parts count like kube-system. Static pods of the control plane are part of CP-03.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::node_metrics::NodeMetrics;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::pods::{Container, Pod, Pods};
+use crate::fact::facts::system_workloads::SystemWorkloads;
+
+crate::check!("AD-03", "system-pods", Major, judge);
+
+const NAMESPACE: &str = "kube-system";
+/// How long a new pod may take to start, in seconds.
+const PATIENCE: i64 = 300;
+/// The reasons for which a container waits that do not go away by waiting.
+const STUCK: [&str; 8] = [
+    "CrashLoopBackOff",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+/// The add-ons without which nothing works.
+const CRITICAL: [&str; 2] = ["DaemonSet/kube-proxy", "Deployment/coredns"];
+
+fn judge(
+    pods: &Pods,
+    workloads: &SystemWorkloads,
+    nodes: &Nodes,
+    clock: &Clock,
+    metrics: Result<&NodeMetrics, &Unobserved>,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    judge_pods(&mut verdict, pods, nodes, clock.server);
+    for (path, workload) in &workloads.0 {
+        let (kind, name) = path.split_once('/').unwrap_or(("", path));
+        let subject = || Subject::object(kind, NAMESPACE, name);
+        // Pods of a lost node are counted away by their controllers, and the node is told by KL-01.
+        let lost = nodes.0.values().filter(|node| !node.is_ready()).count();
+        let enough = workload.available + i32::try_from(lost).unwrap_or(i32::MAX) >= workload.desired;
+        verdict.expect(subject(), enough, || {
+            Finding::new(
+                format!("{} pods available", workload.desired),
+                format!("{} of {} are", workload.available, workload.desired),
+            )
+            .so("what it does is not done, or done by less than planned")
+            .mend(format!("kubectl -n {NAMESPACE} describe {} {name}", kind.to_lowercase()))
+        });
+        let priority = workload.priority_class.as_deref().unwrap_or("none");
+        if CRITICAL.contains(&path.as_str()) {
+            verdict.expect(subject(), priority.starts_with("system-"), || {
+                Finding::new("priority class system-node-critical or system-cluster-critical", priority)
+                    .so("it is evicted before, or not scheduled after, pods that matter less")
+                    .severity(Severity::Minor)
+            });
+        }
+    }
+    judge_metrics(&mut verdict, nodes, metrics);
+    verdict
+}
+
+/// One finding for each workload and cause, not for each of its pods.
+fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp) {
+    let mut stuck: BTreeMap<(String, String, String), Vec<&Pod>> = BTreeMap::new();
+    let ours = |pod: &&Pod| (pod.namespace == NAMESPACE || pod.namespace.starts_with("openshift-")) && !pod.is_mirror();
+    for pod in pods.0.values().filter(ours) {
+        verdict.confirm();
+        // A lost node does not say what becomes of its pods.
+        let lost = pod.node.as_ref().and_then(|node| nodes.0.get(node)).is_some_and(|node| !node.is_ready());
+        if let Some(why) = trouble(pod, now).filter(|_| !lost) {
+            stuck.entry((pod.namespace.clone(), owner(pod), why)).or_default().push(pod);
+        }
+    }
+    for ((namespace, _, why), pods) in stuck {
+        let names = names(pods.iter().map(|pod| &pod.name));
+        let first = &pods[0].name;
+        verdict.tell_counted(
+            Subject::object(if pods.len() == 1 { "Pod" } else { "Pods" }, &namespace, names),
+            Finding::new("its containers run", why)
+                .so("a part of the cluster that everybody depends on does not work")
+                .mend(format!(
+                    "kubectl -n {namespace} describe pod {first}; kubectl -n {namespace} logs {first} --previous"
+                )),
+        );
+    }
+}
+
+/// The controller, without the hash by which a Deployment tells its ReplicaSets apart.
+fn owner(pod: &Pod) -> String {
+    pod.owner.clone().unwrap_or_else(|| pod.name.clone())
+}
+
+/// Why the pod does not do its work, if it will not by itself.
+fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
+    if pod.phase == "Succeeded" || pod.deleting {
+        return None;
+    }
+    let waiting = |container: &Container| {
+        let reason = container.waiting.as_deref().filter(|reason| STUCK.contains(reason))?;
+        let restarts = if container.restarts > 0 { ", after restarts" } else { "" };
+        Some(format!("container {} waits: {reason}{restarts}", container.name))
+    };
+    if let Some(why) = pod.containers.iter().find_map(waiting) {
+        return Some(why);
+    }
+    if pod.phase == "Failed" {
+        return Some("the pod failed".into());
+    }
+    let age = pod.created.map_or(0, |created| now.as_second() - created.as_second());
+    // One that waits to be scheduled says why; one that starts may take its time.
+    if pod.phase == "Pending" && age > PATIENCE {
+        let where_to = pod.node.as_ref().map_or_else(|| "on no node".to_owned(), |node| format!("on {node}"));
+        return Some(format!("Pending for more than {} minutes, {where_to}", PATIENCE / 60));
+    }
+    None
+}
+
+fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetrics, &Unobserved>) {
+    let subject = || Subject::cluster_object("APIService", "v1beta1.metrics.k8s.io");
+    match metrics {
+        Ok(NodeMetrics::Of(known)) => {
+            let ready = nodes.0.iter().filter(|(_, node)| node.is_ready()).map(|(name, _)| name);
+            let missing: BTreeSet<&String> = ready.filter(|name| !known.contains(*name)).collect();
+            verdict.expect(subject(), missing.is_empty(), || {
+                Finding::new("metrics of every Ready node", format!("none of {}", names(&missing)))
+                    .so("kubectl top and autoscalers know nothing of what runs there")
+                    .mend("kubectl -n kube-system logs deployment/metrics-server")
+            });
+        }
+        Ok(NodeMetrics::Broken { status, message }) => verdict.find(
+            subject(),
+            Finding::new("the metrics API answers", format!("HTTP {status}: {message}"))
+                .so("autoscalers stand still, and every client's discovery is slow")
+                .mend("kubectl get apiservice v1beta1.metrics.k8s.io -o yaml; kubectl -n kube-system get pods -l k8s-app=metrics-server"),
+        ),
+        Err(Unobserved::Absent { .. }) => verdict.note("the metrics API is not installed"),
+        Err(why) => verdict.undecided(subject(), why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::nodes::{Condition, Node};
+    use crate::fact::facts::system_workloads::Workload;
+
+    const NOW: &str = "2026-11-22T12:00:00Z";
+
+    fn pod(name: &str, phase: &str, waiting: Option<&str>) -> (String, Pod) {
+        let container = Container { name: "main".into(), waiting: waiting.map(str::to_owned), ..Container::default() };
+        let pod = Pod {
+            namespace: NAMESPACE.into(),
+            name: name.into(),
+            node: Some("n1".into()),
+            owner: Some("ReplicaSet/coredns-1".into()),
+            phase: phase.into(),
+            created: Some("2026-11-22T11:50:00Z".parse().unwrap()),
+            containers: vec![container],
+            ..Pod::default()
+        };
+        (format!("{NAMESPACE}/{name}"), pod)
+    }
+
+    fn nodes() -> Nodes {
+        let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };
+        let node = || Node { conditions: [("Ready".to_owned(), ready.clone())].into(), ..Node::default() };
+        Nodes(["n1", "n2"].map(|name| (name.to_owned(), node())).into())
+    }
+
+    fn workloads(available: i32, priority: Option<&str>) -> SystemWorkloads {
+        let workload =
+            Workload { desired: 2, available, priority_class: priority.map(str::to_owned), ..Workload::default() };
+        SystemWorkloads([("Deployment/coredns".to_owned(), workload)].into())
+    }
+
+    const USUAL: Option<&str> = Some("system-cluster-critical");
+
+    fn judged(
+        pods: impl IntoIterator<Item = (String, Pod)>,
+        workloads: &SystemWorkloads,
+        metrics: Result<NodeMetrics, Unobserved>,
+    ) -> Verdict {
+        let now = NOW.parse().unwrap();
+        let clock = Clock { server: now, here: now };
+        judge(&Pods(pods.into_iter().collect()), workloads, &nodes(), &clock, metrics.as_ref())
+    }
+
+    fn none() -> Result<NodeMetrics, Unobserved> {
+        Err(Unobserved::absent("not served"))
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
+    }
+
+    #[test]
+    fn running_pods_and_full_workloads_pass() {
+        let verdict = judged([pod("a", "Running", None), pod("b", "Succeeded", None)], &workloads(2, USUAL), none());
+        assert_eq!((verdict.observations(), seen(&verdict)), (4, vec![]));
+        assert_eq!(verdict.notes(), ["the metrics API is not installed"]);
+    }
+
+    #[test]
+    fn pods_that_crash_for_one_reason_are_one_finding() {
+        let crash = Some("CrashLoopBackOff");
+        let verdict = judged([pod("a", "Running", crash), pod("b", "Running", crash)], &workloads(2, USUAL), none());
+        assert_eq!(seen(&verdict), ["Pods kube-system/a, b: container main waits: CrashLoopBackOff"]);
+    }
+
+    #[test]
+    fn a_pod_that_waits_is_found_after_some_minutes() {
+        let (path, old) = pod("a", "Pending", None);
+        let verdict = judged([(path.clone(), Pod { node: None, ..old.clone() })], &workloads(2, USUAL), none());
+        assert_eq!(seen(&verdict), ["Pod kube-system/a: Pending for more than 5 minutes, on no node"]);
+        let young = Pod { created: Some("2026-11-22T11:58:00Z".parse().unwrap()), ..old };
+        assert!(seen(&judged([(path, young)], &workloads(2, USUAL), none())).is_empty());
+        let pulling = judged([pod("a", "Pending", Some("ImagePullBackOff"))], &workloads(2, USUAL), none());
+        assert_eq!(seen(&pulling), ["Pod kube-system/a: container main waits: ImagePullBackOff"]);
+    }
+
+    #[test]
+    fn a_workload_with_less_than_planned_is_found() {
+        assert_eq!(seen(&judged([], &workloads(1, USUAL), none())), ["Deployment kube-system/coredns: 1 of 2 are"]);
+        assert_eq!(seen(&judged([], &workloads(2, None), none())), ["Deployment kube-system/coredns: none"]);
+    }
+
+    #[test]
+    fn metrics_must_be_of_all_nodes() {
+        let of = |nodes: &[&str]| Ok(NodeMetrics::Of(nodes.iter().map(|name| (*name).to_owned()).collect()));
+        let judged = |metrics| seen(&judged([], &workloads(2, USUAL), metrics));
+        assert_eq!(judged(of(&["n1", "n2"])), Vec::<String>::new());
+        assert_eq!(judged(of(&["n1"])), ["APIService v1beta1.metrics.k8s.io: none of n2"]);
+        let broken = NodeMetrics::Broken { status: 503, message: "service unavailable".into() };
+        assert_eq!(judged(Ok(broken)), ["APIService v1beta1.metrics.k8s.io: HTTP 503: service unavailable"]);
+    }
+}

@@ -1,0 +1,124 @@
+//! # The control plane's endpoint spreads over all API servers, and drops no connection
+//!
+//! ## Why
+//! A load balancer that still counts a dead API server in drops one connection of three; one that knows only one server
+//! makes the others useless when that one fails.
+//!
+//! ## Fix
+//! Look at the backends of the load balancer: each API server, by its own address and port 6443, checked by HTTPS at
+//! `/readyz` every few seconds. A virtual address (keepalived, kube-vip) leads to one server at a time by design: there,
+//! look only whether it moves.
+//!
+//! ## Source
+//! kubernetes/kubeadm `docs/ha-considerations.md`;
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. Thirty TLS connections, told
+//! apart by the serial number of the certificate that answers. How long DNS keeps the name is not looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
+use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
+
+crate::check!("HA-02", "control-plane-endpoint", Major, judge);
+
+fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verdict {
+    let mut verdict = Verdict::new();
+    let subject = || Subject::address(&endpoint.endpoint);
+    let answered: usize = endpoint.serials.values().sum();
+    let failed: usize = endpoint.failures.values().sum();
+    verdict.expect(subject(), failed == 0, || {
+        let why = names(endpoint.failures.iter().map(|(why, count)| format!("{why} ({count})")));
+        Finding::new("every connection is answered", format!("{failed} of {} are not: {why}", answered + failed))
+            .so("requests of kubelets and clients fail now and then, and nobody knows why")
+            .severity(if answered == 0 { Severity::Critical } else { Severity::Major })
+    });
+    if let Some(instances) = verdict.seen(subject, &servers.instances) {
+        let mut serials: BTreeMap<String, SocketAddr> = BTreeMap::new();
+        for (at, seen) in instances {
+            let Some(seen) = verdict.seen(|| Subject::address(at), seen) else { continue };
+            serials.extend(seen.leaf().describe().ok().map(|leaf| (leaf.serial, *at)));
+        }
+        judge_spread(&mut verdict, endpoint, &serials);
+    }
+    if let Some(addresses) = verdict.seen(subject, &endpoint.addresses) {
+        verdict.note(format!("{} is {}", endpoint.endpoint.host(), names(addresses)));
+    }
+    verdict
+}
+
+fn judge_spread(verdict: &mut Verdict, endpoint: &ControlPlaneEndpoint, servers: &BTreeMap<String, SocketAddr>) {
+    let met: BTreeSet<&String> = endpoint.serials.keys().filter(|serial| servers.contains_key(*serial)).collect();
+    if servers.len() < 2 {
+        return verdict.note("the API servers have one certificate, so they cannot be told apart");
+    }
+    if met.is_empty() {
+        // TLS ends at the load balancer, or nothing was answered.
+        return verdict.note("no connection was answered with the certificate of an API server");
+    }
+    let unmet: Vec<&SocketAddr> =
+        servers.iter().filter(|(serial, _)| !met.contains(serial)).map(|(_, at)| at).collect();
+    let seen = match met.len() {
+        1 => format!(
+            "all {} connections end at {}",
+            endpoint.serials.values().sum::<usize>(),
+            names(servers.iter().filter(|(serial, _)| met.contains(serial)).map(|(_, at)| at),)
+        ),
+        _ => format!("no connection ends at {}", names(&unmet)),
+    };
+    verdict.expect(Subject::address(&endpoint.endpoint), unmet.is_empty(), || {
+        Finding::new(format!("connections to all {} API servers", servers.len()), seen)
+            .so("a virtual address does so by design; a load balancer does not know the others, or takes them for dead")
+            .info()
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::Authority;
+    use crate::fact::Unobserved;
+    use crate::suites::pki::testing::{handshakes, presented};
+
+    fn judged(serials: &[(usize, usize)], failures: &[(&str, usize)]) -> Verdict {
+        let ca = Authority::new("kubernetes");
+        let leaves = [(); 3].map(|()| ca.leaf(&["kubernetes"]));
+        let instances = ["10.77.0.11:6443", "10.77.0.12:6443", "10.77.0.13:6443"];
+        let servers =
+            handshakes(Err(Unobserved::Interrupted), [0, 1, 2].map(|i: usize| (instances[i], presented(&leaves[i]))));
+        let serial = |i: usize| leaves[i].certificate.describe().unwrap().serial;
+        let endpoint = ControlPlaneEndpoint {
+            endpoint: "api.bed.test:6443".parse().unwrap(),
+            addresses: Ok(vec![[10, 77, 0, 1].into()]),
+            serials: serials.iter().map(|(i, count)| (serial(*i), *count)).collect(),
+            failures: failures.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
+        };
+        judge(&endpoint, &servers)
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        verdict.findings(Severity::Major).into_iter().map(|f| format!("{} {}", f.severity, f.seen)).collect()
+    }
+
+    #[test]
+    fn an_endpoint_that_spreads_passes() {
+        let verdict = judged(&[(0, 10), (1, 10), (2, 10)], &[]);
+        assert_eq!((verdict.observations(), seen(&verdict)), (2, vec![]));
+    }
+
+    #[test]
+    fn dropped_connections_are_found() {
+        let verdict = judged(&[(0, 10), (1, 10)], &[("connection refused", 10)]);
+        assert_eq!(
+            seen(&verdict),
+            ["major 10 of 30 are not: connection refused (10)", "info no connection ends at 10.77.0.13:6443"]
+        );
+        assert!(seen(&judged(&[], &[("timed out", 30)]))[0].starts_with("critical 30 of 30"));
+    }
+
+    #[test]
+    fn a_pinned_endpoint_is_a_remark() {
+        assert_eq!(seen(&judged(&[(1, 30)], &[])), ["info all 30 connections end at 10.77.0.12:6443"]);
+    }
+}

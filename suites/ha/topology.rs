@@ -1,0 +1,250 @@
+//! # The control plane survives the loss of one of its nodes
+//!
+//! ## Why
+//! etcd needs more than half of its members. With three, one may fail; with two, either failing stops the whole cluster,
+//! which is worse than one alone. A second API server helps nobody whose clients name the first.
+//!
+//! ## Fix
+//! `kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs --upload-certs | tail -1)`
+//! prints how a further control-plane node joins. For an endpoint that is one node's address: put a load balancer or a
+//! virtual address before all of them, set `controlPlaneEndpoint` in ConfigMap kube-system/kubeadm-config, add its name to
+//! `apiServer.certSANs`, renew the certificates, and change `server` in all kubeconfigs.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>;
+//! <https://etcd.io/docs/latest/faq/> (failure tolerance); kubernetes/kubeadm `docs/ha-considerations.md`. One control-plane
+//! node beside workers is a choice: it is told as a remark. Zones are compared only where nodes are labelled with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::pods::Pods;
+
+crate::check!("HA-01", "control-plane-topology", Major, judge);
+
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
+    let planes: BTreeMap<&str, &Node> = nodes.control_plane().map(|(name, node)| (name.as_str(), node)).collect();
+    if planes.is_empty() {
+        return Verdict::not_applicable("no node is marked as control plane: it is managed");
+    }
+    if nodes.0.len() == 1 {
+        return Verdict::not_applicable(format!(
+            "there is one node, {}: nothing can take its place",
+            names(planes.keys())
+        ));
+    }
+    let mut verdict = Verdict::new();
+    let members = members(pods, kubeadm);
+    judge_count(&mut verdict, &planes, members.is_some());
+    if planes.len() > 1 {
+        if let Some(members) = &members {
+            judge_members(&mut verdict, &planes, members);
+        }
+        judge_zones(&mut verdict, &planes);
+        if let Some(kubeadm) = kubeadm {
+            judge_endpoint(&mut verdict, nodes, kubeadm);
+        }
+    }
+    verdict
+}
+
+/// The nodes with a member of a stacked etcd; none where etcd is elsewhere, or hidden.
+fn members<'a>(pods: &'a Pods, kubeadm: Option<&KubeadmConfig>) -> Option<BTreeSet<&'a str>> {
+    if kubeadm.is_some_and(|kubeadm| kubeadm.external_etcd) {
+        return None;
+    }
+    let etcd = pods.labelled("kube-system", "component", "etcd").filter(|pod| pod.is_mirror());
+    let members: BTreeSet<&str> = etcd.filter_map(|pod| pod.node.as_deref()).collect();
+    (!members.is_empty() || kubeadm.is_some()).then_some(members)
+}
+
+fn judge_count(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, stacked: bool) {
+    let count = planes.len();
+    let subject = Subject::nodes(&planes.keys().copied().collect::<Vec<_>>());
+    let expected = "three or five control-plane nodes";
+    match count {
+        1 => verdict.find(
+            subject,
+            Finding::new(expected, "one")
+                .so("while it is away nothing is scheduled, repaired or changed; its disk is the only copy of the cluster")
+                .info(),
+        ),
+        2 if stacked => verdict.find(
+            subject,
+            Finding::new(expected, "two, each with a member of etcd")
+                .so("either of them failing stops the whole control plane: two survive less than one")
+                .mend("join a third control-plane node"),
+        ),
+        count if count % 2 == 0 && stacked => verdict.find(
+            subject,
+            Finding::new(expected, format!("{count}, each with a member of etcd"))
+                .so(format!("they survive no more failures than {} would, and have one more to fail", count - 1))
+                .info(),
+        ),
+        _ => verdict.confirm(),
+    }
+}
+
+fn judge_members(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, members: &BTreeSet<&str>) {
+    let without: Vec<&str> = planes.keys().copied().filter(|plane| !members.contains(plane)).collect();
+    verdict.expect(Subject::nodes(&without), without.is_empty(), || {
+        Finding::new(
+            format!("a member of etcd on each of {} control-plane nodes", planes.len()),
+            format!("{} members; none on {}", members.len(), names(&without)),
+        )
+        .so("etcd survives fewer failures than there are control-plane nodes for")
+        .mend(format!("look for /etc/kubernetes/manifests/etcd.yaml on {}", names(&without)))
+    });
+}
+
+fn judge_zones(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>) {
+    let mut zones: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, node) in planes {
+        match node.labels.get(ZONE) {
+            Some(zone) => zones.entry(zone).or_default().push(name),
+            None => return verdict.note("control-plane nodes are not labelled with their zones"),
+        }
+    }
+    let half = planes.len() / 2;
+    for (zone, inside) in zones {
+        verdict.expect(Subject::nodes(&inside), inside.len() <= half, || {
+            Finding::new(
+                "no zone with more than half of the control-plane nodes",
+                format!("{} of {} in zone {zone}", inside.len(), planes.len()),
+            )
+            .so(format!("when zone {zone} fails, so does the control plane"))
+            .info()
+        });
+    }
+}
+
+fn judge_endpoint(verdict: &mut Verdict, nodes: &Nodes, kubeadm: &KubeadmConfig) {
+    let subject = || Subject::object("ConfigMap", "kube-system", "kubeadm-config");
+    let Some(endpoint) = kubeadm.control_plane_endpoint.as_deref() else {
+        return verdict.find(
+            subject(),
+            Finding::new("controlPlaneEndpoint: an address before all API servers", "it is not set")
+                .so("kubelets and clients name one API server, and are lost when it fails"),
+        );
+    };
+    let host = host(endpoint);
+    let address: Option<IpAddr> = host.parse().ok();
+    let owner = nodes.0.iter().find(|(name, node)| {
+        name.eq_ignore_ascii_case(host)
+            || node.addresses.iter().any(|(_, own)| own.eq_ignore_ascii_case(host))
+            || address.is_some_and(|address| node.internal_addresses().any(|own| own == address))
+    });
+    verdict.expect(subject(), owner.is_none(), || {
+        let owner = owner.map_or("", |(name, _)| name);
+        Finding::new("controlPlaneEndpoint: an address before all API servers", format!("{endpoint}, which is {owner}"))
+            .so(format!("all kubelets and clients are lost when {owner} fails"))
+    });
+}
+
+/// The host of `host:port`, `[address]:port` or either without a port.
+fn host(endpoint: &str) -> &str {
+    if let Some(rest) = endpoint.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    match endpoint.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') => host,
+        _ => endpoint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::pods::Pod;
+
+    /// So many control-plane nodes n1, n2, … in these zones, and one worker.
+    fn nodes(zones: &[Option<&str>]) -> Nodes {
+        let plane = |i: usize, zone: Option<&str>| {
+            let mut node = Node { addresses: vec![("InternalIP".into(), format!("10.77.0.1{i}"))], ..Node::default() };
+            node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+            node.labels.extend(zone.map(|zone| (ZONE.to_owned(), zone.to_owned())));
+            (format!("n{i}"), node)
+        };
+        let planes = zones.iter().enumerate().map(|(i, zone)| plane(i + 1, *zone));
+        Nodes(planes.chain([("w1".to_owned(), Node::default())]).collect())
+    }
+
+    fn etcd(on: &[&str]) -> Pods {
+        let member = |node: &str| Pod {
+            namespace: "kube-system".into(),
+            name: format!("etcd-{node}"),
+            labels: [("component".to_owned(), "etcd".to_owned())].into(),
+            annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
+            node: Some(node.into()),
+            ..Pod::default()
+        };
+        Pods(on.iter().map(|node| (format!("kube-system/etcd-{node}"), member(node))).collect())
+    }
+
+    fn kubeadm(endpoint: Option<&str>) -> KubeadmConfig {
+        KubeadmConfig { control_plane_endpoint: endpoint.map(str::to_owned), ..KubeadmConfig::default() }
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        let told = |f: Finding| format!("{} {}: {}", f.severity, f.subject, f.seen);
+        verdict.findings(Severity::Major).into_iter().map(told).collect()
+    }
+
+    const API: Option<&str> = Some("api.bed.test:6443");
+
+    #[test]
+    fn three_behind_one_name_pass() {
+        let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)));
+        assert_eq!((verdict.observations(), seen(&verdict)), (3, vec![]));
+        let zones = [Some("a"), Some("b"), Some("c")];
+        assert!(seen(&judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)))).is_empty());
+    }
+
+    #[test]
+    fn one_is_a_remark_and_two_are_worse() {
+        assert_eq!(seen(&judge(&nodes(&[None]), &etcd(&["n1"]), Some(&kubeadm(None)))), ["info Node n1: one"]);
+        let verdict = judge(&nodes(&[None; 2]), &etcd(&["n1", "n2"]), Some(&kubeadm(API)));
+        assert_eq!(seen(&verdict), ["major nodes n1, n2: two, each with a member of etcd"]);
+        let external = KubeadmConfig { external_etcd: true, ..kubeadm(API) };
+        assert!(seen(&judge(&nodes(&[None; 2]), &Pods::default(), Some(&external))).is_empty());
+        assert!(judge(&Nodes(nodes(&[None]).0.into_iter().take(1).collect()), &etcd(&["n1"]), None).reason().is_some());
+    }
+
+    #[test]
+    fn a_member_that_is_missing_is_found() {
+        let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n3"]), Some(&kubeadm(API)));
+        assert_eq!(seen(&verdict), ["major Node n2: 2 members; none on n2"]);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_one_node_is_found() {
+        for (endpoint, count) in [
+            (Some("10.77.0.12:6443"), 1),
+            (Some("n3"), 1),
+            (None, 1),
+            (Some("10.77.0.100:6443"), 0),
+            (Some("[fd00::1]:6443"), 0),
+        ] {
+            let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(endpoint)));
+            assert_eq!(seen(&verdict).len(), count, "{endpoint:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_with_the_majority_is_a_remark() {
+        let zones = [Some("a"), Some("a"), Some("b")];
+        let verdict = judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)));
+        assert_eq!(seen(&verdict), ["info nodes n1, n2: 2 of 3 in zone a"]);
+    }
+
+    #[test]
+    fn a_managed_control_plane_is_not_judged() {
+        assert!(judge(&Nodes([("w1".to_owned(), Node::default())].into()), &Pods::default(), None).reason().is_some());
+    }
+}

@@ -1,0 +1,159 @@
+//! # Only who must may write a pod's memory to disk
+//!
+//! ## Why
+//! The kubelet's checkpoint API stops a container and writes its whole memory, with every key in it, to a file on the
+//! node. Whoever may `create nodes/checkpoint` reads the secrets of every workload.
+//!
+//! ## Fix
+//! `kubectl describe clusterrolebinding NAME` shows who has the right. Take `nodes/checkpoint` (or the wildcard that
+//! covers it) out of the role, or delete the binding. For a kubelet that lets everybody in, see KL-04.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/kubelet/server/server.go`, `pkg/kubelet/server/auth.go` (POST /checkpoint is `create
+//! nodes/checkpoint`), KEP-2008. A probe asks for a checkpoint of a pod that cannot exist, with a token without rights:
+//! 403 is a refusal, while 404 and 500 come after it was let in. No checkpoint is ever made.
+
+use std::net::SocketAddr;
+
+use crate::check::{Finding, Folded, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::endpoints::{CHECKPOINT, KUBELET};
+use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::probe::endpoint::Endpoint;
+use crate::probe::reached::Met;
+use crate::suites::rights;
+
+crate::check!("KL-10", "checkpoint-rights", Major, judge);
+
+fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
+    let mut verdict = Verdict::new();
+    for grant in rbac.grants().filter(|grant| grant.namespace.is_none()) {
+        judge_grant(&mut verdict, &grant);
+    }
+    let mut folded = Folded::new();
+    match reports {
+        Ok(reports) => {
+            for (name, report) in &reports.0 {
+                let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
+                for address in nodes.0.get(name).into_iter().flat_map(|node| node.internal_addresses()) {
+                    let endpoint = Endpoint::post_with_token(SocketAddr::new(address, KUBELET), CHECKPOINT);
+                    judge_kubelet(&mut verdict, &mut folded, name, &endpoint, answers.reached.at(&endpoint));
+                }
+            }
+        }
+        // Who has the right is known without; what kubelets do with one who has not is for the profiles that may ask.
+        Err(Unobserved::NotAllowed { .. }) => verdict.note("kubelets were not asked: that takes a pod with a token"),
+        Err(why) => verdict.undecided(Subject::cluster(), why),
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
+    let rules = grant.existing_rules();
+    // Who may do everything is the business of the check about administrators.
+    let may = rules.iter().any(|rule| rule.permits("create", "", "nodes/checkpoint") && !rule.permits_everything());
+    let holders: Vec<String> = grant.binding.holders.iter().map(ToString::to_string).collect();
+    let expected = rules.iter().any(|rule| rule.permits_everything()) || !may || holders.is_empty();
+    verdict.expect(rights::subject(grant), expected, || {
+        Finding::new(
+            "nobody but administrators may create nodes/checkpoint",
+            format!("{} may, by {}", names(&holders), grant.role()),
+        )
+        .so("they write the memory of any container to the node's disk, with every key in it")
+        .mend(rights::unbind(grant))
+    });
+}
+
+fn judge_kubelet(
+    verdict: &mut Verdict,
+    folded: &mut Folded,
+    node: &str,
+    endpoint: &Endpoint,
+    met: Option<&crate::probe::answer::Got<Met>>,
+) {
+    let status = match met {
+        Some(Ok(Met::Status(status))) => *status,
+        Some(Err(fault)) => {
+            return verdict.undecided(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
+        }
+        Some(Ok(_)) | None => {
+            return verdict
+                .undecided(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
+        }
+    };
+    // A kubelet that does not know the token refuses it all the same: whether it should know it is another check's.
+    folded.expect(verdict, node, matches!(status, 401 | 403), || {
+        Finding::new(
+            format!("POST {CHECKPOINT} at port 10250 with the token of a service account without rights answers 403"),
+            format!("it answers {status}: it was let in"),
+        )
+        .so("every pod of the cluster may write the memory of any container of this node to its disk")
+        .mend("set authorization.mode: Webhook in /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::Access;
+    use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::rbac::testing::rule;
+    use crate::probe::Answers;
+    use crate::probe::reached::Reached;
+
+    fn not_allowed() -> Unobserved {
+        Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() }
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
+    }
+
+    #[test]
+    fn administrators_and_the_api_server_pass() {
+        let rbac = Rbac::default()
+            .with_role("cluster-admin", vec![rule(&["*"], "*", &["*"])])
+            .with_role("system:kubelet-api-admin", vec![rule(&["*"], "", &["nodes/proxy", "nodes/log"])])
+            .with_binding("cluster-admin", "ClusterRole cluster-admin", &["Group system:masters"])
+            .with_binding("api", "ClusterRole system:kubelet-api-admin", &["User kube-apiserver-kubelet-client"]);
+        let verdict = judge(&rbac, &Nodes::default(), Err(&not_allowed()));
+        assert_eq!((verdict.observations(), seen(&verdict), verdict.notes().len()), (2, vec![], 1));
+    }
+
+    #[test]
+    fn who_may_checkpoint_is_found_also_by_a_wildcard() {
+        for resources in ["nodes/checkpoint", "nodes/*", "*/checkpoint", "*"] {
+            let rbac = Rbac::default().with_role("backup", vec![rule(&["create"], "", &[resources])]).with_binding(
+                "backup",
+                "ClusterRole backup",
+                &["ServiceAccount backup/agent"],
+            );
+            let verdict = judge(&rbac, &Nodes::default(), Err(&not_allowed()));
+            let expected = "ClusterRoleBinding backup: ServiceAccount backup/agent may, by ClusterRole backup";
+            // RBAC knows no wildcard of one resource's subresources.
+            let expected: &[&str] = if resources == "nodes/*" { &[] } else { &[expected] };
+            assert_eq!(seen(&verdict), expected, "{resources}");
+        }
+    }
+
+    #[test]
+    fn a_kubelet_that_lets_a_stranger_in_is_found() {
+        let node = Node { addresses: vec![("InternalIP".into(), "10.77.0.11".into())], ..Node::default() };
+        let nodes = Nodes([("n1".to_owned(), node)].into());
+        let at: SocketAddr = "10.77.0.11:10250".parse().unwrap();
+        let judged = |status| {
+            let reached = Reached([(Endpoint::post_with_token(at, CHECKPOINT), Ok(Met::Status(status)))].into());
+            let answers = Ok(Answers { reached, ..Answers::default() });
+            let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers };
+            judge(&Rbac::default(), &nodes, Ok(&ProbeReports([("n1".to_owned(), report)].into())))
+        };
+        assert_eq!(seen(&judged(403)), Vec::<String>::new());
+        assert_eq!(seen(&judged(404)), ["Node n1: it answers 404: it was let in"]);
+        assert_eq!(seen(&judged(500)).len(), 1);
+    }
+}

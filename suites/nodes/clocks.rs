@@ -1,0 +1,173 @@
+//! # The clocks of nodes agree with the API server's
+//!
+//! ## Why
+//! A node whose clock is behind takes new certificates and tokens for not yet valid; one that is ahead takes valid ones
+//! for expired. Leases, logs and events of the node lie, and etcd's members lose their leader.
+//!
+//! ## Fix
+//! On the node that is named: `timedatectl`, `chronyc tracking` (or `systemctl status systemd-timesyncd`); open UDP port
+//! 123 to the time servers, `chronyc makestep` to correct it at once, and restart the kubelet.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/controller/certificates/signer` (certificates are dated back by five minutes),
+//! `pkg/serviceaccount`. A kubelet dates each of its answers, a refusal among them, by its own clock to the second, so
+//! differences below three seconds are not seen. A node that cannot be reached from here is judged by its lease, which
+//! its kubelet dates: one renewed in the future tells a clock that is ahead.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::kubelet_clocks::{Dated, KubeletClocks};
+use crate::fact::facts::node_leases::NodeLeases;
+use crate::fact::facts::nodes::Nodes;
+
+crate::check!("KL-13", "clocks", Major, judge);
+
+/// From how many seconds on a difference is told.
+const TOLD: i64 = 5;
+/// From how many seconds on it breaks something.
+const BREAKS: i64 = 60;
+/// Dates in answers are cut to the second.
+const CUT_MS: i64 = 1000;
+
+/// How a clock differs: whether it is ahead, and whether by so much that something breaks.
+type Kind = (bool, bool);
+
+fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&KubeletClocks, &Unobserved>) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut skewed: BTreeMap<Kind, Vec<(&str, i64)>> = BTreeMap::new();
+    for name in nodes.0.keys() {
+        let skew = match kubelets {
+            Ok(clocks) => clocks
+                .nodes
+                .get(name)
+                .cloned()
+                .unwrap_or(Err(Unobserved::Interrupted))
+                .map(|node| skew(&clocks.server, &node)),
+            Err(why) => Err(why.clone()),
+        };
+        let renewed = leases.0.get(name).and_then(|lease| lease.renewed);
+        let skew = match (skew, renewed.map(|renewed| seconds(renewed) - seconds(clock.server))) {
+            (Ok(skew), _) => skew,
+            // The API server answers one request while the kubelet sends another, at the most.
+            (Err(_), Some(future)) if future >= TOLD => future,
+            (Err(why), _) => {
+                verdict.undecided(Subject::node(name), &why);
+                continue;
+            }
+        };
+        verdict.confirm();
+        if skew.abs() >= TOLD {
+            skewed.entry((skew > 0, skew.abs() >= BREAKS)).or_default().push((name, skew.abs()));
+        }
+    }
+    for (kind, nodes) in skewed {
+        tell(&mut verdict, kind, &nodes);
+    }
+    verdict
+}
+
+fn tell(verdict: &mut Verdict, (ahead, breaks): Kind, nodes: &[(&str, i64)]) {
+    let relation = if ahead { "ahead of" } else { "behind" };
+    let by = names(nodes.iter().map(|(node, skew)| format!("{node} by {skew} s")));
+    let finding = Finding::new(
+        "clocks that agree with the API server's to within 5 s",
+        format!("{relation} the API server's clock: {by} at least"),
+    )
+    .mend("timedatectl; chronyc tracking; chronyc makestep; systemctl restart kubelet");
+    let finding = match (ahead, breaks) {
+        (_, false) => finding.so("nobody sets these clocks: they drift on").severity(Severity::Minor),
+        (true, true) => finding.so("valid tokens and certificates count as expired there, and leases and logs lie"),
+        (false, true) => finding.so("new tokens and certificates are not yet valid there, and leases and logs lie"),
+    };
+    let subject: Vec<&str> = nodes.iter().map(|(node, _)| *node).collect();
+    verdict.tell_counted(Subject::nodes(&subject), finding);
+}
+
+/// By how many seconds at least the node's clock is ahead of the API server's; less than nothing when it is behind.
+fn skew(server: &Dated, node: &Dated) -> i64 {
+    // A clock is ahead of ours by something between these.
+    let ahead_of_ours = |clock: &Dated| {
+        let said = clock.said.as_millisecond();
+        (said - clock.after.as_millisecond(), said + CUT_MS - clock.before.as_millisecond())
+    };
+    let (server, node) = (ahead_of_ours(server), ahead_of_ours(node));
+    let (at_least, at_most) = (node.0 - server.1, node.1 - server.0);
+    (at_least.max(0) + at_most.min(0)) / 1000
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::node_leases::NodeLease;
+    use crate::fact::facts::nodes::Node;
+
+    const NOW: &str = "2026-11-22T12:00:00Z";
+
+    fn at(seconds_later: i64) -> Timestamp {
+        NOW.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(seconds_later)
+    }
+
+    fn nodes() -> Nodes {
+        Nodes(["n1", "n2", "n3"].map(|name| (name.to_owned(), Node::default())).into())
+    }
+
+    /// Our own clock is an hour behind, which is nobody's business.
+    fn judged(clocks: [Result<i64, Unobserved>; 3], renewed: i64) -> Verdict {
+        let clock = Clock { server: at(0), here: at(-3600) };
+        let dated = |skew| Dated { said: at(skew), before: at(-3600), after: at(-3600) };
+        let nodes_clocks = clocks.map(|skew| skew.map(dated));
+        let kubelets = KubeletClocks {
+            server: dated(0),
+            nodes: ["n1", "n2", "n3"].map(str::to_owned).into_iter().zip(nodes_clocks).collect(),
+        };
+        let lease = NodeLease { renewed: Some(at(renewed)), duration_seconds: Some(40) };
+        let leases = NodeLeases(nodes().0.into_keys().map(|name| (name, lease.clone())).collect());
+        judge(&nodes(), &clock, &leases, Ok(&kubelets))
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<(String, Severity)> {
+        let findings = verdict.findings(Severity::Major).into_iter();
+        findings.map(|finding| (format!("{}: {}", finding.subject, finding.seen), finding.severity)).collect()
+    }
+
+    #[test]
+    fn clocks_that_agree_pass() {
+        let verdict = judged([Ok(0), Ok(3), Ok(-3)], -5);
+        assert_eq!((verdict.observations(), seen(&verdict)), (3, vec![]));
+    }
+
+    #[test]
+    fn a_clock_that_drifts_and_one_that_breaks_things_are_told() {
+        let verdict = judged([Ok(10), Ok(-300), Ok(0)], -5);
+        assert_eq!(
+            seen(&verdict),
+            [
+                ("Node n2: behind the API server's clock: n2 by 299 s at least".to_owned(), Severity::Major),
+                ("Node n1: ahead of the API server's clock: n1 by 9 s at least".to_owned(), Severity::Minor),
+            ]
+        );
+    }
+
+    #[test]
+    fn clocks_that_share_a_fault_are_one_finding() {
+        assert_eq!(seen(&judged([Ok(0), Ok(120), Ok(121)], -5)).len(), 1);
+    }
+
+    #[test]
+    fn a_node_out_of_reach_is_judged_by_its_lease() {
+        let unreachable = || Err(Unobserved::unreachable("n3", "refused"));
+        let verdict = judged([Ok(0), Ok(0), unreachable()], -5);
+        assert_eq!((seen(&verdict), verdict.undecideds().len()), (vec![], 1));
+        let verdict = judged([Ok(0), Ok(0), unreachable()], 90);
+        assert_eq!(seen(&verdict)[0].0, "Node n3: ahead of the API server's clock: n3 by 90 s at least");
+    }
+}

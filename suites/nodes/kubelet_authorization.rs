@@ -1,0 +1,137 @@
+//! # Kubelets know a token, and refuse one without rights
+//!
+//! ## Why
+//! Every pod has a token. A kubelet with `AlwaysAllow` lets each of them read and run commands in all pods of the node; one
+//! that does not take tokens locks out metrics-server and monitoring.
+//!
+//! ## Fix
+//! In `/var/lib/kubelet/config.yaml` on the node that is named, set `authorization.mode: Webhook` and
+//! `authentication.webhook.enabled: true`, and restart the kubelet. Where both are set, look for the binding that gives
+//! service accounts the right: `kubectl get clusterrolebindings -o wide | grep system:serviceaccounts`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/kubelet/server/auth.go`;
+//! <https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/>. A probe asks the kubelet of its own node
+//! with the token of a service account that has no rights. 403: known, and refused. 401: tokens are not taken. 200: let
+//! in. That the token is good is shown by the API server, which takes it in the same run.
+
+use std::net::SocketAddr;
+
+use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::endpoints::{KUBELET, KUBELET_PATHS};
+use crate::probe::Answers;
+use crate::probe::endpoint::Endpoint;
+use crate::probe::reached::Met;
+
+crate::check!("KL-04", "kubelet-authorization", Critical, judge);
+
+fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    for (name, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
+        let addresses = nodes.0.get(name).into_iter().flat_map(|node| node.internal_addresses());
+        for address in addresses {
+            for path in KUBELET_PATHS {
+                judge_path(&mut verdict, &mut folded, name, SocketAddr::new(address, KUBELET), path, answers);
+            }
+        }
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+fn judge_path(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: SocketAddr, path: &str, answers: &Answers) {
+    let endpoint = Endpoint::get_with_token(at, path);
+    let status = match answers.reached.at(&endpoint) {
+        Some(Ok(Met::Status(status))) => *status,
+        Some(Err(fault)) => {
+            return verdict.undecided(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
+        }
+        Some(Ok(_)) | None => {
+            return verdict
+                .undecided(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
+        }
+    };
+    // A token that nobody takes says nothing about the kubelet.
+    let taken = answers.api.as_ref().is_some_and(|api| api.version == Ok(200));
+    if status == 401 && !taken {
+        let why = Unobserved::invalid(endpoint.to_string(), "401, and the API server did not take the token either");
+        return verdict.undecided(Subject::node(node), &why);
+    }
+    folded.expect(verdict, node, status == 403, || {
+        let finding = Finding::new(
+            format!("GET {path} at port 10250 with the token of a service account without rights answers 403"),
+            format!("it answers {status}"),
+        );
+        match status {
+            200..=299 => finding
+                .so("every pod of the cluster reads what the pods of this node hold, and runs commands in them")
+                .mend("set authorization.mode: Webhook in /var/lib/kubelet/config.yaml; systemctl restart kubelet"),
+            401 => finding
+                .so("the kubelet takes no tokens: metrics-server and monitoring get nothing from this node")
+                .mend("set authentication.webhook.enabled: true in /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+                .severity(Severity::Major),
+            _ => finding.so("who may use this kubelet is not decided by the cluster").severity(Severity::Major),
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::answer::{ApiAnswer, Fault, Got};
+    use crate::probe::reached::Reached;
+
+    fn judged(met: Option<Got<Met>>, api: Got<u16>) -> Verdict {
+        let node = Node { addresses: vec![("InternalIP".into(), "10.77.0.11".into())], ..Node::default() };
+        let at: SocketAddr = "10.77.0.11:10250".parse().unwrap();
+        let reached = met.map(|met| KUBELET_PATHS.map(|path| (Endpoint::get_with_token(at, path), met.clone())));
+        let answers = Answers {
+            api: Some(ApiAnswer {
+                connected: 1,
+                tried: 1,
+                fault: None,
+                serials: Vec::new(),
+                names: [].into(),
+                version: api,
+                latency: None,
+            }),
+            reached: Reached(reached.into_iter().flatten().collect()),
+            ..Answers::default()
+        };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        judge(&Nodes([("n1".to_owned(), node)].into()), &ProbeReports([("n1".to_owned(), report)].into()))
+    }
+
+    fn severities(verdict: &Verdict) -> Vec<Severity> {
+        verdict.findings(Severity::Critical).into_iter().map(|finding| finding.severity).collect()
+    }
+
+    #[test]
+    fn a_token_without_rights_is_refused() {
+        let verdict = judged(Some(Ok(Met::Status(403))), Ok(200));
+        assert_eq!((verdict.observations(), severities(&verdict)), (2, vec![]));
+    }
+
+    #[test]
+    fn a_kubelet_that_lets_everybody_in_is_critical_and_a_deaf_one_major() {
+        assert_eq!(severities(&judged(Some(Ok(Met::Status(200))), Ok(200))), [Severity::Critical; 2]);
+        assert_eq!(severities(&judged(Some(Ok(Met::Status(401))), Ok(200))), [Severity::Major; 2]);
+    }
+
+    #[test]
+    fn a_bad_token_an_unreachable_kubelet_and_an_old_recording_do_not_pass() {
+        for (met, api) in
+            [(Some(Ok(Met::Status(401))), Ok(401)), (Some(Err(Fault::TimedOut)), Ok(200)), (None, Ok(200))]
+        {
+            let verdict = judged(met, api);
+            assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+        }
+    }
+}

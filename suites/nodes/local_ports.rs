@@ -1,0 +1,184 @@
+//! # The kubelets' ports without authentication are closed to others
+//!
+//! ## Why
+//! The read-only port, 10255, tells whoever connects which pods run with which environment, without a credential and
+//! without a log line. The health port, 10248, is for the node's own init system.
+//!
+//! ## Fix
+//! In `/var/lib/kubelet/config.yaml` on the node that is named, remove `readOnlyPort` (or set it to 0) and
+//! `healthzBindAddress: 127.0.0.1`; look for `--read-only-port` in `/var/lib/kubelet/kubeadm-flags.env` and
+//! `systemctl cat kubelet`; restart the kubelet. Let what scraped it use port 10250 with a service account that may
+//! `get nodes/metrics`.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/kubelet/apis/config/types.go` (`ReadOnlyPort`, 0 unless set by file; the flag's default
+//! was 10255), `pkg/cluster/ports/ports.go`. That a port is closed counts only when port 10250 of the same node is open.
+
+use std::net::IpAddr;
+
+use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::fact::facts::kubelet_ports::{KubeletPorts, Port};
+use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::endpoints::KUBELET;
+use crate::fact::{Seen, Unobserved};
+use crate::probe::endpoint::Endpoint;
+use crate::probe::reached::is_open;
+
+crate::check!("KL-05", "kubelet-local-ports", Critical, judge);
+
+/// Without credentials, all pods of the node.
+const READ_ONLY: u16 = 10255;
+/// The kubelet's health.
+const HEALTH: u16 = 10248;
+
+fn judge(
+    nodes: &Nodes,
+    from_here: Result<&KubeletPorts, &Unobserved>,
+    from_pods: Result<&ProbeReports, &Unobserved>,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    for (name, node) in &nodes.0 {
+        for port in [READ_ONLY, HEALTH] {
+            let views = [view_from_here(name, port, from_here), view_from_pods(node, port, from_pods)];
+            judge_port(&mut verdict, &mut folded, name, port, views);
+        }
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+/// Open as soon as one view says so; closed when one says so, and none the contrary.
+fn judge_port(verdict: &mut Verdict, folded: &mut Folded, node: &str, port: u16, views: [Seen<bool>; 2]) {
+    let open = match views {
+        [Ok(here), Ok(pods)] => here || pods,
+        [Ok(open), Err(_)] | [Err(_), Ok(open)] => open,
+        [Err(why), Err(_)] => return verdict.undecided(Subject::node(node), &why),
+    };
+    folded.expect(verdict, node, !open, || {
+        if port == READ_ONLY {
+            Finding::new("port 10255, the kubelet's read-only port, is closed", "it accepts connections")
+                .so("whoever connects reads all pods of the node with their environment, without a credential")
+                .mend("remove readOnlyPort from /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+        } else {
+            Finding::new("port 10248, the kubelet's health, is for the node itself", "it accepts connections")
+                .so("whoever connects learns whether the kubelet is healthy, and nothing else")
+                .mend("set healthzBindAddress: 127.0.0.1 in /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+                .severity(Severity::Minor)
+        }
+    });
+}
+
+fn view_from_here(node: &str, port: u16, kubelets: Result<&KubeletPorts, &Unobserved>) -> Seen<bool> {
+    let ports = kubelets.map_err(Clone::clone)?.0.get(node);
+    let ports = ports.ok_or_else(|| Unobserved::invalid(format!("Node {node}"), "it was not dialled"))?;
+    let ports = ports.as_ref().map_err(Clone::clone)?;
+    ports.api.clone()?;
+    let met = if port == READ_ONLY { &ports.read_only } else { &ports.health };
+    met.as_ref().map(|met| *met == Port::Open).map_err(Clone::clone)
+}
+
+/// What the probes that reach the node's kubelet say.
+fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobserved>) -> Seen<bool> {
+    let reports = reports.map_err(Clone::clone)?;
+    let answers = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());
+    let views: Vec<bool> = node
+        .internal_addresses()
+        .flat_map(|ip: IpAddr| {
+            let reaches = move |port| Endpoint::tcp((ip, port));
+            answers().filter_map(move |answers| {
+                let control = answers.reached.at(&reaches(KUBELET)).is_some_and(is_open);
+                answers.reached.at(&reaches(port)).filter(|_| control).map(is_open)
+            })
+        })
+        .collect();
+    if views.is_empty() {
+        return Err(Unobserved::invalid("the probes", "none of them reaches the kubelet"));
+    }
+    Ok(views.contains(&true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::kubelet_ports::Ports;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::{Fault, Got};
+    use crate::probe::reached::{Met, Reached};
+
+    fn nodes() -> Nodes {
+        let node =
+            |last: u8| Node { addresses: vec![("InternalIP".into(), format!("10.77.0.{last}"))], ..Node::default() };
+        Nodes([("n1".to_owned(), node(11)), ("n2".to_owned(), node(12))].into())
+    }
+
+    fn ports(read_only: Port, health: Port) -> Seen<Ports> {
+        Ok(Ports { address: [10, 77, 0, 11].into(), api: Ok(()), read_only: Ok(read_only), health: Ok(health) })
+    }
+
+    fn here(seen: [Seen<Ports>; 2]) -> KubeletPorts {
+        KubeletPorts(["n1", "n2"].map(str::to_owned).into_iter().zip(seen).collect())
+    }
+
+    fn judged(seen: [Seen<Ports>; 2]) -> Verdict {
+        judge(&nodes(), Ok(&here(seen)), Err(&Unobserved::Interrupted))
+    }
+
+    #[test]
+    fn closed_and_filtered_ports_pass() {
+        let verdict = judged([ports(Port::Closed, Port::Closed), ports(Port::Silent, Port::Silent)]);
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (4, vec![]));
+    }
+
+    #[test]
+    fn a_read_only_port_is_found_on_all_nodes_at_once() {
+        let open = || ports(Port::Open, Port::Closed);
+        let findings = judged([open(), open()]).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(
+            (findings[0].subject.to_string().as_str(), findings[0].severity),
+            ("Nodes n1, n2", Severity::Critical)
+        );
+        let findings = judged([ports(Port::Closed, Port::Open), open()]).findings(Severity::Critical);
+        assert_eq!(findings.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Critical, Severity::Minor]);
+    }
+
+    #[test]
+    fn a_port_that_only_pods_reach_is_found_by_them() {
+        let reports = |control: Got<Met>, read_only: Got<Met>| {
+            let met = [12, 11].into_iter().flat_map(|last| {
+                let at = |port| Endpoint::tcp(([10, 77, 0, last], port));
+                let read_only = if last == 12 { read_only.clone() } else { Err(Fault::Refused) };
+                [(at(KUBELET), control.clone()), (at(READ_ONLY), read_only), (at(HEALTH), Err(Fault::Refused))]
+            });
+            let answers = Ok(Answers { reached: Reached(met.collect()), ..Answers::default() });
+            ProbeReports(
+                [("n1".into(), ProbeReport { pod: "p".into(), address: None, address_again: None, answers })].into(),
+            )
+        };
+        let filtered = || ports(Port::Silent, Port::Silent);
+        let judged = |reports| judge(&nodes(), Ok(&here([filtered(), filtered()])), Ok(&reports));
+        let verdict = judged(reports(Ok(Met::Open), Ok(Met::Open)));
+        assert_eq!(verdict.findings(Severity::Critical)[0].subject, Subject::node("n2"));
+        assert!(judged(reports(Ok(Met::Open), Err(Fault::Refused))).findings(Severity::Critical).is_empty());
+        // Without the control, closed means nothing.
+        let unreached = reports(Err(Fault::NoRoute), Err(Fault::NoRoute));
+        let verdict = judge(&nodes(), Err(&Unobserved::Interrupted), Ok(&unreached));
+        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 4));
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_reached_does_not_pass() {
+        let refused = Unobserved::unreachable("10.77.0.12:10250", "connection refused");
+        let ports = Ports {
+            address: [10, 77, 0, 12].into(),
+            api: Err(refused.clone()),
+            read_only: Err(refused.clone()),
+            health: Err(refused),
+        };
+        let verdict = judged([Ok(ports), Err(Unobserved::Interrupted)]);
+        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 4));
+    }
+}

@@ -1,0 +1,222 @@
+//! # No two nodes share an identity
+//!
+//! ## Why
+//! Machines cloned from one image without a new `/etc/machine-id` or firmware id look like one machine: DHCP hands both
+//! the same address, network plugins that derive addresses and keys from the id collide, logs and metrics of two nodes
+//! mix. Two nodes with one address or one pod range take each other's packets.
+//!
+//! ## Fix
+//! On every clone but one: `rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot`, and give the
+//! virtual machine a new UUID in the hypervisor. A node that took another's address: `--node-ip` of the kubelet, in
+//! `/var/lib/kubelet/kubeadm-flags.env`. Two nodes with one pod range: drain one, `kubectl delete node NODE`, restart its
+//! kubelet, and look for a second allocator (a controller-manager with another `--cluster-cidr`).
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/> (unique MAC address and
+//! product_uuid for every node), machine-id(5). Firmware ids and boot ids are shared by nodes that are containers of one
+//! host (kind, k3d, minikube with the docker driver), so for these alone a shared one is only told.
+
+use std::collections::BTreeMap;
+
+use crate::check::finding::Difference;
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::nodes::{Machine, Node, Nodes};
+
+crate::check!("KL-12", "node-identity", Major, judge);
+
+/// What must differ from node to node.
+struct Identity {
+    /// What it is called.
+    name: &'static str,
+    /// What follows when two nodes share one.
+    so: &'static str,
+    /// How to give one of them another; without it the check's Fix applies.
+    mend: Option<&'static str>,
+    /// The values of a node.
+    of: fn(&Node) -> Vec<String>,
+    /// Whether nodes that are containers of one host share it.
+    of_host: bool,
+}
+
+const IDENTITIES: [Identity; 6] = [
+    Identity {
+        name: "machine id",
+        so: "they were cloned: DHCP leases, network plugins and monitoring take them for one machine",
+        mend: Some("rm /etc/machine-id; systemd-machine-id-setup; reboot"),
+        of: |node| of_machine(node, |machine| &machine.machine_id),
+        of_host: false,
+    },
+    Identity {
+        name: "system UUID",
+        so: "they were cloned: what identifies machines by their firmware takes them for one",
+        mend: None,
+        of: |node| of_machine(node, |machine| &machine.system_uuid),
+        of_host: true,
+    },
+    Identity {
+        name: "boot id",
+        so: "two kubelets run on one kernel, or one machine was restored from another's memory",
+        mend: None,
+        of: |node| of_machine(node, |machine| &machine.boot_id),
+        of_host: true,
+    },
+    Identity {
+        name: "InternalIP",
+        so: "what is sent to one of them arrives at the other",
+        mend: None,
+        of: |node| node.internal_addresses().map(|address| address.to_string()).collect(),
+        of_host: false,
+    },
+    Identity {
+        name: "pod range",
+        so: "their pods get the same addresses, and only one of them is reached",
+        mend: None,
+        of: |node| node.pod_cidrs.clone(),
+        of_host: false,
+    },
+    Identity {
+        name: "provider id",
+        so: "the cloud provider takes them for one machine, and removes both when it goes",
+        mend: None,
+        of: |node| node.provider_id.iter().filter(|id| !id.is_empty()).cloned().collect(),
+        of_host: false,
+    },
+];
+
+fn judge(nodes: &Nodes) -> Verdict {
+    if nodes.0.len() == 1 {
+        return Verdict::not_applicable(format!("there is one node, {}", names(nodes.0.keys())));
+    }
+    let mut verdict = Verdict::new();
+    for (name, node) in &nodes.0 {
+        if node.machine.is_none() {
+            let why = Unobserved::invalid(format!("Node {name}"), "the recording does not tell its machine");
+            verdict.undecided(Subject::node(name), &why);
+        }
+    }
+    let on_one_host = on_one_host(nodes);
+    for identity in &IDENTITIES {
+        let mut holders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (name, node) in &nodes.0 {
+            for value in (identity.of)(node) {
+                holders.entry(value).or_default().push(name);
+            }
+        }
+        for (value, sharing) in holders {
+            verdict.expect(Subject::nodes(&sharing), sharing.len() == 1, || {
+                let finding = shared(identity, &value, sharing.len());
+                if identity.of_host && on_one_host { finding.info() } else { finding }
+            });
+        }
+    }
+    verdict
+}
+
+fn shared(identity: &Identity, value: &str, nodes: usize) -> Difference {
+    let finding = Finding::new(
+        format!("a {} of its own on each node", identity.name),
+        format!("{nodes} nodes have the {} {value}", identity.name),
+    )
+    .so(identity.so);
+    match identity.mend {
+        Some(mend) => finding.mend(format!("on all of them but one: {mend}")),
+        None => finding,
+    }
+}
+
+fn of_machine(node: &Node, field: fn(&Machine) -> &String) -> Vec<String> {
+    node.machine.iter().map(field).filter(|value| !value.is_empty()).cloned().collect()
+}
+
+/// Whether the nodes are containers of one host, which tells by one kernel that was booted once for all of them.
+fn on_one_host(nodes: &Nodes) -> bool {
+    let is_container = |node: &Node| {
+        node.provider_id.as_deref().is_some_and(|id| id.starts_with("kind://") || id.starts_with("k3s://"))
+            || node.labels.contains_key("minikube.k8s.io/name")
+    };
+    nodes.0.values().all(is_container)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+
+    fn node(number: u8) -> Node {
+        Node {
+            addresses: vec![("InternalIP".into(), format!("10.77.0.1{number}"))],
+            pod_cidrs: vec![format!("10.244.{number}.0/24")],
+            machine: Some(Machine {
+                machine_id: format!("c82561ec{number}"),
+                system_uuid: format!("uuid-{number}"),
+                boot_id: format!("boot-{number}"),
+                ..Machine::default()
+            }),
+            ..Node::default()
+        }
+    }
+
+    fn nodes(change: impl Fn(&mut [Node; 3])) -> Nodes {
+        let mut all = [node(1), node(2), node(3)];
+        change(&mut all);
+        let mut all = all.into_iter();
+        Nodes(["n1", "n2", "n3"].map(|name| (name.to_owned(), all.next().unwrap())).into())
+    }
+
+    fn seen(verdict: &Verdict) -> Vec<String> {
+        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
+    }
+
+    #[test]
+    fn machines_of_their_own_pass() {
+        let verdict = judge(&nodes(|_| ()));
+        assert_eq!((verdict.observations(), seen(&verdict)), (15, vec![]));
+    }
+
+    #[test]
+    fn clones_are_one_finding() {
+        let verdict = judge(&nodes(|all| {
+            for node in all {
+                node.machine.as_mut().unwrap().machine_id = "cafe".into();
+            }
+        }));
+        assert_eq!(seen(&verdict), ["nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
+    }
+
+    #[test]
+    fn shared_addresses_and_ranges_are_found() {
+        let verdict = judge(&nodes(|all| {
+            all[1].addresses = all[0].addresses.clone();
+            all[2].pod_cidrs = all[0].pod_cidrs.clone();
+        }));
+        assert_eq!(
+            seen(&verdict),
+            [
+                "nodes n1, n2: 2 nodes have the InternalIP 10.77.0.11",
+                "nodes n1, n3: 2 nodes have the pod range 10.244.1.0/24"
+            ]
+        );
+    }
+
+    #[test]
+    fn containers_of_one_host_share_its_firmware() {
+        let verdict = judge(&nodes(|all| {
+            for (number, node) in all.iter_mut().enumerate() {
+                node.provider_id = Some(format!("kind://docker/kind/n{number}"));
+                node.machine.as_mut().unwrap().boot_id = "one".into();
+            }
+        }));
+        assert_eq!(verdict.findings(Severity::Major)[0].severity, Severity::Info);
+    }
+
+    #[test]
+    fn an_old_recording_does_not_pass() {
+        assert_eq!(judge(&nodes(|all| all[2].machine = None)).undecideds().len(), 1);
+    }
+
+    #[test]
+    fn one_node_is_unique() {
+        assert!(judge(&Nodes([("n1".to_owned(), node(1))].into())).reason().is_some());
+    }
+}

@@ -1,0 +1,175 @@
+//! # Static pods run where they belong, and only those
+//!
+//! ## Why
+//! A manifest dropped into a node's `staticPodPath` runs with any privilege: no admission, no quota and no RBAC stands
+//! before it, and deleting its pod in the API does nothing. It is how an intruder on a node stays.
+//!
+//! ## Fix
+//! Look at the manifest on the node that is named: `ls -l /etc/kubernetes/manifests`, `kubectl -n NAMESPACE get pod POD -o
+//! yaml`. Move one that nobody knows out of the folder, keep it for the investigation, and rebuild the node. If it is
+//! yours, run it as a DaemonSet, which the API controls.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/kubelet/types/pod_update.go` (annotation `kubernetes.io/config.source`),
+//! `pkg/kubelet/config/common.go`; feature PreventStaticPodAPIReferences (1.34). What is judged is what the API shows: a
+//! static pod whose mirror was refused, for example because its namespace does not exist, is seen by its kubelet alone.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::pods::{Pod, Pods};
+
+crate::check!("KL-07", "static-pod-sources", Info, judge);
+
+/// What distributions and their load balancers run as static pods on control-plane nodes, by the name of the container.
+const OF_CONTROL_PLANES: [&str; 14] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "etcd",
+    "cloud-controller-manager",
+    "kube-vip",
+    "haproxy",
+    "keepalived",
+    "etcd-events",
+    "etcd-manager",
+    "kube-addon-manager",
+    "konnectivity-server",
+    "kube-rbac-proxy-crio",
+    "kms-plugin",
+];
+/// What they run as static pods on any node: kube-proxy (RKE2, EKS Anywhere, kOps), local load balancers (Kubespray).
+const OF_ALL_NODES: [&str; 4] = ["kube-proxy", "nginx-proxy", "haproxy", "kube-rbac-proxy-crio"];
+/// Where all of them run.
+const SYSTEM: &str = "kube-system";
+
+fn judge(pods: &Pods, nodes: &Nodes) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut strangers: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let mirrors = pods.0.values().filter(|pod| pod.is_mirror());
+    let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
+    for pod in mirrors {
+        let source = pod.annotations.get("kubernetes.io/config.source").map_or("none", String::as_str);
+        *sources.entry(source).or_default() += 1;
+        let Some(node) = pod.node.as_deref() else { continue };
+        let name = pod.name.strip_suffix(&format!("-{}", node.to_lowercase())).unwrap_or(&pod.name);
+        let is_control_plane = nodes.0.get(node).is_some_and(|node| node.is_control_plane());
+        if is_expected(pod, is_control_plane) {
+            verdict.confirm();
+        } else {
+            strangers.entry((pod.namespace.clone(), name.to_owned())).or_default().push(node.to_owned());
+        }
+        judge_references(&mut verdict, pod);
+    }
+    for ((namespace, name), on) in strangers {
+        let on: Vec<&str> = on.iter().map(String::as_str).collect();
+        let finding = Finding::new(
+            "only static pods of the distribution",
+            format!("a static pod {namespace}/{name} on {}", names(&on)),
+        )
+        .so("it runs with any privilege that its manifest asks for, past every admission and RBAC")
+        .mend(format!("ls -l /etc/kubernetes/manifests on {}: who put it there?", names(&on)));
+        verdict.find(Subject::nodes(&on), finding);
+    }
+    let nodes_without = nodes.0.len();
+    if sources.is_empty() {
+        // That no pod is a mirror of a manifest was seen of each node.
+        for _ in 0..nodes_without {
+            verdict.confirm();
+        }
+        verdict.note("no node runs a static pod");
+    } else {
+        let sources: Vec<String> = sources.iter().map(|(source, count)| format!("{count} from {source}")).collect();
+        verdict.note(format!("static pods: {}", sources.join(", ")));
+    }
+    verdict
+}
+
+fn is_expected(pod: &Pod, on_control_plane: bool) -> bool {
+    let is = |known: &[&str]| pod.containers.iter().any(|container| known.contains(&container.name.as_str()));
+    // OpenShift keeps each component in a namespace of its own.
+    let in_system = pod.namespace == SYSTEM || pod.namespace.starts_with("openshift-");
+    in_system && (is(&OF_ALL_NODES) || on_control_plane && (is(&OF_CONTROL_PLANES) || pod.namespace != SYSTEM))
+}
+
+/// A static pod must work without the API.
+fn judge_references(verdict: &mut Verdict, pod: &Pod) {
+    let references: Vec<String> = [("Secret", &pod.secrets), ("ConfigMap", &pod.config_maps)]
+        .into_iter()
+        .flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")))
+        .collect();
+    verdict.expect(Subject::object("Pod", &pod.namespace, &pod.name), references.is_empty(), || {
+        Finding::new("a static pod refers to nothing in the API", format!("it refers to {}", names(&references)))
+            .so("the kubelet may read on its behalf what the node has no business with; since 1.34 it does not start")
+            .severity(crate::check::Severity::Minor)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::pods::Container;
+
+    fn nodes() -> Nodes {
+        let control = Node {
+            labels: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
+            ..Node::default()
+        };
+        Nodes(
+            [("n1".to_owned(), control), ("n2".to_owned(), Node::default()), ("n3".to_owned(), Node::default())].into(),
+        )
+    }
+
+    fn mirror(namespace: &str, container: &str, node: &str) -> (String, Pod) {
+        let pod = Pod {
+            namespace: namespace.into(),
+            name: format!("{container}-{node}"),
+            node: Some(node.into()),
+            annotations: [("kubernetes.io/config.source", "file"), ("kubernetes.io/config.mirror", "abc")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            containers: vec![Container { name: container.into(), ..Container::default() }],
+            ..Pod::default()
+        };
+        (format!("{namespace}/{}", pod.name), pod)
+    }
+
+    fn seen(pods: impl IntoIterator<Item = (String, Pod)>) -> Vec<String> {
+        let findings = judge(&Pods(pods.into_iter().collect()), &nodes()).findings(Severity::Info);
+        findings.into_iter().map(|finding| format!("{}: {}", finding.subject, finding.seen)).collect()
+    }
+
+    #[test]
+    fn a_control_plane_and_local_load_balancers_pass() {
+        let pods = ["kube-apiserver", "etcd", "kube-vip"].map(|name| mirror(SYSTEM, name, "n1")).into_iter().chain([
+            mirror(SYSTEM, "nginx-proxy", "n2"),
+            mirror(SYSTEM, "kube-proxy", "n3"),
+            mirror("openshift-etcd", "etcdctl", "n1"),
+        ]);
+        assert_eq!(seen(pods), Vec::<String>::new());
+    }
+
+    #[test]
+    fn strangers_are_found_where_they_run() {
+        let pods = [mirror("default", "agent", "n2"), mirror("default", "agent", "n3")];
+        assert_eq!(seen(pods), ["nodes n2, n3: a static pod default/agent on n2, n3"]);
+        assert_eq!(seen([mirror(SYSTEM, "etcd", "n2")]), ["Node n2: a static pod kube-system/etcd on n2"]);
+        assert_eq!(seen([mirror("default", "kube-proxy", "n2")]).len(), 1);
+    }
+
+    #[test]
+    fn a_reference_to_the_api_is_found() {
+        let (path, pod) = mirror(SYSTEM, "etcd", "n1");
+        let pod = Pod { secrets: vec!["etcd-peers".into()], ..pod };
+        assert_eq!(seen([(path, pod)]), ["Pod kube-system/etcd-n1: it refers to Secret etcd-peers"]);
+    }
+
+    #[test]
+    fn no_static_pod_at_all_is_as_it_should_be() {
+        let verdict = judge(&Pods::default(), &nodes());
+        assert_eq!((verdict.observations(), verdict.notes()), (3, &["no node runs a static pod".to_owned()][..]));
+    }
+}
