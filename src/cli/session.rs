@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -91,15 +92,18 @@ impl Session {
 
     /// Removes what the run created, unless it is to be kept.
     pub async fn clean_up(&self, events: &Events) {
-        let Some(footprint) = self.cluster.footprint() else { return };
         let probe = &self.cluster.settings().probe;
-        let left = if probe.keep {
-            Some("kept, as asked".to_owned())
-        } else {
-            let removed = sweep::remove(&self.cluster, &probe.run.to_string(), footprint, CLEAN_UP).await;
-            removed.err().map(|why| why.to_string())
-        };
-        events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+        let run = probe.run.to_string();
+        let footprints = self.cluster.footprints();
+        let removed = footprints.iter().map(async |footprint| {
+            let left = if probe.keep {
+                Some("kept, as asked".to_owned())
+            } else {
+                sweep::remove(&self.cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
+            };
+            events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+        });
+        join_all(removed).await;
     }
 }
 

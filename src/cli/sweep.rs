@@ -1,5 +1,6 @@
 //! `seaworthy sweep`: remove what dead runs have left.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     let found = find(&cluster, args.namespace.as_deref()).await.map_err(refused)?;
     let now = Timestamp::now();
     let mut out = std::io::stdout();
-    let mut removed = 0;
+    let mut removed = BTreeSet::new();
     for leftover in &found {
         let chosen = match &args.run {
             Some(run) => leftover.run == run.to_string(),
@@ -54,7 +55,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
             (true, true) => format!("run {} in namespace {place}: would be removed", leftover.run),
             (true, false) => {
                 remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await.map_err(refused)?;
-                removed += 1;
+                removed.insert(&leftover.run);
                 format!("run {} in namespace {place}: removed", leftover.run)
             }
             (false, _) => match leftover.expires {
@@ -69,7 +70,8 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
         };
         writeln!(out, "{line}").map_err(|e| Failure::System(format!("the standard output cannot be written: {e}")))?;
     }
-    let total = format!("{removed} of {} runs removed", found.len());
+    let runs: BTreeSet<_> = found.iter().map(|leftover| &leftover.run).collect();
+    let total = format!("{} of {} runs removed", removed.len(), runs.len());
     writeln!(out, "{total}").map_err(|e| Failure::System(format!("the standard output cannot be written: {e}")))?;
     Ok(ExitCode::Seaworthy)
 }

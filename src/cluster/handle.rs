@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub struct Cluster {
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
-    footprint: OnceLock<Footprint>,
+    footprints: Mutex<Vec<Footprint>>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -103,7 +103,7 @@ impl Cluster {
             clients: Mutex::default(),
             server_name: None,
             requests: AtomicUsize::new(0),
-            footprint: OnceLock::new(),
+            footprints: Mutex::default(),
             cancel,
         }
     }
@@ -154,13 +154,12 @@ impl Cluster {
 
     /// Remembers where the run has created objects, for the clean-up at its end.
     pub fn leaves(&self, footprint: Footprint) {
-        // A run has one place; a second call could only name the same.
-        let _ = self.footprint.set(footprint);
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
     }
 
-    /// Where the run has created objects, if it has.
-    pub fn footprint(&self) -> Option<&Footprint> {
-        self.footprint.get()
+    /// Where the run has created objects.
+    pub fn footprints(&self) -> Vec<Footprint> {
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// This deadline, or what is left of the run's.
@@ -293,7 +292,7 @@ impl Cluster {
             Identity::Anonymous => Credential::Nothing,
             Identity::Bearer(token) => Credential::Bearer(token.clone()),
         };
-        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&(credential.clone(), call.instance)) {
             return Ok(client.clone());
         }

@@ -10,8 +10,8 @@ pub struct Gathered {
     pub started: Option<RunStarted>,
     /// The facts, in the order in which they were observed.
     pub facts: Vec<FactTime>,
-    /// What was left of the objects that it created.
-    pub cleaned_up: Option<CleanedUp>,
+    /// What was left of the objects that it created, by namespace.
+    pub cleaned_up: Vec<CleanedUp>,
     /// How it ended.
     pub finished: Option<RunFinished>,
     checks: Vec<Timed>,
@@ -59,7 +59,7 @@ impl Gathered {
             }),
             Event::CheckJudged { at_ms, check } => self.checks.push(Timed { at_ms: *at_ms, check: check.clone() }),
             Event::CleanedUp { namespace, left } => {
-                self.cleaned_up = Some(CleanedUp { namespace: namespace.clone(), left: left.clone() });
+                self.cleaned_up.push(CleanedUp { namespace: namespace.clone(), left: left.clone() });
             }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
         }

@@ -18,6 +18,7 @@ pub mod corefile;
 pub mod default_service_account_reviews;
 pub mod dns_deployment;
 pub mod dns_servers;
+pub mod host_reports;
 pub mod kube_proxy_config;
 pub mod kubeadm_config;
 pub mod kubeconfig_summary;

@@ -11,7 +11,7 @@ pub mod resolver;
 pub mod service;
 
 pub use batch::ask;
-use http::http_fault;
+pub(super) use http::http_fault;
 
 use crate::cluster::handshake::Unreachable;
 use crate::probe::answer::Fault;

@@ -17,10 +17,10 @@ pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose
     if !verbose {
         skipped(page, run);
     }
-    if let Some(cleaned_up) = &run.cleaned_up
-        && let Some(left) = &cleaned_up.left
-    {
-        page.paragraph(0, STRONG, &format!("left behind in {}: {left}", cleaned_up.namespace));
+    for cleaned_up in &run.cleaned_up {
+        if let Some(left) = &cleaned_up.left {
+            page.paragraph(0, STRONG, &format!("left behind in {}: {left}", cleaned_up.namespace));
+        }
     }
     if !files.is_empty() {
         let files: Vec<_> = files.iter().map(|(name, path)| format!("{name}: {}", path.display())).collect();
@@ -88,7 +88,7 @@ fn last(page: &mut Page, run: &Gathered) {
     let total: usize = finished.counts.values().sum();
     let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
     let mut text = format!("{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
-    if let Some(cleaned_up) = &run.cleaned_up {
+    for cleaned_up in &run.cleaned_up {
         let fate = if cleaned_up.left.is_none() { "removed" } else { "not removed" };
         text = format!("{text}; namespace {} {fate}", cleaned_up.namespace);
     }
