@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
-use super::handshake::{Authority, Handshake, Target, Unreachable, handshake};
+use super::handshake::{Authority, Handshake, Outdated, Target, Unreachable, handshake, outdated};
 use super::identity::Token;
 use super::{Call, Footprint, Identity, Kubeconfig, Reply};
 use crate::certificate::Certificate;
@@ -186,22 +186,25 @@ impl Cluster {
     /// Sends a request once. Any answer is a reply, whatever its status.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
         let deadline = self.deadline(self.settings.request_timeout);
-        let exchange = async {
-            let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-            let response = self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
-            let (parts, body) = response.into_parts();
-            let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-            Ok(Reply {
-                status: parts.status.as_u16(),
-                date: header(http::header::DATE)
-                    .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
-                    .map(|date| date.timestamp()),
-                content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
-                body: collect(call, body).await?,
-            })
-        };
+        let exchange = async { self.exchange(&self.client(call)?, call).await };
         self.requests.fetch_add(1, Ordering::Relaxed);
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+    }
+
+    /// Sends a request with this client as soon as one more may be in flight, and takes the whole answer.
+    pub(super) async fn exchange(&self, client: &Client, call: &Call) -> Seen<Reply> {
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        let response = client.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
+        let (parts, body) = response.into_parts();
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            date: header(http::header::DATE)
+                .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+                .map(|date| date.timestamp()),
+            content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+            body: collect(call, body).await?,
+        })
     }
 
     /// Sends a request and decodes the object that it answers.
@@ -237,10 +240,15 @@ impl Cluster {
         let deadline = self.deadline(self.settings.request_timeout);
         let _permit =
             self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
-        handshake(target, roots, deadline).await.map_err(|why| match why {
-            Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
-            why => Unobserved::unreachable(target.address.to_string(), why),
-        })
+        handshake(target, roots, deadline).await.map_err(|why| unseen(target, why))
+    }
+
+    /// Dials `target` and offers it TLS 1.1 at most.
+    pub async fn outdated_handshake(&self, target: &Target) -> Seen<Outdated> {
+        let deadline = self.deadline(self.settings.request_timeout);
+        let _permit =
+            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        outdated(target, deadline).await.map_err(|why| unseen(target, why))
     }
 
     /// Opens a watch: lines of JSON, until the caller drops it. The caller sets the deadline.
@@ -323,6 +331,13 @@ impl Cluster {
             config.tls_server_name = Some(SERVER_NAME.into());
         }
         Ok(config)
+    }
+}
+
+fn unseen(target: &Target, why: Unreachable) -> Unobserved {
+    match why {
+        Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
+        why => Unobserved::unreachable(target.address.to_string(), why),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod handle;
 pub mod handshake;
 pub mod identity;
 pub mod kubeconfig;
+pub mod kubelet;
 pub mod reply;
 
 pub use call::Call;

@@ -41,13 +41,11 @@ impl Excerpt {
         let mut room = KEPT_LIMIT;
         let wanted = |line: &&str| self.lines.is_empty() || self.lines.iter().any(|start| line.starts_with(start));
         for line in text.lines().filter(wanted) {
-            match room.checked_sub(line.len() + 1) {
-                Some(left) => room = left,
-                None => {
-                    kept.cut = true;
-                    break;
-                }
-            }
+            let Some(left) = room.checked_sub(line.len() + 1) else {
+                kept.cut = true;
+                break;
+            };
+            room = left;
             kept.lines.push(line.to_owned());
         }
         kept

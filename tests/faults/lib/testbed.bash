@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the fault scripts share. A script sources this file, defines `apply`, `revert` and `expected`
-# (and `cluster` or `kubeconfig` where they differ from the usual), and ends with `fault "$@"`.
+# (and `cluster`, `kubeconfig` or `profile` where they differ from the usual), and ends with `fault "$@"`.
 
 BED=${BED:-bed}
 SLUG=$(basename "$0")
@@ -20,6 +20,7 @@ super_kubectl() { on n1 kubectl --kubeconfig /etc/kubernetes/super-admin.conf "$
 about() { sed -n '2,/^[^#]/s/^# //p' "$0" | paste -sd' '; }
 cluster() { echo '--nodes 3'; }
 kubeconfig() { "$BED" kubeconfig; }
+profile() { echo post-install; }
 
 fault() {
     case ${1:-} in
@@ -36,9 +37,9 @@ fault() {
         wait_for 150 'the cluster is healthy' healthy_or_hurry
         rm -rf "$STATE"
         ;;
-    expected | cluster | about | kubeconfig) "$1" ;;
+    expected | cluster | about | kubeconfig | profile) "$1" ;;
     *)
-        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig" >&2
+        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig | profile" >&2
         exit 2
         ;;
     esac
@@ -47,7 +48,7 @@ fault() {
 # Every check but the ones given: for faults that leave the harness without a usable API.
 any_other_than() {
     local id
-    for id in CP-0{1,3,5} AA-0{1,2,4,5,8,9} AA-1{1,2,3,7,8,9} PK-0{1,2,3,4,5,6,8} DI-0{1,2,3,4,5,6,7,8} \
+    for id in CP-0{1,3,5} AA-0{1,2,4,5,8,9} AA-1{1,2,3,7,8,9} PK-0{1,2,3,4,5,6,8,9} PK-1{0,3,4,5,6,7} DI-0{1,2,3,4,5,6,7,8} \
         SN-0{1,2,3,4,5,7,8,9} DN-0{1,2,3,4,5,8} KL-0{1,2,3} CN-01 CN-04; do
         [[ " $* " == *" $id "* ]] || echo "$id any"
     done
@@ -393,6 +394,50 @@ serve_certificate() {
         sign /CN=kube-apiserver "$(days $(($3 - 365)))" "$(days "$3")" "$SCRATCH/ca.crt" "$SCRATCH/ca.key" "$SCRATCH/apiserver.key" >"$SCRATCH/apiserver.crt"
     put_file "$1" "$SCRATCH/apiserver.crt" $pki/apiserver.crt
     wait_for 60 'the new certificate is served' serves_file "$1"
+}
+
+# replace_certificate NODE PATH CA SUBJECT FROM TO EXTENSION...: a certificate in the place of PATH, for the key beside it,
+# signed by the pair CA of /etc/kubernetes/pki (or by the one in $SCRATCH, if there is one of that name already).
+replace_certificate() {
+    local node=$1 path=$2 name=${3##*/}
+    remember_file "$node" "$path"
+    borrow "$node" "${path%.crt}.key" own.key
+    [ -e "$SCRATCH/$name.key" ] || {
+        borrow n1 "/etc/kubernetes/pki/$3.key" "$name.key"
+        borrow n1 "/etc/kubernetes/pki/$3.crt" "$name.crt"
+    }
+    printf '%s\n' "${@:7}" | sign "$4" "$5" "$6" "$SCRATCH/$name.crt" "$SCRATCH/$name.key" "$SCRATCH/own.key" >"$SCRATCH/own.crt"
+    put_file "$node" "$SCRATCH/own.crt" "$path"
+}
+
+# another_authority NAME SUBJECT: a CA that nobody trusts, as NAME.crt and NAME.key in $SCRATCH.
+another_authority() {
+    openssl ecparam -name prime256v1 -genkey -noout -out "$SCRATCH/$1.key"
+    printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature,keyEncipherment,keyCertSign\nsubjectKeyIdentifier=hash\n' |
+        sign "$2" "$(days -100)" "$(days 3550)" self - "$SCRATCH/$1.key" >"$SCRATCH/$1.crt"
+}
+
+# replace_login NODE NAME SUBJECT FROM TO: another client certificate in /etc/kubernetes/NAME.conf, for the key in it.
+replace_login() {
+    local conf=/etc/kubernetes/$2.conf
+    remember_file "$1" "$conf"
+    borrow "$1" "$conf" login.conf
+    borrow "$1" /etc/kubernetes/pki/ca.key ca.key
+    borrow "$1" /etc/kubernetes/pki/ca.crt ca.crt
+    (
+        umask 077
+        sed -n 's/^ *client-key-data: //p' "$SCRATCH/login.conf" | base64 -d >"$SCRATCH/login.key"
+        printf 'keyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage=clientAuth\n' |
+            sign "$3" "$4" "$5" "$SCRATCH/ca.crt" "$SCRATCH/ca.key" "$SCRATCH/login.key" >"$SCRATCH/login.crt"
+        sed "s|^\( *client-certificate-data: \).*|\1$(base64 -w0 <"$SCRATCH/login.crt")|" "$SCRATCH/login.conf" >"$SCRATCH/login.new"
+    )
+    put_file "$1" "$SCRATCH/login.new" "$conf"
+}
+
+# signing_off: the controller-manager signs no certificates.
+signing_off() {
+    edit_static_pod n1 kube-controller-manager 's/--controllers=\*/&,-certificatesigningrequest-signing-controller/'
+    wait_for 90 'the controllers run' leaders_are_fresh
 }
 
 serves_file() { # NODE

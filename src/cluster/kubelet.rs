@@ -1,0 +1,98 @@
+//! Requests to kubelets with our own credential.
+
+use std::net::SocketAddr;
+
+use kube::config::AuthInfo;
+use kube::{Client, Config};
+
+use super::{Call, Cluster, Reply};
+use crate::fact::observer::timed_out;
+use crate::fact::{Seen, Unobserved};
+
+impl Cluster {
+    /// GET of a path of the kubelet at this address, with our own credential.
+    ///
+    /// Most kubelets present a certificate that they have signed themselves. A client certificate is shown to them all the
+    /// same, because its key stays here; a token is given only to a kubelet whose certificate is from the cluster's CA.
+    ///
+    /// `permission` is what a refusal lacks.
+    pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
+        let deadline = self.deadline(self.settings().request_timeout);
+        let call = Call::url(path).to_instance(address);
+        let exchange = async {
+            let config = self.kubelet_config(address)?;
+            let shows_certificate = config.accept_invalid_certs;
+            let client = Client::try_from(config).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
+            self.exchange(&client, &call).await.map_err(|why| if shows_certificate { why } else { unproven(why) })
+        };
+        let reply = tokio::time::timeout(deadline, exchange)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))?;
+        match reply.status {
+            200 => Ok(reply),
+            401 => Err(Unobserved::Refused {
+                missing: "a credential that the kubelet accepts".into(),
+                message: format!("{call}: {}", reply.message()),
+            }),
+            403 => {
+                Err(Unobserved::Refused { missing: permission.into(), message: format!("{call}: {}", reply.message()) })
+            }
+            404 => Err(Unobserved::absent(format!("the kubelet at {address} does not serve {path}"))),
+            status => Err(Unobserved::invalid(call.to_string(), format!("HTTP {status}: {}", reply.message()))),
+        }
+    }
+
+    fn kubelet_config(&self, address: SocketAddr) -> Seen<Config> {
+        let mut config = self.kubeconfig().config.clone();
+        config.cluster_url =
+            format!("https://{address}").parse().map_err(|e| Unobserved::invalid(address.to_string(), e))?;
+        config.tls_server_name = None;
+        // A proxy to the API server is none to the nodes.
+        config.proxy_url = None;
+        config.default_retry = false;
+        config.connect_timeout = Some(self.settings().request_timeout);
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
+        let own = std::mem::take(&mut config.auth_info);
+        let shows_certificate = own.client_certificate.is_some() || own.client_certificate_data.is_some();
+        config.accept_invalid_certs = shows_certificate;
+        config.auth_info = if shows_certificate {
+            AuthInfo {
+                client_certificate: own.client_certificate,
+                client_certificate_data: own.client_certificate_data,
+                client_key: own.client_key,
+                client_key_data: own.client_key_data,
+                ..AuthInfo::default()
+            }
+        } else {
+            own
+        };
+        Ok(config)
+    }
+}
+
+/// Says why a kubelet was not given our token, if that is what went wrong.
+fn unproven(why: Unobserved) -> Unobserved {
+    match why {
+        Unobserved::Unreachable { target, cause } if cause.contains("certificate") => Unobserved::unreachable(
+            target,
+            format!(
+                "{cause}; a token is given only to a kubelet whose certificate is from the cluster's CA: use a client \
+                 certificate, or set serverTLSBootstrap: true in the kubelets' configuration"
+            ),
+        ),
+        why => why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_certificate_keeps_a_token_back() {
+        let untrusted = Unobserved::unreachable("GET /configz", "invalid peer certificate: UnknownIssuer");
+        assert!(unproven(untrusted).to_string().contains("a token is given only to a kubelet"));
+        let down = Unobserved::unreachable("GET /configz", "Connection refused");
+        assert_eq!(unproven(down.clone()), down);
+    }
+}
