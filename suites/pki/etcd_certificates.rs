@@ -175,7 +175,7 @@ fn judge_signers(verdict: &mut Verdict, signers: &BTreeMap<String, BTreeSet<Stri
         return;
     }
     verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
-        let places = signers.values().map(|places| names(places)).collect::<Vec<_>>();
+        let places = signers.values().map(names).collect::<Vec<_>>();
         Finding::new(
             "certificates of one authority at all members",
             format!("of {}: {}", signers.len(), places.join(" | ")),

@@ -421,7 +421,7 @@ mod tests {
         let mut files = node();
         files.insert(CA.into(), file(0o644, Content::Unreadable { because: "permission denied".into() }));
         let unlisted = BTreeMap::from([("/var/lib/kubelet/pki".to_owned(), "permission denied".to_owned())]);
-        assert_eq!(judged(Ok(Disk { files, unlisted })).undecideds().len(), 2);
+        assert_eq!(judged(Ok(Disk { unlisted, files })).undecideds().len(), 2);
         let verdict = judged(Err(Unobserved::unreachable("the kubelet", "it did not start the probe")));
         assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
         let none = judged(Ok(Disk::default()));

@@ -49,6 +49,9 @@ enum Stuck {
     NotApproved,
 }
 
+/// A request, and for how long it has waited.
+type Waiting<'a> = (&'a SigningRequest, SignedDuration);
+
 fn judge(
     requests: &CertificateSigningRequests,
     kubelets: Result<&KubeletHandshakes, &Unobserved>,
@@ -58,7 +61,7 @@ fn judge(
     // The list itself is what was looked at: there may be no request at all.
     verdict.confirm();
     let mute = mute(kubelets);
-    let mut stuck: BTreeMap<(Stuck, &str, &str), Vec<(&SigningRequest, SignedDuration)>> = BTreeMap::new();
+    let mut stuck: BTreeMap<(Stuck, &str, &str), Vec<Waiting<'_>>> = BTreeMap::new();
     let mut waiting = BTreeSet::new();
     for request in &requests.0 {
         match state(request, clock.server) {
@@ -127,7 +130,7 @@ fn tell(
     why: Stuck,
     signer: &str,
     user: &str,
-    requests: &[(&SigningRequest, SignedDuration)],
+    requests: &[Waiting<'_>],
     mute: &BTreeSet<String>,
 ) {
     let Some((oldest, since)) = requests.iter().max_by_key(|(_, since)| *since) else { return };

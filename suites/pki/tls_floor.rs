@@ -137,6 +137,7 @@ mod tests {
     use crate::certificate::{Certificate, Chain};
     use crate::suites::pki::testing::{handshakes, presented};
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn refused() -> Seen<Outdated> {
         Ok(Outdated::Refused { alert: Some("protocol_version".into()) })
     }

@@ -76,7 +76,7 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
                 });
             }
             (Err(why), _) => {
-                verdict.find(subject(), Finding::new("certificates in PEM", why).severity(Severity::Major))
+                verdict.find(subject(), Finding::new("certificates in PEM", why).severity(Severity::Major));
             }
             (_, Err(why)) => {
                 let why = Unobserved::invalid("ConfigMap kube-system/kube-root-ca.crt", why);
