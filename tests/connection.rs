@@ -60,7 +60,8 @@ async fn serve(authority: &Authority, answer: Answer) -> SocketAddr {
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service = service_fn(|request| async move { Ok::<_, std::convert::Infallible>(answer(&request)) });
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });
@@ -76,12 +77,18 @@ fn object(status: u16, value: &Value) -> Response<Full<Bytes>> {
 }
 
 fn failure(status: u16, reason: &str, message: &str) -> Response<Full<Bytes>> {
-    object(status, &json!({ "kind": "Status", "apiVersion": "v1", "reason": reason, "message": message, "code": status }))
+    object(
+        status,
+        &json!({ "kind": "Status", "apiVersion": "v1", "reason": reason, "message": message, "code": status }),
+    )
 }
 
 fn version() -> Response<Full<Bytes>> {
-    object(200, &json!({ "major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "",
-        "buildDate": "", "goVersion": "", "compiler": "", "platform": "" }))
+    object(
+        200,
+        &json!({ "major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": "" }),
+    )
 }
 
 fn kubeconfig(folder: &tempfile::TempDir, server: &str, ca: &str) -> PathBuf {
@@ -167,12 +174,15 @@ fn crowded(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method().as_str(), request.uri().path()) {
         (_, "/version") => version(),
         ("POST", "/api/v1/namespaces") => failure(409, "AlreadyExists", "namespaces already exists"),
-        (_, "/api/v1/nodes") => object(200, &json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": [{
+        (_, "/api/v1/nodes") => object(
+            200,
+            &json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": [{
             "metadata": { "name": "n1" },
             "status": { "nodeInfo": { "operatingSystem": "linux", "architecture": "amd64", "bootID": "", "machineID": "",
                 "systemUUID": "", "kernelVersion": "", "osImage": "", "containerRuntimeVersion": "", "kubeletVersion": "v1.37.2",
                 "kubeProxyVersion": "" } },
-        }] })),
+        }] }),
+        ),
         ("DELETE", path) => panic!("{path} is not ours to delete"),
         _ => failure(404, "NotFound", "not found"),
     }

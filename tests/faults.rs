@@ -39,7 +39,8 @@ fn main() -> ExitCode {
 }
 
 fn try_fault(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<Completion, Failed> {
-    let count = |selector| Ok::<_, Failed>(bed.kubectl(&["get", "nodes", "-o", "name", "-l", selector])?.lines().count());
+    let count =
+        |selector| Ok::<_, Failed>(bed.kubectl(&["get", "nodes", "-o", "name", "-l", selector])?.lines().count());
     let (nodes, control_planes) = (count("")?, count("node-role.kubernetes.io/control-plane")?);
     if fault.cluster != (nodes, control_planes) {
         let (nodes, control_planes) = fault.cluster;

@@ -116,7 +116,8 @@ impl Verdicts {
             return Err(format!("SN-04 is {}", check.outcome).into());
         }
         for node in nodes.split_whitespace() {
-            let said = check.unseen.iter().find(|unseen| unseen.subject.as_ref().is_some_and(|s| s.name.contains(node)));
+            let said =
+                check.unseen.iter().find(|unseen| unseen.subject.as_ref().is_some_and(|s| s.name.contains(node)));
             let said = said.ok_or_else(|| format!("nothing is said of {node}: {:?}", check.unseen))?;
             if !said.why.contains(why) {
                 return Err(format!("{node}: {:?} does not say {why:?}", said.why).into());
@@ -242,10 +243,12 @@ fn killed_and_swept(bed: &Bed) -> Outcomes {
 }
 
 fn kept_out_by_a_quota(bed: &Bed) -> Outcomes {
-    let quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: team-b}\nspec: {hard: {pods: \"0\"}}\n";
+    let quota =
+        "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: team-b}\nspec: {hard: {pods: \"0\"}}\n";
     let team = Namespace::new(bed, "team-b", quota)?;
     wait_for("the quota counts", || {
-        let used = bed.kubectl(&["get", "resourcequota", "none", "-n", team.name, "-o", "jsonpath={.status.used.pods}"])?;
+        let used =
+            bed.kubectl(&["get", "resourcequota", "none", "-n", team.name, "-o", "jsonpath={.status.used.pods}"])?;
         Ok((used == "0").then_some(()))
     })?;
     let verdicts = Run::new(&bed.kubeconfig()?, "post-install")?.with(&["-n", team.name]).ends_with(&[1, 3])?;

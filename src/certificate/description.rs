@@ -158,6 +158,24 @@ impl Certificate {
         })
     }
 
+    /// Whether `issuer` bears the name of the issuer and its key has made the signature. Where the signature's algorithm
+    /// is not known here, the key's identifier decides.
+    pub fn is_signed_by(&self, issuer: &Self) -> bool {
+        let (Ok(certificate), Ok(authority)) = (self.parse(), issuer.parse()) else { return false };
+        if certificate.issuer().as_raw() != authority.subject().as_raw() {
+            return false;
+        }
+        match certificate.verify_signature(Some(authority.public_key())) {
+            Err(X509Error::SignatureUnsupportedAlgorithm) => match (self.describe(), issuer.describe()) {
+                (Ok(certificate), Ok(authority)) => {
+                    certificate.authority_key_id.is_some() && certificate.authority_key_id == authority.subject_key_id
+                }
+                _ => false,
+            },
+            verified => verified.is_ok(),
+        }
+    }
+
     fn parse(&self) -> Result<X509Certificate<'_>, Malformed> {
         match X509Certificate::from_der(self.der()) {
             Ok(([], certificate)) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use tokio::sync::watch;
@@ -98,23 +99,23 @@ impl Session {
     /// those that a rehearsal has removed itself are not here any more.
     pub async fn clean_up(&self, events: &Events) {
         let probe = &self.cluster.settings().probe;
-        let mut left = Vec::new();
         for object in self.cluster.outlying() {
-            let removed = removal::remove(&self.cluster, &object).await;
-            left.extend(removed.err().map(|why| format!("{object}: {why}")));
-        }
-        let namespace = self.cluster.footprint().map(|footprint| footprint.namespace.clone());
-        match self.cluster.footprint() {
-            Some(_) if probe.keep => left.push("kept, as asked".to_owned()),
-            Some(footprint) => {
-                let removed = sweep::remove(&self.cluster, &probe.run.to_string(), footprint, CLEAN_UP).await;
-                left.extend(removed.err().map(|why| why.to_string()));
+            if let Err(why) = removal::remove(&self.cluster, &object).await {
+                let left = Some(format!("{object}: {why}"));
+                events.send(Event::CleanedUp { namespace: "kube-system".into(), left });
             }
-            None if left.is_empty() => return,
-            None => {}
         }
-        let namespace = namespace.unwrap_or_else(|| "kube-system".into());
-        events.send(Event::CleanedUp { namespace, left: (!left.is_empty()).then(|| left.join("; ")) });
+        let run = probe.run.to_string();
+        let footprints = self.cluster.footprints();
+        let removed = footprints.iter().map(async |footprint| {
+            let left = if probe.keep {
+                Some("kept, as asked".to_owned())
+            } else {
+                sweep::remove(&self.cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
+            };
+            events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+        });
+        join_all(removed).await;
     }
 }
 

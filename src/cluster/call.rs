@@ -262,7 +262,6 @@ impl Call {
         path
     }
 
-
     /// The permission that the request needs, as an administrator would grant it.
     pub fn permission(&self) -> String {
         match &self.target {

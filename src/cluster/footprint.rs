@@ -29,4 +29,6 @@ pub struct Footprint {
     pub namespace: String,
     /// Whether the run made the namespace, and so removes it.
     pub own_namespace: bool,
+    /// The service account in it that all other objects belong to.
+    pub owner: String,
 }

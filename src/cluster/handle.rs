@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
-use super::call::Trust;
-use super::handshake::{Authority, Handshake, Target, Unreachable, handshake, handshake_over};
+use super::call::{Trust, Verb};
+use super::handshake::{Authority, Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated};
 use super::identity::{ClientCertificate, Token};
 use super::{Call, Footprint, Identity, Kubeconfig, Outlying, Reply};
 use crate::certificate::Certificate;
@@ -62,8 +62,8 @@ pub struct Cluster {
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
-    footprint: OnceLock<Footprint>,
     outlying: Mutex<BTreeSet<Outlying>>,
+    footprints: Mutex<Vec<Footprint>>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -115,8 +115,8 @@ impl Cluster {
             clients: Mutex::default(),
             server_name: OnceLock::new(),
             requests: AtomicUsize::new(0),
-            footprint: OnceLock::new(),
             outlying: Mutex::default(),
+            footprints: Mutex::default(),
             cancel,
         }
     }
@@ -168,13 +168,12 @@ impl Cluster {
 
     /// Remembers where the run has created objects, for the clean-up at its end.
     pub fn leaves(&self, footprint: Footprint) {
-        // A run has one place; a second call could only name the same.
-        let _ = self.footprint.set(footprint);
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
     }
 
-    /// Where the run has created objects, if it has.
-    pub fn footprint(&self) -> Option<&Footprint> {
-        self.footprint.get()
+    /// Where the run has created objects.
+    pub fn footprints(&self) -> Vec<Footprint> {
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers an object of the run that is in no namespace of the run, for the clean-up at its end.
@@ -264,10 +263,15 @@ impl Cluster {
             None => handshake(target, roots, deadline).await,
             Some(proxy) => through(proxy, target, roots, deadline).await,
         };
-        seen.map_err(|why| match why {
-            Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
-            why => Unobserved::unreachable(target.address.to_string(), why),
-        })
+        seen.map_err(|why| unseen(target, why))
+    }
+
+    /// Dials `target` and offers it TLS 1.1 at most.
+    pub async fn outdated_handshake(&self, target: &Target) -> Seen<Outdated> {
+        let deadline = self.deadline(self.settings.request_timeout);
+        let _permit =
+            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        outdated(target, deadline).await.map_err(|why| unseen(target, why))
     }
 
     /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
@@ -415,6 +419,13 @@ async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
         content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
         body: collect(call, body).await?,
     })
+}
+
+fn unseen(target: &Target, why: Unreachable) -> Unobserved {
+    match why {
+        Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
+        why => Unobserved::unreachable(target.address.to_string(), why),
+    }
 }
 
 async fn collect(call: &Call, body: Body) -> Seen<Bytes> {

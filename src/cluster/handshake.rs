@@ -21,6 +21,7 @@
 
 mod connection;
 mod deadline;
+mod outdated;
 mod recorder;
 mod target;
 mod unreachable;
@@ -46,6 +47,7 @@ use self::{
     recorder::Recorder,
 };
 pub use self::{
+    outdated::{Outdated, outdated},
     target::{Authority, NotAnAuthority, Target},
     unreachable::Unreachable,
 };

@@ -7,8 +7,8 @@ pub mod handle;
 pub mod handshake;
 pub mod identity;
 pub mod kubeconfig;
-mod proxy;
 pub mod kubelet;
+mod proxy;
 pub mod reply;
 
 pub use call::{Call, Trust};

@@ -2,23 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::reached::Reached;
 use crate::certificate::{Certificate, Distrust};
 use crate::jwt::Claims;
-
-/// The most that the kubelet keeps of a termination message, in bytes.
-pub const MESSAGE_LIMIT: usize = 4096;
-/// The most that a message may hold once unpacked, in bytes.
-const UNPACKED_LIMIT: u64 = 1 << 20;
 
 /// The answers of one probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -236,47 +227,10 @@ pub struct KubeProxyAnswer {
     pub metrics: Got<u16>,
 }
 
-/// Why a termination message is not a probe's answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MessageError {
-    /// The answers do not fit.
-    #[error("the answers take {bytes} bytes of a termination message, which holds {MESSAGE_LIMIT}")]
-    TooLong {
-        /// Their size.
-        bytes: usize,
-    },
-    /// The text is something else.
-    #[error("the termination message is not a probe's answer: {0}")]
-    Malformed(String),
-}
-
-impl Answers {
-    /// Packs the answers into a termination message.
-    pub fn to_message(&self) -> Result<String, MessageError> {
-        let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());
-        let json = serde_json::to_vec(self).map_err(|e| malformed(&e))?;
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-        let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).map_err(|e| malformed(&e))?;
-        let message = BASE64_STANDARD_NO_PAD.encode(packed);
-        if message.len() > MESSAGE_LIMIT { Err(MessageError::TooLong { bytes: message.len() }) } else { Ok(message) }
-    }
-
-    /// Unpacks a termination message.
-    pub fn from_message(message: &str) -> Result<Self, MessageError> {
-        let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());
-        let packed = BASE64_STANDARD_NO_PAD.decode(message.trim()).map_err(|e| malformed(&e))?;
-        let mut json = Vec::new();
-        DeflateDecoder::new(&packed[..]).take(UNPACKED_LIMIT).read_to_end(&mut json).map_err(|e| malformed(&e))?;
-        serde_json::from_slice(&json).map_err(|e| malformed(&e))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::probe::message::{self, MESSAGE_LIMIT, MessageError};
 
     #[test]
     fn a_message_holds_the_answers_of_a_full_mesh() {
@@ -290,9 +244,9 @@ mod tests {
             peers: (0..16).map(|i| (format!("seaworthy-x7f4k-{i}"), peer())).collect(),
             ..Answers::default()
         };
-        let message = answers.to_message().unwrap();
+        let message = message::pack(&answers).unwrap();
         assert!(message.len() < MESSAGE_LIMIT / 4, "{}", message.len());
-        assert_eq!(Answers::from_message(&message).unwrap(), answers);
+        assert_eq!(message::unpack::<Answers>(&message).unwrap(), answers);
     }
 
     #[test]
@@ -309,7 +263,7 @@ mod tests {
             (noise, peer)
         });
         let answers = Answers { peers: peers.collect(), ..Answers::default() };
-        assert!(matches!(answers.to_message(), Err(MessageError::TooLong { .. })));
+        assert!(matches!(message::pack(&answers), Err(MessageError::TooLong { .. })));
     }
 
     #[test]
@@ -317,12 +271,5 @@ mod tests {
         assert_eq!(Latency::of((1..=100).collect()), Some(Latency { p50_us: 50, p99_us: 99 }));
         assert_eq!(Latency::of(vec![7]), Some(Latency { p50_us: 7, p99_us: 7 }));
         assert_eq!(Latency::of(Vec::new()), None);
-    }
-
-    proptest! {
-        #[test]
-        fn a_foreign_message_is_an_error(text in ".{0,200}") {
-            prop_assert!(Answers::from_message(&text).is_err());
-        }
     }
 }

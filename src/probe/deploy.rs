@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
 
-use super::object::{Mark, ProbePod, name};
+use super::host::HostQuestions;
+use super::host::object::HostPod;
+use super::object::{Level, Mark, ProbePod};
 use super::{Questions, RunId};
 use crate::cluster::{Call, Cluster, Footprint};
 use crate::fact::{Seen, Unobserved};
@@ -22,6 +24,7 @@ const AUTHORITY_PAUSE: Duration = Duration::from_millis(20);
 pub struct Site<'a> {
     cluster: &'a Cluster,
     run: &'a RunId,
+    level: Level,
     namespace: String,
     expires: Timestamp,
     lifetime_seconds: i64,
@@ -40,15 +43,15 @@ pub struct Fronts {
 
 impl<'a> Site<'a> {
     /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to.
-    pub async fn prepare(cluster: &'a Cluster) -> Seen<Self> {
+    pub async fn prepare(cluster: &'a Cluster, level: Level) -> Seen<Self> {
         let settings = &cluster.settings().probe;
         let run = &settings.run;
         let lifetime = cluster.deadline(Duration::from_secs(300)) + Duration::from_secs(60);
         let expires = Timestamp::now()
             + SignedDuration::try_from(lifetime).map_err(|e| Unobserved::invalid("the run's timeout", e))?;
-        let mark = Mark { run, expires, owner: None };
+        let mark = Mark { run, level, expires, owner: None };
         let own_namespace = settings.namespace.is_none();
-        let namespace = settings.namespace.clone().unwrap_or_else(|| name(run));
+        let namespace = settings.namespace.clone().unwrap_or_else(|| level.name(run));
         if own_namespace {
             let call = Call::create::<Namespace>(mark.namespace());
             let reply = cluster.send(&call).await?;
@@ -58,7 +61,7 @@ impl<'a> Site<'a> {
             }
             reply.accepted(&call)?;
         }
-        cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace });
+        cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) });
         let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
         let account: ServiceAccount = cluster.fetch(&account).await.map_err(|why| match why {
             // To a run that was given a namespace, its absence is no reason to skip anything.
@@ -67,7 +70,7 @@ impl<'a> Site<'a> {
         })?;
         let uid = account.metadata.uid.unwrap_or_default();
         let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        Ok(Self { cluster, run, namespace, expires, lifetime_seconds, owner: (name(run), uid) })
+        Ok(Self { cluster, run, level, namespace, expires, lifetime_seconds, owner: (level.name(run), uid) })
     }
 
     /// The namespace of the probes.
@@ -116,16 +119,32 @@ impl<'a> Site<'a> {
         join_all(probes.into_iter().map(|(node, questions)| async move {
             let pod =
                 ProbePod { name: &questions.pod, node, image, lifetime_seconds: self.lifetime_seconds, questions };
-            let object =
-                pod.object(&self.mark()).map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
-            let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
-            self.cluster.send(&call).await?.accepted(&call)
+            self.pod(node, pod.object(&self.mark())).await
         }))
         .await
     }
 
+    /// Makes a pod on each node's own network, by node, with the pod's name and what it is asked.
+    pub async fn host_pods(
+        &self,
+        probes: impl IntoIterator<Item = (&String, &(String, HostQuestions))>,
+    ) -> Vec<Seen<()>> {
+        let image = &self.cluster.settings().probe.image;
+        join_all(probes.into_iter().map(|(node, (name, questions))| async move {
+            let pod = HostPod { name, node, image, lifetime_seconds: self.lifetime_seconds, questions };
+            self.pod(node, pod.object(&self.mark())).await
+        }))
+        .await
+    }
+
+    async fn pod(&self, node: &str, object: serde_json::Result<serde_json::Value>) -> Seen<()> {
+        let object = object.map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
+        let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
+        self.cluster.send(&call).await?.accepted(&call)
+    }
+
     fn mark(&self) -> Mark<'_> {
-        Mark { run: self.run, expires: self.expires, owner: Some((&self.owner.0, &self.owner.1)) }
+        Mark { run: self.run, level: self.level, expires: self.expires, owner: Some((&self.owner.0, &self.owner.1)) }
     }
 }
 

@@ -3,13 +3,18 @@
 //! A probe pod has two containers of the same executable. `serve` answers peers for as long as the pod lives; `ask` asks
 //! its whole batch of questions at once and puts the answers into its termination message, which the runner reads with
 //! one watch. Nothing is executed in a pod, no log is read, nothing is forwarded.
+//!
+//! What can only be seen from a node itself is asked by another kind of pod, in [`host`], which only a profile that
+//! allows [`Privileged`](crate::fact::Access::Privileged) access gets.
 
 pub mod answer;
 pub mod ask;
 pub mod collect;
 pub mod deploy;
 pub mod endpoint;
+pub mod host;
 pub mod mesh;
+pub mod message;
 pub mod object;
 pub mod question;
 pub mod reached;

@@ -13,15 +13,50 @@ pub const RUN: &str = "seaworthy.dev/run";
 /// The annotation that says when leftovers of the run may be removed.
 pub const EXPIRES: &str = "seaworthy.dev/expires";
 
-/// The name of the run's objects; pods append a number.
+/// The label by which Services find the probes that serve.
+pub const LEVEL: &str = "seaworthy.dev/level";
+
+/// What Pod Security must admit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Probes as any workload's pod.
+    Restricted,
+    /// Probes on the node's network, which see some of its directories.
+    Privileged,
+}
+
+impl Level {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Restricted, Self::Privileged];
+
+    /// The name of the run's objects of this level; pods append a number.
+    pub fn name(self, run: &RunId) -> String {
+        match self {
+            Self::Restricted => format!("seaworthy-{run}"),
+            Self::Privileged => format!("seaworthy-{run}-host"),
+        }
+    }
+
+    /// As Pod Security calls it.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Privileged => "privileged",
+        }
+    }
+}
+
+/// The name of the objects of a run's restricted probes; pods append a number.
 pub fn name(run: &RunId) -> String {
-    format!("seaworthy-{run}")
+    Level::Restricted.name(run)
 }
 
 /// What all objects of a run have in common.
 pub struct Mark<'a> {
     /// The run.
     pub run: &'a RunId,
+    /// What its namespace admits.
+    pub level: Level,
     /// When leftovers may be removed.
     pub expires: Timestamp,
     /// The object that all others belong to, by name and uid: with it they go.
@@ -33,7 +68,7 @@ impl Mark<'_> {
     pub fn metadata(&self, name: &str) -> Value {
         let mut metadata = json!({
             "name": name,
-            "labels": { MANAGED_BY.0: MANAGED_BY.1, RUN: self.run.to_string() },
+            "labels": { MANAGED_BY.0: MANAGED_BY.1, RUN: self.run.to_string(), LEVEL: self.level.label() },
             "annotations": { EXPIRES: self.expires.to_string() },
         });
         if let Some((owner, uid)) = self.owner {
@@ -43,16 +78,16 @@ impl Mark<'_> {
         metadata
     }
 
-    /// The run's own namespace, in which nothing but restricted pods is admitted.
+    /// A namespace of the run's own, in which pods of this level and stricter ones are admitted.
     pub fn namespace(&self) -> Value {
-        let mut metadata = self.metadata(&name(self.run));
-        metadata["labels"]["pod-security.kubernetes.io/enforce"] = "restricted".into();
+        let mut metadata = self.metadata(&self.level.name(self.run));
+        metadata["labels"]["pod-security.kubernetes.io/enforce"] = self.level.label().into();
         json!({ "metadata": metadata })
     }
 
     /// The service account of the probes, which has no rights, and to which everything else belongs.
     pub fn service_account(&self) -> Value {
-        json!({ "metadata": self.metadata(&name(self.run)), "automountServiceAccountToken": false })
+        json!({ "metadata": self.metadata(&self.level.name(self.run)), "automountServiceAccountToken": false })
     }
 
     /// The Service that gives each probe a name.
@@ -74,7 +109,7 @@ impl Mark<'_> {
         let mut service = json!({
             "metadata": self.metadata(&format!("{}{suffix}", name(self.run))),
             "spec": {
-                "selector": { RUN: self.run.to_string() },
+                "selector": { RUN: self.run.to_string(), LEVEL: self.level.label() },
                 // A probe serves before its pod is ready, and after it has asked its questions it never is again.
                 "publishNotReadyAddresses": true,
                 "ports": [
@@ -178,7 +213,12 @@ mod tests {
     #[test]
     fn everything_is_marked_and_belongs_to_one_object() {
         let run = run();
-        let mark = Mark { run: &run, expires: Timestamp::UNIX_EPOCH, owner: Some(("seaworthy-x7f4k", "u-1")) };
+        let mark = Mark {
+            run: &run,
+            level: Level::Restricted,
+            expires: Timestamp::UNIX_EPOCH,
+            owner: Some(("seaworthy-x7f4k", "u-1")),
+        };
         for object in [mark.names(), mark.spread(), mark.affinity()] {
             assert_eq!(object["metadata"]["labels"][RUN], "x7f4k");
             assert_eq!(object["metadata"]["labels"][MANAGED_BY.0], "seaworthy");
@@ -190,7 +230,7 @@ mod tests {
     #[test]
     fn a_probe_is_a_restricted_pod_that_ends_by_itself() {
         let run = run();
-        let mark = Mark { run: &run, expires: Timestamp::UNIX_EPOCH, owner: None };
+        let mark = Mark { run: &run, level: Level::Restricted, expires: Timestamp::UNIX_EPOCH, owner: None };
         let questions = Questions {
             run: run.clone(),
             pod: "p".into(),

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
 use super::RunId;
-use super::object::{EXPIRES, MANAGED_BY, RUN, name};
+use super::object::{EXPIRES, Level, MANAGED_BY, RUN};
 use crate::cluster::{Call, Cluster, Footprint};
 use crate::fact::{Seen, Unobserved};
 
@@ -46,7 +46,7 @@ pub async fn remove(cluster: &Cluster, run: &str, footprint: &Footprint, patienc
         return gone(cluster, &Call::get::<Namespace>(namespace), patience).await;
     }
     done(cluster, &all(Call::delete_all::<Service>())).await?;
-    done(cluster, &Call::delete::<ServiceAccount>(format!("seaworthy-{run}")).in_namespace(namespace)).await
+    done(cluster, &Call::delete::<ServiceAccount>(footprint.owner.clone()).in_namespace(namespace)).await
 }
 
 /// Deletes; what is gone already is as good.
@@ -97,12 +97,16 @@ fn leftover(metadata: &ObjectMeta, namespace: Option<&str>) -> Option<Leftover> 
     let run = metadata.labels.as_ref()?.get(RUN)?.clone();
     let named = metadata.name.as_deref()?;
     let id: RunId = run.parse().ok()?;
-    if named != name(&id) {
+    if !Level::ALL.iter().any(|level| level.name(&id) == named) {
         return None;
     }
     let expires =
         metadata.annotations.as_ref().and_then(|annotations| annotations.get(EXPIRES)).and_then(|at| at.parse().ok());
-    let footprint = Footprint { namespace: namespace.unwrap_or(named).to_owned(), own_namespace: namespace.is_none() };
+    let footprint = Footprint {
+        namespace: namespace.unwrap_or(named).to_owned(),
+        own_namespace: namespace.is_none(),
+        owner: named.to_owned(),
+    };
     Some(Leftover { run, footprint, expires })
 }
 
@@ -128,6 +132,8 @@ mod tests {
         assert!(dead.is_expired(now) && dead.footprint.own_namespace);
         let alive = leftover(&metadata("seaworthy-bcd42", "bcd42", "2026-11-23T12:00:01Z"), None).unwrap();
         assert!(!alive.is_expired(now));
+        let on_the_host = leftover(&metadata("seaworthy-bcd42-host", "bcd42", "2026-11-23T11:59:59Z"), None).unwrap();
+        assert_eq!((on_the_host.run.as_str(), on_the_host.footprint.owner.as_str()), ("bcd42", "seaworthy-bcd42-host"));
         assert_eq!(leftover(&metadata("production", "bcd42", "2026-11-23T11:00:00Z"), None), None);
         assert_eq!(leftover(&metadata("seaworthy-prod", "prod", "2026-11-23T11:00:00Z"), None), None);
         let unreadable = leftover(&metadata("seaworthy-bcd42", "bcd42", "soon"), None).unwrap();

@@ -19,8 +19,8 @@
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::Unobserved;
-use crate::fact::facts::node_credential::{NodeCredential, NodeDeed};
 use crate::fact::answered::Answered;
+use crate::fact::facts::node_credential::{NodeCredential, NodeDeed};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::version::Version;
 

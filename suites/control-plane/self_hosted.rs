@@ -63,7 +63,8 @@ mod tests {
 
     fn judged(path: &str, runs: &[&str]) -> Vec<Finding> {
         let runs = runs.iter().map(ToString::to_string).collect();
-        judge(&SystemWorkloads([(path.to_owned(), Workload { programs: runs, ..Workload::default() })].into())).findings(Severity::Info)
+        judge(&SystemWorkloads([(path.to_owned(), Workload { programs: runs, ..Workload::default() })].into()))
+            .findings(Severity::Info)
     }
 
     #[test]

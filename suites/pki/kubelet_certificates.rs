@@ -86,7 +86,8 @@ fn presented(node: &str, from_here: &Seen<Handshake>, from_pods: Result<&ProbeRe
         Err(why) => why,
     };
     let from_pod = from_pods.ok().and_then(|reports| reports.0.get(node)?.answers.as_ref().ok());
-    let leaf = from_pod.and_then(|answers| answers.kubelet.values().find_map(|kubelet| kubelet.certificate.clone().ok()));
+    let leaf =
+        from_pod.and_then(|answers| answers.kubelet.values().find_map(|kubelet| kubelet.certificate.clone().ok()));
     leaf.and_then(|leaf| Chain::try_from(vec![leaf]).ok()).ok_or_else(|| why.clone())
 }
 

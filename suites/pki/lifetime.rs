@@ -3,27 +3,56 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Description;
+use crate::probe::host::answer::CertificateOnDisk;
+
+/// From when until when a certificate is valid.
+#[derive(Clone, Copy)]
+pub(super) struct Validity {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl From<&Description> for Validity {
+    fn from(certificate: &Description) -> Self {
+        Self { from: certificate.not_before, until: certificate.not_after }
+    }
+}
+
+impl From<&CertificateOnDisk> for Validity {
+    fn from(certificate: &CertificateOnDisk) -> Self {
+        Self { from: certificate.from, until: certificate.until }
+    }
+}
 
 /// The least that should be left of a certificate's life: so many days, or `1/share` of the whole life where that is
 /// less. A certificate that was made for few days is renewed by a machine, later than a person would.
-pub(crate) fn least(certificate: &Description, days: i64, share: i32) -> SignedDuration {
-    let life = certificate.not_after.duration_since(certificate.not_before);
-    SignedDuration::from_hours(24 * days).min(life / share)
+pub(crate) fn least(certificate: impl Into<Validity>, days: i64, share: i32) -> SignedDuration {
+    let Validity { from, until } = certificate.into();
+    SignedDuration::from_hours(24 * days).min(until.duration_since(from) / share)
 }
 
 /// What is left at `at`; negative once it has expired.
-pub(crate) fn left(certificate: &Description, at: Timestamp) -> SignedDuration {
-    certificate.not_after.duration_since(at)
+pub(crate) fn left(certificate: impl Into<Validity>, at: Timestamp) -> SignedDuration {
+    certificate.into().until.duration_since(at)
+}
+
+/// Whether it becomes valid only after `at`.
+pub(crate) fn is_early(certificate: impl Into<Validity>, at: Timestamp) -> bool {
+    certificate.into().from > at
 }
 
 /// What is left, as `expires in 3 days, at 2026-11-26T14:00:00Z`.
-pub(crate) fn remainder(certificate: &Description, at: Timestamp) -> String {
+pub(crate) fn remainder(certificate: impl Into<Validity>, at: Timestamp) -> String {
+    let certificate = certificate.into();
+    if is_early(certificate, at) {
+        return format!("is not valid before {}", certificate.from);
+    }
     let left = left(certificate, at);
     let length = length(left.abs());
     if left.is_negative() {
-        format!("expired {length} ago, at {}", certificate.not_after)
+        format!("expired {length} ago, at {}", certificate.until)
     } else {
-        format!("expires in {length}, at {}", certificate.not_after)
+        format!("expires in {length}, at {}", certificate.until)
     }
 }
 

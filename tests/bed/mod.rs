@@ -35,7 +35,11 @@ impl Bed {
     /// Makes these objects.
     pub fn apply(&self, manifests: &str) -> Result<(), Failed> {
         let mut command = Command::new(&self.program);
-        command.args(["kubectl", "apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["kubectl", "apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn()?;
         child.stdin.take().ok_or("its input is piped")?.write_all(manifests.as_bytes())?;
         succeeded(&command, child.wait_with_output()?).map(drop)

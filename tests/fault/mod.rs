@@ -81,7 +81,9 @@ impl Fault {
 
     /// The checks that are red besides those that the fault names.
     pub fn also_red(&self, judged: &[Judged]) -> Vec<String> {
-        let listed = |id: &str| self.any.contains("*") || self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id);
+        let listed = |id: &str| {
+            self.any.contains("*") || self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id)
+        };
         let red =
             judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
         red.map(|check| format!("{} is {}: {}", check.id, check.outcome, told(check))).collect()

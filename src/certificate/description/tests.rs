@@ -180,3 +180,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_authority_of_the_same_name_has_not_signed() {
+    let (ca, namesake) = (Authority::new("kubernetes"), Authority::new("kubernetes"));
+    let leaf = ca.leaf(&["n1"]).certificate;
+    assert!(leaf.is_signed_by(&ca.certificate) && ca.certificate.is_signed_by(&ca.certificate));
+    assert!(!leaf.is_signed_by(&namesake.certificate));
+    assert!(!leaf.is_signed_by(&Authority::new("etcd-ca").certificate));
+    assert!(!leaf.is_signed_by(&leaf) && !leaf.is_signed_by(&Certificate::from_der([])));
+}

@@ -4,8 +4,8 @@ use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use super::node_certificate_requests::request;
-use crate::fact::answered::Answered;
 use crate::cluster::Cluster;
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// What requests for client certificates come to, sent with `dryRun=All` as ourselves.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::api_server_endpoints::ApiServerEndpoints;
+use super::api_server_instances::ApiServerInstances;
 use super::kubeadm_config::KubeadmConfig;
 use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
@@ -33,13 +33,13 @@ pub struct ControlPlaneEndpoint {
 }
 
 impl Observe for ControlPlaneEndpoint {
-    type Needs<'a> = (&'a ApiServerEndpoints, &'a KubeconfigSummary, Result<&'a KubeadmConfig, &'a Unobserved>);
+    type Needs<'a> = (&'a ApiServerInstances, &'a KubeconfigSummary, Result<&'a KubeadmConfig, &'a Unobserved>);
     const NAME: &'static str = "control-plane-endpoint";
     const ACCESS: Access = Access::Handshake;
     const DEADLINE: Duration = Duration::from_secs(30);
 
     async fn observe(cluster: &Cluster, (published, kubeconfig, kubeadm): Self::Needs<'_>) -> Seen<Self> {
-        let instances = published.published()?.len();
+        let instances = published.0.len();
         if instances < 2 {
             return Err(Unobserved::absent("there is one API server: nothing can be balanced"));
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
 
-use super::api_server_endpoints::ApiServerEndpoints;
+use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster, Reply};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::jwt::KeySet;
@@ -45,13 +45,13 @@ impl Issuer {
 }
 
 impl Observe for IssuerDiscovery {
-    type Needs<'a> = (&'a ApiServerEndpoints,);
+    type Needs<'a> = (&'a ApiServerInstances,);
     const NAME: &'static str = "issuer-discovery";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::urls(&[CONFIGURATION, KEYS])];
 
     async fn observe(cluster: &Cluster, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
-        let each = endpoints.published()?.iter().map(async |address| {
+        let each = endpoints.0.iter().map(async |address| {
             let ask = async |path: &str| {
                 let call = Call::url(path).to_instance(*address);
                 let reply = cluster.send(&call).await?;

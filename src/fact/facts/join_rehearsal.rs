@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap_tokens::{BootstrapTokens, Signature};
 use super::cluster_info::ClusterInfo;
-use crate::fact::answered::Answered;
 use crate::bootstrap_token::verifies;
 use crate::certificate::{Certificate, Distrust};
 use crate::cluster::handshake::Target;
 use crate::cluster::{Call, Cluster, Identity, Trust};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_request, submission};
 use crate::join::token::Purpose;

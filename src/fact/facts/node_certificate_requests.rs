@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::node_identity::NodeIdentity;
-use crate::fact::answered::Answered;
 use super::node_under_test::{NONE, NodeUnderTest};
 use crate::certificate;
 use crate::cluster::{Call, Cluster};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Seen, Unobserved};
 
 /// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.

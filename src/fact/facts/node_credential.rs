@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::join_rehearsal::JoinRehearsal;
-use crate::fact::answered::Answered;
 use super::node_under_test::NONE;
 use super::nodes::Nodes;
 use crate::cluster::{Call, Cluster};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Seen, Unobserved};
 use crate::join::request::{KUBELET_CLIENT, submission};
 use crate::join::whoami::who_am_i;

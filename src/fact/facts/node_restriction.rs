@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::node_identity::NodeIdentity;
-use crate::fact::answered::Answered;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use crate::cluster::{Call, Cluster};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Seen};
 
 /// A uid that no object has: a second lock besides `dryRun` on evictions.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::node_identity::NodeIdentity;
-use crate::fact::answered::Answered;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use super::pods::Pods;
 use crate::cluster::{Call, Cluster};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Seen};
 
 /// How long a token would live that should not have been given: the least that a server gives.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::namespaces::Namespaces;
-use crate::fact::answered::Answered;
 use super::node_under_test::NONE;
 use super::probe_reports::ProbeReports;
 use crate::cluster::{Call, Cluster};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// In how many namespaces besides that of the probes it is tried.

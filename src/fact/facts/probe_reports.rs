@@ -17,8 +17,9 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::probe::answer::PeerAnswer;
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::{Fronts, Site};
+use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, DnsQuestion, Peer, ServiceQuestion};
-use crate::probe::{Answers, Questions, mesh, object};
+use crate::probe::{Answers, Questions, mesh, message, object};
 
 /// How long names and addresses may take to become known to all nodes.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -82,7 +83,7 @@ impl Observe for ProbeReports {
         if nodes.linux().next().is_none() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
-        let site = Site::prepare(cluster).await?;
+        let site = Site::prepare(cluster, Level::Restricted).await?;
         let fronts = site.fronts().await?;
         let wave = Wave::new(cluster, &site, nodes, domain, api, dns, &fronts);
         let mut reports = wave.run(cluster, &site).await;
@@ -185,12 +186,16 @@ impl Wave {
         self.questions
             .iter()
             .map(|(node, questions)| {
-                let Collected { address, answers } = match refused.get(node) {
-                    Some(why) => Collected { address: None, answers: Err(why.clone()) },
-                    None => collected
-                        .remove(&questions.pod)
-                        .unwrap_or(Collected { address: None, answers: Err(Unobserved::Interrupted) }),
+                let collected = match refused.get(node) {
+                    Some(why) => Collected::nothing(why.clone()),
+                    None => {
+                        collected.remove(&questions.pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted))
+                    }
                 };
+                let answers = collected.message("ask").and_then(|text| {
+                    message::unpack(text).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
+                });
+                let address = collected.address;
                 (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, answers })
             })
             .collect()

@@ -57,7 +57,7 @@ pub async fn account_token() -> Got<String> {
 }
 
 /// The innermost cause of a failed request, which the top-level text hides.
-pub(super) fn http_fault(error: &reqwest::Error) -> Fault {
+pub(in crate::probe) fn http_fault(error: &reqwest::Error) -> Fault {
     if error.is_timeout() {
         return Fault::TimedOut;
     }

@@ -12,7 +12,7 @@ pub mod service;
 pub mod token;
 
 pub use batch::ask;
-use http::http_fault;
+pub(super) use http::http_fault;
 
 use crate::cluster::handshake::Unreachable;
 use crate::probe::answer::Fault;

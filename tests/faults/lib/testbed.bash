@@ -498,6 +498,50 @@ serve_certificate() {
     wait_for 60 'the new certificate is served' serves_file "$1"
 }
 
+# replace_certificate NODE PATH CA SUBJECT FROM TO EXTENSION...: a certificate in the place of PATH, for the key beside it,
+# signed by the pair CA of /etc/kubernetes/pki (or by the one in $SCRATCH, if there is one of that name already).
+replace_certificate() {
+    local node=$1 path=$2 name=${3##*/}
+    remember_file "$node" "$path"
+    borrow "$node" "${path%.crt}.key" own.key
+    [ -e "$SCRATCH/$name.key" ] || {
+        borrow n1 "/etc/kubernetes/pki/$3.key" "$name.key"
+        borrow n1 "/etc/kubernetes/pki/$3.crt" "$name.crt"
+    }
+    printf '%s\n' "${@:7}" | sign "$4" "$5" "$6" "$SCRATCH/$name.crt" "$SCRATCH/$name.key" "$SCRATCH/own.key" >"$SCRATCH/own.crt"
+    put_file "$node" "$SCRATCH/own.crt" "$path"
+}
+
+# another_authority NAME SUBJECT: a CA that nobody trusts, as NAME.crt and NAME.key in $SCRATCH.
+another_authority() {
+    openssl ecparam -name prime256v1 -genkey -noout -out "$SCRATCH/$1.key"
+    printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature,keyEncipherment,keyCertSign\nsubjectKeyIdentifier=hash\n' |
+        sign "$2" "$(days -100)" "$(days 3550)" self - "$SCRATCH/$1.key" >"$SCRATCH/$1.crt"
+}
+
+# replace_login NODE NAME SUBJECT FROM TO: another client certificate in /etc/kubernetes/NAME.conf, for the key in it.
+replace_login() {
+    local conf=/etc/kubernetes/$2.conf
+    remember_file "$1" "$conf"
+    borrow "$1" "$conf" login.conf
+    borrow "$1" /etc/kubernetes/pki/ca.key ca.key
+    borrow "$1" /etc/kubernetes/pki/ca.crt ca.crt
+    (
+        umask 077
+        sed -n 's/^ *client-key-data: //p' "$SCRATCH/login.conf" | base64 -d >"$SCRATCH/login.key"
+        printf 'keyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage=clientAuth\n' |
+            sign "$3" "$4" "$5" "$SCRATCH/ca.crt" "$SCRATCH/ca.key" "$SCRATCH/login.key" >"$SCRATCH/login.crt"
+        sed "s|^\( *client-certificate-data: \).*|\1$(base64 -w0 <"$SCRATCH/login.crt")|" "$SCRATCH/login.conf" >"$SCRATCH/login.new"
+    )
+    put_file "$1" "$SCRATCH/login.new" "$conf"
+}
+
+# signing_off: the controller-manager signs no certificates.
+signing_off() {
+    edit_static_pod n1 kube-controller-manager 's/--controllers=\*/&,-certificatesigningrequest-signing-controller/'
+    wait_for 90 'the controllers run' leaders_are_fresh
+}
+
 serves_file() { # NODE
     [ "$(on "$1" openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -fingerprint)" = "$(on "$1" bash -c \
         'openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint')" ]

@@ -1,0 +1,174 @@
+//! Whether a server still speaks TLS 1.1 or 1.0, which rustls does not.
+//!
+//! One ClientHello is sent that offers TLS 1.1 at most, and one record is read: a ServerHello, in which the server says
+//! which version it chose, or an alert. The handshake ends there, before anything is agreed upon.
+
+use std::time::Duration;
+
+use rustls::AlertDescription;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::connection::{Ending, alert_name};
+use super::deadline::Deadline;
+use super::{Target, Unreachable, connect};
+
+/// What a server answers to a client that speaks TLS 1.1 at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outdated {
+    /// It goes on, with this version.
+    Accepted {
+        /// `TLS 1.1`, `TLS 1.0` or `SSL 3.0`.
+        version: String,
+    },
+    /// It ends the handshake.
+    Refused {
+        /// The alert, by its name in RFC 8446; nothing if it just closes the connection.
+        alert: Option<String>,
+    },
+}
+
+/// Record types (RFC 5246, 6.2.1).
+const ALERT: u8 = 21;
+/// See [`ALERT`].
+const HANDSHAKE: u8 = 22;
+/// Handshake types (RFC 5246, 7.4).
+const CLIENT_HELLO: u8 = 1;
+/// See [`CLIENT_HELLO`].
+const SERVER_HELLO: u8 = 2;
+/// TLS 1.0 and 1.1 on the wire.
+const TLS10: [u8; 2] = [3, 1];
+/// See [`TLS10`].
+const TLS11: [u8; 2] = [3, 2];
+/// What servers of that time chose from: ECDHE and RSA with AES or 3DES in CBC mode and SHA-1.
+const CIPHER_SUITES: [u16; 8] = [0xc009, 0xc00a, 0xc013, 0xc014, 0xc012, 0x002f, 0x0035, 0x000a];
+
+/// Dials `target` and offers it TLS 1.1 at most.
+///
+/// # Errors
+/// If neither a ServerHello nor a refusal came.
+pub async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, Unreachable> {
+    let deadline = Deadline::after(deadline);
+    let exchange = async {
+        let mut stream = connect(&target.address).await?;
+        offer(&mut stream).await
+    };
+    deadline.limit(exchange).await.unwrap_or_else(|| Err(deadline.missed().into()))
+}
+
+async fn offer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Outdated, Unreachable> {
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random)
+        .map_err(|_| Unreachable::Other { text: "there are no random numbers".into() })?;
+    stream.write_all(&client_hello(&random)).await?;
+    // A record's head, and as much of its content as tells the version.
+    let mut answer = [0; 11];
+    let mut length = 0;
+    while length < needed(&answer[..length]) {
+        match stream.read(&mut answer[length..]).await {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            // A server may hang up at once on a version that it does not know.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    read(&answer[..length])
+}
+
+/// How much of an answer must be there: an alert is short.
+fn needed(answer: &[u8]) -> usize {
+    if answer.first() == Some(&ALERT) { 7 } else { 11 }
+}
+
+fn read(answer: &[u8]) -> Result<Outdated, Unreachable> {
+    match answer {
+        [] => Ok(Outdated::Refused { alert: None }),
+        [ALERT, _, _, _, _, _, alert, ..] => {
+            Ok(Outdated::Refused { alert: Some(alert_name(AlertDescription::from(*alert))) })
+        }
+        [HANDSHAKE, _, _, _, _, SERVER_HELLO, _, _, _, 3, minor, ..] if *minor <= TLS11[1] => {
+            let version = ["SSL 3.0", "TLS 1.0", "TLS 1.1"][usize::from(*minor)];
+            Ok(Outdated::Accepted { version: version.into() })
+        }
+        other => Err(Ending::NotTls(other.to_vec()).into()),
+    }
+}
+
+/// A ClientHello (RFC 4346, 7.4.1.2) with the curves that ECDHE needs (RFC 8422, 5.1).
+fn client_hello(random: &[u8; 32]) -> Vec<u8> {
+    // supported_groups: P-256, P-384, P-521; ec_point_formats: uncompressed.
+    const EXTENSIONS: [u8; 18] = [0, 10, 0, 8, 0, 6, 0, 23, 0, 24, 0, 25, 0, 11, 0, 2, 1, 0];
+    let mut body = Vec::from(TLS11);
+    body.extend(random);
+    body.push(0);
+    body.extend(length16(CIPHER_SUITES.len() * 2));
+    body.extend(CIPHER_SUITES.iter().flat_map(|suite| suite.to_be_bytes()));
+    body.extend([1, 0]);
+    body.extend(length16(EXTENSIONS.len()));
+    body.extend(EXTENSIONS);
+    let mut handshake = vec![CLIENT_HELLO, 0];
+    handshake.extend(length16(body.len()));
+    handshake.extend(body);
+    let mut record = vec![HANDSHAKE];
+    record.extend(TLS10);
+    record.extend(length16(handshake.len()));
+    record.extend(handshake);
+    record
+}
+
+/// A length in two bytes; the hello is far shorter than what they can say.
+fn length16(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[test]
+    fn the_hello_says_how_long_it_is() {
+        let hello = client_hello(&[7; 32]);
+        assert_eq!(usize::from(u16::from_be_bytes([hello[3], hello[4]])), hello.len() - 5);
+        assert_eq!(usize::from(u16::from_be_bytes([hello[7], hello[8]])), hello.len() - 9);
+        assert_eq!(hello[9..11], TLS11);
+    }
+
+    #[test]
+    fn a_server_goes_on_or_refuses() {
+        let accepted = [22, 3, 2, 0, 80, 2, 0, 0, 76, 3, 2];
+        assert_eq!(read(&accepted).unwrap(), Outdated::Accepted { version: "TLS 1.1".into() });
+        let refused = Outdated::Refused { alert: Some("protocol_version".into()) };
+        assert_eq!(read(&[21, 3, 1, 0, 2, 2, 70]).unwrap(), refused);
+        assert_eq!(read(&[]).unwrap(), Outdated::Refused { alert: None });
+        assert!(matches!(read(b"HTTP/1.1 40"), Err(Unreachable::NotTls { .. })));
+        assert!(read(&[22, 3, 3, 0, 80, 2, 0, 0, 76, 3, 3]).is_err(), "TLS 1.2 was not offered");
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_pieces_is_read_whole() {
+        let (mut client, mut server) = duplex(1024);
+        let serving = tokio::spawn(async move {
+            let mut hello = [0; 512];
+            let _ = server.read(&mut hello).await;
+            for byte in [21, 3, 1, 0, 2, 2, 70] {
+                server.write_all(&[byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        let answer = offer(&mut client).await.unwrap();
+        assert_eq!(answer, Outdated::Refused { alert: Some("protocol_version".into()) });
+        serving.await.unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_safe(bytes in proptest::collection::vec(any::<u8>(), 0..11)) {
+            let _ = read(&bytes);
+        }
+    }
+}

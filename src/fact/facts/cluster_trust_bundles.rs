@@ -1,0 +1,52 @@
+//! The trust bundles that hold the API servers' authorities.
+
+use k8s_openapi::api::certificates::{v1, v1beta1};
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::Certificate;
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// The signer of the API servers' serving certificates.
+pub const SIGNER: &str = "kubernetes.io/kube-apiserver-serving";
+
+/// The trust bundles of the API servers' signer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ClusterTrustBundles(pub Vec<TrustBundle>);
+
+/// A trust bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustBundle {
+    /// Its name.
+    pub name: String,
+    /// The authorities in it, or why they are not readable.
+    pub certificates: Result<Vec<Certificate>, String>,
+}
+
+impl Observe for ClusterTrustBundles {
+    type Needs<'a> = ();
+    const NAME: &'static str = "cluster-trust-bundles";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("certificates.k8s.io", "clustertrustbundles", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let selector = || format!("spec.signerName={SIGNER}");
+        let call = Call::list::<v1::ClusterTrustBundle>().with("fieldSelector", selector());
+        let trim = |bundle: v1::ClusterTrustBundle| trust_bundle(bundle.metadata.name, &bundle.spec.trust_bundle);
+        match cluster.list(call, trim).await {
+            Err(Unobserved::Absent { .. }) => {}
+            seen => return seen.map(Self),
+        }
+        // Before 1.37.
+        let call = Call::list::<v1beta1::ClusterTrustBundle>().with("fieldSelector", selector());
+        let trim = |bundle: v1beta1::ClusterTrustBundle| trust_bundle(bundle.metadata.name, &bundle.spec.trust_bundle);
+        cluster.list(call, trim).await.map(Self)
+    }
+}
+
+fn trust_bundle(name: Option<String>, text: &str) -> TrustBundle {
+    let certificates = Certificate::from_pem_bundle(text).map_err(|e| e.to_string());
+    TrustBundle { name: name.unwrap_or_default(), certificates }
+}
+
+crate::observed!(ClusterTrustBundles);

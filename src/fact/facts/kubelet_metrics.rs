@@ -1,0 +1,87 @@
+//! Metrics of the kubelets, asked directly.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::nodes::{Node, Nodes};
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+
+/// The port of the kubelet's API.
+const PORT: u16 = 10250;
+/// The metrics that are kept, of many hundreds.
+const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];
+/// The seconds for which the client certificate is still valid; `+Inf` when there is none.
+pub const CLIENT_TTL: &str = "kubelet_certificate_manager_client_ttl_seconds";
+/// How often renewing the client certificate failed since the kubelet started.
+pub const CLIENT_ERRORS: &str = "kubelet_certificate_manager_client_expiration_renew_errors";
+/// The seconds for which the serving certificate is still valid; `+Inf` when there is none.
+pub const SERVER_TTL: &str = "kubelet_certificate_manager_server_ttl_seconds";
+/// How often renewing the serving certificate failed since the kubelet started.
+pub const SERVER_ERRORS: &str = "kubelet_server_expiration_renew_errors";
+
+/// Some metrics of each kubelet, by node. A value is as Prometheus writes it, since JSON has no infinity.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KubeletMetrics(pub BTreeMap<String, Seen<BTreeMap<String, String>>>);
+
+impl Observe for KubeletMetrics {
+    type Needs<'a> = (&'a Nodes,);
+    const NAME: &'static str = "kubelet-metrics";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("", "nodes/metrics", &["get"])];
+    // Thousands of nodes, of which many may not answer.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(cluster, name, node).await));
+        Ok(Self(join_all(asked).await.into_iter().collect()))
+    }
+}
+
+async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String, String>> {
+    let address = node
+        .internal_addresses()
+        .next()
+        .ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no address of type InternalIP"))?;
+    let reply = cluster.ask_kubelet(SocketAddr::new(address, PORT), "/metrics", "get nodes/metrics").await?;
+    let kept = kept(&reply.text());
+    match kept {
+        Some(kept) => Ok(kept),
+        None => Err(Unobserved::invalid(format!("the kubelet of {name}"), "its /metrics hold no metric of a kubelet")),
+    }
+}
+
+/// The wanted ones of the kubelet's metrics; none if the text is something else.
+fn kept(text: &str) -> Option<BTreeMap<String, String>> {
+    let samples = || text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    samples().any(|(name, _)| name.starts_with("kubelet_")).then(|| {
+        let kept = samples().filter(|(name, _)| KEPT.contains(name));
+        kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    })
+}
+
+crate::observed!(KubeletMetrics);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_metrics_are_kept_as_they_are_written() {
+        let text = "# TYPE kubelet_certificate_manager_client_ttl_seconds gauge\n\
+                    kubelet_certificate_manager_client_ttl_seconds 3.1535e+07\n\
+                    kubelet_certificate_manager_server_ttl_seconds +Inf\nkubelet_node_name{node=\"n1\"} 1\n";
+        let kept = kept(text).unwrap();
+        assert_eq!(kept[CLIENT_TTL], "3.1535e+07");
+        assert_eq!((kept[SERVER_TTL].as_str(), kept.len()), ("+Inf", 2));
+    }
+
+    #[test]
+    fn the_metrics_of_somebody_else_are_none() {
+        assert_eq!(kept("<html>\ngo_goroutines 7\n"), None);
+    }
+}

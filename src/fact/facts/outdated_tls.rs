@@ -1,0 +1,68 @@
+//! Whether servers still speak versions of TLS that are given up.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::future::{join_all, join3};
+use serde::{Deserialize, Serialize};
+
+use super::api_server_handshakes::ApiServerHandshakes;
+use super::etcd_handshakes::EtcdHandshakes;
+use super::kubelet_handshakes::KubeletHandshakes;
+use crate::cluster::Cluster;
+use crate::cluster::handshake::{Authority, Outdated, Target};
+use crate::fact::{Access, Observe, Seen, Unobserved};
+
+/// What servers answer to a client that speaks TLS 1.1 at most. Only those are asked that complete a handshake of
+/// today, which is the control: a server that refuses everything is not secure but down.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct OutdatedTls {
+    /// The API server at the configured URL, and each published instance.
+    pub api_servers: BTreeMap<Authority, Seen<Outdated>>,
+    /// The kubelets, by node.
+    pub kubelets: BTreeMap<String, Seen<Outdated>>,
+    /// The members of etcd, by address, where clients are served.
+    pub etcd: BTreeMap<Authority, Seen<Outdated>>,
+}
+
+impl Observe for OutdatedTls {
+    type Needs<'a> = (&'a ApiServerHandshakes, &'a KubeletHandshakes, Result<&'a EtcdHandshakes, &'a Unobserved>);
+    const NAME: &'static str = "outdated-tls";
+    const ACCESS: Access = Access::Handshake;
+    // Thousands of nodes.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn observe(cluster: &Cluster, (api, kubelets, etcd): Self::Needs<'_>) -> Seen<Self> {
+        let offer = async |target: Target| {
+            let answer = cluster.outdated_handshake(&target).await;
+            (target.address, answer)
+        };
+        let instances = api.instances.iter().flatten().filter_map(|(_, seen)| seen.as_ref().ok());
+        let api_servers = instances
+            .chain(&api.endpoint)
+            .map(|seen| Target { address: seen.address.clone(), server_name: seen.server_name.clone() });
+        let kubelets = kubelets.0.iter().filter_map(|(node, seen)| Some((node, seen.as_ref().ok()?)));
+        let kubelets = kubelets.map(async |(node, seen)| {
+            let target = Target { address: seen.address.clone(), server_name: None };
+            (node.clone(), offer(target).await.1)
+        });
+        let members = etcd.iter().flat_map(|etcd| etcd.0.values()).filter_map(|member| {
+            member.presented.get(&2379)?.as_ref().ok()?;
+            Some(Target { address: at(member.address), server_name: None })
+        });
+        let (api_servers, kubelets, etcd) =
+            join3(join_all(api_servers.map(offer)), join_all(kubelets), join_all(members.map(offer))).await;
+        Ok(Self {
+            api_servers: api_servers.into_iter().collect(),
+            kubelets: kubelets.into_iter().collect(),
+            etcd: etcd.into_iter().collect(),
+        })
+    }
+}
+
+fn at(address: IpAddr) -> Authority {
+    SocketAddr::new(address, 2379).into()
+}
+
+crate::observed!(OutdatedTls);

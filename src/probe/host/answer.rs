@@ -1,0 +1,153 @@
+//! What a probe on a node answers.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::Description;
+use crate::probe::answer::Got;
+
+/// The answers of one container of a probe on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostAnswers {
+    /// The directories that could not be listed, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unlisted: BTreeMap<String, String>,
+    /// The files of the directories, by path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, DiskFile>,
+    /// What HTTP servers answered, by URL.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gets: BTreeMap<String, Got<HttpAnswer>>,
+    /// What text files hold, by path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, Got<Text>>,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: u16,
+    /// The wanted lines of its body.
+    pub body: Text,
+}
+
+/// The wanted lines of a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// The lines.
+    pub lines: Vec<String>,
+    /// Whether there was more than is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// A file as it lies on the node's disk. A private key is looked at from outside only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskFile {
+    /// The permission bits.
+    pub mode: u32,
+    /// The numbers of the user and the group that own it.
+    pub owner: (u32, u32),
+    /// The size in bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+    /// What it holds.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Content {
+    /// A private key, by its name, or because nothing else lies in the file. It was passed over.
+    Key,
+    /// Certificates, the first being the owner's.
+    Certificates {
+        /// The certificates.
+        held: Vec<CertificateOnDisk>,
+        /// Whether a private key lies in the same file. It was passed over.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        and_key: bool,
+    },
+    /// A kubeconfig.
+    Kubeconfig {
+        /// The client certificate that is embedded in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<Box<CertificateOnDisk>>,
+        /// The file that it names for its client certificate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refers_to: Option<String>,
+        /// Whether it holds a key, a token or a password. It was passed over.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        and_key: bool,
+    },
+    /// Something that could not be read, and why.
+    Unreadable {
+        /// Why.
+        because: String,
+    },
+}
+
+/// A certificate on disk, described where it lies: whole ones do not fit into an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateOnDisk {
+    /// The subject.
+    pub subject: String,
+    /// The issuer.
+    pub issuer: String,
+    /// The first moment at which it is valid.
+    pub from: Timestamp,
+    /// The last moment at which it is valid.
+    pub until: Timestamp,
+    /// The public key, as `RSA 2048`.
+    pub key: String,
+    /// The bits of an RSA key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rsa_bits: Option<usize>,
+    /// The first half of the SHA-256 of the public key, in hex.
+    pub spki: String,
+    /// The algorithm of the signature, where it is one that clients refuse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_signature: Option<String>,
+    /// The names and addresses of a server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Whether it is an authority's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub authority: bool,
+    /// The files in the same directories that hold an authority which has signed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+}
+
+impl From<&Description> for CertificateOnDisk {
+    fn from(description: &Description) -> Self {
+        let pin = description.spki_sha256.trim_start_matches("sha256:");
+        let addresses = description.ip_addresses.iter().map(ToString::to_string);
+        Self {
+            subject: description.subject.clone(),
+            issuer: description.issuer.clone(),
+            from: description.not_before,
+            until: description.not_after,
+            key: description.public_key.to_string(),
+            rsa_bits: match description.public_key {
+                crate::certificate::PublicKey::Rsa { bits } => Some(bits),
+                _ => None,
+            },
+            spki: pin.chars().take(pin.len() / 2).collect(),
+            refused_signature: description
+                .signature_algorithm
+                .is_sha1_or_md5()
+                .then(|| description.signature_algorithm.to_string()),
+            names: description.dns_names.iter().cloned().chain(addresses).collect(),
+            authority: description.is_ca == Some(true),
+            signed_by: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The pod of a probe on a node, as it is sent.
+
+use serde_json::{Value, json};
+
+use super::HostQuestions;
+use crate::probe::object::Mark;
+use crate::probe::question;
+
+/// The pod of a probe on a node.
+pub struct HostPod<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The node that it is pinned to.
+    pub node: &'a str,
+    /// The image of its containers.
+    pub image: &'a str,
+    /// After how many seconds the kubelet ends it, whatever became of the runner.
+    pub lifetime_seconds: i64,
+    /// What it is asked.
+    pub questions: &'a HostQuestions,
+}
+
+impl HostPod<'_> {
+    /// The pod. It has the node's network and sees the directories that it is asked about, read-only. Its user is root,
+    /// because keys and kubeconfigs belong to root alone, but without any capability.
+    pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
+        let directories: Vec<_> = self.questions.mounts().into_iter().enumerate().collect();
+        let volume = |i: &usize| format!("directory-{i}");
+        let mounts: Vec<_> = directories
+            .iter()
+            .map(|(i, path)| json!({ "name": volume(i), "mountPath": path, "readOnly": true }))
+            .collect();
+        // Of the type Directory, so that one which is not there is not made.
+        let volumes: Vec<_> = directories
+            .iter()
+            .map(|(i, path)| json!({ "name": volume(i), "hostPath": { "path": path, "type": "Directory" } }))
+            .collect();
+        let mut containers = Vec::new();
+        for (name, questions) in self.questions.by_container() {
+            let mounts = if questions.mounts().is_empty() { &[][..] } else { &mounts[..] };
+            containers.push(json!({
+                "name": name,
+                "image": self.image,
+                "args": ["probe", "host"],
+                "env": [{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }],
+                "volumeMounts": mounts,
+                "resources": {
+                    "requests": { "cpu": "1m", "memory": "8Mi" },
+                    "limits": { "cpu": "500m", "memory": "64Mi" },
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": { "drop": ["ALL"] },
+                },
+            }));
+        }
+        Ok(json!({
+            "metadata": mark.metadata(self.name),
+            "spec": {
+                "nodeName": self.node,
+                "hostNetwork": true,
+                "dnsPolicy": "Default",
+                "restartPolicy": "Never",
+                "activeDeadlineSeconds": self.lifetime_seconds,
+                "terminationGracePeriodSeconds": 0,
+                "serviceAccountName": mark.level.name(mark.run),
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                "tolerations": [{ "operator": "Exists" }],
+                "securityContext": {
+                    "runAsUser": 0,
+                    "runAsGroup": 0,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "containers": containers,
+                "volumes": volumes,
+            },
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::probe::RunId;
+    use crate::probe::host::question::{Directory, Excerpt};
+    use crate::probe::object::Level;
+
+    #[test]
+    fn a_probe_on_a_node_may_look_and_do_nothing() {
+        let run: RunId = serde_json::from_str("\"x7f4k\"").unwrap();
+        let mark = Mark { run: &run, level: Level::Privileged, expires: Timestamp::UNIX_EPOCH, owner: None };
+        let questions = HostQuestions {
+            directories: vec![Directory { path: "/etc/kubernetes".into(), recursive: true }],
+            gets: vec![Excerpt::new("http://127.0.0.1:2381/metrics", &[])],
+            ..HostQuestions::default()
+        };
+        let pod = HostPod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
+            .object(&mark)
+            .unwrap();
+        assert_eq!(pod["spec"]["activeDeadlineSeconds"], 60);
+        assert_eq!(pod["spec"]["serviceAccountName"], "seaworthy-x7f4k-host");
+        assert_eq!(pod["spec"]["volumes"][0]["hostPath"]["type"], "Directory");
+        let containers = pod["spec"]["containers"].as_array().unwrap();
+        assert_eq!(containers.len(), 2);
+        assert_eq!(containers[0]["volumeMounts"][0]["readOnly"], true);
+        assert_eq!(containers[1]["volumeMounts"].as_array().map(Vec::len), Some(0));
+        for container in containers {
+            assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+            assert!(container["securityContext"]["privileged"].is_null());
+        }
+    }
+}

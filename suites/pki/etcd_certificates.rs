@@ -1,0 +1,279 @@
+//! # The members of etcd present certificates that clients accept
+//!
+//! ## Why
+//! API servers verify the member of etcd that they dial, and members verify each other. A certificate that has expired, or
+//! lacks the address of its node, takes the member away from the cluster; when the last one goes, so does the API.
+//!
+//! ## Fix
+//! On the node that is named: `kubeadm certs renew etcd-server` (or `etcd-peer`) for a date; for names remove
+//! `/etc/kubernetes/pki/etcd/server.crt` and `server.key` (or `peer.*`), `kubeadm init phase certs etcd-server` (or
+//! `etcd-peer`), and restart the static pod of etcd. One node at a time.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
+//! `cmd/kubeadm/app/phases/certs/certlist.go`, `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetEtcdAltNames`,
+//! `GetEtcdPeerAltNames`). The certificate is presented before a client's is asked for, so that it is seen without one.
+//! It is looked at from here, and where etcd cannot be reached from here, from a pod on its node. A member that is closed
+//! to both is good: nothing but API servers need it. Limits as for the API servers' certificates.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::instances::is_out_of_reach;
+use super::lifetime::{is_early, least, left, length, remainder};
+use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::{Seen, Unobserved};
+use crate::probe::answer::Got;
+use crate::probe::endpoint::Endpoint;
+use crate::probe::reached::{Met, is_open};
+
+crate::check!("PK-15", "etcd-certificates", Major, judge);
+
+/// The common name of the authority that kubeadm makes for etcd.
+const AUTHORITY: &str = "etcd-ca";
+
+fn judge(
+    etcd: &EtcdHandshakes,
+    reports: Result<&ProbeReports, &Unobserved>,
+    kubeadm: Option<&KubeadmConfig>,
+    clock: &Clock,
+) -> Verdict {
+    let mut verdict = Verdict::new();
+    let (mut closed, mut all_asked) = (Vec::new(), true);
+    let mut signers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (node, member) in &etcd.0 {
+        for port in member.presented.keys() {
+            let at = SocketAddr::new(member.address, *port);
+            match presented(node, member, *port, reports) {
+                Ok(Some(certificate)) => {
+                    let described = certificate.describe().map_err(|malformed| malformed.to_string());
+                    match described {
+                        Ok(leaf) => {
+                            judge_certificate(&mut verdict, node, at, &leaf, kubeadm.is_some(), clock);
+                            let signer = leaf.authority_key_id.unwrap_or(leaf.issuer);
+                            signers.entry(signer).or_default().insert(at.to_string());
+                        }
+                        Err(why) => verdict.find(Subject::address(at), Finding::new("a certificate", why)),
+                    }
+                }
+                Ok(None) => {
+                    all_asked &= from_pod(node, at, reports).is_some();
+                    closed.push(at);
+                }
+                Err(why) => verdict.undecided(Subject::address(at), &why),
+            }
+        }
+    }
+    judge_signers(&mut verdict, &signers);
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(format!(
+            "etcd cannot be reached {} ({}), which is good: nothing but API servers need it. Its certificates on disk are \
+             for PK-17",
+            if all_asked { "from here nor from a pod on its node" } else { "from here" },
+            names(closed)
+        ));
+    }
+    if !closed.is_empty() {
+        verdict.note(format!("closed, which is good: {}", names(closed)));
+    }
+    verdict
+}
+
+/// The certificate that is presented there: to us, or where that fails, to a pod on the same node. None if both are kept
+/// away.
+fn presented(
+    node: &str,
+    member: &EtcdMember,
+    port: u16,
+    reports: Result<&ProbeReports, &Unobserved>,
+) -> Seen<Option<Certificate>> {
+    let here = match member.presented.get(&port) {
+        Some(Ok(handshake)) => return Ok(Some(handshake.leaf().clone())),
+        Some(seen @ Err(why)) => is_out_of_reach(seen).then_some(()).ok_or_else(|| why.clone()),
+        None => Err(Unobserved::absent("it was not dialled")),
+    };
+    match from_pod(node, SocketAddr::new(member.address, port), reports) {
+        Some(Ok(Met::Tls(met))) if met.leaf.is_some() => Ok(met.leaf.clone()),
+        Some(met) if is_open(met) => Err(here.err().unwrap_or_else(|| {
+            let cause = "a pod on its node met something there that presents no certificate";
+            Unobserved::invalid(format!("{}:{port}", member.address), cause)
+        })),
+        _ => here.map(|()| None),
+    }
+}
+
+/// What the pod on the member's own node met there, if there is one that was asked.
+fn from_pod<'a>(node: &str, at: SocketAddr, reports: Result<&'a ProbeReports, &Unobserved>) -> Option<&'a Got<Met>> {
+    reports.ok()?.0.get(node)?.answers.as_ref().ok()?.reached.at(&Endpoint::certificate(at))
+}
+
+fn judge_certificate(
+    verdict: &mut Verdict,
+    node: &str,
+    at: SocketAddr,
+    leaf: &Description,
+    is_kubeadm: bool,
+    clock: &Clock,
+) {
+    let what = if at.port() == 2380 { "etcd-peer" } else { "etcd-server" };
+    let subject = || Subject::address(format!("{at} on {node}"));
+    let now = clock.server;
+    let (major, critical) = (least(leaf, 30, 3), least(leaf, 7, 10));
+    verdict.expect(subject(), left(leaf, now) >= major && !is_early(leaf, now), || {
+        Finding::new(
+            format!("a certificate that is valid for at least {}", length(major)),
+            format!("{} {}", leaf.subject, remainder(leaf, now)),
+        )
+        .so("without it the member is lost to the API servers and to the other members")
+        .mend(format!("kubeadm certs renew {what} on {node}, and restart the static pod of etcd"))
+        .severity(if left(leaf, now) < critical || is_early(leaf, now) {
+            Severity::Critical
+        } else {
+            Severity::Major
+        })
+    });
+    let address = at.ip().to_string();
+    verdict.expect(subject(), leaf.covers(&address), || {
+        Finding::new(format!("a certificate for {address}"), format!("a certificate for {}", leaf.names()))
+            .so("API servers and members that dial this address refuse it")
+            .mend(format!("remove the pair on {node}, then: kubeadm init phase certs {what}"))
+    });
+    let usages = &leaf.extended_key_usages;
+    let serves = usages.is_empty()
+        || usages.iter().any(|usage| matches!(usage, ExtendedKeyUsage::ServerAuth | ExtendedKeyUsage::Any));
+    verdict.expect(subject(), serves, || {
+        Finding::new("a certificate for servers", "its extended key usage lacks serverAuth")
+            .so("every client refuses it")
+    });
+    if is_kubeadm {
+        judge_as_kubeadm_makes_it(verdict, &subject, node, leaf);
+    }
+}
+
+fn judge_as_kubeadm_makes_it(verdict: &mut Verdict, subject: &impl Fn() -> Subject, node: &str, leaf: &Description) {
+    let issuer = format!("CN={AUTHORITY}");
+    verdict.expect(subject(), leaf.issuer.split(',').any(|part| part == issuer), || {
+        Finding::new(format!("a certificate of {AUTHORITY}, etcd's own authority"), format!("one of {}", leaf.issuer))
+            .so("if etcd trusts the authority of the cluster's clients, every kubelet can read and write the database")
+    });
+    let missing: Vec<&str> = [node, "localhost"].into_iter().filter(|name| !leaf.covers(name)).collect();
+    verdict.expect(subject(), missing.is_empty(), || {
+        Finding::new(format!("a certificate for {}", missing.join(", ")), format!("a certificate for {}", leaf.names()))
+            .so("the health probe of the static pod and etcdctl on the node may refuse it")
+            .severity(Severity::Minor)
+    });
+}
+
+/// All members trust one authority, so that all certificates come from it.
+fn judge_signers(verdict: &mut Verdict, signers: &BTreeMap<String, BTreeSet<String>>) {
+    if signers.is_empty() {
+        return;
+    }
+    verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
+        let places = signers.values().map(names).collect::<Vec<_>>();
+        Finding::new(
+            "certificates of one authority at all members",
+            format!("of {}: {}", signers.len(), places.join(" | ")),
+        )
+        .so("members and API servers that trust only one of them refuse the others")
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{ExtendedKeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+
+    use super::*;
+    use crate::certificate::testing::{Authority, Leaf};
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::Fault;
+    use crate::probe::reached::{Reached, TlsMet};
+    use crate::suites::pki::testing::{clock, presented};
+
+    fn leaf(ca: &Authority, names: &[&str], until: (i32, u8, u8)) -> Leaf {
+        ca.leaf_with(names, &PKCS_ECDSA_P256_SHA256, |params| {
+            params.not_before = date_time_ymd(2026, 1, 1);
+            params.not_after = date_time_ymd(until.0, until.1, until.2);
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        })
+    }
+
+    const NAMES: [&str; 3] = ["n1", "localhost", "10.77.0.11"];
+
+    fn member(server: Seen<crate::cluster::handshake::Handshake>, peer: &Leaf) -> EtcdHandshakes {
+        let presented = [(2379, server), (2380, super::super::testing::presented(peer))].into();
+        EtcdHandshakes([("n1".to_owned(), EtcdMember { address: [10, 77, 0, 11].into(), presented })].into())
+    }
+
+    fn judged(etcd: &EtcdHandshakes) -> Verdict {
+        let not_allowed = Unobserved::Interrupted;
+        judge(etcd, Err(&not_allowed), Some(&KubeadmConfig::default()), &clock())
+    }
+
+    fn pods(met: Result<Met, Fault>) -> ProbeReports {
+        let reached = [2379, 2380].map(|port| (Endpoint::certificate(([10, 77, 0, 11], port)), met.clone()));
+        let answers = Answers { reached: Reached(reached.into()), ..Answers::default() };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        ProbeReports([("n1".to_owned(), report)].into())
+    }
+
+    fn far() -> EtcdHandshakes {
+        let refused = || Err(Unobserved::unreachable("10.77.0.11:2379", "refused"));
+        let presented = [(2379, refused()), (2380, refused())].into();
+        EtcdHandshakes([("n1".to_owned(), EtcdMember { address: [10, 77, 0, 11].into(), presented })].into())
+    }
+
+    #[test]
+    fn certificates_as_kubeadm_makes_them_pass() {
+        let ca = Authority::new("etcd-ca");
+        let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
+        let verdict = judged(&member(presented(&server), &peer));
+        assert!(verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
+        assert_eq!(verdict.observations(), 2 * 5 + 1);
+    }
+
+    #[test]
+    fn dates_names_and_authorities_are_found() {
+        let (ca, cluster) = (Authority::new("etcd-ca"), Authority::new("kubernetes"));
+        let peer = leaf(&ca, &NAMES, (2027, 11, 1));
+        let seen = |server: &Leaf| {
+            let found = judged(&member(presented(server), &peer)).findings(Severity::Major);
+            found.into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
+        };
+        assert!(seen(&leaf(&ca, &NAMES, (2026, 11, 20)))[0].contains("expired 3 days ago"));
+        assert_eq!(seen(&leaf(&ca, &NAMES[..2], (2027, 11, 1))), ["a certificate for n1, localhost"]);
+        let other = seen(&leaf(&cluster, &NAMES, (2027, 11, 1)));
+        assert_eq!(
+            other,
+            ["one of CN=kubernetes", "of 2: 10.77.0.11:2380 | 10.77.0.11:2379"].map(str::to_owned).to_vec()
+        );
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_asked_from_a_pod_and_closed_to_both_is_good() {
+        let ca = Authority::new("etcd-ca");
+        let met =
+            |leaf: &Leaf| Ok(Met::Tls(TlsMet { asks: true, refusal: None, leaf: Some(leaf.certificate.clone()) }));
+        let expired = pods(met(&leaf(&ca, &NAMES, (2026, 11, 20))));
+        let verdict = judge(&far(), Ok(&expired), None, &clock());
+        assert_eq!(verdict.findings(Severity::Major).len(), 2);
+        let closed = judge(&far(), Ok(&pods(Err(Fault::TimedOut))), None, &clock());
+        assert!(closed.reason().unwrap().contains("nor from a pod"));
+        let unasked = judge(&far(), Err(&Unobserved::Interrupted), None, &clock());
+        assert!(unasked.reason().unwrap().contains("cannot be reached from here ("));
+    }
+
+    #[test]
+    fn a_strange_answer_is_undecided() {
+        let ca = Authority::new("etcd-ca");
+        let peer = leaf(&ca, &NAMES, (2027, 11, 1));
+        let strange = Err(Unobserved::invalid("10.77.0.11:2379", "no idea"));
+        assert_eq!(judged(&member(strange, &peer)).undecideds().len(), 1);
+    }
+}
