@@ -15,7 +15,7 @@ use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
 use crate::cluster::{Call, Cluster, Identity, Outlying};
 use crate::fact::Seen;
 use crate::probe::RunId;
-use crate::probe::object::{Mark, name};
+use crate::probe::object::{Level, Mark, name};
 
 /// The signer of the certificates by which kubelets are known.
 pub const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
@@ -66,7 +66,7 @@ pub fn client_request(run: &RunId) -> String {
 
 /// Submits a request for a certificate of ten minutes. The reply is the caller's to judge.
 pub fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, by: Identity) -> Call {
-    let mark = Mark { run, expires: Timestamp::now() + LIFETIME, owner: None };
+    let mark = Mark { run, level: Level::Restricted, expires: Timestamp::now() + LIFETIME, owner: None };
     Call::create::<CertificateSigningRequest>(json!({
         "metadata": mark.metadata(name),
         "spec": {

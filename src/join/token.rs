@@ -13,7 +13,7 @@ use crate::cluster::identity::Token;
 use crate::cluster::{Call, Cluster, Identity, Outlying};
 use crate::fact::{Seen, Unobserved};
 use crate::probe::RunId;
-use crate::probe::object::Mark;
+use crate::probe::object::{Level, Mark};
 
 /// The group that kubeadm gives to the bearers of its tokens.
 pub const GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
@@ -130,7 +130,7 @@ impl Minted {
     }
 
     fn object(&self, run: &RunId, expires: Timestamp) -> Value {
-        let mark = Mark { run, expires, owner: None };
+        let mark = Mark { run, level: Level::Restricted, expires, owner: None };
         let mut data = json!({
             "token-id": self.id,
             "token-secret": self.secret,

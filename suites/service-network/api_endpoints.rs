@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
-use crate::fact::facts::pods::{Pod, Pods};
+use crate::fact::facts::pods::Pods;
 
 crate::check!("SN-03", "api-endpoints", Critical, judge);
 
