@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
-use crate::fact::facts::pods::{Pod, Pods};
+use crate::fact::facts::pods::Pods;
 
 crate::check!("SN-03", "api-endpoints", Critical, judge);
 
@@ -119,7 +119,7 @@ fn is_reachable_by_others(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::fact::Seen;
-    use crate::fact::facts::pods::Container;
+    use crate::fact::facts::pods::{Container, Pod};
 
     const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 

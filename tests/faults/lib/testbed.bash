@@ -47,7 +47,7 @@ fault() {
 # Every check but the ones given: for faults that leave the harness without a usable API.
 any_other_than() {
     local id
-    for id in CP-0{1,2,3,4,5,6,7,8} CP-1{0,1,2} AA-0{1,2,3,4,5,8,9} AA-1{1,2,3,7,8,9} AA-22 PK-0{1,2,3,4,5,6,7,8} PK-11 DI-0{1,2,3,4,5,6,7,8} \
+    for id in CP-0{1,2,3,4,5,6,7,8,9} CP-1{0,1,2} AA-0{1,2,3,4,5,8,9} AA-1{1,2,3,7,8,9} AA-22 PK-0{1,2,3,4,5,6,7,8} PK-11 DI-0{1,2,3,4,5,6,7,8} \
         SN-0{1,2,3,4,5,7,8,9} DN-0{1,2,3,4,5,8} KL-0{1,2,3} CN-01 CN-04; do
         [[ " $* " == *" $id "* ]] || echo "$id any"
     done
