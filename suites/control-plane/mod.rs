@@ -3,6 +3,7 @@
 pub mod admission_policies;
 pub mod aggregated_apis;
 pub mod api_server_health;
+pub mod closed_ports;
 pub mod controllers;
 pub mod identities;
 pub mod kubeadm_config;
@@ -27,6 +28,7 @@ pub static SUITE: Suite = Suite {
         &identities::CHECK,
         &controllers::CHECK,
         &kubeadm_config::CHECK,
+        &closed_ports::CHECK,
         &aggregated_apis::CHECK,
         &webhooks::CHECK,
         &admission_policies::CHECK,

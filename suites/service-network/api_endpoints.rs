@@ -119,7 +119,7 @@ fn is_reachable_by_others(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::fact::Seen;
-    use crate::fact::facts::pods::Container;
+    use crate::fact::facts::pods::{Container, Pod};
 
     const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 

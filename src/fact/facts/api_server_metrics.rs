@@ -95,21 +95,17 @@ async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Samp
         if total > LIMIT || samples.len() > SAMPLES {
             return Err(invalid(&format!("more than {LIMIT} bytes, or {SAMPLES} samples")));
         }
-        if let Some(kept) = std::str::from_utf8(&line).ok().and_then(sample) {
-            samples.push(kept.ok_or_else(|| invalid(&"a line that is no sample"))?);
+        if let Some((name, rest)) = std::str::from_utf8(&line).ok().and_then(kept) {
+            samples.push(parse(name, rest).ok_or_else(|| invalid(&"a line that is no sample"))?);
         }
     }
 }
 
-/// The sample of a line if it is one of those that are kept; nothing within if it is not readable.
-fn sample(line: &str) -> Option<Option<Sample>> {
-    let end = line.find(['{', ' '])?;
-    let name = &line[..end];
+/// The metric and the rest of a line if it is one of those that are kept.
+fn kept(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.split_at(line.find(['{', ' '])?);
     let (_, label) = KEPT.iter().find(|(kept, _)| *kept == name)?;
-    if !line.contains(label) {
-        return None;
-    }
-    Some(parse(name, line[end..].trim()))
+    line.contains(label).then_some((name, rest.trim()))
 }
 
 /// `{le="0",x="y"} 5`, or `5`; a timestamp may follow.

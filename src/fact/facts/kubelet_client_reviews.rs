@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::kubeadm_config::KubeadmConfig;
+use super::server_version::ServerVersion;
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
 use crate::fact::{Access, Observe, Rule, Seen};
@@ -24,7 +25,7 @@ pub fn is_bound_in(version: Version) -> bool {
     since.map_or(version >= Version::minor(37), |since| version >= *since)
 }
 
-/// What the user may do as whom the API server of a kubeadm cluster calls kubelets.
+/// What the user may do as whom the API server of a kubeadm cluster calls kubelets: asked is what its version needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KubeletClientReviews(pub BTreeMap<KubeletClientAsks, Review>);
 
@@ -43,8 +44,10 @@ pub enum KubeletClientAsks {
 }
 
 impl KubeletClientAsks {
-    /// Every question.
-    pub const ALL: [Self; 4] = [Self::ReadLogs, Self::GetProxy, Self::CreateProxy, Self::CreateProxyInGroup];
+    /// What a user needs who has its rights by a binding.
+    pub const BY_BINDING: [Self; 3] = [Self::ReadLogs, Self::GetProxy, Self::CreateProxy];
+    /// What a user needs who has its rights by a group.
+    pub const BY_GROUP: [Self; 1] = [Self::CreateProxyInGroup];
 
     /// What is asked.
     pub fn question(self) -> Question {
@@ -59,13 +62,15 @@ impl KubeletClientAsks {
 }
 
 impl Observe for KubeletClientReviews {
-    type Needs<'a> = (&'a KubeadmConfig,);
+    type Needs<'a> = (&'a KubeadmConfig, &'a ServerVersion);
     const NAME: &'static str = "kubelet-client-reviews";
     const ACCESS: Access = Access::Review;
     const RULES: &'static [Rule] = &[access_review::RULE];
 
-    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
-        review_all(cluster, KubeletClientAsks::ALL.map(|ask| (ask, ask.question()))).await.map(Self)
+    async fn observe(cluster: &Cluster, (_, server): Self::Needs<'_>) -> Seen<Self> {
+        let asks: &[KubeletClientAsks] =
+            if is_bound_in(server.version) { &KubeletClientAsks::BY_BINDING } else { &KubeletClientAsks::BY_GROUP };
+        review_all(cluster, asks.iter().map(|ask| (*ask, ask.question()))).await.map(Self)
     }
 }
 

@@ -1,0 +1,250 @@
+//! # The ports of scheduler and controller-manager are closed to pods
+//!
+//! ## Why
+//! Only the node itself needs them. Open to pods, they tell about the whole cluster to whoever may read metrics, and are
+//! one more server to break into, beside the keys of the control plane. The ports without TLS that Kubernetes had once
+//! asked nobody for a credential.
+//!
+//! ## Fix
+//! `--bind-address=127.0.0.1` in `/etc/kubernetes/manifests/kube-scheduler.yaml` and `kube-controller-manager.yaml`, as
+//! kubeadm writes it, and no `/metrics` in `--authorization-always-allow-paths`. Where monitoring needs the metrics, let a
+//! firewall admit only it.
+//!
+//! ## Source
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `pkg/cluster/ports/ports.go`. Tried by probe
+//! pods without credentials. A pod's failure to connect counts only where the same pod reached the kubelet of that node.
+//! An open port that refuses strangers is a remark. No Kubernetes since 1.24 listens at 8080, 10251 or 10252: what answers
+//! at 8080 is another program then, which is a remark as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::Unobserved;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::endpoints::{KUBELET, LEADERS, METRICS, RETIRED};
+use crate::fact::facts::server_version::ServerVersion;
+use crate::probe::answer::{Fault, Got};
+use crate::probe::endpoint::Endpoint;
+use crate::probe::reached::{Met, Reached};
+use crate::version::Version;
+
+crate::check!("CP-09", "closed-ports", Major, judge);
+
+/// Since when Kubernetes listens nowhere without TLS.
+const RETIRED_SINCE: Version = Version::minor(24);
+/// The retired port that others like to use.
+const POPULAR: u16 = 8080;
+
+/// What the pods that reached a node met at one of its ports.
+#[derive(Default)]
+struct Seen {
+    /// The pods' nodes, by the status that they were answered.
+    answered: BTreeMap<u16, BTreeSet<String>>,
+    /// How many were not let through.
+    closed: usize,
+    /// What is neither.
+    strange: Option<Fault>,
+}
+
+fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdict {
+    let mut verdict = Verdict::new();
+    let targets: Vec<(&String, IpAddr)> =
+        nodes.control_plane().flat_map(|(name, node)| node.internal_addresses().map(move |ip| (name, ip))).collect();
+    if targets.is_empty() {
+        return Verdict::not_applicable("no node is marked as control plane: it is managed elsewhere");
+    }
+    let pods: Vec<(&String, &Reached)> = reports
+        .0
+        .iter()
+        .filter_map(|(node, report)| report.answers.as_ref().ok().map(|answers| (node, &answers.reached)))
+        .collect();
+    for (name, ip) in targets {
+        let through: Vec<_> = pods
+            .iter()
+            .filter(|(_, reached)| matches!(reached.0.get(&Endpoint::tcp((ip, KUBELET))), Some(Ok(Met::Open))))
+            .collect();
+        if through.is_empty() {
+            let why = Unobserved::unreachable(format!("the kubelet of {name} at {ip}"), "no probe pod reached it");
+            verdict.undecided(Subject::node(name), &why);
+            continue;
+        }
+        for port in LEADERS.into_iter().chain(RETIRED) {
+            let at = SocketAddr::new(ip, port);
+            let endpoint =
+                if LEADERS.contains(&port) { Endpoint::https(at, METRICS) } else { Endpoint::http(at, METRICS) };
+            let met = through.iter().filter_map(|(node, reached)| Some((*node, reached.0.get(&endpoint)?)));
+            let seen = seen(met);
+            if LEADERS.contains(&port) {
+                judge_leader(&mut verdict, name, at, &seen);
+            } else {
+                judge_retired(&mut verdict, name, at, &seen, server.version);
+            }
+        }
+    }
+    verdict
+}
+
+fn seen<'a>(met: impl Iterator<Item = (&'a String, &'a Got<Met>)>) -> Seen {
+    let mut seen = Seen::default();
+    for (node, met) in met {
+        match met {
+            Ok(Met::Status(status)) => drop(seen.answered.entry(*status).or_default().insert(node.clone())),
+            Err(Fault::Refused | Fault::TimedOut | Fault::Reset | Fault::NoRoute) => seen.closed += 1,
+            Ok(_) => seen.strange = Some(Fault::Other("an answer to another question".into())),
+            Err(fault) => seen.strange = Some(fault.clone()),
+        }
+    }
+    seen
+}
+
+/// Counts a port that nobody got through to; tells whether there is more to say.
+fn is_decided(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) -> bool {
+    if !seen.answered.is_empty() {
+        return false;
+    }
+    let why = match &seen.strange {
+        Some(fault) => Unobserved::invalid(at.to_string(), fault),
+        None if seen.closed == 0 => Unobserved::NotRecorded { fact: format!("what pods meet at {at}") },
+        None => {
+            verdict.confirm();
+            return true;
+        }
+    };
+    verdict.undecided(Subject::node(name), &why);
+    true
+}
+
+fn judge_leader(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) {
+    if is_decided(verdict, name, at, seen) {
+        return;
+    }
+    let component = if at.port() == LEADERS[0] { "kube-controller-manager" } else { "kube-scheduler" };
+    let from = |statuses: &dyn Fn(u16) -> bool| {
+        let all = seen.answered.iter().filter(|(status, _)| statuses(**status)).flat_map(|(_, nodes)| nodes);
+        all.collect::<BTreeSet<_>>()
+    };
+    let open = from(&|status| status == 200);
+    let mend = format!("on {name}: --bind-address=127.0.0.1 in /etc/kubernetes/manifests/{component}.yaml");
+    let expected = format!("port {} of {component} closed to pods", at.port());
+    let finding = if open.is_empty() {
+        let statuses = names(seen.answered.keys().map(|status| format!("HTTP {status}")));
+        Finding::new(expected, format!("{at} answers {statuses} to pods on {}", names(from(&|_| true))))
+            .so("it refuses strangers, and is one more server beside the keys of the control plane that any pod can attack")
+            .mend(mend)
+            .info()
+    } else {
+        Finding::new(expected, format!("{at} gives its metrics to pods without a credential on {}", names(open)))
+            .so("any pod reads what the cluster runs, and whatever else of it is open")
+            .mend(format!("{mend}, and no {METRICS} in --authorization-always-allow-paths"))
+    };
+    verdict.find(Subject::node(name), finding);
+}
+
+fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen, server: Version) {
+    if is_decided(verdict, name, at, seen) {
+        return;
+    }
+    let nodes: BTreeSet<_> = seen.answered.values().flatten().collect();
+    let statuses = names(seen.answered.keys().map(|status| format!("HTTP {status}")));
+    let finding = Finding::new(
+        format!("nobody answers without TLS at port {}, which Kubernetes gave up", at.port()),
+        format!("{at} answers {statuses} to pods on {}", names(nodes)),
+    )
+    .mend(format!("on {name}: ss -ltnp 'sport = :{}' names the program", at.port()));
+    verdict.find(
+        Subject::node(name),
+        if server < RETIRED_SINCE {
+            finding.so("whoever reaches it is an administrator").severity(Severity::Critical)
+        } else if at.port() == POPULAR {
+            finding.so("another program than Kubernetes serves there, and any pod may talk to it").info()
+        } else {
+            finding.so("another program poses as part of the control plane, or passes its port on")
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+
+    const IP: [u8; 4] = [10, 77, 0, 11];
+
+    fn reports(changed: &[(Endpoint, Got<Met>)]) -> ProbeReports {
+        let ip = IpAddr::from(IP);
+        let mut reached: BTreeMap<Endpoint, Got<Met>> = [(Endpoint::tcp((ip, KUBELET)), Ok(Met::Open))].into();
+        reached.extend(LEADERS.map(|port| (Endpoint::https((ip, port), METRICS), Err(Fault::Refused))));
+        reached.extend(RETIRED.map(|port| (Endpoint::http((ip, port), METRICS), Err(Fault::TimedOut))));
+        reached.extend(changed.iter().cloned());
+        let answers = Answers { reached: Reached(reached), ..Answers::default() };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        ProbeReports([("n2".to_owned(), report)].into())
+    }
+
+    fn judged(changed: &[(Endpoint, Got<Met>)], version: &str) -> Verdict {
+        let node = Node {
+            labels: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
+            addresses: vec![("InternalIP".into(), IpAddr::from(IP).to_string())],
+            ..Node::default()
+        };
+        let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };
+        judge(&reports(changed), &Nodes([("n1".to_owned(), node)].into()), &server)
+    }
+
+    fn answers(endpoint: Endpoint, status: u16) -> Vec<Finding> {
+        judged(&[(endpoint, Ok(Met::Status(status)))], "v1.37.2").findings(Severity::Major)
+    }
+
+    fn scheduler() -> Endpoint {
+        Endpoint::https((IpAddr::from(IP), LEADERS[1]), METRICS)
+    }
+
+    fn plain(port: u16) -> Endpoint {
+        Endpoint::http((IpAddr::from(IP), port), METRICS)
+    }
+
+    #[test]
+    fn closed_ports_of_a_node_that_is_reached_pass() {
+        let verdict = judged(&[], "v1.37.2");
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (5, vec![]));
+    }
+
+    #[test]
+    fn a_port_that_refuses_strangers_is_a_remark_and_one_that_does_not_is_not() {
+        let guarded = answers(scheduler(), 403);
+        assert_eq!(guarded[0].severity, Severity::Info);
+        assert_eq!(guarded[0].seen, "10.77.0.11:10259 answers HTTP 403 to pods on n2");
+        let open = answers(scheduler(), 200);
+        assert_eq!(open[0].severity, Severity::Major);
+        assert!(open[0].mend.as_deref().unwrap().contains("kube-scheduler.yaml, and no /metrics"), "{open:?}");
+    }
+
+    #[test]
+    fn retired_ports_are_judged_by_the_version() {
+        assert_eq!(answers(plain(8080), 200)[0].severity, Severity::Info);
+        assert_eq!(answers(plain(10252), 404)[0].severity, Severity::Major);
+        let old = judged(&[(plain(8080), Ok(Met::Status(200)))], "v1.19.0").findings(Severity::Major);
+        assert_eq!(old[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn nothing_passes_without_a_control() {
+        let kubelet = Endpoint::tcp((IpAddr::from(IP), KUBELET));
+        assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").undecideds().len(), 1);
+        let strange = judged(&[(scheduler(), Err(Fault::Other("no TLS".into())))], "v1.37.2");
+        assert_eq!((strange.undecideds().len(), strange.observations()), (1, 4));
+        assert!(
+            judge(
+                &reports(&[]),
+                &Nodes::default(),
+                &ServerVersion { git: "v1.37.2".into(), version: Version::minor(37) }
+            )
+            .reason()
+            .is_some()
+        );
+    }
+}
