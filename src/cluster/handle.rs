@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 
@@ -77,7 +77,13 @@ enum Credential {
 #[derive(Deserialize)]
 struct Page<K> {
     metadata: PageMetadata,
+    #[serde(deserialize_with = "nullable", bound(deserialize = "K: Deserialize<'de>"))]
     items: Vec<K>,
+}
+
+/// A list of metadata alone has `null` in place of no items.
+fn nullable<'de, D: Deserializer<'de>, K: Deserialize<'de>>(items: D) -> Result<Vec<K>, D::Error> {
+    Ok(Option::deserialize(items)?.unwrap_or_default())
 }
 
 #[derive(Deserialize)]
