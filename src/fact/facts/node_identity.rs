@@ -33,9 +33,12 @@ pub enum Way {
 }
 
 impl Way {
-    /// The ways that a server of this version may know, the one that needs the fewest rights first.
+    /// The ways that a server of this version may know.
+    ///
+    /// The legacy one first: to somebody who may do both, a server gives the way that last succeeded, and a node's name
+    /// without its groups would then be nobody's.
     fn known_to(version: Version) -> &'static [Self] {
-        if version >= Version::minor(36) { &[Self::Constrained, Self::Legacy] } else { &[Self::Legacy] }
+        if version >= Version::minor(36) { &[Self::Legacy, Self::Constrained] } else { &[Self::Legacy] }
     }
 
     fn identity(self, node: &str) -> Identity {
@@ -99,7 +102,7 @@ impl Observe for NodeIdentity {
             let uid = own.metadata.uid.ok_or_else(|| Unobserved::invalid(call.to_string(), "the Node has no uid"))?;
             return Ok(Self { node: node.into(), uid, way: *way });
         }
-        let permissions: Vec<_> = ways.iter().rev().map(|way| way.permission(node)).collect();
+        let permissions: Vec<_> = ways.iter().map(|way| way.permission(node)).collect();
         Err(Unobserved::NotGranted { missing: permissions.join("; or "), message: refusal })
     }
 }
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn constrained_impersonation_is_tried_where_it_may_exist() {
         assert_eq!(Way::known_to(Version::minor(35)), [Way::Legacy]);
-        assert_eq!(Way::known_to(Version::minor(36)), [Way::Constrained, Way::Legacy]);
+        assert_eq!(Way::known_to(Version::minor(36)), [Way::Legacy, Way::Constrained]);
         assert_eq!(
             Way::Constrained.identity("n2"),
             Identity::Impersonated { user: "system:node:n2".into(), groups: Vec::new() }
