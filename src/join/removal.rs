@@ -118,7 +118,7 @@ mod tests {
             ("bootstrap-token-abcdef", &ours[..]),
             ("bootstrap-token-jbcd42", &ours[1..]),
             ("bootstrap-token-jbcd42", &ours[..1]),
-            ("bootstrap-token-jbcd42", &[MANAGED_BY, (RUN, "zzz99")]),
+            ("bootstrap-token-jbcd42", &[MANAGED_BY, (RUN, "zzz99")][..]),
             ("jbcd42", &ours[..]),
         ] {
             assert_eq!(stray(&metadata(name, labels), as_token), None, "{name}");

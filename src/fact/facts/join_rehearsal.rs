@@ -54,7 +54,7 @@ pub struct JoinRehearsal {
     pub left: BTreeMap<String, Unobserved>,
     /// Who the node is, for those who go on from here.
     #[serde(skip)]
-    pub(super) credential: Option<Identity>,
+    pub(crate) credential: Option<Identity>,
 }
 
 /// What cluster-info tells somebody who trusts nobody and has a token.

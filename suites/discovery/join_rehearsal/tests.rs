@@ -108,7 +108,7 @@ fn a_rehearsal_that_went_well_passes() {
     let cluster = Cluster::new();
     let verdict = cluster.judged();
     assert!(cluster.found().is_empty() && verdict.undecideds().is_empty(), "{verdict:?}");
-    assert_eq!(verdict.observations(), 17);
+    assert_eq!(verdict.observations(), 18);
 }
 
 #[test]
