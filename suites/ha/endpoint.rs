@@ -21,7 +21,7 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
 
-crate::check!("HA-02", "control-plane-endpoint", Major, judge);
+crate::check!("HA-02", "endpoint-spread", Major, judge);
 
 fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verdict {
     let mut verdict = Verdict::new();

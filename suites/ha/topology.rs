@@ -23,7 +23,7 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::Pods;
 
-crate::check!("HA-01", "control-plane-topology", Major, judge);
+crate::check!("HA-01", "failure-tolerance", Major, judge);
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
