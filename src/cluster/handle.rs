@@ -14,8 +14,8 @@ use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, watch};
 

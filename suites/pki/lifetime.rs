@@ -7,7 +7,7 @@ use crate::probe::host::answer::CertificateOnDisk;
 
 /// From when until when a certificate is valid.
 #[derive(Clone, Copy)]
-pub(super) struct Validity {
+pub(crate) struct Validity {
     from: Timestamp,
     until: Timestamp,
 }
