@@ -9,6 +9,7 @@ pub mod cni;
 pub mod control_plane;
 pub mod discovery;
 pub mod dns;
+pub mod ha;
 pub mod nodes;
 pub mod pki;
 pub mod rights;
@@ -27,6 +28,7 @@ pub static ALL: &[&Suite] = &[
     &dns::SUITE,
     &cni::SUITE,
     &nodes::SUITE,
+    &ha::SUITE,
 ];
 
 /// Every check, in the order of reports.

@@ -97,9 +97,10 @@ fn run(fault: &Fault, bed: &Path, recordings: Option<&Path>) -> Result<(Vec<Judg
     let folder = tempfile::tempdir()?;
     let (verdicts, recording) = (folder.path().join("verdicts.json"), folder.path().join("recording.json"));
     let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", bed))?;
+    let profile = output(Command::new(&fault.script).arg("profile").env("BED", bed))?;
     let program = env::var_os("SEAWORTHY_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_seaworthy").into());
     let ran = Command::new(program)
-        .args(["run", "--profile", "post-install", "--kubeconfig", kubeconfig.trim(), "--json"])
+        .args(["run", "--profile", profile.trim(), "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
         .arg(&recording)

@@ -3,9 +3,11 @@
 use std::env;
 
 use clap::Subcommand;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::Failure;
-use crate::probe::{Questions, ask, question, serve};
+use crate::probe::{Questions, ask, message, question, serve};
 use crate::run::ExitCode;
 
 /// Where the kubelet picks up what a container says at its end.
@@ -24,7 +26,10 @@ pub enum ProbeCommand {
 pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
     let done = match command {
         ProbeCommand::Serve => serve::serve().await.map_err(|e| Failure::System(format!("cannot serve: {e}"))),
-        ProbeCommand::Ask => answer().await,
+        ProbeCommand::Ask => {
+            let room = |questions: &Questions| questions.message_limit;
+            answer(room, async |questions| ask::ask(&questions).await).await
+        }
     };
     if let Err(failure) = &done {
         // The runner sees nothing else of us.
@@ -33,11 +38,14 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
     done.map(|()| ExitCode::Seaworthy)
 }
 
-async fn answer() -> Result<(), Failure> {
+async fn answer<Q: DeserializeOwned, A: Serialize>(
+    room: impl FnOnce(&Q) -> usize,
+    ask: impl AsyncFnOnce(Q) -> A,
+) -> Result<(), Failure> {
     let system = |e: &dyn std::fmt::Display| Failure::System(e.to_string());
     let text = env::var(question::VARIABLE).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
-    let questions: Questions =
-        serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
-    let message = ask::ask(&questions).await.to_message().map_err(|e| system(&e))?;
+    let questions: Q = serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
+    let room = room(&questions);
+    let message = message::pack_within(&ask(questions).await, room).map_err(|e| system(&e))?;
     std::fs::write(TERMINATION_MESSAGE, message).map_err(|e| system(&format!("{TERMINATION_MESSAGE}: {e}")))
 }

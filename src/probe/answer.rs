@@ -2,22 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::reached::Reached;
 use crate::certificate::{Certificate, Distrust};
-
-/// The most that the kubelet keeps of a termination message, in bytes.
-pub const MESSAGE_LIMIT: usize = 4096;
-/// The most that a message may hold once unpacked, in bytes.
-const UNPACKED_LIMIT: u64 = 1 << 20;
 
 /// The answers of one probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,12 +17,18 @@ pub struct Answers {
     pub resolver: Resolver,
     /// What the environment says about the API server: host and port.
     pub environment: Option<(String, String)>,
+    /// The largest packet that each of the pod's network interfaces sends, in bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mtu: BTreeMap<String, u32>,
     /// The API server at its ClusterIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiAnswer>,
     /// Each DNS server.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dns: BTreeMap<SocketAddr, DnsAnswer>,
+    /// What DNS servers count, by the address of their metrics.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dns_metrics: BTreeMap<SocketAddr, Got<DnsMetrics>>,
     /// Each peer, by pod.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peers: BTreeMap<String, PeerAnswer>,
@@ -125,6 +122,9 @@ pub struct ApiAnswer {
     pub names: BTreeMap<String, Result<(), Distrust>>,
     /// The status of GET /version with the service account's token, verified with the pod's own CA.
     pub version: Got<u16>,
+    /// The status of the same request with so long a header that it takes full packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<Got<u16>>,
     /// How long connecting took.
     pub latency: Option<Latency>,
 }
@@ -136,6 +136,37 @@ pub struct DnsAnswer {
     pub udp: Lookups,
     /// By TCP.
     pub tcp: Lookups,
+    /// Other records, as `SRV _https._tcp.kubernetes.default.svc.cluster.local.`
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, Got<Records>>,
+}
+
+/// An answer to a question for records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The response code, as `NXDOMAIN`.
+    pub code: String,
+    /// The records, as a zone file writes them, with their types in front.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<String>,
+}
+
+/// What a CoreDNS server has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DnsMetrics {
+    /// Panics.
+    pub panics: u64,
+    /// Responses.
+    pub responses: u64,
+    /// Those with SERVFAIL or REFUSED.
+    pub failures: u64,
+    /// New Corefiles that could not be used.
+    pub failed_reloads: u64,
+    /// How often all upstream servers were out of order.
+    pub upstreams_broken: u64,
+    /// Requests to the API server that were refused for want of rights.
+    pub api_refusals: u64,
 }
 
 /// Lookups of one name at one server by one protocol.
@@ -183,6 +214,32 @@ pub struct PeerAnswer {
     pub tcp: Got<IpAddr>,
     /// By UDP: the address that the peer saw us come from.
     pub udp: Got<IpAddr>,
+    /// Payloads that take full packets, once small ones have come through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<LargeAnswer>,
+    /// Many small datagrams, once one has come through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+}
+
+/// Payloads that take full packets, there and back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeAnswer {
+    /// Many full packets by TCP.
+    pub tcp: Got<()>,
+    /// One datagram that fills a packet of the pod's own interface.
+    pub datagram: Got<()>,
+    /// One datagram of several fragments.
+    pub fragments: Got<()>,
+}
+
+/// How many datagrams, of many, found no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// How many were sent.
+    pub sent: u32,
+    /// How many were not answered.
+    pub lost: u32,
 }
 
 /// The Services in front of the probes: which backends answered.
@@ -197,6 +254,12 @@ pub struct ServiceAnswer {
     /// By TCP at the node port of the probe's own node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_port: Option<Backends>,
+    /// By TCP at the ClusterIP of the other family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_family: Option<Backends>,
+    /// By TCP at the node port of other nodes, by address: whether anybody answers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_nodes: BTreeMap<IpAddr, Got<()>>,
 }
 
 /// Which backends answered.
@@ -232,47 +295,25 @@ pub struct KubeProxyAnswer {
     pub metrics: Got<u16>,
 }
 
-/// Why a termination message is not a probe's answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MessageError {
-    /// The answers do not fit.
-    #[error("the answers take {bytes} bytes of a termination message, which holds {MESSAGE_LIMIT}")]
-    TooLong {
-        /// Their size.
-        bytes: usize,
-    },
-    /// The text is something else.
-    #[error("the termination message is not a probe's answer: {0}")]
-    Malformed(String),
-}
-
 impl Answers {
-    /// Packs the answers into a termination message.
-    pub fn to_message(&self) -> Result<String, MessageError> {
-        let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());
-        let json = serde_json::to_vec(self).map_err(|e| malformed(&e))?;
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-        let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).map_err(|e| malformed(&e))?;
-        let message = BASE64_STANDARD_NO_PAD.encode(packed);
-        if message.len() > MESSAGE_LIMIT { Err(MessageError::TooLong { bytes: message.len() }) } else { Ok(message) }
-    }
-
-    /// Unpacks a termination message.
-    pub fn from_message(message: &str) -> Result<Self, MessageError> {
-        let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());
-        let packed = BASE64_STANDARD_NO_PAD.decode(message.trim()).map_err(|e| malformed(&e))?;
-        let mut json = Vec::new();
-        DeflateDecoder::new(&packed[..]).take(UNPACKED_LIMIT).read_to_end(&mut json).map_err(|e| malformed(&e))?;
-        serde_json::from_slice(&json).map_err(|e| malformed(&e))
+    /// Adds the answers to other questions that the same pod was asked.
+    pub fn extend(&mut self, other: Self) {
+        self.mtu.extend(other.mtu);
+        self.api = self.api.take().or(other.api);
+        self.dns.extend(other.dns);
+        self.dns_metrics.extend(other.dns_metrics);
+        self.peers.extend(other.peers);
+        self.service = self.service.take().or(other.service);
+        self.kubelet.extend(other.kubelet);
+        self.kube_proxy.extend(other.kube_proxy);
+        self.reached.0.extend(other.reached.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::probe::message::{self, MESSAGE_LIMIT, MessageError};
 
     #[test]
     fn a_message_holds_the_answers_of_a_full_mesh() {
@@ -281,14 +322,16 @@ mod tests {
             by_address: false,
             tcp: Ok([10, 244, 0, 9].into()),
             udp: Err(Fault::TimedOut),
+            large: Some(LargeAnswer { tcp: Ok(()), datagram: Ok(()), fragments: Ok(()) }),
+            loss: Some(Loss { sent: 40, lost: 0 }),
         };
         let answers = Answers {
             peers: (0..16).map(|i| (format!("seaworthy-x7f4k-{i}"), peer())).collect(),
             ..Answers::default()
         };
-        let message = answers.to_message().unwrap();
+        let message = message::pack(&answers).unwrap();
         assert!(message.len() < MESSAGE_LIMIT / 4, "{}", message.len());
-        assert_eq!(Answers::from_message(&message).unwrap(), answers);
+        assert_eq!(message::unpack::<Answers>(&message).unwrap(), answers);
     }
 
     #[test]
@@ -301,11 +344,13 @@ mod tests {
                 by_address: false,
                 tcp: Err(Fault::Reset),
                 udp: Err(Fault::Reset),
+                large: None,
+                loss: None,
             };
             (noise, peer)
         });
         let answers = Answers { peers: peers.collect(), ..Answers::default() };
-        assert!(matches!(answers.to_message(), Err(MessageError::TooLong { .. })));
+        assert!(matches!(message::pack(&answers), Err(MessageError::TooLong { .. })));
     }
 
     #[test]
@@ -313,12 +358,5 @@ mod tests {
         assert_eq!(Latency::of((1..=100).collect()), Some(Latency { p50_us: 50, p99_us: 99 }));
         assert_eq!(Latency::of(vec![7]), Some(Latency { p50_us: 7, p99_us: 7 }));
         assert_eq!(Latency::of(Vec::new()), None);
-    }
-
-    proptest! {
-        #[test]
-        fn a_foreign_message_is_an_error(text in ".{0,200}") {
-            prop_assert!(Answers::from_message(&text).is_err());
-        }
     }
 }

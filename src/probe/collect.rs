@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde::Deserialize;
 use tokio::io::AsyncBufReadExt;
 
+use super::RunId;
 use super::object::RUN;
-use super::{Answers, RunId};
 use crate::cluster::{Call, Cluster};
 use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
@@ -22,11 +22,28 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Collected {
     /// Its address, once it has one.
     pub address: Option<IpAddr>,
-    /// Its answers, or why there are none.
-    pub answers: Seen<Answers>,
+    /// What its containers said at their end, or why nothing was said, by container; or why none of them ended.
+    pub messages: Seen<BTreeMap<String, Seen<String>>>,
 }
 
-/// Waits until every one of these pods has answered, cannot answer, or has run out of time.
+impl Collected {
+    /// Nothing, for this reason.
+    pub fn nothing(why: Unobserved) -> Self {
+        Self { address: None, messages: Err(why) }
+    }
+
+    /// What one of its containers said at its end.
+    pub fn message(&self, container: &str) -> Seen<&str> {
+        let messages = self.messages.as_ref().map_err(Clone::clone)?;
+        match messages.get(container) {
+            Some(message) => message.as_deref().map_err(Clone::clone),
+            None => Err(Unobserved::invalid("the probe", format!("it has no container {container}"))),
+        }
+    }
+}
+
+/// Waits until every one of these pods has answered, cannot answer, or has run out of time. A pod answers by the end of
+/// all its containers but `serve`.
 ///
 /// `patience` is how long all of them have; those in `doubtful`, whose nodes are not ready, are waited for only as long
 /// as the others take.
@@ -57,10 +74,10 @@ pub async fn collect(
     progress
         .into_iter()
         .map(|(pod, progress)| {
-            let answers = progress
+            let messages = progress
                 .settled
                 .unwrap_or_else(|| Err(failed.clone().unwrap_or_else(|| overdue(&progress.state, deadline))));
-            (pod.to_owned(), Collected { address: progress.address, answers })
+            (pod.to_owned(), Collected { address: progress.address, messages })
         })
         .collect()
 }
@@ -69,7 +86,7 @@ pub async fn collect(
 struct Progress {
     address: Option<IpAddr>,
     state: String,
-    settled: Option<Seen<Answers>>,
+    settled: Option<Seen<BTreeMap<String, Seen<String>>>>,
 }
 
 #[derive(Deserialize)]
@@ -114,12 +131,11 @@ impl Progress {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         self.state = state(pod);
         let invalid = |cause: String| Some(Err(Unobserved::invalid(format!("the probe on {node}"), cause)));
-        let ended = containers().find(|container| container.name == "ask").and_then(terminated);
-        self.settled = if let Some((code, message)) = ended {
-            match Answers::from_message(&message) {
-                Ok(answers) if code == 0 => Some(Ok(answers)),
-                _ => invalid(format!("it ended with exit code {code}: {}", first_line(&message))),
-            }
+        let asking = || containers().filter(|container| container.name != "serve");
+        let ended: Option<BTreeMap<_, _>> =
+            asking().map(|container| Some((container.name.clone(), said(&node, terminated(container)?)))).collect();
+        self.settled = if let Some(messages) = ended.filter(|messages| !messages.is_empty()) {
+            Some(Ok(messages))
         } else if let Some(stuck) = containers().find_map(stuck) {
             invalid(stuck)
         } else if deleted {
@@ -130,6 +146,15 @@ impl Progress {
             None
         };
     }
+}
+
+/// What a container said at its end, if that was its answer.
+fn said(node: &str, (code, message): (i32, String)) -> Seen<String> {
+    if code == 0 {
+        return Ok(message);
+    }
+    let cause = format!("it ended with exit code {code}: {}", first_line(&message));
+    Err(Unobserved::invalid(format!("the probe on {node}"), cause))
 }
 
 fn terminated(container: &ContainerStatus) -> Option<(i32, String)> {

@@ -2,7 +2,8 @@
 //!
 //! A probe pod has two containers of the same executable. `serve` answers peers for as long as the pod lives; `ask` asks
 //! its whole batch of questions at once and puts the answers into its termination message, which the runner reads with
-//! one watch. Nothing is executed in a pod, no log is read, nothing is forwarded.
+//! one watch. Questions whose answers would not fit into one message are [spread](spread) over several `ask` containers.
+//! Nothing is executed in a pod, no log is read, nothing is forwarded.
 
 pub mod answer;
 pub mod ask;
@@ -10,11 +11,13 @@ pub mod collect;
 pub mod deploy;
 pub mod endpoint;
 pub mod mesh;
+pub mod message;
 pub mod object;
 pub mod question;
 pub mod reached;
 pub mod serve;
 pub mod settings;
+pub mod spread;
 pub mod sweep;
 
 pub use answer::Answers;

@@ -89,7 +89,7 @@ impl From<Reached> for Vec<(Got<Met>, Vec<Endpoint>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Answers;
+    use crate::probe::{Answers, message};
 
     fn at(node: u8, port: u16) -> SocketAddr {
         SocketAddr::from(([10, 77, 0, node], port))
@@ -116,9 +116,9 @@ mod tests {
             .flat_map(|node| [10255, 10248, 10249].map(|port| (Endpoint::tcp(at(node, port)), Err(Fault::Refused))));
         let open = (11..27).flat_map(|node| [10250, 10256].map(|port| (Endpoint::tcp(at(node, port)), Ok(Met::Open))));
         let answers = Answers { reached: Reached(closed.chain(open).collect()), ..Answers::default() };
-        let message = answers.to_message().unwrap();
+        let message = message::pack(&answers).unwrap();
         assert!(message.len() < 700, "{}", message.len());
-        assert_eq!(Answers::from_message(&message).unwrap(), answers);
+        assert_eq!(message::unpack::<Answers>(&message).unwrap(), answers);
     }
 
     #[test]

@@ -7,12 +7,21 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// What kube-proxy is configured with: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubeProxyConfig {
     /// The URL of the API server in its kubeconfig.
     pub server: String,
     /// Whether its kubeconfig skips the verification of the API server.
     pub skips_verification: bool,
+    /// How it writes its rules: `iptables`, `nftables`, `ipvs`, or nothing for its default. Old recordings do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    mode: String,
 }
 
 #[derive(Deserialize)]
@@ -61,10 +70,20 @@ impl Observe for KubeProxyConfig {
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::get_in::<ConfigMap>("kube-system", "kube-proxy");
         let map: ConfigMap = cluster.fetch(&call).await?;
-        let text = map.data.unwrap_or_default().remove("kubeconfig.conf");
-        let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key kubeconfig.conf"))?;
-        read(&text).map_err(|cause| Unobserved::invalid(call.to_string(), cause))
+        let data = map.data.unwrap_or_default();
+        let text = |key: &str| {
+            data.get(key).ok_or_else(|| Unobserved::invalid(call.to_string(), format!("it has no key {key}")))
+        };
+        let unusable = |cause| Unobserved::invalid(call.to_string(), cause);
+        let read = read(text("kubeconfig.conf")?).map_err(unusable)?;
+        let mode = mode(text("config.conf")?).map_err(unusable)?;
+        Ok(Self { mode: Some(mode), ..read })
     }
+}
+
+fn mode(text: &str) -> Result<String, String> {
+    let read: Configuration = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
+    Ok(read.mode)
 }
 
 fn read(text: &str) -> Result<KubeProxyConfig, String> {
@@ -74,7 +93,11 @@ fn read(text: &str) -> Result<KubeProxyConfig, String> {
     let cluster = context.ok_or_else(|| format!("kubeconfig.conf has no context {current:?}"))?.context.cluster;
     let target = kubeconfig.clusters.into_iter().find(|target| target.name == cluster);
     let target = target.ok_or_else(|| format!("kubeconfig.conf has no cluster {cluster:?}"))?.cluster;
-    Ok(KubeProxyConfig { server: target.server, skips_verification: target.insecure_skip_tls_verify })
+    Ok(KubeProxyConfig {
+        server: target.server,
+        skips_verification: target.insecure_skip_tls_verify,
+        ..KubeProxyConfig::default()
+    })
 }
 
 crate::observed!(KubeProxyConfig);
@@ -107,7 +130,7 @@ users:
     #[test]
     fn the_current_context_decides() {
         let config = read(KUBEADM).unwrap();
-        assert_eq!(config, KubeProxyConfig { server: "https://api.bed.test:6443".into(), skips_verification: false });
+        assert_eq!((config.server.as_str(), config.skips_verification), ("https://api.bed.test:6443", false));
         let other = KUBEADM.replace("current-context: default", "current-context: other");
         assert_eq!(read(&other).unwrap_err(), "kubeconfig.conf has no context \"other\"");
     }
