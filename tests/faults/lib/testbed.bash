@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the fault scripts share. A script sources this file, defines `apply`, `revert` and `expected`
-# (and `cluster` or `kubeconfig` where they differ from the usual), and ends with `fault "$@"`.
+# (and `cluster`, `kubeconfig` or `profile` where they differ from the usual), and ends with `fault "$@"`.
 
 BED=${BED:-bed}
 SLUG=$(basename "$0")
@@ -20,6 +20,7 @@ super_kubectl() { on n1 kubectl --kubeconfig /etc/kubernetes/super-admin.conf "$
 about() { sed -n '2,/^[^#]/s/^# //p' "$0" | paste -sd' '; }
 cluster() { echo '--nodes 3'; }
 kubeconfig() { "$BED" kubeconfig; }
+profile() { echo post-install; }
 
 fault() {
     case ${1:-} in
@@ -36,9 +37,9 @@ fault() {
         wait_for 150 'the cluster is healthy' healthy_or_hurry
         rm -rf "$STATE"
         ;;
-    expected | cluster | about | kubeconfig) "$1" ;;
+    expected | cluster | about | kubeconfig | profile) "$1" ;;
     *)
-        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig" >&2
+        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig | profile" >&2
         exit 2
         ;;
     esac
@@ -48,7 +49,7 @@ fault() {
 any_other_than() {
     local id
     for id in CP-0{1,3,5} AA-0{1,2,4,5,8,9} AA-1{1,2,3,7,8,9} PK-0{1,2,3,4,5,6,8} DI-0{1,2,3,4,5,6,7,8} \
-        SN-0{1,2,3,4,5,7,8,9} DN-0{1,2,3,4,5,8} KL-0{1,2,3} CN-01 CN-04; do
+        SN-0{1,2,3,4,5,6,7,8,9} SN-1{0,1} DN-0{1,2,3,4,5,6,7,8,9} KL-0{1,2,3} CN-0{1,2,3,4,5,7} HA-0{3,4}; do
         [[ " $* " == *" $id "* ]] || echo "$id any"
     done
 }
