@@ -39,6 +39,16 @@ impl Cidr {
         address.is_ipv4() == self.base.is_ipv4() && masked(address, self.prefix) == self.base
     }
 
+    /// Whether every address of the other range lies in this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.base)
+    }
+
+    /// Whether the addresses are of IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.base.is_ipv4()
+    }
+
     /// Whether any address lies in both ranges.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.contains(other.base) || other.contains(self.base)

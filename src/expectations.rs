@@ -1,7 +1,11 @@
 //! What a profile expects of a cluster beyond what holds for every cluster.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::cidr::Cidr;
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Seen};
 
@@ -19,6 +23,15 @@ pub struct Expectations {
     pub discovery: Discovery,
     /// The longest life that a bootstrap token may have left, in hours. kubeadm's default is 24.
     pub token_hours: u32,
+    /// The names outside of the cluster that pods must resolve, with the addresses that each must have; any address will
+    /// do where none is given.
+    pub external_names: BTreeMap<String, Vec<IpAddr>>,
+    /// The names that pods must not resolve, as behind an air gap.
+    pub unresolved_names: Vec<String>,
+    /// The networks outside of the cluster that pods and nodes must reach, which no range of the cluster may cover.
+    pub outside_networks: Vec<Cidr>,
+    /// The addresses that Services may claim as externalIPs.
+    pub external_ips: Vec<Cidr>,
 }
 
 /// How new nodes find the cluster.
@@ -34,7 +47,16 @@ pub enum Discovery {
 
 impl Default for Expectations {
     fn default() -> Self {
-        Self { cluster_admins: Vec::new(), powerful: Vec::new(), discovery: Discovery::Token, token_hours: 24 }
+        Self {
+            cluster_admins: Vec::new(),
+            powerful: Vec::new(),
+            discovery: Discovery::Token,
+            token_hours: 24,
+            external_names: BTreeMap::new(),
+            unresolved_names: Vec::new(),
+            outside_networks: Vec::new(),
+            external_ips: Vec::new(),
+        }
     }
 }
 

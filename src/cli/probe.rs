@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Failure;
 use crate::probe::host::{self, HostQuestions};
+use crate::probe::message::MESSAGE_LIMIT;
 use crate::probe::{Questions, ask, message, question, serve};
 use crate::run::ExitCode;
 
@@ -29,8 +30,13 @@ pub enum ProbeCommand {
 pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
     let done = match command {
         ProbeCommand::Serve => serve::serve().await.map_err(|e| Failure::System(format!("cannot serve: {e}"))),
-        ProbeCommand::Ask => answer(async |questions: Questions| ask::ask(&questions).await).await,
-        ProbeCommand::Host => answer(async |questions: HostQuestions| host::ask(&questions).await).await,
+        ProbeCommand::Ask => {
+            let room = |questions: &Questions| questions.message_limit;
+            answer(room, async |questions| ask::ask(&questions).await).await
+        }
+        ProbeCommand::Host => {
+            answer(|_| MESSAGE_LIMIT, async |questions: HostQuestions| host::ask(&questions).await).await
+        }
     };
     if let Err(failure) = &done {
         // The runner sees nothing else of us.
@@ -39,10 +45,14 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
     done.map(|()| ExitCode::Seaworthy)
 }
 
-async fn answer<Q: DeserializeOwned, A: Serialize>(ask: impl AsyncFnOnce(Q) -> A) -> Result<(), Failure> {
+async fn answer<Q: DeserializeOwned, A: Serialize>(
+    room: impl FnOnce(&Q) -> usize,
+    ask: impl AsyncFnOnce(Q) -> A,
+) -> Result<(), Failure> {
     let system = |e: &dyn std::fmt::Display| Failure::System(e.to_string());
     let text = env::var(question::VARIABLE).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
     let questions: Q = serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
-    let message = message::pack(&ask(questions).await).map_err(|e| system(&e))?;
+    let room = room(&questions);
+    let message = message::pack_within(&ask(questions).await, room).map_err(|e| system(&e))?;
     std::fs::write(TERMINATION_MESSAGE, message).map_err(|e| system(&format!("{TERMINATION_MESSAGE}: {e}")))
 }

@@ -18,12 +18,18 @@ pub struct Answers {
     pub resolver: Resolver,
     /// What the environment says about the API server: host and port.
     pub environment: Option<(String, String)>,
+    /// The largest packet that each of the pod's network interfaces sends, in bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mtu: BTreeMap<String, u32>,
     /// The API server at its ClusterIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiAnswer>,
     /// Each DNS server.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dns: BTreeMap<SocketAddr, DnsAnswer>,
+    /// What DNS servers count, by the address of their metrics.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dns_metrics: BTreeMap<SocketAddr, Got<DnsMetrics>>,
     /// Each peer, by pod.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peers: BTreeMap<String, PeerAnswer>,
@@ -120,6 +126,9 @@ pub struct ApiAnswer {
     pub names: BTreeMap<String, Result<(), Distrust>>,
     /// The status of GET /version with the service account's token, verified with the pod's own CA.
     pub version: Got<u16>,
+    /// The status of the same request with so long a header that it takes full packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<Got<u16>>,
     /// How long connecting took.
     pub latency: Option<Latency>,
 }
@@ -131,6 +140,37 @@ pub struct DnsAnswer {
     pub udp: Lookups,
     /// By TCP.
     pub tcp: Lookups,
+    /// Other records, as `SRV _https._tcp.kubernetes.default.svc.cluster.local.`
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, Got<Records>>,
+}
+
+/// An answer to a question for records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The response code, as `NXDOMAIN`.
+    pub code: String,
+    /// The records, as a zone file writes them, with their types in front.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<String>,
+}
+
+/// What a CoreDNS server has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DnsMetrics {
+    /// Panics.
+    pub panics: u64,
+    /// Responses.
+    pub responses: u64,
+    /// Those with SERVFAIL or REFUSED.
+    pub failures: u64,
+    /// New Corefiles that could not be used.
+    pub failed_reloads: u64,
+    /// How often all upstream servers were out of order.
+    pub upstreams_broken: u64,
+    /// Requests to the API server that were refused for want of rights.
+    pub api_refusals: u64,
 }
 
 /// Lookups of one name at one server by one protocol.
@@ -178,6 +218,32 @@ pub struct PeerAnswer {
     pub tcp: Got<IpAddr>,
     /// By UDP: the address that the peer saw us come from.
     pub udp: Got<IpAddr>,
+    /// Payloads that take full packets, once small ones have come through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<LargeAnswer>,
+    /// Many small datagrams, once one has come through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+}
+
+/// Payloads that take full packets, there and back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeAnswer {
+    /// Many full packets by TCP.
+    pub tcp: Got<()>,
+    /// One datagram that fills a packet of the pod's own interface.
+    pub datagram: Got<()>,
+    /// One datagram of several fragments.
+    pub fragments: Got<()>,
+}
+
+/// How many datagrams, of many, found no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// How many were sent.
+    pub sent: u32,
+    /// How many were not answered.
+    pub lost: u32,
 }
 
 /// The Services in front of the probes: which backends answered.
@@ -192,6 +258,12 @@ pub struct ServiceAnswer {
     /// By TCP at the node port of the probe's own node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_port: Option<Backends>,
+    /// By TCP at the ClusterIP of the other family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_family: Option<Backends>,
+    /// By TCP at the node port of other nodes, by address: whether anybody answers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_nodes: BTreeMap<IpAddr, Got<()>>,
 }
 
 /// Which backends answered.
@@ -227,6 +299,22 @@ pub struct KubeProxyAnswer {
     pub metrics: Got<u16>,
 }
 
+impl Answers {
+    /// Adds the answers to other questions that the same pod was asked.
+    pub fn extend(&mut self, other: Self) {
+        self.mtu.extend(other.mtu);
+        self.api = self.api.take().or(other.api);
+        self.dns.extend(other.dns);
+        self.dns_metrics.extend(other.dns_metrics);
+        self.peers.extend(other.peers);
+        self.service = self.service.take().or(other.service);
+        self.kubelet.extend(other.kubelet);
+        self.kube_proxy.extend(other.kube_proxy);
+        self.reached.0.extend(other.reached.0);
+        self.token = self.token.take().or(other.token);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,6 +327,8 @@ mod tests {
             by_address: false,
             tcp: Ok([10, 244, 0, 9].into()),
             udp: Err(Fault::TimedOut),
+            large: Some(LargeAnswer { tcp: Ok(()), datagram: Ok(()), fragments: Ok(()) }),
+            loss: Some(Loss { sent: 40, lost: 0 }),
         };
         let answers = Answers {
             peers: (0..16).map(|i| (format!("seaworthy-x7f4k-{i}"), peer())).collect(),
@@ -259,6 +349,8 @@ mod tests {
                 by_address: false,
                 tcp: Err(Fault::Reset),
                 udp: Err(Fault::Reset),
+                large: None,
+                loss: None,
             };
             (noise, peer)
         });

@@ -35,6 +35,8 @@ pub struct Site<'a> {
 pub struct Fronts {
     /// The ClusterIP that spreads over all probes.
     pub spread: IpAddr,
+    /// Its ClusterIP of the other family, in a cluster of two.
+    pub other_family: Option<IpAddr>,
     /// Its node port for TCP.
     pub node_port: Option<u16>,
     /// The ClusterIP that keeps a client with one probe.
@@ -78,16 +80,18 @@ impl<'a> Site<'a> {
         &self.namespace
     }
 
-    /// Makes the Services, and waits for the cluster's CA to be published beside them.
-    pub async fn fronts(&self) -> Seen<Fronts> {
+    /// Makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
+    pub async fn fronts(&self, alias_of: &str) -> Seen<Fronts> {
         let mark = self.mark();
-        let (names, spread, affinity, ()) = tokio::join!(
+        let (names, spread, affinity, alias, ()) = tokio::join!(
             self.service(mark.names()),
             self.service(mark.spread()),
             self.service(mark.affinity()),
+            self.service(mark.alias(alias_of)),
             self.await_authority(),
         );
         names?;
+        alias?;
         let (spread, affinity) = (spread?, affinity?);
         let node_port = spread
             .spec
@@ -97,6 +101,7 @@ impl<'a> Site<'a> {
         Ok(Fronts {
             node_port: node_port.and_then(|port| port.node_port).and_then(|port| u16::try_from(port).ok()),
             spread: cluster_ip(&spread)?,
+            other_family: other_family(&spread),
             affinity: cluster_ip(&affinity)?,
         })
     }
@@ -146,6 +151,10 @@ impl<'a> Site<'a> {
     fn mark(&self) -> Mark<'_> {
         Mark { run: self.run, level: self.level, expires: self.expires, owner: Some((&self.owner.0, &self.owner.1)) }
     }
+}
+
+fn other_family(service: &Service) -> Option<IpAddr> {
+    service.spec.as_ref()?.cluster_ips.as_ref()?.get(1)?.parse().ok()
 }
 
 fn cluster_ip(service: &Service) -> Seen<IpAddr> {

@@ -2,7 +2,8 @@
 //!
 //! A probe pod has two containers of the same executable. `serve` answers peers for as long as the pod lives; `ask` asks
 //! its whole batch of questions at once and puts the answers into its termination message, which the runner reads with
-//! one watch. Nothing is executed in a pod, no log is read, nothing is forwarded.
+//! one watch. Questions whose answers would not fit into one message are [spread](spread) over several `ask` containers.
+//! Nothing is executed in a pod, no log is read, nothing is forwarded.
 //!
 //! What can only be seen from a node itself is asked by another kind of pod, in [`host`], which only a profile that
 //! allows [`Privileged`](crate::fact::Access::Privileged) access gets.
@@ -20,6 +21,7 @@ pub mod question;
 pub mod reached;
 pub mod serve;
 pub mod settings;
+pub mod spread;
 pub mod sweep;
 
 pub use answer::Answers;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::serve::{POD_VARIABLE, RUN_VARIABLE};
-use super::{PORT, Questions, RunId, question};
+use super::{PORT, Questions, RunId, question, spread};
 
 /// The label that marks everything of ours.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "seaworthy");
@@ -97,7 +97,15 @@ impl Mark<'_> {
 
     /// The Service that spreads over all probes.
     pub fn spread(&self) -> Value {
-        self.service("-spread", json!({ "type": "NodePort" }))
+        self.service("-spread", json!({ "type": "NodePort", "ipFamilyPolicy": "PreferDualStack" }))
+    }
+
+    /// The Service that is another name for a name.
+    pub fn alias(&self, of: &str) -> Value {
+        json!({
+            "metadata": self.metadata(&format!("{}-alias", name(self.run))),
+            "spec": { "type": "ExternalName", "externalName": of },
+        })
     }
 
     /// The Service that keeps a client with one probe.
@@ -131,7 +139,7 @@ pub struct ProbePod<'a> {
     pub name: &'a str,
     /// The node that it is pinned to.
     pub node: &'a str,
-    /// The image of both containers.
+    /// The image of its containers.
     pub image: &'a str,
     /// After how many seconds the kubelet ends it, whatever became of the runner.
     pub lifetime_seconds: i64,
@@ -142,10 +150,9 @@ pub struct ProbePod<'a> {
 impl ProbePod<'_> {
     /// The pod. It is bound to its node by name, so that neither the scheduler nor a cordon keeps it away.
     pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
-        let questions = serde_json::to_string(self.questions)?;
-        let container = |what: &str, environment: Value, mounts: Value| {
+        let container = |name: &str, what: &str, environment: Value, mounts: Value| {
             json!({
-                "name": what,
+                "name": name,
                 "image": self.image,
                 "args": ["probe", what],
                 "env": environment,
@@ -165,8 +172,12 @@ impl ProbePod<'_> {
             { "name": RUN_VARIABLE, "value": mark.run.to_string() },
             { "name": POD_VARIABLE, "value": self.name },
         ]);
-        let ask = json!([{ "name": question::VARIABLE, "value": questions }]);
         let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
+        let mut containers = vec![container("serve", "serve", serve, json!([]))];
+        for (name, questions) in spread::over_containers(self.questions.clone()) {
+            let ask = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
+            containers.push(container(&name, "ask", ask, account.clone()));
+        }
         Ok(json!({
             "metadata": mark.metadata(self.name),
             "spec": {
@@ -186,7 +197,7 @@ impl ProbePod<'_> {
                     "runAsGroup": 65534,
                     "seccompProfile": { "type": "RuntimeDefault" },
                 },
-                "containers": [container("serve", serve, json!([])), container("ask", ask, account)],
+                "containers": containers,
                 "volumes": [{
                     "name": "account",
                     "projected": {
@@ -236,6 +247,7 @@ mod tests {
             pod: "p".into(),
             settle_ms: 1,
             answer_ms: 1,
+            message_limit: 0,
             api: None,
             dns: None,
             peers: Vec::new(),

@@ -21,6 +21,8 @@ pub struct Questions {
     pub settle_ms: u64,
     /// How long one answer may take, in milliseconds.
     pub answer_ms: u64,
+    /// How many bytes the answers may take, packed.
+    pub message_limit: usize,
     /// The API server at its ClusterIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiQuestion>,
@@ -61,6 +63,29 @@ pub struct DnsQuestion {
     pub udp: u32,
     /// How often to ask each server by TCP.
     pub tcp: u32,
+    /// What else to ask each server, once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<RecordQuestion>,
+    /// The servers whose metrics are looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<SocketAddr>,
+}
+
+/// Records to ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordQuestion {
+    /// The type, as `SRV`.
+    pub kind: String,
+    /// The name, fully qualified.
+    pub name: String,
+    /// How many records to wait for while names become known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub count: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Another probe.
@@ -85,6 +110,12 @@ pub struct ServiceQuestion {
     pub node_port: Option<u16>,
     /// The ClusterIP that keeps a client with one probe.
     pub affinity_ip: IpAddr,
-    /// The probes behind each.
-    pub backends: Vec<String>,
+    /// The ClusterIP of the other family that spreads over all probes, in a cluster of two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_family_ip: Option<IpAddr>,
+    /// How many probes behind it to meet; none in a cluster too large to meet them all.
+    pub backends: usize,
+    /// The addresses of other nodes whose node port is tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_nodes: Vec<IpAddr>,
 }

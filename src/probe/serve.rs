@@ -21,6 +21,10 @@ pub const POD_VARIABLE: &str = "SEAWORTHY_POD";
 
 /// The most that a greeting may hold, in bytes.
 const GREETING_LIMIT: usize = 256;
+/// The most that may follow a greeting by TCP, in bytes; as much is sent back.
+pub const PAYLOAD_LIMIT: u32 = 1 << 18;
+/// The most that a datagram may hold, in bytes.
+pub const DATAGRAM_LIMIT: usize = 16384;
 /// How many connections are served at once.
 const CONNECTIONS: usize = 256;
 /// How long a connection may take.
@@ -33,6 +37,14 @@ pub struct Greeting {
     pub run: String,
     /// Something that only this exchange has, so that a stray or repeated answer is not taken for this one's.
     pub nonce: u64,
+    /// How many bytes follow the line by TCP.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub payload: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn is_zero(payload: &u32) -> bool {
+    *payload == 0
 }
 
 /// What a probe answers, on one line.
@@ -56,11 +68,13 @@ struct Identity {
 }
 
 impl Identity {
-    fn answer(&self, greeting: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
-        let greeting: Greeting = serde_json::from_slice(greeting).ok()?;
-        if greeting.run != self.run {
-            return None;
-        }
+    /// The greeting, if it is of this run.
+    fn understand(&self, line: &[u8]) -> Option<Greeting> {
+        let greeting: Greeting = serde_json::from_slice(line).ok()?;
+        (greeting.run == self.run && greeting.payload <= PAYLOAD_LIMIT).then_some(greeting)
+    }
+
+    fn answer(&self, greeting: Greeting, from: SocketAddr) -> Option<Vec<u8>> {
         let from = match from.ip() {
             IpAddr::V6(v6) => v6.to_canonical(),
             v4 @ IpAddr::V4(_) => v4,
@@ -119,21 +133,31 @@ async fn accept(listener: TcpListener, identity: Identity) -> io::Result<()> {
 async fn greet(mut stream: TcpStream, from: SocketAddr, identity: &Identity) -> io::Result<()> {
     let mut line = Vec::new();
     let (reader, mut writer) = stream.split();
-    BufReader::new(reader).take(GREETING_LIMIT as u64).read_until(b'\n', &mut line).await?;
-    match identity.answer(&line, from) {
-        Some(answer) => writer.write_all(&answer).await,
+    let mut reader = BufReader::new(reader);
+    (&mut reader).take(GREETING_LIMIT as u64).read_until(b'\n', &mut line).await?;
+    let Some(greeting) = identity.understand(&line) else { return Ok(()) };
+    let mut payload = vec![0; greeting.payload as usize];
+    reader.read_exact(&mut payload).await?;
+    match identity.answer(greeting, from) {
+        Some(answer) => writer.write_all(&[answer, payload].concat()).await,
         None => Ok(()),
     }
 }
 
 async fn echo(socket: UdpSocket, identity: Identity) -> io::Result<()> {
-    let mut datagram = [0; GREETING_LIMIT];
+    let mut datagram = vec![0; DATAGRAM_LIMIT];
     loop {
         let (length, from) = socket.recv_from(&mut datagram).await?;
-        if let Some(answer) = identity.answer(&datagram[..length], from) {
-            // A peer that is gone by now is no fault of ours.
-            let _ = socket.send_to(&answer, from).await;
+        // What follows the line only makes the datagram long; the answer is made as long.
+        let line = datagram[..length].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let Some(mut answer) = identity.understand(line).and_then(|greeting| identity.answer(greeting, from)) else {
+            continue;
+        };
+        if length > line.len() + 1 {
+            answer.resize(length.max(answer.len()), 0);
         }
+        // A peer that is gone by now is no fault of ours.
+        let _ = socket.send_to(&answer, from).await;
     }
 }
 
@@ -145,13 +169,15 @@ mod tests {
     fn a_reply_proves_who_answered_and_only_to_the_run() {
         let identity = Identity { run: "x7f4k".into(), pod: "seaworthy-x7f4k-1".into() };
         let from: SocketAddr = "[::ffff:10.244.0.9]:4711".parse().unwrap();
-        let greeting = serde_json::to_vec(&Greeting { run: "x7f4k".into(), nonce: 42 }).unwrap();
-        let reply: Reply = serde_json::from_slice(&identity.answer(&greeting, from).unwrap()).unwrap();
+        let greeting = |run: &str, payload| Greeting { run: run.into(), nonce: 42, payload };
+        let line = |greeting: Greeting| serde_json::to_vec(&greeting).unwrap();
+        let understood = identity.understand(&line(greeting("x7f4k", 0))).unwrap();
+        let reply: Reply = serde_json::from_slice(&identity.answer(understood, from).unwrap()).unwrap();
         let expected =
             Reply { run: "x7f4k".into(), nonce: 42, pod: "seaworthy-x7f4k-1".into(), from: [10, 244, 0, 9].into() };
         assert_eq!(reply, expected);
-        let stranger = serde_json::to_vec(&Greeting { run: "other".into(), nonce: 42 }).unwrap();
-        assert_eq!(identity.answer(&stranger, from), None);
-        assert_eq!(identity.answer(b"GET / HTTP/1.1", from), None);
+        assert_eq!(identity.understand(&line(greeting("other", 0))), None);
+        assert_eq!(identity.understand(&line(greeting("x7f4k", PAYLOAD_LIMIT + 1))), None);
+        assert_eq!(identity.understand(b"GET / HTTP/1.1"), None);
     }
 }

@@ -11,17 +11,22 @@
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/cluster-administration/networking/>; kubernetes/kubernetes
 //! `test/e2e/network/networking.go`. A probe on each node greets those on others (all of them up to 16 nodes, ten beyond);
-//! a reply names the run and the pod that answers, and the address that it sees.
+//! a reply names the run and the pod that answers, and the address that it sees. Forty datagrams to each peer, and 160 more
+//! where one of them is lost, tell loss from chance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::paths::{Broken, Paths, Shape};
 use crate::check::folded::nodes_subject;
-use crate::check::{Finding, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
-use crate::probe::answer::{Fault, Got, PeerAnswer};
+use crate::probe::answer::{Got, PeerAnswer};
 
 crate::check!("CN-04", "pod-mesh", Critical, judge);
+
+/// How much loss is no chance: so many of so many.
+const LOSS: (u32, u32) = (1, 50);
 
 fn judge(reports: &ProbeReports) -> Verdict {
     if reports.0.len() < 2 {
@@ -52,44 +57,34 @@ fn judge(reports: &ProbeReports) -> Verdict {
     verdict
 }
 
-/// The paths between nodes, as far as they were tried.
+/// The paths between nodes, as far as they were tried, and who is seen by another address.
 #[derive(Default)]
 struct Mesh {
-    tried: BTreeSet<(String, String)>,
-    broken: BTreeMap<(String, String), Broken>,
+    paths: Paths,
+    lossy: Paths,
     translated: BTreeMap<String, (IpAddr, IpAddr, BTreeSet<String>)>,
 }
 
 /// How a path is broken, by protocol.
-#[derive(Clone, PartialEq, Eq)]
-struct Broken {
-    tcp: Option<Fault>,
-    udp: Option<Fault>,
-}
-
-impl Broken {
-    fn protocols(&self) -> &'static str {
-        match (&self.tcp, &self.udp) {
-            (Some(_), Some(_)) => "TCP and UDP",
-            (Some(_), None) => "TCP",
-            _ => "UDP",
-        }
-    }
-
-    fn fault(&self) -> String {
-        self.tcp.iter().chain(&self.udp).next().map(ToString::to_string).unwrap_or_default()
-    }
+fn broken(answer: &PeerAnswer) -> Option<String> {
+    let (protocols, fault) = match (&answer.tcp, &answer.udp) {
+        (Err(fault), Err(_)) => ("TCP and UDP", fault),
+        (Err(fault), Ok(_)) => ("TCP", fault),
+        (Ok(_), Err(fault)) => ("UDP", fault),
+        (Ok(_), Ok(_)) => return None,
+    };
+    Some(format!("{protocols}: {fault}"))
 }
 
 impl Mesh {
     fn take(&mut self, verdict: &mut Verdict, (from, report): (&str, &ProbeReport), to: &str, answer: &PeerAnswer) {
-        let path = (from.to_owned(), to.to_owned());
-        let broken = Broken { tcp: answer.tcp.clone().err(), udp: answer.udp.clone().err() };
         verdict.confirm();
         verdict.confirm();
-        self.tried.insert(path.clone());
-        if broken.tcp.is_some() || broken.udp.is_some() {
-            self.broken.insert(path, broken);
+        self.paths.take(from, to, broken(answer));
+        if let Some(loss) = answer.loss {
+            verdict.confirm();
+            let much = loss.lost > 1 && loss.lost * LOSS.1 >= loss.sent * LOSS.0;
+            self.lossy.take(from, to, much.then(|| format!("{} of {} datagrams", loss.lost, loss.sent)));
         }
         let Some(own) = report.asked_from(answer) else { return };
         let seen_as = |got: &Got<IpAddr>| got.as_ref().ok().copied().filter(|seen| own != *seen);
@@ -99,33 +94,30 @@ impl Mesh {
     }
 
     /// One broken node is one finding that names it; what is left are single paths.
-    fn tell(mut self, verdict: &mut Verdict) {
-        const SO: &str = "applications on these nodes cannot talk to each other";
-        while let Some((node, receives)) = self.whole_node() {
-            let side = |path: &(String, String)| if receives { path.1 == node } else { path.0 == node };
-            let mine: Vec<_> =
-                self.broken.iter().filter(|(path, _)| side(path)).map(|(p, b)| (p.clone(), b.clone())).collect();
-            let others: BTreeSet<String> =
-                mine.iter().map(|((from, to), _)| if receives { from.clone() } else { to.clone() }).collect();
-            let others = nodes_subject(&others).name;
-            let (protocols, fault) =
-                mine.first().map(|(_, broken)| (broken.protocols(), broken.fault())).unwrap_or_default();
-            let seen = if receives {
-                format!("{node} receives nothing from {others} ({protocols}: {fault})")
-            } else {
-                format!("{node} reaches none of {others} ({protocols}: {fault})")
+    fn tell(self, verdict: &mut Verdict) {
+        for broken in self.paths.fold() {
+            verdict.tell_counted(
+                Subject::node(&broken.node),
+                Finding::new("pods on all nodes reach each other", broken.words())
+                    .so("applications on these nodes cannot talk to each other"),
+            );
+        }
+        for lossy in self.lossy.fold() {
+            let Broken { node, shape, how } = &lossy;
+            let seen = match shape {
+                Shape::All(others) => format!("between {node} and {others} datagrams are lost ({how})"),
+                Shape::AllTo(others) => format!("datagrams from {others} to {node} and back are lost ({how})"),
+                Shape::AllFrom(others) | Shape::OneWay(others) | Shape::Some(others) => {
+                    format!("datagrams from {node} to {others} and back are lost ({how})")
+                }
             };
-            verdict.tell_counted(Subject::node(&node), Finding::new("pods on all nodes reach each other", seen).so(SO));
-            self.broken.retain(|path, _| !side(path));
-        }
-        let mut single: BTreeMap<(String, &'static str, String), BTreeSet<String>> = BTreeMap::new();
-        for ((from, to), broken) in &self.broken {
-            single.entry((from.clone(), broken.protocols(), broken.fault())).or_default().insert(to.clone());
-        }
-        for ((from, protocols, fault), to) in single {
-            let to = nodes_subject(&to).name;
-            let seen = format!("{from} does not reach {to} ({protocols}: {fault})");
-            verdict.tell_counted(Subject::node(from), Finding::new("pods on all nodes reach each other", seen).so(SO));
+            verdict.tell_counted(
+                Subject::node(node),
+                Finding::new("fewer than one datagram in fifty between nodes is lost", seen)
+                    .so("connections are slow and stall at times; lookups of names take seconds at times")
+                    .mend(format!("on {node}, look for errors and drops on its interfaces (`ip -s link`), in its queues (`tc -s qdisc`) and at the switch port"))
+                    .severity(Severity::Major),
+            );
         }
         for (from, (own, seen, to)) in self.translated {
             let to = nodes_subject(&to).name;
@@ -135,28 +127,14 @@ impl Mesh {
             verdict.tell_counted(Subject::node(from), finding);
         }
     }
-
-    /// A node that receives from nobody (true) or reaches nobody (false), though both were tried with several others.
-    fn whole_node(&self) -> Option<(String, bool)> {
-        let nodes: BTreeSet<&String> = self.broken.keys().flat_map(|(from, to)| [from, to]).collect();
-        let all_broken = |side: &dyn Fn(&(String, String)) -> bool| {
-            let tried = self.tried.iter().filter(|path| side(path)).count();
-            tried > 1 && tried == self.broken.keys().filter(|path| side(path)).count()
-        };
-        nodes.into_iter().find_map(|node| {
-            let receives = all_broken(&|(_, to)| to == node);
-            let reaches = all_broken(&|(from, _)| from == node);
-            (receives || reaches).then(|| (node.clone(), receives))
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::fact::Unobserved;
     use crate::probe::Answers;
+    use crate::probe::answer::{Fault, Loss};
 
     fn address(node: usize) -> IpAddr {
         [10, 244, u8::try_from(node).unwrap(), 9].into()
@@ -171,6 +149,8 @@ mod tests {
                     by_address: false,
                     tcp: Ok(address(node)),
                     udp: Ok(address(node)),
+                    large: None,
+                    loss: None,
                 };
                 (format!("p{peer}"), seen)
             });
@@ -222,7 +202,20 @@ mod tests {
     fn a_single_path_is_told_with_its_direction_and_protocol() {
         let mut reports = healthy(3);
         path(&mut reports, 1, 2).udp = Err(Fault::TimedOut);
-        assert_eq!(seen(&reports), ["n1 does not reach n2 (UDP: no answer)"]);
+        assert_eq!(seen(&reports), ["n1 does not reach n2, while the way back works (UDP: no answer)"]);
+    }
+
+    #[test]
+    fn much_loss_is_a_finding_and_one_datagram_is_none() {
+        let mut reports = healthy(3);
+        path(&mut reports, 1, 2).loss = Some(Loss { sent: 200, lost: 1 });
+        assert!(seen(&reports).is_empty());
+        for (from, to) in [(0, 2), (1, 2), (2, 0), (2, 1)] {
+            path(&mut reports, from, to).loss = Some(Loss { sent: 200, lost: 11 });
+        }
+        path(&mut reports, 0, 1).loss = Some(Loss { sent: 40, lost: 0 });
+        path(&mut reports, 1, 0).loss = Some(Loss { sent: 40, lost: 0 });
+        assert_eq!(seen(&reports), ["between n2 and n0, n1 datagrams are lost (11 of 200 datagrams)"]);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 pub mod coredns_rights;
 pub mod corefile;
 pub mod dns_deployment;
+pub mod dns_failures;
 pub mod dns_service;
+pub mod outside_names;
 pub mod pod_resolver;
+pub mod records;
 pub mod resolution_on_nodes;
 
 use crate::check::Suite;
@@ -19,6 +22,9 @@ pub static SUITE: Suite = Suite {
         &corefile::CHECK,
         &resolution_on_nodes::CHECK,
         &pod_resolver::CHECK,
+        &records::CHECK,
+        &outside_names::CHECK,
         &coredns_rights::CHECK,
+        &dns_failures::CHECK,
     ],
 };

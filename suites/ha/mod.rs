@@ -1,6 +1,8 @@
 //! What the cluster survives.
 
 pub mod endpoint;
+pub mod etcd_clients;
+pub mod etcd_members;
 pub mod etcd_version;
 pub mod topology;
 
@@ -9,6 +11,6 @@ use crate::check::Suite;
 /// The suite.
 pub static SUITE: Suite = Suite {
     name: "ha",
-    about: "high availability: what the control plane survives",
-    checks: &[&topology::CHECK, &endpoint::CHECK, &etcd_version::CHECK],
+    about: "high availability: what the control plane and etcd survive",
+    checks: &[&topology::CHECK, &endpoint::CHECK, &etcd_members::CHECK, &etcd_clients::CHECK, &etcd_version::CHECK],
 };

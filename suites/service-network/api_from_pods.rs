@@ -114,6 +114,7 @@ mod tests {
             serials: vec!["1".into()],
             names: BTreeMap::from([("10.96.0.1".to_owned(), Ok(())), ("kubernetes.default.svc".to_owned(), Ok(()))]),
             version: Ok(200),
+            large: None,
             latency: None,
         };
         let answers =

@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn judged(server: &str, endpoint: Option<&str>, instances: u8) -> Verdict {
-        let config = KubeProxyConfig { server: server.into(), skips_verification: false, ..KubeProxyConfig::default() };
+        let config = KubeProxyConfig { server: server.into(), ..KubeProxyConfig::default() };
         let kubeadm = KubeadmConfig { control_plane_endpoint: endpoint.map(str::to_owned), ..KubeadmConfig::default() };
         judge(&config, Some(&kubeadm), &published(instances), &nodes(), &rbac())
     }
@@ -222,11 +222,7 @@ mod tests {
     fn what_is_published_wrongly_is_not_kube_proxys_fault() {
         for published in [BTreeSet::new(), [([10, 77, 0, 99], 6443).into()].into()] {
             let published = ApiServerEndpoints { slices: published, endpoints: Ok([].into()) };
-            let config = KubeProxyConfig {
-                server: "https://10.77.0.11:6443".into(),
-                skips_verification: false,
-                ..KubeProxyConfig::default()
-            };
+            let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), ..KubeProxyConfig::default() };
             let verdict = judge(&config, Some(&KubeadmConfig::default()), &published, &nodes(), &rbac());
             assert!(seen(&verdict).is_empty(), "{published:?}");
         }
@@ -252,11 +248,7 @@ mod tests {
 
     #[test]
     fn a_missing_binding_is_found() {
-        let config = KubeProxyConfig {
-            server: "https://10.77.0.11:6443".into(),
-            skips_verification: false,
-            ..KubeProxyConfig::default()
-        };
+        let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), ..KubeProxyConfig::default() };
         let verdict = judge(&config, Some(&KubeadmConfig::default()), &published(1), &nodes(), &Rbac::default());
         assert_eq!(seen(&verdict), ["no ClusterRoleBinding lets it watch services, endpointslices, nodes"]);
     }

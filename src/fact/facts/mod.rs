@@ -79,6 +79,7 @@ pub mod root_ca_config_maps;
 pub mod server_version;
 pub mod service_addresses;
 pub mod service_cidrs;
+pub mod service_exposure;
 pub mod service_range;
 pub mod storage;
 pub mod system_accounts;

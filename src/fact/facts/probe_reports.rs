@@ -1,5 +1,6 @@
 //! What probe pods on all nodes saw.
 
+pub mod dns_questions;
 pub mod endpoints;
 
 use std::collections::BTreeMap;
@@ -11,15 +12,16 @@ use serde::{Deserialize, Serialize};
 use super::cluster_domain::ClusterDomain;
 use super::dns_servers::DnsServers;
 use super::kubernetes_service::KubernetesService;
-use super::nodes::Nodes;
+use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
+use crate::expectations::Expectations;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::probe::answer::PeerAnswer;
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
-use crate::probe::question::{ApiQuestion, DnsQuestion, Peer, ServiceQuestion};
-use crate::probe::{Answers, Questions, mesh, message, object};
+use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
+use crate::probe::{Answers, Questions, RunId, mesh, message, object};
 
 /// How long names and addresses may take to become known to all nodes.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -29,10 +31,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
-/// How often each probe asks each DNS server by UDP and by TCP.
-const LOOKUPS: (u32, u32) = (20, 5);
-/// The port of DNS.
-const DNS: u16 = 53;
+/// Up to this many probes behind a Service, every probe is to meet them all.
+pub const MEETABLE: usize = 16;
 
 /// What the probe pods on all Linux nodes saw, by node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,7 +67,8 @@ impl ProbeReports {
 }
 
 impl Observe for ProbeReports {
-    type Needs<'a> = (&'a Nodes, &'a ClusterDomain, Option<&'a KubernetesService>, Option<&'a DnsServers>);
+    type Needs<'a> =
+        (&'a Nodes, &'a ClusterDomain, Option<&'a KubernetesService>, Option<&'a DnsServers>, &'a Expectations);
     const NAME: &'static str = "probe-reports";
     const ACCESS: Access = Access::Create;
     const RULES: &'static [Rule] = &[
@@ -79,13 +80,14 @@ impl Observe for ProbeReports {
     ];
     const DEADLINE: Duration = Duration::from_secs(90);
 
-    async fn observe(cluster: &Cluster, (nodes, domain, api, dns): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(cluster: &Cluster, (nodes, domain, api, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
         if nodes.linux().next().is_none() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
         let site = Site::prepare(cluster, Level::Restricted).await?;
-        let fronts = site.fronts().await?;
-        let wave = Wave::new(cluster, &site, nodes, domain, api, dns, &fronts);
+        let fronts = site.fronts(&format!("kubernetes.default.svc.{}", domain.0)).await?;
+        let surroundings = Surroundings { nodes, domain, api, dns, expectations };
+        let wave = Wave::new(&cluster.settings().probe.run, site.namespace(), &surroundings, &fronts);
         let mut reports = wave.run(cluster, &site).await;
         by_address(cluster, &site, &wave, &mut reports).await;
         Ok(Self(reports))
@@ -101,23 +103,25 @@ struct Wave {
     doubtful: Vec<String>,
 }
 
+/// What is known of the cluster before the probes are asked.
+struct Surroundings<'a> {
+    nodes: &'a Nodes,
+    domain: &'a ClusterDomain,
+    api: Option<&'a KubernetesService>,
+    dns: Option<&'a DnsServers>,
+    expectations: &'a Expectations,
+}
+
 impl Wave {
-    fn new(
-        cluster: &Cluster,
-        site: &Site<'_>,
-        nodes: &Nodes,
-        domain: &ClusterDomain,
-        api: Option<&KubernetesService>,
-        dns: Option<&DnsServers>,
-        fronts: &Fronts,
-    ) -> Self {
-        let run = &cluster.settings().probe.run;
+    fn new(run: &RunId, namespace: &str, known: &Surroundings<'_>, fronts: &Fronts) -> Self {
         let service = object::name(run);
+        let Surroundings { nodes, domain, .. } = *known;
         let pods: Vec<_> =
             nodes.linux().enumerate().map(|(i, (name, node))| (name, node, format!("{service}-{i}"))).collect();
-        let ready: Vec<&String> = pods.iter().filter(|(_, node, _)| node.is_ready()).map(|(_, _, pod)| pod).collect();
+        let ready: Vec<(&String, &Node)> =
+            pods.iter().filter(|(_, node, _)| node.is_ready()).map(|(_, node, pod)| (pod, *node)).collect();
         let turn = run.to_string().bytes().fold(0, |turn: u64, byte| turn.wrapping_mul(31).wrapping_add(byte.into()));
-        let api = api.map(|api| ApiQuestion {
+        let api = known.api.map(|api| ApiQuestion {
             address: SocketAddr::new(
                 api.cluster_ip,
                 api.ports.first().and_then(|port| u16::try_from(port.1).ok()).unwrap_or(443),
@@ -125,38 +129,40 @@ impl Wave {
             names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{}", domain.0)],
             connections: API_CONNECTIONS,
         });
-        let dns = dns.map(|dns| DnsQuestion {
-            servers: [dns.service].iter().chain(&dns.pods).map(|address| SocketAddr::new(*address, DNS)).collect(),
-            name: format!("kubernetes.default.svc.{}.", domain.0),
-            udp: LOOKUPS.0,
-            tcp: LOOKUPS.1,
-        });
+        let names = dns_questions::Names { domain: &domain.0, namespace, service: &service, probes: ready.len() };
         let peer = |pod: &String| Peer {
             pod: pod.clone(),
-            host: format!("{pod}.{service}.{}.svc.{}.", site.namespace(), domain.0),
+            host: format!("{pod}.{service}.{namespace}.svc.{}.", domain.0),
             address: None,
         };
         let questions = pods
             .iter()
             .map(|(name, node, pod)| {
-                let peers = match ready.iter().position(|ready| *ready == pod) {
+                let place = ready.iter().position(|(ready, _)| *ready == pod);
+                let peers = match place {
                     Some(at) => mesh::peers(at, ready.len(), turn),
                     None => (0..ready.len().min(1)).collect(),
                 };
+                let dns = known.dns.map(|dns| {
+                    dns_questions::of(place, &names, dns, known.api.map(|api| api.cluster_ip), known.expectations)
+                });
                 let questions = Questions {
                     run: run.clone(),
                     pod: pod.clone(),
                     settle_ms: milliseconds(SETTLE),
                     answer_ms: milliseconds(ANSWER),
+                    message_limit: message::MESSAGE_LIMIT,
                     api: api.clone(),
-                    dns: dns.clone(),
-                    peers: peers.into_iter().map(|i| peer(ready[i])).collect(),
+                    dns,
                     service: Some(ServiceQuestion {
                         cluster_ip: fronts.spread,
                         node_port: fronts.node_port,
                         affinity_ip: fronts.affinity,
-                        backends: ready.iter().map(|pod| (*pod).clone()).collect(),
+                        other_family_ip: fronts.other_family,
+                        backends: if ready.len() <= MEETABLE { ready.len() } else { 0 },
+                        other_nodes: peers.iter().filter_map(|i| ready[*i].1.internal_addresses().next()).collect(),
                     }),
+                    peers: peers.into_iter().map(|i| peer(ready[i].0)).collect(),
                     node_addresses: node.internal_addresses().collect(),
                     endpoints: endpoints::of(name, nodes, turn),
                 };
@@ -192,14 +198,27 @@ impl Wave {
                         collected.remove(&questions.pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted))
                     }
                 };
-                let answers = collected.message("ask").and_then(|text| {
-                    message::unpack(text).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
-                });
                 let address = collected.address;
+                let answers = whole(node, collected);
                 (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, answers })
             })
             .collect()
     }
+}
+
+/// What all containers of a probe answered, as one.
+fn whole(node: &str, collected: Collected) -> Seen<Answers> {
+    let unpack = |message: &Seen<String>| {
+        let message = message.as_ref().map_err(Clone::clone)?;
+        message::unpack::<Answers>(message).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
+    };
+    let messages = collected.messages?;
+    let mut parts = messages.values().map(unpack);
+    let mut answers = parts.next().unwrap_or(Err(Unobserved::Interrupted))?;
+    for part in parts {
+        answers.extend(part?);
+    }
+    Ok(answers)
 }
 
 /// Where names failed, asks the peers again by their addresses: a broken DNS must not hide a working network.
@@ -244,4 +263,97 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::fact::facts::nodes::Condition;
+    use crate::probe::object::{Mark, ProbePod};
+
+    /// What a cluster of this many nodes, three of them control plane, costs.
+    struct Cost {
+        pods: usize,
+        most_questions: usize,
+        most_bytes: usize,
+        most_containers: usize,
+    }
+
+    fn cost(count: usize) -> Cost {
+        let node = |i: usize| {
+            let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };
+            let address = std::net::Ipv4Addr::from_bits(0x0a4d_0000 + u32::try_from(i).unwrap());
+            let mut node = Node {
+                addresses: vec![("InternalIP".into(), address.to_string())],
+                conditions: BTreeMap::from([("Ready".into(), ready)]),
+                operating_system: "linux".into(),
+                ..Node::default()
+            };
+            if i < 3 {
+                node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+            }
+            (format!("node-{i:05}.example.org"), node)
+        };
+        let nodes = Nodes((0..count).map(node).collect());
+        let domain = ClusterDomain("cluster.local".into());
+        let dns = DnsServers {
+            service: [10, 96, 0, 10].into(),
+            pods: (0..2 + count / 16)
+                .map(|i| IpAddr::from([10, 244, u8::try_from(i % 250).unwrap(), 2]))
+                .collect::<BTreeSet<_>>(),
+        };
+        let run: RunId = "x7f4k".parse().unwrap();
+        let known = Surroundings {
+            nodes: &nodes,
+            domain: &domain,
+            api: None,
+            dns: Some(&dns),
+            expectations: &Expectations::default(),
+        };
+        let fronts = Fronts {
+            spread: [10, 96, 7, 1].into(),
+            other_family: None,
+            node_port: Some(31000),
+            affinity: [10, 96, 7, 2].into(),
+        };
+        let wave = Wave::new(&run, "seaworthy-x7f4k", &known, &fronts);
+        let mark = Mark { run: &run, expires: jiff::Timestamp::UNIX_EPOCH, owner: None };
+        let object = |(node, questions): (&String, &Questions)| {
+            ProbePod { name: &questions.pod, node, image: "i", lifetime_seconds: 60, questions }.object(&mark).unwrap()
+        };
+        let asked = |questions: &Questions| {
+            questions.peers.len()
+                + questions.endpoints.len()
+                + questions.dns.as_ref().map_or(0, |dns| dns.servers.len())
+        };
+        let objects: Vec<_> = wave.questions.iter().map(object).collect();
+        Cost {
+            pods: wave.questions.len(),
+            most_questions: wave.questions.values().map(asked).max().unwrap(),
+            most_bytes: objects.iter().map(|pod| pod.to_string().len()).max().unwrap(),
+            most_containers: objects
+                .iter()
+                .map(|pod| pod["spec"]["containers"].as_array().unwrap().len())
+                .max()
+                .unwrap(),
+        }
+    }
+
+    #[test]
+    fn from_sixteen_nodes_on_a_node_costs_no_more() {
+        let sixteen = cost(16);
+        for count in [17, 100, 1000] {
+            let large = cost(count);
+            assert_eq!(large.pods, count);
+            assert!(
+                large.most_questions <= sixteen.most_questions,
+                "{count} nodes: {} questions",
+                large.most_questions
+            );
+            assert!(large.most_bytes <= sixteen.most_bytes, "{count} nodes: {} bytes", large.most_bytes);
+            assert!(large.most_containers <= sixteen.most_containers, "{count} nodes: {}", large.most_containers);
+        }
+    }
 }

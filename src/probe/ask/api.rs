@@ -15,6 +15,9 @@ use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, hands
 use crate::probe::answer::{ApiAnswer, Fault, Got, Latency};
 use crate::probe::question::ApiQuestion;
 
+/// A header that means nothing and takes eight full packets of an Ethernet.
+const PADDING: (&str, &str, usize) = ("x-seaworthy-padding", "0123456789abcdef", 750);
+
 /// Connects many times, checks the certificate under every name, and asks for the version with the pod's own token.
 pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
     let authority = Path::new(ACCOUNT).join("ca.crt");
@@ -29,7 +32,8 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         Ok((pem, roots)) => (roots.as_slice(), Ok(pem.as_str())),
         Err(fault) => (&[][..], Err(fault.clone())),
     };
-    let (handshakes, version) = tokio::join!(connect(question, trusted, terms), version(question, pem, terms));
+    let (handshakes, (version, large)) =
+        tokio::join!(connect(question, trusted, terms), requests(question, pem, terms));
     let mut answer = ApiAnswer {
         connected: 0,
         tried: question.connections,
@@ -37,6 +41,7 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         serials: Vec::new(),
         names: BTreeMap::new(),
         version,
+        large,
         latency: None,
     };
     let mut serials = BTreeSet::new();
@@ -83,20 +88,37 @@ fn judge_names(question: &ApiQuestion, roots: &[Certificate], seen: &Handshake, 
     }
 }
 
-/// Asks for the version with the pod's token, over a connection that is verified with the pod's own CA.
-async fn version(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> Got<u16> {
-    let other = |e: &dyn std::fmt::Display| Fault::Other(e.to_string());
-    let token = account_token().await?;
-    let roots = reqwest::Certificate::from_pem_bundle(pem?.as_bytes()).map_err(|e| other(&e))?;
-    let client = reqwest::Client::builder()
-        .tls_certs_only(roots)
-        .timeout(terms.answer)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(crate::USER_AGENT)
-        .build()
-        .map_err(|e| other(&e))?;
-    let url = format!("https://{}/version", question.address);
-    let response = client.get(url).bearer_auth(token).send().await.map_err(|e| super::http_fault(&e))?;
+/// Asks for the version with the pod's token, over a connection that is verified with the pod's own CA; then again in full
+/// packets, if that has worked.
+async fn requests(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> (Got<u16>, Option<Got<u16>>) {
+    let prepared = async {
+        let other = |e: &dyn std::fmt::Display| Fault::Other(e.to_string());
+        let roots = reqwest::Certificate::from_pem_bundle(pem?.as_bytes()).map_err(|e| other(&e))?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only(roots)
+            .timeout(terms.answer)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(crate::USER_AGENT)
+            .build()
+            .map_err(|e| other(&e))?;
+        let request = client.get(format!("https://{}/version", question.address));
+        Ok(request.bearer_auth(account_token().await?))
+    };
+    let request = match prepared.await {
+        Ok(request) => request,
+        Err(fault) => return (Err(fault), None),
+    };
+    let again = request.try_clone();
+    let version = status(request).await;
+    let large = match again.filter(|_| version.is_ok()) {
+        Some(again) => Some(status(again.header(PADDING.0, PADDING.1.repeat(PADDING.2))).await),
+        None => None,
+    };
+    (version, large)
+}
+
+async fn status(request: reqwest::RequestBuilder) -> Got<u16> {
+    let response = request.send().await.map_err(|e| super::http_fault(&e))?;
     Ok(response.status().as_u16())
 }

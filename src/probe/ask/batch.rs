@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join_all};
 
 use super::http::Strangers;
-use super::{api, dns, kubelet, peer, reach, resolver, service, token};
+use super::{api, dns, interfaces, kubelet, metrics, peer, reach, resolver, service, token};
 use crate::probe::{Answers, Questions};
 
 /// What every question needs to know.
@@ -28,13 +28,13 @@ pub async fn ask(questions: &Questions) -> Answers {
         settled: began + Duration::from_millis(questions.settle_ms),
         answer: Duration::from_millis(questions.answer_ms),
     };
-    let resolver = resolver::read().await;
+    let (resolver, mtu) = tokio::join!(resolver::read(), interfaces::read());
     let peers = async {
-        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, &terms));
+        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, &mtu, &terms));
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
-    let (api, dns, peers, service, kubelet, kube_proxy, reached, token) = tokio::join!(
+    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -48,12 +48,15 @@ pub async fn ask(questions: &Questions) -> Answers {
         kubelet::ask_kube_proxies(&questions.node_addresses, &strangers),
         reach::ask(&questions.endpoints, &strangers, &terms),
         token::ask(),
+        metrics::ask(questions.dns.as_ref().map_or(&[], |dns| dns.metrics.as_slice()), &strangers),
     );
     let variable = |name| env::var(name).ok();
     Answers {
         environment: variable("KUBERNETES_SERVICE_HOST").zip(variable("KUBERNETES_SERVICE_PORT")),
         api,
         dns: dns.unwrap_or_default(),
+        dns_metrics,
+        mtu,
         peers,
         service,
         kubelet,

@@ -12,11 +12,13 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::batch::Terms;
-use crate::probe::answer::{DnsAnswer, Fault, Got, Latency, Lookups, Resolver};
-use crate::probe::question::DnsQuestion;
+use crate::probe::answer::{DnsAnswer, Fault, Got, Latency, Lookups, Records, Resolver};
+use crate::probe::question::{DnsQuestion, RecordQuestion};
 
 /// The port of DNS.
 const PORT: u16 = 53;
+/// How often records are asked for again while they are not known yet.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The most that an answer by UDP may hold, in bytes.
 const DATAGRAM: usize = 4096;
 
@@ -29,13 +31,35 @@ pub async fn ask(question: &DnsQuestion, resolver: &Resolver, terms: &Terms) -> 
         .map(|ip: IpAddr| SocketAddr::new(ip, PORT));
     let servers: BTreeSet<SocketAddr> = question.servers.iter().copied().chain(own).collect();
     let servers = servers.iter().map(|server| async move {
-        let (udp, tcp) = tokio::join!(
+        let (udp, tcp, records) = tokio::join!(
             lookups(question.udp, || by_udp(*server, &question.name, RecordType::A), terms.answer),
             lookups(question.tcp, || by_tcp(*server, &question.name, RecordType::A), terms.answer),
+            join_all(question.records.iter().map(|record| records(*server, record, terms))),
         );
-        (*server, DnsAnswer { udp, tcp })
+        (*server, DnsAnswer { udp, tcp, records: records.into_iter().collect() })
     });
     join_all(servers).await.into_iter().collect()
+}
+
+/// Asks for records until there are as many as there will be, or should be.
+async fn records(server: SocketAddr, question: &RecordQuestion, terms: &Terms) -> (String, Got<Records>) {
+    let asked = async || {
+        let kind: RecordType = question.kind.parse().map_err(|_| Fault::Other(format!("no type {}", question.kind)))?;
+        let response = match timeout(terms.answer, response_by_udp(server, &question.name, kind)).await {
+            Ok(response) => response?,
+            Err(_) => return Err(Fault::TimedOut),
+        };
+        Ok(Records { code: response.code, data: response.data })
+    };
+    let got = loop {
+        let got = asked().await;
+        let enough = got.as_ref().is_ok_and(|got| got.data.len() >= question.count);
+        if enough || Instant::now() + PAUSE >= terms.settled {
+            break got;
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    (format!("{} {}", question.kind, question.name), got)
 }
 
 async fn lookups<F: Future<Output = Got<Vec<IpAddr>>>>(
@@ -88,6 +112,15 @@ pub async fn resolve(host: &str, resolver: &Resolver, patience: Duration) -> Got
 }
 
 async fn by_udp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpAddr>> {
+    response_by_udp(server, name, kind).await?.addresses
+}
+
+async fn by_tcp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpAddr>> {
+    response_by_tcp(server, name, kind).await?.addresses
+}
+
+/// Asks by UDP, and again by TCP when the answer was cut.
+async fn response_by_udp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Response> {
     let (query, id) = query(name, kind)?;
     let local = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(local).await?;
@@ -97,15 +130,15 @@ async fn by_udp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpA
     loop {
         let length = socket.recv(&mut datagram).await?;
         match read(&datagram[..length], id)? {
-            Some(response) if response.truncated => return by_tcp(server, name, kind).await,
-            Some(response) => return response.addresses,
+            Some(response) if response.truncated => return response_by_tcp(server, name, kind).await,
+            Some(response) => return Ok(response),
             // A stray answer to another question.
             None => {}
         }
     }
 }
 
-async fn by_tcp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpAddr>> {
+async fn response_by_tcp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Response> {
     let (query, id) = query(name, kind)?;
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(query.len()).map_err(|e| Fault::Other(e.to_string()))?;
@@ -113,10 +146,7 @@ async fn by_tcp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpA
     let length = stream.read_u16().await?;
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await?;
-    match read(&answer, id)? {
-        Some(response) => response.addresses,
-        None => Err(Fault::Other("an answer to another question".into())),
-    }
+    read(&answer, id)?.ok_or_else(|| Fault::Other("an answer to another question".into()))
 }
 
 fn query(name: &str, kind: RecordType) -> Got<(Vec<u8>, u16)> {
@@ -134,6 +164,9 @@ fn query(name: &str, kind: RecordType) -> Got<(Vec<u8>, u16)> {
 
 struct Response {
     truncated: bool,
+    code: String,
+    /// The records of the answer, with their types in front.
+    data: Vec<String>,
     addresses: Got<Vec<IpAddr>>,
 }
 
@@ -157,5 +190,25 @@ fn read(bytes: &[u8], id: u16) -> Got<Option<Response>> {
         ResponseCode::NoError => Ok(addresses),
         code => Err(Fault::Unresolved(format!("{code}"))),
     };
-    Ok(Some(Response { truncated: message.metadata.truncation, addresses }))
+    let mut data: Vec<String> = message
+        .answers
+        .iter()
+        .map(|record| format!("{} {}", record.record_type(), record.data).to_ascii_lowercase())
+        .collect();
+    data.sort_unstable();
+    let code = mnemonic(message.metadata.response_code);
+    Ok(Some(Response { truncated: message.metadata.truncation, code, data, addresses }))
+}
+
+/// A response code as RFC 1035 and its successors write it.
+fn mnemonic(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::NoError => "NOERROR".into(),
+        ResponseCode::FormErr => "FORMERR".into(),
+        ResponseCode::ServFail => "SERVFAIL".into(),
+        ResponseCode::NXDomain => "NXDOMAIN".into(),
+        ResponseCode::NotImp => "NOTIMP".into(),
+        ResponseCode::Refused => "REFUSED".into(),
+        other => format!("RCODE {}", u16::from(other)),
+    }
 }

@@ -33,6 +33,22 @@ impl Strangers {
         Ok(response.status().as_u16())
     }
 
+    /// The text at a URL, if the answer is HTTP 200 and no longer than this.
+    pub async fn text(&self, url: &str, limit: usize) -> Got<String> {
+        let mut response = self.0.get(url).send().await.map_err(|e| http_fault(&e))?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(Fault::Other(format!("HTTP {}", response.status().as_u16())));
+        }
+        let mut text = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| http_fault(&e))? {
+            if text.len() + chunk.len() > limit {
+                return Err(Fault::Other(format!("the answer is longer than {limit} bytes")));
+            }
+            text.extend_from_slice(&chunk);
+        }
+        String::from_utf8(text).map_err(|e| Fault::Other(e.to_string()))
+    }
+
     /// The status of any request.
     pub async fn send(&self, at: SocketAddr, request: &Request, token: &Got<String>) -> Got<u16> {
         let scheme = if request.tls { "https" } else { "http" };

@@ -1,5 +1,6 @@
 //! Other probes, by name or by address, by TCP and UDP.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::batch::Terms;
-use super::dns;
+use super::{dns, peer_load};
 use crate::probe::answer::{Fault, Got, PeerAnswer, Resolver};
 use crate::probe::question::Peer;
 use crate::probe::serve::{Greeting, Reply};
@@ -21,8 +22,14 @@ const TRIES: u32 = 3;
 /// The most that a reply may hold, in bytes.
 const REPLY_LIMIT: usize = 512;
 
-/// Finds a peer and exchanges greetings by both protocols.
-pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, terms: &Terms) -> PeerAnswer {
+/// Finds a peer and exchanges greetings by both protocols; then much and many, where few and little came through.
+pub async fn ask(
+    peer: &Peer,
+    run: &RunId,
+    resolver: &Resolver,
+    mtu: &BTreeMap<String, u32>,
+    terms: &Terms,
+) -> PeerAnswer {
     let address = match peer.address {
         Some(address) => Ok(address),
         None => find(&peer.host, resolver, terms).await,
@@ -34,7 +41,15 @@ pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, terms: &Terms) -
         }
         Err(fault) => (Err(fault.clone()), Err(fault.clone())),
     };
-    PeerAnswer { address, by_address: peer.address.is_some(), tcp, udp }
+    let at = address.as_ref().ok().map(|address| SocketAddr::new(*address, PORT));
+    let (large, loss) = match at.filter(|_| tcp.is_ok() && udp.is_ok()) {
+        Some(at) => {
+            let (large, loss) = tokio::join!(peer_load::large(at, run, mtu, terms), peer_load::loss(at, run));
+            (Some(large), loss)
+        }
+        None => (None, None),
+    };
+    PeerAnswer { address, by_address: peer.address.is_some(), tcp, udp, large, loss }
 }
 
 /// Asks for a name until it is known or should be: peers start at different times.
@@ -55,7 +70,7 @@ async fn expect(peer: &Peer, reply: impl Future<Output = Got<Reply>>) -> Got<IpA
 }
 
 /// Tries an exchange a few times within `patience`; the last failure counts.
-async fn retried<F: Future<Output = Got<Reply>>>(patience: Duration, exchange: impl Fn() -> F) -> Got<Reply> {
+pub(super) async fn retried<T, F: Future<Output = Got<T>>>(patience: Duration, exchange: impl Fn() -> F) -> Got<T> {
     let mut last = Fault::TimedOut;
     for _ in 0..TRIES {
         match timeout(patience / TRIES, exchange()).await {
@@ -76,7 +91,7 @@ pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Repl
 }
 
 async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
-    let (greeting, nonce) = greeting(run)?;
+    let (greeting, nonce) = greeting(run, 0)?;
     let mut stream = TcpStream::connect(at).await?;
     stream.write_all(&greeting).await?;
     let mut line = Vec::new();
@@ -90,7 +105,7 @@ pub async fn by_udp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Repl
 }
 
 async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
-    let (greeting, nonce) = greeting(run)?;
+    let (greeting, nonce) = greeting(run, 0)?;
     let local = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(local).await?;
     socket.connect(at).await?;
@@ -100,17 +115,17 @@ async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
     understand(&datagram[..length], run, nonce)
 }
 
-fn greeting(run: &RunId) -> Got<(Vec<u8>, u64)> {
+pub(super) fn greeting(run: &RunId, payload: u32) -> Got<(Vec<u8>, u64)> {
     let mut nonce = [0; 8];
     aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Fault::Other("no random numbers".into()))?;
     let nonce = u64::from_be_bytes(nonce);
-    let mut line =
-        serde_json::to_vec(&Greeting { run: run.to_string(), nonce }).map_err(|e| Fault::Other(e.to_string()))?;
+    let greeting = Greeting { run: run.to_string(), nonce, payload };
+    let mut line = serde_json::to_vec(&greeting).map_err(|e| Fault::Other(e.to_string()))?;
     line.push(b'\n');
     Ok((line, nonce))
 }
 
-fn understand(line: &[u8], run: &RunId, nonce: u64) -> Got<Reply> {
+pub(super) fn understand(line: &[u8], run: &RunId, nonce: u64) -> Got<Reply> {
     if line.is_empty() {
         return Err(Fault::Reset);
     }

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{OptionFuture, join_all};
+
 use super::batch::Terms;
 use super::peer;
-use crate::probe::answer::{Backends, Got, ServiceAnswer};
+use crate::probe::answer::{Backends, Fault, Got, ServiceAnswer};
 use crate::probe::question::ServiceQuestion;
 use crate::probe::serve::Reply;
 use crate::probe::{PORT, RunId};
@@ -18,6 +20,8 @@ const REQUESTS_PER_BACKEND: u32 = 8;
 const REQUESTS: u32 = 64;
 /// How many requests show that a client stays with one backend.
 const STICKY_REQUESTS: u32 = 8;
+/// How many requests a Service gets that has too many backends to meet them all.
+const SAMPLE: u32 = 16;
 
 /// Asks every Service, each as often as it takes to meet every backend.
 pub async fn ask(question: &ServiceQuestion, node: &[IpAddr], run: &RunId, terms: &Terms) -> ServiceAnswer {
@@ -25,20 +29,32 @@ pub async fn ask(question: &ServiceQuestion, node: &[IpAddr], run: &RunId, terms
     let cluster = SocketAddr::new(question.cluster_ip, PORT);
     let affinity = SocketAddr::new(question.affinity_ip, PORT);
     let node_port = question.node_port.zip(node.first()).map(|(port, address)| SocketAddr::new(*address, port));
-    let (tcp, udp, affinity, node_port) = tokio::join!(
+    let other_family = question.other_family_ip.map(|ip| SocketAddr::new(ip, PORT));
+    let meet_at = async |at: Option<SocketAddr>| match at {
+        Some(at) => Some(spread.meet(|| peer::by_tcp(at, run, terms.answer)).await),
+        None => None,
+    };
+    let other_nodes = question.node_port.map(|port| {
+        join_all(question.other_nodes.iter().map(move |ip| async move {
+            let at = SocketAddr::new(*ip, port);
+            let seen = spread.first(|| peer::by_tcp(at, run, terms.answer)).await;
+            let answered = if seen.answered.is_empty() { Err(seen.fault.unwrap_or(Fault::TimedOut)) } else { Ok(()) };
+            (*ip, answered)
+        }))
+    });
+    let (tcp, udp, affinity, node_port, other_family, other_nodes) = tokio::join!(
         spread.meet(|| peer::by_tcp(cluster, run, terms.answer)),
         spread.meet(|| peer::by_udp(cluster, run, terms.answer)),
-        spread.stay(|| peer::by_tcp(affinity, run, terms.answer)),
-        async {
-            match node_port {
-                Some(at) => Some(spread.meet(|| peer::by_tcp(at, run, terms.answer)).await),
-                None => None,
-            }
-        },
+        spread.some(STICKY_REQUESTS, || peer::by_tcp(affinity, run, terms.answer)),
+        meet_at(node_port),
+        meet_at(other_family),
+        OptionFuture::from(other_nodes),
     );
-    ServiceAnswer { tcp, udp, affinity, node_port }
+    let other_nodes = other_nodes.unwrap_or_default().into_iter().collect();
+    ServiceAnswer { tcp, udp, affinity, node_port, other_family, other_nodes }
 }
 
+#[derive(Clone, Copy)]
 struct Spread<'a> {
     question: &'a ServiceQuestion,
     terms: &'a Terms,
@@ -47,8 +63,11 @@ struct Spread<'a> {
 impl Spread<'_> {
     /// Asks until every backend has answered, or so often that one which has not is not behind the Service.
     async fn meet<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
+        let expected = self.question.backends;
+        if expected == 0 {
+            return self.some(SAMPLE, exchange).await;
+        }
         let mut backends = self.first(&exchange).await;
-        let expected = self.question.backends.len();
         let limit = (u32::try_from(expected).unwrap_or(u32::MAX).saturating_mul(REQUESTS_PER_BACKEND)).min(REQUESTS);
         while backends.first_ms.is_some() && backends.answered.len() < expected {
             if backends.asked >= limit {
@@ -65,9 +84,9 @@ impl Spread<'_> {
     }
 
     /// Asks a few times; who stays with one backend is seen from the answers.
-    async fn stay<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
+    async fn some<F: Future<Output = Got<Reply>>>(&self, requests: u32, exchange: impl Fn() -> F) -> Backends {
         let mut backends = self.first(&exchange).await;
-        while backends.first_ms.is_some() && backends.asked < STICKY_REQUESTS {
+        while backends.first_ms.is_some() && backends.asked < requests {
             backends.asked += 1;
             backends.take(exchange().await);
         }

@@ -1,0 +1,129 @@
+//! What probes ask DNS servers.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::expectations::Expectations;
+use crate::fact::facts::dns_servers::DnsServers;
+use crate::probe::question::{DnsQuestion, RecordQuestion};
+
+/// How often each probe asks each DNS server by UDP and by TCP.
+const LOOKUPS: (u32, u32) = (20, 5);
+/// The ports of DNS and of CoreDNS's metrics.
+const PORTS: (u16, u16) = (53, 9153);
+/// Up to this many DNS pods, every probe asks them all; beyond that, as many.
+const SERVERS: usize = 4;
+/// How many probes ask for records, which do not depend on who asks, and look at each server's metrics.
+const WITNESSES: usize = 2;
+/// Up to this many probes, their common name is asked for: more addresses do not fit into one answer.
+const COMMON: usize = 16;
+/// A name that nothing in a cluster has.
+pub const NOBODY: &str = "seaworthy-nobody.default";
+
+/// What names are made of.
+pub struct Names<'a> {
+    /// The cluster's domain.
+    pub domain: &'a str,
+    /// The namespace of the probes.
+    pub namespace: &'a str,
+    /// The headless Service of the probes.
+    pub service: &'a str,
+    /// How many probes have a name.
+    pub probes: usize,
+}
+
+/// What the probe at this place among those on ready nodes asks.
+pub fn of(
+    place: Option<usize>,
+    names: &Names<'_>,
+    dns: &DnsServers,
+    api: Option<IpAddr>,
+    expectations: &Expectations,
+) -> DnsQuestion {
+    let pods: Vec<IpAddr> = dns.pods.iter().copied().collect();
+    let some = (0..pods.len().min(SERVERS)).map(|i| pods[(place.unwrap_or_default() + i) % pods.len()]);
+    let servers = [dns.service].into_iter().chain(some).map(|address| SocketAddr::new(address, PORTS.0)).collect();
+    let is_witness =
+        |turn: usize| place.is_some_and(|place| (0..WITNESSES).any(|i| (turn + i) % names.probes == place));
+    let metrics = pods.iter().enumerate().filter(|(i, _)| is_witness(*i)).take(SERVERS);
+    DnsQuestion {
+        servers,
+        name: format!("kubernetes.default.svc.{}.", names.domain),
+        udp: LOOKUPS.0,
+        tcp: LOOKUPS.1,
+        records: if is_witness(0) { records(names, api, expectations) } else { Vec::new() },
+        metrics: metrics.map(|(_, pod)| SocketAddr::new(*pod, PORTS.1)).collect(),
+    }
+}
+
+fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) -> Vec<RecordQuestion> {
+    let Names { domain, namespace, service, probes } = names;
+    let ask = |kind: &str, name: String, count| RecordQuestion { kind: kind.into(), name, count };
+    let mut records = vec![
+        ask("SRV", format!("_https._tcp.kubernetes.default.svc.{domain}."), 1),
+        ask("AAAA", format!("kubernetes.default.svc.{domain}."), 0),
+        ask("A", format!("{NOBODY}.svc.{domain}."), 0),
+        ask("TXT", format!("dns-version.{domain}."), 1),
+        ask("CNAME", format!("{service}-alias.{namespace}.svc.{domain}."), 1),
+    ];
+    records.extend(api.map(|api| ask("PTR", reverse(api), 1)));
+    if *probes <= COMMON {
+        records.push(ask("A", format!("{service}.{namespace}.svc.{domain}."), *probes));
+    }
+    let outside = expectations.external_names.keys().chain(&expectations.unresolved_names);
+    records.extend(outside.map(|name| ask("A", absolute(name), 0)));
+    records
+}
+
+/// The name under which an address is looked up.
+pub fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa.")
+        }
+        IpAddr::V6(v6) => {
+            let nibbles = v6.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
+            nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa."
+        }
+    }
+}
+
+/// A name with its final dot.
+pub fn absolute(name: &str) -> String {
+    format!("{}.", name.trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(place: usize, pods: u8) -> DnsQuestion {
+        let dns = DnsServers {
+            service: [10, 96, 0, 10].into(),
+            pods: (0..pods).map(|i| IpAddr::from([10, 244, i, 2])).collect(),
+        };
+        let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
+        of(Some(place), &names, &dns, Some([10, 96, 0, 1].into()), &Expectations::default())
+    }
+
+    #[test]
+    fn two_probes_ask_for_records_and_look_at_each_servers_metrics() {
+        let asked = [0, 1, 2].map(|place| asked(place, 2));
+        assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [7, 7, 0]);
+        assert_eq!(asked.iter().map(|asked| asked.metrics.len()).sum::<usize>(), 4);
+        assert!(asked.iter().all(|asked| asked.servers.len() == 3));
+    }
+
+    #[test]
+    fn of_many_servers_each_probe_asks_some() {
+        assert_eq!(asked(1, 40).servers.len(), 5);
+        assert_ne!(asked(1, 40).servers, asked(2, 40).servers);
+    }
+
+    #[test]
+    fn addresses_are_looked_up_backwards() {
+        assert_eq!(reverse([10, 96, 0, 1].into()), "1.0.96.10.in-addr.arpa.");
+        let v6 = reverse("fd00::1".parse().unwrap());
+        assert!(v6.starts_with("1.0.0.0.") && v6.ends_with("0.0.d.f.ip6.arpa."), "{v6}");
+    }
+}

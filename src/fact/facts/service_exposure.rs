@@ -1,0 +1,52 @@
+//! How Services are exposed to what is outside of the cluster.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Call, Cluster};
+use crate::fact::{Access, Observe, Rule, Seen};
+
+/// All Services, by `NAMESPACE/NAME`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceExposure(pub BTreeMap<String, Exposure>);
+
+/// How one Service is exposed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// The addresses that it claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external_ips: Vec<String>,
+    /// When it was created, if it is of type LoadBalancer and has no address yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Timestamp>,
+}
+
+impl Observe for ServiceExposure {
+    type Needs<'a> = ();
+    const NAME: &'static str = "service-exposure";
+    const ACCESS: Access = Access::Read;
+    const RULES: &'static [Rule] = &[Rule::cluster("", "services", &["list"])];
+
+    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+        let services = cluster.list(Call::list::<Service>(), trim).await?;
+        Ok(Self(services.into_iter().collect()))
+    }
+}
+
+fn trim(service: Service) -> (String, Exposure) {
+    let metadata = service.metadata;
+    let spec = service.spec.unwrap_or_default();
+    let ingress = service.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
+    let pending = spec.type_.as_deref() == Some("LoadBalancer") && ingress.unwrap_or_default().is_empty();
+    let [namespace, name] = [metadata.namespace, metadata.name].map(Option::unwrap_or_default);
+    let exposure = Exposure {
+        external_ips: spec.external_ips.unwrap_or_default(),
+        pending_since: metadata.creation_timestamp.map(|at| at.0).filter(|_| pending),
+    };
+    (format!("{namespace}/{name}"), exposure)
+}
+
+crate::observed!(ServiceExposure);

@@ -1,0 +1,38 @@
+//! The pod's own network interfaces.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Where the kernel shows them.
+const FOLDER: &str = "/sys/class/net";
+/// The one that leads nowhere.
+const LOOPBACK: &str = "lo";
+
+/// The largest packet that each sends. Nothing of one that cannot be read.
+pub async fn read() -> BTreeMap<String, u32> {
+    tokio::task::spawn_blocking(|| of(Path::new(FOLDER))).await.unwrap_or_default()
+}
+
+fn of(folder: &Path) -> BTreeMap<String, u32> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let mtu = |name: &str| fs::read_to_string(folder.join(name).join("mtu")).ok()?.trim().parse().ok();
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name != LOOPBACK).filter_map(|name| Some((name.clone(), mtu(&name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_interface_but_the_loopback_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mtu) in [("lo", "65536\n"), ("eth0", "1450\n"), ("odd", "none")] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("mtu"), mtu).unwrap();
+        }
+        assert_eq!(of(folder.path()), BTreeMap::from([("eth0".to_owned(), 1450)]));
+        assert_eq!(of(Path::new("/nowhere")), BTreeMap::new());
+    }
+}

@@ -1,0 +1,177 @@
+//! # Every node has a pod range of its own, inside the pod network
+//!
+//! ## Why
+//! Two nodes with the same range give the same address to two pods, and one of them gets the other's packets. A node without
+//! a range starts no pods; one with a range outside of the pod network is masqueraded and filtered as a stranger.
+//!
+//! ## Fix
+//! A node's range cannot be changed. Drain the node that is named, delete its Node object (`kubectl delete node NODE`), and
+//! restart its kubelet: the controller-manager gives it a free range. Where ranges run out, or lie outside, compare
+//! `--cluster-cidr`, `--node-cidr-mask-size` and `--allocate-node-cidrs` in
+//! `/etc/kubernetes/manifests/kube-controller-manager.yaml` with `networking.podSubnet` in ConfigMap
+//! kube-system/kubeadm-config.
+//!
+//! ## Source
+//! kubernetes/kubernetes `pkg/controller/nodeipam/ipam/range_allocator.go`, `test/e2e_kubeadm/networking_test.go`. Where the
+//! network plugin gives out addresses by itself, which shows in the addresses of pods, the ranges mean nothing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::cidr::Cidr;
+use crate::fact::Unobserved;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::pods::Pods;
+
+crate::check!("CN-03", "pod-ranges", Major, judge);
+
+fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
+    let subnet = kubeadm.and_then(|kubeadm| kubeadm.pod_subnet.as_deref()).filter(|subnet| !subnet.is_empty());
+    let mut verdict = Verdict::new();
+    let mut ranges: BTreeMap<&str, Vec<Cidr>> = BTreeMap::new();
+    for (name, node) in &nodes.0 {
+        match node.pod_cidrs.iter().map(|cidr| cidr.parse()).collect::<Result<Vec<Cidr>, _>>() {
+            Ok(cidrs) => drop(ranges.insert(name, cidrs)),
+            Err(cause) => verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause)),
+        }
+    }
+    if subnet.is_none() && ranges.values().all(Vec::is_empty) {
+        return Verdict::not_applicable("no node has a pod range, and kubeadm was given no podSubnet to divide");
+    }
+    if let Some((example, address)) = foreign_address(pods, &ranges) {
+        return Verdict::not_applicable(format!(
+            "the network plugin gives out addresses by itself: {example} has {address}, which is not of its node's range"
+        ));
+    }
+    let subnets = subnet.map(|subnet| subnet.split(',').map(str::parse).collect::<Result<Vec<Cidr>, _>>());
+    let subnets = match subnets.transpose() {
+        Ok(subnets) => subnets.unwrap_or_default(),
+        Err(cause) => {
+            let subject = Subject::object("ConfigMap", "kube-system", "kubeadm-config");
+            verdict.find(subject, Finding::new("networking.podSubnet is a range of addresses", cause.to_string()));
+            Vec::new()
+        }
+    };
+    for (node, own) in &ranges {
+        judge_node(&mut verdict, node, own, &subnets);
+    }
+    judge_twins(&mut verdict, &ranges);
+    verdict
+}
+
+/// A pod whose address its node's range does not hold, although the node has one: an address that the plugin chose.
+fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Option<(&'a str, IpAddr)> {
+    let on_pod_network = pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running");
+    let addresses = on_pod_network.flat_map(|(name, pod)| {
+        let own = pod.node.as_deref().and_then(|node| ranges.get(node));
+        let addresses = pod.addresses.iter().filter_map(|address| address.parse().ok());
+        addresses.filter_map(move |address| Some((name.as_str(), address, own?)))
+    });
+    let mut judged = addresses.filter(|(.., own)| !own.is_empty()).peekable();
+    // One pod may be older than its node's range; when none has an address of a range, nobody uses the ranges.
+    let first = judged.peek().map(|(name, address, _)| (*name, *address))?;
+    judged
+        .all(|(_, address, own): (&str, IpAddr, &Vec<Cidr>)| !own.iter().any(|cidr| cidr.contains(address)))
+        .then_some(first)
+}
+
+fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr]) {
+    let assigned = verdict.expect(Subject::node(node), !own.is_empty(), || {
+        Finding::new("spec.podCIDRs has a range", "there is none")
+            .so("the network plugin has no addresses for pods on this node")
+    });
+    if !assigned || subnets.is_empty() {
+        return;
+    }
+    let outside: Vec<String> =
+        own.iter().filter(|cidr| !subnets.iter().any(|subnet| subnet.covers(cidr))).map(ToString::to_string).collect();
+    let written = names(subnets);
+    verdict.expect(Subject::node(node), outside.is_empty(), || {
+        Finding::new(format!("a range inside the pod network {written}"), outside.join(", "))
+            .so("its pods are treated as strangers by masquerading and by policies")
+    });
+    verdict.expect(Subject::node(node), own.len() == subnets.len(), || {
+        let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+        Finding::new(format!("a range of each family of the pod network {written}"), own.join(", "))
+            .so("its pods have no address of the other family")
+    });
+}
+
+/// Nodes whose ranges overlap: each pair once.
+fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>) {
+    let all: Vec<(&str, &Cidr)> =
+        ranges.iter().flat_map(|(node, own)| own.iter().map(move |cidr| (*node, cidr))).collect();
+    for (i, (node, cidr)) in all.iter().enumerate() {
+        let twin = all[..i].iter().find(|(other, theirs)| other != node && theirs.overlaps(cidr));
+        verdict.expect(Subject::node(*node), twin.is_none(), || {
+            let seen = twin.map(|(other, theirs)| format!("{theirs} is the range of {other} as well")).unwrap_or_default();
+            Finding::new(format!("{cidr} is its own"), seen)
+                .so("the same address is given to pods on both nodes, and one of them gets the other's packets")
+                .mend(format!(
+                    "kubectl drain {node} --ignore-daemonsets --delete-emptydir-data; kubectl delete node {node}; then restart the kubelet on {node}"
+                ))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::pods::Pod;
+
+    fn nodes(ranges: &[&[&str]]) -> Nodes {
+        let node = |(i, ranges): (usize, &&[&str])| {
+            let pod_cidrs = ranges.iter().map(ToString::to_string).collect();
+            (format!("n{}", i + 1), Node { pod_cidrs, ..Node::default() })
+        };
+        Nodes(ranges.iter().enumerate().map(node).collect())
+    }
+
+    fn pods(address: &str) -> Pods {
+        let pod =
+            Pod { node: Some("n1".into()), phase: "Running".into(), addresses: vec![address.into()], ..Pod::default() };
+        Pods([("kube-system/coredns".to_owned(), pod)].into())
+    }
+
+    fn judged(ranges: &[&[&str]], subnet: &str) -> Verdict {
+        let kubeadm = KubeadmConfig { pod_subnet: Some(subnet.into()), ..KubeadmConfig::default() };
+        judge(&nodes(ranges), &pods("10.244.0.5"), Some(&kubeadm))
+    }
+
+    fn seen(ranges: &[&[&str]], subnet: &str) -> Vec<String> {
+        judged(ranges, subnet).findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    #[test]
+    fn ranges_of_their_own_pass() {
+        let verdict = judged(&[&["10.244.0.0/24"], &["10.244.1.0/24"]], "10.244.0.0/16");
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (8, vec![]));
+    }
+
+    #[test]
+    fn twins_are_one_finding() {
+        assert_eq!(
+            seen(&[&["10.244.0.0/24"], &["10.244.0.0/24"]], "10.244.0.0/16"),
+            ["10.244.0.0/24 is the range of n1 as well"]
+        );
+    }
+
+    #[test]
+    fn a_missing_range_and_one_outside_are_found() {
+        assert_eq!(seen(&[&["10.244.0.0/24"], &[]], "10.244.0.0/16"), ["there is none"]);
+        assert_eq!(seen(&[&["10.244.0.0/24"], &["10.99.1.0/24"]], "10.244.0.0/16"), ["10.99.1.0/24"]);
+        assert_eq!(seen(&[&["10.244.0.0/24"]], "10.244.0.0/16,fd00::/48"), ["10.244.0.0/24"]);
+    }
+
+    #[test]
+    fn ranges_that_nobody_uses_are_not_judged() {
+        let kubeadm = KubeadmConfig { pod_subnet: Some("10.244.0.0/16".into()), ..KubeadmConfig::default() };
+        let verdict = judge(&nodes(&[&["10.244.0.0/24"]]), &pods("192.168.3.7"), Some(&kubeadm));
+        assert!(verdict.reason().unwrap().contains("192.168.3.7"));
+        assert!(judge(&nodes(&[&[]]), &pods("192.168.3.7"), None).reason().is_some());
+    }
+}

@@ -1,0 +1,241 @@
+//! # CoreDNS is not failing quietly
+//!
+//! ## Why
+//! A server that crashes now and then, panics, cannot read its Corefile or is refused by the API is restarted or goes on with
+//! what it knew, and is Ready most of the time. Names are then old or missing, on some lookups.
+//!
+//! ## Fix
+//! `kubectl -n kube-system logs POD --previous` tells why a server ended; `Loop … detected` means that it forwards to itself
+//! (see DN-03), exit code 137 that its memory limit is too low for the cluster. A Corefile that could not be read is told in the
+//! log as `Corefile changed but reload failed`. For refusals, see DN-08.
+//!
+//! ## Source
+//! <https://coredns.io/plugins/metrics/>, <https://coredns.io/plugins/forward/#metrics>, <https://coredns.io/plugins/reload/#metrics>;
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (port 9153). The counters run since a server's start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::cluster_dns::ClusterDns;
+use crate::fact::facts::pods::{Pod, Pods};
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::probe::answer::{DnsMetrics, Fault, Got};
+
+crate::check!("DN-09", "dns-failures", Major, judge);
+
+/// How often a server may have been restarted, whatever its age: a reboot of its node counts as one.
+const RESTARTS: i32 = 5;
+/// Which part of all responses may be failures, in percent, and from how many responses on that says anything.
+const FAILURES: (u64, u64) = (5, 200);
+/// Why a container waits whose program keeps ending.
+const CRASHING: &str = "CrashLoopBackOff";
+
+fn judge(dns: &ClusterDns, pods: &Pods, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
+    let mut verdict = Verdict::new();
+    let Some(servers) = verdict.seen(|| Subject::object("Service", "kube-system", &dns.name), &dns.servers) else {
+        return verdict;
+    };
+    let names: BTreeSet<&str> = servers.iter().filter_map(|server| server.pod.as_deref()).collect();
+    let is_server = |pod: &&Pod| {
+        let labelled = pod.labels.get("k8s-app").is_some_and(|app| app == "kube-dns");
+        !pod.deleting && (names.contains(pod.name.as_str()) || labelled)
+    };
+    let found: Vec<&Pod> = pods.of_namespace("kube-system").filter(is_server).collect();
+    if found.is_empty() && servers.is_empty() {
+        return Verdict::not_applicable(format!("no pod is behind Service kube-system/{} (see DN-02)", dns.name));
+    }
+    for pod in &found {
+        judge_pod(&mut verdict, pod);
+    }
+    match reports {
+        Ok(reports) => judge_metrics(&mut verdict, reports, &found),
+        Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not looked at: {why}")),
+        Err(why) => verdict.undecided(Subject::cluster(), why),
+    }
+    verdict
+}
+
+fn subject(pod: &Pod) -> Subject {
+    Subject::object("Pod", &pod.namespace, &pod.name)
+}
+
+fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
+    for container in &pod.containers {
+        let logs = || format!("kubectl -n {} logs {} -c {} --previous", pod.namespace, pod.name, container.name);
+        let crashing = container.waiting.as_deref() == Some(CRASHING);
+        let steady = verdict.expect(subject(pod), !crashing, || {
+            Finding::new(
+                format!("its container {} runs", container.name),
+                format!("{CRASHING} after {} restarts", container.restarts),
+            )
+            .so("the server is missing, and lookups that meet it wait for seconds")
+            .mend(logs())
+        });
+        if steady {
+            verdict.expect(subject(pod), container.restarts <= RESTARTS, || {
+                Finding::new(
+                    format!("its container {} was restarted at most {RESTARTS} times", container.name),
+                    format!("{} times", container.restarts),
+                )
+                .so("names are missing while it starts, again and again")
+                .mend(logs())
+                .severity(Severity::Minor)
+            });
+        }
+    }
+}
+
+/// What each server has counted, as any of the probes saw it.
+fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
+    let mut seen: BTreeMap<SocketAddr, Vec<&Got<DnsMetrics>>> = BTreeMap::new();
+    for answers in reports.0.values().filter_map(|report| report.answers.as_ref().ok()) {
+        for (server, got) in &answers.dns_metrics {
+            seen.entry(*server).or_default().push(got);
+        }
+    }
+    if seen.is_empty() {
+        let why = Unobserved::invalid("the probes", "none of them looked at a server's metrics");
+        return verdict.undecided(Subject::cluster(), &why);
+    }
+    let mut closed = Vec::new();
+    for (server, got) in seen {
+        let pod = pods.iter().find(|pod| pod.addresses.iter().any(|address| *address == server.ip().to_string()));
+        let subject = pod.map_or_else(|| Subject::address(server.ip()), |pod| subject(pod));
+        match got.iter().find_map(|got| got.as_ref().ok()) {
+            Some(metrics) => judge_counters(verdict, &subject, metrics),
+            None if got.iter().all(|got| matches!(got, Err(Fault::Refused))) => closed.push(server.to_string()),
+            None => {
+                let fault = got.iter().find_map(|got| got.as_ref().err()).map(ToString::to_string).unwrap_or_default();
+                verdict.undecided(subject, &Unobserved::unreachable(format!("http://{server}/metrics"), fault));
+            }
+        }
+    }
+    if !closed.is_empty() {
+        verdict.note(format!("{} serve no metrics: the Corefile lacks the plugin prometheus", closed.join(", ")));
+    }
+}
+
+fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics) {
+    let DnsMetrics { panics, responses, failures, failed_reloads, upstreams_broken, api_refusals } = *metrics;
+    verdict.expect(subject.clone(), panics == 0, || {
+        Finding::new("no panic since its start", format!("coredns_panics_total is {panics}"))
+            .so("some lookups ended without an answer")
+            .severity(Severity::Minor)
+    });
+    verdict.expect(subject.clone(), failed_reloads == 0, || {
+        Finding::new("every new Corefile could be used", format!("coredns_reload_failed_total is {failed_reloads}"))
+            .so("unless a later one could, the server goes on with an old Corefile and will not start with the new one")
+            .severity(Severity::Minor)
+    });
+    verdict.expect(subject.clone(), api_refusals == 0, || {
+        Finding::new("the API refuses it nothing", format!("{api_refusals} requests were answered with HTTP 403"))
+            .so("it does not learn of Services and endpoints (see DN-08)")
+    });
+    let many = responses >= FAILURES.1 && failures * 100 > responses * FAILURES.0;
+    verdict.expect(subject.clone(), !many, || {
+        Finding::new(
+            format!("at most {} % of its answers are failures", FAILURES.0),
+            format!("{failures} of {responses} since its start are SERVFAIL or REFUSED"),
+        )
+        .so("as many lookups fail, or are made again and take seconds")
+        .severity(Severity::Minor)
+    });
+    if upstreams_broken > 0 {
+        verdict.note(format!(
+            "{subject}: all servers that it forwards to were out of order {upstreams_broken} times since its start"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::cluster_dns::DnsServer;
+    use crate::fact::facts::pods::Container;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+
+    fn judged(container: Container, got: Got<DnsMetrics>) -> Verdict {
+        let server = DnsServer {
+            address: [10, 244, 1, 2].into(),
+            ready: true,
+            pod: Some("coredns-x".into()),
+            node: Some("n1".into()),
+        };
+        let dns = ClusterDns {
+            name: "kube-dns".into(),
+            addresses: vec![[10, 96, 0, 10].into()],
+            labels: BTreeMap::new(),
+            ports: Vec::new(),
+            servers: Ok(vec![server]),
+        };
+        let pod = Pod {
+            namespace: "kube-system".into(),
+            name: "coredns-x".into(),
+            addresses: vec!["10.244.1.2".into()],
+            containers: vec![container],
+            ..Pod::default()
+        };
+        let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
+        let answers = Answers { dns_metrics: metrics, ..Answers::default() };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let reports = ProbeReports([("n1".to_owned(), report)].into());
+        judge(&dns, &Pods([("kube-system/coredns-x".to_owned(), pod)].into()), Ok(&reports))
+    }
+
+    fn running() -> Container {
+        Container { name: "coredns".into(), restarts: 1, ..Container::default() }
+    }
+
+    fn well() -> DnsMetrics {
+        DnsMetrics { responses: 1000, failures: 3, ..DnsMetrics::default() }
+    }
+
+    fn seen(container: Container, metrics: DnsMetrics) -> Vec<String> {
+        judged(container, Ok(metrics)).findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    #[test]
+    fn a_steady_server_passes() {
+        let verdict = judged(running(), Ok(well()));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (6, vec![]));
+    }
+
+    #[test]
+    fn a_server_that_crashes_is_found() {
+        let crashing = Container { waiting: Some(CRASHING.into()), restarts: 4, ..running() };
+        assert_eq!(seen(crashing, well()), ["CrashLoopBackOff after 4 restarts"]);
+        assert_eq!(seen(Container { restarts: 40, ..running() }, well()), ["40 times"]);
+    }
+
+    #[test]
+    fn what_a_server_counts_is_judged() {
+        let metrics = DnsMetrics {
+            panics: 1,
+            failed_reloads: 2,
+            api_refusals: 9,
+            failures: 300,
+            responses: 1000,
+            upstreams_broken: 1,
+        };
+        assert_eq!(
+            seen(running(), metrics),
+            [
+                "9 requests were answered with HTTP 403",
+                "coredns_panics_total is 1",
+                "coredns_reload_failed_total is 2",
+                "300 of 1000 since its start are SERVFAIL or REFUSED",
+            ]
+        );
+        let few = DnsMetrics { failures: 20, responses: 30, ..DnsMetrics::default() };
+        assert!(seen(running(), few).is_empty());
+    }
+
+    #[test]
+    fn metrics_that_are_closed_are_told_and_those_out_of_reach_undecided() {
+        assert_eq!(judged(running(), Err(Fault::Refused)).notes().len(), 1);
+        assert_eq!(judged(running(), Err(Fault::TimedOut)).undecideds().len(), 1);
+    }
+}

@@ -1,0 +1,170 @@
+//! # Pods resolve the names outside of the cluster that the profile expects
+//!
+//! ## Why
+//! CoreDNS passes on what is not the cluster's. When its way out is blocked, or leads to a resolver without the company's own
+//! zones, everything inside works and nothing outside has a name: image registries, databases, identity providers.
+//!
+//! ## Fix
+//! Look at `forward` in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`) and ask its servers from the node of
+//! a CoreDNS pod (`dig @SERVER NAME`); the usual `/etc/resolv.conf` is that of the node when CoreDNS started. Let UDP and TCP
+//! 53 out to them. For single zones, add a server block that forwards them.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/>; the profile, as `expect: {external-names:
+//! {db.example.org: [192.0.2.10]}, unresolved-names: [example.com]}`. Two probes ask the DNS Service and its pods.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::expectations::Expectations;
+use crate::fact::Unobserved;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::dns_questions::absolute;
+use crate::probe::answer::{Got, Records};
+
+crate::check!("DN-07", "outside-names", Minor, judge);
+
+fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectations) -> Verdict {
+    if expectations.external_names.is_empty() && expectations.unresolved_names.is_empty() {
+        return Verdict::not_applicable(
+            "the profile expects no names outside of the cluster (external-names, unresolved-names)",
+        );
+    }
+    let mut verdict = Verdict::new();
+    let reports = match reports {
+        Ok(reports) => reports,
+        Err(why) => {
+            verdict.undecided(Subject::cluster(), why);
+            return verdict;
+        }
+    };
+    let mut folded = Folded::new();
+    for (name, addresses) in &expectations.external_names {
+        let judged = each_server(&mut verdict, reports, name, |verdict, server, got| {
+            let data = got.as_ref().map(|got| got.data.as_slice()).unwrap_or_default();
+            let found: Vec<IpAddr> = data
+                .iter()
+                .filter_map(|record| record.strip_prefix("a ").or(record.strip_prefix("aaaa "))?.parse().ok())
+                .collect();
+            let holds = !found.is_empty() && (addresses.is_empty() || found.iter().all(|one| addresses.contains(one)));
+            folded.expect(verdict, &server_name(server), holds, || {
+                let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                let wanted = if written.is_empty() { "resolves".into() } else { format!("is {}", written.join(", ")) };
+                Finding::new(format!("{name} {wanted}"), told(got))
+                    .so("pods do not find what has this name outside of the cluster")
+            });
+        });
+        unasked(&mut verdict, name, judged);
+    }
+    for name in &expectations.unresolved_names {
+        let judged = each_server(&mut verdict, reports, name, |verdict, server, got| {
+            let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
+            folded.expect(verdict, &server_name(server), !resolved, || {
+                Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
+                    .so("pods can reach out by DNS, which carries data as well")
+            });
+        });
+        unasked(&mut verdict, name, judged);
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+/// Judges the answer of every server that knows the cluster's own names; says how many there were.
+fn each_server(
+    verdict: &mut Verdict,
+    reports: &ProbeReports,
+    name: &str,
+    mut judge: impl FnMut(&mut Verdict, &SocketAddr, &Got<Records>),
+) -> usize {
+    let question = format!("A {}", absolute(name));
+    let mut judged = 0;
+    for report in reports.0.values() {
+        let Ok(answers) = &report.answers else { continue };
+        for (server, answer) in answers.dns.iter().filter(|(_, answer)| answer.udp.answered > 0) {
+            let Some(got) = answer.records.get(&question) else { continue };
+            judged += 1;
+            judge(verdict, server, got);
+        }
+    }
+    judged
+}
+
+fn unasked(verdict: &mut Verdict, name: &str, judged: usize) {
+    if judged == 0 {
+        let why =
+            Unobserved::invalid("the probes", format!("no server that knows the cluster's names was asked for {name}"));
+        verdict.undecided(Subject::cluster(), &why);
+    }
+}
+
+fn server_name(server: &SocketAddr) -> String {
+    format!("the server {}", server.ip())
+}
+
+fn told(got: &Got<Records>) -> String {
+    match got {
+        Ok(got) if got.data.is_empty() => got.code.clone(),
+        Ok(got) => got.data.join(", "),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::{DnsAnswer, Fault, Lookups};
+
+    fn judged(got: Got<Records>, expectations: &Expectations) -> Verdict {
+        let records = [("A db.example.org.".to_owned(), got)].into();
+        let udp = Lookups { asked: 1, answered: 1, ..Lookups::default() };
+        let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
+        let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
+        let answers = Answers { dns: [(server, answer)].into(), ..Answers::default() };
+        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        judge(Ok(&ProbeReports([("n1".to_owned(), report)].into())), expectations)
+    }
+
+    fn seen(got: Got<Records>, expectations: &Expectations) -> Vec<String> {
+        judged(got, expectations).findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    fn resolves(addresses: &[[u8; 4]]) -> Expectations {
+        let addresses = addresses.iter().map(|address| IpAddr::from(*address)).collect();
+        Expectations { external_names: [("db.example.org".to_owned(), addresses)].into(), ..Expectations::default() }
+    }
+
+    fn is(code: &str, data: &[&str]) -> Got<Records> {
+        Ok(Records { code: code.into(), data: data.iter().map(ToString::to_string).collect() })
+    }
+
+    #[test]
+    fn a_name_with_its_address_passes() {
+        assert!(seen(is("NOERROR", &["a 192.0.2.10"]), &resolves(&[[192, 0, 2, 10]])).is_empty());
+        assert!(seen(is("NOERROR", &["a 192.0.2.10"]), &resolves(&[])).is_empty());
+    }
+
+    #[test]
+    fn a_name_without_its_address_is_found() {
+        assert_eq!(seen(is("NXDOMAIN", &[]), &resolves(&[])), ["NXDOMAIN"]);
+        assert_eq!(seen(is("NOERROR", &["a 203.0.113.1"]), &resolves(&[[192, 0, 2, 10]])), ["a 203.0.113.1"]);
+        assert_eq!(seen(Err(Fault::TimedOut), &resolves(&[])), ["no answer"]);
+    }
+
+    #[test]
+    fn a_name_that_must_not_resolve_is_found_when_it_does() {
+        let sealed = Expectations { unresolved_names: vec!["db.example.org".into()], ..Expectations::default() };
+        assert!(seen(is("NXDOMAIN", &[]), &sealed).is_empty());
+        assert_eq!(seen(is("NOERROR", &["a 192.0.2.10"]), &sealed), ["a 192.0.2.10"]);
+    }
+
+    #[test]
+    fn without_expectations_nothing_is_judged_and_without_questions_nothing_decided() {
+        assert!(judged(is("NXDOMAIN", &[]), &Expectations::default()).reason().is_some());
+        let other = Expectations { unresolved_names: vec!["example.com".into()], ..Expectations::default() };
+        assert_eq!(judged(is("NXDOMAIN", &[]), &other).undecideds().len(), 1);
+    }
+}

@@ -1,0 +1,250 @@
+//! # Every DNS server answers as the specification says: SRV, PTR, CNAME, headless Services, and NXDOMAIN
+//!
+//! ## Why
+//! Programs depend on more than addresses: clustered databases find their members by the name of a headless Service and by SRV
+//! records, mail and Kerberos by PTR. A server that answers NXDOMAIN for a type that a name does not have (AAAA above all)
+//! makes clients with musl fail on names that exist; one that answers any name hides typing errors and breaks search lists.
+//!
+//! ## Fix
+//! Look at the plugin kubernetes in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`): it must serve the
+//! cluster's domain and, for PTR, `in-addr.arpa ip6.arpa`; plugins `template`, `rewrite` and `autopath` in front of it change
+//! its answers. When one server differs from the others, restart it: `kubectl -n kube-system delete pod POD`.
+//!
+//! ## Source
+//! <https://github.com/kubernetes/dns/blob/master/docs/specification.md>; RFC 2308 and RFC 8020 (NXDOMAIN is for names, not for
+//! types); kubernetes/kubernetes `test/e2e/network/dns.go`. Two probes ask every server about the API, about themselves, and
+//! about a name that does not exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::fact::Unobserved;
+use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::kubernetes_service::KubernetesService;
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::dns_questions::{NOBODY, reverse};
+use crate::probe::answer::{DnsAnswer, Got, Records};
+
+crate::check!("DN-06", "dns-records", Minor, judge);
+
+fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
+    let mut verdict = Verdict::new();
+    let mut folded = Folded::new();
+    let probes: BTreeMap<IpAddr, &str> =
+        reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
+    let expected = Expected { service, domain: &domain.0, probes };
+    let mut asked = 0;
+    for (node, report) in &reports.0 {
+        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        for (server, answer) in &answers.dns {
+            // A server that does not even know the API's address is judged by DN-04.
+            if answer.udp.answered == 0 {
+                continue;
+            }
+            asked += answer.records.len();
+            expected.judge(&mut verdict, &mut folded, server, answer);
+        }
+    }
+    if asked == 0 && verdict.undecideds().is_empty() {
+        let why = Unobserved::invalid("the probes", "no server that knows the API's name was asked for other records");
+        verdict.undecided(Subject::cluster(), &why);
+    }
+    folded.tell(&mut verdict);
+    verdict
+}
+
+/// What records should say.
+struct Expected<'a> {
+    service: &'a KubernetesService,
+    domain: &'a str,
+    /// The node of each probe, by its address.
+    probes: BTreeMap<IpAddr, &'a str>,
+}
+
+impl Expected<'_> {
+    fn judge(&self, verdict: &mut Verdict, folded: &mut Folded, server: &SocketAddr, answer: &DnsAnswer) {
+        let subject = format!("the server {}", server.ip());
+        for (question, got) in &answer.records {
+            let Some((wanted, holds, severity, so)) = self.of(question, got) else { continue };
+            // The same server answers the same, whoever asks: its findings fold over the probes.
+            folded.expect(verdict, &subject, holds, || {
+                let finding = Finding::new(format!("{question} is {wanted}"), told(got)).so(so);
+                match severity {
+                    Some(severity) => finding.severity(severity),
+                    None => finding,
+                }
+            });
+        }
+    }
+
+    /// What is wanted, whether it is so, how bad it is if not, and what follows. None of what is not judged here.
+    fn of(&self, question: &str, got: &Got<Records>) -> Option<(String, bool, Option<Severity>, &'static str)> {
+        let api = format!("kubernetes.default.svc.{}.", self.domain);
+        let (kind, name) = question.split_once(' ')?;
+        let data = |wanted: &str| got.as_ref().is_ok_and(|got| got.data.iter().any(|record| record == wanted));
+        let port = self.service.ports.first().map_or(443, |port| port.1);
+        let judged = match kind {
+            "SRV" => {
+                let holds = got
+                    .as_ref()
+                    .is_ok_and(|got| got.data.iter().any(|record| record.ends_with(&format!(" {port} {api}"))));
+                (format!("port {port} of {api}"), holds, None, "clients that find ports by name do not find them")
+            }
+            "PTR" if name == reverse(self.service.cluster_ip) => {
+                (api.clone(), data(&format!("ptr {api}")), None, "programs that look up who an address is fail or wait")
+            }
+            "CNAME" => (
+                format!("an alias of {api}"),
+                data(&format!("cname {api}")),
+                None,
+                "Services of type ExternalName do not work",
+            ),
+            "TXT" => (
+                "1.1.0, the version of the specification".into(),
+                got.as_ref().is_ok_and(|got| got.data.iter().any(|record| record.contains("1.1.0"))),
+                Some(Severity::Info),
+                "the server may follow another version of the specification",
+            ),
+            "AAAA" if name == api => (
+                "NOERROR, whether or not there is such an address".into(),
+                got.as_ref().is_ok_and(|got| got.code == "NOERROR"),
+                Some(Severity::Major),
+                "clients with musl take names that have no such address for unknown",
+            ),
+            "A" if name.starts_with(NOBODY) => (
+                "NXDOMAIN".into(),
+                got.as_ref().is_ok_and(|got| got.code == "NXDOMAIN" && got.data.is_empty()),
+                None,
+                "search lists stop at names that do not exist, and clients connect to somebody else",
+            ),
+            "A" if self.is_of_probes(name) => {
+                let missing = self.missing(got);
+                let wanted = format!("the addresses of all {} probes", self.probes.len());
+                (wanted, missing.is_empty(), None, "members that find each other by a headless Service miss some")
+            }
+            _ => return None,
+        };
+        Some(judged)
+    }
+
+    /// The headless Service of the probes is called as their namespace begins.
+    fn is_of_probes(&self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or_default();
+        first.starts_with("seaworthy-") && name.ends_with(&format!(".svc.{}.", self.domain))
+    }
+
+    fn missing<'a>(&'a self, got: &Got<Records>) -> BTreeSet<&'a str> {
+        let listed: BTreeSet<IpAddr> = got
+            .iter()
+            .flat_map(|got| &got.data)
+            .filter_map(|record| record.strip_prefix("a ").or(record.strip_prefix("aaaa "))?.parse().ok())
+            .collect();
+        self.probes.iter().filter(|(address, _)| !listed.contains(address)).map(|(_, node)| *node).collect()
+    }
+}
+
+fn told(got: &Got<Records>) -> String {
+    match got {
+        Ok(got) if got.data.is_empty() => format!("{} without a record", got.code),
+        Ok(got) => format!("{}: {}", got.code, got.data.join(", ")),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::probe::Answers;
+    use crate::probe::answer::{Fault, Lookups};
+
+    const ADDRESSES: [[u8; 4]; 2] = [[10, 244, 1, 9], [10, 244, 2, 9]];
+
+    fn records() -> BTreeMap<String, Got<Records>> {
+        let is = |code: &str, data: &[&str]| {
+            Ok(Records { code: code.into(), data: data.iter().map(ToString::to_string).collect() })
+        };
+        [
+            (
+                "SRV _https._tcp.kubernetes.default.svc.cluster.local.",
+                is("NOERROR", &["srv 0 100 443 kubernetes.default.svc.cluster.local."]),
+            ),
+            ("AAAA kubernetes.default.svc.cluster.local.", is("NOERROR", &[])),
+            ("A seaworthy-nobody.default.svc.cluster.local.", is("NXDOMAIN", &[])),
+            ("TXT dns-version.cluster.local.", is("NOERROR", &["txt \"1.1.0\""])),
+            (
+                "CNAME seaworthy-x7f4k-alias.seaworthy-x7f4k.svc.cluster.local.",
+                is("NOERROR", &["cname kubernetes.default.svc.cluster.local."]),
+            ),
+            ("PTR 1.0.96.10.in-addr.arpa.", is("NOERROR", &["ptr kubernetes.default.svc.cluster.local."])),
+            ("A seaworthy-x7f4k.seaworthy-x7f4k.svc.cluster.local.", is("NOERROR", &["a 10.244.1.9", "a 10.244.2.9"])),
+            ("A outside.example.", is("NXDOMAIN", &[])),
+        ]
+        .into_iter()
+        .map(|(question, got)| (question.to_owned(), got))
+        .collect()
+    }
+
+    fn judged(change: impl Fn(&mut BTreeMap<String, Got<Records>>)) -> Verdict {
+        let report = |(i, address): (usize, [u8; 4])| {
+            let mut records = records();
+            change(&mut records);
+            let udp = Lookups { asked: 1, answered: 1, ..Lookups::default() };
+            let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
+            let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
+            let answers = Answers { dns: [(server, answer)].into(), ..Answers::default() };
+            let report = ProbeReport {
+                pod: format!("p{i}"),
+                address: Some(address.into()),
+                address_again: None,
+                answers: Ok(answers),
+            };
+            (format!("n{i}"), report)
+        };
+        let service = KubernetesService {
+            kind: "ClusterIP".into(),
+            cluster_ip: [10, 96, 0, 1].into(),
+            cluster_ips: Vec::new(),
+            labels: Vec::new(),
+            has_selector: false,
+            ports: vec![("https".into(), 443, "6443".into())],
+        };
+        let reports = ProbeReports(ADDRESSES.into_iter().enumerate().map(report).collect());
+        judge(&reports, &service, &ClusterDomain("cluster.local".into()))
+    }
+
+    fn changed(question: &str, got: &Got<Records>) -> Vec<String> {
+        let verdict = judged(|records| {
+            let key = records.keys().find(|key| key.starts_with(question)).unwrap().clone();
+            records.insert(key, got.clone());
+        });
+        verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
+    }
+
+    fn code(code: &str) -> Got<Records> {
+        Ok(Records { code: code.into(), data: Vec::new() })
+    }
+
+    #[test]
+    fn records_of_the_specification_pass() {
+        let verdict = judged(|_| {});
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Minor)), (14, vec![]));
+    }
+
+    #[test]
+    fn each_wrong_record_is_one_finding_whoever_asked() {
+        assert_eq!(changed("SRV", &code("NXDOMAIN")), ["NXDOMAIN without a record"]);
+        assert_eq!(changed("PTR", &Err(Fault::TimedOut)), ["no answer"]);
+        assert_eq!(changed("AAAA", &code("NXDOMAIN")), ["NXDOMAIN without a record"]);
+        let wildcard = Ok(Records { code: "NOERROR".into(), data: vec!["a 192.0.2.1".into()] });
+        assert_eq!(changed("A seaworthy-nobody", &wildcard), ["NOERROR: a 192.0.2.1"]);
+        let some = Ok(Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()] });
+        assert_eq!(changed("A seaworthy-x7f4k", &some), ["NOERROR: a 10.244.1.9"]);
+    }
+
+    #[test]
+    fn without_an_answer_to_any_question_nothing_is_decided() {
+        assert_eq!(judged(BTreeMap::clear).undecideds().len(), 1);
+    }
+}

@@ -1,0 +1,243 @@
+//! # etcd has its quorum, one member for each control-plane node
+//!
+//! ## Why
+//! etcd goes on while more than half of its members do. A cluster of three with one silent member works as before, and stops
+//! with the next loss; a control-plane node without a member, or with one that shares its address, makes that loss likelier.
+//!
+//! ## Fix
+//! Ask the members themselves, on any control-plane node: `kubectl -n kube-system exec etcd-NODE -- etcdctl
+//! --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt
+//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Remove members that are gone
+//! (`member remove ID`), and join their nodes again with `kubeadm join --control-plane`.
+//!
+//! ## Source
+//! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`;
+//! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Leader, learners and the size of the database are known
+//! to the members alone, at `127.0.0.1:2381/metrics` of their nodes.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::facts::api_server_health::ApiServerHealth;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::pods::{Pod, Pods};
+
+crate::check!("HA-03", "etcd-members", Critical, judge);
+
+/// The health checks of an API server that ask etcd.
+const CHECKS: [&str; 2] = ["etcd", "etcd-readiness"];
+const ADVERTISED: &str = "--advertise-client-urls=";
+
+fn judge(pods: &Pods, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, health: &ApiServerHealth) -> Verdict {
+    let mut verdict = Verdict::new();
+    let members: Vec<&Pod> =
+        pods.labelled("kube-system", "component", "etcd").filter(|pod| pod.is_mirror() && !pod.deleting).collect();
+    if members.is_empty() {
+        if kubeadm.is_some_and(|kubeadm| !kubeadm.external_etcd) && nodes.control_plane().next().is_some() {
+            verdict.find(
+                Subject::cluster(),
+                Finding::new("a static pod of etcd for each control-plane node", "kube-system has none")
+                    .so("nobody sees from the API how many members there are")
+                    .severity(Severity::Major),
+            );
+        }
+    } else {
+        judge_members(&mut verdict, &members, nodes);
+    }
+    judge_health(&mut verdict, health);
+    if members.is_empty() && verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(
+            "no API server instance tells of etcd, and no pod is a member: it is out of sight",
+        );
+    }
+    verdict
+}
+
+fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
+    // Nobody knows what runs on a node whose kubelet is silent; its pod may say Ready for minutes.
+    let silent = |pod: &Pod| {
+        pod.node.as_ref().is_none_or(|node| !nodes.0.get(node).is_some_and(crate::fact::facts::nodes::Node::is_ready))
+    };
+    let ready = members.iter().filter(|pod| pod.ready && !silent(pod)).count();
+    let quorum = members.len() / 2 + 1;
+    for pod in members {
+        let node = pod.node.as_deref().unwrap_or_default();
+        verdict.expect(Subject::object("Pod", &pod.namespace, &pod.name), pod.ready && !silent(pod), || {
+            let seen = if pod.ready { format!("{node} is not Ready") } else { format!("not Ready: {}", because(pod)) };
+            let spare = ready.saturating_sub(quorum);
+            let so = match (ready >= quorum, spare) {
+                (false, _) => format!(
+                    "{ready} of {} members are left, and {quorum} are needed: nothing can be written",
+                    members.len()
+                ),
+                (true, 0) => "the next member that is lost stops the cluster".to_owned(),
+                (true, spare) => format!("{spare} more may be lost before the cluster stops"),
+            };
+            let severity = if ready >= quorum { Severity::Major } else { Severity::Critical };
+            Finding::new("the member is Ready", seen).so(so).severity(severity)
+        });
+    }
+    let without: Vec<&str> = nodes
+        .control_plane()
+        .filter(|(name, _)| !members.iter().any(|pod| pod.node.as_ref() == Some(name)))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    verdict.expect(Subject::nodes(&without), without.is_empty(), || {
+        Finding::new("a member on each control-plane node", format!("none on {}", names(&without)))
+            .so("the control plane bears the loss of fewer nodes than it has")
+            .severity(Severity::Major)
+    });
+    let mut advertised: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for pod in members {
+        let mut words = pod.containers.iter().flat_map(|container| &container.command);
+        if let Some(urls) = words.find_map(|word| word.strip_prefix(ADVERTISED)) {
+            advertised.entry(urls).or_default().push(&pod.name);
+        }
+    }
+    for (urls, pods) in advertised {
+        verdict.expect(Subject::object("Pod", "kube-system", pods[0]), pods.len() == 1, || {
+            Finding::new("an address of its own for each member", format!("{} advertise {urls}", names(&pods)))
+                .so("clients and members take one for the other")
+        });
+    }
+}
+
+fn because(pod: &Pod) -> String {
+    let waiting = pod.containers.iter().filter_map(|container| container.waiting.clone());
+    let why: Vec<String> = [pod.phase.clone()]
+        .into_iter()
+        .chain(waiting)
+        .chain([pod.not_ready_because.clone()])
+        .filter(|why| !why.is_empty())
+        .collect();
+    why.join(", ")
+}
+
+fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
+    let Some(instances) = verdict.seen(Subject::cluster, &health.instances) else { return };
+    for (address, instance) in instances {
+        match &instance.ready {
+            Ok(answer) => {
+                let failed: Vec<&str> =
+                    CHECKS.into_iter().filter(|check| answer.failed.iter().any(|failed| failed == check)).collect();
+                verdict.expect(Subject::address(address), failed.is_empty(), || {
+                    Finding::new(
+                        "this API server finds etcd in order",
+                        format!("/readyz says that {} fails", names(&failed)),
+                    )
+                    .so("it answers nothing that is not cached")
+                });
+            }
+            // That an instance is out of order altogether is judged by CP-01.
+            Err(why) => verdict.undecided(Subject::address(address), why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Unobserved;
+    use crate::fact::facts::api_server_health::{Health, HealthAnswer};
+    use crate::fact::facts::nodes::{Condition, Node};
+    use crate::fact::facts::pods::Container;
+
+    struct Facts {
+        pods: Pods,
+        nodes: Nodes,
+        health: ApiServerHealth,
+    }
+
+    fn facts(count: u8) -> Facts {
+        let member = |i: u8| {
+            let pod = Pod {
+                namespace: "kube-system".into(),
+                name: format!("etcd-n{i}"),
+                node: Some(format!("n{i}")),
+                labels: [("component".to_owned(), "etcd".to_owned())].into(),
+                annotations: [("kubernetes.io/config.mirror".to_owned(), "x".to_owned())].into(),
+                phase: "Running".into(),
+                ready: true,
+                containers: vec![Container {
+                    command: vec![format!("{ADVERTISED}https://10.77.0.1{i}:2379")],
+                    ..Container::default()
+                }],
+                ..Pod::default()
+            };
+            (format!("kube-system/etcd-n{i}"), pod)
+        };
+        let node = |i: u8| {
+            let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };
+            let mut node = Node::default();
+            node.conditions.insert("Ready".into(), ready);
+            node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+            (format!("n{i}"), node)
+        };
+        let well = || Ok(HealthAnswer { status: 200, failed: Vec::new(), authenticated: false });
+        let health = || Health { live: well(), ready: well() };
+        let instances = (1..=count).map(|i| (format!("10.77.0.1{i}:6443").parse().unwrap(), health())).collect();
+        Facts {
+            pods: Pods((1..=count).map(member).collect()),
+            nodes: Nodes((1..=count).map(node).collect()),
+            health: ApiServerHealth { endpoint: String::new(), configured: health(), instances: Ok(instances) },
+        }
+    }
+
+    fn findings(facts: &Facts) -> Vec<(Severity, String)> {
+        let kubeadm = KubeadmConfig::default();
+        let verdict = judge(&facts.pods, &facts.nodes, Some(&kubeadm), &facts.health);
+        verdict.findings(Severity::Critical).into_iter().map(|finding| (finding.severity, finding.seen)).collect()
+    }
+
+    #[test]
+    fn a_whole_cluster_passes() {
+        assert!(findings(&facts(1)).is_empty() && findings(&facts(3)).is_empty());
+    }
+
+    #[test]
+    fn a_lost_member_is_major_and_a_lost_quorum_critical() {
+        let mut facts = facts(3);
+        facts.nodes.0.get_mut("n3").unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
+        assert_eq!(findings(&facts), [(Severity::Major, "n3 is not Ready".to_owned())]);
+        facts.pods.0.get_mut("kube-system/etcd-n2").unwrap().ready = false;
+        assert!(findings(&facts).iter().all(|(severity, _)| *severity == Severity::Critical));
+    }
+
+    #[test]
+    fn a_control_plane_node_without_a_member_is_found() {
+        let mut facts = facts(3);
+        facts.pods.0.remove("kube-system/etcd-n2");
+        assert_eq!(findings(&facts), [(Severity::Major, "none on n2".to_owned())]);
+    }
+
+    #[test]
+    fn members_that_share_an_address_are_found() {
+        let mut facts = facts(2);
+        let twin = facts.pods.0["kube-system/etcd-n1"].containers.clone();
+        facts.pods.0.get_mut("kube-system/etcd-n2").unwrap().containers = twin;
+        assert_eq!(findings(&facts)[0].1, "etcd-n1, etcd-n2 advertise https://10.77.0.11:2379");
+    }
+
+    #[test]
+    fn an_api_server_that_misses_etcd_is_found() {
+        let mut facts = facts(1);
+        let failed = HealthAnswer { status: 500, failed: vec!["etcd".into(), "x".into()], authenticated: false };
+        facts.health.instances.as_mut().unwrap().values_mut().for_each(|health| health.ready = Ok(failed.clone()));
+        assert_eq!(findings(&facts)[0].1, "/readyz says that etcd fails");
+    }
+
+    #[test]
+    fn an_instance_that_is_silent_is_undecided() {
+        let mut facts = facts(1);
+        facts
+            .health
+            .instances
+            .as_mut()
+            .unwrap()
+            .values_mut()
+            .for_each(|health| health.ready = Err(Unobserved::Interrupted));
+        let verdict = judge(&facts.pods, &facts.nodes, None, &facts.health);
+        assert_eq!(verdict.undecideds().len(), 1);
+    }
+}
