@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-use seaworthy::probe::Answers;
+use seaworthy::probe::{Answers, message};
 
 /// How long each target runs.
 const SPELL: Duration = Duration::from_millis(1500);
@@ -59,7 +59,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             );
             vec![text.into_bytes(), b"a: &a [x, *a]\n".into()]
         }
-        "answers" => vec![Answers::default().to_message().expect("a message").into_bytes()],
+        "answers" => vec![message::pack(&Answers::default()).expect("a message").into_bytes()],
         other => panic!("the target {other} has no seeds"),
     }
 }

@@ -184,12 +184,13 @@ impl Path<'_> {
             Error::CertExpired { not_after, .. } => Distrust::Expired { not_after: timestamp(not_after) },
             Error::CertNotValidYet { not_before, .. } => Distrust::NotYetValid { not_before: timestamp(not_before) },
             Error::UnknownIssuer => self.unknown_issuer(),
-            Error::InvalidSignatureForPublicKey => Distrust::BadSignature,
             Error::UnsupportedSignatureAlgorithmContext(context) => {
                 Distrust::refused_signature(&context.signature_algorithm_id)
             }
-            // The algorithm is a good one, the issuer's key of another kind: somebody of the same name has signed.
-            Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Distrust::BadSignature,
+            // The second: the algorithm is a good one, the issuer's key of another kind. Somebody of the same name has signed.
+            Error::InvalidSignatureForPublicKey | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+                Distrust::BadSignature
+            }
             Error::RequiredEkuNotFoundContext(_) => Distrust::NotForServerAuth,
             Error::CaUsedAsEndEntity => Distrust::CaAsServer,
             Error::BadDer | Error::BadDerTime | Error::TrailingData(_) | Error::InvalidCertValidity => {

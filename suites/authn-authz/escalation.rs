@@ -34,13 +34,16 @@ const SYSTEM: &str = "kube-system";
 /// The static pods from which the whole cluster can be had.
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
+/// Who gets there in one way, by which grants, and what it comes to.
+type Found<'a> = (Vec<&'a str>, Vec<Grant<'a>>, &'a Power);
+
 fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectations) -> Verdict {
     let mut verdict = Verdict::new();
     let pods = verdict.seen(Subject::cluster, &pods.map_err(Clone::clone)).copied();
     let graph = Graph::new(rbac, pods);
     let paths = graph.paths();
     let mut expected: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut found: BTreeMap<(Path, Vec<String>), (Vec<&str>, Vec<Grant<'_>>, &Power)> = BTreeMap::new();
+    let mut found: BTreeMap<(Path, Vec<String>), Found<'_>> = BTreeMap::new();
     for holder in graph.grants.keys() {
         let known = |names: &[String]| names.contains(holder);
         let is_administrator = graph.is_administrator(holder) || ADMINISTRATORS.contains(&holder.as_str());
@@ -182,7 +185,7 @@ impl<'a> Graph<'a> {
 
     /// What was given to a holder itself.
     fn own_powers(&self, holder: &str) -> Vec<Held<'a>> {
-        self.powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
+        Self::powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
     }
 
     /// What a service account has by itself and by its groups.
@@ -195,10 +198,10 @@ impl<'a> Graph<'a> {
             format!("Group system:serviceaccounts:{namespace}"),
         ];
         let all: Vec<_> = groups.iter().filter_map(|name| self.grants.get(name)).flatten().copied().collect();
-        self.powers(&all, None)
+        Self::powers(&all, None)
     }
 
-    fn powers(&self, grants: &[Grant<'a>], holder: Option<&str>) -> Vec<Held<'a>> {
+    fn powers(grants: &[Grant<'a>], holder: Option<&str>) -> Vec<Held<'a>> {
         let namespaces: BTreeSet<_> = grants.iter().map(|grant| grant.namespace).collect();
         let mut all = Vec::new();
         for namespace in namespaces {

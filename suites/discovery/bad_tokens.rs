@@ -91,6 +91,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::Access;
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn answered(status: u16, user: Option<&str>) -> Seen<WhoAmI> {
         Ok(WhoAmI { status, message: "as told".into(), user: user.map(str::to_owned), ..WhoAmI::default() })
     }

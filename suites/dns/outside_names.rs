@@ -137,6 +137,7 @@ mod tests {
         Expectations { external_names: [("db.example.org".to_owned(), addresses)].into(), ..Expectations::default() }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn is(code: &str, data: &[&str]) -> Got<Records> {
         Ok(Records { code: code.into(), data: data.iter().map(ToString::to_string).collect() })
     }

@@ -222,6 +222,7 @@ mod tests {
         verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn code(code: &str) -> Got<Records> {
         Ok(Records { code: code.into(), data: Vec::new() })
     }

@@ -31,9 +31,10 @@ crate::check!("DN-04", "dns-on-nodes", Critical, judge);
 const SLOW: u64 = 500_000;
 const SO: &str = "pods there cannot find Services by name, or only sometimes";
 
-/// The protocols, and how each did.
-const PROTOCOLS: [(&str, fn(&DnsAnswer) -> &Lookups); 2] =
-    [("UDP", |answer| &answer.udp), ("TCP", |answer| &answer.tcp)];
+/// A protocol, and how it did.
+type Protocol = (&'static str, fn(&DnsAnswer) -> &Lookups);
+
+const PROTOCOLS: [Protocol; 2] = [("UDP", |answer| &answer.udp), ("TCP", |answer| &answer.tcp)];
 
 fn judge(
     reports: &ProbeReports,

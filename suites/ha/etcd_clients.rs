@@ -128,6 +128,7 @@ mod tests {
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn tls(asks: bool, refusal: Option<&str>) -> Got<Met> {
         Ok(Met::Tls(TlsMet { asks, refusal: refusal.map(Into::into), leaf: None }))
     }

@@ -40,14 +40,12 @@ fn judge(pods: &Pods, oldest: &OldestApiServer, kubeadm: Option<&KubeadmConfig>)
     let mut versions: BTreeMap<Version, Vec<&str>> = BTreeMap::new();
     for pod in &members {
         let image = pod.containers.iter().find(|container| container.name == "etcd").map(|c| c.image.as_str());
-        match image.and_then(Version::of_image) {
-            Some(version) => versions.entry(version).or_default().push(pod.node.as_deref().unwrap_or(&pod.name)),
-            None => {
-                let subject = Subject::object("Pod", &pod.namespace, &pod.name);
-                let why =
-                    Unobserved::invalid(subject.to_string(), format!("its image {image:?} does not tell a version"));
-                verdict.undecided(subject, &why);
-            }
+        if let Some(version) = image.and_then(Version::of_image) {
+            versions.entry(version).or_default().push(pod.node.as_deref().unwrap_or(&pod.name));
+        } else {
+            let subject = Subject::object("Pod", &pod.namespace, &pod.name);
+            let why = Unobserved::invalid(subject.to_string(), format!("its image {image:?} does not tell a version"));
+            verdict.undecided(subject, &why);
         }
     }
     let spread: Vec<String> = versions.iter().map(|(version, on)| format!("{version} on {}", on.join(", "))).collect();

@@ -109,6 +109,7 @@ mod tests {
         judge(&KubeletLogs { asked: asked.collect(), others: 0 })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn error(message: &str) -> Seen<Came> {
         Ok(Came::Error { status: 500, message: message.into() })
     }

@@ -17,10 +17,10 @@ use std::net::SocketAddr;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
 use crate::fact::Unobserved;
-use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::{CHECKPOINT, KUBELET};
-use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::fact::facts::rbac::{Grant, PolicyRule, Rbac};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::Met;
 use crate::suites::rights;
@@ -37,7 +37,7 @@ fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>
         Ok(reports) => {
             for (name, report) in &reports.0 {
                 let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
-                for address in nodes.0.get(name).into_iter().flat_map(|node| node.internal_addresses()) {
+                for address in nodes.0.get(name).into_iter().flat_map(Node::internal_addresses) {
                     let endpoint = Endpoint::post_with_token(SocketAddr::new(address, KUBELET), CHECKPOINT);
                     judge_kubelet(&mut verdict, &mut folded, name, &endpoint, answers.reached.at(&endpoint));
                 }
@@ -56,7 +56,7 @@ fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
     // Who may do everything is the business of the check about administrators.
     let may = rules.iter().any(|rule| rule.permits("create", "", "nodes/checkpoint") && !rule.permits_everything());
     let holders: Vec<String> = grant.binding.holders.iter().map(ToString::to_string).collect();
-    let expected = rules.iter().any(|rule| rule.permits_everything()) || !may || holders.is_empty();
+    let expected = rules.iter().any(PolicyRule::permits_everything) || !may || holders.is_empty();
     verdict.expect(rights::subject(grant), expected, || {
         Finding::new(
             "nobody but administrators may create nodes/checkpoint",

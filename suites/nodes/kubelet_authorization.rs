@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::Unobserved;
-use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::{KUBELET, KUBELET_PATHS};
 use crate::probe::Answers;
@@ -33,7 +33,7 @@ fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
     let mut folded = Folded::new();
     for (name, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
-        let addresses = nodes.0.get(name).into_iter().flat_map(|node| node.internal_addresses());
+        let addresses = nodes.0.get(name).into_iter().flat_map(Node::internal_addresses);
         for address in addresses {
             for path in KUBELET_PATHS {
                 judge_path(&mut verdict, &mut folded, name, SocketAddr::new(address, KUBELET), path, answers);
@@ -94,6 +94,7 @@ mod tests {
         let reached = met.map(|met| KUBELET_PATHS.map(|path| (Endpoint::get_with_token(at, path), met.clone())));
         let answers = Answers {
             api: Some(ApiAnswer {
+                large: None,
                 connected: 1,
                 tried: 1,
                 fault: None,

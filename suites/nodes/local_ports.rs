@@ -114,6 +114,7 @@ mod tests {
         Nodes([("n1".to_owned(), node(11)), ("n2".to_owned(), node(12))].into())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn ports(read_only: Port, health: Port) -> Seen<Ports> {
         Ok(Ports { address: [10, 77, 0, 11].into(), api: Ok(()), read_only: Ok(read_only), health: Ok(health) })
     }

@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("KL-07", "static-pod-sources", Info, judge);
@@ -54,7 +54,7 @@ fn judge(pods: &Pods, nodes: &Nodes) -> Verdict {
         *sources.entry(source).or_default() += 1;
         let Some(node) = pod.node.as_deref() else { continue };
         let name = pod.name.strip_suffix(&format!("-{}", node.to_lowercase())).unwrap_or(&pod.name);
-        let is_control_plane = nodes.0.get(node).is_some_and(|node| node.is_control_plane());
+        let is_control_plane = nodes.0.get(node).is_some_and(Node::is_control_plane);
         if is_expected(pod, is_control_plane) {
             verdict.confirm();
         } else {

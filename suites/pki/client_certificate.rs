@@ -189,8 +189,11 @@ mod tests {
     }
 
     fn judged(trial: &ClientCertificateTrial, ca: &Authority, version: &str, flags: &[&str]) -> Verdict {
-        let authorities =
-            AuthenticationAuthorities { client: Some(Ok(vec![ca.certificate.clone()])), request_header: None };
+        let authorities = AuthenticationAuthorities {
+            client: Some(Ok(vec![ca.certificate.clone()])),
+            request_header: None,
+            proxies: None,
+        };
         let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };
         judge(trial, Ok(&authorities), &pods(flags), &server, &clock())
     }

@@ -64,7 +64,11 @@ fn judge(metrics: &ApiServerMetrics) -> Verdict {
 fn bucket(samples: &[Sample], bound: f64) -> Option<f64> {
     let is_bound = |sample: &&Sample| {
         sample.name == METRIC
-            && sample.label("le").trim_start_matches('+').parse::<f64>().is_ok_and(|le| le >= bound && le <= bound)
+            && sample
+                .label("le")
+                .trim_start_matches('+')
+                .parse::<f64>()
+                .is_ok_and(|le| le.total_cmp(&bound).is_eq())
     };
     samples.iter().find(is_bound).map(|sample| sample.value)
 }

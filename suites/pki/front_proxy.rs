@@ -38,12 +38,11 @@ fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
     };
     let mut verdict = Verdict::new();
     let proxy_keys = keys(&mut verdict, "requestheader-client-ca-file", request_header);
-    let client_keys = match &authorities.client {
-        Some(bundle) => keys(&mut verdict, "client-ca-file", bundle),
-        None => {
-            verdict.note("no client-ca-file: nobody logs in with a client certificate");
-            Some(BTreeSet::new())
-        }
+    let client_keys = if let Some(bundle) = &authorities.client {
+        keys(&mut verdict, "client-ca-file", bundle)
+    } else {
+        verdict.note("no client-ca-file: nobody logs in with a client certificate");
+        Some(BTreeSet::new())
     };
     if let (Some(proxy), Some(client)) = (proxy_keys, client_keys) {
         let shared: Vec<_> = proxy.intersection(&client).collect();
@@ -86,18 +85,18 @@ fn judge_proxies(verdict: &mut Verdict, proxies: &Proxies) {
     for (key, list) in listed {
         let is_given = matches!(list, Some(Ok(headers)) if !headers.is_empty());
         verdict.expect(subject(), is_given, || {
-            Finding::new(format!("headers in {key}"), written(list))
+            Finding::new(format!("headers in {key}"), written(list.as_ref()))
                 .so("aggregated API servers do not learn who sent a request")
         });
     }
     let allowed = &proxies.allowed_names;
     verdict.expect(subject(), matches!(allowed, Some(Ok(names)) if !names.is_empty()), || {
-        Finding::new("the names of the proxies' certificates in requestheader-allowed-names", written(allowed))
+        Finding::new("the names of the proxies' certificates in requestheader-allowed-names", written(allowed.as_ref()))
             .so("any name will do: whatever certificate that authority signs speaks for everybody")
     });
 }
 
-fn written(list: &Option<Result<Vec<String>, String>>) -> String {
+fn written(list: Option<&Result<Vec<String>, String>>) -> String {
     match list {
         None => "no such key".into(),
         Some(Ok(list)) if list.is_empty() => "an empty list".into(),

@@ -182,7 +182,11 @@ mod tests {
             .into_iter()
             .collect(),
         );
-        let known = AuthenticationAuthorities { client: Some(Ok(vec![ca.certificate.clone()])), request_header: None };
+        let known = AuthenticationAuthorities {
+            client: Some(Ok(vec![ca.certificate.clone()])),
+            request_header: None,
+            proxies: None,
+        };
         judge(&seen, kubelets, Ok(&etcd), Ok(&known))
     }
 

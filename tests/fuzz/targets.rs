@@ -5,7 +5,7 @@ use seaworthy::bootstrap_token;
 use seaworthy::certificate::{Certificate, verify, verify_client};
 use seaworthy::fact::facts::cluster_info::DiscoveryKubeconfig;
 use seaworthy::jwt::{KeySet, Parsed};
-use seaworthy::probe::Answers;
+use seaworthy::probe::{Answers, message};
 
 /// An entry point, by its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -69,5 +69,5 @@ pub fn kubeconfig(data: &[u8]) {
 
 /// The termination message of a probe.
 pub fn answers(data: &[u8]) {
-    let _ = Answers::from_message(&String::from_utf8_lossy(data));
+    let _ = message::unpack::<Answers>(&String::from_utf8_lossy(data));
 }

@@ -319,7 +319,7 @@ mod tests {
             affinity: [10, 96, 7, 2].into(),
         };
         let wave = Wave::new(&run, "seaworthy-x7f4k", &known, &fronts);
-        let mark = Mark { run: &run, expires: jiff::Timestamp::UNIX_EPOCH, owner: None };
+        let mark = Mark { run: &run, level: Level::Restricted, expires: jiff::Timestamp::UNIX_EPOCH, owner: None };
         let object = |(node, questions): (&String, &Questions)| {
             ProbePod { name: &questions.pod, node, image: "i", lifetime_seconds: 60, questions }.object(&mark).unwrap()
         };

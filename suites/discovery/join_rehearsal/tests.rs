@@ -75,8 +75,11 @@ impl Cluster {
         let question = BootstrapperAsks::NewNode.question();
         let review = if self.may_be_approved { allowed(question, "RBAC") } else { denied(question, "") };
         let reviews = BootstrapperReviews([(BootstrapperAsks::NewNode, review)].into());
-        let client =
-            AuthenticationAuthorities { client: Some(Ok(vec![self.ca.certificate.clone()])), request_header: None };
+        let client = AuthenticationAuthorities {
+            client: Some(Ok(vec![self.ca.certificate.clone()])),
+            request_header: None,
+            proxies: None,
+        };
         let trusted = TrustedAuthorities(vec![self.ca.certificate.clone()]);
         let absent = Unobserved::absent("there is no ConfigMap kube-proxy");
         judge(
