@@ -62,7 +62,9 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes) {
     let single: Vec<&str> =
         judged.iter().filter(|(_, pod)| pod.addresses.len() < 2).map(|(name, _)| name.as_str()).collect();
     let Some(first) = single.first() else {
-        judged.iter().for_each(|_| verdict.confirm());
+        for _ in &judged {
+            verdict.confirm();
+        }
         return;
     };
     let (namespace, name) = first.split_once('/').unwrap_or(("", first));

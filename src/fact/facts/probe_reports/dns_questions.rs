@@ -83,7 +83,8 @@ pub fn reverse(address: IpAddr) -> String {
         }
         IpAddr::V6(v6) => {
             let nibbles = v6.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
-            nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa."
+            let labels: Vec<String> = nibbles.map(|nibble| format!("{nibble:x}")).collect();
+            format!("{}.ip6.arpa.", labels.join("."))
         }
     }
 }

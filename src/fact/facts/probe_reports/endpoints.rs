@@ -84,7 +84,7 @@ mod tests {
             let mut node = Node {
                 addresses: vec![(
                     "InternalIP".into(),
-                    IpAddr::from([10, 77, (i >> 8) as u8, (i & 255) as u8]).to_string(),
+                    std::net::Ipv4Addr::from_bits(0x0a4d_0000 + u32::try_from(i).unwrap()).to_string(),
                 )],
                 conditions: BTreeMap::from([("Ready".into(), ready)]),
                 ..Node::default()
