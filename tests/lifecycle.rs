@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, fn(&Bed) -> Outcomes); 9] = [
+    let trials: [(&str, Trying); 9] = [
         ("a_run_leaves_nothing", leaves_nothing),
         ("a_named_namespace_keeps_what_is_not_ours", keeps_what_is_not_ours),
         ("a_signal_stops_a_run_that_cleans_up_and_reports", stopped_by_a_signal),
@@ -54,6 +54,8 @@ fn main() -> ExitCode {
 }
 
 type Outcomes = Result<(), Failed>;
+/// Tries something on a cluster.
+type Trying = fn(&Bed) -> Outcomes;
 
 /// One run of the program.
 struct Run {

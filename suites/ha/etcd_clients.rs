@@ -128,12 +128,11 @@ mod tests {
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
 
-    #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
-    fn tls(asks: bool, refusal: Option<&str>) -> Got<Met> {
-        Ok(Met::Tls(TlsMet { asks, refusal: refusal.map(Into::into), leaf: None }))
+    fn tls(asks: bool, refusal: Option<&str>) -> Met {
+        Met::Tls(TlsMet { asks, refusal: refusal.map(Into::into), leaf: None })
     }
 
-    fn refuses() -> Got<Met> {
+    fn refuses() -> Met {
         tls(true, Some("the server refused with the alert certificate_required"))
     }
 
@@ -149,7 +148,7 @@ mod tests {
         let report = |i: u8| {
             let reached = Reached(BTreeMap::from([
                 (Endpoint::tls((IP, ETCD[0])), client.clone()),
-                (Endpoint::tls((IP, ETCD[1])), if is_open(client) { refuses() } else { client.clone() }),
+                (Endpoint::tls((IP, ETCD[1])), if is_open(client) { Ok(refuses()) } else { client.clone() }),
                 (Endpoint::tcp((IP, KUBELET)), kubelet.clone()),
             ]));
             let answers = Answers { reached, ..Answers::default() };
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_server_that_refuses_and_one_that_is_closed_pass() {
-        for client in [refuses(), Err(Fault::Refused), Err(Fault::TimedOut)] {
+        for client in [Ok(refuses()), Err(Fault::Refused), Err(Fault::TimedOut)] {
             let verdict = judged(&client, &Ok(Met::Open), true);
             assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (4, 0));
             assert!(verdict.undecideds().is_empty());
@@ -179,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_server_that_lets_strangers_in_is_one_finding() {
-        assert_eq!(seen(&tls(false, None)), ["it asks for none, and completes the handshake"]);
-        assert_eq!(seen(&tls(true, None)), ["it asks for a certificate, and goes on without one"]);
+        assert_eq!(seen(&Ok(tls(false, None))), ["it asks for none, and completes the handshake"]);
+        assert_eq!(seen(&Ok(tls(true, None))), ["it asks for a certificate, and goes on without one"]);
         assert_eq!(seen(&Err(Fault::Other("the answer is not TLS: HTTP/1.1 400".into()))).len(), 1);
     }
 

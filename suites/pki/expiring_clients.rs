@@ -64,11 +64,7 @@ fn judge(metrics: &ApiServerMetrics) -> Verdict {
 fn bucket(samples: &[Sample], bound: f64) -> Option<f64> {
     let is_bound = |sample: &&Sample| {
         sample.name == METRIC
-            && sample
-                .label("le")
-                .trim_start_matches('+')
-                .parse::<f64>()
-                .is_ok_and(|le| le.total_cmp(&bound).is_eq())
+            && sample.label("le").trim_start_matches('+').parse::<f64>().is_ok_and(|le| le.total_cmp(&bound).is_eq())
     };
     samples.iter().find(is_bound).map(|sample| sample.value)
 }

@@ -81,9 +81,11 @@ mod tests {
     fn nodes(count: usize) -> Nodes {
         let node = |i: usize| {
             let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };
-            let [high, low] = u16::try_from(i).unwrap().to_be_bytes();
             let mut node = Node {
-                addresses: vec![("InternalIP".into(), IpAddr::from([10, 77, high, low]).to_string())],
+                addresses: vec![(
+                    "InternalIP".into(),
+                    std::net::Ipv4Addr::from_bits(0x0a4d_0000 + u32::try_from(i).unwrap()).to_string(),
+                )],
                 conditions: BTreeMap::from([("Ready".into(), ready)]),
                 ..Node::default()
             };
