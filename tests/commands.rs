@@ -253,3 +253,12 @@ fn shells_are_completed() {
         assert!(script.code == 0 && script.out.contains("seaworthy"), "{shell}");
     }
 }
+
+#[test]
+fn what_a_profile_leaves_out_is_run_by_name_and_needs_no_right_before() {
+    const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
+    assert!(!seaworthy(&["rbac"]).out.contains(TRACKING));
+    let extended = seaworthy(&["rbac", "--select", "AA-26"]);
+    assert_eq!(extended.code, 0, "{}", extended.err);
+    assert!(extended.out.contains(TRACKING), "{}", extended.out);
+}

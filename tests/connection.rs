@@ -157,10 +157,18 @@ async fn a_server_that_says_nothing_has_a_deadline() {
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
+/// Nobody may do anything, and nobody else is known.
+fn closed(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match request.headers().get("Authorization").map(|value| value.as_bytes()) {
+        None | Some(b"Bearer not-a-real-token") => failure(403, "Forbidden", "User \"a\" cannot do anything"),
+        Some(_) => failure(401, "Unauthorized", "Unauthorized"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_rights_sees_nothing_pass() {
     let ca = Authority::new("kubernetes");
-    let address = serve(&ca, |_| failure(403, "Forbidden", "User \"a\" cannot do anything")).await;
+    let address = serve(&ca, closed).await;
     let done = run(address, &ca.pem, &["-o", "json", "--profile", "ci"]).await;
     assert_eq!(done.status.code(), Some(3));
     let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap();

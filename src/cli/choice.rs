@@ -37,8 +37,12 @@ impl ChoiceArgs {
     /// The profile as it applies, and the checks that are chosen.
     pub fn resolve(&self) -> Result<(Profile, Vec<&'static Check>), Failure> {
         let mut profile = Profile::load(&self.profile)?;
-        let select = if self.filter.select.is_empty() { &profile.select } else { &self.filter.select };
-        let skip = [profile.skip.as_slice(), self.filter.skip.as_slice()].concat();
+        // Who says what to run gets it, also what the profile leaves out.
+        let (select, left_out) = match self.filter.select.as_slice() {
+            [] => (profile.select.as_slice(), profile.skip.as_slice()),
+            chosen => (chosen, [].as_slice()),
+        };
+        let skip = [left_out, self.filter.skip.as_slice()].concat();
         let checks = Selection::new(select, &skip)?.checks()?;
         profile.fail_on = self.filter.fail_on.unwrap_or(profile.fail_on);
         Ok((profile, checks))

@@ -18,13 +18,15 @@
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bad_tokens::{BadToken, BadTokens};
+use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::unknown_tokens::UnknownTokens;
 use crate::fact::{Seen, Unobserved};
 use crate::join::WhoAmI;
 
 crate::check!("DI-11", "bad-tokens", Critical, judge);
 
-fn judge(unknown: &UnknownTokens, bad: Result<&BadTokens, &Unobserved>) -> Verdict {
+/// Where nothing tells new nodes how to join, bootstrap tokens open nothing and are not looked at.
+fn judge(_: &ClusterInfo, unknown: &UnknownTokens, bad: Result<&BadTokens, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     is_refused(&mut verdict, "a made-up bootstrap token", &unknown.bootstrap);
     is_refused(&mut verdict, "a made-up token of no form", &unknown.shapeless);
@@ -90,6 +92,7 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::Access;
+    use crate::fact::facts::cluster_info::testing;
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn answered(status: u16, user: Option<&str>) -> Seen<WhoAmI> {
@@ -109,7 +112,7 @@ mod tests {
     fn refusals_count_with_a_good_token_beside_them() {
         let good = answered(201, Some("system:bootstrap:cx7f4k"));
         let bad = bad(good, &[(BadToken::WrongSecret, 401), (BadToken::Expired, 401)]);
-        let verdict = judge(&unknown(401, None), Ok(&bad));
+        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
         assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
         assert_eq!(verdict.observations(), 5);
     }
@@ -117,14 +120,14 @@ mod tests {
     #[test]
     fn without_a_good_token_refusals_prove_nothing() {
         let bad = bad(answered(401, None), &[(BadToken::Expired, 401)]);
-        let verdict = judge(&unknown(401, None), Ok(&bad));
+        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
         assert!(verdict.undecideds()[0].why.to_string().contains("prove nothing"));
     }
 
     #[test]
     fn somebody_for_nobody_is_found() {
         let not_allowed = Unobserved::NotAllowed { access: Access::Join, profile: "audit".into() };
-        let verdict = judge(&unknown(201, Some("legacy")), Err(&not_allowed));
+        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(201, Some("legacy")), Err(&not_allowed));
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].seen.starts_with("accepted as legacy"));
@@ -134,14 +137,14 @@ mod tests {
     #[test]
     fn nobody_is_not_what_a_wrong_token_is() {
         let good = answered(201, Some("system:bootstrap:cx7f4k"));
-        let verdict = judge(&unknown(401, None), Ok(&bad(good, &[(BadToken::SigningOnly, 403)])));
+        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad(good, &[(BadToken::SigningOnly, 403)])));
         assert_eq!(verdict.findings(Severity::Critical).len(), 1);
     }
 
     #[test]
     fn what_failed_is_undecided() {
         let why = Unobserved::unreachable("POST", "reset");
-        let verdict = judge(&unknown(503, None), Err(&why));
+        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(503, None), Err(&why));
         assert_eq!(verdict.undecideds().len(), 2);
     }
 }

@@ -26,7 +26,7 @@ use crate::probe::{Answers, Questions, RunId, mesh, message, object};
 /// How long names and addresses may take to become known to all nodes.
 const SETTLE: Duration = Duration::from_secs(8);
 /// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(4);
 /// How long all probes of a wave have, from their creation to their answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often each probe connects to the API server.
