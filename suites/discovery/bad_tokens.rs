@@ -112,7 +112,8 @@ mod tests {
     fn refusals_count_with_a_good_token_beside_them() {
         let good = answered(201, Some("system:bootstrap:cx7f4k"));
         let bad = bad(good, &[(BadToken::WrongSecret, 401), (BadToken::Expired, 401)]);
-        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
+        let verdict =
+            judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
         assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
         assert_eq!(verdict.observations(), 5);
     }
@@ -120,14 +121,19 @@ mod tests {
     #[test]
     fn without_a_good_token_refusals_prove_nothing() {
         let bad = bad(answered(401, None), &[(BadToken::Expired, 401)]);
-        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
+        let verdict =
+            judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
         assert!(verdict.undecideds()[0].why.to_string().contains("prove nothing"));
     }
 
     #[test]
     fn somebody_for_nobody_is_found() {
         let not_allowed = Unobserved::NotAllowed { access: Access::Join, profile: "audit".into() };
-        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(201, Some("legacy")), Err(&not_allowed));
+        let verdict = judge(
+            &testing::cluster_info("https://10.77.0.11:6443", Vec::new()),
+            &unknown(201, Some("legacy")),
+            Err(&not_allowed),
+        );
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].seen.starts_with("accepted as legacy"));
@@ -137,14 +143,19 @@ mod tests {
     #[test]
     fn nobody_is_not_what_a_wrong_token_is() {
         let good = answered(201, Some("system:bootstrap:cx7f4k"));
-        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad(good, &[(BadToken::SigningOnly, 403)])));
+        let verdict = judge(
+            &testing::cluster_info("https://10.77.0.11:6443", Vec::new()),
+            &unknown(401, None),
+            Ok(&bad(good, &[(BadToken::SigningOnly, 403)])),
+        );
         assert_eq!(verdict.findings(Severity::Critical).len(), 1);
     }
 
     #[test]
     fn what_failed_is_undecided() {
         let why = Unobserved::unreachable("POST", "reset");
-        let verdict = judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(503, None), Err(&why));
+        let verdict =
+            judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(503, None), Err(&why));
         assert_eq!(verdict.undecideds().len(), 2);
     }
 }

@@ -72,6 +72,9 @@ const OF_ONE_MACHINE: [&str; 32] = [
 ];
 
 fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefaults, &Unobserved>) -> Verdict {
+    if let Some(why) = out_of_reach(kubelets) {
+        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+    }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     let mut seen: Vec<(&str, &Node, &KubeletConfiguration)> = Vec::new();
@@ -114,6 +117,18 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
 }
 
 /// Who may use the kubelet's API.
+/// Why none can be asked, as from outside of a network of nodes, or with a token where no kubelet proves who it is.
+fn out_of_reach(kubelets: &KubeletConfigs) -> Option<Unobserved> {
+    let mut first = None;
+    for (_, configuration) in kubelets.iter() {
+        match configuration {
+            Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })) => first = first.or(Some(why)),
+            _ => return None,
+        }
+    }
+    first
+}
+
 fn judge_safety(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet: &KubeletConfiguration) {
     let mode = kubelet.text("authorization.mode").unwrap_or("AlwaysAllow");
     folded.expect(verdict, node, mode == "Webhook", || {
@@ -442,6 +457,14 @@ mod tests {
         assert_eq!(verdict.undecideds().len(), 1);
         let verdict = judged(Ok(configz()), Ok(&KubeletDefaults::default()));
         assert_eq!(verdict.undecideds().len(), 1);
+    }
+
+    #[test]
+    fn kubelets_that_none_can_ask_from_here_do_not_apply() {
+        let silent = || Err(Unobserved::unreachable("GET /configz", "a token is given only to a kubelet"));
+        let kubelets = KubeletConfigs::new(["n1", "n2", "n3"].map(|node| (node.to_owned(), silent())));
+        let verdict = judge(&nodes(), &kubelets, Ok(&defaults()));
+        assert!(verdict.reason().unwrap().contains("a token is given only to a kubelet"));
     }
 
     #[test]
