@@ -159,7 +159,7 @@ async fn a_server_that_says_nothing_has_a_deadline() {
 
 /// Nobody may do anything, and nobody else is known.
 fn closed(request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    match request.headers().get("Authorization").map(|value| value.as_bytes()) {
+    match request.headers().get("Authorization").map(hyper::http::HeaderValue::as_bytes) {
         None | Some(b"Bearer not-a-real-token") => failure(403, "Forbidden", "User \"a\" cannot do anything"),
         Some(_) => failure(401, "Unauthorized", "Unauthorized"),
     }
