@@ -266,8 +266,8 @@ manager_has() { kubectl -n kube-system get pod kube-controller-manager-n1 -o jso
 # start_second_api_server ADVERTISED [VERSION]: on n2, of the first one's etcd, with its certificates; of VERSION in name
 # only (of the same length as the real one).
 start_second_api_server() {
-    local second=/etc/kubernetes/second manifest=/etc/kubernetes/manifests/kube-apiserver.yaml binary version pid
-    on n2 mkdir -p $second
+    local second=/etc/kubernetes/second manifest=/etc/kubernetes/manifests/kube-apiserver.yaml binary program version pid
+    on n2 mkdir -p $second /etc/kubernetes/manifests
     on n1 tar -C /etc/kubernetes -c pki | on n2 tar -C $second -x
     on n1 cat $manifest >"$SCRATCH/first.yaml"
     sed -e "s/--advertise-address=.*/--advertise-address=$1/" -e 's|--etcd-servers=.*|--etcd-servers=https://10.77.0.11:2379|' \
@@ -278,10 +278,12 @@ start_second_api_server() {
         [ "${#version}" = "${#2}" ]
         pid=$(component_pid n1 kube-apiserver)
         binary=$second/kube
-        on n1 cat "/proc/$pid/root/kube" | LC_ALL=C sed "s/${version//./\\.}/$2/g" >"$SCRATCH/kube"
+        # Where its container has the program.
+        program=$(on n1 readlink "/proc/$pid/exe")
+        on n1 cat "/proc/$pid/exe" | LC_ALL=C sed "s/${version//./\\.}/$2/g" >"$SCRATCH/kube"
         chmod 755 "$SCRATCH/kube"
         put_file n2 "$SCRATCH/kube" $binary
-        sed -i -e "s|^    volumeMounts:|&\n    - {name: kube, mountPath: /kube, readOnly: true}|" \
+        sed -i -e "s|^    volumeMounts:|&\n    - {name: kube, mountPath: $program, readOnly: true}|" \
             -e "s|^  volumes:|&\n  - {name: kube, hostPath: {path: $binary, type: File}}|" "$SCRATCH/second.yaml"
     fi
     put_file n2 "$SCRATCH/second.yaml" $manifest
