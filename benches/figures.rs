@@ -26,7 +26,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-/// How often each is measured.
+/// How often each is measured, unless `SEAWORTHY_ROUNDS` says otherwise.
 const ROUNDS: usize = 5;
 /// The label of the floor's pods.
 const FLOOR: &str = "app=seaworthy-floor";
@@ -46,6 +46,8 @@ async fn main() {
         kubeconfig: kubeconfig.to_string_lossy().into_owned(),
         program: program.to_string_lossy().into_owned(),
         sonobuoy: env::var("SEAWORTHY_SONOBUOY").ok(),
+        rounds: env::var("SEAWORTHY_ROUNDS")
+            .map_or(ROUNDS, |rounds| rounds.parse().expect("SEAWORTHY_ROUNDS is a number")),
         folder: tempfile::tempdir().expect("the temporary folder can be written"),
     };
     bench.report().await;
@@ -56,6 +58,7 @@ struct Bench {
     kubeconfig: String,
     program: String,
     sonobuoy: Option<String>,
+    rounds: usize,
     folder: tempfile::TempDir,
 }
 
@@ -68,15 +71,15 @@ struct Run {
 impl Bench {
     async fn report(&self) {
         let (mut floors, mut runs, mut peers) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..self.rounds {
             floors.push(self.floor().await);
             runs.push(self.run(&["run", "--profile", "post-install"]));
             peers.extend(self.sonobuoy.as_ref().map(|sonobuoy| self.peer(sonobuoy)));
         }
-        let audits: Vec<Run> = (0..ROUNDS).map(|_| self.run(&["run", "--profile", "audit"])).collect();
+        let audits: Vec<Run> = (0..self.rounds).map(|_| self.run(&["run", "--profile", "audit"])).collect();
         let recording = self.folder.path().join("recording.json").to_string_lossy().into_owned();
         self.run(&["run", "--profile", "post-install", "--record", &recording]);
-        let judged: Vec<Duration> = (0..ROUNDS).map(|_| self.judge(&recording)).collect();
+        let judged: Vec<Duration> = (0..self.rounds).map(|_| self.judge(&recording)).collect();
 
         println!("floor: bare pods that do nothing, until Succeeded   {:>7.2} s", seconds(&floors));
         println!("run --profile post-install, until the verdict       {:>7.2} s", seconds(&verdicts(&runs)));
