@@ -2,8 +2,4 @@
 
 #![no_main]
 
-#[path = "../../tests/fuzz/targets.rs"]
-#[allow(dead_code, reason = "each target runs one of them")]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::jws(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| seaworthy_fuzz::targets::jws(data));
