@@ -133,6 +133,26 @@ impl Mark<'_> {
     }
 }
 
+/// A container of a probe, which runs `seaworthy probe WHAT` and may do nothing else.
+pub fn container(name: &str, image: &str, what: &str, environment: Value, mounts: Value) -> Value {
+    json!({
+        "name": name,
+        "image": image,
+        "args": ["probe", what],
+        "env": environment,
+        "volumeMounts": mounts,
+        "resources": {
+            "requests": { "cpu": "1m", "memory": "8Mi" },
+            "limits": { "cpu": "500m", "memory": "64Mi" },
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+        },
+    })
+}
+
 /// A probe's pod.
 pub struct ProbePod<'a> {
     /// Its name.
@@ -151,22 +171,7 @@ impl ProbePod<'_> {
     /// The pod. It is bound to its node by name, so that neither the scheduler nor a cordon keeps it away.
     pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
         let container = |name: &str, what: &str, environment: Value, mounts: Value| {
-            json!({
-                "name": name,
-                "image": self.image,
-                "args": ["probe", what],
-                "env": environment,
-                "volumeMounts": mounts,
-                "resources": {
-                    "requests": { "cpu": "1m", "memory": "8Mi" },
-                    "limits": { "cpu": "500m", "memory": "64Mi" },
-                },
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": { "drop": ["ALL"] },
-                },
-            })
+            container(name, self.image, what, environment, mounts)
         };
         let serve = json!([
             { "name": RUN_VARIABLE, "value": mark.run.to_string() },

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::HostQuestions;
-use crate::probe::object::Mark;
+use crate::probe::object::{Mark, container};
 use crate::probe::question;
 
 /// The pod of a probe on a node.
@@ -38,22 +38,8 @@ impl HostPod<'_> {
         let mut containers = Vec::new();
         for (name, questions) in self.questions.by_container() {
             let mounts = if questions.mounts().is_empty() { &[][..] } else { &mounts[..] };
-            containers.push(json!({
-                "name": name,
-                "image": self.image,
-                "args": ["probe", "host"],
-                "env": [{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }],
-                "volumeMounts": mounts,
-                "resources": {
-                    "requests": { "cpu": "1m", "memory": "8Mi" },
-                    "limits": { "cpu": "500m", "memory": "64Mi" },
-                },
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": { "drop": ["ALL"] },
-                },
-            }));
+            let asked = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
+            containers.push(container(name, self.image, "host", asked, json!(mounts)));
         }
         Ok(json!({
             "metadata": mark.metadata(self.name),
