@@ -1,4 +1,4 @@
-//! Requests to kubelets with our own credential.
+//! Requests to kubelets.
 
 use std::net::SocketAddr;
 
@@ -10,6 +10,19 @@ use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
 
 impl Cluster {
+    /// A client for requests to kubelets without any credential.
+    pub fn stranger_to_kubelets(&self) -> Seen<reqwest::Client> {
+        reqwest::Client::builder()
+            // Nothing secret is sent, and a self-signed certificate is the kubelet's default.
+            .tls_danger_accept_invalid_certs(true)
+            .timeout(self.deadline(self.settings().request_timeout))
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(crate::USER_AGENT)
+            .build()
+            .map_err(|e| Unobserved::invalid("the HTTP client", e))
+    }
+
     /// GET of a path of the kubelet at this address, with our own credential.
     ///
     /// Most kubelets present a certificate that they have signed themselves. A client certificate is shown to them all the

@@ -23,15 +23,7 @@ impl Observe for KubeletAnonymous {
     const ACCESS: Access = Access::Anonymous;
 
     async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let client = reqwest::Client::builder()
-            // Nothing secret is sent, and a self-signed certificate is the kubelet's default.
-            .tls_danger_accept_invalid_certs(true)
-            .timeout(cluster.deadline(cluster.settings().request_timeout))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(crate::USER_AGENT)
-            .build()
-            .map_err(|e| Unobserved::invalid("the HTTP client", e))?;
+        let client = cluster.stranger_to_kubelets()?;
         let asked = nodes.0.iter().map(|(name, node)| {
             let client = &client;
             async move {

@@ -1,7 +1,6 @@
 //! What time it is on the nodes, as their kubelets date their answers.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,9 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::nodes::{Node, Nodes};
 use crate::cluster::{Call, Cluster, Identity};
 use crate::fact::{Access, Observe, Seen, Unobserved};
-
-/// The port of the kubelet's API.
-const PORT: u16 = 10250;
 
 /// The clocks of the nodes, and the one that they should agree with. Any answer is dated, a refusal among them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,15 +39,7 @@ impl Observe for KubeletClocks {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let client = reqwest::Client::builder()
-            // Nothing secret is sent, and a self-signed certificate is the kubelet's default.
-            .tls_danger_accept_invalid_certs(true)
-            .timeout(cluster.deadline(cluster.settings().request_timeout))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(crate::USER_AGENT)
-            .build()
-            .map_err(|e| Unobserved::invalid("the HTTP client", e))?;
+        let client = cluster.stranger_to_kubelets()?;
         let call = Call::url("/version").by(Identity::Anonymous);
         let before = Timestamp::now();
         let reply = cluster.send(&call).await?;
@@ -64,9 +52,7 @@ impl Observe for KubeletClocks {
 }
 
 async fn ask(client: &reqwest::Client, name: &str, node: &Node) -> Seen<Dated> {
-    let address = node.internal_addresses().next();
-    let address = address.ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no InternalIP"))?;
-    let url = format!("https://{}/healthz", SocketAddr::new(address, PORT));
+    let url = format!("https://{}/healthz", node.kubelet(name)?);
     let before = Timestamp::now();
     let response =
         client.get(&url).send().await.map_err(|e| Unobserved::unreachable(&url, crate::cluster::causes(&e)))?;

@@ -1,7 +1,6 @@
 //! What kubelets run with.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,8 +12,7 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
-/// The port of the kubelet's API.
-const PORT: u16 = 10250;
+/// Where a kubelet tells what it runs with.
 const PATH: &str = "/configz";
 /// What a refusal lacks.
 const PERMISSION: &str = "get nodes/configz";
@@ -78,9 +76,7 @@ impl Observe for KubeletConfigs {
 }
 
 async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<KubeletConfiguration> {
-    let address = node.internal_addresses().next();
-    let address = address.ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no InternalIP"))?;
-    let address = SocketAddr::new(address, PORT);
+    let address = node.kubelet(name)?;
     let reply = cluster.ask_kubelet(address, PATH, PERMISSION).await?;
     let unusable = |cause: String| Unobserved::invalid(format!("GET {PATH} on {address}"), cause);
     if reply.body.len() > LIMIT {

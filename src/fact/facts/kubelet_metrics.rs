@@ -1,7 +1,6 @@
 //! Metrics of the kubelets, asked directly.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,8 +10,6 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
-/// The port of the kubelet's API.
-const PORT: u16 = 10250;
 /// The metrics that are kept, of many hundreds.
 const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];
 /// The seconds for which the client certificate is still valid; `+Inf` when there is none.
@@ -43,11 +40,7 @@ impl Observe for KubeletMetrics {
 }
 
 async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String, String>> {
-    let address = node
-        .internal_addresses()
-        .next()
-        .ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no address of type InternalIP"))?;
-    let reply = cluster.ask_kubelet(SocketAddr::new(address, PORT), "/metrics", "get nodes/metrics").await?;
+    let reply = cluster.ask_kubelet(node.kubelet(name)?, "/metrics", "get nodes/metrics").await?;
     let kept = kept(&reply.text());
     match kept {
         Some(kept) => Ok(kept),

@@ -14,8 +14,6 @@ use crate::cluster::Cluster;
 use crate::fact::observer::timed_out;
 use crate::fact::{Access, Observe, Seen, Unobserved};
 
-/// The kubelet's API, which must be open for anything else to mean something.
-const API: u16 = 10250;
 /// The read-only port, without credentials.
 const READ_ONLY: u16 = 10255;
 /// The health port, for the node itself.
@@ -65,13 +63,14 @@ impl Observe for KubeletPorts {
 }
 
 async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
-    let address = node.internal_addresses().next();
-    let address = address.ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no InternalIP"))?;
+    // The kubelet's API must be open for anything else to mean something.
+    let api_at = node.kubelet(name)?;
+    let address = api_at.ip();
     let at = |port| SocketAddr::new(address, port);
-    let api = connect(at(API), deadline).await.and_then(|port| match port {
+    let api = connect(api_at, deadline).await.and_then(|port| match port {
         Port::Open => Ok(()),
-        Port::Closed => Err(Unobserved::unreachable(at(API).to_string(), "connection refused")),
-        Port::Silent => Err(timed_out(at(API).to_string(), deadline)),
+        Port::Closed => Err(Unobserved::unreachable(api_at.to_string(), "connection refused")),
+        Port::Silent => Err(timed_out(api_at.to_string(), deadline)),
     });
     // Where not even the API answers, whether another port does says nothing.
     let (read_only, health) = match &api {
