@@ -19,7 +19,8 @@
 //! has kubeadm:cluster-admins, which is asked about then. Kubelets remember answers for five minutes: logs go on working
 //! for so long after the binding is gone.
 
-use crate::check::Verdict;
+use crate::check::{Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::facts::kubelet_client_reviews::{KubeletClientAsks, KubeletClientReviews, is_bound_in};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::suites::rights::may;
@@ -43,9 +44,7 @@ fn judge(reviews: &KubeletClientReviews, server: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();
     if is_bound_in(server.version) {
         for (ask, consequence) in BY_BINDING {
-            if let Some(review) = reviews.0.get(&ask) {
-                may(&mut verdict, review, consequence);
-            }
+            is_allowed(&mut verdict, reviews, ask, consequence);
         }
         return verdict;
     }
@@ -55,10 +54,22 @@ fn judge(reviews: &KubeletClientReviews, server: &ServerVersion) -> Verdict {
             server.git
         ));
     }
-    if let Some(review) = reviews.0.get(&KubeletClientAsks::CreateProxyInGroup) {
-        may(&mut verdict, review, "kubectl logs, exec, attach and port-forward fail");
-    }
+    let consequence = "kubectl logs, exec, attach and port-forward fail";
+    is_allowed(&mut verdict, reviews, KubeletClientAsks::CreateProxyInGroup, consequence);
     verdict
+}
+
+/// Asserts that what was asked is allowed; what was not asked is not known.
+fn is_allowed(verdict: &mut Verdict, reviews: &KubeletClientReviews, ask: KubeletClientAsks, consequence: &str) {
+    match reviews.0.get(&ask) {
+        Some(review) => {
+            may(verdict, review, consequence);
+        }
+        None => verdict.undecided(
+            Subject::user("kube-apiserver-kubelet-client"),
+            &Unobserved::NotRecorded { fact: format!("whether it may {ask:?}") },
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub mod node_tokens;
 mod node_writes;
 pub mod pod_security;
 pub mod pod_tokens;
+mod power_paths;
 mod powers;
 pub mod public_bindings;
 pub mod rbac_in_force;

@@ -165,6 +165,7 @@ fn judge_marks(verdict: &mut Verdict, name: &str, node: &Node, has_workers: bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::nodes::Taint;
     use crate::fact::facts::pods::testing::static_pod;
 
@@ -189,14 +190,7 @@ mod tests {
 
     fn judged(kubeadm: &KubeadmConfig, node: Node, others: bool) -> Verdict {
         let version: Version = "v1.37.2".parse().unwrap();
-        let service = KubernetesService {
-            kind: "ClusterIP".into(),
-            cluster_ip: [10, 96, 0, 1].into(),
-            cluster_ips: Vec::new(),
-            labels: Vec::new(),
-            has_selector: false,
-            ports: Vec::new(),
-        };
+        let service = kubernetes_service([10, 96, 0, 1]);
         let kubelets = KubeletDefaults { cluster_domain: Some("cluster.local".into()), ..KubeletDefaults::default() };
         let mut nodes = Nodes([("n1".to_owned(), node)].into());
         if others {

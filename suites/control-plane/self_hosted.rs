@@ -35,7 +35,11 @@ fn judge(workloads: &SystemWorkloads) -> Verdict {
         verdict.expect(Subject::object(kind, "kube-system", name), reason.is_none(), || {
             Finding::new("the control plane is made of static pods only", reason.unwrap_or_default())
                 .so("the cluster cannot be upgraded in place, or an old control plane works beside the new one")
-                .mend(format!("kubectl -n kube-system delete {} {name}", kind.to_lowercase()))
+                .mend(format!(
+                    "look whether static pods run the control plane (kubectl -n kube-system get pods -l \
+                     tier=control-plane -o wide); if they do, and only then: kubectl -n kube-system delete {} {name}",
+                    kind.to_lowercase()
+                ))
         });
     }
     verdict
@@ -77,9 +81,10 @@ mod tests {
     #[test]
     fn parts_are_known_by_name_image_and_program() {
         let by_name = judged("DaemonSet/self-hosted-kube-scheduler", &["scheduler:1"]);
-        assert_eq!(
-            by_name[0].mend.as_deref(),
-            Some("kubectl -n kube-system delete daemonset self-hosted-kube-scheduler")
+        let mend = by_name[0].mend.as_deref().unwrap();
+        assert!(
+            mend.ends_with("only then: kubectl -n kube-system delete daemonset self-hosted-kube-scheduler"),
+            "{mend}"
         );
         assert!(judged("DaemonSet/pod-checkpointer", &[]).len() == 1);
         let by_image = judged("DaemonSet/api", &["registry.example:5000/kube-apiserver:v1.13.0@sha256:0"]);

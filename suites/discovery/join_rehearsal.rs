@@ -20,9 +20,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
-
-use crate::certificate::{Certificate, Description, ExtendedKeyUsage, verify_client};
+use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::{Discovery as Way, Expectations};
 use crate::fact::Unobserved;
@@ -33,15 +31,13 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::join_rehearsal::{Discovery, JoinRehearsal, Refetch};
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
-use crate::join::LIFETIME;
 use crate::join::request::Issuance;
 use crate::join::token::GROUP;
+use crate::suites::pki::issued::{judge_life, judge_trust};
 
 crate::check!("DI-10", "join-rehearsal", Critical, judge);
 
 const RIGHTS: &str = "kubeadm init phase bootstrap-token";
-/// How much longer than asked for a certificate may live: it is dated back, for clocks that differ.
-const SLACK: SignedDuration = SignedDuration::from_mins(10);
 
 fn judge(
     rehearsal: &JoinRehearsal,
@@ -302,26 +298,10 @@ fn judge_certificate(
     verdict.expect(subject(), leaf.extended_key_usages.contains(&ExtendedKeyUsage::ClientAuth), || {
         Finding::new("for clients (clientAuth)", usages(&leaf))
     });
-    let life = leaf.not_after.duration_since(leaf.not_before);
-    verdict.expect(subject(), life <= LIFETIME + SLACK, || {
-        Finding::new("ten minutes of life, as asked for", format!("valid until {}", leaf.not_after))
-            .so("whoever asks for a short certificate gets a long one")
-            .severity(Severity::Minor)
-    });
-    match authorities.map(|authorities| &authorities.client) {
-        Ok(Some(Ok(client))) => {
-            let trust = verify_client(chain, client, clock.server);
-            verdict.expect(subject(), trust.is_ok(), || {
-                let why = trust.err().map(|why| why.to_string()).unwrap_or_default();
-                Finding::new("signed by an authority by which the API server knows its clients", why)
-                    .so("the API server refuses every certificate that the controller-manager signs: no node joins, and those of today stop working")
-                    .mend("give the controller-manager the CA of the API server's --client-ca-file as --cluster-signing-cert-file and --cluster-signing-key-file")
-            });
-        }
-        Ok(Some(Err(why))) => verdict.undecided(subject(), &Unobserved::invalid("client-ca-file", why)),
-        Ok(None) => verdict.undecided(subject(), &Unobserved::absent("no client-ca-file is published")),
-        Err(why) => verdict.undecided(subject(), why),
-    }
+    judge_life(verdict, subject(), &leaf);
+    let so = "the API server refuses every certificate that the controller-manager signs: no node joins, and those of today \
+              stop working";
+    judge_trust(verdict, subject(), chain, authorities, clock.server, so);
 }
 
 fn usages(leaf: &Description) -> String {

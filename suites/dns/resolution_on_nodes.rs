@@ -153,6 +153,7 @@ fn failure(lookups: &Lookups) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Latency};
@@ -193,14 +194,7 @@ mod tests {
     }
 
     fn judged(reports: &ProbeReports) -> Verdict {
-        let service = KubernetesService {
-            kind: "ClusterIP".into(),
-            cluster_ip: API,
-            cluster_ips: Vec::new(),
-            labels: Vec::new(),
-            has_selector: false,
-            ports: Vec::new(),
-        };
+        let service = kubernetes_service(API);
         judge(
             reports,
             &DnsServers { service: SERVICE, pods: [POD].into() },

@@ -153,6 +153,7 @@ mod tests {
     use crate::certificate::testing::Authority as Issuer;
     use crate::check::{Finding, Severity};
     use crate::fact::Unobserved;
+    use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::pods::Pod;
     use crate::suites::pki::testing::{handshakes, presented};
 
@@ -181,14 +182,7 @@ mod tests {
     }
 
     fn judged_on(handshakes: &ApiServerHandshakes, kubeadm: Option<&KubeadmConfig>) -> Verdict {
-        let service = KubernetesService {
-            kind: "ClusterIP".into(),
-            cluster_ip: [10, 43, 0, 1].into(),
-            cluster_ips: Vec::new(),
-            labels: Vec::new(),
-            has_selector: false,
-            ports: Vec::new(),
-        };
+        let service = kubernetes_service([10, 43, 0, 1]);
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
         let pod = Pod {
             namespace: "kube-system".into(),

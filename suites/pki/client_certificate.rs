@@ -17,24 +17,22 @@
 //! <https://docs.aws.amazon.com/eks/latest/userguide/cert-signing.html>. A controller-manager without a signing key leaves
 //! that to an external authority, as kubeadm's external-CA mode does.
 
-use jiff::SignedDuration;
-
-use crate::certificate::{Certificate, ExtendedKeyUsage, verify_client};
-use crate::check::{Finding, Severity, Subject, Verdict};
+use super::issued::{judge_life, judge_trust};
+use crate::certificate::{Certificate, ExtendedKeyUsage};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::client_certificate::ClientCertificateTrial;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::server_version::ServerVersion;
-use crate::join::LIFETIME;
 use crate::join::request::Issuance;
 
 crate::check!("PK-12", "client-certificate", Major, judge);
 
 const SIGNING_KEY: &str = "--cluster-signing-key-file=";
-/// How much longer than asked for a certificate may live: it is dated back, for clocks that differ.
-const SLACK: SignedDuration = SignedDuration::from_mins(10);
+/// What follows when nobody lets its holder in.
+const OPENS_NOTHING: &str = "certificates are issued that open nothing";
 
 fn judge(
     trial: &ClientCertificateTrial,
@@ -92,38 +90,19 @@ fn judge(
             verdict.expect(subject(), leaf.extended_key_usages.contains(&ExtendedKeyUsage::ClientAuth), || {
                 Finding::new("for clients (clientAuth)", "its extended key usage lacks clientAuth")
             });
-            let life = leaf.not_after.duration_since(leaf.not_before);
-            verdict.expect(subject(), life <= LIFETIME + SLACK, || {
-                Finding::new("ten minutes of life, as asked for", format!("valid until {}", leaf.not_after))
-                    .so("whoever asks for a short certificate gets a long one")
-                    .severity(Severity::Minor)
-            });
+            judge_life(&mut verdict, subject(), &leaf);
         }
         Some(Err(why)) => verdict.find(subject(), Finding::new("a readable certificate", why.to_string())),
         None => {}
     }
-    let mend = "give the controller-manager the CA of the API server's --client-ca-file as --cluster-signing-cert-file and --cluster-signing-key-file";
-    match authorities.map(|authorities| &authorities.client) {
-        Ok(Some(Ok(client))) => {
-            let trust = verify_client(chain, client, clock.server);
-            verdict.expect(subject(), trust.is_ok(), || {
-                let why = trust.err().map(|why| why.to_string()).unwrap_or_default();
-                Finding::new("signed by an authority by which the API server knows its clients", why)
-                    .so("certificates are issued that open nothing")
-                    .mend(mend)
-            });
-        }
-        Ok(Some(Err(why))) => verdict.undecided(subject(), &Unobserved::invalid("client-ca-file", why)),
-        Ok(None) => verdict.undecided(subject(), &Unobserved::absent("no client-ca-file is published")),
-        Err(why) => verdict.undecided(subject(), why),
-    }
+    judge_trust(&mut verdict, subject(), chain, authorities, clock.server, OPENS_NOTHING);
     if let Some(identity) = &trial.identity
         && let Some(identity) = verdict.seen(subject, identity)
     {
         verdict.expect(subject(), identity.user.as_ref() == Some(&trial.user), || {
             Finding::new(format!("the holder is known as {}", trial.user), identity.words())
-                .so("certificates are issued that open nothing")
-                .mend(mend)
+                .so(OPENS_NOTHING)
+                .mend("look which authority the API server's --client-ca-file holds, and for authenticators before it")
         });
     }
     verdict
@@ -149,6 +128,7 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::Authority;
+    use crate::check::Severity;
     use crate::fact::facts::pods::{Container, Pod};
     use crate::join::WhoAmI;
     use crate::join::request::Condition;

@@ -84,17 +84,11 @@ mod tests {
     use crate::certificate::testing::{Authority, years};
     use crate::check::Severity;
     use crate::fact::Unobserved;
+    use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::suites::pki::testing::{clock, handshakes, presented};
 
     fn judged(authority: &Authority, handshakes: &ApiServerHandshakes) -> Verdict {
-        let service = KubernetesService {
-            kind: "ClusterIP".into(),
-            cluster_ip: [10, 96, 0, 1].into(),
-            cluster_ips: Vec::new(),
-            labels: Vec::new(),
-            has_selector: false,
-            ports: Vec::new(),
-        };
+        let service = kubernetes_service([10, 96, 0, 1]);
         let kubeadm =
             KubeadmConfig { control_plane_endpoint: Some("api.bed.test:6443".into()), ..KubeadmConfig::default() };
         let trusted = TrustedAuthorities(vec![authority.certificate.clone()]);

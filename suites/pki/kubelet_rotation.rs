@@ -46,7 +46,6 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
         let version = nodes.0.get(name).map(|node| node.kubelet_version.as_str()).unwrap_or_default();
         if version.contains("+k3s") || version.contains("+rke2") {
             by_themselves.insert(name);
-            verdict.confirm();
             continue;
         }
         let number = |metric: &str| values.get(metric).and_then(|value| value.parse::<f64>().ok());
@@ -55,7 +54,11 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     }
     folded.tell(&mut verdict);
     if !by_themselves.is_empty() {
-        verdict.note(format!("renewed when the agent starts, not by requests: {}", names(by_themselves)));
+        let told = format!("renewed when the agent starts, not by requests: {}", names(by_themselves));
+        if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+            return Verdict::not_applicable(told);
+        }
+        verdict.note(told);
     }
     if signed_for.is_none() {
         verdict.note(
@@ -225,7 +228,7 @@ mod tests {
 
     #[test]
     fn who_renews_otherwise_or_is_out_of_reach_is_told() {
-        assert!(judged(Ok(&[]), &manager(&[]), "v1.36.1+k3s1").findings(Severity::Critical).is_empty());
+        assert!(judged(Ok(&[]), &manager(&[]), "v1.36.1+k3s1").reason().unwrap().starts_with("renewed when the agent"));
         let far = Err(Unobserved::unreachable("10.77.0.13:10250", "refused"));
         assert!(judged(far, &manager(&[]), "v1.37.2").reason().unwrap().contains("nodes/proxy"));
         let refused = Err(Unobserved::Refused { missing: "get nodes/metrics".into(), message: "no".into() });

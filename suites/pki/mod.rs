@@ -9,6 +9,7 @@ pub mod expiring_clients;
 pub mod front_proxy;
 pub mod instance_certificates;
 mod instances;
+pub(crate) mod issued;
 pub mod kubelet_certificates;
 pub mod kubelet_rotation;
 pub(crate) mod lifetime;

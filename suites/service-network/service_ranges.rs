@@ -195,6 +195,7 @@ fn written(ranges: &[Cidr]) -> String {
 mod tests {
     use super::*;
     use crate::fact::Unobserved;
+    use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::{Container, Pod};
     use crate::fact::facts::service_addresses::Reservation;
@@ -241,14 +242,7 @@ mod tests {
     }
 
     fn judged(facts: &Facts) -> Verdict {
-        let service = KubernetesService {
-            kind: "ClusterIP".into(),
-            cluster_ip: [10, 96, 0, 1].into(),
-            cluster_ips: Vec::new(),
-            labels: Vec::new(),
-            has_selector: false,
-            ports: Vec::new(),
-        };
+        let service = kubernetes_service([10, 96, 0, 1]);
         let node = Node {
             addresses: vec![("InternalIP".into(), "10.77.0.11".into())],
             pod_cidrs: vec!["10.244.0.0/24".into()],

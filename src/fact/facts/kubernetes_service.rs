@@ -64,3 +64,20 @@ impl Observe for KubernetesService {
 }
 
 crate::observed!(KubernetesService);
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// The Service at this address, with nothing else that a check could look at.
+    pub(crate) fn kubernetes_service(cluster_ip: impl Into<IpAddr>) -> KubernetesService {
+        KubernetesService {
+            kind: "ClusterIP".into(),
+            cluster_ip: cluster_ip.into(),
+            cluster_ips: Vec::new(),
+            labels: Vec::new(),
+            has_selector: false,
+            ports: Vec::new(),
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{OptionFuture, join_all};
+use tokio::time::timeout;
 
 use super::batch::Terms;
 use super::peer;
@@ -14,6 +15,8 @@ use crate::probe::{PORT, RunId};
 
 /// How often a Service is asked again before the nodes have its rules.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the first of these may take; each one after it may take twice as long.
+const IMPATIENCE: Duration = Duration::from_millis(200);
 /// How many requests per backend make it all but certain that a random choice meets every one of them.
 const REQUESTS_PER_BACKEND: u32 = 8;
 /// The most requests to one Service.
@@ -96,8 +99,12 @@ impl Spread<'_> {
     /// Asks until somebody answers or should have.
     async fn first<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
         let mut backends = Backends::default();
+        // What is sent before a node has the rules is lost, and would be waited for until its deadline.
+        let mut patience = IMPATIENCE;
         loop {
-            match exchange().await {
+            let answer = timeout(patience, exchange()).await.unwrap_or(Err(Fault::TimedOut));
+            patience = (patience * 2).min(self.terms.answer);
+            match answer {
                 Ok(reply) => {
                     // Only the exchanges since the Service works count.
                     backends = Backends { asked: 1, ..Backends::default() };
