@@ -17,7 +17,7 @@ use kube::{Client, Config};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SetOnce, watch};
 
 use super::call::{Trust, Verb};
 use super::handshake::{Authority, Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated};
@@ -64,6 +64,7 @@ pub struct Cluster {
     end: Option<Instant>,
     outlying: Mutex<BTreeSet<Outlying>>,
     footprints: Mutex<Vec<Footprint>>,
+    under_way: SetOnce<()>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -117,6 +118,7 @@ impl Cluster {
             requests: AtomicUsize::new(0),
             outlying: Mutex::default(),
             footprints: Mutex::default(),
+            under_way: SetOnce::new(),
             cancel,
         }
     }
@@ -174,6 +176,17 @@ impl Cluster {
     /// Where the run has created objects.
     pub fn footprints(&self) -> Vec<Footprint> {
         self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says that the probes run, or will not: what waited so as not to delay them may begin.
+    pub fn let_others_begin(&self) {
+        // The first to say so is enough.
+        let _ = self.under_way.set(());
+    }
+
+    /// Ends when the probes run, or will not.
+    pub async fn others_may_begin(&self) {
+        self.under_way.wait().await;
     }
 
     /// Remembers an object of the run that is in no namespace of the run, for the clean-up at its end.

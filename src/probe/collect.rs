@@ -113,6 +113,9 @@ async fn watch_once(
         let name = pod.metadata.name.clone().unwrap_or_default();
         let Some(progress_of_pod) = progress.get_mut(name.as_str()) else { continue };
         progress_of_pod.take(&pod, event.kind == "DELETED");
+        if progress.values().all(|pod| pod.address.is_some()) {
+            cluster.let_others_begin();
+        }
         if progress.iter().all(|(name, pod)| pod.settled.is_some() || doubtful.iter().any(|doubt| doubt == name)) {
             return Ok(true);
         }

@@ -41,6 +41,8 @@ pub struct Fronts {
     pub node_port: Option<u16>,
     /// The ClusterIP that keeps a client with one probe.
     pub affinity: IpAddr,
+    /// What ConfigMap kube-root-ca.crt holds beside them.
+    pub authority: Seen<String>,
 }
 
 impl<'a> Site<'a> {
@@ -83,12 +85,12 @@ impl<'a> Site<'a> {
     /// Makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
     pub async fn fronts(&self, alias_of: &str) -> Seen<Fronts> {
         let mark = self.mark();
-        let (names, spread, affinity, alias, ()) = tokio::join!(
+        let (names, spread, affinity, alias, authority) = tokio::join!(
             self.service(mark.names()),
             self.service(mark.spread()),
             self.service(mark.affinity()),
             self.service(mark.alias(alias_of)),
-            self.await_authority(),
+            self.authority(),
         );
         names?;
         alias?;
@@ -103,6 +105,7 @@ impl<'a> Site<'a> {
             spread: cluster_ip(&spread)?,
             other_family: other_family(&spread),
             affinity: cluster_ip(&affinity)?,
+            authority,
         })
     }
 
@@ -110,23 +113,31 @@ impl<'a> Site<'a> {
         self.cluster.fetch(&Call::create::<Service>(service).in_namespace(&self.namespace)).await
     }
 
-    async fn await_authority(&self) {
+    async fn authority(&self) -> Seen<String> {
         let call = Call::get_in::<ConfigMap>(&self.namespace, "kube-root-ca.crt");
         let began = Instant::now();
-        while self.cluster.fetch::<ConfigMap>(&call).await.is_err() && began.elapsed() < AUTHORITY_PATIENCE {
-            tokio::time::sleep(AUTHORITY_PAUSE).await;
+        loop {
+            match self.cluster.fetch::<ConfigMap>(&call).await {
+                Ok(published) => {
+                    let text = published.data.and_then(|mut data| data.remove("ca.crt"));
+                    return text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ca.crt"));
+                }
+                Err(why) if began.elapsed() >= AUTHORITY_PATIENCE => return Err(why),
+                Err(_) => tokio::time::sleep(AUTHORITY_PAUSE).await,
+            }
         }
     }
 
     /// Makes a pod for each batch of questions; each is made or refused on its own.
     pub async fn pods(&self, probes: impl IntoIterator<Item = (&String, &Questions)>) -> Vec<Seen<()>> {
         let image = &self.cluster.settings().probe.image;
-        join_all(probes.into_iter().map(|(node, questions)| async move {
+        let made = join_all(probes.into_iter().map(|(node, questions)| async move {
             let pod =
                 ProbePod { name: &questions.pod, node, image, lifetime_seconds: self.lifetime_seconds, questions };
             self.pod(node, pod.object(&self.mark())).await
         }))
-        .await
+        .await;
+        made
     }
 
     /// Makes a pod on each node's own network, by node, with the pod's name and what it is asked.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
+use super::answer::Got;
 use super::endpoint::Endpoint;
 
 /// The environment variable that carries the questions.
@@ -46,6 +47,9 @@ pub struct Questions {
 pub struct ApiQuestion {
     /// Where pods dial it.
     pub address: SocketAddr,
+    /// The certificates that pods trust, in PEM: what ConfigMap kube-root-ca.crt holds in the namespace of the probes. A
+    /// volume would hold the same, but the kubelet takes up to seconds more to start a pod with it.
+    pub authority: Got<String>,
     /// The names under which its certificate must be valid, besides the address.
     pub names: Vec<String>,
     /// How often to connect.

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{ExitCode, Plan};
 use crate::check::{Check, Judged, Outcome, Severity};
+use crate::cluster::Cluster;
 use crate::event::{Event, Events, RunFinished, RunStarted};
+use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::observer::Observer;
-use crate::fact::{Facts, Source};
+use crate::fact::{Facts, Observe, Parameter, Source};
+
+/// For how long at most everything else waits until the probes run.
+const HEAD_START: Duration = Duration::from_secs(2);
 
 /// A run that is about to begin.
 pub struct Run {
@@ -44,7 +50,16 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     };
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
-    let judged = join_all(checks.iter().map(|check| judge(check, &observer, gate, &events, start))).await;
+    let (judged, ()) = tokio::join!(
+        async {
+            if let Some(cluster) = &cluster {
+                // A node that starts no pod delays the rest no longer than this.
+                let _ = timeout(HEAD_START, cluster.others_may_begin()).await;
+            }
+            join_all(checks.iter().map(|check| judge(check, &observer, gate, &events, start))).await
+        },
+        start_probes(&observer, cluster.as_deref()),
+    );
     let interrupted = cluster.as_ref().is_some_and(|cluster| cluster.is_cancelled());
     let exit_code =
         if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
@@ -65,6 +80,17 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         interrupted,
     }));
     Conclusion { judged, facts, exit_code }
+}
+
+/// Observes what probes see, if anybody needs it, before all else: nothing takes longer, and what is asked at the same
+/// time delays the pods.
+async fn start_probes(observer: &Arc<Observer>, cluster: Option<&Cluster>) {
+    if observer.facts().nodes().contains_key(ProbeReports::NAME) {
+        observer.settle(vec![<&ProbeReports as Parameter>::need()]).await;
+    }
+    if let Some(cluster) = cluster {
+        cluster.let_others_begin();
+    }
 }
 
 async fn judge(check: &Check, observer: &Arc<Observer>, gate: Severity, events: &Events, start: Instant) -> Judged {

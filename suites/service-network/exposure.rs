@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn external_addresses_are_found_unless_the_profile_names_them() {
-        let claims = || Exposure { external_ips: vec!["192.0.2.7".into()], pending_since: None };
+        let claims = || Exposure { external_ips: vec!["192.0.2.7".into()], ..Exposure::default() };
         let verdict = judged(&reports(), claims(), &Expectations::default());
         assert_eq!(seen(&verdict), ["Service shop/web: 192.0.2.7"]);
         let expected = Expectations { external_ips: vec!["192.0.2.0/24".parse().unwrap()], ..Expectations::default() };
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_load_balancer_that_stays_pending_is_found() {
-        let pending = |since: &str| Exposure { external_ips: Vec::new(), pending_since: since.parse().ok() };
+        let pending = |since: &str| Exposure { pending_since: since.parse().ok(), ..Exposure::default() };
         assert!(seen(&judged(&reports(), pending("2026-11-22T11:56:00Z"), &Expectations::default())).is_empty());
         let verdict = judged(&reports(), pending("2026-11-22T11:30:00Z"), &Expectations::default());
         assert_eq!(seen(&verdict), ["Service shop/web: status.loadBalancer is empty 30 minutes after it was created"]);

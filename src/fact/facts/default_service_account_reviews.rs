@@ -10,7 +10,7 @@ use crate::fact::access_review::{self, Review, Who, review_all};
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// In how many namespaces the authorizers are asked; RBAC itself is read for all.
-const SAMPLE: usize = 5;
+const SAMPLE: usize = 3;
 
 /// What the service accounts `default` of a few namespaces may do there, by namespace and question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,6 +60,6 @@ mod tests {
     fn few_namespaces_are_asked_about_and_the_system_first() {
         let names = ["a", "b", "c", "d", "default", "kube-system"];
         let namespaces = Namespaces(names.map(|name| (name.to_owned(), Namespace::default())).into());
-        assert_eq!(sample(&namespaces), ["kube-system", "default", "a", "b", "c"]);
+        assert_eq!(sample(&namespaces), ["kube-system", "default", "a"]);
     }
 }

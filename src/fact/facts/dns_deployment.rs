@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::{Deserialize, Serialize};
 
+use super::system_workloads::SystemWorkloads;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
@@ -24,7 +25,7 @@ pub struct DnsDeployment {
 }
 
 impl Observe for DnsDeployment {
-    type Needs<'a> = ();
+    type Needs<'a> = (Result<&'a SystemWorkloads, &'a Unobserved>,);
     const NAME: &'static str = "dns-deployment";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[
@@ -32,7 +33,11 @@ impl Observe for DnsDeployment {
         Rule::namespaced(NAMESPACE, "apps", "deployments", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(cluster: &Cluster, (workloads,): Self::Needs<'_>) -> Seen<Self> {
+        if let Some(usual) = workloads.ok().and_then(|workloads| workloads.0.get(&format!("Deployment/{USUAL}"))) {
+            let (desired, available, updated) = (usual.desired, usual.available, usual.updated);
+            return Ok(Self { name: USUAL.into(), desired, available, updated });
+        }
         match cluster.fetch::<Deployment>(&Call::get_in::<Deployment>(NAMESPACE, USUAL)).await {
             Ok(deployment) => Ok(trim(deployment)),
             Err(absent @ Unobserved::Absent { .. }) => {

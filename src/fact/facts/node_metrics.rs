@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::api_services::ApiServices;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
+/// The APIService of the resource metrics API.
+const API: &str = "v1beta1.metrics.k8s.io";
 const PATH: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 
 /// Which nodes the resource metrics API, by which `kubectl top` and autoscalers work, knows. Absent where it is not served.
@@ -40,12 +43,15 @@ struct Metadata {
 }
 
 impl Observe for NodeMetrics {
-    type Needs<'a> = ();
+    type Needs<'a> = (Result<&'a ApiServices, &'a Unobserved>,);
     const NAME: &'static str = "node-metrics";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("metrics.k8s.io", "nodes", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(cluster: &Cluster, (apis,): Self::Needs<'_>) -> Seen<Self> {
+        if apis.is_ok_and(|apis| !apis.aggregated.contains_key(API)) {
+            return Err(Unobserved::absent(format!("there is no APIService {API}")));
+        }
         let call = Call::url(PATH);
         let reply = cluster.send(&call).await?;
         if reply.status >= 500 {

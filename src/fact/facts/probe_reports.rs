@@ -16,7 +16,7 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::expectations::Expectations;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
-use crate::probe::answer::PeerAnswer;
+use crate::probe::answer::{Fault, PeerAnswer};
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
@@ -126,6 +126,7 @@ impl Wave {
                 api.cluster_ip,
                 api.ports.first().and_then(|port| u16::try_from(port.1).ok()).unwrap_or(443),
             ),
+            authority: fronts.authority.as_ref().map_err(|why| Fault::Other(why.to_string())).cloned(),
             names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{}", domain.0)],
             connections: API_CONNECTIONS,
         });
@@ -317,6 +318,7 @@ mod tests {
             other_family: None,
             node_port: Some(31000),
             affinity: [10, 96, 7, 2].into(),
+            authority: Err(Unobserved::Interrupted),
         };
         let wave = Wave::new(&run, "seaworthy-x7f4k", &known, &fronts);
         let mark = Mark { run: &run, level: Level::Restricted, expires: jiff::Timestamp::UNIX_EPOCH, owner: None };

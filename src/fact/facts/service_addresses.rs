@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1 as networking;
 use serde::{Deserialize, Serialize};
 
+use super::service_exposure::{Exposure, ServiceExposure};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
 
@@ -29,36 +29,28 @@ pub struct Reservation {
 }
 
 impl Observe for ServiceAddresses {
-    type Needs<'a> = ();
+    type Needs<'a> = (&'a ServiceExposure,);
     const NAME: &'static str = "service-addresses";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] =
         &[Rule::cluster("", "services", &["list"]), Rule::cluster("networking.k8s.io", "ipaddresses", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(cluster: &Cluster, (services,): Self::Needs<'_>) -> Seen<Self> {
         // An address is reserved before its Service exists: in this order, only a deletion in between can mislead.
-        let mut services = services(cluster).await?;
+        let mut services = addresses(services);
         let reserved = cluster.list(Call::list::<networking::IPAddress>(), trim).await?;
         let reserved: BTreeMap<_, _> = reserved.into_iter().flatten().collect();
         if services.values().flatten().any(|address| !reserved.contains_key(address)) {
-            let still = self::services(cluster).await?;
+            let still = addresses(&ServiceExposure::list(cluster).await?);
             services.retain(|name, addresses| still.get(name) == Some(addresses));
         }
         Ok(Self { services, reserved })
     }
 }
 
-async fn services(cluster: &Cluster) -> Seen<BTreeMap<String, Vec<IpAddr>>> {
-    let services = cluster
-        .list(Call::list::<Service>(), |service: Service| {
-            let [namespace, name] = [service.metadata.namespace, service.metadata.name].map(Option::unwrap_or_default);
-            let addresses = service.spec.and_then(|spec| spec.cluster_ips).unwrap_or_default();
-            // A headless Service has the word None.
-            let addresses: Vec<IpAddr> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
-            (format!("{namespace}/{name}"), addresses)
-        })
-        .await?;
-    Ok(services.into_iter().filter(|(_, addresses)| !addresses.is_empty()).collect())
+fn addresses(services: &ServiceExposure) -> BTreeMap<String, Vec<IpAddr>> {
+    let of = |(name, service): (&String, &Exposure)| (name.clone(), service.cluster_ips.clone());
+    services.0.iter().map(of).filter(|(_, addresses)| !addresses.is_empty()).collect()
 }
 
 fn trim(object: networking::IPAddress) -> Option<(IpAddr, Reservation)> {

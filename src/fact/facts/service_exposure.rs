@@ -1,6 +1,7 @@
 //! How Services are exposed to what is outside of the cluster.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -16,6 +17,9 @@ pub struct ServiceExposure(pub BTreeMap<String, Exposure>);
 /// How one Service is exposed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exposure {
+    /// Its ClusterIPs; a headless Service has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster_ips: Vec<IpAddr>,
     /// The addresses that it claims.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_ips: Vec<String>,
@@ -31,8 +35,14 @@ impl Observe for ServiceExposure {
     const RULES: &'static [Rule] = &[Rule::cluster("", "services", &["list"])];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let services = cluster.list(Call::list::<Service>(), trim).await?;
-        Ok(Self(services.into_iter().collect()))
+        Self::list(cluster).await
+    }
+}
+
+impl ServiceExposure {
+    /// Lists all Services.
+    pub(super) async fn list(cluster: &Cluster) -> Seen<Self> {
+        Ok(Self(cluster.list(Call::list::<Service>(), trim).await?.into_iter().collect()))
     }
 }
 
@@ -43,6 +53,8 @@ fn trim(service: Service) -> (String, Exposure) {
     let pending = spec.type_.as_deref() == Some("LoadBalancer") && ingress.unwrap_or_default().is_empty();
     let [namespace, name] = [metadata.namespace, metadata.name].map(Option::unwrap_or_default);
     let exposure = Exposure {
+        // A headless Service has the word None.
+        cluster_ips: spec.cluster_ips.iter().flatten().filter_map(|address| address.parse().ok()).collect(),
         external_ips: spec.external_ips.unwrap_or_default(),
         pending_since: metadata.creation_timestamp.map(|at| at.0).filter(|_| pending),
     };

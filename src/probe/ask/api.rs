@@ -1,7 +1,6 @@
 //! The API server at its ClusterIP, as a client in the pod meets it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -9,7 +8,7 @@ use jiff::Timestamp;
 
 use super::batch::Terms;
 use super::http::account_token;
-use super::{ACCOUNT, unreachable_fault};
+use super::unreachable_fault;
 use crate::certificate::{Certificate, verify};
 use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, handshake};
 use crate::probe::answer::{ApiAnswer, Fault, Got, Latency};
@@ -20,16 +19,11 @@ const PADDING: (&str, &str, usize) = ("x-seaworthy-padding", "0123456789abcdef",
 
 /// Connects many times, checks the certificate under every name, and asks for the version with the pod's own token.
 pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
-    let authority = Path::new(ACCOUNT).join("ca.crt");
-    let pem =
-        tokio::fs::read_to_string(&authority).await.map_err(|e| Fault::Other(format!("{}: {e}", authority.display())));
-    let roots = pem.and_then(|pem| {
-        let roots =
-            Certificate::from_pem_bundle(&pem).map_err(|e| Fault::Other(format!("{}: {e}", authority.display())))?;
-        Ok((pem, roots))
-    });
+    let fault = |cause: &dyn std::fmt::Display| Fault::Other(format!("ConfigMap kube-root-ca.crt: {cause}"));
+    let pem = question.authority.as_deref().map_err(Clone::clone);
+    let roots = pem.clone().and_then(|pem| Certificate::from_pem_bundle(pem).map_err(|e| fault(&e)));
     let (trusted, pem) = match &roots {
-        Ok((pem, roots)) => (roots.as_slice(), Ok(pem.as_str())),
+        Ok(roots) => (roots.as_slice(), pem),
         Err(fault) => (&[][..], Err(fault.clone())),
     };
     let (handshakes, (version, large)) =
@@ -88,8 +82,8 @@ fn judge_names(question: &ApiQuestion, roots: &[Certificate], seen: &Handshake, 
     }
 }
 
-/// Asks for the version with the pod's token, over a connection that is verified with the pod's own CA; then again in full
-/// packets, if that has worked.
+/// Asks for the version with the pod's token, over a connection that is verified with the CA that pods trust; then again in
+/// full packets, if that has worked.
 async fn requests(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> (Got<u16>, Option<Got<u16>>) {
     let prepared = async {
         let other = |e: &dyn std::fmt::Display| Fault::Other(e.to_string());

@@ -15,11 +15,13 @@ use crate::probe::{PORT, RunId};
 
 /// How often a Service is asked again before the nodes have its rules.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long the first of these may take; each one after it may take twice as long.
+/// How long one of these may take at the beginning.
 const IMPATIENCE: Duration = Duration::from_millis(200);
 /// How many requests per backend make it all but certain that a random choice meets every one of them.
 const REQUESTS_PER_BACKEND: u32 = 8;
-/// The most requests to one Service.
+/// How many more per backend are sent after each pause, when some have not answered yet.
+const MORE_REQUESTS_PER_BACKEND: u32 = 2;
+/// The most requests to one Service at once.
 const REQUESTS: u32 = 64;
 /// How many requests show that a client stays with one backend.
 const STICKY_REQUESTS: u32 = 8;
@@ -71,7 +73,8 @@ impl Spread<'_> {
             return self.some(SAMPLE, exchange).await;
         }
         let mut backends = self.first(&exchange).await;
-        let limit = (u32::try_from(expected).unwrap_or(u32::MAX).saturating_mul(REQUESTS_PER_BACKEND)).min(REQUESTS);
+        let per_backend = |requests: u32| u32::try_from(expected).unwrap_or(u32::MAX).saturating_mul(requests);
+        let mut limit = per_backend(REQUESTS_PER_BACKEND).min(REQUESTS);
         while backends.first_ms.is_some() && backends.answered.len() < expected {
             if backends.asked >= limit {
                 if Instant::now() >= self.terms.settled {
@@ -79,6 +82,7 @@ impl Spread<'_> {
                 }
                 // Backends whose addresses are not known to this node yet will be.
                 tokio::time::sleep(PAUSE).await;
+                limit = backends.asked.saturating_add(per_backend(MORE_REQUESTS_PER_BACKEND).min(REQUESTS));
             }
             backends.asked += 1;
             backends.take(exchange().await);
@@ -99,11 +103,11 @@ impl Spread<'_> {
     /// Asks until somebody answers or should have.
     async fn first<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
         let mut backends = Backends::default();
-        // What is sent before a node has the rules is lost, and would be waited for until its deadline.
-        let mut patience = IMPATIENCE;
+        let began = Instant::now();
         loop {
+            // What is sent before a node has the rules is lost: to wait long for it would be to learn late of the rules.
+            let patience = (began.elapsed() / 4).clamp(IMPATIENCE, self.terms.answer);
             let answer = timeout(patience, exchange()).await.unwrap_or(Err(Fault::TimedOut));
-            patience = (patience * 2).min(self.terms.answer);
             match answer {
                 Ok(reply) => {
                     // Only the exchanges since the Service works count.
