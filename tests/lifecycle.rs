@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, Trying); 9] = [
+    let trials: [(&str, Trying); 10] = [
         ("a_run_leaves_nothing", leaves_nothing),
         ("a_named_namespace_keeps_what_is_not_ours", keeps_what_is_not_ours),
         ("a_signal_stops_a_run_that_cleans_up_and_reports", stopped_by_a_signal),
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         ("a_dead_admission_webhook_is_told_for_each_node", kept_out_by_a_webhook),
         ("a_missing_image_is_told_for_each_node", without_an_image),
         ("the_printed_rights_are_enough", printed_rights),
+        ("nodes_can_be_impersonated_with_constrained_rights_alone", constrained_impersonation),
     ];
     let trials = trials.into_iter().map(|(name, trial)| {
         let bed = bed.clone();
@@ -355,6 +356,41 @@ fn printed_rights(bed: &Bed) -> Outcomes {
             let refused = why.iter().any(|why| why.contains("not permitted"));
             expect(!refused && check.outcome != Outcome::Error, format!("{profile} {place:?}: {}: {why:?}", check.id))?;
         }
+    }
+    nothing_is_left(bed)
+}
+
+/// What opens the way into a node's name and nothing else, on servers since 1.36.
+const CONSTRAINED: &str = r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: constrained-auditor}
+rules:
+- {apiGroups: [""], resources: [nodes, pods], verbs: [list]}
+- {nonResourceURLs: [/version], verbs: [get]}
+- {apiGroups: [authentication.k8s.io], resources: [nodes], verbs: ["impersonate:arbitrary-node"]}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: ["impersonate-on:arbitrary-node:get", "impersonate-on:arbitrary-node:patch", "impersonate-on:arbitrary-node:create"]
+- {apiGroups: [""], resources: [pods, pods/eviction], verbs: ["impersonate-on:arbitrary-node:create"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: constrained-auditor}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: constrained-auditor}
+subjects: [{kind: ServiceAccount, name: auditor, namespace: constrained}]
+"#;
+
+fn constrained_impersonation(bed: &Bed) -> Outcomes {
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: auditor, namespace: constrained}\n";
+    let namespace = Namespace::new(bed, "constrained", account)?;
+    let _rights = Objects(bed, &["clusterrole/constrained-auditor", "clusterrolebinding/constrained-auditor"]);
+    bed.apply(CONSTRAINED)?;
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = kubeconfig_of(bed, namespace.name, "auditor", folder.path())?;
+    let run = Run::new(&kubeconfig, "post-install")?.with(&["--select", "AA-11,AA-12,AA-13"]);
+    for (id, outcome) in run.ends_with(&[0])?.outcomes() {
+        expect(outcome == Outcome::Pass, format!("{id} is {outcome}"))?;
     }
     nothing_is_left(bed)
 }

@@ -13,12 +13,16 @@
 //! ## Source
 //! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`;
 //! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Leader, learners and the size of the database are known
-//! to the members alone, at `127.0.0.1:2381/metrics` of their nodes.
+//! to the members alone, at `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask them.
 
 use std::collections::BTreeMap;
 
+use super::member_metrics;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::Unobserved;
 use crate::fact::facts::api_server_health::ApiServerHealth;
+use crate::fact::facts::clock::Clock;
+use crate::fact::facts::host_reports::HostReports;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
@@ -29,7 +33,14 @@ crate::check!("HA-03", "etcd-members", Critical, judge);
 const CHECKS: [&str; 2] = ["etcd", "etcd-readiness"];
 const ADVERTISED: &str = "--advertise-client-urls=";
 
-fn judge(pods: &Pods, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, health: &ApiServerHealth) -> Verdict {
+fn judge(
+    pods: &Pods,
+    nodes: &Nodes,
+    kubeadm: Option<&KubeadmConfig>,
+    health: &ApiServerHealth,
+    hosts: Result<&HostReports, &Unobserved>,
+    clock: &Clock,
+) -> Verdict {
     let mut verdict = Verdict::new();
     let members: Vec<&Pod> =
         pods.labelled("kube-system", "component", "etcd").filter(|pod| pod.is_mirror() && !pod.deleting).collect();
@@ -44,6 +55,7 @@ fn judge(pods: &Pods, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, health: &A
         }
     } else {
         judge_members(&mut verdict, &members, nodes);
+        member_metrics::judge(&mut verdict, &members, hosts, clock);
     }
     judge_health(&mut verdict, health);
     if members.is_empty() && verdict.observations() == 0 && verdict.undecideds().is_empty() {
@@ -138,7 +150,7 @@ fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Unobserved;
+    use crate::fact::Access;
     use crate::fact::facts::api_server_health::{Health, HealthAnswer};
     use crate::fact::facts::nodes::{Condition, Node};
     use crate::fact::facts::pods::Container;
@@ -184,9 +196,16 @@ mod tests {
         }
     }
 
+    fn judged(facts: &Facts, kubeadm: Option<&KubeadmConfig>) -> Verdict {
+        let hosts = Unobserved::NotAllowed { access: Access::Privileged, profile: "post-install".into() };
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let clock = Clock { server: now, here: now };
+        judge(&facts.pods, &facts.nodes, kubeadm, &facts.health, Err(&hosts), &clock)
+    }
+
     fn findings(facts: &Facts) -> Vec<(Severity, String)> {
         let kubeadm = KubeadmConfig::default();
-        let verdict = judge(&facts.pods, &facts.nodes, Some(&kubeadm), &facts.health);
+        let verdict = judged(facts, Some(&kubeadm));
         verdict.findings(Severity::Critical).into_iter().map(|finding| (finding.severity, finding.seen)).collect()
     }
 
@@ -237,7 +256,7 @@ mod tests {
             .unwrap()
             .values_mut()
             .for_each(|health| health.ready = Err(Unobserved::Interrupted));
-        let verdict = judge(&facts.pods, &facts.nodes, None, &facts.health);
+        let verdict = judged(&facts, None);
         assert_eq!(verdict.undecideds().len(), 1);
     }
 }

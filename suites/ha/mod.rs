@@ -4,6 +4,7 @@ pub mod endpoint;
 pub mod etcd_clients;
 pub mod etcd_members;
 pub mod etcd_version;
+mod member_metrics;
 pub mod topology;
 
 use crate::check::Suite;

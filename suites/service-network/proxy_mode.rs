@@ -12,22 +12,32 @@
 //! ## Source
 //! KEP-3866 (nftables, stable in 1.33, wants kernel 5.13), KEP-5495 (ipvs, deprecated in 1.35), KEP-5343 (another default);
 //! kubernetes/kubernetes `staging/src/k8s.io/kube-proxy/config/v1alpha1/types.go`. Which mode is in effect on a node only
-//! the node itself tells, at `127.0.0.1:10249/proxyMode`.
+//! the node itself tells, at `127.0.0.1:10249/proxyMode`: privileged probes ask it there.
+
+use std::collections::BTreeMap;
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::Unobserved;
+use crate::fact::facts::host_reports::{HostReports, PROXY_MODE};
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
-use crate::fact::facts::pods::Pods;
+use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
 
 crate::check!("SN-06", "proxy-mode", Minor, judge);
 
+/// The mode of who chooses none, on Linux.
+const DEFAULT: &str = "iptables";
 /// From when on the mode ipvs is deprecated.
 const IPVS_DEPRECATED: u64 = 35;
 /// From when on nftables is stable.
 const NFTABLES_STABLE: u64 = 33;
 
-fn judge(config: Result<&KubeProxyConfig, &Unobserved>, pods: &Pods, version: &ServerVersion) -> Verdict {
+fn judge(
+    config: Result<&KubeProxyConfig, &Unobserved>,
+    pods: &Pods,
+    version: &ServerVersion,
+    hosts: Result<&HostReports, &Unobserved>,
+) -> Verdict {
     let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
     let config = match config {
         Ok(config) => config,
@@ -40,8 +50,9 @@ fn judge(config: Result<&KubeProxyConfig, &Unobserved>, pods: &Pods, version: &S
             return verdict;
         }
     };
+    let proxies: Vec<&Pod> = pods.labelled("kube-system", "k8s-app", "kube-proxy").collect();
     // The ConfigMap often outlives the proxy where the network plugin has taken over.
-    if !pods.0.values().any(|pod| pod.labels.get("k8s-app").is_some_and(|app| app == "kube-proxy")) {
+    if proxies.is_empty() {
         return Verdict::not_applicable("no pod has the label k8s-app=kube-proxy: its configuration is not in use");
     }
     let mut verdict = Verdict::new();
@@ -75,19 +86,76 @@ fn judge(config: Result<&KubeProxyConfig, &Unobserved>, pods: &Pods, version: &S
                 .severity(Severity::Major),
         ),
     }
+    judge_effective(&mut verdict, mode, &proxies, hosts);
     verdict
+}
+
+/// A proxy takes up another mode only when it is started again.
+fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: Result<&HostReports, &Unobserved>) {
+    let hosts = match hosts {
+        Ok(hosts) => hosts,
+        Err(Unobserved::NotAllowed { profile, .. }) => {
+            return verdict.note(format!(
+                "the mode in effect is seen by privileged probes, which the profile {profile} does not allow"
+            ));
+        }
+        Err(why) => return verdict.undecided(Subject::cluster(), why),
+    };
+    let chosen = if mode.is_empty() { DEFAULT } else { mode };
+    let mut others: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    // A proxy that does not run is judged by SN-07.
+    for node in proxies.iter().filter(|pod| pod.ready && !pod.deleting).filter_map(|pod| pod.node.as_deref()) {
+        match hosts.lines(node, PROXY_MODE) {
+            Ok(lines) if lines.concat() == chosen => verdict.confirm(),
+            Ok(lines) => others.entry(lines.concat()).or_default().push(node),
+            Err(why) => verdict.undecided(Subject::node(node), &why),
+        }
+    }
+    for (mode, nodes) in others {
+        let finding = Finding::new(
+            format!("kube-proxy runs in the mode that its ConfigMap chooses: {chosen}"),
+            format!("mode {mode}"),
+        );
+        verdict.find(
+            Subject::nodes(&nodes),
+            finding
+                .so("how Services are reached changes when the proxies are next started, at the latest with the next upgrade")
+                .mend("kubectl -n kube-system rollout restart daemonset kube-proxy"),
+        );
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::facts::pods::Pod;
+    use crate::fact::Access;
+    use crate::fact::facts::host_reports::HostReport;
+    use crate::probe::host::answer::{HttpAnswer, Text};
 
     fn judged(mode: Option<&str>, version: &str) -> Verdict {
+        let hosts = Unobserved::NotAllowed { access: Access::Privileged, profile: "post-install".into() };
+        judged_with(mode, version, Err(&hosts))
+    }
+
+    fn judged_with(mode: Option<&str>, version: &str, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
         let config = KubeProxyConfig { mode: mode.map(Into::into), ..KubeProxyConfig::default() };
-        let pod = Pod { labels: [("k8s-app".to_owned(), "kube-proxy".to_owned())].into(), ..Pod::default() };
+        let pod = Pod {
+            namespace: "kube-system".into(),
+            node: Some("n1".into()),
+            ready: true,
+            labels: [("k8s-app".to_owned(), "kube-proxy".to_owned())].into(),
+            ..Pod::default()
+        };
         let version = ServerVersion { git: version.into(), version: version.parse().unwrap() };
-        judge(Ok(&config), &Pods([("kube-system/kube-proxy-x".to_owned(), pod)].into()), &version)
+        judge(Ok(&config), &Pods([("kube-system/kube-proxy-x".to_owned(), pod)].into()), &version, hosts)
+    }
+
+    /// The answers of a node whose proxy runs in this mode.
+    fn runs_in(mode: &str) -> HostReports {
+        let body = Text { lines: vec![mode.into()], cut: false };
+        let gets = Ok([(PROXY_MODE.to_owned(), Ok(HttpAnswer { status: 200, body }))].into());
+        let report = HostReport { disk: Err(Unobserved::Interrupted), gets, texts: Err(Unobserved::Interrupted) };
+        HostReports([("n1".to_owned(), report)].into())
     }
 
     fn seen(mode: &str, version: &str) -> Vec<String> {
@@ -99,7 +167,25 @@ mod tests {
         for mode in ["", "iptables", "nftables"] {
             assert_eq!((judged(Some(mode), "v1.37.2").observations(), seen(mode, "v1.37.2").len()), (1, 0), "{mode}");
         }
-        assert_eq!(judged(Some(""), "v1.37.2").notes().len(), 1);
+        assert_eq!(judged(Some(""), "v1.37.2").notes().len(), 2);
+    }
+
+    #[test]
+    fn another_mode_in_effect_is_found() {
+        let seen = |configured, effective| {
+            let verdict = judged_with(Some(configured), "v1.37.2", Ok(&runs_in(effective)));
+            verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
+        };
+        assert!(seen("", "iptables").is_empty() && seen("nftables", "nftables").is_empty());
+        assert_eq!(seen("nftables", "iptables"), ["mode iptables"]);
+    }
+
+    #[test]
+    fn a_proxy_that_did_not_tell_is_undecided() {
+        let mut hosts = runs_in("iptables");
+        hosts.0.get_mut("n1").unwrap().gets = Err(Unobserved::Interrupted);
+        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Ok(&hosts)).undecideds().len(), 1);
+        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Err(&Unobserved::Interrupted)).undecideds().len(), 1);
     }
 
     #[test]
@@ -119,6 +205,6 @@ mod tests {
         assert_eq!(judged(None, "v1.37.2").undecideds().len(), 1);
         let version = ServerVersion { git: "v1.37.2".into(), version: "v1.37.2".parse().unwrap() };
         let absent = Unobserved::absent("configmaps \"kube-proxy\" not found");
-        assert!(judge(Err(&absent), &Pods::default(), &version).reason().is_some());
+        assert!(judge(Err(&absent), &Pods::default(), &version, Err(&Unobserved::Interrupted)).reason().is_some());
     }
 }

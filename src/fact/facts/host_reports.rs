@@ -25,10 +25,25 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Directories that hold certificates, keys and kubeconfigs, and whether to look into what is in them.
 const DIRECTORIES: [(&str, bool); 3] =
     [("/etc/kubernetes", false), ("/etc/kubernetes/pki", true), ("/var/lib/kubelet/pki", false)];
+/// Where kube-proxy tells the mode in which it runs.
+pub const PROXY_MODE: &str = "http://127.0.0.1:10249/proxyMode";
+/// Where a member of etcd tells how it is, as kubeadm sets it up.
+pub const ETCD_METRICS: &str = "http://127.0.0.1:2381/metrics";
+
 /// What is asked by HTTP on each node: the URL, and what the wanted lines begin with.
-const GETS: [(&str, &[&str]); 0] = [];
+const GETS: [(&str, &[&str]); 1] = [(PROXY_MODE, &[])];
 /// What is asked by HTTP on control-plane nodes besides.
-const CONTROL_PLANE_GETS: [(&str, &[&str]); 0] = [];
+const CONTROL_PLANE_GETS: [(&str, &[&str]); 1] = [(
+    ETCD_METRICS,
+    &[
+        "etcd_server_has_leader ",
+        "etcd_server_is_learner ",
+        "etcd_server_leader_changes_seen_total ",
+        "etcd_mvcc_db_total_size_in_bytes ",
+        "etcd_server_quota_backend_bytes ",
+        "process_start_time_seconds ",
+    ],
+)];
 /// Files that are read on each node: the path, and what the wanted lines begin with. None may hold a secret.
 const TEXTS: [(&str, &[&str]); 0] = [];
 
@@ -120,6 +135,23 @@ fn questions(node: &Node) -> HostQuestions {
             .collect(),
         gets,
         texts: excerpts(&TEXTS),
+    }
+}
+
+impl HostReports {
+    /// The wanted lines of what a server on a node's own network answered.
+    pub fn lines(&self, node: &str, url: &str) -> Seen<&[String]> {
+        let report =
+            self.0.get(node).ok_or_else(|| Unobserved::absent(format!("no privileged probe ran on {node}")))?;
+        let answer = report.gets.as_ref().map_err(Clone::clone)?;
+        let target = format!("{url} on {node}");
+        match answer.get(url) {
+            None => Err(Unobserved::invalid(target, "it was not asked")),
+            Some(Err(fault)) => Err(Unobserved::unreachable(target, fault)),
+            Some(Ok(answer)) if answer.status != 200 => Err(Unobserved::invalid(target, answer.status)),
+            Some(Ok(answer)) if answer.body.cut => Err(Unobserved::invalid(target, "more than a probe can tell")),
+            Some(Ok(answer)) => Ok(&answer.body.lines),
+        }
     }
 }
 
