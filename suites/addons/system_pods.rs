@@ -43,6 +43,8 @@ const STUCK: [&str; 8] = [
     "CreateContainerError",
     "RunContainerError",
 ];
+/// How often a container that has just failed was restarted before, if it fails again and again.
+const RESTARTS: i32 = 2;
 /// The add-ons without which nothing works.
 const CRITICAL: [&str; 2] = ["DaemonSet/kube-proxy", "Deployment/coredns"];
 
@@ -123,7 +125,12 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
         let restarts = if container.restarts > 0 { ", after restarts" } else { "" };
         Some(format!("container {} waits: {reason}{restarts}", container.name))
     };
-    if let Some(why) = pod.containers.iter().find_map(waiting) {
+    // The kubelet says CrashLoopBackOff when it next looks at the pod, which may be a minute after the container's end.
+    let failing = |container: &Container| {
+        let code = container.failed.filter(|_| container.restarts >= RESTARTS)?;
+        Some(format!("container {} ends with exit code {code}, after restarts", container.name))
+    };
+    if let Some(why) = pod.containers.iter().find_map(|container| waiting(container).or_else(|| failing(container))) {
         return Some(why);
     }
     if pod.phase == "Failed" {
@@ -228,6 +235,17 @@ mod tests {
         let crash = Some("CrashLoopBackOff");
         let verdict = judged([pod("a", "Running", crash), pod("b", "Running", crash)], &workloads(2, USUAL), none());
         assert_eq!(seen(&verdict), ["Pods kube-system/a, b: container main waits: CrashLoopBackOff"]);
+    }
+
+    #[test]
+    fn a_container_that_failed_again_is_found_before_it_waits() {
+        let failed = |code, restarts| {
+            let (path, mut pod) = pod("a", "Running", None);
+            (pod.containers[0].failed, pod.containers[0].restarts) = (code, restarts);
+            seen(&judged([(path, pod)], &workloads(2, USUAL), none()))
+        };
+        assert_eq!(failed(Some(1), 2), ["Pod kube-system/a: container main ends with exit code 1, after restarts"]);
+        assert!(failed(Some(1), 1).is_empty() && failed(None, 9).is_empty());
     }
 
     #[test]

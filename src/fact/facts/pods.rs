@@ -97,6 +97,9 @@ pub struct Container {
     /// Why it waits, as `CrashLoopBackOff`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
+    /// The exit code other than 0 with which it ended, if it was not started again yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<i32>,
     /// The arguments of a control-plane static pod, which are not kept for any other container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -223,12 +226,15 @@ fn trim(pod: core::Pod) -> Pod {
             .into_iter()
             .map(|container| {
                 let status = statuses.iter().find(|status| status.name == container.name);
-                let waiting = status.and_then(|s| s.state.as_ref()).and_then(|state| state.waiting.as_ref());
+                let state = status.and_then(|status| status.state.as_ref());
+                let waiting = state.and_then(|state| state.waiting.as_ref());
+                let ended = state.and_then(|state| state.terminated.as_ref()).map(|ended| ended.exit_code);
                 Container {
                     image: container.image.unwrap_or_default(),
                     restarts: status.map(|status| status.restart_count).unwrap_or_default(),
                     ready: status.is_some_and(|status| status.ready),
                     waiting: waiting.and_then(|waiting| waiting.reason.clone()),
+                    failed: ended.filter(|code| *code != 0),
                     command: if control_plane {
                         [container.command, container.args].into_iter().flatten().flatten().collect()
                     } else {
