@@ -57,7 +57,11 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
         let judged = hosts.lines(node, ETCD_METRICS).map(Metrics::read).and_then(|metrics| findings(&metrics, clock));
         match judged {
             Ok(findings) if findings.is_empty() => verdict.confirm(),
-            Ok(findings) => findings.into_iter().for_each(|finding| verdict.find(subject(), finding)),
+            Ok(findings) => {
+                for finding in findings {
+                    verdict.find(subject(), finding);
+                }
+            }
             // A member that does not answer is judged by its pod.
             Err(_) if !pod.ready => {}
             Err(why) => verdict.undecided(subject(), &why),
@@ -127,7 +131,9 @@ mod tests {
         let now = Timestamp::from_second(1_800_007_200).unwrap();
         let mut verdict = Verdict::new();
         let found = findings(&Metrics::read(&lines), &Clock { server: now, here: now }).unwrap();
-        found.into_iter().for_each(|finding| verdict.find(Subject::cluster(), finding));
+        for finding in found {
+            verdict.find(Subject::cluster(), finding);
+        }
         verdict.findings(Severity::Critical).into_iter().map(|finding| finding.seen).collect()
     }
 
