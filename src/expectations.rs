@@ -32,6 +32,19 @@ pub struct Expectations {
     pub outside_networks: Vec<Cidr>,
     /// The addresses that Services may claim as externalIPs.
     pub external_ips: Vec<Cidr>,
+    /// Whether network policies must be enforced.
+    pub network_policy: NetworkPolicies,
+}
+
+/// Whether network policies must be enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkPolicies {
+    /// A network that has no policy engine will do. One that has must enforce all of them.
+    #[default]
+    Optional,
+    /// The network must have a policy engine.
+    Required,
 }
 
 /// How new nodes find the cluster.
@@ -56,6 +69,7 @@ impl Default for Expectations {
             unresolved_names: Vec::new(),
             outside_networks: Vec::new(),
             external_ips: Vec::new(),
+            network_policy: NetworkPolicies::Optional,
         }
     }
 }

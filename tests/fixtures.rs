@@ -45,6 +45,14 @@ async fn healthy_clusters_are_found_healthy() {
     assert!(clusters >= 3, "one node, three nodes and a highly available cluster, not {clusters}");
 }
 
+/// The other healthy clusters have no policy engine, and CN-06 skips there.
+#[tokio::test]
+async fn a_policy_engine_is_found_to_enforce() {
+    let judged = judge(&fixtures().join("healthy/policy-engine.json.gz")).await;
+    let outcomes: Vec<_> = judged.iter().map(|check| (check.id.as_str(), check.outcome)).collect();
+    assert_eq!(outcomes, [("CN-06", Outcome::Pass)], "{judged:?}");
+}
+
 #[tokio::test]
 async fn every_fault_is_seen_by_the_checks_that_it_names() {
     let mut wrong = Vec::new();

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Failure;
+use crate::probe::ask::watch::{self, WatchQuestions};
 use crate::probe::host::{self, HostQuestions};
 use crate::probe::message::MESSAGE_LIMIT;
 use crate::probe::{Questions, ask, message, question, serve};
@@ -22,6 +23,8 @@ pub enum ProbeCommand {
     Serve,
     /// Ask everything at once and put the answers into the termination message
     Ask,
+    /// Ask the same again and again, and tell each try on the standard output
+    Watch,
     /// Look at the node and put what was seen into the termination message
     Host,
 }
@@ -33,6 +36,10 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
         ProbeCommand::Ask => {
             let room = |questions: &Questions| questions.message_limit;
             answer(room, async |questions| ask::ask(&questions).await).await
+        }
+        ProbeCommand::Watch => {
+            let questions: WatchQuestions = questions()?;
+            watch::watch(&questions).await.map_err(|e| Failure::System(format!("cannot watch: {e}")))
         }
         ProbeCommand::Host => {
             answer(|_| MESSAGE_LIMIT, async |questions: HostQuestions| host::ask(&questions).await).await
@@ -50,9 +57,14 @@ async fn answer<Q: DeserializeOwned, A: Serialize>(
     ask: impl AsyncFnOnce(Q) -> A,
 ) -> Result<(), Failure> {
     let system = |e: &dyn std::fmt::Display| Failure::System(e.to_string());
-    let text = env::var(question::VARIABLE).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
-    let questions: Q = serde_json::from_str(&text).map_err(|e| system(&format!("{}: {e}", question::VARIABLE)))?;
+    let questions: Q = questions()?;
     let room = room(&questions);
     let message = message::pack_within(&ask(questions).await, room).map_err(|e| system(&e))?;
     std::fs::write(TERMINATION_MESSAGE, message).map_err(|e| system(&format!("{TERMINATION_MESSAGE}: {e}")))
+}
+
+fn questions<Q: DeserializeOwned>() -> Result<Q, Failure> {
+    let unusable = |e: &dyn std::fmt::Display| Failure::System(format!("{}: {e}", question::VARIABLE));
+    let text = env::var(question::VARIABLE).map_err(|e| unusable(&e))?;
+    serde_json::from_str(&text).map_err(|e| unusable(&e))
 }

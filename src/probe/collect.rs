@@ -82,6 +82,50 @@ pub async fn collect(
         .collect()
 }
 
+/// Waits until the containers of all these pods run, and tells their addresses.
+pub async fn running(
+    cluster: &Cluster,
+    namespace: &str,
+    run: &RunId,
+    pods: &[String],
+    patience: Duration,
+) -> Seen<BTreeMap<String, IpAddr>> {
+    let mut addresses: BTreeMap<&str, Seen<IpAddr>> = BTreeMap::new();
+    let deadline = cluster.deadline(patience);
+    let call = Call::watch::<Pod>().in_namespace(namespace).with("labelSelector", format!("{RUN}={run}"));
+    for pod in pods {
+        addresses.insert(pod, Err(overdue("", deadline)));
+    }
+    let watched = async {
+        let mut lines = cluster.stream(&call).await?.lines();
+        while addresses.values().any(Result::is_err) {
+            let line = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+            let change = line.map(|line| change(&call, &line)).transpose()?.flatten();
+            let (pod, _) = change.ok_or_else(|| Unobserved::unreachable(call.to_string(), "the watch was ended"))?;
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            let Some(address) = addresses.get_mut(name.as_str()) else { continue };
+            let containers = || pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+            if let Some(stuck) = containers().find_map(stuck) {
+                return Err(Unobserved::invalid(format!("the pod {name}"), stuck));
+            }
+            let starting = |one: &ContainerStatus| one.state.as_ref().is_none_or(|state| state.running.is_none());
+            let given = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()?.parse().ok());
+            *address = match given {
+                Some(given) if containers().next().is_some() && !containers().any(starting) => Ok(given),
+                _ => Err(Unobserved::unreachable(
+                    "the kubelet",
+                    format!("the pod {name} did not get beyond {} within {} s", state(&pod), deadline.as_secs()),
+                )),
+            };
+        }
+        Ok(())
+    };
+    if let Ok(done) = tokio::time::timeout(deadline, watched).await {
+        done?;
+    }
+    addresses.into_iter().map(|(pod, address)| Ok((pod.to_owned(), address?))).collect()
+}
+
 #[derive(Default)]
 struct Progress {
     address: Option<IpAddr>,
@@ -105,14 +149,10 @@ async fn watch_once(
 ) -> Seen<bool> {
     let mut lines = cluster.stream(call).await?.lines();
     while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
-        let event: WatchEvent = serde_json::from_str(&line).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
-        if event.kind == "ERROR" {
-            return Ok(false);
-        }
-        let pod: Pod = serde_json::from_value(event.object).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
+        let Some((pod, deleted)) = change(call, &line)? else { return Ok(false) };
         let name = pod.metadata.name.clone().unwrap_or_default();
         let Some(progress_of_pod) = progress.get_mut(name.as_str()) else { continue };
-        progress_of_pod.take(&pod, event.kind == "DELETED");
+        progress_of_pod.take(&pod, deleted);
         if progress.values().all(|pod| pod.address.is_some()) {
             cluster.let_others_begin();
         }
@@ -121,6 +161,17 @@ async fn watch_once(
         }
     }
     Ok(false)
+}
+
+/// What a line of a watch tells: the pod, and whether it was deleted; none when the server ends the watch.
+fn change(call: &Call, line: &str) -> Seen<Option<(Pod, bool)>> {
+    let invalid = |e| Unobserved::invalid(call.to_string(), e);
+    let event: WatchEvent = serde_json::from_str(line).map_err(invalid)?;
+    if event.kind == "ERROR" {
+        return Ok(None);
+    }
+    let pod = serde_json::from_value(event.object).map_err(invalid)?;
+    Ok(Some((pod, event.kind == "DELETED")))
 }
 
 impl Progress {

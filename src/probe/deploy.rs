@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::host::HostQuestions;
 use super::host::object::HostPod;
-use super::object::{Level, Mark, ProbePod};
+use super::object::{Level, Mark, ProbePod, RUN};
+use super::policed::{PolicedPod, Policy};
 use super::{Questions, RunId};
 use crate::cluster::{Call, Cluster, Footprint};
 use crate::fact::{Seen, Unobserved};
@@ -131,13 +133,12 @@ impl<'a> Site<'a> {
     /// Makes a pod for each batch of questions; each is made or refused on its own.
     pub async fn pods(&self, probes: impl IntoIterator<Item = (&String, &Questions)>) -> Vec<Seen<()>> {
         let image = &self.cluster.settings().probe.image;
-        let made = join_all(probes.into_iter().map(|(node, questions)| async move {
+        join_all(probes.into_iter().map(|(node, questions)| async move {
             let pod =
                 ProbePod { name: &questions.pod, node, image, lifetime_seconds: self.lifetime_seconds, questions };
             self.pod(node, pod.object(&self.mark())).await
         }))
-        .await;
-        made
+        .await
     }
 
     /// Makes a pod on each node's own network, by node, with the pod's name and what it is asked.
@@ -151,6 +152,30 @@ impl<'a> Site<'a> {
             self.pod(node, pod.object(&self.mark())).await
         }))
         .await
+    }
+
+    /// Makes pods to which policies are applied, and tells their names.
+    pub async fn policed_pods(&self, pods: &[PolicedPod<'_>]) -> Seen<Vec<String>> {
+        let image = &self.cluster.settings().probe.image;
+        let made = pods.iter().map(|pod| async {
+            self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
+            Ok(pod.role.pod(&self.mark()))
+        });
+        join_all(made).await.into_iter().collect()
+    }
+
+    /// Makes a network policy.
+    pub async fn policy(&self, policy: Policy) -> Seen<()> {
+        let call = Call::create::<NetworkPolicy>(policy.object(&self.mark())).in_namespace(&self.namespace);
+        self.cluster.send(&call).await?.accepted(&call)
+    }
+
+    /// Removes the network policies again.
+    pub async fn lift_policies(&self) -> Seen<()> {
+        let call = Call::delete_all::<NetworkPolicy>()
+            .in_namespace(&self.namespace)
+            .with("labelSelector", format!("{RUN}={}", self.run));
+        self.cluster.send(&call).await?.accepted(&call)
     }
 
     async fn pod(&self, node: &str, object: serde_json::Result<serde_json::Value>) -> Seen<()> {

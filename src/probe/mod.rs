@@ -17,6 +17,7 @@ pub mod host;
 pub mod mesh;
 pub mod message;
 pub mod object;
+pub mod policed;
 pub mod question;
 pub mod reached;
 pub mod serve;

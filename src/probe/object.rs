@@ -16,31 +16,43 @@ pub const EXPIRES: &str = "seaworthy.dev/expires";
 /// The label by which Services find the probes that serve.
 pub const LEVEL: &str = "seaworthy.dev/level";
 
-/// What Pod Security must admit.
+/// What a run's objects are for, and what Pod Security must admit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Probes as any workload's pod.
     Restricted,
     /// Probes on the node's network, which see some of its directories.
     Privileged,
+    /// Probes as any workload's pod, to whom network policies are applied: apart from the others, whose traffic goes on.
+    Policed,
 }
 
 impl Level {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Restricted, Self::Privileged];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Restricted, Self::Privileged, Self::Policed];
 
     /// The name of the run's objects of this level; pods append a number.
     pub fn name(self, run: &RunId) -> String {
         match self {
             Self::Restricted => format!("seaworthy-{run}"),
             Self::Privileged => format!("seaworthy-{run}-host"),
+            Self::Policed => format!("seaworthy-{run}-policy"),
+        }
+    }
+
+    /// By what labels tell it from the others.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Privileged => "privileged",
+            Self::Policed => "policed",
         }
     }
 
     /// As Pod Security calls it.
-    const fn label(self) -> &'static str {
+    const fn pod_security(self) -> &'static str {
         match self {
-            Self::Restricted => "restricted",
+            Self::Restricted | Self::Policed => "restricted",
             Self::Privileged => "privileged",
         }
     }
@@ -81,7 +93,7 @@ impl Mark<'_> {
     /// A namespace of the run's own, in which pods of this level and stricter ones are admitted.
     pub fn namespace(&self) -> Value {
         let mut metadata = self.metadata(&self.level.name(self.run));
-        metadata["labels"]["pod-security.kubernetes.io/enforce"] = self.level.label().into();
+        metadata["labels"]["pod-security.kubernetes.io/enforce"] = self.level.pod_security().into();
         json!({ "metadata": metadata })
     }
 
@@ -153,6 +165,15 @@ pub fn container(name: &str, image: &str, what: &str, environment: Value, mounts
     })
 }
 
+/// The container of a probe that answers others.
+pub(super) fn serving(image: &str, run: &RunId, pod: &str) -> Value {
+    let environment = json!([
+        { "name": RUN_VARIABLE, "value": run.to_string() },
+        { "name": POD_VARIABLE, "value": pod },
+    ]);
+    container("serve", image, "serve", environment, json!([]))
+}
+
 /// A probe's pod.
 pub struct ProbePod<'a> {
     /// Its name.
@@ -168,48 +189,54 @@ pub struct ProbePod<'a> {
 }
 
 impl ProbePod<'_> {
-    /// The pod. It is bound to its node by name, so that neither the scheduler nor a cordon keeps it away.
+    /// The pod.
     pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
-        let container = |name: &str, what: &str, environment: Value, mounts: Value| {
-            container(name, self.image, what, environment, mounts)
-        };
-        let serve = json!([
-            { "name": RUN_VARIABLE, "value": mark.run.to_string() },
-            { "name": POD_VARIABLE, "value": self.name },
-        ]);
         let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
-        let mut containers = vec![container("serve", "serve", serve, json!([]))];
+        let mut containers = vec![serving(self.image, mark.run, self.name)];
         for (name, questions) in spread::over_containers(self.questions.clone()) {
             let ask = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
-            containers.push(container(&name, "ask", ask, account.clone()));
+            containers.push(container(&name, self.image, "ask", ask, account.clone()));
         }
-        Ok(json!({
-            "metadata": mark.metadata(self.name),
-            "spec": {
-                "nodeName": self.node,
-                "hostname": self.name,
-                "subdomain": name(mark.run),
-                "restartPolicy": "Never",
-                "activeDeadlineSeconds": self.lifetime_seconds,
-                "terminationGracePeriodSeconds": 0,
-                "serviceAccountName": name(mark.run),
-                "automountServiceAccountToken": false,
-                "enableServiceLinks": false,
-                "tolerations": [{ "operator": "Exists" }],
-                "securityContext": {
-                    "runAsNonRoot": true,
-                    "runAsUser": 65534,
-                    "runAsGroup": 65534,
-                    "seccompProfile": { "type": "RuntimeDefault" },
-                },
-                "containers": containers,
-                "volumes": [{
-                    "name": "account",
-                    "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } }] },
-                }],
-            },
-        }))
+        let mut pod = restricted_pod(mark, self.name, self.node, self.lifetime_seconds, &containers);
+        pod["spec"]["hostname"] = self.name.into();
+        pod["spec"]["subdomain"] = name(mark.run).into();
+        pod["spec"]["volumes"] = json!([{
+            "name": "account",
+            "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } }] },
+        }]);
+        Ok(pod)
     }
+}
+
+/// A pod that Pod Security admits everywhere. It is bound to its node by name, so that neither the scheduler nor a cordon
+/// keeps it away, and the kubelet ends it after so many seconds, whatever became of the runner.
+pub(super) fn restricted_pod(
+    mark: &Mark<'_>,
+    name: &str,
+    node: &str,
+    lifetime_seconds: i64,
+    containers: &[Value],
+) -> Value {
+    json!({
+        "metadata": mark.metadata(name),
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": lifetime_seconds,
+            "terminationGracePeriodSeconds": 0,
+            "serviceAccountName": mark.level.name(mark.run),
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "tolerations": [{ "operator": "Exists" }],
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": 65534,
+                "runAsGroup": 65534,
+                "seccompProfile": { "type": "RuntimeDefault" },
+            },
+            "containers": containers,
+        },
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod dual_stack;
 pub mod mtu;
 pub mod network_agent;
 pub mod network_plugin;
+pub mod network_policy;
 pub mod paths;
 pub mod pod_mesh;
 pub mod pod_ranges;
@@ -20,6 +21,7 @@ pub static SUITE: Suite = Suite {
         &pod_ranges::CHECK,
         &pod_mesh::CHECK,
         &mtu::CHECK,
+        &network_policy::CHECK,
         &dual_stack::CHECK,
     ],
 };

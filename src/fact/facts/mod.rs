@@ -56,6 +56,7 @@ pub mod kubernetes_service;
 pub mod leader_leases;
 pub mod legacy_tokens;
 pub mod namespaces;
+pub mod network_policy_trial;
 pub mod nobody_reviews;
 pub mod node_certificate_requests;
 pub mod node_credential;

@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::batch::Terms;
+use super::peer;
 use crate::probe::answer::{DnsAnswer, Fault, Got, Latency, Lookups, Records, Resolver};
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
@@ -109,6 +110,11 @@ pub async fn resolve(host: &str, resolver: &Resolver, patience: Duration) -> Got
         }
     }
     Err(last)
+}
+
+/// Whether a server answers at all, whatever it answers.
+pub async fn any_answer(server: SocketAddr, name: &str, patience: Duration) -> Got<()> {
+    peer::retried(patience, || async { response_by_udp(server, name, RecordType::A).await.map(drop) }).await
 }
 
 async fn by_udp(server: SocketAddr, name: &str, kind: RecordType) -> Got<Vec<IpAddr>> {

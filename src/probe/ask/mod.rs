@@ -13,6 +13,7 @@ pub mod reach;
 pub mod resolver;
 pub mod service;
 pub mod token;
+pub mod watch;
 
 pub use batch::ask;
 pub(super) use http::http_fault;

@@ -1,0 +1,295 @@
+//! Whether traffic between pods stops and comes back with network policies.
+
+pub mod sights;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncBufReadExt;
+use tokio::sync::mpsc;
+
+use super::cluster_domain::ClusterDomain;
+use super::dns_servers::DnsServers;
+use super::nodes::Nodes;
+use crate::cluster::{Call, Cluster};
+use crate::expectations::{Expectations, NetworkPolicies};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::probe::PORT;
+use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
+use crate::probe::collect::running;
+use crate::probe::deploy::Site;
+use crate::probe::object::Level;
+use crate::probe::policed::{PolicedPod, Policy, Role};
+use sights::{Sights, Step, Way};
+
+/// How long pods have to start.
+const START: Duration = Duration::from_secs(30);
+/// How long ways have to open before there is a policy.
+const OPENING: Duration = Duration::from_secs(5);
+/// How long policies have to take effect.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long, where there seems to be nobody to enforce them and nobody says that there must be.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(6);
+/// The port of DNS.
+const DNS: u16 = 53;
+/// How many answers may wait to be read.
+const WAITING: usize = 64;
+
+/// Whether traffic between pods stops and comes back with network policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPolicyTrial {
+    /// The node of the pods that serve.
+    pub servers_on: String,
+    /// The node of the pods that ask.
+    pub clients_on: String,
+    /// The ways that were looked at.
+    pub ways: BTreeSet<Way>,
+    /// What was seen after each step, as far as it was worth to go.
+    pub steps: BTreeMap<Step, Seen<Sights>>,
+}
+
+impl Observe for NetworkPolicyTrial {
+    type Needs<'a> = (&'a Nodes, &'a ClusterDomain, Option<&'a DnsServers>, &'a Expectations);
+    const NAME: &'static str = "network-policy-trial";
+    const ACCESS: Access = Access::Create;
+    const RULES: &'static [Rule] = &[
+        Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
+        Rule::probes("", "serviceaccounts", &["create", "delete"]),
+        Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
+        Rule::probes("", "pods/log", &["get"]),
+        Rule::probes("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]),
+    ];
+    const DEADLINE: Duration = Duration::from_secs(90);
+
+    async fn observe(cluster: &Cluster, (nodes, domain, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
+        let (servers_on, clients_on) = places(nodes)?;
+        let site = Site::prepare(cluster, Level::Policed).await?;
+        let serving = [Role::Guarded, Role::Open].map(|role| PolicedPod { role, node: servers_on, watch: None });
+        let addresses = start(cluster, &site, &serving).await?;
+        let targets = targets(&addresses, dns.and_then(|dns| server(dns, nodes)), &domain.0);
+        let run = &cluster.settings().probe.run;
+        let questions = [Role::Granted, Role::Stranger, Role::Confined].map(|role| {
+            let own = targets.iter().filter(|(way, _)| way.from() == role);
+            let targets = own.map(|(way, target)| (way.name().to_owned(), target.clone())).collect();
+            (role, WatchQuestions { run: run.clone(), targets })
+        });
+        let asking: Vec<_> = questions
+            .iter()
+            .map(|(role, watch)| PolicedPod { role: *role, node: clients_on, watch: Some(watch) })
+            .collect();
+        let clients = start(cluster, &site, &asking).await?;
+        let ways: BTreeSet<Way> = targets.into_keys().collect();
+        let (told, tries) = mpsc::channel(WAITING);
+        let trial = Trial { ways: ways.iter().copied().collect(), tries };
+        let logs = clients.iter().map(|(_, pod, _)| read(cluster, site.namespace(), pod, told.clone()));
+        tokio::select! {
+            // The logs end only with the pods: whoever tries is told so.
+            steps = trial.go(&site, expectations.network_policy) => Ok(Self {
+                servers_on: servers_on.to_owned(),
+                clients_on: clients_on.to_owned(),
+                ways,
+                steps,
+            }),
+            () = async { join_all(logs).await; std::future::pending::<()>().await } => Err(Unobserved::Interrupted),
+        }
+    }
+}
+
+crate::observed!(NetworkPolicyTrial);
+
+/// The tries that are told, and the ways that are worth to be looked at.
+struct Trial {
+    ways: Vec<Way>,
+    tries: mpsc::Receiver<Seen<Try>>,
+}
+
+impl Trial {
+    /// Goes through the steps, as far as there is something to see.
+    async fn go(mut self, site: &Site<'_>, expected: NetworkPolicies) -> BTreeMap<Step, Seen<Sights>> {
+        let mut steps = BTreeMap::new();
+        let before = self.look(Step::Before, |_| OPENING).await;
+        self.ways.retain(|way| before.as_ref().is_ok_and(|seen| seen.is_open(*way) == Some(true)));
+        steps.insert(Step::Before, before);
+        if !self.ways.iter().any(|way| !way.should_be_open(Step::Denied)) {
+            return steps;
+        }
+        let denied = match tokio::try_join!(site.policy(Policy::DenyIngress), site.policy(Policy::DenyEgress)) {
+            Ok(_) => {
+                let patience = |seen: &Sights| match expected {
+                    NetworkPolicies::Optional if !seen.any_may_be_stopping() => LITTLE_PATIENCE,
+                    NetworkPolicies::Optional | NetworkPolicies::Required => PATIENCE,
+                };
+                self.look(Step::Denied, patience).await
+            }
+            Err(why) => Err(why),
+        };
+        let any_is_stopped = denied.as_ref().is_ok_and(Sights::any_is_stopped);
+        steps.insert(Step::Denied, denied);
+        if any_is_stopped {
+            let allowed = match site.policy(Policy::AllowByLabel).await {
+                Ok(()) => self.look(Step::Allowed, |_| PATIENCE).await,
+                Err(why) => Err(why),
+            };
+            steps.insert(Step::Allowed, allowed);
+        }
+        // Where nothing was stopped nothing comes back, and what is left goes with the run.
+        let lifted = site.lift_policies().await;
+        if any_is_stopped {
+            let lifted = match lifted {
+                Ok(()) => self.look(Step::Lifted, |_| PATIENCE).await,
+                Err(why) => Err(why),
+            };
+            steps.insert(Step::Lifted, lifted);
+        }
+        steps
+    }
+
+    /// Looks until everything is as it should be after the step, or patience, which may grow with what is seen, is over.
+    async fn look(&mut self, step: Step, patience: impl Fn(&Sights) -> Duration) -> Seen<Sights> {
+        let began = Instant::now();
+        let mut sights = Sights::default();
+        // What was told before the step is not of it.
+        while let Ok(old) = self.tries.try_recv() {
+            old?;
+        }
+        while !sights.are_as_should_be(&self.ways, step) {
+            let left = patience(&sights).saturating_sub(began.elapsed());
+            match tokio::time::timeout(left, self.tries.recv()).await {
+                Ok(Some(done)) => {
+                    let Try { target, fault } = done?;
+                    if let Some(way) = Way::named(&target) {
+                        sights.take(way, fault, began.elapsed());
+                    }
+                }
+                Ok(None) => return Err(Unobserved::Interrupted),
+                Err(_) => break,
+            }
+        }
+        sights.lasted_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(sights)
+    }
+}
+
+/// Where the pods go: those that serve, and those that ask; on two nodes if there are two, on workers if there are any.
+fn places(nodes: &Nodes) -> Seen<(&str, &str)> {
+    let mut linux: Vec<_> = nodes.linux().collect();
+    if linux.is_empty() {
+        return Err(Unobserved::absent("no node runs Linux, which probes need"));
+    }
+    linux.retain(|(_, node)| node.is_ready());
+    linux.sort_by_key(|(_, node)| node.is_control_plane());
+    let mut ready = linux.into_iter().map(|(name, _)| name.as_str());
+    let first =
+        ready.next().ok_or_else(|| Unobserved::unreachable("the kubelets", "no node that runs Linux is Ready"))?;
+    Ok((first, ready.next().unwrap_or(first)))
+}
+
+/// A server of the DNS whose address is a pod's own: what a node answers itself, no policy governs.
+fn server(dns: &DnsServers, nodes: &Nodes) -> Option<IpAddr> {
+    let on_host = |address: &IpAddr| nodes.0.values().any(|node| node.internal_addresses().any(|own| own == *address));
+    dns.pods.iter().copied().find(|address| !on_host(address))
+}
+
+/// Makes pods and waits until they run; tells their names and addresses.
+async fn start(cluster: &Cluster, site: &Site<'_>, pods: &[PolicedPod<'_>]) -> Seen<Vec<(Role, String, IpAddr)>> {
+    let names = site.policed_pods(pods).await?;
+    let addresses = running(cluster, site.namespace(), &cluster.settings().probe.run, &names, START).await?;
+    let known = |(pod, name): (&PolicedPod<'_>, String)| {
+        let address = *addresses.get(&name)?;
+        Some((pod.role, name, address))
+    };
+    Ok(pods.iter().zip(names).filter_map(known).collect())
+}
+
+fn targets(servers: &[(Role, String, IpAddr)], dns: Option<IpAddr>, domain: &str) -> BTreeMap<Way, WatchTarget> {
+    let address = |role: Role| servers.iter().find(|(of, ..)| *of == role).map(|(_, _, address)| *address);
+    let target = |way: Way| match way.to() {
+        Some(role) => Some(WatchTarget::Probe(SocketAddr::new(address(role)?, PORT))),
+        None => Some(WatchTarget::Dns(SocketAddr::new(dns?, DNS), format!("kubernetes.default.svc.{domain}."))),
+    };
+    Way::ALL.into_iter().filter_map(|way| Some((way, target(way)?))).collect()
+}
+
+/// Reads what a client tells while it tells it.
+async fn read(cluster: &Cluster, namespace: &str, pod: &str, told: mpsc::Sender<Seen<Try>>) {
+    let call = Call::get_in::<Pod>(namespace, pod).subresource("log").with("follow", "true");
+    let ended = async {
+        let mut lines = cluster.stream(&call).await?.lines();
+        while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
+            let done = serde_json::from_str(&line).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
+            if told.send(Ok(done)).await.is_err() {
+                break;
+            }
+        }
+        Err::<(), _>(Unobserved::unreachable(format!("the pod {pod}"), "it stopped to tell what it sees"))
+    };
+    if let Err(why) = ended.await {
+        // Who no longer listens needs no reason.
+        let _ = told.send(Err(why)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::nodes::{Condition, Node};
+    use crate::probe::answer::Fault;
+
+    fn node(ready: bool, control_plane: bool) -> Node {
+        let status = if ready { "True" } else { "False" };
+        let condition = Condition { status: status.into(), reason: String::new(), message: String::new() };
+        let mut node = Node { operating_system: "linux".into(), ..Node::default() };
+        node.conditions.insert("Ready".into(), condition);
+        node.addresses.push(("InternalIP".into(), "10.77.0.11".into()));
+        if control_plane {
+            node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+        }
+        node
+    }
+
+    fn nodes(nodes: &[(&str, Node)]) -> Nodes {
+        Nodes(nodes.iter().map(|(name, node)| ((*name).to_owned(), node.clone())).collect())
+    }
+
+    #[test]
+    fn two_ready_workers_are_preferred() {
+        let three = nodes(&[("n1", node(true, true)), ("n2", node(true, false)), ("n3", node(true, false))]);
+        assert_eq!(places(&three), Ok(("n2", "n3")));
+        let two = nodes(&[("n1", node(true, true)), ("n2", node(true, false)), ("n3", node(false, false))]);
+        assert_eq!(places(&two), Ok(("n2", "n1")));
+        assert_eq!(places(&nodes(&[("n1", node(true, true))])), Ok(("n1", "n1")));
+        assert!(places(&nodes(&[("n1", node(false, true))])).is_err_and(|why| !why.is_skip()));
+    }
+
+    #[test]
+    fn a_dns_server_on_a_node_is_not_asked() {
+        let nodes = nodes(&[("n1", node(true, true))]);
+        let dns = |pods: &[[u8; 4]]| DnsServers {
+            service: [10, 96, 0, 10].into(),
+            pods: pods.iter().map(|pod| IpAddr::from(*pod)).collect(),
+        };
+        assert_eq!(server(&dns(&[[10, 77, 0, 11], [10, 244, 0, 2]]), &nodes), Some([10, 244, 0, 2].into()));
+        assert_eq!(server(&dns(&[[10, 77, 0, 11]]), &nodes), None);
+    }
+
+    #[tokio::test]
+    async fn a_look_lasts_until_all_is_seen_and_ends_with_the_log() {
+        let (told, tries) = mpsc::channel(WAITING);
+        let mut trial = Trial { ways: vec![Way::GrantedToGuarded], tries };
+        let tell = |fault| Ok(Try { target: Way::GrantedToGuarded.name().into(), fault });
+        let told_later = async {
+            tokio::task::yield_now().await;
+            for fault in [None, Some(Fault::TimedOut), Some(Fault::TimedOut)] {
+                told.send(tell(fault)).await.unwrap();
+            }
+        };
+        let (seen, ()) = tokio::join!(trial.look(Step::Denied, |_| PATIENCE), told_later);
+        assert!(seen.unwrap().any_is_stopped());
+        told.send(Err(Unobserved::Interrupted)).await.unwrap();
+        assert!(trial.look(Step::Lifted, |_| PATIENCE).await.is_err());
+    }
+}

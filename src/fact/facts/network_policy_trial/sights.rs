@@ -1,0 +1,224 @@
+//! What is seen of each way between pods while policies come and go.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::probe::answer::Fault;
+use crate::probe::policed::Role;
+
+/// How many tries in a row must end alike to be more than chance.
+pub const STEADY: u32 = 2;
+
+/// A way from one pod to another, or to the cluster's DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Into the guarded pod, for the one with the label.
+    GrantedToGuarded,
+    /// Into the guarded pod, for the one without.
+    StrangerToGuarded,
+    /// Out of the confined pod, to another pod.
+    ConfinedToOpen,
+    /// Out of the confined pod, to the DNS.
+    ConfinedToDns,
+    /// Between pods that no policy selects.
+    GrantedToOpen,
+    /// The same.
+    StrangerToOpen,
+    /// From a pod that no policy selects to the DNS.
+    StrangerToDns,
+}
+
+/// What was done before one looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Nothing.
+    Before,
+    /// Policies deny what gets into the guarded pod, and out of the confined one.
+    Denied,
+    /// Another one allows by label what gets into the guarded pod.
+    Allowed,
+    /// All are removed again.
+    Lifted,
+}
+
+/// What a way looked like at the end of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    /// How the last try failed; none when it got through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// How many tries in a row ended so, none counted before the step.
+    pub alike: u32,
+    /// After how many milliseconds of the step the first of them was told.
+    pub after_ms: u64,
+}
+
+/// What all ways looked like in a step. A way without tries in it is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sights {
+    /// How long one looked, in milliseconds.
+    pub lasted_ms: u64,
+    /// The ways.
+    pub ways: BTreeMap<Way, Sight>,
+}
+
+impl Way {
+    /// All.
+    pub const ALL: [Self; 7] = [
+        Self::GrantedToGuarded,
+        Self::StrangerToGuarded,
+        Self::ConfinedToOpen,
+        Self::ConfinedToDns,
+        Self::GrantedToOpen,
+        Self::StrangerToOpen,
+        Self::StrangerToDns,
+    ];
+
+    /// The name under which it is told of.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GrantedToGuarded => "granted-to-guarded",
+            Self::StrangerToGuarded => "stranger-to-guarded",
+            Self::ConfinedToOpen => "confined-to-open",
+            Self::ConfinedToDns => "confined-to-dns",
+            Self::GrantedToOpen => "granted-to-open",
+            Self::StrangerToOpen => "stranger-to-open",
+            Self::StrangerToDns => "stranger-to-dns",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name)
+    }
+
+    /// Who asks.
+    pub const fn from(self) -> Role {
+        match self {
+            Self::GrantedToGuarded | Self::GrantedToOpen => Role::Granted,
+            Self::StrangerToGuarded | Self::StrangerToOpen | Self::StrangerToDns => Role::Stranger,
+            Self::ConfinedToOpen | Self::ConfinedToDns => Role::Confined,
+        }
+    }
+
+    /// Which pod is asked; none for the DNS.
+    pub const fn to(self) -> Option<Role> {
+        match self {
+            Self::GrantedToGuarded | Self::StrangerToGuarded => Some(Role::Guarded),
+            Self::ConfinedToOpen | Self::GrantedToOpen | Self::StrangerToOpen => Some(Role::Open),
+            Self::ConfinedToDns | Self::StrangerToDns => None,
+        }
+    }
+
+    /// Whether it should be open after a step.
+    pub const fn should_be_open(self, step: Step) -> bool {
+        match (step, self) {
+            (Step::Before | Step::Lifted, _)
+            | (_, Self::GrantedToOpen | Self::StrangerToOpen | Self::StrangerToDns)
+            | (Step::Allowed, Self::GrantedToGuarded) => true,
+            (Step::Denied | Step::Allowed, _) => false,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GrantedToGuarded => "from a pod with the allowed label into a pod that denies ingress",
+            Self::StrangerToGuarded => "from a pod without the allowed label into a pod that denies ingress",
+            Self::ConfinedToOpen => "out of a pod that denies egress, to another pod",
+            Self::ConfinedToDns => "out of a pod that denies egress, to the cluster's DNS",
+            Self::GrantedToOpen | Self::StrangerToOpen => "between two pods that no policy selects",
+            Self::StrangerToDns => "from a pod that no policy selects to the cluster's DNS",
+        })
+    }
+}
+
+impl Sight {
+    /// Whether the last try got through.
+    pub fn is_open(&self) -> bool {
+        self.fault.is_none()
+    }
+
+    /// Whether that is more than chance.
+    pub fn is_steady(&self) -> bool {
+        self.alike >= STEADY
+    }
+}
+
+impl Sights {
+    /// Takes what came of a try, so long after the step.
+    pub fn take(&mut self, way: Way, fault: Option<Fault>, after: Duration) {
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        match self.ways.get_mut(&way) {
+            Some(sight) if sight.is_open() == fault.is_none() => {
+                sight.alike += 1;
+                sight.fault = fault;
+            }
+            _ => drop(self.ways.insert(way, Sight { fault, alike: 1, after_ms })),
+        }
+    }
+
+    /// A way, if it was looked at often enough.
+    pub fn steady(&self, way: Way) -> Option<&Sight> {
+        self.ways.get(&way).filter(|sight| sight.is_steady())
+    }
+
+    /// Whether a way is open, or none can tell.
+    pub fn is_open(&self, way: Way) -> Option<bool> {
+        self.steady(way).map(Sight::is_open)
+    }
+
+    /// Whether each of these ways is as it should be after the step.
+    pub fn are_as_should_be(&self, ways: &[Way], step: Step) -> bool {
+        ways.iter().all(|way| self.is_open(*way) == Some(way.should_be_open(step)))
+    }
+
+    /// Whether a way on which a policy bears may just be closing: the last try failed.
+    pub fn any_may_be_stopping(&self) -> bool {
+        self.ways.iter().any(|(way, sight)| !way.should_be_open(Step::Denied) && !sight.is_open())
+    }
+
+    /// Whether a way on which a policy bears is closed.
+    pub fn any_is_stopped(&self) -> bool {
+        Way::ALL.iter().any(|way| !way.should_be_open(Step::Denied) && self.is_open(*way) == Some(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failed_try_closes_no_way() {
+        let mut sights = Sights::default();
+        let way = Way::GrantedToGuarded;
+        let take = |sights: &mut Sights, fault, ms| sights.take(way, fault, Duration::from_millis(ms));
+        take(&mut sights, None, 10);
+        take(&mut sights, None, 110);
+        assert_eq!(sights.is_open(way), Some(true));
+        take(&mut sights, Some(Fault::TimedOut), 700);
+        assert_eq!((sights.is_open(way), sights.any_is_stopped()), (None, false));
+        assert!(sights.any_may_be_stopping());
+        take(&mut sights, Some(Fault::Refused), 1300);
+        assert_eq!((sights.is_open(way), sights.any_is_stopped()), (Some(false), true));
+        assert_eq!(sights.ways[&way], Sight { fault: Some(Fault::Refused), alike: 2, after_ms: 700 });
+    }
+
+    #[test]
+    fn a_step_is_done_when_every_way_is_seen() {
+        let mut sights = Sights::default();
+        for way in Way::ALL {
+            assert!(!sights.are_as_should_be(&Way::ALL, Step::Before), "{way} was not seen");
+            sights.take(way, None, Duration::ZERO);
+            sights.take(way, None, Duration::ZERO);
+        }
+        assert!(sights.are_as_should_be(&Way::ALL, Step::Before) && sights.are_as_should_be(&Way::ALL, Step::Lifted));
+        assert!(!sights.are_as_should_be(&Way::ALL, Step::Allowed));
+    }
+}

@@ -1,0 +1,79 @@
+//! The same questions again and again, each try told at once on the standard output: what changes meanwhile can be seen.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{dns, peer};
+use crate::probe::RunId;
+use crate::probe::answer::{Fault, Got};
+
+/// How long one try may take: long enough for three exchanges, so that a lost packet is no change.
+const TRY: Duration = Duration::from_millis(900);
+/// How long a target is left alone between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchQuestions {
+    /// The run that asks.
+    pub run: RunId,
+    /// The targets, by the name under which their tries are told.
+    pub targets: BTreeMap<String, WatchTarget>,
+}
+
+/// Whom a watch asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchTarget {
+    /// A probe that serves, by TCP.
+    Probe(SocketAddr),
+    /// A DNS server, by UDP, for the address of this name. Any answer will do.
+    Dns(SocketAddr, String),
+}
+
+/// What came of one try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// The target.
+    pub target: String,
+    /// How it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// Watches until the pod is told to end.
+pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
+    // As process 1 nothing ends us unless we listen.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let targets = questions.targets.iter().map(|(name, target)| async move {
+        loop {
+            tell(&Try { target: name.clone(), fault: ask(target, &questions.run).await.err() })?;
+            tokio::time::sleep(PAUSE).await;
+        }
+    });
+    tokio::select! {
+        ended = join_all(targets) => ended.into_iter().collect(),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn ask(target: &WatchTarget, run: &RunId) -> Got<()> {
+    match target {
+        WatchTarget::Probe(at) => peer::by_tcp(*at, run, TRY).await.map(drop),
+        WatchTarget::Dns(server, name) => dns::any_answer(*server, name, TRY).await,
+    }
+}
+
+fn tell(done: &Try) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(done)?;
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()
+}

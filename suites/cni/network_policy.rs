@@ -1,0 +1,267 @@
+//! # NetworkPolicy objects are enforced
+//!
+//! ## Why
+//! The API server takes a NetworkPolicy on any cluster, and where the network has no policy engine nothing comes of it: what was
+//! closed on paper is open. An engine that works in part, after an upgrade or on some nodes only, is as quiet about it.
+//!
+//! ## Fix
+//! Install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is
+//! (kube-network-policies). Where there is one, look at its pod on the nodes that are named:
+//! `kubectl get pods -A -o wide --field-selector spec.nodeName=NODE`, then its log.
+//!
+//! ## Source
+//! <https://kubernetes.io/docs/concepts/services-networking/network-policies/>; kubernetes/kubernetes `test/e2e/network/netpol`.
+//! Five pods, on two nodes if there are two, in a namespace of their own. First everything must get through; then policies
+//! deny ingress to one pod and egress to another, one more allows ingress by label, and all are removed. The others must
+//! not be touched. A network in which nothing is stopped within 6 s has no policy engine: that is no fault unless the profile
+//! says `expect: {network-policy: required}`, and then it has 10 s. Only the profile ci waits so long.
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::expectations::{Expectations, NetworkPolicies};
+use crate::fact::Unobserved;
+use crate::fact::facts::network_policy_trial::NetworkPolicyTrial;
+use crate::fact::facts::network_policy_trial::sights::{Sight, Sights, Step, Way};
+
+crate::check!("CN-06", "network-policy", Major, judge);
+
+fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
+    let required = expectations.network_policy == NetworkPolicies::Required;
+    let mut verdict = Verdict::new();
+    let Some(before) = seen(&mut verdict, trial, Step::Before) else { return verdict };
+    let open = |way: &Way| before.is_open(*way) == Some(true);
+    let Some(denied) = seen(&mut verdict, trial, Step::Denied) else {
+        closed_before(&mut verdict, trial, before);
+        return verdict;
+    };
+    let policed: Vec<Way> =
+        trial.ways.iter().copied().filter(|way| open(way) && !way.should_be_open(Step::Denied)).collect();
+    if !denied.any_is_stopped() && policed.iter().all(|way| denied.is_open(*way) == Some(true)) {
+        let evidence = format!(
+            "{} s after policies that deny it, pods on {} still reach pods on {}, and out of a pod that may not",
+            seconds(denied.lasted_ms),
+            trial.clients_on,
+            trial.servers_on
+        );
+        if !required {
+            return Verdict::not_applicable(format!(
+                "the network has no policy engine: {evidence} (the profile makes this a failure with expect: {{network-policy: required}})"
+            ));
+        }
+        verdict.find(
+            Subject::cluster(),
+            Finding::new("NetworkPolicy objects stop traffic, as the profile requires", evidence)
+                .so("the network has no policy engine: NetworkPolicy objects are accepted, and every pod reaches every other")
+                .mend("install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is (kube-network-policies)"),
+        );
+        return verdict;
+    }
+    closed_before(&mut verdict, trial, before);
+    let mut right: Vec<Way> = trial.ways.iter().copied().filter(open).collect();
+    for step in [Step::Denied, Step::Allowed, Step::Lifted] {
+        let Some(sights) = seen(&mut verdict, trial, step) else { continue };
+        // What is wrong after one step is told once.
+        right.retain(|way| judge_way(&mut verdict, trial, *way, step, sights));
+    }
+    if let Some(stopped) = slowest(denied, &policed) {
+        verdict.note(format!("traffic stops {} s after a policy that denies it", seconds(stopped)));
+    }
+    verdict
+}
+
+/// What was seen after a step; what could not be is undecided, and none if one did not get so far.
+fn seen<'a>(verdict: &mut Verdict, trial: &'a NetworkPolicyTrial, step: Step) -> Option<&'a Sights> {
+    verdict.seen(Subject::cluster, trial.steps.get(&step)?)
+}
+
+/// Of what did not get through without policies, nothing can be said.
+fn closed_before(verdict: &mut Verdict, trial: &NetworkPolicyTrial, before: &Sights) {
+    for way in trial.ways.iter().filter(|way| before.is_open(**way) != Some(true)) {
+        let how = before.ways.get(way).and_then(|sight| sight.fault.as_ref());
+        let how = how.map_or_else(|| "it was not tried often enough".into(), ToString::to_string);
+        let why = Unobserved::unreachable(format!("the way {way}"), format!("{how}, before there was a policy"));
+        verdict.undecided(Subject::cluster(), &why);
+    }
+}
+
+/// Says whether nothing is wrong.
+fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: Step, sights: &Sights) -> bool {
+    let Some(sight) = sights.steady(way) else {
+        let why = Unobserved::invalid(format!("the pods on {}", trial.clients_on), format!("too few tries {way}"));
+        verdict.undecided(Subject::cluster(), &why);
+        return true;
+    };
+    let should_be_open = way.should_be_open(step);
+    verdict.expect(Subject::nodes(&nodes(trial)), sight.is_open() == should_be_open, || {
+        let did = match step {
+            Step::Before => "before there was a policy",
+            Step::Denied => "after policies that deny it",
+            Step::Allowed => "after one more policy that allows ingress by label",
+            Step::Lifted => "after all policies were removed",
+        };
+        let expected = if should_be_open { "gets through" } else { "is stopped" };
+        let finding = Finding::new(
+            format!("traffic {way} {expected}"),
+            format!("{}, {} s {did}", as_seen(sight), seconds(sights.lasted_ms)),
+        );
+        let look: Vec<_> = nodes(trial)
+            .iter()
+            .map(|node| format!("`kubectl get pods -A -o wide --field-selector spec.nodeName={node}`"))
+            .collect();
+        finding
+            .so(consequence(way, step))
+            .mend(format!("look at the log of the policy engine's pod on each of these nodes: {}", look.join(", ")))
+    })
+}
+
+fn consequence(way: Way, step: Step) -> &'static str {
+    match (way, step) {
+        (Way::GrantedToGuarded, Step::Allowed) => "applications that their policies allow to talk cannot",
+        (Way::StrangerToGuarded, Step::Allowed) => "a policy that lets some pods in lets in all",
+        (Way::GrantedToOpen | Way::StrangerToOpen | Way::StrangerToDns, _) => {
+            "policies cut off pods that they do not select"
+        }
+        (_, Step::Lifted) => "applications stay cut off after their policies are gone",
+        (Way::ConfinedToOpen | Way::ConfinedToDns, _) => {
+            "policies that deny egress are accepted and do not hold: what such a pod should keep to itself gets out"
+        }
+        (_, _) => "policies that deny ingress are accepted and do not hold: every pod gets in",
+    }
+}
+
+fn as_seen(sight: &Sight) -> String {
+    match &sight.fault {
+        Some(fault) => format!("it does not ({fault})"),
+        None => "it gets through".into(),
+    }
+}
+
+fn nodes(trial: &NetworkPolicyTrial) -> Vec<&str> {
+    let mut nodes = vec![trial.clients_on.as_str(), trial.servers_on.as_str()];
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// When the last of these ways was stopped.
+fn slowest(denied: &Sights, policed: &[Way]) -> Option<u64> {
+    policed.iter().filter_map(|way| denied.steady(*way)).map(|sight| sight.after_ms).max()
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{}", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::check::Severity;
+    use crate::probe::answer::Fault;
+
+    /// What a step looks like where exactly these ways are closed.
+    fn sights(closed: &[Way]) -> Sights {
+        let mut sights = Sights { lasted_ms: 6000, ..Sights::default() };
+        for way in Way::ALL {
+            for _ in 0..2 {
+                let fault = closed.contains(&way).then_some(Fault::TimedOut);
+                sights.take(way, fault, Duration::from_millis(900));
+            }
+        }
+        sights
+    }
+
+    fn closed_after(step: Step) -> Vec<Way> {
+        Way::ALL.into_iter().filter(|way| !way.should_be_open(step)).collect()
+    }
+
+    fn enforced() -> NetworkPolicyTrial {
+        let steps = [Step::Before, Step::Denied, Step::Allowed, Step::Lifted];
+        NetworkPolicyTrial {
+            servers_on: "n2".into(),
+            clients_on: "n3".into(),
+            ways: Way::ALL.into(),
+            steps: steps.map(|step| (step, Ok(sights(&closed_after(step))))).into(),
+        }
+    }
+
+    fn unenforced() -> NetworkPolicyTrial {
+        let mut trial = enforced();
+        trial.steps = [Step::Before, Step::Denied].map(|step| (step, Ok(sights(&[])))).into();
+        trial
+    }
+
+    fn required() -> Expectations {
+        Expectations { network_policy: NetworkPolicies::Required, ..Expectations::default() }
+    }
+
+    fn told(trial: &NetworkPolicyTrial) -> Vec<String> {
+        let verdict = judge(trial, &Expectations::default());
+        assert!(verdict.reason().is_none() && verdict.undecideds().is_empty(), "{verdict:?}");
+        verdict
+            .findings(Severity::Major)
+            .into_iter()
+            .map(|f| format!("{}: {}; {}", f.subject, f.expected, f.seen))
+            .collect()
+    }
+
+    #[test]
+    fn policies_that_stop_and_let_through_pass() {
+        assert!(told(&enforced()).is_empty());
+        assert_eq!(judge(&enforced(), &required()).observations(), 21);
+        assert_eq!(judge(&enforced(), &required()).notes(), ["traffic stops 0.9 s after a policy that denies it"]);
+    }
+
+    #[test]
+    fn a_network_without_an_engine_fails_only_where_one_is_required() {
+        let reason = judge(&unenforced(), &Expectations::default()).reason().unwrap().to_owned();
+        assert!(reason.starts_with("the network has no policy engine: 6.0 s after"), "{reason}");
+        let findings = judge(&unenforced(), &required()).findings(Severity::Major);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].so.as_ref().unwrap().contains("no policy engine"));
+    }
+
+    #[test]
+    fn an_engine_that_forgets_egress_fails_whoever_requires_it() {
+        let mut trial = enforced();
+        trial.steps.insert(Step::Denied, Ok(sights(&[Way::GrantedToGuarded, Way::StrangerToGuarded])));
+        trial.steps.insert(Step::Allowed, Ok(sights(&[Way::StrangerToGuarded])));
+        let told = told(&trial);
+        assert_eq!(told.len(), 2, "each way once, though it is wrong after two steps");
+        assert_eq!(
+            told[1],
+            "nodes n2, n3: traffic out of a pod that denies egress, to the cluster's DNS is stopped; it gets through, 6.0 s after policies that deny it"
+        );
+    }
+
+    #[test]
+    fn an_engine_that_is_too_strict_fails() {
+        let mut trial = enforced();
+        trial.steps.insert(Step::Allowed, Ok(sights(&closed_after(Step::Denied))));
+        assert!(told(&trial)[0].contains("it does not (no answer)"));
+        let mut trial = enforced();
+        trial.steps.insert(Step::Denied, Ok(sights(&Way::ALL)));
+        assert_eq!(told(&trial).len(), 3, "pods that no policy selects");
+        let mut trial = enforced();
+        trial.steps.insert(Step::Lifted, Ok(sights(&[Way::ConfinedToDns])));
+        assert!(told(&trial)[0].ends_with("after all policies were removed"));
+    }
+
+    #[test]
+    fn what_was_closed_before_or_not_seen_is_undecided() {
+        let mut trial = enforced();
+        trial.steps = [(Step::Before, Ok(sights(&Way::ALL)))].into();
+        assert_eq!(judge(&trial, &required()).undecideds().len(), 7);
+        let mut trial = enforced();
+        trial.steps.insert(Step::Before, Ok(sights(&[Way::ConfinedToDns, Way::StrangerToDns])));
+        assert_eq!(judge(&trial, &required()).undecideds().len(), 2);
+        assert_eq!(judge(&trial, &required()).findings(Severity::Major).len(), 0);
+        let mut trial = unenforced();
+        trial.steps.insert(Step::Denied, Err(Unobserved::Interrupted));
+        assert_eq!(judge(&trial, &Expectations::default()).undecideds().len(), 1);
+        let mut trial = unenforced();
+        trial.steps.get_mut(&Step::Denied).unwrap().as_mut().unwrap().ways.remove(&Way::GrantedToGuarded);
+        let verdict = judge(&trial, &Expectations::default());
+        assert!(verdict.reason().is_none() && !verdict.undecideds().is_empty());
+    }
+}
