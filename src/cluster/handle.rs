@@ -370,7 +370,8 @@ impl Cluster {
         }
         // A refusal is an observation; asking again would hide it.
         config.default_retry = false;
-        config.connect_timeout = Some(self.settings.request_timeout);
+        // The caller has a deadline for the whole exchange: two that end at once would be told by chance.
+        config.connect_timeout = None;
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
         match credential {
             Credential::Own => {}

@@ -63,7 +63,7 @@ impl Cluster {
         // A proxy to the API server is none to the nodes.
         config.proxy_url = None;
         config.default_retry = false;
-        config.connect_timeout = Some(self.settings().request_timeout);
+        config.connect_timeout = None;
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
         let own = std::mem::take(&mut config.auth_info);
         let shows_certificate = own.client_certificate.is_some() || own.client_certificate_data.is_some();
