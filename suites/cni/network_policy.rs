@@ -13,7 +13,7 @@
 //! <https://kubernetes.io/docs/concepts/services-networking/network-policies/>; kubernetes/kubernetes `test/e2e/network/netpol`.
 //! Five pods, on two nodes if there are two, in a namespace of their own. First everything must get through; then policies
 //! deny ingress to one pod and egress to another, one more allows ingress by label, and all are removed. The others must
-//! not be touched. A network in which nothing is stopped within 6 s has no policy engine: that is no fault unless the profile
+//! not be touched. A network in which nothing is stopped within 4 s has no policy engine: that is no fault unless the profile
 //! says `expect: {network-policy: required}`, and then it has 10 s. Only the profile ci waits so long.
 
 use crate::check::{Finding, Subject, Verdict};

@@ -33,7 +33,7 @@ const OPENING: Duration = Duration::from_secs(5);
 /// How long policies have to take effect.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long, where there seems to be nobody to enforce them and nobody says that there must be.
-const LITTLE_PATIENCE: Duration = Duration::from_secs(6);
+const LITTLE_PATIENCE: Duration = Duration::from_secs(4);
 /// The port of DNS.
 const DNS: u16 = 53;
 /// How many answers may wait to be read.
