@@ -208,7 +208,7 @@ impl ProbePod<'_> {
     }
 }
 
-/// A pod that Pod Security admits everywhere. It is bound to its node by name, so that neither the scheduler nor a cordon
+/// A pod that Pod Security admits everywhere, and of which probes on a node differ in what they must. It is bound to its node by name, so that neither the scheduler nor a cordon
 /// keeps it away, and the kubelet ends it after so many seconds, whatever became of the runner.
 pub(super) fn restricted_pod(
     mark: &Mark<'_>,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::HostQuestions;
-use crate::probe::object::{Mark, container};
+use crate::probe::object::{Mark, container, restricted_pod};
 use crate::probe::question;
 
 /// The pod of a probe on a node.
@@ -41,28 +41,13 @@ impl HostPod<'_> {
             let asked = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
             containers.push(container(name, self.image, "host", asked, json!(mounts)));
         }
-        Ok(json!({
-            "metadata": mark.metadata(self.name),
-            "spec": {
-                "nodeName": self.node,
-                "hostNetwork": true,
-                "dnsPolicy": "Default",
-                "restartPolicy": "Never",
-                "activeDeadlineSeconds": self.lifetime_seconds,
-                "terminationGracePeriodSeconds": 0,
-                "serviceAccountName": mark.level.name(mark.run),
-                "automountServiceAccountToken": false,
-                "enableServiceLinks": false,
-                "tolerations": [{ "operator": "Exists" }],
-                "securityContext": {
-                    "runAsUser": 0,
-                    "runAsGroup": 0,
-                    "seccompProfile": { "type": "RuntimeDefault" },
-                },
-                "containers": containers,
-                "volumes": volumes,
-            },
-        }))
+        let mut pod = restricted_pod(mark, self.name, self.node, self.lifetime_seconds, &containers);
+        pod["spec"]["hostNetwork"] = true.into();
+        pod["spec"]["dnsPolicy"] = "Default".into();
+        pod["spec"]["securityContext"] =
+            json!({ "runAsUser": 0, "runAsGroup": 0, "seccompProfile": { "type": "RuntimeDefault" } });
+        pod["spec"]["volumes"] = json!(volumes);
+        Ok(pod)
     }
 }
 
