@@ -360,35 +360,19 @@ fn printed_rights(bed: &Bed) -> Outcomes {
     nothing_is_left(bed)
 }
 
-/// What opens the way into a node's name and nothing else, on servers since 1.36.
-const CONSTRAINED: &str = r#"
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: constrained-auditor}
-rules:
-- {apiGroups: [""], resources: [nodes, pods], verbs: [list]}
-- {nonResourceURLs: [/version], verbs: [get]}
-- {apiGroups: [authentication.k8s.io], resources: [nodes], verbs: ["impersonate:arbitrary-node"]}
-- apiGroups: [""]
-  resources: [nodes]
-  verbs: ["impersonate-on:arbitrary-node:get", "impersonate-on:arbitrary-node:patch", "impersonate-on:arbitrary-node:create"]
-- {apiGroups: [""], resources: [pods, pods/eviction], verbs: ["impersonate-on:arbitrary-node:create"]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: constrained-auditor}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: constrained-auditor}
-subjects: [{kind: ServiceAccount, name: auditor, namespace: constrained}]
-"#;
-
 fn constrained_impersonation(bed: &Bed) -> Outcomes {
     let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: auditor, namespace: constrained}\n";
     let namespace = Namespace::new(bed, "constrained", account)?;
-    let _rights = Objects(bed, &["clusterrole/constrained-auditor", "clusterrolebinding/constrained-auditor"]);
-    bed.apply(CONSTRAINED)?;
+    let checks = ["--select", "AA-11,AA-12,AA-13"];
+    let mut rbac = Command::new(seaworthy());
+    rbac.args(["rbac", "--constrained-impersonation", "--subject", "ServiceAccount:constrained/auditor"]).args(checks);
+    let manifests = output(&mut rbac)?;
+    expect(!manifests.contains("\"impersonate\""), "the right to be any user is granted")?;
+    let _rights = Objects(bed, &["clusterrole/seaworthy", "clusterrolebinding/seaworthy"]);
+    bed.apply(&manifests)?;
     let folder = tempfile::tempdir()?;
     let kubeconfig = kubeconfig_of(bed, namespace.name, "auditor", folder.path())?;
-    let run = Run::new(&kubeconfig, "post-install")?.with(&["--select", "AA-11,AA-12,AA-13"]);
+    let run = Run::new(&kubeconfig, "post-install")?.with(&checks);
     for (id, outcome) in run.ends_with(&[0])?.outcomes() {
         expect(outcome == Outcome::Pass, format!("{id} is {outcome}"))?;
     }

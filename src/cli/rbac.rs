@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::choice::ChoiceArgs;
 use super::{Failure, print};
+use crate::fact::rule::Impersonation;
 use crate::rbac::{Permissions, Subject, manifests};
 use crate::run::{ExitCode, Plan};
 
@@ -15,6 +16,7 @@ use crate::run::{ExitCode, Plan};
 #[command(after_help = "Examples:
   seaworthy rbac --subject ServiceAccount:monitoring/seaworthy | kubectl apply -f -
   seaworthy rbac --profile post-install --namespace seaworthy --subject Group:auditors
+  seaworthy rbac --select 'AA-*' --constrained-impersonation
   seaworthy rbac --select 'PK-*'")]
 pub struct RbacArgs {
     #[command(flatten)]
@@ -22,6 +24,9 @@ pub struct RbacArgs {
     /// Run probes in this existing namespace, instead of one that each run makes
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
+    /// Let requests be sent in a node's name by constrained impersonation, which opens nothing else (Kubernetes 1.36 and later)
+    #[arg(long)]
+    constrained_impersonation: bool,
     /// Who gets the permissions: ServiceAccount:NAMESPACE/NAME, User:NAME or Group:NAME; without it, no bindings are printed
     #[arg(long = "subject", value_name = "SUBJECT")]
     subjects: Vec<Subject>,
@@ -31,7 +36,8 @@ pub struct RbacArgs {
 pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
     let (profile, checks) = args.choice.resolve()?;
     let rules = Plan::new(checks).rules(&profile.allow);
-    let permissions = Permissions::new(&rules, args.namespace.as_deref());
+    let impersonation = if args.constrained_impersonation { Impersonation::Constrained } else { Impersonation::Legacy };
+    let permissions = Permissions::new(&rules, args.namespace.as_deref(), impersonation);
     print(&manifests(&permissions, &args.subjects))?;
     Ok(ExitCode::Seaworthy)
 }

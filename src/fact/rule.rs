@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a [`Rule`] must be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -13,6 +15,19 @@ pub enum Scope {
     Probes,
     /// By a ClusterRole, and only when each run makes its own namespace.
     OwnNamespace,
+    /// By a ClusterRole, and only when this is the kind of impersonation that is granted.
+    Impersonation(Impersonation),
+}
+
+/// A kind of impersonation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impersonation {
+    /// By the verb `impersonate` on users and groups, which lets its holder do all that they may.
+    Legacy,
+    /// By the verbs `impersonate:arbitrary-node` and `impersonate-on:arbitrary-node:VERB`, which open nothing else
+    /// (KEP-5284, on by default since Kubernetes 1.36).
+    Constrained,
 }
 
 /// One permission, in the terms of `rbac.authorization.k8s.io/v1`.
@@ -62,6 +77,22 @@ impl Rule {
         Self { scope: Scope::OwnNamespace, api_group, resource, names: &[], urls: &[], verbs }
     }
 
+    /// A permission to send requests as somebody else, by this kind of impersonation.
+    pub const fn impersonation(
+        kind: Impersonation,
+        api_group: &'static str,
+        resource: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Self {
+        Self { scope: Scope::Impersonation(kind), api_group, resource, names: &[], urls: &[], verbs }
+    }
+
+    /// A permission to do this in the name of a node, by constrained impersonation. The verbs are written out:
+    /// `impersonate-on:arbitrary-node:VERB`.
+    pub const fn as_node(api_group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Self {
+        Self::impersonation(Impersonation::Constrained, api_group, resource, verbs)
+    }
+
     /// A permission to read non-resource URLs.
     pub const fn urls(urls: &'static [&'static str]) -> Self {
         Self { scope: Scope::Cluster, api_group: "", resource: "", names: &[], urls, verbs: &["get"] }
@@ -88,10 +119,11 @@ impl fmt::Display for Rule {
             write!(f, " {}", self.names.join(", "))?;
         }
         match self.scope {
-            Scope::Cluster => Ok(()),
+            Scope::Cluster | Scope::Impersonation(Impersonation::Legacy) => Ok(()),
             Scope::Namespace(namespace) => write!(f, " in {namespace}"),
             Scope::Probes => f.write_str(" in the namespace of the probes"),
             Scope::OwnNamespace => f.write_str(" (unless --namespace names an existing one)"),
+            Scope::Impersonation(Impersonation::Constrained) => f.write_str(" (by constrained impersonation)"),
         }
     }
 }

@@ -83,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::fact::Rule;
+    use crate::fact::rule::Impersonation;
 
     fn permissions() -> Permissions {
         let rules = [
@@ -90,7 +91,7 @@ mod tests {
             Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubeadm-config"]),
             Rule::urls(&["/version"]),
         ];
-        Permissions::new(&rules.into(), None)
+        Permissions::new(&rules.into(), None, Impersonation::Legacy)
     }
 
     fn subjects() -> [Subject; 2] {
@@ -122,7 +123,8 @@ mod tests {
 
     #[test]
     fn nothing_to_grant_is_said() {
-        let text = manifests(&Permissions::new(&[].into(), None), &[Subject::User("jane".into())]);
+        let text =
+            manifests(&Permissions::new(&[].into(), None, Impersonation::Legacy), &[Subject::User("jane".into())]);
         assert!(text.starts_with("# These checks need no permission"));
     }
 }

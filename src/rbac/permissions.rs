@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::fact::Rule;
-use crate::fact::rule::Scope;
+use crate::fact::rule::{Impersonation, Scope};
 
 /// Where permissions are granted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,13 +32,17 @@ struct Grants {
 pub struct Permissions(BTreeMap<Place, Grants>);
 
 impl Permissions {
-    /// The union of these rules, for runs whose probes are in this namespace, or in one that each run makes.
-    pub fn new(rules: &BTreeSet<Rule>, namespace: Option<&str>) -> Self {
+    /// The union of these rules, for runs whose probes are in this namespace, or in one that each run makes, and that
+    /// send requests as somebody else by this kind of impersonation.
+    pub fn new(rules: &BTreeSet<Rule>, namespace: Option<&str>, impersonation: Impersonation) -> Self {
         let mut places: BTreeMap<Place, Grants> = BTreeMap::new();
         for rule in rules {
             let place = match (rule.scope, namespace) {
                 (Scope::OwnNamespace, Some(_)) => continue,
-                (Scope::Cluster | Scope::OwnNamespace, _) | (Scope::Probes, None) => Place::Cluster,
+                (Scope::Impersonation(kind), _) if kind != impersonation => continue,
+                (Scope::Cluster | Scope::OwnNamespace | Scope::Impersonation(_), _) | (Scope::Probes, None) => {
+                    Place::Cluster
+                }
                 (Scope::Namespace(namespace), _) | (Scope::Probes, Some(namespace)) => {
                     Place::Namespace(namespace.into())
                 }
@@ -159,7 +163,7 @@ mod tests {
     use super::*;
 
     fn permissions(rules: &[Rule], namespace: Option<&str>) -> Vec<(Place, String)> {
-        let permissions = Permissions::new(&rules.iter().copied().collect(), namespace);
+        let permissions = Permissions::new(&rules.iter().copied().collect(), namespace, Impersonation::Legacy);
         permissions
             .rules()
             .flat_map(|(place, rules)| rules.into_iter().map(move |rule| (place.clone(), in_words(&rule))))
@@ -209,6 +213,20 @@ mod tests {
                 (place("kube-system"), r#"get configmaps coredns,kubeadm-config in """#.into()),
             ]
         );
+    }
+
+    #[test]
+    fn one_kind_of_impersonation_is_granted() {
+        let rules = [
+            Rule::impersonation(Impersonation::Legacy, "", "users", &["impersonate"]),
+            Rule::as_node("", "nodes", &["impersonate-on:arbitrary-node:get"]),
+        ];
+        let granted = |kind| {
+            let permissions = Permissions::new(&rules.into(), None, kind);
+            permissions.rules().flat_map(|(_, rules)| rules).map(|rule| in_words(&rule)).collect::<Vec<_>>()
+        };
+        assert_eq!(granted(Impersonation::Legacy), [r#"impersonate users  in """#]);
+        assert_eq!(granted(Impersonation::Constrained), [r#"impersonate-on:arbitrary-node:get nodes  in """#]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::node_under_test::{NONE, NodeUnderTest};
 use crate::certificate;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +40,11 @@ impl Observe for NodeCertificateRequests {
     type Needs<'a> = (&'a NodeUnderTest, &'a NodeIdentity);
     const NAME: &'static str = "node-certificate-requests";
     const ACCESS: Access = Access::Impersonate;
+    const RULES: &'static [Rule] = &[Rule::as_node(
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        &["impersonate-on:arbitrary-node:create"],
+    )];
 
     async fn observe(cluster: &Cluster, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
         let other = under_test.other.as_deref().unwrap_or(NONE);

@@ -7,6 +7,7 @@ use super::node_under_test::NodeUnderTest;
 use super::server_version::ServerVersion;
 use crate::cluster::{Call, Cluster, Identity, Reply};
 use crate::fact::answered::Answered;
+use crate::fact::rule::Impersonation;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::version::Version;
 
@@ -18,21 +19,10 @@ pub struct NodeIdentity {
     /// The uid of its Node.
     pub uid: String,
     /// By which kind of impersonation.
-    pub way: Way,
+    pub way: Impersonation,
 }
 
-/// A kind of impersonation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Way {
-    /// By the verbs `impersonate:arbitrary-node` and `impersonate-on:arbitrary-node:VERB`, which open nothing else
-    /// (KEP-5284, on by default since 1.36).
-    Constrained,
-    /// By the verb `impersonate` on the user and the group.
-    Legacy,
-}
-
-impl Way {
+impl Impersonation {
     /// The ways that a server of this version may know.
     ///
     /// The legacy one first: to somebody who may do both, a server gives the way that last succeeded, and a node's name
@@ -66,8 +56,8 @@ impl NodeIdentity {
         let reply = cluster.send(&call).await?;
         if is_impersonation_refused(&reply) {
             let missing = match self.way {
-                Way::Constrained => format!("impersonate-on:arbitrary-node:{}", call.permission()),
-                Way::Legacy => self.way.permission(&self.node),
+                Impersonation::Constrained => format!("impersonate-on:arbitrary-node:{}", call.permission()),
+                Impersonation::Legacy => self.way.permission(&self.node),
             };
             return Err(Unobserved::Refused { missing, message: reply.message() });
         }
@@ -81,19 +71,26 @@ impl Observe for NodeIdentity {
     const ACCESS: Access = Access::Impersonate;
     // Nothing but impersonation: whether a request itself is allowed is asked of the node.
     const RULES: &'static [Rule] = &[
-        Rule::cluster("", "users", &["impersonate"]),
-        Rule::cluster("", "groups", &["impersonate"]).named(&["system:nodes"]),
+        Rule::impersonation(Impersonation::Legacy, "", "users", &["impersonate"]),
+        Rule::impersonation(Impersonation::Legacy, "", "groups", &["impersonate"]).named(&["system:nodes"]),
+        Rule::impersonation(
+            Impersonation::Constrained,
+            "authentication.k8s.io",
+            "nodes",
+            &["impersonate:arbitrary-node"],
+        ),
+        Rule::as_node("", "nodes", &["impersonate-on:arbitrary-node:get"]),
     ];
 
     async fn observe(cluster: &Cluster, (under_test, server): Self::Needs<'_>) -> Seen<Self> {
         let node = under_test.node.as_str();
-        let ways = Way::known_to(server.version);
+        let ways = Impersonation::known_to(server.version);
         let mut refusal = String::new();
         for way in ways {
             let call = Call::get::<Node>(node).by(way.identity(node));
             let reply = cluster.send(&call).await?;
             // Who may impersonate the user alone gets past this without the groups, and is no node then.
-            let no_node = *way == Way::Constrained && reply.status == 403;
+            let no_node = *way == Impersonation::Constrained && reply.status == 403;
             if is_impersonation_refused(&reply) || no_node {
                 refusal = reply.message();
                 continue;
@@ -140,10 +137,10 @@ mod tests {
 
     #[test]
     fn constrained_impersonation_is_tried_where_it_may_exist() {
-        assert_eq!(Way::known_to(Version::minor(35)), [Way::Legacy]);
-        assert_eq!(Way::known_to(Version::minor(36)), [Way::Legacy, Way::Constrained]);
+        assert_eq!(Impersonation::known_to(Version::minor(35)), [Impersonation::Legacy]);
+        assert_eq!(Impersonation::known_to(Version::minor(36)), [Impersonation::Legacy, Impersonation::Constrained]);
         assert_eq!(
-            Way::Constrained.identity("n2"),
+            Impersonation::Constrained.identity("n2"),
             Identity::Impersonated { user: "system:node:n2".into(), groups: Vec::new() }
         );
     }

@@ -11,7 +11,7 @@ use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::{Access, Observe, Rule, Seen};
 
 /// A uid that no object has: a second lock besides `dryRun` on evictions.
 const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
@@ -67,6 +67,11 @@ impl Observe for NodeRestriction {
     type Needs<'a> = (&'a NodeUnderTest, &'a NodeIdentity);
     const NAME: &'static str = "node-restriction";
     const ACCESS: Access = Access::Impersonate;
+    const RULES: &'static [Rule] = &[
+        Rule::as_node("", "nodes", &["impersonate-on:arbitrary-node:create", "impersonate-on:arbitrary-node:patch"]),
+        Rule::as_node("", "pods", &["impersonate-on:arbitrary-node:create"]),
+        Rule::as_node("", "pods/eviction", &["impersonate-on:arbitrary-node:create"]),
+    ];
 
     async fn observe(cluster: &Cluster, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
         let writes = join_all(

@@ -12,7 +12,7 @@ use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use super::pods::Pods;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::{Access, Observe, Rule, Seen};
 
 /// How long a token would live that should not have been given: the least that a server gives.
 const SECONDS: u32 = 600;
@@ -45,6 +45,8 @@ impl Observe for NodeTokenRequests {
     type Needs<'a> = (&'a NodeUnderTest, &'a NodeIdentity, &'a Pods);
     const NAME: &'static str = "node-token-requests";
     const ACCESS: Access = Access::Impersonate;
+    const RULES: &'static [Rule] =
+        &[Rule::as_node("", "serviceaccounts/token", &["impersonate-on:arbitrary-node:create"])];
 
     async fn observe(cluster: &Cluster, (under_test, identity, pods): Self::Needs<'_>) -> Seen<Self> {
         let request = |bound: Value| {
