@@ -11,6 +11,7 @@ use crate::check::{Check, Judged, Outcome};
 use crate::event::Event;
 use crate::redaction::Redaction;
 use crate::report::plain;
+use crate::report::text::wrap::printable;
 
 /// How many trials wait for their verdicts at once, unless it is said. They only wait: the run has its own limits.
 const WAITING: usize = 16;
@@ -63,16 +64,24 @@ impl Verdicts {
         (verdicts, trials)
     }
 
-    /// Hands out what the run tells, until it has told everything.
-    pub async fn hand_out(mut self, mut events: mpsc::UnboundedReceiver<Event>, redaction: &Redaction) {
+    /// Hands out what the run tells, until it has told everything. Returns what its clean-up has left behind.
+    pub async fn hand_out(mut self, mut events: mpsc::UnboundedReceiver<Event>, redaction: &Redaction) -> Vec<String> {
+        let mut behind = Vec::new();
         while let Some(event) = events.recv().await {
-            if let Event::CheckJudged { check, .. } = event.redacted(redaction)
-                && let Some(trial) = self.0.remove(&check.id)
-            {
-                // A trial that is gone wants no verdict.
-                let _ = trial.send(check);
+            match event.redacted(redaction) {
+                Event::CheckJudged { check, .. } => {
+                    if let Some(trial) = self.0.remove(&check.id) {
+                        // A trial that is gone wants no verdict.
+                        let _ = trial.send(check);
+                    }
+                }
+                Event::CleanedUp { namespace, left: Some(left) } => {
+                    behind.push(format!("left behind in {namespace}: {left}"));
+                }
+                _ => {}
             }
         }
+        behind
     }
 }
 
@@ -81,13 +90,15 @@ fn conclude(verdict: oneshot::Receiver<Judged>) -> Result<Completion, Failed> {
     match check.outcome {
         Outcome::Pass | Outcome::Warn => Ok(Completion::Completed),
         Outcome::Skip => Ok(Completion::ignored_with(plain::line(&check))),
-        Outcome::Fail | Outcome::Error => Err(Failed::from(plain::text(&check))),
+        Outcome::Fail | Outcome::Error => Err(Failed::from(printable(&plain::text(&check)))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Events;
+    use crate::report::testing;
     use crate::suites;
 
     fn parse(args: &[&str]) -> Result<Arguments, clap::Error> {
@@ -125,6 +136,28 @@ mod tests {
 
     #[tokio::test]
     async fn each_trial_gets_its_own_verdict() {
+        let checks = testing::checks();
+        let (mut verdicts, mut waiting) = (Verdicts::default(), Vec::new());
+        let (events, told) = Events::channel();
+        for check in &checks {
+            let (sender, receiver) = oneshot::channel();
+            verdicts.0.insert(check.id.clone(), sender);
+            waiting.push(receiver);
+        }
+        for check in checks.iter().rev() {
+            events.send(Event::CheckJudged { at_ms: 0, check: check.clone() });
+        }
+        events.send(Event::CleanedUp { namespace: "seaworthy-x".into(), left: Some("a pod".into()) });
+        drop(events);
+        let behind = verdicts.hand_out(told, &Redaction::default()).await;
+        assert_eq!(behind, ["left behind in seaworthy-x: a pod"]);
+        for (check, verdict) in checks.iter().zip(waiting) {
+            assert_eq!(verdict.await.unwrap().id, check.id);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trial_whose_check_is_not_judged_fails() {
         let (sender, receiver) = oneshot::channel::<Judged>();
         drop(sender);
         let lost = tokio::task::spawn_blocking(|| conclude(receiver)).await.unwrap();

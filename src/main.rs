@@ -5,6 +5,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Before anything makes a TLS configuration: one provider for all of it.
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider is installed yet");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a process can start threads").block_on(seaworthy::cli::main(std::env::args_os()))
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a process can start threads");
+    let code = runtime.block_on(seaworthy::cli::main(std::env::args_os()));
+    // A name that is still being looked up cannot be stopped, and is not waited for.
+    runtime.shutdown_background();
+    code
 }

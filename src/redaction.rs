@@ -3,9 +3,10 @@
 //! Facts are built so that they hold no secret in the first place; this is the second lock on the same door.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::Value;
 
 /// What stands where a secret was.
@@ -17,13 +18,23 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
         // A signed token has three parts; the detached signatures of cluster-info have an empty middle and are public.
         r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*",
-        r"|\b[a-z0-9]{6}\.[a-z0-9]{16}\b",
+        r"|(?P<token>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)",
         r"|(?i:\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}",
         // Base64 of `-----BEGIN … PRIVATE KEY`, as kubeconfigs embed keys.
         r"|LS0tLS1CRUdJTi[A-Za-z0-9+/]*(?:UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW)[A-Za-z0-9+/=]*",
     ))
     .expect("the pattern is a constant")
 });
+
+/// The group of [`SHAPES`] that is a bootstrap token.
+const BOOTSTRAP_TOKEN: &str = "token";
+
+/// Whether what has the shape of a bootstrap token is a part of a longer DNS name, such as `node01.internalexamples.com`.
+fn is_in_a_name(text: &str, Range { start, end }: Range<usize>) -> bool {
+    let mut after = text[end..].chars();
+    let goes_on = matches!(after.next(), Some('.' | '-')) && after.next().is_some_and(char::is_alphanumeric);
+    goes_on || text[..start].ends_with(['.', '-'])
+}
 
 /// Removes secrets from what is written.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +51,10 @@ impl Redaction {
 
     /// A text without secrets.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut clean = SHAPES.replace_all(text, REDACTED);
+        let mut clean = SHAPES.replace_all(text, |found: &Captures<'_>| match found.name(BOOTSTRAP_TOKEN) {
+            Some(token) if is_in_a_name(text, token.range()) => token.as_str().to_owned(),
+            _ => REDACTED.to_owned(),
+        });
         for secret in &self.known {
             if clean.contains(secret.as_str()) {
                 clean = Cow::Owned(clean.replace(secret.as_str(), REDACTED));
@@ -64,7 +78,11 @@ impl Redaction {
                     fields.keys().filter(|key| matches!(self.text(key), Cow::Owned(_))).cloned().collect();
                 for key in tainted {
                     if let Some(field) = fields.remove(&key) {
-                        fields.insert(self.text(&key).into_owned(), field);
+                        let clean = self.text(&key);
+                        // Two keys that differed only in what is secret both stay.
+                        let names = std::iter::once(clean.to_string()).chain((2..).map(|n| format!("{clean} {n}")));
+                        let free = names.into_iter().find(|name| !fields.contains_key(name));
+                        fields.extend(free.map(|name| (name, field)));
                     }
                 }
             }
@@ -107,6 +125,8 @@ mod tests {
         for public in [
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
             "kubernetes.default.svc.cluster.local",
+            "node01.internalexamples.com",
+            "worker-node01.internalexamples",
             "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiY2RlZiJ9..vH_kT4yiol-nrAWgjfCYqvum5wsKETXe0S7OOp1VgnE",
             "sha256:5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9",
         ] {
@@ -120,5 +140,8 @@ mod tests {
         let mut value = json!({"a": ["x hunter2hunter2 y", {"hunter2hunter2": 1}], "b": "abc"});
         redaction.value(&mut value);
         assert_eq!(value, json!({"a": ["x [redacted] y", {"[redacted]": 1}], "b": "abc"}));
+        let mut alike = json!({"abcdef.0123456789abcdef": 1, "fedcba.0123456789abcdef": 2});
+        redaction.value(&mut alike);
+        assert_eq!(alike, json!({"[redacted]": 1, "[redacted] 2": 2}));
     }
 }

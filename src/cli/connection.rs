@@ -11,6 +11,9 @@ use crate::expectations::Expectations;
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::probe::{ProbeSettings, RunId};
 
+/// The longest that anything may be told to take.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The flags that choose a cluster.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Cluster")]
@@ -60,7 +63,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration: write 90s, 2m, 1m30s or 500ms");
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let duration = Duration::try_from(span).map_err(|_| wrong())?;
-    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+    if duration.is_zero() {
+        return Err(wrong());
+    }
+    if duration > LONGEST { Err(format!("{text:?} is longer than a day")) } else { Ok(duration) }
 }
 
 #[cfg(test)]
@@ -75,5 +81,6 @@ mod tests {
         for wrong in ["", "5", "-5s", "0s", "soon"] {
             assert!(duration(wrong).unwrap_err().contains("is not a duration"), "{wrong}");
         }
+        assert_eq!(duration("25h"), Err("\"25h\" is longer than a day".into()));
     }
 }

@@ -1,9 +1,11 @@
 //! Why a command ended without doing its work.
 
-use crate::cluster::{ConnectError, KubeconfigError};
+use crate::cluster::{ConnectError, KubeconfigError, causes};
 use crate::event::reading::EventsError;
 use crate::fact::recording::ReadError;
+use crate::redaction::Redaction;
 use crate::report::OutputError;
+use crate::report::text::wrap::printable;
 use crate::run::{ExitCode, ProfileError, SelectionError};
 
 /// Why a command ended without doing its work. Each is one line and has an exit code.
@@ -37,6 +39,9 @@ pub enum Failure {
     /// What the command line asks for cannot be done.
     #[error("{0}")]
     Usage(String),
+    /// The user did not want to wait any longer.
+    #[error("interrupted before the run began")]
+    Interrupted,
     /// Something outside failed: the standard output, the random number generator.
     #[error("{0}")]
     System(String),
@@ -47,6 +52,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Selection(_) => ExitCode::NothingSelected,
+            Self::Interrupted => ExitCode::Interrupted,
             Self::Kubeconfig(KubeconfigError::None { .. }) | Self::Connect(_) | Self::System(_) => ExitCode::Undecided,
             Self::Profile(_)
             | Self::Kubeconfig(_)
@@ -60,7 +66,8 @@ impl Failure {
 
     /// Says it in one line on the standard error, and returns the exit code.
     pub fn report(self) -> ExitCode {
-        super::say(&self.to_string());
+        let text = Redaction::default().text(&causes(&self)).replace(['\n', '\r'], " ");
+        super::say(&printable(&text));
         self.exit_code()
     }
 }

@@ -64,7 +64,12 @@ impl Session {
         };
         let settings =
             Settings { timeout: Some(timeout), expectations: profile.expect.clone(), ..connection.settings(probe) };
-        let cluster = Arc::new(connect(kubeconfig, settings, cancel_on_signal()).await?);
+        let stopped = cancel_on_signal();
+        let mut interrupted = stopped.clone();
+        let cluster = tokio::select! {
+            connected = connect(kubeconfig, settings, stopped) => Arc::new(connected?),
+            Ok(_) = interrupted.wait_for(|stopped| *stopped) => return Err(Failure::Interrupted),
+        };
         if let Some(namespace) = &cluster.settings().probe.namespace {
             exists(&cluster, namespace).await?;
         }
@@ -98,6 +103,7 @@ impl Session {
     /// Removes what the run created, unless it is to be kept. Bootstrap tokens and requests for certificates never are;
     /// those that a rehearsal has removed itself are not here any more.
     pub async fn clean_up(&self, events: &Events) {
+        self.cluster.begin_clean_up();
         let probe = &self.cluster.settings().probe;
         for object in self.cluster.outlying() {
             if let Err(why) = removal::remove(&self.cluster, &object).await {

@@ -1,14 +1,14 @@
 //! `seaworthy sweep`: remove what dead runs have left.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Failure;
 use super::connection::ConnectionArgs;
+use super::{Failure, print};
+use crate::fact::{Seen, Unobserved};
 use crate::join::removal;
 use crate::probe::RunId;
 use crate::probe::sweep::{find, remove};
@@ -42,17 +42,17 @@ pub struct SweepArgs {
 /// Removes what dead runs have left.
 pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     let cluster = args.connection.connect().await?;
-    let refused = |why: crate::fact::Unobserved| Failure::System(why.to_string());
+    let refused = |why: Unobserved| Failure::System(why.to_string());
     let now = Timestamp::now();
-    let sweep = Sweep { run: args.run.map(|run| run.to_string()), dry_run: args.dry_run };
-    let (mut removed, mut found) = (BTreeSet::new(), BTreeSet::new());
+    let run = args.run.map(|run| run.to_string());
+    let mut sweep = Sweep { run, dry_run: args.dry_run, removed: BTreeSet::new(), left: BTreeSet::new() };
+    let mut found = BTreeSet::new();
     for leftover in find(&cluster, args.namespace.as_deref()).await.map_err(refused)? {
         found.insert(leftover.run.clone());
         let what = format!("namespace {}", leftover.footprint.namespace);
         if sweep.decides(&leftover.run, &what, leftover.expires, leftover.is_expired(now))? {
-            remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await.map_err(refused)?;
-            removed.insert(leftover.run.clone());
-            say(&format!("run {} in {what}: removed", leftover.run))?;
+            let done = remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await;
+            sweep.tell(&leftover.run, &what, done)?;
         }
     }
     // A namespace that was named is somebody's who need not have any right outside of it.
@@ -60,23 +60,42 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
         for stray in removal::find(&cluster).await.map_err(refused)? {
             found.insert(stray.run.clone());
             if sweep.decides(&stray.run, &stray.object.to_string(), stray.expires, stray.is_expired(now))? {
-                removal::remove(&cluster, &stray.object).await.map_err(refused)?;
-                removed.insert(stray.run.clone());
-                say(&format!("run {} in {}: removed", stray.run, stray.object))?;
+                let done = removal::remove(&cluster, &stray.object).await;
+                sweep.tell(&stray.run, &stray.object.to_string(), done)?;
             }
         }
     }
-    say(&format!("{} of {} runs removed", removed.len(), found.len()))?;
-    Ok(ExitCode::Seaworthy)
+    let removed = sweep.removed.difference(&sweep.left).count();
+    print(&format!("{removed} of {} runs removed\n", found.len()))?;
+    Ok(if sweep.left.is_empty() { ExitCode::Seaworthy } else { ExitCode::Undecided })
 }
 
 /// What is to be removed.
 struct Sweep {
     run: Option<String>,
     dry_run: bool,
+    /// Runs of which something was removed.
+    removed: BTreeSet<String>,
+    /// Runs of which something could not be.
+    left: BTreeSet<String>,
 }
 
 impl Sweep {
+    /// Says what became of a removal. One that failed does not keep the others from being tried.
+    fn tell(&mut self, run: &str, what: &str, done: Seen<()>) -> Result<(), Failure> {
+        let what_became = match done {
+            Ok(()) => {
+                self.removed.insert(run.to_owned());
+                "removed".to_owned()
+            }
+            Err(why) => {
+                self.left.insert(run.to_owned());
+                format!("not removed: {why}")
+            }
+        };
+        Ok(print(&format!("run {run} in {what}: {what_became}\n"))?)
+    }
+
     /// Whether something of a run is to be removed now; says so where it is not.
     fn decides(&self, run: &str, what: &str, expires: Option<Timestamp>, is_dead: bool) -> Result<bool, Failure> {
         let chosen = self.run.as_ref().map_or(is_dead, |chosen| chosen == run);
@@ -86,12 +105,7 @@ impl Sweep {
             (false, Some(expires)) => format!("left alone, it may live until {expires}"),
             (false, None) => "left alone, it does not say until when it may live".to_owned(),
         };
-        say(&format!("run {run} in {what}: {why_not}"))?;
+        print(&format!("run {run} in {what}: {why_not}\n"))?;
         Ok(false)
     }
-}
-
-fn say(line: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout(), "{line}")
-        .map_err(|e| Failure::System(format!("the standard output cannot be written: {e}")))
 }

@@ -5,7 +5,6 @@ use std::panic;
 use std::time::Duration;
 
 use clap::Args;
-use libtest_mimic::Conclusion;
 
 use super::Failure;
 use super::choice::ChoiceArgs;
@@ -52,7 +51,7 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     };
     if arguments.list {
         let (_, trials) = Verdicts::trials(&checks);
-        trial(arguments, trials).await;
+        trial(arguments, trials).await?;
         return Ok(ExitCode::Seaworthy);
     }
     let chosen = harness::chosen(checks, &arguments);
@@ -72,18 +71,24 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
         concluded.exit_code
     };
     let handing_out = verdicts.hand_out(receiver, &session.redaction);
-    let (exit_code, (), _) = tokio::join!(judging, handing_out, trial(arguments, trials));
+    let (exit_code, behind, tried) = tokio::join!(judging, handing_out, trial(arguments, trials));
+    for left in behind {
+        super::say(&left);
+    }
+    tried?;
     Ok(exit_code)
 }
 
-/// Runs trials on threads of their own, where they may wait. None when nobody reads the output any more.
-async fn trial(arguments: libtest_mimic::Arguments, trials: Vec<libtest_mimic::Trial>) -> Option<Conclusion> {
-    let told = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        // The printer panics when the reader is gone, which is no fault.
-        if !info.payload().downcast_ref::<String>().is_some_and(|message| message.contains("BrokenPipe")) {
-            told(info);
-        }
-    }));
-    tokio::task::spawn_blocking(move || libtest_mimic::run(&arguments, trials)).await.ok()
+/// Runs trials on threads of their own, where they may wait. The printer of libtest-mimic panics when it cannot write: that
+/// nobody reads the output any more is no fault.
+async fn trial(arguments: libtest_mimic::Arguments, trials: Vec<libtest_mimic::Trial>) -> Result<(), Failure> {
+    panic::set_hook(Box::new(|_| {}));
+    let tried = tokio::task::spawn_blocking(move || libtest_mimic::run(&arguments, trials)).await;
+    let Err(stopped) = tried else { return Ok(()) };
+    let message = stopped.try_into_panic().ok().and_then(|panic| panic.downcast::<String>().ok());
+    match message {
+        Some(message) if message.contains("BrokenPipe") => Ok(()),
+        Some(message) => Err(Failure::System(format!("the outcomes cannot be written: {message}"))),
+        None => Err(Failure::System("the outcomes cannot be written".into())),
+    }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use tokio::sync::watch;
 
 use super::handshake::Target;
-use super::{Call, Cluster, Identity, Kubeconfig, Reply, Settings};
+use super::{Call, Cluster, Kubeconfig, Reply, Settings};
 use crate::certificate::Distrust;
 use crate::fact::Unobserved;
 
@@ -122,6 +122,10 @@ fn accept(cluster: &mut Cluster, call: &Call, reply: &Reply) -> Result<(), Conne
     if reply.status == 403 && reply.reason() == "Forbidden" {
         return Ok(());
     }
+    if reply.status >= 400 && !reply.reason().is_empty() {
+        let cause = format!("it answers HTTP {}: {}", reply.status, reply.message());
+        return Err(ConnectError::Unreachable { server: server(cluster), cause });
+    }
     match reply.decode::<Info>(call) {
         Ok(info) if !info.git_version.is_empty() => {
             cluster.set_version(info.git_version);
@@ -150,6 +154,8 @@ fn unreachable(cluster: &Cluster, why: Unobserved) -> ConnectError {
         Unobserved::Unreachable { cause, .. } | Unobserved::Invalid { cause, .. } => cause,
         other => other.to_string(),
     };
+    // A credential plugin that fails is quoted with all that it was given.
+    let cause = cluster.kubeconfig().redaction().text(&cause).into_owned();
     ConnectError::Unreachable { server: server(cluster), cause }
 }
 
@@ -189,11 +195,4 @@ fn credential_fault(kubeconfig: &Kubeconfig) -> Option<String> {
             certificate.subject, certificate.not_after
         )
     })
-}
-
-/// Whether a request as somebody else can be told from a refusal to impersonate.
-pub fn refused_to_impersonate(identity: &Identity, reply: &Reply) -> bool {
-    matches!(identity, Identity::Impersonated { .. })
-        && reply.status == 403
-        && reply.message().contains("cannot impersonate")
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,9 @@ use tokio::io::AsyncBufRead;
 use tokio::sync::{Semaphore, SetOnce, watch};
 
 use super::call::{Trust, Verb};
-use super::handshake::{Authority, Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated};
+use super::handshake::{
+    Authority, Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated, outdated_over,
+};
 use super::identity::{ClientCertificate, Token};
 use super::{Call, Footprint, Identity, Kubeconfig, Outlying, Reply};
 use crate::certificate::Certificate;
@@ -62,6 +64,7 @@ pub struct Cluster {
     in_flight: Semaphore,
     requests: AtomicUsize,
     end: Option<Instant>,
+    cleans_up: AtomicBool,
     outlying: Mutex<BTreeSet<Outlying>>,
     footprints: Mutex<Vec<Footprint>>,
     under_way: SetOnce<()>,
@@ -110,6 +113,7 @@ impl Cluster {
         Self {
             in_flight: Semaphore::new(settings.jobs),
             end: settings.timeout.map(|timeout| Instant::now() + timeout),
+            cleans_up: AtomicBool::new(false),
             kubeconfig,
             settings,
             summary,
@@ -204,9 +208,15 @@ impl Cluster {
         self.outlying.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Says that the clean-up begins. What the run made is removed also when its time is over.
+    pub fn begin_clean_up(&self) {
+        self.cleans_up.store(true, Ordering::Relaxed);
+    }
+
     /// This deadline, or what is left of the run's.
     pub fn deadline(&self, deadline: Duration) -> Duration {
-        self.end.map_or(deadline, |end| deadline.min(end.saturating_duration_since(Instant::now())))
+        let end = self.end.filter(|_| !self.cleans_up.load(Ordering::Relaxed));
+        end.map_or(deadline, |end| deadline.min(end.saturating_duration_since(Instant::now())))
     }
 
     /// Whether the run is stopped.
@@ -227,11 +237,10 @@ impl Cluster {
 
     /// Sends a request once. Any answer is a reply, whatever its status.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
+        // Waiting for our own other requests is not the server's time.
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
         let deadline = self.deadline(self.settings.request_timeout);
-        let exchange = async {
-            let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-            whole(call, self.respond(call).await?).await
-        };
+        let exchange = async { whole(call, self.respond(call).await?).await };
         self.requests.fetch_add(1, Ordering::Relaxed);
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
     }
@@ -269,9 +278,9 @@ impl Cluster {
 
     /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
     pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
-        let deadline = self.deadline(self.settings.request_timeout);
         let _permit =
             self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        let deadline = self.deadline(self.settings.request_timeout);
         let seen = match &self.kubeconfig.config.proxy_url {
             None => handshake(target, roots, deadline).await,
             Some(proxy) => through(proxy, target, roots, deadline).await,
@@ -281,10 +290,18 @@ impl Cluster {
 
     /// Dials `target` and offers it TLS 1.1 at most.
     pub async fn outdated_handshake(&self, target: &Target) -> Seen<Outdated> {
-        let deadline = self.deadline(self.settings.request_timeout);
         let _permit =
             self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
-        outdated(target, deadline).await.map_err(|why| unseen(target, why))
+        let deadline = self.deadline(self.settings.request_timeout);
+        let seen = match &self.kubeconfig.config.proxy_url {
+            None => outdated(target, deadline).await,
+            Some(proxy) => {
+                let exchange = async { outdated_over(super::proxy::connect(proxy, &target.address).await?).await };
+                let missed = Err(Unreachable::TimedOut { after: deadline });
+                tokio::time::timeout(deadline, exchange).await.unwrap_or(missed)
+            }
+        };
+        seen.map_err(|why| unseen(target, why))
     }
 
     /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
@@ -312,10 +329,11 @@ impl Cluster {
     /// from then on certificates are checked by the name that each of them has, and this request is sent. Which
     /// certificate lacks the name is for the checks to tell, which look at each.
     async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
+        // Of many requests under way at once, each may meet such an instance: what others have learned meanwhile does not count.
+        let by_endpoint_name = call.instance.is_none() && self.server_name.get().is_none();
         match self.client(call)?.send(Self::request(call)?).await {
-            Err(e) if is_name_mismatch(&e) && call.instance.is_none() && self.server_name.get().is_none() => {
+            Err(e) if by_endpoint_name && is_name_mismatch(&e) => {
                 self.verify_by_in_cluster_name();
-                tracing::warn!(%call, "a certificate lacks the endpoint's name: from now on it must be for {SERVER_NAME}");
                 self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
             }
             sent => sent.map_err(|e| failure(call, &e)),

@@ -47,7 +47,7 @@ use self::{
     recorder::Recorder,
 };
 pub use self::{
-    outdated::{Outdated, outdated},
+    outdated::{Outdated, outdated, outdated_over},
     target::{Authority, NotAnAuthority, Target},
     unreachable::Unreachable,
 };

@@ -115,7 +115,14 @@ impl Kubeconfig {
                 let origin = existing.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");
                 Self::from_file(file, origin, context).await
             }
-            None if env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Self::in_cluster(),
+            None if env::var_os("KUBERNETES_SERVICE_HOST").is_some() => match context {
+                None => Self::in_cluster(),
+                Some(context) => Err(KubeconfigError::UnknownContext {
+                    origin: "the pod's service account".into(),
+                    context: context.into(),
+                    known: "none, for there is no kubeconfig".into(),
+                }),
+            },
             None => Err(KubeconfigError::None {
                 environment: match listed {
                     Some(list) => format!("KUBECONFIG names no file that exists ({})", list.display()),
@@ -176,11 +183,20 @@ impl Kubeconfig {
     pub fn redaction(&self) -> Redaction {
         use kube::config::AuthInfo;
         use secrecy::ExposeSecret;
-        let AuthInfo { password, token, client_key_data, .. } = &self.config.auth_info;
-        Redaction::of(
-            [password, token, client_key_data].into_iter().flatten().map(|secret| secret.expose_secret().to_owned()),
-        )
+        let AuthInfo { password, token, client_key_data, exec, .. } = &self.config.auth_info;
+        let written = [password, token, client_key_data].into_iter().flatten();
+        let given = exec.iter().flat_map(|exec| exec.env.iter().flatten()).filter_map(|variable| variable.get("value"));
+        let urls = [Some(&self.config.cluster_url), self.config.proxy_url.as_ref()];
+        let in_urls = urls.into_iter().flatten().filter_map(password_of);
+        let written = written.map(|secret| secret.expose_secret().to_owned());
+        Redaction::of(written.chain(given.cloned()).chain(in_urls))
     }
+}
+
+/// The password in a URL.
+fn password_of(url: &http::Uri) -> Option<String> {
+    let (credentials, _) = url.authority()?.as_str().rsplit_once('@')?;
+    credentials.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 fn read(path: &Path) -> Result<File, KubeconfigError> {

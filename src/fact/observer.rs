@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,7 +67,8 @@ impl Observer {
                 }
                 self.settle((node.needs)()).await;
                 match node.origin {
-                    Origin::Derived(derive) => derive(&self.facts),
+                    Origin::Derived(derive) => catch_unwind(AssertUnwindSafe(|| derive(&self.facts)))
+                        .unwrap_or_else(|_| Err(Unobserved::invalid(node.name, "deriving it panicked"))),
                     Origin::Observed(observation) => self.observe(node.name, observation).await,
                 }
             })

@@ -50,11 +50,16 @@ const CIPHER_SUITES: [u16; 8] = [0xc009, 0xc00a, 0xc013, 0xc014, 0xc012, 0x002f,
 /// If neither a ServerHello nor a refusal came.
 pub async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, Unreachable> {
     let deadline = Deadline::after(deadline);
-    let exchange = async {
-        let mut stream = connect(&target.address).await?;
-        offer(&mut stream).await
-    };
+    let exchange = async { outdated_over(connect(&target.address).await?).await };
     deadline.limit(exchange).await.unwrap_or_else(|| Err(deadline.missed().into()))
+}
+
+/// Offers TLS 1.1 at most over this connection. The caller sets the deadline.
+///
+/// # Errors
+/// If neither a ServerHello nor a refusal came.
+pub async fn outdated_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<Outdated, Unreachable> {
+    offer(&mut stream).await
 }
 
 async fn offer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Outdated, Unreachable> {
