@@ -13,13 +13,15 @@ pub struct Gathered {
     /// How it ended.
     pub finished: Option<RunFinished>,
     checks: Vec<Timed>,
+    /// When the last of them was judged.
+    last_ms: u64,
 }
 
-/// A check with its outcome, and when it was known.
+/// A check with its outcome.
 #[derive(Clone, Debug)]
 pub struct Timed {
-    /// How long after the run began, in milliseconds.
-    pub at_ms: u64,
+    /// How long after the check that was judged before it, or after the run began, in milliseconds.
+    pub took_ms: u64,
     /// The check and its outcome.
     pub check: Judged,
 }
@@ -46,7 +48,10 @@ impl Gathered {
                 elapsed_ms: *elapsed_ms,
                 unobserved: unobserved.clone(),
             }),
-            Event::CheckJudged { at_ms, check } => self.checks.push(Timed { at_ms: *at_ms, check: check.clone() }),
+            Event::CheckJudged { at_ms, check } => {
+                let took_ms = at_ms.saturating_sub(std::mem::replace(&mut self.last_ms, *at_ms));
+                self.checks.push(Timed { took_ms, check: check.clone() });
+            }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
         }
     }

@@ -11,7 +11,7 @@ pub mod plain;
 pub mod progress;
 pub mod reports;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 pub mod wanted;
 

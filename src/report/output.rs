@@ -134,10 +134,15 @@ fn open(path: &Path) -> Result<File, OutputError> {
 fn is_in_place(path: &Path) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")),
-        Ok(found) => Ok(!found.is_file() || path.starts_with("/dev") || path.starts_with("/proc")),
+        // What an open descriptor leads to may be a regular file, and goes on where it is.
+        Ok(found) => Ok(!found.is_file() || ["/dev/std", "/dev/fd/", "/proc/"].iter().any(|of| is_below(path, of))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+fn is_below(path: &Path, start: &str) -> bool {
+    path.to_string_lossy().starts_with(start)
 }
 
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {

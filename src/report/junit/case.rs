@@ -10,7 +10,7 @@ use crate::report::plain::{line, text};
 
 /// The test case of a judged check.
 pub fn judged(timed: &Timed, started: Option<&RunStarted>) -> Case {
-    let Timed { at_ms, check } = timed;
+    let Timed { took_ms, check } = timed;
     let result = match check.outcome {
         Outcome::Pass | Outcome::Warn => Result::Success,
         Outcome::Skip => Result::Skipped { message: line(check) },
@@ -26,7 +26,7 @@ pub fn judged(timed: &Timed, started: Option<&RunStarted>) -> Case {
         output.push('\n');
         output.push_str(&text(check));
     }
-    Case { class: class(&check.suite), name: name(&check.id, &check.name), time_ms: *at_ms, result, output }
+    Case { class: class(&check.suite), name: name(&check.id, &check.name), time_ms: *took_ms, result, output }
 }
 
 /// The test case of a check that the run did not come to judge.

@@ -73,7 +73,7 @@ pub struct Case {
     pub class: String,
     /// What it is called.
     pub name: String,
-    /// How long it took, in milliseconds.
+    /// How long the run took from the check before to this one, in milliseconds: all of them add up to the run.
     pub time_ms: u64,
     /// What became of it.
     pub result: Result,

@@ -86,6 +86,11 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
             page.labelled("unseen", &format!("{subject}{}", unseen.why));
         }
     }
+    if all {
+        for note in &check.notes {
+            page.paragraph(INDENT, FAINT, note);
+        }
+    }
     page.paragraph(INDENT, FAINT, &format!("seaworthy explain {}", check.id));
     page.blank();
 }
