@@ -5,9 +5,6 @@ use std::collections::BTreeSet;
 use super::finding::Difference;
 use super::{Subject, Verdict};
 
-/// How many nodes a finding names before it only counts them.
-const NAMED: usize = 8;
-
 /// Collects findings by node, and tells those that are equal once, with the nodes that they are about.
 #[derive(Debug, Default)]
 pub struct Folded(Vec<(Difference, BTreeSet<String>)>);
@@ -37,18 +34,8 @@ impl Folded {
     /// Tells the findings.
     pub fn tell(self, verdict: &mut Verdict) {
         for (difference, nodes) in self.0 {
-            verdict.tell_counted(nodes_subject(&nodes), difference);
+            verdict.tell_counted(Subject::nodes(&nodes), difference);
         }
-    }
-}
-
-/// One node by its name, several by theirs, many by how many there are besides the first.
-pub fn nodes_subject(nodes: &BTreeSet<String>) -> Subject {
-    let named: Vec<&str> = nodes.iter().take(NAMED).map(String::as_str).collect();
-    match nodes.len() {
-        1 => Subject::node(named.concat()),
-        count if count <= NAMED => Subject::cluster_object("Nodes", named.join(", ")),
-        count => Subject::cluster_object("Nodes", format!("{} and {} more", named.join(", "), count - NAMED)),
     }
 }
 
@@ -74,7 +61,7 @@ mod tests {
 
     #[test]
     fn many_nodes_are_counted() {
-        let nodes = (10..30).map(|i| format!("n{i}")).collect();
-        assert_eq!(nodes_subject(&nodes).to_string(), "Nodes n10, n11, n12, n13, n14, n15, n16, n17 and 12 more");
+        let nodes: Vec<_> = (10..30).map(|i| format!("n{i}")).collect();
+        assert_eq!(Subject::nodes(&nodes).to_string(), "Nodes n10, n11, n12, n13, n14, n15, n16, n17 and 12 more");
     }
 }

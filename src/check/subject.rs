@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::names;
+/// How many nodes a subject names before it only counts them.
+const NAMED: usize = 8;
 
 /// What a finding is about: an object, a node, an address, an identity or the cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,11 +35,14 @@ impl Subject {
         Self::cluster_object("Node", name)
     }
 
-    /// Nodes that share something.
-    pub fn nodes(all: &[&str]) -> Self {
-        match all {
-            [node] => Self::node(*node),
-            all => Self::cluster_object("nodes", names(all)),
+    /// Nodes that share something: one by its name, several by theirs, many by how many there are besides the first.
+    pub fn nodes<N: AsRef<str>>(all: impl IntoIterator<Item = N>) -> Self {
+        let all: Vec<N> = all.into_iter().collect();
+        let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
+        match all.len() {
+            1 => Self::node(named.concat()),
+            count if count <= NAMED => Self::cluster_object("Nodes", named.join(", ")),
+            count => Self::cluster_object("Nodes", format!("{} and {} more", named.join(", "), count - NAMED)),
         }
     }
 

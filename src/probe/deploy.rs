@@ -60,7 +60,11 @@ impl<'a> Site<'a> {
         let namespace = settings.namespace.clone().unwrap_or_else(|| level.name(run));
         if own_namespace {
             let call = Call::create::<Namespace>(mark.namespace());
-            let reply = cluster.send(&call).await?;
+            let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
+            let reply = cluster.send(&call).await.inspect_err(|_| {
+                // Who does not answer in time may have made it all the same.
+                cluster.leaves(footprint.clone());
+            })?;
             if reply.status == 409 {
                 let cause = "it exists and is not of this run: nothing in it is touched";
                 return Err(Unobserved::invalid(format!("namespace {namespace}"), cause));

@@ -59,9 +59,10 @@ impl Reached {
     }
 }
 
-/// Whether somebody listens there: an answer came, or a connection that ended otherwise than by not coming about.
+/// Whether somebody listens there: an answer came, or a connection that ended otherwise than by not coming about. An error
+/// that never left the pod is neither.
 pub fn is_open(met: &Got<Met>) -> bool {
-    !matches!(met, Err(Fault::Refused | Fault::TimedOut | Fault::NoRoute))
+    matches!(met, Ok(_) | Err(Fault::Reset | Fault::Stranger(_)))
 }
 
 impl From<Vec<(Got<Met>, Vec<Endpoint>)>> for Reached {
@@ -124,8 +125,9 @@ mod tests {
     #[test]
     fn only_a_connection_that_did_not_come_about_is_closed() {
         assert!(
-            is_open(&Ok(Met::Open)) && is_open(&Err(Fault::Reset)) && is_open(&Err(Fault::Other("not HTTP".into())))
+            is_open(&Ok(Met::Open)) && is_open(&Err(Fault::Reset)) && is_open(&Err(Fault::Stranger("HTTP/0.9".into())))
         );
+        assert!(!is_open(&Err(Fault::Other("Operation not permitted (os error 1)".into()))));
         assert!(!is_open(&Err(Fault::Refused)) && !is_open(&Err(Fault::TimedOut)) && !is_open(&Err(Fault::NoRoute)));
     }
 }

@@ -61,8 +61,8 @@ fn judge(
         let (kind, name) = path.split_once('/').unwrap_or(("", path));
         let subject = || Subject::object(kind, NAMESPACE, name);
         // Pods of a lost node are counted away by their controllers, and the node is told by KL-01.
-        let lost = nodes.0.values().filter(|node| !node.is_ready()).count();
-        let enough = workload.available + i32::try_from(lost).unwrap_or(i32::MAX) >= workload.desired;
+        let lost = i32::try_from(lost_pods(kind, name, pods, nodes)).unwrap_or(i32::MAX);
+        let enough = workload.available.saturating_add(lost) >= workload.desired;
         verdict.expect(subject(), enough, || {
             Finding::new(
                 format!("{} pods available", workload.desired),
@@ -84,17 +84,44 @@ fn judge(
     verdict
 }
 
+/// How many pods of a workload are missing because their nodes are lost.
+fn lost_pods(kind: &str, name: &str, pods: &Pods, nodes: &Nodes) -> usize {
+    if kind == "DaemonSet" {
+        return nodes.0.values().filter(|node| !node.is_ready()).count();
+    }
+    // A Deployment's pods belong to its ReplicaSets, which have its name and a hash.
+    let owner = format!("ReplicaSet/{name}-");
+    let ours = |pod: &&Pod| {
+        pod.namespace == NAMESPACE && pod.owner.as_ref().is_some_and(|of| of.starts_with(&owner)) && !pod.deleting
+    };
+    pods.0.values().filter(ours).filter(|pod| lost_node(pod, nodes).is_some()).count()
+}
+
+/// The node that the pod is on, if that is lost.
+fn lost_node<'a>(pod: &'a Pod, nodes: &Nodes) -> Option<&'a str> {
+    let node = pod.node.as_deref()?;
+    nodes.0.get(node).is_some_and(|node| !node.is_ready()).then_some(node)
+}
+
 /// One finding for each workload and cause, not for each of its pods.
 fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp) {
     let mut stuck: BTreeMap<(String, String, String), Vec<&Pod>> = BTreeMap::new();
     let ours = |pod: &&Pod| (pod.namespace == NAMESPACE || pod.namespace.starts_with("openshift-")) && !pod.is_mirror();
+    let mut unseen: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in pods.0.values().filter(ours) {
-        verdict.confirm();
         // A lost node does not say what becomes of its pods.
-        let lost = pod.node.as_ref().and_then(|node| nodes.0.get(node)).is_some_and(|node| !node.is_ready());
-        if let Some(why) = trouble(pod, now).filter(|_| !lost) {
+        if let Some(node) = lost_node(pod, nodes) {
+            *unseen.entry(node).or_default() += 1;
+            continue;
+        }
+        verdict.confirm();
+        if let Some(why) = trouble(pod, now) {
             stuck.entry((pod.namespace.clone(), owner(pod), why)).or_default().push(pod);
         }
+    }
+    for (node, count) in unseen {
+        let pods = format!("{count} pods of the system on {node}");
+        verdict.undecided(Subject::node(node), &Unobserved::unreachable(pods, "the node is not Ready"));
     }
     for ((namespace, _, why), pods) in stuck {
         let names = names(pods.iter().map(|pod| &pod.name));
@@ -130,6 +157,10 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
         let code = container.failed.filter(|_| container.restarts >= RESTARTS)?;
         Some(format!("container {} ends with exit code {code}, after restarts", container.name))
     };
+    // One that was evicted, or ended with its node, stays until it is collected; its controller has made another.
+    if pod.phase == "Failed" && pod.owner.is_some() {
+        return None;
+    }
     if let Some(why) = pod.containers.iter().find_map(|container| waiting(container).or_else(|| failing(container))) {
         return Some(why);
     }
@@ -149,8 +180,12 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
     let subject = || Subject::cluster_object("APIService", "v1beta1.metrics.k8s.io");
     match metrics {
         Ok(NodeMetrics::Of(known)) => {
-            let ready = nodes.0.iter().filter(|(_, node)| node.is_ready()).map(|(name, _)| name);
-            let missing: BTreeSet<&String> = ready.filter(|name| !known.contains(*name)).collect();
+            let ready: Vec<&String> =
+                nodes.0.iter().filter(|(_, node)| node.is_ready()).map(|(name, _)| name).collect();
+            if ready.is_empty() {
+                return verdict.undecided(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
+            }
+            let missing: BTreeSet<&String> = ready.into_iter().filter(|name| !known.contains(*name)).collect();
             verdict.expect(subject(), missing.is_empty(), || {
                 Finding::new("metrics of every Ready node", format!("none of {}", names(&missing)))
                     .so("kubectl top and autoscalers know nothing of what runs there")

@@ -45,7 +45,11 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
             continue;
         }
         let faults = faults(node, ready);
-        if faults.is_empty() {
+        if let Some(ready) = ready.filter(|ready| faults.is_empty() && ready.status != "True") {
+            // Whether the plugin is ready is the runtime's to say, which may be what is down.
+            let cause = format!("Ready={}: {}", ready.status, ready.message);
+            verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("the network of {name}"), cause));
+        } else if faults.is_empty() {
             verdict.confirm();
         }
         for fault in faults {
@@ -150,7 +154,7 @@ mod tests {
         let nodes = [("n1", node("False", MISSING)), ("n2", node("False", MISSING))];
         let findings = judged(nodes, &coredns(None)).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "nodes n1, n2");
+        assert_eq!(findings[0].subject.to_string(), "Nodes n1, n2");
         assert!(findings[0].seen.contains("NetworkPluginNotReady"), "{}", findings[0].seen);
         assert!(findings[0].so.as_deref().unwrap().ends_with("coredns-1 waits for a node"));
     }

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(told.len(), 2, "each way once, though it is wrong after two steps");
         assert_eq!(
             told[1],
-            "nodes n2, n3: traffic out of a pod that denies egress, to the cluster's DNS is stopped; it gets through, 6.0 s after policies that deny it"
+            "Nodes n2, n3: traffic out of a pod that denies egress, to the cluster's DNS is stopped; it gets through, 6.0 s after policies that deny it"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::folded::nodes_subject;
+use crate::check::Subject;
 
 /// The paths between nodes, as far as they were tried.
 #[derive(Default)]
@@ -53,8 +53,9 @@ impl Paths {
         while let Some((node, to_it, from_it)) = self.whole_node() {
             let mine = |(from, to): &(String, String)| (to_it && *to == node) || (from_it && *from == node);
             let of: Vec<_> = self.broken.iter().filter(|(path, _)| mine(path)).collect();
-            let others = of.iter().map(|((from, to), _)| if *from == node { to } else { from }.clone()).collect();
-            let others = nodes_subject(&others).name;
+            let others: BTreeSet<_> =
+                of.iter().map(|((from, to), _)| if *from == node { to } else { from }.clone()).collect();
+            let others = Subject::nodes(&others).name;
             let how = of.first().map(|(_, how)| (*how).clone()).unwrap_or_default();
             let shape = match (to_it, from_it) {
                 (true, true) => Shape::All(others),
@@ -71,7 +72,7 @@ impl Paths {
             single.entry((from, how, one_way)).or_default().insert(to.clone());
         }
         folded.extend(single.into_iter().map(|((from, how, one_way), to)| {
-            let to = nodes_subject(&to).name;
+            let to = Subject::nodes(&to).name;
             let shape = if one_way { Shape::OneWay(to) } else { Shape::Some(to) };
             Broken { node: from.clone(), shape, how: how.clone() }
         }));

@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::paths::{Broken, Paths, Shape};
-use crate::check::folded::nodes_subject;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
 use crate::probe::answer::{Got, PeerAnswer};
@@ -120,7 +119,7 @@ impl Mesh {
             );
         }
         for (from, (own, seen, to)) in self.translated {
-            let to = nodes_subject(&to).name;
+            let to = Subject::nodes(&to).name;
             let finding = Finding::new(format!("pods see it as {own}"), format!("pods on {to} see it as {seen}"))
                 .so("network policies, logs and allow-lists that go by pod addresses see another one")
                 .mend(format!("find the masquerade rule on {from} (`iptables -t nat -S POSTROUTING`, `nft list ruleset`) and exempt the pod network from it"));

@@ -114,9 +114,11 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
 
 fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
     let in_process = |name: &str| blocks.iter().any(|block| block.plugins(name).next().is_some());
+    let has = |block: &ServerBlock, name: &str| block.plugins(name).next().is_some();
     let in_zone = |name: &str| {
-        let mut of_zone = blocks.iter().filter(|block| block.plugins("kubernetes").next().is_some());
-        of_zone.all(|block| block.plugins(name).next().is_some())
+        // A loop can only arise where something is forwarded.
+        let of_zone = if name == "loop" { "forward" } else { "kubernetes" };
+        blocks.iter().filter(|block| has(block, of_zone)).all(|block| has(block, name))
     };
     let missing = OF_THE_PROCESS.iter().filter(|(name, _)| !in_process(name));
     let missing: Vec<_> = missing.chain(OF_THE_ZONE.iter().filter(|(name, _)| !in_zone(name))).collect();

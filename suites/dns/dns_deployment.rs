@@ -21,7 +21,7 @@ use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::{ClusterDns, DnsServer};
 use crate::fact::facts::dns_deployment::DnsDeployment;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
-use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::nodes::{self, Node, Nodes};
 use crate::fact::facts::pods::Pods;
 
 crate::check!("DN-02", "dns-deployment", Major, judge);
@@ -47,6 +47,10 @@ fn judge(
                 subject,
                 Finding::new("the Deployment that kubeadm makes", evidence).severity(Severity::Critical),
             );
+            return verdict;
+        }
+        (Err(Unobserved::Absent { .. }), Err(why)) if kubeadm.is_some() => {
+            verdict.undecided(Subject::object("Deployment", "kube-system", "coredns"), why);
             return verdict;
         }
         (Err(Unobserved::Absent { evidence }), _) => {
@@ -109,9 +113,15 @@ fn unready(pods: &Pods) -> String {
     if reasons.is_empty() { "no such pod is known".to_owned() } else { names(reasons) }
 }
 
+/// Whether nothing keeps the pods of CoreDNS away, which tolerate what control planes are tainted with.
+fn is_tolerated(node: &Node) -> bool {
+    node.taints.iter().all(|taint| taint.effect == "PreferNoSchedule" || taint.key == nodes::CONTROL_PLANE)
+}
+
 fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&DnsServer], nodes: &Nodes) {
     let hosts: BTreeSet<&str> = ready.iter().filter_map(|server| server.node.as_deref()).collect();
-    let takes_pods = |node: &Node| node.is_ready() && !node.unschedulable && node.operating_system == "linux";
+    let takes_pods =
+        |node: &Node| node.is_ready() && !node.unschedulable && node.operating_system == "linux" && is_tolerated(node);
     let candidates = nodes.0.values().filter(|node| takes_pods(node)).count();
     if ready.len() < 2 || candidates < 2 {
         return;

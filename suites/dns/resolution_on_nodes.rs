@@ -16,7 +16,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::folded::nodes_subject;
 use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
@@ -99,7 +98,7 @@ fn judge(
     if !slow.is_empty() {
         let expected = format!("half of the lookups take {} ms at most", SLOW / 1000);
         let seen = format!("half of them take {} ms or more", slowest / 1000);
-        verdict.find(nodes_subject(&slow), Finding::new(expected, seen).info());
+        verdict.find(Subject::nodes(&slow), Finding::new(expected, seen).info());
     }
     folded.tell(&mut verdict);
     for (pod, fault) in broken {
@@ -109,7 +108,7 @@ fn judge(
             Subject::address(pod),
             Finding::new(
                 format!("the DNS pod {pod} answers"),
-                format!("{} get no answer from it: {fault}", nodes_subject(&nodes)),
+                format!("{} get no answer from it: {fault}", Subject::nodes(&nodes)),
             )
             .so("a part of all lookups in the cluster fails or takes seconds"),
         );

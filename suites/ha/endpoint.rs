@@ -17,7 +17,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::Unobserved;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
 
@@ -28,11 +29,16 @@ fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verd
     let subject = || Subject::address(&endpoint.endpoint);
     let answered: usize = endpoint.serials.values().sum();
     let failed: usize = endpoint.failures.values().sum();
+    if answered == 0 {
+        // Nodes may reach what we do not: PK-02 and KL-12 tell of an endpoint that nobody reaches.
+        let why = names(endpoint.failures.iter().map(|(why, count)| format!("{why} ({count})")));
+        verdict.undecided(subject(), &Unobserved::unreachable(endpoint.endpoint.to_string(), why));
+        return verdict;
+    }
     verdict.expect(subject(), failed == 0, || {
         let why = names(endpoint.failures.iter().map(|(why, count)| format!("{why} ({count})")));
         Finding::new("every connection is answered", format!("{failed} of {} are not: {why}", answered + failed))
             .so("requests of kubelets and clients fail now and then, and nobody knows why")
-            .severity(if answered == 0 { Severity::Critical } else { Severity::Major })
     });
     if let Some(instances) = verdict.seen(subject, &servers.instances) {
         let mut serials: BTreeMap<String, SocketAddr> = BTreeMap::new();
@@ -78,6 +84,7 @@ fn judge_spread(verdict: &mut Verdict, endpoint: &ControlPlaneEndpoint, servers:
 mod tests {
     use super::*;
     use crate::certificate::testing::Authority;
+    use crate::check::Severity;
     use crate::fact::Unobserved;
     use crate::suites::pki::testing::{handshakes, presented};
 
@@ -114,7 +121,13 @@ mod tests {
             seen(&verdict),
             ["major 10 of 30 are not: connection refused (10)", "info no connection ends at 10.77.0.13:6443"]
         );
-        assert!(seen(&judged(&[], &[("timed out", 30)]))[0].starts_with("critical 30 of 30"));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_out_of_our_reach_is_undecided() {
+        let verdict = judged(&[], &[("timed out", 30)]);
+        assert_eq!((verdict.observations(), seen(&verdict)), (0, vec![]));
+        assert!(verdict.undecideds()[0].why.to_string().contains("timed out (30)"));
     }
 
     #[test]

@@ -180,7 +180,7 @@ mod tests {
     fn a_server_that_lets_strangers_in_is_one_finding() {
         assert_eq!(seen(&Ok(tls(false, None))), ["it asks for none, and completes the handshake"]);
         assert_eq!(seen(&Ok(tls(true, None))), ["it asks for a certificate, and goes on without one"]);
-        assert_eq!(seen(&Err(Fault::Other("the answer is not TLS: HTTP/1.1 400".into()))).len(), 1);
+        assert_eq!(seen(&Err(Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into()))).len(), 1);
     }
 
     #[test]

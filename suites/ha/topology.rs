@@ -210,7 +210,7 @@ mod tests {
     fn one_is_a_remark_and_two_are_worse() {
         assert_eq!(seen(&judge(&nodes(&[None]), &etcd(&["n1"]), Some(&kubeadm(None)))), ["info Node n1: one"]);
         let verdict = judge(&nodes(&[None; 2]), &etcd(&["n1", "n2"]), Some(&kubeadm(API)));
-        assert_eq!(seen(&verdict), ["major nodes n1, n2: two, each with a member of etcd"]);
+        assert_eq!(seen(&verdict), ["major Nodes n1, n2: two, each with a member of etcd"]);
         let external = KubeadmConfig { external_etcd: true, ..kubeadm(API) };
         assert!(seen(&judge(&nodes(&[None; 2]), &Pods::default(), Some(&external))).is_empty());
         assert!(judge(&Nodes(nodes(&[None]).0.into_iter().take(1).collect()), &etcd(&["n1"]), None).reason().is_some());
@@ -240,7 +240,7 @@ mod tests {
     fn a_zone_with_the_majority_is_a_remark() {
         let zones = [Some("a"), Some("a"), Some("b")];
         let verdict = judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)));
-        assert_eq!(seen(&verdict), ["info nodes n1, n2: 2 of 3 in zone a"]);
+        assert_eq!(seen(&verdict), ["info Nodes n1, n2: 2 of 3 in zone a"]);
     }
 
     #[test]

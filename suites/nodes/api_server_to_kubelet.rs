@@ -18,7 +18,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
-use crate::check::folded::nodes_subject;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubelet_logs::{Came, KubeletLogs};
 
@@ -44,7 +43,7 @@ fn judge(logs: &KubeletLogs) -> Verdict {
         },
     );
     for (cause, (nodes, words)) in broken {
-        verdict.tell_counted(nodes_subject(&nodes), cause.difference(&words));
+        verdict.tell_counted(Subject::nodes(&nodes), cause.difference(&words));
     }
     if logs.others > 0 {
         verdict.note(format!("{} of {} nodes were asked about", logs.asked.len(), logs.asked.len() + logs.others));

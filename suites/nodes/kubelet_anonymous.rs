@@ -53,12 +53,25 @@ fn statuses(
     };
     let pod = || {
         let answers = from_pods.ok()?.0.get(node)?.answers.as_ref().ok()?;
-        let statuses = answers.kubelet.values().next()?.anonymous.iter();
-        let statuses: BTreeMap<_, _> =
-            statuses.filter_map(|(path, got)| Some((path.clone(), got.as_ref().ok().copied()?))).collect();
-        (!statuses.is_empty()).then_some(statuses)
+        let asked = answers.kubelet.iter().flat_map(|(address, kubelet)| {
+            kubelet.anonymous.iter().map(move |(path, got)| {
+                let unreachable = |fault| Unobserved::unreachable(format!("{path} at {address}"), fault);
+                Ok((path.clone(), got.clone().map_err(unreachable)?))
+            })
+        });
+        // Of a path that two addresses answer, the answer that lets in counts.
+        let mut statuses = BTreeMap::new();
+        for status in asked {
+            match status {
+                Ok((path, status)) => {
+                    statuses.entry(path).and_modify(|seen: &mut u16| *seen = status.min(*seen)).or_insert(status)
+                }
+                Err(why) => return Some(Err(why)),
+            };
+        }
+        (!statuses.is_empty()).then_some(Ok(statuses))
     };
-    here.or_else(|why| pod().ok_or(why))
+    here.or_else(|why| pod().unwrap_or(Err(why)))
 }
 
 fn judge_node(verdict: &mut Verdict, folded: &mut Folded, node: &str, statuses: &BTreeMap<String, u16>) {

@@ -21,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::check::folded::nodes_subject;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubelet_configs::KubeletConfigs;
@@ -269,7 +268,7 @@ fn judge_peers_at(verdict: &mut Verdict, path: &str, peers: &[(&str, &KubeletCon
     }
     for (value, nodes) in values.iter().filter(|(value, _)| *value != usual) {
         verdict.tell_counted(
-            nodes_subject(nodes),
+            Subject::nodes(nodes),
             Finding::new(format!("{path}: {usual}, as on {} of {} nodes", most.len(), peers.len()), value.clone())
                 .so("these nodes are configured otherwise than the ConfigMap and the kubelet's defaults say")
                 .mend(REWRITE)

@@ -181,7 +181,7 @@ mod tests {
                 node.machine.as_mut().unwrap().machine_id = "cafe".into();
             }
         }));
-        assert_eq!(seen(&verdict), ["nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
+        assert_eq!(seen(&verdict), ["Nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
     }
 
     #[test]
@@ -193,8 +193,8 @@ mod tests {
         assert_eq!(
             seen(&verdict),
             [
-                "nodes n1, n2: 2 nodes have the InternalIP 10.77.0.11",
-                "nodes n1, n3: 2 nodes have the pod range 10.244.1.0/24"
+                "Nodes n1, n2: 2 nodes have the InternalIP 10.77.0.11",
+                "Nodes n1, n3: 2 nodes have the pod range 10.244.1.0/24"
             ]
         );
     }

@@ -132,7 +132,7 @@ mod tests {
         let verdict = judged([("n1", node()), ("n2", lost.clone()), ("n3", lost)], FRESH);
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "nodes n2, n3");
+        assert_eq!(findings[0].subject.to_string(), "Nodes n2, n3");
         assert_eq!(findings[0].seen, "Ready=Unknown (NodeStatusUnknown: message of NodeStatusUnknown)");
     }
 

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn strangers_are_found_where_they_run() {
         let pods = [mirror("default", "agent", "n2"), mirror("default", "agent", "n3")];
-        assert_eq!(seen(pods), ["nodes n2, n3: a static pod default/agent on n2, n3"]);
+        assert_eq!(seen(pods), ["Nodes n2, n3: a static pod default/agent on n2, n3"]);
         assert_eq!(seen([mirror(SYSTEM, "etcd", "n2")]), ["Node n2: a static pod kube-system/etcd on n2"]);
         assert_eq!(seen([mirror("default", "kube-proxy", "n2")]).len(), 1);
     }

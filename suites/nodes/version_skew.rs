@@ -93,7 +93,7 @@ mod tests {
     fn four_minors_older_and_one_newer_are_not() {
         let findings =
             judged(&[("n1", "v1.38.0"), ("n2", "v1.33.9"), ("n3", "v1.33.9")], "v1.37.2").findings(Severity::Major);
-        assert_eq!(findings[0].subject.to_string(), "nodes n2, n3");
+        assert_eq!(findings[0].subject.to_string(), "Nodes n2, n3");
         assert_eq!(findings[0].seen, "kubelet 1.33.9, 4 minors older than the API server 1.37.2");
         assert_eq!(findings[1].subject, Subject::node("n1"));
         assert_eq!(findings[1].seen, "kubelet 1.38.0, 1 minor newer than the API server 1.37.2");

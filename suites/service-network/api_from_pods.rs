@@ -16,6 +16,7 @@
 //! `ca.crt`, for the address and for both names, on every connection.
 
 use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::Answers;
@@ -67,6 +68,11 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
         // Without a connection there is no certificate to verify and nobody to ask.
         return;
     }
+    if api.names.is_empty() {
+        // A probe that has no CA says so in place of an answer, and its connections prove nothing more.
+        let why = api.version.as_ref().err().map_or_else(|| "no name was asked for".into(), ToString::to_string);
+        return verdict.undecided(Subject::node(node), &Unobserved::invalid("the CA that pods trust", why));
+    }
     for (name, verdict_of_name) in &api.names {
         folded.expect(verdict, node, verdict_of_name.is_ok(), || {
             let distrust = verdict_of_name.as_ref().err().map(ToString::to_string).unwrap_or_default();
@@ -91,7 +97,6 @@ mod tests {
     use super::*;
     use crate::certificate::Distrust;
     use crate::check::Severity;
-    use crate::fact::Unobserved;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::answer::Fault;
 

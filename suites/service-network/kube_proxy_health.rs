@@ -23,9 +23,9 @@ fn judge(reports: &ProbeReports) -> Verdict {
     let nodes = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());
     let silent = |proxy: &KubeProxyAnswer| proxy.healthz.is_err() && proxy.livez.is_err() && proxy.metrics.is_err();
     let mut proxies = nodes().flat_map(|answers| answers.kube_proxy.values()).peekable();
-    if proxies.peek().is_some() && proxies.all(silent) {
+    if proxies.peek().is_some() && proxies.all(|proxy| silent(proxy) || is_replacement(proxy)) {
         return Verdict::not_applicable(
-            "no node answers at kube-proxy's health port 10256: another service proxy is at work here, or none (see SN-05)",
+            "no node answers at port 10256 as kube-proxy does: another service proxy is at work here, or none (see SN-05)",
         );
     }
     let mut verdict = Verdict::new();
@@ -33,6 +33,10 @@ fn judge(reports: &ProbeReports) -> Verdict {
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         for proxy in answers.kube_proxy.values() {
+            if is_replacement(proxy) {
+                verdict.note(format!("{node}: something else than kube-proxy answers at port 10256"));
+                continue;
+            }
             folded.expect(&mut verdict, node, proxy.livez == Ok(200), || {
                 Finding::new("/livez at port 10256 answers 200", status(&proxy.livez))
                     .so("Services that are new or have changed do not work on this node")
@@ -56,6 +60,12 @@ fn judge(reports: &ProbeReports) -> Verdict {
     }
     folded.tell(&mut verdict);
     verdict
+}
+
+/// Whether a proxy that stands in for kube-proxy answers there: Cilium serves /healthz, and nothing else, at that port
+/// (cilium/cilium `daemon/healthz`).
+fn is_replacement(proxy: &KubeProxyAnswer) -> bool {
+    proxy.healthz.is_ok() && proxy.livez == Ok(404)
 }
 
 fn status(got: &Got<u16>) -> String {

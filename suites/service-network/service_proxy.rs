@@ -319,7 +319,7 @@ mod tests {
         let findings = judged(&pods, &cilium(Ok(Some("true")))).findings(Severity::Critical);
         assert_eq!(
             (findings[0].subject.to_string().as_str(), findings[0].severity),
-            ("nodes n1, n2, n3", Severity::Major)
+            ("Nodes n1, n2, n3", Severity::Major)
         );
     }
 

@@ -76,6 +76,9 @@ impl Observe for KubeProxyConfig {
         let map: ConfigMap = cluster.fetch(&call).await?;
         let authorship = Authorship::of(&map);
         let data = map.data.unwrap_or_default();
+        if !data.contains_key("kubeconfig.conf") && !data.contains_key("config.conf") {
+            return Err(Unobserved::absent("ConfigMap kube-system/kube-proxy is not as kubeadm writes it"));
+        }
         let text = |key: &str| {
             data.get(key).ok_or_else(|| Unobserved::invalid(call.to_string(), format!("it has no key {key}")))
         };

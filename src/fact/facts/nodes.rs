@@ -10,7 +10,7 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The label that kubeadm and others put on control-plane nodes.
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// Where a kubelet serves that does not say otherwise in its Node's status.
 const KUBELET_PORT: u16 = 10250;
 
