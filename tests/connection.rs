@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -48,7 +49,7 @@ impl Authority {
     }
 }
 
-/// A server on the loopback interface.
+/// A server on the loopback interface. Nothing ever happens that a watch would tell.
 async fn serve(authority: &Authority, answer: Answer) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -59,7 +60,12 @@ async fn serve(authority: &Authority, answer: Answer) -> SocketAddr {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = service_fn(|request| async move { Ok::<_, std::convert::Infallible>(answer(&request)) });
+                let service = service_fn(|request: Request<Incoming>| async move {
+                    if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok::<_, std::convert::Infallible>(answer(&request))
+                });
                 let _ =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
@@ -110,6 +116,7 @@ async fn run(address: SocketAddr, ca: &str, arguments: &[&str]) -> Output {
     let kubeconfig = kubeconfig(&folder, &format!("https://{address}"), ca);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"));
     command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
+    command.env_remove("HTTPS_PROXY").env_remove("https_proxy");
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -177,21 +184,31 @@ async fn who_has_no_rights_sees_nothing_pass() {
     }
 }
 
-/// Every namespace exists already, whatever its name.
-fn crowded(request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    match (request.method().as_str(), request.uri().path()) {
-        (_, "/version") => version(),
-        ("POST", "/api/v1/namespaces") => failure(409, "AlreadyExists", "namespaces already exists"),
-        (_, "/api/v1/nodes") => object(
-            200,
-            &json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": [{
+fn one_node() -> Response<Full<Bytes>> {
+    object(
+        200,
+        &json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": [{
             "metadata": { "name": "n1" },
             "status": { "nodeInfo": { "operatingSystem": "linux", "architecture": "amd64", "bootID": "", "machineID": "",
                 "systemUUID": "", "kernelVersion": "", "osImage": "", "containerRuntimeVersion": "", "kubeletVersion": "v1.37.2",
                 "kubeProxyVersion": "" } },
         }] }),
-        ),
-        ("DELETE", path) => panic!("{path} is not ours to delete"),
+    )
+}
+
+/// Whether something was deleted from [`crowded`].
+static CROWDED_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Every namespace exists already, whatever its name.
+fn crowded(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method().as_str(), request.uri().path()) {
+        (_, "/version") => version(),
+        ("POST", "/api/v1/namespaces") => failure(409, "AlreadyExists", "namespaces already exists"),
+        (_, "/api/v1/nodes") => one_node(),
+        ("DELETE", _) => {
+            CROWDED_LOST.store(true, Ordering::Relaxed);
+            object(200, &json!({ "kind": "Status", "apiVersion": "v1" }))
+        }
         _ => failure(404, "NotFound", "not found"),
     }
 }
@@ -204,6 +221,7 @@ async fn a_namespace_of_our_naming_that_is_not_ours_is_left_alone() {
     let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap();
     let said = verdicts["checks"][0].to_string();
     assert!(said.contains("it exists and is not of this run"), "{said}");
+    assert!(!CROWDED_LOST.load(Ordering::Relaxed), "something was deleted");
     assert_eq!(done.status.code(), Some(3));
 }
 
@@ -215,4 +233,40 @@ async fn a_namespace_that_does_not_exist_is_wrong_usage() {
     let said = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(2), "{said}");
     assert!(said.contains("there is no namespace team-a: create it"), "{said}");
+}
+
+/// Whether the namespace of the run was deleted from [`sleepy`].
+static SLEEPY_IS_CLEAN: AtomicBool = AtomicBool::new(false);
+
+/// Everything can be made, and no pod ever runs.
+fn sleepy(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    match request.method().as_str() {
+        "GET" if path == "/version" => version(),
+        "GET" if path == "/api/v1/nodes" => one_node(),
+        "POST" if path.starts_with("/api/v1/namespaces") => {
+            let kind = match path.rsplit('/').next() {
+                Some("serviceaccounts") => "ServiceAccount",
+                Some("pods") => "Pod",
+                Some("services") => "Service",
+                _ => "Namespace",
+            };
+            object(201, &json!({ "kind": kind, "apiVersion": "v1", "metadata": { "name": "made", "uid": "1" } }))
+        }
+        "DELETE" => {
+            SLEEPY_IS_CLEAN.fetch_or(path.starts_with("/api/v1/namespaces/seaworthy-"), Ordering::Relaxed);
+            object(200, &json!({ "kind": "Status", "apiVersion": "v1" }))
+        }
+        _ => failure(404, "NotFound", "not found"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_made_is_removed_also_when_its_time_is_over() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, sleepy).await;
+    let arguments = ["-o", "json", "--profile", "post-install", "--select", "CN-04", "--timeout", "2s"];
+    let done = run(address, &ca.pem, &arguments).await;
+    assert_eq!(done.status.code(), Some(3), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(SLEEPY_IS_CLEAN.load(Ordering::Relaxed), "{}", String::from_utf8_lossy(&done.stderr));
 }
