@@ -56,6 +56,25 @@ pub fn subject(grant: &Grant<'_>) -> Subject {
     }
 }
 
+/// How kubectl is called where the administrators have lost their rights.
+pub const SUPER_ADMIN: &str = "kubectl --kubeconfig /etc/kubernetes/super-admin.conf";
+
+/// The command that gives a role, as `ClusterRole view`, to holders: whether the binding is missing, lacks some of them
+/// or gives another role.
+pub fn bind_as(kubectl: &str, namespace: Option<&str>, name: &str, role: &str, holders: &[&str]) -> String {
+    let (kind, namespace) = match namespace {
+        Some(namespace) => ("rolebinding", format!(" -n {namespace}")),
+        None => ("clusterrolebinding", String::new()),
+    };
+    let role = role.replace("ClusterRole ", "--clusterrole=").replace("Role ", "--role=");
+    let holders = holders.iter().filter_map(|holder| holder.split_once(' '));
+    let holders = holders.map(|(kind, name)| format!("--{}={}", kind.to_lowercase(), name.replace('/', ":")));
+    let holders = holders.collect::<Vec<_>>().join(" ");
+    format!(
+        "{kubectl} create {kind} {name}{namespace} {role} {holders} --dry-run=client -o yaml | {kubectl} auth reconcile -f -"
+    )
+}
+
 /// How to look at a binding and take it away.
 pub fn unbind(grant: &Grant<'_>) -> String {
     let namespace = grant.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();

@@ -6,8 +6,6 @@
 //! it, and loses all four when the certificate is renewed.
 //!
 //! ## Fix
-//! `kubeadm init phase bootstrap-token` on a control-plane node writes the binding, or:
-//!
 //! ```text
 //! kubectl create clusterrolebinding kubeadm:apiserver-kubelet-client \
 //!   --clusterrole=system:kubelet-api-admin --user=kube-apiserver-kubelet-client

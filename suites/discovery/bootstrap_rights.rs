@@ -7,8 +7,8 @@
 //!
 //! ## Fix
 //! Too much: the finding names the binding; `kubectl describe clusterrolebinding NAME`, then take the group
-//! `system:bootstrappers…` away from it. Too little: `kubeadm init phase bootstrap-token` and
-//! `kubeadm init phase upload-config all` on a control-plane node write kubeadm's bindings again (DI-08 names them).
+//! `system:bootstrappers…` away from it. Too little: DI-08 names the binding of kubeadm's that is missing or changed, and
+//! the command that writes it again.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, `phases/uploadconfig`,

@@ -6,10 +6,11 @@
 //! noticed when a node must be replaced. Here a node joins up to its certificate, in the order of `kubeadm join`.
 //!
 //! ## Fix
-//! What kubeadm made can be made again: `kubeadm init phase bootstrap-token` (rights of new nodes, cluster-info),
-//! `kubeadm init phase upload-config all` (ConfigMaps and who may read them), `kubeadm init phase addon kube-proxy`. The
-//! controller-manager signs and approves with `--controllers=*,bootstrapsigner,tokencleaner` and the cluster's CA in
-//! `--cluster-signing-cert-file` and `--cluster-signing-key-file`; tokens are accepted with
+//! Rights of new nodes: DI-08 names the binding that is missing, and the command that writes it again. cluster-info:
+//! `kubeadm init phase bootstrap-token --skip-token-print`, which leaves a token that is good for a day (`kubeadm token
+//! delete ID`). ConfigMaps: `kubeadm init phase upload-config kubelet --config kubeadm.yaml` with the cluster's own
+//! settings; without them kubeadm writes its defaults. The controller-manager signs and approves with
+//! `--controllers=*,bootstrapsigner,tokencleaner` and the cluster's CA in `--cluster-signing-cert-file` and `--cluster-signing-key-file`; tokens are accepted with
 //! `--enable-bootstrap-token-auth=true` of the API server.
 //!
 //! ## Source
@@ -20,6 +21,7 @@
 
 use std::collections::BTreeMap;
 
+use super::kubeadm_grants::reading;
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::{Discovery as Way, Expectations};
@@ -33,11 +35,13 @@ use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
 use crate::join::request::Issuance;
 use crate::join::token::GROUP;
+use crate::suites::kubeadm_phase::again;
 use crate::suites::pki::issued::{judge_life, judge_trust};
 
 crate::check!("DI-10", "join-rehearsal", Critical, judge);
 
-const RIGHTS: &str = "kubeadm init phase bootstrap-token";
+/// Writes the rights of new nodes and cluster-info again.
+const RIGHTS: &str = "kubeadm init phase bootstrap-token --skip-token-print, which leaves a token that is good for a day: kubeadm token delete ID";
 
 fn judge(
     rehearsal: &JoinRehearsal,
@@ -124,7 +128,7 @@ fn judge_discovery(
                         ),
                     )
                     .so("kubeadm join --discovery-token-ca-cert-hash refuses the cluster")
-                    .mend("kubectl -n kube-public delete configmap cluster-info; kubeadm init phase bootstrap-token")
+                    .mend(format!("kubectl -n kube-public delete configmap cluster-info; {RIGHTS}"))
                 });
             }
         }
@@ -195,10 +199,14 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
             // kubeadm was told to leave kube-proxy to others.
             continue;
         }
-        let mend = match map.as_str() {
-            "kube-proxy" => "kubeadm init phase addon kube-proxy",
-            "kubelet-config" => "kubeadm init phase upload-config kubelet",
-            _ => "kubeadm init phase upload-config kubeadm",
+        let grant = reading(map).filter(|_| answer.status == 403);
+        let mend = match (grant, map.as_str()) {
+            (Some(grant), _) => format!("{}; {}", grant.mend_role(), grant.mend()),
+            (None, "kube-proxy") => again("addon kube-proxy"),
+            (None, "kubelet-config") => again("upload-config kubelet"),
+            (None, _) => "kubeadm init phase upload-config kubeadm --config kubeadm.yaml, with the ClusterConfiguration that the \
+                  cluster was made with"
+                .to_owned(),
         };
         verdict.expect(subject(), answer.status == 200, || {
             let finding = Finding::new(

@@ -5,9 +5,9 @@
 //! look well and every name is empty.
 //!
 //! ## Fix
-//! `kubeadm init phase addon coredns` writes the ClusterRole `system:coredns` again, together with CoreDNS itself. By hand:
 //! `kubectl edit clusterrole system:coredns` and permit to list and watch `endpointslices` of `discovery.k8s.io`, and
-//! `services`, `namespaces` and `pods` of the core group.
+//! `services`, `namespaces` and `pods` of the core group. Or `kubeadm init phase addon coredns --config kubeadm.yaml` (with
+//! the cluster's own settings, as AD-01 shows) writes it again, together with CoreDNS itself.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (`CoreDNSClusterRole`). Asked about the service

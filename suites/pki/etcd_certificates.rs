@@ -6,8 +6,9 @@
 //!
 //! ## Fix
 //! On the node that is named: `kubeadm certs renew etcd-server` (or `etcd-peer`) for a date; for names remove
-//! `/etc/kubernetes/pki/etcd/server.crt` and `server.key` (or `peer.*`), `kubeadm init phase certs etcd-server` (or
-//! `etcd-peer`), and restart the static pod of etcd. One node at a time.
+//! `/etc/kubernetes/pki/etcd/server.crt` and `server.key` (or `peer.*`), `kubeadm init phase certs etcd-server --config
+//! kubeadm.yaml` (or `etcd-peer`; with the cluster's own settings, as PK-01 shows), and restart the static pod of etcd.
+//! One node at a time.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
@@ -31,6 +32,7 @@ use crate::fact::{Seen, Unobserved};
 use crate::probe::answer::Got;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, is_open};
+use crate::suites::kubeadm_phase::again;
 
 crate::check!("PK-15", "etcd-certificates", Major, judge);
 
@@ -141,7 +143,7 @@ fn judge_certificate(
     verdict.expect(subject(), leaf.covers(&address), || {
         Finding::new(format!("a certificate for {address}"), format!("a certificate for {}", leaf.names()))
             .so("API servers and members that dial this address refuse it")
-            .mend(format!("remove the pair on {node}, then: kubeadm init phase certs {what}"))
+            .mend(format!("remove the pair on {node}, then: {}", again(&format!("certs {what}"))))
     });
     let usages = &leaf.extended_key_usages;
     let serves = usages.is_empty()

@@ -7,8 +7,9 @@
 //!
 //! ## Fix
 //! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pods. Another
-//! authority: make the file anew (`kubeadm init phase certs NAME`, `kubeadm init phase kubeconfig NAME`). Permissions:
-//! `chown root:root` and `chmod 600`. `super-admin.conf`: keep it off the node, since no RBAC can take its rights away.
+//! authority: make the file anew (`kubeadm init phase certs NAME --config kubeadm.yaml`, `kubeadm init phase kubeconfig
+//! NAME --config kubeadm.yaml`, with the cluster's own settings, as PK-01 shows). Permissions: `chown root:root` and
+//! `chmod 600`. `super-admin.conf`: keep it off the node, since no RBAC can take its rights away.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes

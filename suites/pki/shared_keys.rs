@@ -8,8 +8,9 @@
 //! ## Fix
 //! Kubelets: on all but one of the nodes that are named, remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key` (or
 //! `kubelet-server-current.pem`) and restart the kubelet. API servers: remove `/etc/kubernetes/pki/apiserver.crt` and
-//! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver`, restart the static pod. etcd: likewise with
-//! `etcd/server.*`, `etcd/peer.*` and `kubeadm init phase certs etcd-server` or `etcd-peer`. And clean the image.
+//! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver --config kubeadm.yaml` (with the cluster's own
+//! settings, as PK-01 shows), restart the static pod. etcd: likewise with `etcd/server.*`, `etcd/peer.*` and the phases
+//! `certs etcd-server` or `certs etcd-peer`. And clean the image.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes

@@ -157,6 +157,10 @@ fn each_right_that_is_missing_is_found_by_its_step() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(403)));
     assert_eq!(cluster.only().subject.to_string(), "ConfigMap kube-system/kubeadm-config");
+    assert!(cluster.only().mend.unwrap().contains("create rolebinding kubeadm:nodes-kubeadm-config"));
+    cluster.rehearsal.config_maps.insert("kubelet-config".into(), Ok(answered(404)));
+    cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(200)));
+    assert!(cluster.only().mend.unwrap().ends_with("upload-config kubelet --config kubeadm.yaml"));
 
     let mut cluster = Cluster::new();
     cluster.rehearsal.request = Ok(answered(403));
