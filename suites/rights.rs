@@ -75,11 +75,17 @@ pub fn bind_as(kubectl: &str, namespace: Option<&str>, name: &str, role: &str, h
     )
 }
 
-/// How to look at a binding and take it away.
-pub fn unbind(grant: &Grant<'_>) -> String {
+/// How to take a binding away from holders who should not have it. The binding itself goes only with the last of them:
+/// not from under others, and not one of Kubernetes' own.
+pub fn unbind(grant: &Grant<'_>, unwanted: &[String]) -> String {
+    let (kind, name) = (grant.kind().to_lowercase(), grant.name);
+    let has_others = grant.binding.holders.iter().any(|holder| !unwanted.contains(&holder.to_string()));
+    if has_others || name.starts_with("system:") || name.starts_with("kubeadm:") {
+        let namespace = grant.namespace.map(|namespace| format!("-n {namespace} ")).unwrap_or_default();
+        return format!("kubectl {namespace}edit {kind} {name}: remove {}", unwanted.join(", "));
+    }
     let namespace = grant.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    let kind = grant.kind().to_lowercase();
-    format!("kubectl describe {kind} {}{namespace}; kubectl delete {kind} {}{namespace}", grant.name, grant.name)
+    format!("kubectl describe {kind} {name}{namespace}; kubectl delete {kind} {name}{namespace}")
 }
 
 /// The rules in words, a few of them.
@@ -127,6 +133,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::Unobserved;
     use crate::fact::access_review::{Who, testing};
+    use crate::fact::facts::rbac::Rbac;
     use crate::fact::facts::rbac::testing::rule;
 
     #[test]
@@ -144,6 +151,23 @@ mod tests {
         );
         assert_eq!(dangers(&[rule(&["get"], "", &["nodes/proxy"])]), ["runs commands in pods"]);
         assert!(dangers(&[rule(&["get", "list", "watch"], "", &["configmaps", "nodes"])]).is_empty());
+    }
+
+    #[test]
+    fn a_binding_is_not_deleted_from_under_others() {
+        let rbac = Rbac::default()
+            .with_binding("kubeadm:cluster-admins", "ClusterRole a", &["Group kubeadm:cluster-admins", "Group devs"])
+            .with_binding("ops/devs", "Role a", &["Group devs"])
+            .with_binding("ops/both", "Role a", &["Group devs", "Group ops"]);
+        let mends: Vec<_> = rbac.grants().map(|grant| unbind(&grant, &["Group devs".into()])).collect();
+        assert_eq!(
+            mends,
+            [
+                "kubectl edit clusterrolebinding kubeadm:cluster-admins: remove Group devs",
+                "kubectl -n ops edit rolebinding both: remove Group devs",
+                "kubectl describe rolebinding devs -n ops; kubectl delete rolebinding devs -n ops",
+            ]
+        );
     }
 
     #[test]

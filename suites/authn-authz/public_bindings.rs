@@ -7,7 +7,7 @@
 //!
 //! ## Fix
 //! `kubectl describe clusterrolebinding NAME`, bind the role to those who need it, then delete the binding. A subject that
-//! was added to a binding of Kubernetes itself is removed by `kubectl edit clusterrolebinding NAME`.
+//! was added to a binding that others need is removed by `kubectl edit clusterrolebinding NAME`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`clusterRoleBindings`), KEP-789;
@@ -68,12 +68,7 @@ fn finding(grant: &Grant<'_>, names: &[String]) -> Difference {
         "everybody has the rights that Kubernetes itself gives, and no others",
         format!("{} is given to {who}: {seen}", grant.role()),
     )
-    .mend(if grant.name.starts_with("system:") || grant.name.starts_with("kubeadm:") {
-        let namespace = grant.namespace.map(|namespace| format!("-n {namespace} ")).unwrap_or_default();
-        format!("kubectl {namespace}edit {} {}: remove {who}", grant.kind().to_lowercase(), grant.name)
-    } else {
-        unbind(grant)
-    });
+    .mend(unbind(grant, names));
     let dangers = dangers(grant.existing_rules());
     let objects = grant.existing_rules().iter().any(|rule| !rule.resources.is_empty());
     match (grant.rules, anonymous, objects) {
@@ -101,7 +96,7 @@ fn judge_default_accounts(verdict: &mut Verdict, grant: &Grant<'_>) {
             format!("{} is given to {}", grant.role(), accounts.join(", ")),
         )
         .so(format!("every pod there that names no service account {}", dangers.join(", ")))
-        .mend(unbind(grant))
+        .mend(unbind(grant, &accounts))
     });
 }
 
