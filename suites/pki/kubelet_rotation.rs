@@ -8,10 +8,20 @@
 //! ## Fix
 //! Off: set `rotateCertificates: true` in `/var/lib/kubelet/config.yaml` and restart the kubelet. Stuck: look for its
 //! requests (`kubectl get csr`; PK-09), and for the ClusterRoleBinding
-//! `kubeadm:node-autoapprove-certificate-rotation`. A kubelet whose certificate has expired must join anew, with
-//! `kubeadm token create --print-join-command` and `kubeadm reset` on the node.
+//! `kubeadm:node-autoapprove-certificate-rotation`. Expired: move `/etc/kubernetes/kubelet.conf` and
+//! `/var/lib/kubelet/pki/kubelet-client*` away on the node. On a control-plane node that has `ca.key`, for the node NAME:
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubeadm kubeconfig user --config kubeadm.yaml --org system:nodes --client-name system:node:NAME > kubelet.conf
+//! ```
+//!
+//! Copy it to `/etc/kubernetes/kubelet.conf` of the node, restart the kubelet, and once `kubelet-client-current.pem` is there
+//! name it as `client-certificate` and as `client-key` in kubelet.conf and restart the kubelet again. `kubeadm reset` and a
+//! new join do as well, on workers only: on a control-plane node that removes its member of etcd, and the last one's data.
 //!
 //! ## Source
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/#kubelet-client-cert>;
 //! <https://kubernetes.io/docs/tasks/tls/certificate-rotation/>; kubernetes/kubernetes `cmd/kubelet/app/server.go` (the
 //! metrics, which are ALPHA), client-go `util/certificate/certificate_manager.go`. A tenth of the life is
 //! taken from the signer's `--cluster-signing-duration`, a year by default; where the controller-manager cannot be seen,
@@ -218,6 +228,12 @@ mod tests {
         let verdict = judged(Ok(&[(CLIENT_TTL, DAY)]), &pods, "v1.37.2");
         assert_eq!((verdict.findings(Severity::Critical).len(), verdict.notes().len()), (0, 1));
         assert_eq!(judged(Ok(&[(CLIENT_TTL, -DAY)]), &pods, "v1.37.2").findings(Severity::Critical).len(), 1);
+    }
+
+    #[test]
+    fn the_advice_does_not_reset_a_control_plane_node() {
+        let fix = CHECK.documentation().fix;
+        assert!(fix.contains("--client-name system:node:NAME") && fix.contains("on workers only"), "{fix}");
     }
 
     #[test]
