@@ -97,10 +97,8 @@ fn out_of_reach(metrics: &KubeletMetrics) -> Option<String> {
 
 /// For how long the controller-manager signs, where its command line can be seen.
 fn signing_duration(pods: &Pods) -> Option<SignedDuration> {
-    let manager = pods.of_namespace("kube-system").find(|pod| pod.component() == Some("kube-controller-manager"))?;
-    let command = manager.containers.iter().flat_map(|container| &container.command);
-    let given = command.filter_map(|word| word.strip_prefix("--cluster-signing-duration=")).next_back();
-    match given {
+    let manager = pods.static_pods("kube-controller-manager").find(|pod| pod.has_flags())?;
+    match manager.flag("cluster-signing-duration").last() {
         Some(text) => text.parse().ok(),
         None => Some(YEAR),
     }
@@ -171,21 +169,13 @@ mod tests {
     use super::*;
     use crate::fact::Seen;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::pods::{Container, Pod};
+    use crate::fact::facts::pods::testing::static_pod;
 
     const DAY: f64 = 86_400.0;
 
     fn manager(arguments: &[&str]) -> Pods {
-        let pod = Pod {
-            namespace: "kube-system".into(),
-            labels: BTreeMap::from([("component".to_owned(), "kube-controller-manager".to_owned())]),
-            containers: vec![Container {
-                command: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-                ..Container::default()
-            }],
-            ..Pod::default()
-        };
-        Pods(BTreeMap::from([("kube-system/kube-controller-manager-n1".to_owned(), pod)]))
+        let arguments = [&["--controllers=*"], arguments].concat();
+        Pods(BTreeMap::from([static_pod("kube-controller-manager", "n1", &arguments)]))
     }
 
     fn judged(values: Seen<&[(&str, f64)]>, pods: &Pods, version: &str) -> Verdict {
@@ -227,6 +217,8 @@ mod tests {
         let pods = Pods::default();
         let verdict = judged(Ok(&[(CLIENT_TTL, DAY)]), &pods, "v1.37.2");
         assert_eq!((verdict.findings(Severity::Critical).len(), verdict.notes().len()), (0, 1));
+        let hidden = Pods([static_pod("kube-controller-manager", "n1", &[])].into());
+        assert_eq!(judged(Ok(&[(CLIENT_TTL, DAY)]), &hidden, "v1.37.2").notes().len(), 1, "its flags do not show");
         assert_eq!(judged(Ok(&[(CLIENT_TTL, -DAY)]), &pods, "v1.37.2").findings(Severity::Critical).len(), 1);
     }
 
