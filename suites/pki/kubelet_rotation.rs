@@ -121,7 +121,8 @@ fn judge_client(
         });
         return;
     };
-    let least = signed_for.map_or(0.0, |duration| duration.as_secs_f64() / 10.0);
+    // The first certificate may be kubeadm's, of a year, whatever the controller-manager signs for.
+    let least = signed_for.map_or(0.0, |duration| duration.min(YEAR).as_secs_f64() / 10.0);
     // Failures alone say nothing: the first attempt of a kubelet may come before the API server is up.
     folded.expect(verdict, node, left.is_finite() && left > least, || {
         let finding = Finding::new("a client certificate that was renewed in time", words(left, errors));
@@ -196,6 +197,7 @@ mod tests {
         let verdict = judged(Ok(&[(CLIENT_TTL, 300.0 * DAY), (CLIENT_ERRORS, 0.0)]), &manager(&[]), "v1.37.2");
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (1, 0));
         assert!(findings(&[(CLIENT_TTL, DAY)], &["--cluster-signing-duration=24h"]).is_empty());
+        assert!(findings(&[(CLIENT_TTL, 300.0 * DAY)], &["--cluster-signing-duration=87600h"]).is_empty());
     }
 
     #[test]
