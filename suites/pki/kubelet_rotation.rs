@@ -83,7 +83,7 @@ fn out_of_reach(metrics: &KubeletMetrics) -> Option<String> {
     let mut first = None;
     for seen in metrics.0.values() {
         match seen {
-            Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })) => first = first.or(Some(why)),
+            Err(why) if why.is_out_of_reach() => first = first.or(Some(why)),
             _ => return None,
         }
     }
