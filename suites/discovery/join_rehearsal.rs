@@ -171,10 +171,13 @@ fn judge_identity(verdict: &mut Verdict, rehearsal: &JoinRehearsal) {
     });
 }
 
+/// Whether the token was told to be refused already. Behind a load balancer another instance may refuse it later on.
+fn is_known_as_nobody(rehearsal: &JoinRehearsal) -> bool {
+    rehearsal.identity.as_ref().is_ok_and(|identity| identity.user.is_none())
+}
+
 fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: Result<&KubeProxyConfig, &Unobserved>) {
-    // Nobody can read who could not log in; that is told already.
-    let in_vain = rehearsal.identity.as_ref().is_ok_and(|identity| identity.user.is_none());
-    if in_vain {
+    if is_known_as_nobody(rehearsal) {
         return;
     }
     if let Some(lookup) = verdict.seen(|| bearer(rehearsal), &rehearsal.lookup) {
@@ -226,7 +229,7 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
 
 fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Result<&BootstrapperReviews, &Unobserved>) {
     let Some(request) = verdict.seen(|| bearer(rehearsal), &rehearsal.request) else { return };
-    if request.status == 401 {
+    if request.status == 401 && is_known_as_nobody(rehearsal) {
         return;
     }
     if !verdict.expect(bearer(rehearsal), request.status < 300, || {

@@ -149,6 +149,14 @@ fn a_token_that_is_not_accepted_is_told_once() {
 }
 
 #[test]
+fn an_instance_that_refuses_the_token_after_another_took_it_is_found() {
+    let mut cluster = Cluster::new();
+    cluster.rehearsal.request = Ok(answered(401));
+    cluster.rehearsal.issuance = None;
+    assert!(cluster.only().seen.starts_with("HTTP 401"));
+}
+
+#[test]
 fn each_right_that_is_missing_is_found_by_its_step() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.lookup = Ok(answered(403));
