@@ -100,8 +100,8 @@ pub fn rules(rules: &[PolicyRule]) -> String {
 
 /// Asserts that the authorizers allow something.
 pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
-    let Review { question, answer } = review;
-    let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { return false };
+    let (question, answer) = (&review.question, review.decided());
+    let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { return false };
     verdict.expect(Subject::user(&question.user), answer.allowed, || {
         Finding::new(format!("may {question}"), answer.words()).so(consequence)
     })
@@ -110,8 +110,9 @@ pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
 /// Asserts that the authorizers allow none of these. What is allowed for one and the same reason is one finding.
 pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>, consequence: &str) {
     let mut allowed: BTreeMap<String, (BTreeSet<&str>, Vec<String>)> = BTreeMap::new();
-    for Review { question, answer } in reviews {
-        let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { continue };
+    for review in reviews {
+        let (question, answer) = (&review.question, review.decided());
+        let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { continue };
         if answer.allowed {
             let (users, questions) = allowed.entry(answer.words()).or_default();
             users.insert(&question.user);
@@ -179,6 +180,16 @@ mod tests {
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subject.name, "system:serviceaccount:a:default, system:serviceaccount:b:default");
+    }
+
+    #[test]
+    fn a_denial_while_an_authorizer_failed_is_undecided() {
+        let mut review = testing::denied(Who::kubelet("n1").may("list", "secrets"), "");
+        review.answer.as_mut().unwrap().evaluation_error = Some("webhook: timed out".into());
+        let mut verdict = Verdict::new();
+        may_not(&mut verdict, [&review], "so");
+        assert!(!may(&mut verdict, &review, "so"));
+        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
     }
 
     #[test]

@@ -250,7 +250,7 @@ fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Resu
     }
     if !verdict.expect(subject(), conditions.contains_key("Approved"), || {
         let finding = Finding::new("approved without anybody's doing", format!("still pending after {seconds} s"));
-        let may = reviews.ok().and_then(|reviews| reviews.0.get(&BootstrapperAsks::NewNode)?.answer.as_ref().ok());
+        let may = reviews.ok().and_then(|reviews| reviews.0.get(&BootstrapperAsks::NewNode)?.decided().ok());
         let finding = match may {
             Some(answer) if !answer.allowed => Finding::new(
                 "approved without anybody's doing",

@@ -22,7 +22,8 @@ fn judge(reviews: &CorednsReviews) -> Verdict {
     let mut verdict = Verdict::new();
     for review in reviews.0.values() {
         let subject = || Subject::user(&review.question.user);
-        let Some(answer) = verdict.seen(subject, &review.answer) else { continue };
+        let answer = review.decided();
+        let Some(answer) = verdict.seen(subject, &answer) else { continue };
         verdict.expect(subject(), answer.allowed, || {
             let finding = Finding::new(format!("may {}", review.question), answer.words());
             if review.question.resource == "pods" {
