@@ -15,7 +15,8 @@
 //! `cmd/kubeadm/app/phases/certs/certlist.go`, `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetEtcdAltNames`,
 //! `GetEtcdPeerAltNames`). The certificate is presented before a client's is asked for, so that it is seen without one.
 //! It is looked at from here, and where etcd cannot be reached from here, from a pod on its node. A member that is closed
-//! to both is good: nothing but API servers need it. Limits as for the API servers' certificates.
+//! to both is good: nothing but API servers need it; one that refuses where another answers is not. Limits as for the API
+//! servers' certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::{Seen, Unobserved};
-use crate::probe::answer::Got;
+use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, is_open};
 use crate::suites::kubeadm_phase::again;
@@ -46,13 +47,15 @@ fn judge(
     clock: &Clock,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let (mut closed, mut all_asked) = (Vec::new(), true);
+    let (mut unseen, mut all_asked) = (Vec::new(), true);
+    let mut open = BTreeSet::new();
     let mut signers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (node, member) in &etcd.0 {
         for port in member.presented.keys() {
             let at = SocketAddr::new(member.address, *port);
             match presented(node, member, *port, reports) {
                 Ok(Some(certificate)) => {
+                    open.insert(*port);
                     let described = certificate.describe().map_err(|malformed| malformed.to_string());
                     match described {
                         Ok(leaf) => {
@@ -65,10 +68,24 @@ fn judge(
                 }
                 Ok(None) => {
                     all_asked &= from_pod(node, at, reports).is_some();
-                    closed.push(at);
+                    unseen.push((node, at, member.presented.get(port).and_then(|seen| seen.as_ref().err())));
                 }
                 Err(why) => verdict.undecided(Subject::address(at), &why),
             }
+        }
+    }
+    // A firewall that keeps us away drops what we send. Where another member answers, one that refuses does not listen.
+    let is_open_here = |port| etcd.0.values().any(|member| matches!(member.presented.get(&port), Some(Ok(_))));
+    let mut closed = Vec::new();
+    for (node, at, why) in unseen {
+        let refuses_a_pod = matches!(from_pod(node, at, reports), Some(Err(Fault::Refused)));
+        match why {
+            Some(why @ Unobserved::Unreachable { .. })
+                if is_open_here(at.port()) || refuses_a_pod && open.contains(&at.port()) =>
+            {
+                verdict.undecided(Subject::address(at), why);
+            }
+            _ => closed.push(at),
         }
     }
     judge_signers(&mut verdict, &signers);
@@ -192,9 +209,9 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
+    use crate::fact::facts::etcd_handshakes::PORTS;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
-    use crate::probe::answer::Fault;
     use crate::probe::reached::{Reached, TlsMet};
     use crate::suites::pki::testing::{clock, presented};
 
@@ -269,6 +286,21 @@ mod tests {
         assert!(closed.reason().unwrap().contains("nor from a pod"));
         let unasked = judge(&far(), Err(&Unobserved::Interrupted), None, &clock());
         assert!(unasked.reason().unwrap().contains("cannot be reached from here ("));
+    }
+
+    #[test]
+    fn a_member_that_refuses_where_another_answers_is_no_closed_one() {
+        let ca = Authority::new("etcd-ca");
+        let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
+        let with = |second: fn() -> Unobserved| {
+            let mut etcd = member(presented(&server), &peer);
+            let presented = PORTS.map(|port| (port, Err(second()))).into();
+            etcd.0.insert("n2".into(), EtcdMember { address: [10, 77, 0, 12].into(), presented });
+            let verdict = judged(&etcd);
+            (verdict.undecideds().len(), verdict.notes().len())
+        };
+        assert_eq!(with(|| Unobserved::unreachable("10.77.0.12:2379", "the connection was refused")), (2, 0));
+        assert_eq!(with(|| Unobserved::TimedOut { target: "10.77.0.12:2379".into(), after_ms: 5000 }), (0, 1));
     }
 
     #[test]
