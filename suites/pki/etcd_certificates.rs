@@ -40,6 +40,9 @@ crate::check!("PK-15", "etcd-certificates", Major, judge);
 /// The common name of the authority that kubeadm makes for etcd.
 const AUTHORITY: &str = "etcd-ca";
 
+/// Where certificates of each authority are presented; by port, where ports need not have the same.
+type Signers = BTreeMap<Option<u16>, BTreeMap<String, BTreeSet<String>>>;
+
 fn judge(
     etcd: &EtcdHandshakes,
     reports: Result<&ProbeReports, &Unobserved>,
@@ -49,7 +52,7 @@ fn judge(
     let mut verdict = Verdict::new();
     let (mut unseen, mut all_asked) = (Vec::new(), true);
     let mut open = BTreeSet::new();
-    let mut signers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut signers: Signers = BTreeMap::new();
     for (node, member) in &etcd.0 {
         for port in member.presented.keys() {
             let at = SocketAddr::new(member.address, *port);
@@ -61,7 +64,9 @@ fn judge(
                         Ok(leaf) => {
                             judge_certificate(&mut verdict, node, at, &leaf, kubeadm.is_some(), clock);
                             let signer = leaf.authority_key_id.unwrap_or(leaf.issuer);
-                            signers.entry(signer).or_default().insert(at.to_string());
+                            // kubeadm has one authority for both ports, others may have one for each.
+                            let port = if kubeadm.is_some() { None } else { Some(*port) };
+                            signers.entry(port).or_default().entry(signer).or_default().insert(at.to_string());
                         }
                         Err(why) => verdict.find(Subject::address(at), Finding::new("a certificate", why)),
                     }
@@ -189,18 +194,17 @@ fn judge_as_kubeadm_makes_it(verdict: &mut Verdict, subject: &impl Fn() -> Subje
 }
 
 /// All members trust one authority, so that all certificates come from it.
-fn judge_signers(verdict: &mut Verdict, signers: &BTreeMap<String, BTreeSet<String>>) {
-    if signers.is_empty() {
-        return;
+fn judge_signers(verdict: &mut Verdict, signers: &Signers) {
+    for signers in signers.values() {
+        verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
+            let places = signers.values().map(names).collect::<Vec<_>>();
+            Finding::new(
+                "certificates of one authority at all members",
+                format!("of {}: {}", signers.len(), places.join(" | ")),
+            )
+            .so("members and API servers that trust only one of them refuse the others")
+        });
     }
-    verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
-        let places = signers.values().map(names).collect::<Vec<_>>();
-        Finding::new(
-            "certificates of one authority at all members",
-            format!("of {}: {}", signers.len(), places.join(" | ")),
-        )
-        .so("members and API servers that trust only one of them refuse the others")
-    });
 }
 
 #[cfg(test)]
@@ -301,6 +305,17 @@ mod tests {
         };
         assert_eq!(with(|| Unobserved::unreachable("10.77.0.12:2379", "the connection was refused")), (2, 0));
         assert_eq!(with(|| Unobserved::TimedOut { target: "10.77.0.12:2379".into(), after_ms: 5000 }), (0, 1));
+    }
+
+    #[test]
+    fn only_kubeadm_has_one_authority_for_clients_and_peers() {
+        let (servers, peers) = (Authority::new("etcd-server"), Authority::new("etcd-peer"));
+        let (server, peer) = (leaf(&servers, &NAMES, (2027, 11, 1)), leaf(&peers, &NAMES, (2027, 11, 1)));
+        let etcd = member(presented(&server), &peer);
+        let verdict = judge(&etcd, Err(&Unobserved::Interrupted), None, &clock());
+        assert!(verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
+        let seen = judged(&etcd).findings(Severity::Major).into_iter().map(|finding| finding.seen);
+        assert!(seen.into_iter().any(|seen| seen.starts_with("of 2:")));
     }
 
     #[test]
