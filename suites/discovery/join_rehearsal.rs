@@ -198,9 +198,16 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
     for (map, seen) in &rehearsal.config_maps {
         let subject = || Subject::object("ConfigMap", "kube-system", map);
         let Some(answer) = verdict.seen(subject, seen) else { continue };
-        if map == "kube-proxy" && answer.status != 200 && kube_proxy.is_err() {
-            // kubeadm was told to leave kube-proxy to others.
-            continue;
+        if map == "kube-proxy" && answer.status != 200 {
+            match kube_proxy {
+                Ok(_) => {}
+                // kubeadm was told to leave kube-proxy to others.
+                Err(Unobserved::Absent { .. }) => continue,
+                Err(why) => {
+                    verdict.undecided(subject(), why);
+                    continue;
+                }
+            }
         }
         let grant = reading(map).filter(|_| answer.status == 403);
         let mend = match (grant, map.as_str()) {

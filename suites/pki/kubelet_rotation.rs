@@ -49,6 +49,9 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     }
     let signed_for = pods.ok().and_then(signing_duration);
     let mut verdict = Verdict::new();
+    if let Err(why) = pods {
+        verdict.undecided(Subject::cluster_object("signing duration", "of the controller-manager"), why);
+    }
     let mut folded = Folded::new();
     let mut by_themselves = BTreeSet::new();
     for (name, seen) in &metrics.0 {
@@ -70,7 +73,7 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
         }
         verdict.note(told);
     }
-    if signed_for.is_none() {
+    if pods.is_ok() && signed_for.is_none() {
         verdict.note(
             "for how long certificates are signed cannot be seen: one that should have been renewed by now is not told from a young one",
         );
@@ -228,6 +231,13 @@ mod tests {
     fn the_advice_does_not_reset_a_control_plane_node() {
         let fix = CHECK.documentation().fix;
         assert!(fix.contains("--client-name system:node:NAME") && fix.contains("on workers only"), "{fix}");
+    }
+
+    #[test]
+    fn without_the_right_to_list_pods_it_is_undecided() {
+        let metrics = KubeletMetrics([("n3".to_owned(), Ok([(CLIENT_TTL.to_owned(), DAY.to_string())].into()))].into());
+        let refused = Unobserved::Refused { missing: "list pods".into(), message: "no".into() };
+        assert_eq!(judge(&metrics, &Nodes::default(), Err(&refused)).undecideds().len(), 1);
     }
 
     #[test]

@@ -65,7 +65,11 @@ fn judge(
     let mut keys = Keys::default();
     let clients =
         authorities.ok().and_then(|known| known.client.as_ref()?.as_ref().ok()).map_or(&[][..], Vec::as_slice);
-    if clients.is_empty() {
+    if let Err(why) = authorities
+        && !matches!(why, Unobserved::Absent { .. })
+    {
+        verdict.undecided(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
+    } else if clients.is_empty() {
         verdict.note("the authority of client certificates is not known: whether a server's certificate is a login is not judged");
     }
     match &api.instances {
@@ -77,13 +81,17 @@ fn judge(
     }
     let shown = kubelets.0.iter().map(|(node, seen)| (Server::Kubelet(node.clone()), seen));
     keys.take(&mut verdict, "kubelet", shown, clients);
-    if let Ok(etcd) = etcd {
-        let shown = etcd
-            .0
-            .iter()
-            .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
-        // A member is a client of the others as well, with the same certificate.
-        keys.take(&mut verdict, "member of etcd", shown, &[]);
+    match etcd {
+        Ok(etcd) => {
+            let shown = etcd
+                .0
+                .iter()
+                .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
+            // A member is a client of the others as well, with the same certificate.
+            keys.take(&mut verdict, "member of etcd", shown, &[]);
+        }
+        Err(Unobserved::Absent { .. }) => {}
+        Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     keys.tell(&mut verdict);
     verdict
@@ -230,6 +238,16 @@ mod tests {
         let findings = judged(&[], &kubelets([("n2", presented(&login))]), None, &ca).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Minor);
         assert_eq!(findings[0].so.as_deref(), Some("with this key one can log in as system:node:n2"));
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_undecided() {
+        let ca = Authority::new("kubernetes");
+        let mut api = handshakes(presented(&ca.leaf(&["x"])), []);
+        api.instances = Ok([("10.77.0.11:6443".parse().unwrap(), presented(&ca.leaf(&["x"])))].into());
+        let undecided = |why: &Unobserved| judge(&api, &kubelets([]), Err(why), Err(why)).undecideds().len();
+        assert_eq!(undecided(&Unobserved::Refused { missing: "list pods".into(), message: "no".into() }), 2);
+        assert_eq!(undecided(&Unobserved::absent("etcd is hidden")), 0);
     }
 
     #[test]

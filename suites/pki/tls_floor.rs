@@ -66,11 +66,15 @@ fn judge(
         }
     }
     judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (format!("the kubelet of {node}"), seen)));
-    if let Ok(etcd) = etcd {
-        let members = etcd.0.values().flat_map(|member| {
-            member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
-        });
-        judge_certificates(&mut verdict, members);
+    match etcd {
+        Ok(etcd) => {
+            let members = etcd.0.values().flat_map(|member| {
+                member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
+            });
+            judge_certificates(&mut verdict, members);
+        }
+        Err(Unobserved::Absent { .. }) => {}
+        Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     verdict
 }

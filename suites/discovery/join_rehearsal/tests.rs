@@ -184,6 +184,20 @@ fn a_cluster_without_kube_proxy_has_no_such_config_map() {
 }
 
 #[test]
+fn whether_there_is_a_kube_proxy_must_be_known() {
+    let mut cluster = Cluster::new();
+    cluster.rehearsal.config_maps.insert("kube-proxy".into(), Ok(answered(403)));
+    let (absent, interrupted) = (Unobserved::absent("no"), Unobserved::Interrupted);
+    let undecided = |kube_proxy| {
+        let (rehearsal, expectations) = (&cluster.rehearsal, Expectations::default());
+        judge(rehearsal, &expectations, Err(&absent), Err(&absent), Err(&absent), Err(kube_proxy), &clock())
+            .undecideds()
+            .len()
+    };
+    assert_eq!(undecided(&interrupted), undecided(&absent) + 1);
+}
+
+#[test]
 fn a_pending_request_names_its_cause() {
     let mut cluster = Cluster::new();
     let pending = Issuance { conditions: BTreeMap::new(), certificate: None, waited_ms: 30_000 };
