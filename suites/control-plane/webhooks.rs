@@ -50,6 +50,9 @@ fn judge(webhooks: &AdmissionWebhooks, backends: &WebhookBackends, namespaces: &
         judge_authorities(&mut verdict, webhook, clock);
         judge_scope(&mut verdict, webhook, namespaces);
     }
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(format!("nothing of them can be seen: {}", verdict.notes().join("; ")));
+    }
     verdict
 }
 
@@ -272,6 +275,12 @@ mod tests {
         assert_eq!(findings[0].seen, "it decides about pods of kube-system, pods of policy");
         let narrowed = judged(Webhook { conditions: 1, ..wide }, Ok(backend(1)));
         assert!(narrowed.findings(Severity::Major).is_empty() && narrowed.notes().len() == 1);
+    }
+
+    #[test]
+    fn one_that_answers_at_a_url_and_is_narrowed_shows_nothing() {
+        let url = Webhook { service: None, authorities: None, conditions: 1, ..webhook() };
+        assert!(judged(url, Ok(backend(1))).reason().unwrap().contains("answered by a URL"));
     }
 
     #[test]

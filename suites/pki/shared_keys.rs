@@ -94,6 +94,9 @@ fn judge(
         Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     keys.tell(&mut verdict);
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(format!("no server was seen: {}", verdict.notes().join("; ")));
+    }
     verdict
 }
 
@@ -259,5 +262,8 @@ mod tests {
         assert_eq!((none.undecideds().len(), none.notes().len()), (0, 1));
         let one = judged(&[("10.77.0.11:6443", &api)], &kubelets([("n2", presented(&api)), ("n3", far())]), None, &ca);
         assert_eq!(one.undecideds().len(), 1);
+
+        let nothing = judged(&[], &kubelets([("n3", far())]), None, &ca);
+        assert!(nothing.reason().unwrap().contains("no kubelet can be reached from here"), "{nothing:?}");
     }
 }
