@@ -11,7 +11,8 @@
 //! Where an AuthenticationConfiguration limits anonymous requests, add
 //! the path `/api/v1/namespaces/kube-public/configmaps/cluster-info`. Where nodes join by a file, say so in the profile
 //! (`expect: {discovery: file}`) and remove the RoleBinding. Whatever else grants rights to `system:anonymous` or
-//! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep anonymous`.
+//! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep -E
+//! "system:(anonymous|unauthenticated)"`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/clusterinfo/clusterinfo.go`;
