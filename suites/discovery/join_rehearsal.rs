@@ -114,7 +114,7 @@ fn judge_discovery(
                 .so("kubeadm join cannot know the API server"),
         ),
         Ok(told) => {
-            if let Some(trusted) = verdict_on(verdict, trusted) {
+            if let Some(trusted) = verdict.known(cluster_info, trusted) {
                 let pins = |certificates: &[Certificate]| -> Vec<String> {
                     certificates.iter().filter_map(|one| one.describe().ok()).map(|one| one.spki_sha256).collect()
                 };
@@ -146,17 +146,6 @@ fn judge_discovery(
                 "somebody between here and the API server changes what new nodes are told, or it was changed just now",
             )
         });
-    }
-}
-
-/// A fact whose absence leaves a step undecided.
-fn verdict_on<'a, T>(verdict: &mut Verdict, fact: Result<&'a T, &Unobserved>) -> Option<&'a T> {
-    match fact {
-        Ok(fact) => Some(fact),
-        Err(why) => {
-            verdict.undecided(cluster_info(), why);
-            None
-        }
     }
 }
 
