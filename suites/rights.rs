@@ -1,8 +1,10 @@
 //! What checks about rights share: how answers of the authorizers are judged, and which rights are dangerous.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::access_review::Review;
 use crate::fact::facts::rbac::{Grant, PolicyRule};
 
@@ -98,6 +100,20 @@ pub fn rules(rules: &[PolicyRule]) -> String {
     words.join("; ")
 }
 
+/// The answer to a question; one that was not asked is not known.
+pub fn asked<'a, K: Ord + Debug>(
+    verdict: &mut Verdict,
+    reviews: &'a BTreeMap<K, Review>,
+    question: &K,
+) -> Option<&'a Review> {
+    let review = reviews.get(question);
+    if review.is_none() {
+        let fact = format!("the answer to the question {question:?}");
+        verdict.undecided(Subject::cluster(), &Unobserved::NotRecorded { fact });
+    }
+    review
+}
+
 /// Asserts that the authorizers allow something.
 pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
     let (question, answer) = (&review.question, review.decided());
@@ -132,7 +148,6 @@ pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a 
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Unobserved;
     use crate::fact::access_review::{Who, testing};
     use crate::fact::facts::rbac::Rbac;
     use crate::fact::facts::rbac::testing::rule;
@@ -190,6 +205,13 @@ mod tests {
         may_not(&mut verdict, [&review], "so");
         assert!(!may(&mut verdict, &review, "so"));
         assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+    }
+
+    #[test]
+    fn a_question_that_was_not_asked_is_undecided() {
+        let mut verdict = Verdict::new();
+        assert!(asked(&mut verdict, &BTreeMap::new(), &"ListSecrets").is_none());
+        assert!(verdict.undecideds()[0].why.to_string().contains("ListSecrets"));
     }
 
     #[test]

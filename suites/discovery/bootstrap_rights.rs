@@ -18,7 +18,7 @@ use crate::check::Verdict;
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::Rbac;
-use crate::suites::rights::{may, may_not};
+use crate::suites::rights::{asked, may, may_not};
 
 crate::check!("DI-07", "bootstrap-rights", Critical, judge);
 
@@ -50,17 +50,17 @@ const CERTS_ROLE: &str = "kube-system/kubeadm:kubeadm-certs";
 fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
     let mut verdict = Verdict::new();
     for (ask, consequence) in &REQUIRED {
-        if let Some(review) = reviews.0.get(ask) {
+        if let Some(review) = asked(&mut verdict, &reviews.0, ask) {
             may(&mut verdict, review, consequence);
         }
     }
-    if let Some(proxy) = reviews.0.get(&BootstrapperAsks::KubeProxyConfig)
-        && pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some()
+    if pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some()
+        && let Some(proxy) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeProxyConfig)
     {
         may(&mut verdict, proxy, "kubeadm join cannot read kube-proxy's configuration");
     }
-    let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| reviews.0.get(ask)).collect();
-    if let Some(certs) = reviews.0.get(&BootstrapperAsks::KubeadmCerts) {
+    let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| asked(&mut verdict, &reviews.0, ask)).collect();
+    if let Some(certs) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeadmCerts) {
         if rbac.roles.contains_key(CERTS_ROLE) {
             // kubeadm leaves the Role behind; the Secret goes with its token after two hours.
             verdict.note(format!("Role {CERTS_ROLE} of an upload of certificates lets a token {}", certs.question));

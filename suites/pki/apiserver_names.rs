@@ -151,7 +151,7 @@ mod tests {
     use crate::check::{Finding, Severity};
     use crate::fact::Unobserved;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
-    use crate::fact::facts::pods::Pod;
+    use crate::fact::facts::pods::testing::static_pod;
     use crate::suites::pki::testing::{handshakes, presented};
 
     const USUAL: [&str; 7] = [
