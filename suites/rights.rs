@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::access_review::Review;
@@ -116,10 +117,15 @@ pub fn asked<'a, K: Ord + Debug>(
 
 /// Asserts that the authorizers allow something.
 pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
+    may_or(verdict, review, |finding| finding.so(consequence))
+}
+
+/// The same, with more to say where they do not.
+pub fn may_or(verdict: &mut Verdict, review: &Review, tell: impl FnOnce(Difference) -> Difference) -> bool {
     let (question, answer) = (&review.question, review.decided());
     let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { return false };
     verdict.expect(Subject::user(&question.user), answer.allowed, || {
-        Finding::new(format!("may {question}"), answer.words()).so(consequence)
+        tell(Finding::new(format!("may {question}"), answer.words()))
     })
 }
 

@@ -14,21 +14,21 @@
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, `phases/uploadconfig`,
 //! `phases/kubelet/config.go`, `phases/addons/proxy`, `phases/copycerts`. Asked about an invented token with kubeadm's group.
 
-use crate::check::Verdict;
+use super::kubeadm_grants::BY_HAND;
+use crate::check::{Severity, Verdict};
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::Rbac;
-use crate::suites::rights::{asked, may, may_not};
+use crate::suites::rights::{asked, may, may_not, may_or};
 
 crate::check!("DI-07", "bootstrap-rights", Critical, judge);
 
 /// What joining takes, and what fails without it.
-const REQUIRED: [(BootstrapperAsks, &str); 8] = [
+const REQUIRED: [(BootstrapperAsks, &str); 7] = [
     (BootstrapperAsks::CreateRequest, "a joining kubelet cannot ask for its certificate"),
     (BootstrapperAsks::GetRequest, "a joining kubelet cannot fetch its certificate"),
     (BootstrapperAsks::ListRequests, "a joining kubelet cannot wait for its certificate"),
     (BootstrapperAsks::WatchRequests, "a joining kubelet cannot wait for its certificate"),
-    (BootstrapperAsks::NewNode, "the certificate of a joining kubelet waits for an administrator's approval"),
     (BootstrapperAsks::GetNode, "kubeadm join cannot tell whether the node's name is taken"),
     (BootstrapperAsks::KubeadmConfig, "kubeadm join cannot read how the cluster was built"),
     (BootstrapperAsks::KubeletConfig, "kubeadm join cannot read the kubelet's configuration"),
@@ -54,6 +54,9 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
             may(&mut verdict, review, consequence);
         }
     }
+    if let Some(approval) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::NewNode) {
+        may_or(&mut verdict, approval, |finding| finding.so(BY_HAND).severity(Severity::Minor));
+    }
     if pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some()
         && let Some(proxy) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeProxyConfig)
     {
@@ -75,13 +78,14 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::fact::access_review::testing;
     use crate::fact::facts::pods::Pod;
 
     fn reviews(differently: &[BootstrapperAsks]) -> BootstrapperReviews {
-        let required =
-            |ask| ask == BootstrapperAsks::KubeProxyConfig || REQUIRED.iter().any(|(required, _)| *required == ask);
+        let required = |ask| {
+            [BootstrapperAsks::KubeProxyConfig, BootstrapperAsks::NewNode].contains(&ask)
+                || REQUIRED.iter().any(|(required, _)| *required == ask)
+        };
         let review = |ask: BootstrapperAsks| {
             let question = ask.question();
             if required(ask) == differently.contains(&ask) {
@@ -124,6 +128,13 @@ mod tests {
             .findings(Severity::Critical);
         assert_eq!(findings[0].expected, "may create certificatesigningrequests.certificates.k8s.io");
         assert_eq!(findings[0].so.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
+    }
+
+    #[test]
+    fn approval_by_hand_is_a_matter_of_taste() {
+        let findings =
+            judge(&reviews(&[BootstrapperAsks::NewNode]), &Rbac::default(), &proxy()).findings(Severity::Critical);
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
     }
 
     #[test]

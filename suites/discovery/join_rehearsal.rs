@@ -21,7 +21,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kubeadm_grants::reading;
+use super::kubeadm_grants::{BY_HAND, reading};
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::{Discovery as Way, Expectations};
@@ -248,11 +248,15 @@ fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Resu
         let finding = Finding::new("approved without anybody's doing", format!("still pending after {seconds} s"));
         let may = reviews.ok().and_then(|reviews| reviews.0.get(&BootstrapperAsks::NewNode)?.decided().ok());
         let finding = match may {
-            Some(answer) if !answer.allowed => Finding::new(
-                "approved without anybody's doing",
-                format!("still pending after {seconds} s: the bearer may not create certificatesigningrequests/nodeclient"),
-            )
-            .mend(RIGHTS),
+            Some(answer) if !answer.allowed => {
+                return Finding::new(
+                    "approved without anybody's doing",
+                    format!("still pending after {seconds} s: the bearer may not create certificatesigningrequests/nodeclient"),
+                )
+                .so(BY_HAND)
+                .mend(RIGHTS)
+                .severity(Severity::Minor);
+            }
             Some(_) => finding.mend(
                 "the bearer has the right: look for csrapproving in --controllers and the log of the controller-manager",
             ),

@@ -1,5 +1,6 @@
 //! What kubeadm gives to whom: its roles and bindings, as data with what each is for.
 
+use crate::check::Severity;
 use crate::suites::kubeadm_phase::again;
 use crate::suites::rights::{SUPER_ADMIN, bind_as};
 
@@ -22,6 +23,11 @@ pub(super) struct KubeadmGrant {
 }
 
 impl KubeadmGrant {
+    /// How much it matters if it is missing: approval by hand is for whoever wants every new node looked at.
+    pub(super) fn severity(&self) -> Severity {
+        if self.without == BY_HAND { Severity::Minor } else { Severity::Major }
+    }
+
     /// The command that writes the binding again, whatever is there.
     pub(super) fn mend(&self) -> String {
         match self.name {
@@ -48,6 +54,10 @@ impl KubeadmGrant {
         )
     }
 }
+
+/// What follows where a new node's certificate is not approved by itself.
+pub(super) const BY_HAND: &str =
+    "the certificate of a joining kubelet waits for an administrator's approval, as it should only where that is meant";
 
 /// The grant by which new nodes read a ConfigMap of this name.
 pub(super) fn reading(config_map: &str) -> Option<&'static KubeadmGrant> {
@@ -121,7 +131,7 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[BOOTSTRAPPERS],
         reads: None,
         when: When::Always,
-        without: "the certificate of a joining kubelet waits for an administrator's approval",
+        without: BY_HAND,
     },
     KubeadmGrant {
         namespace: None,

@@ -38,7 +38,8 @@ fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectation
                         "the binding does not exist",
                     )
                     .so(grant.without)
-                    .mend(grant.mend()),
+                    .mend(grant.mend())
+                    .severity(grant.severity()),
                 );
             }
             None => {}
@@ -89,6 +90,7 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
         )
         .so(grant.without)
         .mend(grant.mend())
+        .severity(grant.severity())
     });
     let extra: Vec<_> =
         holders.iter().filter(|holder| !grant.holders.contains(&holder.as_str())).map(String::as_str).collect();
@@ -249,6 +251,13 @@ mod tests {
                  kubectl auth reconcile -f -"
             )
         );
+    }
+
+    #[test]
+    fn approval_by_hand_is_a_matter_of_taste() {
+        let findings = judged(&without("kubeadm:node-autoapprove-bootstrap"), &pods(), "v1.37.2");
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
+        assert!(findings[0].so.as_deref().unwrap().contains("where that is meant"));
     }
 
     #[test]

@@ -203,8 +203,10 @@ fn a_pending_request_names_its_cause() {
     let pending = Issuance { conditions: BTreeMap::new(), certificate: None, waited_ms: 30_000 };
     cluster.rehearsal.issuance = Some(Ok(pending));
     assert!(cluster.only().mend.unwrap().contains("csrapproving"));
+    assert_eq!(cluster.only().severity, Severity::Critical);
     cluster.may_be_approved = false;
     assert!(cluster.only().seen.contains("certificatesigningrequests/nodeclient"));
+    assert_eq!(cluster.only().severity, Severity::Minor, "some want to look at every node that joins");
 }
 
 #[test]
