@@ -16,8 +16,15 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (&["create"], "", &["serviceaccounts/token"], "creates tokens of service accounts"),
     (&["create", "update", "patch"], "", &["pods"], "runs pods"),
     (&["get", "create"], "", &["pods/exec", "pods/attach", "nodes/proxy"], "runs commands in pods"),
-    (&["create", "update", "patch"], "apps", &["deployments", "daemonsets", "statefulsets"], "runs pods"),
+    (
+        &["create", "update", "patch"],
+        "apps",
+        &["deployments", "daemonsets", "statefulsets", "replicasets"],
+        "runs pods",
+    ),
+    (&["create", "update", "patch"], "", &["replicationcontrollers"], "runs pods"),
     (&["create", "update", "patch"], "batch", &["jobs", "cronjobs"], "runs pods"),
+    (&["update", "patch"], "", &["pods/ephemeralcontainers"], "runs commands in pods"),
     (&["impersonate"], "", &["users", "groups", "serviceaccounts"], "acts as somebody else"),
     (
         &["create", "update", "patch", "bind", "escalate"],
@@ -29,7 +36,7 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (
         &["create", "update", "patch"],
         "admissionregistration.k8s.io",
-        &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+        &["mutatingwebhookconfigurations", "validatingwebhookconfigurations", "mutatingadmissionpolicies"],
         "changes what is admitted",
     ),
 ];
