@@ -169,6 +169,14 @@ pub(super) const POWERFUL: &[Powerful] = &[
         powers: &["kubelets"],
         why: "the API server, when it asks kubelets",
     },
+    // K3s (manifests/rolebindings.yaml), RKE2 (pkg/rke2/clusterrole_bootstrap.go) and what is deployed by Kubernetes'
+    // cluster/addons/rbac/kubelet-api-auth, as GKE is.
+    Powerful {
+        holder: "User kube-apiserver",
+        binding: "kube-apiserver-kubelet-*",
+        powers: &["kubelets"],
+        why: "the API server, when it asks kubelets",
+    },
     controller!("clusterrole-aggregation-controller", &["escalate"]),
     controller!("cronjob-controller", &["pods"]),
     controller!("daemon-set-controller", &["pods"]),
@@ -200,6 +208,9 @@ pub(super) const POWERFUL: &[Powerful] = &[
     distribution("ServiceAccount kube-system/eks-*", "the add-ons of EKS"),
     distribution("User system:k3s-*", "K3s' control plane"),
     distribution("User system:rke2-*", "RKE2's control plane"),
+    // Their load balancers are DaemonSets: K3s manifests/ccm.yaml, RKE2 pkg/rke2/clusterrole_bootstrap.go.
+    distribution("User k3s-cloud-controller-manager", "the cloud controller manager of K3s"),
+    distribution("User rke2-cloud-controller-manager", "the cloud controller manager of RKE2"),
     distribution("User system:cloud-controller-manager", "the cloud controller manager"),
     distribution("ServiceAccount kube-system/cloud-controller-manager", "the cloud controller manager"),
     distribution("ServiceAccount kube-system/cloud-node-manager", "the cloud controller manager of AKS"),
@@ -297,6 +308,11 @@ mod tests {
         assert!(!expected("system:controller:deployment-controller", "escalate"), "a role that was widened");
         assert!(!expected("helper", "pods"), "another binding");
         assert!(expected_power("User eks:node-manager", "eks:node-manager", "tokens").is_some());
+        for binding in ["kube-apiserver-kubelet-admin", "kube-apiserver-kubelet-api-admin"] {
+            assert!(expected_power("User kube-apiserver", binding, "kubelets").is_some());
+            assert!(expected_power("User kube-apiserver", binding, "secrets").is_none());
+        }
+        assert!(expected_power("User k3s-cloud-controller-manager", "k3s-cloud-controller-manager", "pods").is_some());
     }
 
     #[test]
