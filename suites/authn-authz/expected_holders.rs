@@ -30,6 +30,7 @@ const fn namespaced(namespace: &'static str, expected: Expected) -> Expected {
 }
 
 const NODES: &[&str] = &["Group system:nodes"];
+const EVERYBODY: &[&str] = &["Group system:unauthenticated", "Group system:authenticated"];
 
 /// What nodes get by RBAC besides what the Node authorizer lets them do.
 pub(super) const OF_NODES: &[Expected] = &[
@@ -66,12 +67,7 @@ pub(super) const OF_NODES: &[Expected] = &[
 /// What everybody gets, logged in or not.
 pub(super) const OF_EVERYBODY: &[Expected] = &[
     // Load balancers and probes ask for health, clients for the version.
-    cluster(
-        "system:public-info-viewer",
-        "ClusterRole system:public-info-viewer",
-        &["Group system:unauthenticated", "Group system:authenticated"],
-        &[],
-    ),
+    cluster("system:public-info-viewer", "ClusterRole system:public-info-viewer", EVERYBODY, &[]),
     // Whoever can log in may ask who they are and what they may do.
     cluster(
         "system:basic-user",
@@ -105,13 +101,32 @@ pub(super) const OF_EVERYBODY: &[Expected] = &[
         ),
     ),
     // OpenShift opens the issuer's discovery besides health and version.
+    cluster("system:openshift:public-info-viewer", "ClusterRole system:openshift:public-info-viewer", EVERYBODY, &[]),
+    // What else OpenShift gives to those who are not logged in (openshift/openshift-apiserver pkg/bootstrappolicy/policy.go,
+    // GetOpenshiftBootstrapClusterRoleBindings): each of these needs a secret of its own, or only takes rights away.
     cluster(
-        "system:openshift:public-info-viewer",
-        "ClusterRole system:openshift:public-info-viewer",
-        &["Group system:unauthenticated", "Group system:authenticated"],
-        &[],
+        "self-access-reviewers",
+        "ClusterRole self-access-reviewer",
+        EVERYBODY,
+        &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+    ),
+    cluster(
+        "system:oauth-token-deleters",
+        "ClusterRole system:oauth-token-deleter",
+        EVERYBODY,
+        &["oauthaccesstokens", "oauthauthorizetokens"],
+    ),
+    cluster("system:webhooks", "ClusterRole system:webhook", EVERYBODY, &["buildconfigs/webhooks"]),
+    cluster(
+        "system:scope-impersonation",
+        "ClusterRole system:scope-impersonation",
+        EVERYBODY,
+        &["userextras/scopes.authorization.openshift.io"],
     ),
 ];
+
+/// The ClusterRole by which OpenShift shows. It gives a good deal to everybody who is logged in, and so do its operators.
+pub(super) const OF_OPENSHIFT: &str = "system:openshift:discovery";
 
 /// Who is a cluster's administrator in every cluster that has them: certificates of the group system:masters, which is
 /// built in and cannot be revoked, and kubeadm's admin.conf.
