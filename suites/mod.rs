@@ -11,6 +11,7 @@ pub mod control_plane;
 pub mod discovery;
 pub mod dns;
 pub mod ha;
+pub mod kubeadm_phase;
 pub mod nodes;
 pub mod pki;
 pub mod rights;

@@ -1,8 +1,11 @@
 //! What checks about rights share: how answers of the authorizers are judged, and which rights are dangerous.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
+use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::access_review::Review;
 use crate::fact::facts::rbac::{Grant, PolicyRule};
 
@@ -13,8 +16,15 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (&["create"], "", &["serviceaccounts/token"], "creates tokens of service accounts"),
     (&["create", "update", "patch"], "", &["pods"], "runs pods"),
     (&["get", "create"], "", &["pods/exec", "pods/attach", "nodes/proxy"], "runs commands in pods"),
-    (&["create", "update", "patch"], "apps", &["deployments", "daemonsets", "statefulsets"], "runs pods"),
+    (
+        &["create", "update", "patch"],
+        "apps",
+        &["deployments", "daemonsets", "statefulsets", "replicasets"],
+        "runs pods",
+    ),
+    (&["create", "update", "patch"], "", &["replicationcontrollers"], "runs pods"),
     (&["create", "update", "patch"], "batch", &["jobs", "cronjobs"], "runs pods"),
+    (&["update", "patch"], "", &["pods/ephemeralcontainers"], "runs commands in pods"),
     (&["impersonate"], "", &["users", "groups", "serviceaccounts"], "acts as somebody else"),
     (
         &["create", "update", "patch", "bind", "escalate"],
@@ -26,7 +36,7 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (
         &["create", "update", "patch"],
         "admissionregistration.k8s.io",
-        &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+        &["mutatingwebhookconfigurations", "validatingwebhookconfigurations", "mutatingadmissionpolicies"],
         "changes what is admitted",
     ),
 ];
@@ -56,11 +66,36 @@ pub fn subject(grant: &Grant<'_>) -> Subject {
     }
 }
 
-/// How to look at a binding and take it away.
-pub fn unbind(grant: &Grant<'_>) -> String {
+/// How kubectl is called where the administrators have lost their rights.
+pub const SUPER_ADMIN: &str = "kubectl --kubeconfig /etc/kubernetes/super-admin.conf";
+
+/// The command that gives a role, as `ClusterRole view`, to holders: whether the binding is missing, lacks some of them
+/// or gives another role.
+pub fn bind_as(kubectl: &str, namespace: Option<&str>, name: &str, role: &str, holders: &[&str]) -> String {
+    let (kind, namespace) = match namespace {
+        Some(namespace) => ("rolebinding", format!(" -n {namespace}")),
+        None => ("clusterrolebinding", String::new()),
+    };
+    let role = role.replace("ClusterRole ", "--clusterrole=").replace("Role ", "--role=");
+    let holders = holders.iter().filter_map(|holder| holder.split_once(' '));
+    let holders = holders.map(|(kind, name)| format!("--{}={}", kind.to_lowercase(), name.replace('/', ":")));
+    let holders = holders.collect::<Vec<_>>().join(" ");
+    format!(
+        "{kubectl} create {kind} {name}{namespace} {role} {holders} --dry-run=client -o yaml | {kubectl} auth reconcile -f -"
+    )
+}
+
+/// How to take a binding away from holders who should not have it. The binding itself goes only with the last of them:
+/// not from under others, and not one of Kubernetes' own.
+pub fn unbind(grant: &Grant<'_>, unwanted: &[String]) -> String {
+    let (kind, name) = (grant.kind().to_lowercase(), grant.name);
+    let has_others = grant.binding.holders.iter().any(|holder| !unwanted.contains(&holder.to_string()));
+    if has_others || name.starts_with("system:") || name.starts_with("kubeadm:") {
+        let namespace = grant.namespace.map(|namespace| format!("-n {namespace} ")).unwrap_or_default();
+        return format!("kubectl {namespace}edit {kind} {name}: remove {}", unwanted.join(", "));
+    }
     let namespace = grant.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    let kind = grant.kind().to_lowercase();
-    format!("kubectl describe {kind} {}{namespace}; kubectl delete {kind} {}{namespace}", grant.name, grant.name)
+    format!("kubectl describe {kind} {name}{namespace}; kubectl delete {kind} {name}{namespace}")
 }
 
 /// The rules in words, a few of them.
@@ -73,20 +108,40 @@ pub fn rules(rules: &[PolicyRule]) -> String {
     words.join("; ")
 }
 
+/// The answer to a question; one that was not asked is not known.
+pub fn asked<'a, K: Ord + Debug>(
+    verdict: &mut Verdict,
+    reviews: &'a BTreeMap<K, Review>,
+    question: &K,
+) -> Option<&'a Review> {
+    let review = reviews.get(question);
+    if review.is_none() {
+        let fact = format!("the answer to the question {question:?}");
+        verdict.undecided(Subject::cluster(), &Unobserved::NotRecorded { fact });
+    }
+    review
+}
+
 /// Asserts that the authorizers allow something.
 pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
-    let Review { question, answer } = review;
-    let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { return false };
+    may_or(verdict, review, |finding| finding.so(consequence))
+}
+
+/// The same, with more to say where they do not.
+pub fn may_or(verdict: &mut Verdict, review: &Review, tell: impl FnOnce(Difference) -> Difference) -> bool {
+    let (question, answer) = (&review.question, review.decided());
+    let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { return false };
     verdict.expect(Subject::user(&question.user), answer.allowed, || {
-        Finding::new(format!("may {question}"), answer.words()).so(consequence)
+        tell(Finding::new(format!("may {question}"), answer.words()))
     })
 }
 
 /// Asserts that the authorizers allow none of these. What is allowed for one and the same reason is one finding.
 pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>, consequence: &str) {
     let mut allowed: BTreeMap<String, (BTreeSet<&str>, Vec<String>)> = BTreeMap::new();
-    for Review { question, answer } in reviews {
-        let Some(answer) = verdict.seen(|| Subject::user(&question.user), answer) else { continue };
+    for review in reviews {
+        let (question, answer) = (&review.question, review.decided());
+        let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { continue };
         if answer.allowed {
             let (users, questions) = allowed.entry(answer.words()).or_default();
             users.insert(&question.user);
@@ -106,8 +161,8 @@ pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a 
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Unobserved;
     use crate::fact::access_review::{Who, testing};
+    use crate::fact::facts::rbac::Rbac;
     use crate::fact::facts::rbac::testing::rule;
 
     #[test]
@@ -128,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn a_binding_is_not_deleted_from_under_others() {
+        let rbac = Rbac::default()
+            .with_binding("kubeadm:cluster-admins", "ClusterRole a", &["Group kubeadm:cluster-admins", "Group devs"])
+            .with_binding("ops/devs", "Role a", &["Group devs"])
+            .with_binding("ops/both", "Role a", &["Group devs", "Group ops"]);
+        let mends: Vec<_> = rbac.grants().map(|grant| unbind(&grant, &["Group devs".into()])).collect();
+        assert_eq!(
+            mends,
+            [
+                "kubectl edit clusterrolebinding kubeadm:cluster-admins: remove Group devs",
+                "kubectl -n ops edit rolebinding both: remove Group devs",
+                "kubectl describe rolebinding devs -n ops; kubectl delete rolebinding devs -n ops",
+            ]
+        );
+    }
+
+    #[test]
     fn what_everybody_may_is_one_finding() {
         let accounts = ["a", "b"].map(|namespace| Who::service_account(namespace, "default"));
         let reviews = accounts.map(|account| testing::allowed(account.may("list", "secrets"), "to everybody"));
@@ -136,6 +208,23 @@ mod tests {
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subject.name, "system:serviceaccount:a:default, system:serviceaccount:b:default");
+    }
+
+    #[test]
+    fn a_denial_while_an_authorizer_failed_is_undecided() {
+        let mut review = testing::denied(Who::kubelet("n1").may("list", "secrets"), "");
+        review.answer.as_mut().unwrap().evaluation_error = Some("webhook: timed out".into());
+        let mut verdict = Verdict::new();
+        may_not(&mut verdict, [&review], "so");
+        assert!(!may(&mut verdict, &review, "so"));
+        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+    }
+
+    #[test]
+    fn a_question_that_was_not_asked_is_undecided() {
+        let mut verdict = Verdict::new();
+        assert!(asked(&mut verdict, &BTreeMap::new(), &"ListSecrets").is_none());
+        assert!(verdict.undecideds()[0].why.to_string().contains("ListSecrets"));
     }
 
     #[test]

@@ -71,7 +71,16 @@ impl Verdict {
 
     /// Takes something seen, or counts it as undecided.
     pub fn seen<'a, T>(&mut self, subject: impl FnOnce() -> Subject, seen: &'a Seen<T>) -> Option<&'a T> {
-        match seen {
+        self.known(subject, seen.as_ref())
+    }
+
+    /// Takes a fact that a judge can do without elsewhere, or counts it as undecided here.
+    pub fn known<'a, T>(
+        &mut self,
+        subject: impl FnOnce() -> Subject,
+        fact: Result<&'a T, &Unobserved>,
+    ) -> Option<&'a T> {
+        match fact {
             Ok(value) => Some(value),
             Err(why) => {
                 self.undecided(subject(), why);

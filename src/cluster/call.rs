@@ -10,7 +10,7 @@ use super::Identity;
 use crate::certificate::Certificate;
 
 /// One request to the API server. Made by the verb, refined by the other methods.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     pub(super) verb: Verb,
     pub(super) target: Target,
@@ -288,6 +288,13 @@ fn percent_encoded(byte: u8) -> std::borrow::Cow<'static, str> {
     }
 }
 
+/// Without the body, which may hold a token's secret.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.verb.method(), self.path_and_query())?;
@@ -319,6 +326,12 @@ mod tests {
         let call = Call::create::<SubjectAccessReview>(Value::Null);
         assert_eq!(call.path_and_query(), "/apis/authorization.k8s.io/v1/subjectaccessreviews");
         assert_eq!(call.permission(), "create subjectaccessreviews.authorization.k8s.io in the whole cluster");
+    }
+
+    #[test]
+    fn a_call_does_not_show_its_body() {
+        let call = Call::create::<SubjectAccessReview>(serde_json::json!({"data": {"token-secret": "c2VjcmV0"}}));
+        assert_eq!(format!("{call:?}"), "POST /apis/authorization.k8s.io/v1/subjectaccessreviews");
     }
 
     #[test]

@@ -456,6 +456,10 @@ async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
 fn unseen(target: &Target, why: Unreachable) -> Unobserved {
     match why {
         Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
+        // Something is there, and has answered.
+        why @ (Unreachable::Declined { .. } | Unreachable::NotTls { .. }) => {
+            Unobserved::invalid(target.address.to_string(), why)
+        }
         why => Unobserved::unreachable(target.address.to_string(), why),
     }
 }
@@ -509,4 +513,18 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     });
     texts.dedup();
     texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_declines_is_not_out_of_reach() {
+        let target = Target { address: Authority::from(SocketAddr::from(([10, 77, 0, 13], 10250))), server_name: None };
+        let seen = |why| unseen(&target, why);
+        assert!(!seen(Unreachable::Declined { alert: "internal_error".into() }).is_out_of_reach());
+        assert!(!seen(Unreachable::NotTls { answer: "HTTP/1.1 400 Bad Request".into() }).is_out_of_reach());
+        assert!(seen(Unreachable::Refused).is_out_of_reach() && seen(Unreachable::Closed).is_out_of_reach());
+    }
 }

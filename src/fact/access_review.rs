@@ -177,6 +177,20 @@ pub struct Review {
     pub answer: Seen<Answer>,
 }
 
+impl Review {
+    /// The answer, where it is one: a denial while an authorizer failed says nothing, for that one might have allowed it.
+    pub fn decided(&self) -> Seen<&Answer> {
+        let answer = self.answer.as_ref().map_err(Clone::clone)?;
+        match &answer.evaluation_error {
+            Some(error) if !answer.allowed => Err(Unobserved::invalid(
+                format!("the question whether {} may {}", self.question.user, self.question),
+                error,
+            )),
+            _ => Ok(answer),
+        }
+    }
+}
+
 /// Asks the authorizers one question.
 pub async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
     let Question { user, groups, verb, group, resource, subresource, namespace, name, field } = question;
@@ -266,6 +280,18 @@ mod tests {
             question.groups,
             ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]
         );
+    }
+
+    #[test]
+    fn a_denial_while_an_authorizer_failed_is_none() {
+        let mut review = testing::denied(Who::kubelet("n1").may("list", "secrets"), "");
+        assert!(review.decided().is_ok_and(|answer| !answer.allowed));
+        let Ok(answer) = &mut review.answer else { panic!() };
+        answer.evaluation_error = Some("webhook: timed out".into());
+        assert!(review.decided().unwrap_err().to_string().ends_with("webhook: timed out"));
+        let Ok(answer) = &mut review.answer else { panic!() };
+        answer.allowed = true;
+        assert!(review.decided().is_ok_and(|answer| answer.allowed), "somebody else has allowed it");
     }
 
     #[test]

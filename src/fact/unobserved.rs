@@ -105,6 +105,11 @@ impl Unobserved {
         }
     }
 
+    /// Whether nothing answered at all, rather than something strange.
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+
     /// Whether a check that needed this does not apply or may not look, rather than having failed to look.
     pub fn is_skip(&self) -> bool {
         matches!(self, Self::Absent { .. } | Self::NotAllowed { .. } | Self::NotGranted { .. })

@@ -5,8 +5,16 @@
 //! again, and then does not come back. An upgrade that left an add-on behind shows only when something else breaks.
 //!
 //! ## Fix
-//! `kubeadm init phase addon kube-proxy` and `kubeadm init phase addon coredns` write all objects of the add-on again, of
-//! kubeadm's own release; `kubeadm upgrade apply` upgrades both after the last control-plane node.
+//! Write all objects of the add-on again, with the cluster's own settings (the second line is for kube-proxy's, without
+//! which they become kubeadm's defaults; for CoreDNS `addon coredns` instead):
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! { echo ---; kubectl -n kube-system get configmap kube-proxy -o jsonpath='{.data.config\.conf}'; } >> kubeadm.yaml
+//! kubeadm init phase addon kube-proxy --config kubeadm.yaml
+//! ```
+//!
+//! `kubeadm upgrade apply` upgrades both after the last control-plane node.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons`, `cmd/kubeadm/app/constants/constants.go` (`CoreDNSVersion` of
@@ -22,6 +30,7 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::system_accounts::SystemAccounts;
 use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
+use crate::suites::kubeadm_phase::again;
 use crate::version::Version;
 
 crate::check!("AD-01", "kubeadm-addons", Major, judge);
@@ -103,14 +112,14 @@ fn judge_objects(verdict: &mut Verdict, add_on: &AddOn<'_>) -> bool {
         verdict.expect(Subject::object(*kind, NAMESPACE, *object), *exists, || {
             Finding::new(format!("{kind} {object}, a part of {name}"), "it does not exist")
                 .so(*so)
-                .mend(format!("kubeadm init phase addon {name}"))
+                .mend(again(&format!("addon {name}")))
         });
     }
     if let (Some(workload), Some((kind, ..))) = (workload, objects.first()) {
         verdict.expect(Subject::object(*kind, NAMESPACE, *name), workload.service_account == *name, || {
             Finding::new(format!("its pods run as ServiceAccount {name}"), format!("as {:?}", workload.service_account))
                 .so("the rights that kubeadm gives to the add-on are not its own")
-                .mend(format!("kubeadm init phase addon {name}"))
+                .mend(again(&format!("addon {name}")))
                 .severity(Severity::Minor)
         });
     }
@@ -128,7 +137,7 @@ fn judge_proxy_version(verdict: &mut Verdict, version: Version, kubeadm: &Kubead
     verdict.expect(subject(), version.minor == release.minor, || {
         Finding::new(format!("kube-proxy 1.{}, as kubeadm deployed the cluster", release.minor), version.to_string())
             .so("an upgrade left it behind, or somebody went ahead with it")
-            .mend("kubeadm init phase addon kube-proxy")
+            .mend(again("addon kube-proxy"))
             .severity(Severity::Minor)
     });
 }
@@ -141,7 +150,7 @@ fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
     verdict.expect(Subject::object("Deployment", NAMESPACE, "coredns"), version >= *expected, || {
         Finding::new(format!("CoreDNS {expected} or later, as kubeadm 1.{minor} deploys it"), version.to_string())
             .so("an upgrade left it behind: it lacks the fixes that this release counts on")
-            .mend("kubeadm init phase addon coredns")
+            .mend(again("addon coredns"))
             .severity(Severity::Minor)
     });
 }

@@ -38,14 +38,15 @@ fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict
         |path| Subject::address(path),
         |verdict, path, answer| {
             let subject = || Subject::address(path);
-            if PUBLIC.contains(&path.as_str()) || (path == CLUSTER_INFO && kubeadm.is_some()) {
+            let may_be_open = PUBLIC.contains(&path.as_str()) || (path == CLUSTER_INFO && kubeadm.is_some());
+            if may_be_open && is_an_api_servers(answer) {
                 return verdict.confirm();
             }
             match (answer.status, answer.reason.as_str()) {
                 (401, "Unauthorized") | (403, "Forbidden") => verdict.confirm(),
                 (200..=299, _) => verdict.find(subject(), open(path)),
                 // It was allowed to ask; there is nothing there.
-                (404, _) => verdict.find(subject(), absent()),
+                (404, _) if !may_be_open => verdict.find(subject(), absent()),
                 (status, _) => {
                     let cause = format!("HTTP {status}, which no API server answers to this");
                     verdict
@@ -69,6 +70,16 @@ fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict
     }
     verdict.note(mode(surface));
     verdict
+}
+
+/// Whether an API server answers so: it does it, has nothing there, refuses, or says itself that it cannot.
+fn is_an_api_servers(answer: &AnonymousAnswer) -> bool {
+    match answer.status {
+        // What is not healthy says so by 500 in plain text.
+        200..=299 | 401 | 403 | 500 => true,
+        404 | 501..=599 => !answer.reason.is_empty(),
+        _ => false,
+    }
 }
 
 fn open(path: &str) -> crate::check::finding::Difference {
@@ -166,6 +177,8 @@ mod tests {
     fn what_no_api_server_answered_is_undecided() {
         let verdict = judge(&surface(&[("/api", 403, ""), ("/apis", 502, "")]), None);
         assert_eq!(verdict.undecideds().len(), 2);
+        let health = [("/livez", 502, ""), ("/readyz", 500, ""), ("/version", 503, "ServiceUnavailable")];
+        assert_eq!(judge(&surface(&health), None).undecideds().len(), 1, "a load balancer answers for one of them");
         let unreachable = [("/api".to_owned(), Err(Unobserved::unreachable("GET /api", "refused")))];
         assert_eq!(judge(&AnonymousSurface(unreachable.into()), None).undecideds().len(), 1);
     }

@@ -6,10 +6,10 @@
 //! rights at all.
 //!
 //! ## Fix
-//! A subject that should not be there: `kubectl describe clusterrolebinding NAME`, then delete the binding or bind a smaller
-//! role. One that should: list it under `expect.cluster-admins` of the profile, as `Group NAME`, `User NAME` or
-//! `ServiceAccount NAMESPACE/NAME`. The binding of admin.conf: `kubectl --kubeconfig /etc/kubernetes/super-admin.conf create
-//! clusterrolebinding kubeadm:cluster-admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins`.
+//! A subject that should not be there: `kubectl describe clusterrolebinding NAME`, then take it out of the binding
+//! (`kubectl edit clusterrolebinding NAME`) or delete a binding that is for it alone; bind a smaller role. One that should:
+//! list it under `expect.cluster-admins` of the profile, as `Group NAME`, `User NAME` or `ServiceAccount NAMESPACE/NAME`.
+//! The binding of admin.conf: with the kubeconfig `/etc/kubernetes/super-admin.conf`, as the finding says.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go` (`EnsureAdminClusterRoleBinding`, 1.29) and
@@ -23,7 +23,7 @@ use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Grant, Holder, PolicyRule, Rbac};
-use crate::suites::rights::{subject, unbind};
+use crate::suites::rights::{SUPER_ADMIN, bind_as, subject, unbind};
 
 crate::check!("AA-19", "cluster-admins", Major, judge);
 
@@ -50,7 +50,7 @@ fn judge(
                 format!("{} is given to {}", grant.role(), seen.join(", ")),
             )
             .so("they may do everything in the cluster")
-            .mend(unbind(&grant))
+            .mend(unbind(&grant, &others.iter().map(ToString::to_string).collect::<Vec<_>>()))
             .info()
         });
     }
@@ -68,10 +68,7 @@ fn judge(
                     },
                 )
                 .so("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
-                .mend(
-                    "kubectl --kubeconfig /etc/kubernetes/super-admin.conf create clusterrolebinding \
-                     kubeadm:cluster-admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins",
-                )
+                .mend(bind_as(SUPER_ADMIN, None, binding, "ClusterRole cluster-admin", &[group]))
                 .severity(Severity::Major)
             },
         );

@@ -176,7 +176,9 @@ fn judge(rbac: &Rbac) -> Verdict {
             judge_binding(&mut verdict, rbac, default.role, holder, default.so);
         }
     }
-    let found = rbac.cluster_roles.keys().filter_map(|name| name.strip_prefix(CONTROLLER));
+    // Others borrow the prefix for roles that are bound in another way, as GKE does; those are theirs.
+    let found = rbac.cluster_roles.keys().filter(|name| rbac.cluster_role_bindings.contains_key(*name));
+    let found = found.filter_map(|name| name.strip_prefix(CONTROLLER));
     let mut controllers: Vec<&str> = CONTROLLERS.into_iter().chain(found).collect();
     controllers.sort_unstable();
     controllers.dedup();
@@ -326,6 +328,12 @@ mod tests {
                 ("ClusterRole system:controller:job-controller".into(), "it has no rules".into()),
             ]
         );
+    }
+
+    #[test]
+    fn a_role_that_only_looks_like_a_controllers_is_not_ours() {
+        let rbac = healthy().with_role("system:controller:glbc", vec![rule(&["get"], "", &["services"])]);
+        assert!(found(&rbac).is_empty());
     }
 
     #[test]

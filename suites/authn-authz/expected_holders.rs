@@ -30,6 +30,7 @@ const fn namespaced(namespace: &'static str, expected: Expected) -> Expected {
 }
 
 const NODES: &[&str] = &["Group system:nodes"];
+const EVERYBODY: &[&str] = &["Group system:unauthenticated", "Group system:authenticated"];
 
 /// What nodes get by RBAC besides what the Node authorizer lets them do.
 pub(super) const OF_NODES: &[Expected] = &[
@@ -66,12 +67,7 @@ pub(super) const OF_NODES: &[Expected] = &[
 /// What everybody gets, logged in or not.
 pub(super) const OF_EVERYBODY: &[Expected] = &[
     // Load balancers and probes ask for health, clients for the version.
-    cluster(
-        "system:public-info-viewer",
-        "ClusterRole system:public-info-viewer",
-        &["Group system:unauthenticated", "Group system:authenticated"],
-        &[],
-    ),
+    cluster("system:public-info-viewer", "ClusterRole system:public-info-viewer", EVERYBODY, &[]),
     // Whoever can log in may ask who they are and what they may do.
     cluster(
         "system:basic-user",
@@ -105,13 +101,32 @@ pub(super) const OF_EVERYBODY: &[Expected] = &[
         ),
     ),
     // OpenShift opens the issuer's discovery besides health and version.
+    cluster("system:openshift:public-info-viewer", "ClusterRole system:openshift:public-info-viewer", EVERYBODY, &[]),
+    // What else OpenShift gives to those who are not logged in (openshift/openshift-apiserver pkg/bootstrappolicy/policy.go,
+    // GetOpenshiftBootstrapClusterRoleBindings): each of these needs a secret of its own, or only takes rights away.
     cluster(
-        "system:openshift:public-info-viewer",
-        "ClusterRole system:openshift:public-info-viewer",
-        &["Group system:unauthenticated", "Group system:authenticated"],
-        &[],
+        "self-access-reviewers",
+        "ClusterRole self-access-reviewer",
+        EVERYBODY,
+        &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+    ),
+    cluster(
+        "system:oauth-token-deleters",
+        "ClusterRole system:oauth-token-deleter",
+        EVERYBODY,
+        &["oauthaccesstokens", "oauthauthorizetokens"],
+    ),
+    cluster("system:webhooks", "ClusterRole system:webhook", EVERYBODY, &["buildconfigs/webhooks"]),
+    cluster(
+        "system:scope-impersonation",
+        "ClusterRole system:scope-impersonation",
+        EVERYBODY,
+        &["userextras/scopes.authorization.openshift.io"],
     ),
 ];
+
+/// The ClusterRole by which OpenShift shows. It gives a good deal to everybody who is logged in, and so do its operators.
+pub(super) const OF_OPENSHIFT: &str = "system:openshift:discovery";
 
 /// Who is a cluster's administrator in every cluster that has them: certificates of the group system:masters, which is
 /// built in and cannot be revoked, and kubeadm's admin.conf.
@@ -169,6 +184,14 @@ pub(super) const POWERFUL: &[Powerful] = &[
         powers: &["kubelets"],
         why: "the API server, when it asks kubelets",
     },
+    // K3s (manifests/rolebindings.yaml), RKE2 (pkg/rke2/clusterrole_bootstrap.go) and what is deployed by Kubernetes'
+    // cluster/addons/rbac/kubelet-api-auth, as GKE is.
+    Powerful {
+        holder: "User kube-apiserver",
+        binding: "kube-apiserver-kubelet-*",
+        powers: &["kubelets"],
+        why: "the API server, when it asks kubelets",
+    },
     controller!("clusterrole-aggregation-controller", &["escalate"]),
     controller!("cronjob-controller", &["pods"]),
     controller!("daemon-set-controller", &["pods"]),
@@ -200,6 +223,9 @@ pub(super) const POWERFUL: &[Powerful] = &[
     distribution("ServiceAccount kube-system/eks-*", "the add-ons of EKS"),
     distribution("User system:k3s-*", "K3s' control plane"),
     distribution("User system:rke2-*", "RKE2's control plane"),
+    // Their load balancers are DaemonSets: K3s manifests/ccm.yaml, RKE2 pkg/rke2/clusterrole_bootstrap.go.
+    distribution("User k3s-cloud-controller-manager", "the cloud controller manager of K3s"),
+    distribution("User rke2-cloud-controller-manager", "the cloud controller manager of RKE2"),
     distribution("User system:cloud-controller-manager", "the cloud controller manager"),
     distribution("ServiceAccount kube-system/cloud-controller-manager", "the cloud controller manager"),
     distribution("ServiceAccount kube-system/cloud-node-manager", "the cloud controller manager of AKS"),
@@ -297,6 +323,11 @@ mod tests {
         assert!(!expected("system:controller:deployment-controller", "escalate"), "a role that was widened");
         assert!(!expected("helper", "pods"), "another binding");
         assert!(expected_power("User eks:node-manager", "eks:node-manager", "tokens").is_some());
+        for binding in ["kube-apiserver-kubelet-admin", "kube-apiserver-kubelet-api-admin"] {
+            assert!(expected_power("User kube-apiserver", binding, "kubelets").is_some());
+            assert!(expected_power("User kube-apiserver", binding, "secrets").is_none());
+        }
+        assert!(expected_power("User k3s-cloud-controller-manager", "k3s-cloud-controller-manager", "pods").is_some());
     }
 
     #[test]

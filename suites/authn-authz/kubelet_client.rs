@@ -6,8 +6,6 @@
 //! it, and loses all four when the certificate is renewed.
 //!
 //! ## Fix
-//! `kubeadm init phase bootstrap-token` on a control-plane node writes the binding, or:
-//!
 //! ```text
 //! kubectl create clusterrolebinding kubeadm:apiserver-kubelet-client \
 //!   --clusterrole=system:kubelet-api-admin --user=kube-apiserver-kubelet-client
@@ -19,11 +17,10 @@
 //! has kubeadm:cluster-admins, which is asked about then. Kubelets remember answers for five minutes: logs go on working
 //! for so long after the binding is gone.
 
-use crate::check::{Subject, Verdict};
-use crate::fact::Unobserved;
+use crate::check::Verdict;
 use crate::fact::facts::kubelet_client_reviews::{KubeletClientAsks, KubeletClientReviews, is_bound_in};
 use crate::fact::facts::server_version::ServerVersion;
-use crate::suites::rights::may;
+use crate::suites::rights::{asked, may};
 use crate::version::Version;
 
 crate::check!("AA-22", "kubelet-client", Critical, judge);
@@ -44,7 +41,9 @@ fn judge(reviews: &KubeletClientReviews, server: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();
     if is_bound_in(server.version) {
         for (ask, consequence) in BY_BINDING {
-            is_allowed(&mut verdict, reviews, ask, consequence);
+            if let Some(review) = asked(&mut verdict, &reviews.0, &ask) {
+                may(&mut verdict, review, consequence);
+            }
         }
         return verdict;
     }
@@ -54,22 +53,10 @@ fn judge(reviews: &KubeletClientReviews, server: &ServerVersion) -> Verdict {
             server.git
         ));
     }
-    let consequence = "kubectl logs, exec, attach and port-forward fail";
-    is_allowed(&mut verdict, reviews, KubeletClientAsks::CreateProxyInGroup, consequence);
-    verdict
-}
-
-/// Asserts that what was asked is allowed; what was not asked is not known.
-fn is_allowed(verdict: &mut Verdict, reviews: &KubeletClientReviews, ask: KubeletClientAsks, consequence: &str) {
-    match reviews.0.get(&ask) {
-        Some(review) => {
-            may(verdict, review, consequence);
-        }
-        None => verdict.undecided(
-            Subject::user("kube-apiserver-kubelet-client"),
-            &Unobserved::NotRecorded { fact: format!("whether it may {ask:?}") },
-        ),
+    if let Some(review) = asked(&mut verdict, &reviews.0, &KubeletClientAsks::CreateProxyInGroup) {
+        may(&mut verdict, review, "kubectl logs, exec, attach and port-forward fail");
     }
+    verdict
 }
 
 #[cfg(test)]

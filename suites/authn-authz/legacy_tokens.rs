@@ -42,11 +42,12 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
         }
         live += 1;
         // Whether one that no API server has seen was used before they looked, nobody knows.
-        let Some(idle_since) = token.last_used_on().or_else(|| since.max(created(token))) else {
-            verdict.undecided(
-                subject,
-                &Unobserved::invalid(format!("Secret {path}"), "it does not say when it was created"),
-            );
+        let Some(idle_since) = token.last_used_on().or_else(|| Some(since?.max(created(token)?))) else {
+            let unknown = match since {
+                None => "whether it is in use is not known: since when use is noted was not seen",
+                Some(_) => "it does not say when it was created",
+            };
+            verdict.undecided(subject, &Unobserved::invalid(format!("Secret {path}"), unknown));
             continue;
         };
         verdict.expect(subject, idle_since >= a_year_ago, || {
@@ -152,6 +153,10 @@ mod tests {
         let absent = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens: [].into() };
         let verdict = judge(&absent, &Clock { server: now, here: now });
         assert_eq!(verdict.findings(Severity::Minor)[0].severity, Severity::Info);
+        let tokens = [("ops/old".to_owned(), token("2019-05-01", None))].into();
+        let old = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens };
+        let verdict = judge(&old, &Clock { server: now, here: now });
+        assert_eq!((verdict.findings(Severity::Minor).len(), verdict.undecideds().len()), (1, 1), "unused since when?");
         let refused = LegacyTokens { tracked_since: Err(Unobserved::Interrupted), tokens: [].into() };
         assert_eq!(judge(&refused, &Clock { server: now, here: now }).undecideds().len(), 1);
     }

@@ -16,7 +16,7 @@
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
-use crate::suites::rights::{may, may_not};
+use crate::suites::rights::{asked, may, may_not};
 
 crate::check!("AA-02", "node-authorizer", Critical, judge);
 
@@ -25,12 +25,12 @@ const ITS_WORDS: &str = "no relationship found between node";
 
 fn judge(reviews: &NodeReviews) -> Verdict {
     let mut verdict = Verdict::new();
-    if let Some(own) = reviews.0.get(&NodeAsks::OwnConfigMap) {
+    if let Some(own) = asked(&mut verdict, &reviews.0, &NodeAsks::OwnConfigMap) {
         may(&mut verdict, own, "its kubelet cannot start the pod that refers to this ConfigMap");
     }
-    if let Some(unrelated) = reviews.0.get(&NodeAsks::UnrelatedSecret) {
+    if let Some(unrelated) = asked(&mut verdict, &reviews.0, &NodeAsks::UnrelatedSecret) {
         may_not(&mut verdict, [unrelated], "a kubelet's credential reads Secrets that no pod of its node refers to");
-        if let Ok(answer) = &unrelated.answer
+        if let Ok(answer) = unrelated.decided()
             && !answer.allowed
         {
             verdict.expect(Subject::user(&unrelated.question.user), answer.reason.contains(ITS_WORDS), || {

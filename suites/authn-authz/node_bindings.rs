@@ -7,8 +7,8 @@
 //!
 //! ## Fix
 //! Look who needs it (`kubectl describe clusterrolebinding NAME`), bind the role to that program's service account, then
-//! delete the binding. The binding `system:node` exists without subjects: `kubectl patch clusterrolebinding system:node
-//! --type merge -p '{"subjects":null}'`.
+//! take the nodes out of the binding, or delete it if nobody else has it. The binding `system:node` exists without
+//! subjects: `kubectl patch clusterrolebinding system:node --type merge -p '{"subjects":null}'`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`clusterRoleBindings`: none for
@@ -36,7 +36,7 @@ fn judge(rbac: &Rbac) -> Verdict {
                 "nodes have their rights from the Node authorizer alone",
                 format!("{} is given to {}: {}", grant.role(), nodes.join(", "), rules(grant.existing_rules())),
             )
-            .mend(mend(&grant));
+            .mend(mend(&grant, &nodes));
             match (dangers.is_empty(), BROAD.contains(&grant.binding.role.as_str())) {
                 (false, _) => finding.so(format!("whoever takes over one node {}", dangers.join(", "))),
                 (true, true) => finding.so("every kubelet has a role that is meant for people"),
@@ -55,12 +55,12 @@ fn is_node(holder: &Holder) -> bool {
     }
 }
 
-fn mend(grant: &Grant<'_>) -> String {
+fn mend(grant: &Grant<'_>, nodes: &[String]) -> String {
     if grant.name == "system:node" {
         // It is made again at the next start of an API server, without subjects as it should be.
         return "kubectl patch clusterrolebinding system:node --type merge -p '{\"subjects\":null}'".into();
     }
-    unbind(grant)
+    unbind(grant, nodes)
 }
 
 #[cfg(test)]

@@ -20,11 +20,16 @@ pub(super) fn may_do_none_of(
     verdict: &mut Verdict,
     reviews: &NodeReviews,
     forbidden: &[NodeAsks],
-    control: NodeAsks,
+    allowed: NodeAsks,
     consequence: &str,
 ) {
     may_not(verdict, forbidden.iter().filter_map(|ask| reviews.0.get(ask)), consequence);
-    match reviews.0.get(&control) {
+    control(verdict, reviews, allowed);
+}
+
+/// Asserts that a node may do what it must be able to; without that, denials prove nothing.
+pub(super) fn control(verdict: &mut Verdict, reviews: &NodeReviews, allowed: NodeAsks) {
+    match reviews.0.get(&allowed) {
         Some(Review { question, answer: Ok(answer) }) if !answer.allowed => {
             let cause = format!("denials prove nothing, it may not even {question}: {}", answer.words());
             verdict.undecided(Subject::user(&question.user), &Unobserved::invalid("the authorizer", cause));

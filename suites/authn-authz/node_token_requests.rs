@@ -17,7 +17,7 @@
 //! are requested for an audience that nothing has, and a token that is issued nevertheless is dropped unread. The control is
 //! what the authorizers say about a token for the same service account.
 
-use super::node_rights::may_do_none_of;
+use super::node_rights::control;
 use super::node_writes::{Refused, Tried, are_refused};
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
@@ -55,7 +55,7 @@ fn judge(requests: &NodeTokenRequests, reviews: &NodeReviews, server: &OldestApi
         let consequence = "whoever takes over one node logs in as its pods wherever such tokens are accepted";
         are_refused(&mut verdict, tried, &AUDIENCE, consequence, Severity::Major);
     }
-    may_do_none_of(&mut verdict, reviews, &[], NodeAsks::OwnToken, "");
+    control(&mut verdict, reviews, NodeAsks::OwnToken);
     verdict
 }
 

@@ -67,13 +67,36 @@ pub(super) fn control<W: Ord>(verdict: &mut Verdict, tried: Tried<'_, W>, (write
     }
 }
 
-/// Whether authorization and admission let it through: done, or refused only for what the object is.
+/// Whether authorization and admission let it through: done, or refused only for what the object is. An eviction that a
+/// disruption budget holds up is; a server with too many requests has not even looked.
 fn passed(answer: &Answered) -> bool {
-    matches!(answer.status, 200..=299 | 409 | 422 | 429)
+    match answer.status {
+        200..=299 | 409 | 422 => true,
+        429 => answer.message.contains("disruption budget"),
+        _ => false,
+    }
 }
 
 fn inconclusive(what: &str, answer: &Answered) -> Unobserved {
     Unobserved::invalid(format!("the attempt to {what}"), format!("HTTP {}: {}", answer.status, answer.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_busy_has_let_nothing_through() {
+        let judged = |message: &str| {
+            let answers = [(1, Ok(Answered { status: 429, message: message.into() }))].into();
+            let mut verdict = Verdict::new();
+            let tried = Tried { node: "n2", answers: &answers };
+            are_refused(&mut verdict, tried, &[Refused(1, "evict", "only")], "so", Severity::Critical);
+            (verdict.findings(Severity::Critical).len(), verdict.undecideds().len())
+        };
+        assert_eq!(judged("Cannot evict pod as it would violate the pod's disruption budget."), (1, 0));
+        assert_eq!(judged("Too many requests, please try again later."), (0, 1));
+    }
 }
 
 #[cfg(test)]

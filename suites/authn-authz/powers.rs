@@ -255,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_a_power_by_itself_is_dangerous() {
+        for power in ALL {
+            let [only] = power.needs else { continue };
+            for verb in only.verbs {
+                for resource in only.resources {
+                    let rule = rule(&[verb], only.group, &[resource]);
+                    assert!(!crate::suites::rights::dangers(&[rule]).is_empty(), "{verb} {resource}: {}", power.deed);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn some_powers_take_several_rights() {
         assert!(given(&[rule(&["escalate"], RBAC, &["clusterroles"])]).is_empty());
         assert_eq!(given(&[rule(&["escalate", "update"], RBAC, &["clusterroles"])]), ["escalate"]);

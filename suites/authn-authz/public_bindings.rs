@@ -7,14 +7,15 @@
 //!
 //! ## Fix
 //! `kubectl describe clusterrolebinding NAME`, bind the role to those who need it, then delete the binding. A subject that
-//! was added to a binding of Kubernetes itself is removed by `kubectl edit clusterrolebinding NAME`.
+//! was added to a binding that others need is removed by `kubectl edit clusterrolebinding NAME`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`clusterRoleBindings`), KEP-789;
 //! kubeadm `app/phases/bootstraptoken/clusterinfo`. RBAC is read for all namespaces; the authorizers are asked about the
-//! default service accounts of a few, because an authorizer other than RBAC may allow something as well.
+//! default service accounts of a few, because an authorizer other than RBAC may allow something as well. On OpenShift, whose
+//! operators give many small rights to all who are logged in, one that is not dangerous is only told.
 
-use super::expected_holders::{OF_EVERYBODY, unexpected};
+use super::expected_holders::{OF_EVERYBODY, OF_OPENSHIFT, unexpected};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Verdict};
 use crate::fact::Unobserved;
@@ -31,8 +32,9 @@ const ANYBODY: [(&str, &str); 2] = [("Group", "system:authenticated"), ("Group",
 
 fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
+    let is_openshift = rbac.cluster_roles.contains_key(OF_OPENSHIFT);
     for grant in rbac.grants() {
-        judge_everybody(&mut verdict, &grant);
+        judge_everybody(&mut verdict, &grant, is_openshift);
         judge_default_accounts(&mut verdict, &grant);
     }
     match reviews {
@@ -50,30 +52,25 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     verdict
 }
 
-fn judge_everybody(verdict: &mut Verdict, grant: &Grant<'_>) {
+fn judge_everybody(verdict: &mut Verdict, grant: &Grant<'_>, is_openshift: bool) {
     let everybody =
         grant.binding.holders.iter().filter(|holder| is_one_of(holder, &ANONYMOUS) || is_one_of(holder, &ANYBODY));
     let names = unexpected(OF_EVERYBODY, grant, everybody.map(ToString::to_string));
-    verdict.expect(subject(grant), names.is_empty(), || finding(grant, &names));
+    verdict.expect(subject(grant), names.is_empty(), || finding(grant, &names, is_openshift));
 }
 
 fn is_one_of(holder: &Holder, some: &[(&str, &str)]) -> bool {
     some.contains(&(holder.kind.as_str(), holder.name.as_str()))
 }
 
-fn finding(grant: &Grant<'_>, names: &[String]) -> Difference {
+fn finding(grant: &Grant<'_>, names: &[String], is_openshift: bool) -> Difference {
     let anonymous = ANONYMOUS.iter().any(|(kind, name)| names.contains(&format!("{kind} {name}")));
     let (who, seen) = (names.join(", "), rules(grant.existing_rules()));
     let finding = Finding::new(
         "everybody has the rights that Kubernetes itself gives, and no others",
         format!("{} is given to {who}: {seen}", grant.role()),
     )
-    .mend(if grant.name.starts_with("system:") || grant.name.starts_with("kubeadm:") {
-        let namespace = grant.namespace.map(|namespace| format!("-n {namespace} ")).unwrap_or_default();
-        format!("kubectl {namespace}edit {} {}: remove {who}", grant.kind().to_lowercase(), grant.name)
-    } else {
-        unbind(grant)
-    });
+    .mend(unbind(grant, names));
     let dangers = dangers(grant.existing_rules());
     let objects = grant.existing_rules().iter().any(|rule| !rule.resources.is_empty());
     match (grant.rules, anonymous, objects) {
@@ -83,7 +80,11 @@ fn finding(grant: &Grant<'_>, names: &[String]) -> Difference {
             finding.so("whoever reaches the API server learns about the cluster").severity(Severity::Major)
         }
         _ if !dangers.is_empty() => finding.so(format!("every user and every pod {}", dangers.join(", "))),
-        (_, false, true) => finding.so("every user and every pod has this right").severity(Severity::Major),
+        (_, false, true) => finding.so("every user and every pod has this right").severity(if is_openshift {
+            Severity::Info
+        } else {
+            Severity::Major
+        }),
         (_, false, false) => finding.so("every user and every pod may ask for these paths").info(),
     }
 }
@@ -101,7 +102,7 @@ fn judge_default_accounts(verdict: &mut Verdict, grant: &Grant<'_>) {
             format!("{} is given to {}", grant.role(), accounts.join(", ")),
         )
         .so(format!("every pod there that names no service account {}", dangers.join(", ")))
-        .mend(unbind(grant))
+        .mend(unbind(grant, &accounts))
     });
 }
 
@@ -181,6 +182,22 @@ mod tests {
         let severities: Vec<_> =
             findings.iter().map(|finding| (finding.subject.name.as_str(), finding.severity)).collect();
         assert_eq!(severities, [("permissive-binding", Severity::Critical), ("viewers", Severity::Major)]);
+    }
+
+    #[test]
+    fn what_openshift_gives_to_everybody_is_known_or_told() {
+        let role = |resource: &str| vec![rule(&["get", "create"], "", &[resource])];
+        let everybody = ["Group system:authenticated", "Group system:unauthenticated"];
+        let rbac = healthy()
+            .with_role(OF_OPENSHIFT, Vec::new())
+            .with_role("system:webhook", role("buildconfigs/webhooks"))
+            .with_role("helm-chartrepos-viewer", role("helmchartrepositories"))
+            .with_binding("system:webhooks", "ClusterRole system:webhook", &everybody)
+            .with_binding("helm-chartrepos-viewer", "ClusterRole helm-chartrepos-viewer", &everybody[..1]);
+        let findings = judged(&rbac);
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
+        let open = rbac.with_binding("open", "ClusterRole cluster-admin", &everybody[..1]);
+        assert_eq!(judged(&open)[0].severity, Severity::Critical);
     }
 
     #[test]

@@ -16,7 +16,7 @@
 use crate::check::{Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::facts::nobody_reviews::{NobodyAsks, NobodyReviews};
-use crate::suites::rights::may_not;
+use crate::suites::rights::{asked, may_not};
 
 crate::check!("AA-01", "rbac-in-force", Critical, judge);
 
@@ -25,7 +25,7 @@ fn judge(reviews: &NobodyReviews) -> Verdict {
     let forbidden = reviews.0.iter().filter(|(ask, _)| **ask != NobodyAsks::AskAboutThemselves);
     may_not(&mut verdict, forbidden.map(|(_, review)| review), "every credential opens the whole cluster");
     // That the authorizers know this user at all shows in the one right that everybody has.
-    if let Some(control) = reviews.0.get(&NobodyAsks::AskAboutThemselves)
+    if let Some(control) = asked(&mut verdict, &reviews.0, &NobodyAsks::AskAboutThemselves)
         && let Some(answer) = verdict.seen(Subject::cluster, &control.answer)
     {
         if answer.allowed {

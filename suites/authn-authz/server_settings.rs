@@ -60,6 +60,7 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let is_managed = nodes.control_plane().next().is_none();
+    let mut silent = Vec::new();
     for (address, told) in &flags.0 {
         let subject = Subject::address(address);
         let pod = || pods.static_pods("kube-apiserver").find(|pod| pod.advertised_address() == Some(*address));
@@ -74,7 +75,7 @@ fn judge(
                     continue;
                 }
                 None => {
-                    verdict.undecided(subject, why);
+                    silent.push((subject, why));
                     continue;
                 }
             },
@@ -93,6 +94,16 @@ fn judge(
             }
         }
         Err(why) => verdict.note(format!("metrics were not seen: {why}")),
+    }
+    let serve_no_settings = silent.iter().all(|(_, why)| matches!(why, Unobserved::Absent { .. }));
+    if let Some((_, why)) = silent.first()
+        && verdict.observations() == 0
+        && serve_no_settings
+    {
+        return Verdict::not_applicable(format!("no API server serves its settings or is a static pod: {why}"));
+    }
+    for (subject, why) in silent {
+        verdict.undecided(subject, why);
     }
     if is_managed && verdict.observations() == 0 {
         return Verdict::not_applicable(
@@ -132,6 +143,7 @@ fn judge_settings(verdict: &mut Verdict, subject: &Subject, settings: &Settings<
                 verdict.expect(subject.clone(), decides, || {
                     Finding::new("decisions of the Node authorizer", format!("none since it started, with {file}"))
                         .so("either the file leaves the Node authorizer out, or no kubelet uses this instance")
+                        .info()
                 });
             }
             None => verdict.undecided(
@@ -275,7 +287,9 @@ mod tests {
             RIGHT.iter().map(|(k, v)| (*k, if *k == "authorization-config" { "/etc/authz.yaml" } else { v })).collect();
         let decided = [(DECISIONS, "type", "Node", 7.0)];
         assert!(judged(Ok(&told), &[], &decided, false).findings(Severity::Major).is_empty());
-        assert!(judged(Ok(&told), &[], &[], false).findings(Severity::Major)[0].seen.contains("/etc/authz.yaml"));
+        let findings = judged(Ok(&told), &[], &[], false).findings(Severity::Major);
+        assert!(findings[0].seen.contains("/etc/authz.yaml"));
+        assert_eq!(findings[0].severity, Severity::Info, "perhaps no kubelet uses this instance");
     }
 
     #[test]
@@ -291,6 +305,11 @@ mod tests {
         let why = || Err(Unobserved::unreachable("10.77.0.11:6443", "refused"));
         assert_eq!(judged(why(), &[], &[], false).undecideds().len(), 1);
         assert!(judged(why(), &[], &[], true).reason().is_some());
+        // K3s serves no /flagz and has no static pods.
+        let absent = || Err(Unobserved::absent("GET /flagz: HTTP 404"));
+        assert!(judged(absent(), &[], &[], false).reason().unwrap().contains("HTTP 404"));
+        let reload = [(RELOADS[0].0, "status", "success", 9.0)];
+        assert_eq!(judged(absent(), &[], &reload, false).undecideds().len(), 1, "something else was seen");
         let decided = [(DECISIONS, "type", "Node", 7.0), (ADMISSIONS, "name", "NodeRestriction", 7.0)];
         assert_eq!(judged(why(), &[], &decided, true).observations(), 2);
     }

@@ -69,6 +69,10 @@ fn judge_discovery(verdict: &mut Verdict, discovery: &IssuerDiscovery) {
         if !nobody_publishes && let Some(configuration) = verdict.seen(subject, &issuer.configuration) {
             issuers.entry(&configuration.issuer).or_default().push(address);
         }
+        // Keys are published together with the issuer, or not at all.
+        if nobody_publishes && absent(&issuer.keys) {
+            continue;
+        }
         if let Some(keys) = verdict.seen(subject, &issuer.keys) {
             verdict.expect(subject(), !keys.keys.is_empty(), || {
                 Finding::new("the keys that verify tokens", "an empty key set").so("nobody can verify a token")
@@ -85,7 +89,10 @@ fn judge_discovery(verdict: &mut Verdict, discovery: &IssuerDiscovery) {
                 .so("whoever verifies tokens by their issuer refuses some of them")
         });
     }
-    verdict.expect(Subject::cluster_object("API servers", ""), key_sets.len() <= 1, || {
+    if key_sets.is_empty() {
+        return;
+    }
+    verdict.expect(Subject::cluster_object("API servers", ""), key_sets.len() == 1, || {
         let ids = |keys: &BTreeSet<&crate::jwt::Key>| {
             names(keys.iter().map(|key| key.kid.as_deref().unwrap_or("one without id")).collect::<Vec<_>>())
         };
@@ -228,7 +235,11 @@ mod tests {
     fn an_issuer_that_is_no_url_publishes_nothing() {
         let nothing = || Unobserved::absent("this cluster does not serve it");
         let closed = Issuer { configuration: Err(nothing()), keys: Err(nothing()) };
-        let verdict = judge(&IssuerDiscovery([(at(11), closed)].into()), Err(&not_allowed()));
-        assert!(verdict.reason().is_some());
+        let discovery = IssuerDiscovery([(at(11), closed)].into());
+        assert!(judge(&discovery, Err(&not_allowed())).reason().is_some());
+        let token = InstanceToken { verified: BTreeMap::new(), ..token(&[(11, 201)], Ok(())) };
+        let verdict = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(token))].into())));
+        assert!(verdict.undecideds().is_empty() && verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
+        assert_eq!(verdict.observations(), 1, "its token is accepted");
     }
 }

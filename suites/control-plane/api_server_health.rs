@@ -47,7 +47,7 @@ fn judge(health: &ApiServerHealth, nodes: Result<&Nodes, &Unobserved>) -> Verdic
         let subject = Subject::address(address);
         match (&instance.live, &instance.ready) {
             // Whoever sees other instances and not this one has found its fault, not our own network's.
-            (Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })), Err(_)) if reached => {
+            (Err(why), Err(_)) if why.is_out_of_reach() && reached => {
                 verdict.find(
                     subject,
                     Finding::new(

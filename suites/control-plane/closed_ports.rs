@@ -55,11 +55,11 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
     if targets.is_empty() {
         return Verdict::not_applicable("no node is marked as control plane: it is managed elsewhere");
     }
-    let pods: Vec<(&String, &Reached)> = reports
-        .0
-        .iter()
-        .filter_map(|(node, report)| report.answers.as_ref().ok().map(|answers| (node, &answers.reached)))
-        .collect();
+    let mut pods: Vec<(&String, &Reached)> = Vec::new();
+    for (node, report) in &reports.0 {
+        let answers = verdict.seen(|| Subject::node(node), &report.answers);
+        pods.extend(answers.map(|answers| (node, &answers.reached)));
+    }
     for (name, ip) in targets {
         let through: Vec<_> = pods
             .iter()
@@ -185,14 +185,18 @@ mod tests {
         ProbeReports([("n2".to_owned(), report)].into())
     }
 
-    fn judged(changed: &[(Endpoint, Got<Met>)], version: &str) -> Verdict {
+    fn nodes() -> Nodes {
         let node = Node {
             labels: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
             addresses: vec![("InternalIP".into(), IpAddr::from(IP).to_string())],
             ..Node::default()
         };
+        Nodes([("n1".to_owned(), node)].into())
+    }
+
+    fn judged(changed: &[(Endpoint, Got<Met>)], version: &str) -> Verdict {
         let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };
-        judge(&reports(changed), &Nodes([("n1".to_owned(), node)].into()), &server)
+        judge(&reports(changed), &nodes(), &server)
     }
 
     fn answers(endpoint: Endpoint, status: u16) -> Vec<Finding> {
@@ -235,6 +239,16 @@ mod tests {
     fn nothing_passes_without_a_control() {
         let kubelet = Endpoint::tcp((IpAddr::from(IP), KUBELET));
         assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").undecideds().len(), 1);
+        let mut lost = reports(&[]);
+        let silent = ProbeReport {
+            pod: "q".into(),
+            address: None,
+            address_again: None,
+            answers: Err(Unobserved::unreachable("pod q", "it was evicted")),
+        };
+        lost.0.insert("n3".into(), silent);
+        let version = ServerVersion { git: "v1.37.2".into(), version: Version::minor(37) };
+        assert_eq!(judge(&lost, &nodes(), &version).undecideds().len(), 1, "a probe that failed has seen nothing");
         let strange = judged(&[(scheduler(), Err(Fault::Other("no TLS".into())))], "v1.37.2");
         assert_eq!((strange.undecideds().len(), strange.observations()), (1, 4));
         assert!(

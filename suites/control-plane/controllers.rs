@@ -9,7 +9,12 @@
 //! On the node that the finding names edit `/etc/kubernetes/manifests/kube-controller-manager.yaml`; what kubeadm writes:
 //! `--controllers=*,bootstrapsigner,tokencleaner`, `--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt`,
 //! `--cluster-signing-key-file=/etc/kubernetes/pki/ca.key`, `--root-ca-file=/etc/kubernetes/pki/ca.crt`,
-//! `--use-service-account-credentials=true`. `kubeadm init phase control-plane controller-manager` writes the file anew.
+//! `--use-service-account-credentials=true`. To write the file anew with the cluster's own settings:
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubeadm init phase control-plane controller-manager --config kubeadm.yaml
+//! ```
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `cmd/kube-controller-manager/names`;
@@ -21,6 +26,7 @@ use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::rbac::Rbac;
+use crate::suites::kubeadm_phase::again;
 
 crate::check!("CP-07", "bootstrap-controllers", Major, judge);
 
@@ -98,7 +104,7 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
 
 fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
     let node = pod.node.as_deref().unwrap_or("its node");
-    let mend = || format!("on {node}: kubeadm init phase control-plane controller-manager");
+    let mend = || format!("on {node}: {}", again("control-plane controller-manager"));
     let written: Vec<&str> = pod.flag("controllers").iter().flat_map(|value| value.split(',')).map(str::trim).collect();
     let shown =
         if written.is_empty() { "no --controllers".into() } else { format!("--controllers={}", written.join(",")) };
@@ -173,7 +179,8 @@ mod tests {
         let findings = with(2, "--controllers=*,bootstrapsigner,tokencleaner,-csrsigning");
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "the controller csrsigning");
-        assert_eq!(findings[0].mend.as_deref(), Some("on n1: kubeadm init phase control-plane controller-manager"));
+        let mend = findings[0].mend.as_deref().unwrap();
+        assert!(mend.starts_with("on n1: kubectl") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
 

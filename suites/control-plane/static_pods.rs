@@ -6,8 +6,14 @@
 //! come back after the API server was down.
 //!
 //! ## Fix
-//! Look at `/etc/kubernetes/manifests` on the node: one YAML file per component. Write a missing one anew with
-//! `kubeadm init phase control-plane scheduler` (or `controller-manager`, `apiserver`; `kubeadm init phase etcd local`).
+//! Look at `/etc/kubernetes/manifests` on the node: one YAML file per component. Write a missing one anew with the
+//! cluster's own settings (or `controller-manager`, `apiserver`; `etcd local` instead of `control-plane scheduler`):
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubeadm init phase control-plane scheduler --config kubeadm.yaml
+//! ```
+//!
 //! For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
 //! Delete an ordinary pod that took a static pod's name: `kubectl -n kube-system delete pod NAME`.
 //!

@@ -21,8 +21,7 @@ use crate::fact::facts::server_version::ServerVersion;
 crate::check!("CP-02", "version-spread", Major, judge);
 
 fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
-    let out_of_reach =
-        |seen: &Result<_, _>| matches!(seen, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }));
+    let out_of_reach = |seen: &Result<_, _>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);
     if versions.0.values().all(out_of_reach) {
         return Verdict::not_applicable(format!(
             "{} answers at the configured URL, but no instance can be reached from here at its own address ({})",

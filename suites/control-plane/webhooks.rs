@@ -16,7 +16,7 @@
 //! third of a life of less than 90 days. A scope over kube-system is a remark; one that conditions or object labels
 //! narrow is not judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::admission_webhooks::{AdmissionWebhooks, Webhook};
@@ -49,6 +49,9 @@ fn judge(webhooks: &AdmissionWebhooks, backends: &WebhookBackends, namespaces: &
         judge_backend(&mut verdict, webhook, &backends.0);
         judge_authorities(&mut verdict, webhook, clock);
         judge_scope(&mut verdict, webhook, namespaces);
+    }
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(format!("nothing of them can be seen: {}", verdict.notes().join("; ")));
     }
     verdict
 }
@@ -145,7 +148,7 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
         }
         let Some(namespace) = namespace else {
             // Labels of namespaces do not narrow what is in none.
-            blocked.push(resource.to_owned());
+            blocked.push((resource, None));
             continue;
         };
         // A namespace that is gone has no pods to block.
@@ -155,27 +158,37 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
             return verdict.undecided(subject(webhook), &why);
         };
         if webhook.namespaces.iter().all(|requirement| requirement.is_met(labels)) {
-            blocked.push(format!("{resource} of {namespace}"));
+            blocked.push((resource, Some(namespace)));
         }
     }
     blocked.dedup();
     verdict.expect(subject(webhook), blocked.is_empty(), || {
-        Finding::new("what the cluster needs to come back is left out", format!("it decides about {}", names(&blocked)))
+        let told = blocked.iter().map(|(resource, namespace)| match namespace {
+            Some(namespace) => format!("{resource} of {namespace}"),
+            None => (*resource).to_owned(),
+        });
+        Finding::new("what the cluster needs to come back is left out", format!("it decides about {}", names(told)))
             .so("when its backend is down, what would bring it back is refused")
-            .mend(format!(
-                "kubectl edit {} {}: a namespaceSelector with kubernetes.io/metadata.name NotIn [kube-system{}]",
-                webhook.kind.to_lowercase(),
-                webhook.configuration,
-                own.map(|(.., namespace)| format!(", {}", namespace.unwrap_or_default())).unwrap_or_default()
-            ))
+            .mend(narrow(webhook, &blocked))
             .info()
     });
 }
 
+/// How to leave out what it should not decide about.
+fn narrow(webhook: &Webhook, blocked: &[(&str, Option<&str>)]) -> String {
+    let namespaces: BTreeSet<&str> = blocked.iter().filter_map(|(_, namespace)| *namespace).collect();
+    let outside = blocked.iter().filter(|(_, namespace)| namespace.is_none()).map(|(resource, _)| *resource);
+    let mut ways: Vec<String> = outside.map(|resource| format!("leave {resource} out of its rules")).collect();
+    if !namespaces.is_empty() {
+        let namespaces: Vec<&str> = namespaces.into_iter().collect();
+        let list = namespaces.join(", ");
+        ways.push(format!("a namespaceSelector with kubernetes.io/metadata.name NotIn [{list}]"));
+    }
+    format!("kubectl edit {} {}: {}", webhook.kind.to_lowercase(), webhook.configuration, ways.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use rcgen::date_time_ymd;
 
     use super::*;
@@ -270,8 +283,25 @@ mod tests {
         let findings = judged(wide.clone(), Ok(backend(1))).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
         assert_eq!(findings[0].seen, "it decides about pods of kube-system, pods of policy");
+        assert!(findings[0].mend.as_deref().unwrap().ends_with("NotIn [kube-system, policy]"));
+        let all = WebhookRule {
+            groups: vec!["*".into()],
+            resources: vec!["*".into()],
+            operations: vec!["*".into()],
+            scope: "*".into(),
+        };
+        let everything = judged(Webhook { rules: vec![all], ..wide.clone() }, Ok(backend(1)));
+        let mend = everything.findings(Severity::Major)[0].mend.clone().unwrap();
+        assert!(mend.contains("leave nodes out of its rules; a"), "{mend}");
+        assert!(mend.ends_with("NotIn [default, kube-system, policy]"), "{mend}");
         let narrowed = judged(Webhook { conditions: 1, ..wide }, Ok(backend(1)));
         assert!(narrowed.findings(Severity::Major).is_empty() && narrowed.notes().len() == 1);
+    }
+
+    #[test]
+    fn one_that_answers_at_a_url_and_is_narrowed_shows_nothing() {
+        let url = Webhook { service: None, authorities: None, conditions: 1, ..webhook() };
+        assert!(judged(url, Ok(backend(1))).reason().unwrap().contains("answered by a URL"));
     }
 
     #[test]

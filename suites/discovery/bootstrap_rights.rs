@@ -7,28 +7,28 @@
 //!
 //! ## Fix
 //! Too much: the finding names the binding; `kubectl describe clusterrolebinding NAME`, then take the group
-//! `system:bootstrappers…` away from it. Too little: `kubeadm init phase bootstrap-token` and
-//! `kubeadm init phase upload-config all` on a control-plane node write kubeadm's bindings again (DI-08 names them).
+//! `system:bootstrappers…` away from it. Too little: DI-08 names the binding of kubeadm's that is missing or changed, and
+//! the command that writes it again.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, `phases/uploadconfig`,
 //! `phases/kubelet/config.go`, `phases/addons/proxy`, `phases/copycerts`. Asked about an invented token with kubeadm's group.
 
-use crate::check::Verdict;
+use super::kubeadm_grants::BY_HAND;
+use crate::check::{Severity, Verdict};
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::Rbac;
-use crate::suites::rights::{may, may_not};
+use crate::suites::rights::{asked, may, may_not, may_or};
 
 crate::check!("DI-07", "bootstrap-rights", Critical, judge);
 
 /// What joining takes, and what fails without it.
-const REQUIRED: [(BootstrapperAsks, &str); 8] = [
+const REQUIRED: [(BootstrapperAsks, &str); 7] = [
     (BootstrapperAsks::CreateRequest, "a joining kubelet cannot ask for its certificate"),
     (BootstrapperAsks::GetRequest, "a joining kubelet cannot fetch its certificate"),
     (BootstrapperAsks::ListRequests, "a joining kubelet cannot wait for its certificate"),
     (BootstrapperAsks::WatchRequests, "a joining kubelet cannot wait for its certificate"),
-    (BootstrapperAsks::NewNode, "the certificate of a joining kubelet waits for an administrator's approval"),
     (BootstrapperAsks::GetNode, "kubeadm join cannot tell whether the node's name is taken"),
     (BootstrapperAsks::KubeadmConfig, "kubeadm join cannot read how the cluster was built"),
     (BootstrapperAsks::KubeletConfig, "kubeadm join cannot read the kubelet's configuration"),
@@ -50,17 +50,20 @@ const CERTS_ROLE: &str = "kube-system/kubeadm:kubeadm-certs";
 fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
     let mut verdict = Verdict::new();
     for (ask, consequence) in &REQUIRED {
-        if let Some(review) = reviews.0.get(ask) {
+        if let Some(review) = asked(&mut verdict, &reviews.0, ask) {
             may(&mut verdict, review, consequence);
         }
     }
-    if let Some(proxy) = reviews.0.get(&BootstrapperAsks::KubeProxyConfig)
-        && pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some()
+    if let Some(approval) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::NewNode) {
+        may_or(&mut verdict, approval, |finding| finding.so(BY_HAND).severity(Severity::Minor));
+    }
+    if pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some()
+        && let Some(proxy) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeProxyConfig)
     {
         may(&mut verdict, proxy, "kubeadm join cannot read kube-proxy's configuration");
     }
-    let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| reviews.0.get(ask)).collect();
-    if let Some(certs) = reviews.0.get(&BootstrapperAsks::KubeadmCerts) {
+    let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| asked(&mut verdict, &reviews.0, ask)).collect();
+    if let Some(certs) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeadmCerts) {
         if rbac.roles.contains_key(CERTS_ROLE) {
             // kubeadm leaves the Role behind; the Secret goes with its token after two hours.
             verdict.note(format!("Role {CERTS_ROLE} of an upload of certificates lets a token {}", certs.question));
@@ -75,13 +78,14 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::fact::access_review::testing;
     use crate::fact::facts::pods::Pod;
 
     fn reviews(differently: &[BootstrapperAsks]) -> BootstrapperReviews {
-        let required =
-            |ask| ask == BootstrapperAsks::KubeProxyConfig || REQUIRED.iter().any(|(required, _)| *required == ask);
+        let required = |ask| {
+            [BootstrapperAsks::KubeProxyConfig, BootstrapperAsks::NewNode].contains(&ask)
+                || REQUIRED.iter().any(|(required, _)| *required == ask)
+        };
         let review = |ask: BootstrapperAsks| {
             let question = ask.question();
             if required(ask) == differently.contains(&ask) {
@@ -124,6 +128,13 @@ mod tests {
             .findings(Severity::Critical);
         assert_eq!(findings[0].expected, "may create certificatesigningrequests.certificates.k8s.io");
         assert_eq!(findings[0].so.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
+    }
+
+    #[test]
+    fn approval_by_hand_is_a_matter_of_taste() {
+        let findings =
+            judge(&reviews(&[BootstrapperAsks::NewNode]), &Rbac::default(), &proxy()).findings(Severity::Critical);
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //!
 //! ## Fix
 //! `kubeadm init phase bootstrap-token --skip-token-print` restores the Role and RoleBinding
-//! kube-public/kubeadm:bootstrap-signer-clusterinfo. Where an AuthenticationConfiguration limits anonymous requests, add
+//! kube-public/kubeadm:bootstrap-signer-clusterinfo; it leaves a token that is good for a day (`kubeadm token delete ID`).
+//! Where an AuthenticationConfiguration limits anonymous requests, add
 //! the path `/api/v1/namespaces/kube-public/configmaps/cluster-info`. Where nodes join by a file, say so in the profile
 //! (`expect: {discovery: file}`) and remove the RoleBinding. Whatever else grants rights to `system:anonymous` or
-//! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep anonymous`.
+//! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep -E
+//! "system:(anonymous|unauthenticated)"`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/clusterinfo/clusterinfo.go`;
@@ -87,7 +89,7 @@ fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<PublicAnswer>, discov
                 format!("it is refused with {} {}", answer.status, answer.reason),
             )
             .so("kubeadm join with a token does not get past discovery")
-            .mend("restore it: kubeadm init phase bootstrap-token; or, if nodes join by a file, `expect: {discovery: file}` in the profile"),
+            .mend("restore it: kubeadm init phase bootstrap-token --skip-token-print, which leaves a token that is good for a day (kubeadm token delete ID); or, if nodes join by a file, `expect: {discovery: file}` in the profile"),
         ),
         (Discovery::File, Door::Open) => verdict.find(
             subject(),

@@ -84,12 +84,13 @@ fn reaches_nodes(api_servers: &ApiServerHandshakes) -> bool {
     api_servers.instances.as_ref().is_ok_and(|instances| instances.values().any(Result::is_ok))
 }
 
-/// A `controlPlaneEndpoint` without a port means kubeadm's usual one.
+/// A `controlPlaneEndpoint` without a port means the port at which kubeadm was told to serve (`bindPort`), which the
+/// ConfigMap does not tell.
 fn is_same(configured: &str, server: &Authority) -> bool {
     let configured = configured.to_ascii_lowercase();
     let with_port = configured.parse().or_else(|_| {
         let host = configured.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&configured);
-        Authority::new(host, 6443)
+        Authority::new(host, server.port())
     });
     with_port.is_ok_and(|configured| {
         configured.port() == server.port() && configured.host() == server.host().to_ascii_lowercase()
@@ -161,10 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_compared_with_their_usual_port() {
+    fn endpoints_are_compared_with_the_port_that_was_given() {
         let server: Authority = "api.bed.test:6443".parse().unwrap();
         assert!(is_same("api.bed.test:6443", &server) && is_same("API.bed.test", &server));
         assert!(!is_same("api.bed.test:443", &server) && !is_same("lb.bed.test:6443", &server));
+        assert!(is_same("api.bed.test", &"api.bed.test:8443".parse().unwrap()), "kubeadm's bindPort");
         assert!(is_same("[fd00::1]", &"[fd00::1]:6443".parse().unwrap()));
     }
 }

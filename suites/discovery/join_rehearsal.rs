@@ -6,10 +6,11 @@
 //! noticed when a node must be replaced. Here a node joins up to its certificate, in the order of `kubeadm join`.
 //!
 //! ## Fix
-//! What kubeadm made can be made again: `kubeadm init phase bootstrap-token` (rights of new nodes, cluster-info),
-//! `kubeadm init phase upload-config all` (ConfigMaps and who may read them), `kubeadm init phase addon kube-proxy`. The
-//! controller-manager signs and approves with `--controllers=*,bootstrapsigner,tokencleaner` and the cluster's CA in
-//! `--cluster-signing-cert-file` and `--cluster-signing-key-file`; tokens are accepted with
+//! Rights of new nodes: DI-08 names the binding that is missing, and the command that writes it again. cluster-info:
+//! `kubeadm init phase bootstrap-token --skip-token-print`, which leaves a token that is good for a day (`kubeadm token
+//! delete ID`). ConfigMaps: `kubeadm init phase upload-config kubelet --config kubeadm.yaml` with the cluster's own
+//! settings; without them kubeadm writes its defaults. The controller-manager signs and approves with
+//! `--controllers=*,bootstrapsigner,tokencleaner` and the cluster's CA in `--cluster-signing-cert-file` and `--cluster-signing-key-file`; tokens are accepted with
 //! `--enable-bootstrap-token-auth=true` of the API server.
 //!
 //! ## Source
@@ -20,6 +21,7 @@
 
 use std::collections::BTreeMap;
 
+use super::kubeadm_grants::{BY_HAND, reading};
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::{Discovery as Way, Expectations};
@@ -33,11 +35,13 @@ use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
 use crate::join::request::Issuance;
 use crate::join::token::GROUP;
+use crate::suites::kubeadm_phase::again;
 use crate::suites::pki::issued::{judge_life, judge_trust};
 
 crate::check!("DI-10", "join-rehearsal", Critical, judge);
 
-const RIGHTS: &str = "kubeadm init phase bootstrap-token";
+/// Writes the rights of new nodes and cluster-info again.
+const RIGHTS: &str = "kubeadm init phase bootstrap-token --skip-token-print, which leaves a token that is good for a day: kubeadm token delete ID";
 
 fn judge(
     rehearsal: &JoinRehearsal,
@@ -110,7 +114,7 @@ fn judge_discovery(
                 .so("kubeadm join cannot know the API server"),
         ),
         Ok(told) => {
-            if let Some(trusted) = verdict_on(verdict, trusted) {
+            if let Some(trusted) = verdict.known(cluster_info, trusted) {
                 let pins = |certificates: &[Certificate]| -> Vec<String> {
                     certificates.iter().filter_map(|one| one.describe().ok()).map(|one| one.spki_sha256).collect()
                 };
@@ -124,7 +128,7 @@ fn judge_discovery(
                         ),
                     )
                     .so("kubeadm join --discovery-token-ca-cert-hash refuses the cluster")
-                    .mend("kubectl -n kube-public delete configmap cluster-info; kubeadm init phase bootstrap-token")
+                    .mend(format!("kubectl -n kube-public delete configmap cluster-info; {RIGHTS}"))
                 });
             }
         }
@@ -145,17 +149,6 @@ fn judge_discovery(
     }
 }
 
-/// A fact whose absence leaves a step undecided.
-fn verdict_on<'a, T>(verdict: &mut Verdict, fact: Result<&'a T, &Unobserved>) -> Option<&'a T> {
-    match fact {
-        Ok(fact) => Some(fact),
-        Err(why) => {
-            verdict.undecided(cluster_info(), why);
-            None
-        }
-    }
-}
-
 fn judge_identity(verdict: &mut Verdict, rehearsal: &JoinRehearsal) {
     let Some(identity) = verdict.seen(|| bearer(rehearsal), &rehearsal.identity) else { return };
     let expected = format!("system:bootstrap:{}", rehearsal.token);
@@ -167,10 +160,13 @@ fn judge_identity(verdict: &mut Verdict, rehearsal: &JoinRehearsal) {
     });
 }
 
+/// Whether the token was told to be refused already. Behind a load balancer another instance may refuse it later on.
+fn is_known_as_nobody(rehearsal: &JoinRehearsal) -> bool {
+    rehearsal.identity.as_ref().is_ok_and(|identity| identity.user.is_none())
+}
+
 fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: Result<&KubeProxyConfig, &Unobserved>) {
-    // Nobody can read who could not log in; that is told already.
-    let in_vain = rehearsal.identity.as_ref().is_ok_and(|identity| identity.user.is_none());
-    if in_vain {
+    if is_known_as_nobody(rehearsal) {
         return;
     }
     if let Some(lookup) = verdict.seen(|| bearer(rehearsal), &rehearsal.lookup) {
@@ -191,14 +187,25 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
     for (map, seen) in &rehearsal.config_maps {
         let subject = || Subject::object("ConfigMap", "kube-system", map);
         let Some(answer) = verdict.seen(subject, seen) else { continue };
-        if map == "kube-proxy" && answer.status != 200 && kube_proxy.is_err() {
-            // kubeadm was told to leave kube-proxy to others.
-            continue;
+        if map == "kube-proxy" && answer.status != 200 {
+            match kube_proxy {
+                Ok(_) => {}
+                // kubeadm was told to leave kube-proxy to others.
+                Err(Unobserved::Absent { .. }) => continue,
+                Err(why) => {
+                    verdict.undecided(subject(), why);
+                    continue;
+                }
+            }
         }
-        let mend = match map.as_str() {
-            "kube-proxy" => "kubeadm init phase addon kube-proxy",
-            "kubelet-config" => "kubeadm init phase upload-config kubelet",
-            _ => "kubeadm init phase upload-config kubeadm",
+        let grant = reading(map).filter(|_| answer.status == 403);
+        let mend = match (grant, map.as_str()) {
+            (Some(grant), _) => format!("{}; {}", grant.mend_role(), grant.mend()),
+            (None, "kube-proxy") => again("addon kube-proxy"),
+            (None, "kubelet-config") => again("upload-config kubelet"),
+            (None, _) => "kubeadm init phase upload-config kubeadm --config kubeadm.yaml, with the ClusterConfiguration that the \
+                  cluster was made with"
+                .to_owned(),
         };
         verdict.expect(subject(), answer.status == 200, || {
             let finding = Finding::new(
@@ -218,7 +225,7 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
 
 fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Result<&BootstrapperReviews, &Unobserved>) {
     let Some(request) = verdict.seen(|| bearer(rehearsal), &rehearsal.request) else { return };
-    if request.status == 401 {
+    if request.status == 401 && is_known_as_nobody(rehearsal) {
         return;
     }
     if !verdict.expect(bearer(rehearsal), request.status < 300, || {
@@ -239,13 +246,17 @@ fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Resu
     }
     if !verdict.expect(subject(), conditions.contains_key("Approved"), || {
         let finding = Finding::new("approved without anybody's doing", format!("still pending after {seconds} s"));
-        let may = reviews.ok().and_then(|reviews| reviews.0.get(&BootstrapperAsks::NewNode)?.answer.as_ref().ok());
+        let may = reviews.ok().and_then(|reviews| reviews.0.get(&BootstrapperAsks::NewNode)?.decided().ok());
         let finding = match may {
-            Some(answer) if !answer.allowed => Finding::new(
-                "approved without anybody's doing",
-                format!("still pending after {seconds} s: the bearer may not create certificatesigningrequests/nodeclient"),
-            )
-            .mend(RIGHTS),
+            Some(answer) if !answer.allowed => {
+                return Finding::new(
+                    "approved without anybody's doing",
+                    format!("still pending after {seconds} s: the bearer may not create certificatesigningrequests/nodeclient"),
+                )
+                .so(BY_HAND)
+                .mend(RIGHTS)
+                .severity(Severity::Minor);
+            }
             Some(_) => finding.mend(
                 "the bearer has the right: look for csrapproving in --controllers and the log of the controller-manager",
             ),

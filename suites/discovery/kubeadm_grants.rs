@@ -1,5 +1,9 @@
 //! What kubeadm gives to whom: its roles and bindings, as data with what each is for.
 
+use crate::check::Severity;
+use crate::suites::kubeadm_phase::again;
+use crate::suites::rights::{SUPER_ADMIN, bind_as};
+
 /// A binding that kubeadm writes.
 pub(super) struct KubeadmGrant {
     /// The namespace; none for a ClusterRoleBinding.
@@ -16,8 +20,51 @@ pub(super) struct KubeadmGrant {
     pub(super) when: When,
     /// What fails without it.
     pub(super) without: &'static str,
-    /// What writes it again.
-    pub(super) mend: &'static str,
+}
+
+impl KubeadmGrant {
+    /// How much it matters if it is missing: approval by hand is for whoever wants every new node looked at.
+    pub(super) fn severity(&self) -> Severity {
+        if self.without == BY_HAND { Severity::Minor } else { Severity::Major }
+    }
+
+    /// The command that writes the binding again, whatever is there.
+    pub(super) fn mend(&self) -> String {
+        match self.name {
+            ADMINISTRATORS => bind_as(SUPER_ADMIN, None, self.name, self.role, self.holders),
+            _ => bind_as("kubectl", self.namespace, self.name, self.role, self.holders),
+        }
+    }
+
+    /// What writes the role again, with nothing but what kubeadm gives it.
+    pub(super) fn mend_role(&self) -> String {
+        let Some(Reads(resource, name)) = self.reads else {
+            return match self.role {
+                COREDNS => again("addon coredns"),
+                _ => "restart an API server: it writes its own roles again when it starts".into(),
+            };
+        };
+        let (kind, role) = self.role.split_once(' ').unwrap_or(("Role", self.role));
+        let namespace = self.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+        let name = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();
+        format!(
+            "kubectl create {} {role}{namespace} --verb=get --resource={resource}{name} --dry-run=client -o yaml | \
+             kubectl auth reconcile --remove-extra-permissions -f -",
+            kind.to_lowercase()
+        )
+    }
+}
+
+/// What follows where a new node's certificate is not approved by itself.
+pub(super) const BY_HAND: &str =
+    "the certificate of a joining kubelet waits for an administrator's approval, as it should only where that is meant";
+
+/// The grant by which new nodes read a ConfigMap of this name.
+pub(super) fn reading(config_map: &str) -> Option<&'static KubeadmGrant> {
+    let reads = |grant: &&KubeadmGrant| {
+        grant.reads.is_some_and(|Reads(resource, name)| resource == "configmaps" && name == Some(config_map))
+    };
+    ALL.iter().find(reads)
 }
 
 /// The right to get a kind of object, of one name where there is one.
@@ -44,21 +91,20 @@ pub(super) enum When {
 const BOOTSTRAPPERS: &str = "Group system:bootstrappers:kubeadm:default-node-token";
 const NODES: &str = "Group system:nodes";
 
-const BOOTSTRAP_TOKEN: &str = "kubeadm init phase bootstrap-token";
+const ADMINISTRATORS: &str = "kubeadm:cluster-admins";
+const COREDNS: &str = "ClusterRole system:coredns";
 const SYSTEM: Option<&str> = Some("kube-system");
 
 /// Every binding that kubeadm writes.
 pub(super) const ALL: &[KubeadmGrant] = &[
     KubeadmGrant {
         namespace: None,
-        name: "kubeadm:cluster-admins",
+        name: ADMINISTRATORS,
         role: "ClusterRole cluster-admin",
         holders: &["Group kubeadm:cluster-admins"],
         reads: None,
         when: When::Always,
         without: "admin.conf has no rights",
-        mend: "kubectl --kubeconfig /etc/kubernetes/super-admin.conf create clusterrolebinding kubeadm:cluster-admins \
-               --clusterrole=cluster-admin --group=kubeadm:cluster-admins",
     },
     KubeadmGrant {
         namespace: None,
@@ -68,7 +114,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: None,
         when: When::Always,
         without: "a joining kubelet cannot ask for its certificate",
-        mend: BOOTSTRAP_TOKEN,
     },
     KubeadmGrant {
         namespace: None,
@@ -78,7 +123,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: Some(Reads("nodes", None)),
         when: When::Always,
         without: "kubeadm join cannot tell whether the node's name is taken",
-        mend: BOOTSTRAP_TOKEN,
     },
     KubeadmGrant {
         namespace: None,
@@ -87,8 +131,7 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[BOOTSTRAPPERS],
         reads: None,
         when: When::Always,
-        without: "the certificate of a joining kubelet waits for an administrator's approval",
-        mend: BOOTSTRAP_TOKEN,
+        without: BY_HAND,
     },
     KubeadmGrant {
         namespace: None,
@@ -98,7 +141,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: None,
         when: When::Always,
         without: "no kubelet can renew its client certificate, and each is locked out when it expires",
-        mend: BOOTSTRAP_TOKEN,
     },
     KubeadmGrant {
         namespace: SYSTEM,
@@ -108,7 +150,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: Some(Reads("configmaps", Some("kubeadm-config"))),
         when: When::Always,
         without: "kubeadm join and kubeadm upgrade node cannot read how the cluster was built",
-        mend: "kubeadm init phase upload-config kubeadm",
     },
     KubeadmGrant {
         namespace: SYSTEM,
@@ -118,7 +159,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: Some(Reads("configmaps", Some("kubelet-config"))),
         when: When::Always,
         without: "kubeadm join and kubeadm upgrade node cannot read the kubelet's configuration",
-        mend: "kubeadm init phase upload-config kubelet",
     },
     KubeadmGrant {
         namespace: Some("kube-public"),
@@ -128,7 +168,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: Some(Reads("configmaps", Some("cluster-info"))),
         when: When::TokenDiscovery,
         without: "kubeadm join with a token cannot read cluster-info",
-        mend: BOOTSTRAP_TOKEN,
     },
     KubeadmGrant {
         namespace: None,
@@ -138,7 +177,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: None,
         when: When::KubeProxy,
         without: "kube-proxy cannot read Services and EndpointSlices, and Services stop following their pods",
-        mend: "kubeadm init phase addon kube-proxy",
     },
     KubeadmGrant {
         namespace: SYSTEM,
@@ -148,17 +186,15 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: Some(Reads("configmaps", Some("kube-proxy"))),
         when: When::KubeProxy,
         without: "kubeadm join cannot read kube-proxy's configuration",
-        mend: "kubeadm init phase addon kube-proxy",
     },
     KubeadmGrant {
         namespace: None,
         name: "system:coredns",
-        role: "ClusterRole system:coredns",
+        role: COREDNS,
         holders: &["ServiceAccount kube-system/coredns"],
         reads: None,
         when: When::CoreDns,
         without: "CoreDNS cannot read Services and EndpointSlices, and cluster names stop resolving",
-        mend: "kubeadm init phase addon coredns",
     },
     KubeadmGrant {
         namespace: None,
@@ -168,7 +204,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: None,
         when: When::KubeletClientWithoutGroup,
         without: "kubectl logs, exec and port-forward fail as soon as apiserver-kubelet-client.crt names no group",
-        mend: BOOTSTRAP_TOKEN,
     },
     KubeadmGrant {
         namespace: SYSTEM,
@@ -178,6 +213,5 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         reads: Some(Reads("secrets", Some("kubeadm-certs"))),
         when: When::UploadedCertificates,
         without: "no control-plane node can fetch the certificates",
-        mend: "kubeadm init phase upload-certs --upload-certs",
     },
 ];

@@ -5,8 +5,8 @@
 //! node joins or the next certificate runs out. One that was widened gives that right to whoever finds a token.
 //!
 //! ## Fix
-//! Missing or changed: the finding names the `kubeadm init phase` that writes it again; run it on a control-plane node. A
-//! subject too many: `kubectl edit` the binding and take it away.
+//! Missing or changed: the finding has the command that writes it again. A subject too many: `kubectl edit` the binding and
+//! take it away.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken`, `phases/uploadconfig`, `phases/kubelet`, `phases/addons`,
@@ -38,7 +38,8 @@ fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectation
                         "the binding does not exist",
                     )
                     .so(grant.without)
-                    .mend(grant.mend),
+                    .mend(grant.mend())
+                    .severity(grant.severity()),
                 );
             }
             None => {}
@@ -76,10 +77,8 @@ fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, v
 
 fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
     let role = format!("{} {}", binding.role_kind, binding.role);
-    verdict.expect(subject(grant), role == grant.role, || {
-        Finding::new(format!("gives {}", grant.role), format!("gives {role}"))
-            .so(grant.without)
-            .mend(format!("delete the binding, whose role cannot be changed, then {}", grant.mend))
+    let gives_its_role = verdict.expect(subject(grant), role == grant.role, || {
+        Finding::new(format!("gives {}", grant.role), format!("gives {role}")).so(grant.without).mend(grant.mend())
     });
     let holders: Vec<_> = binding.holders.iter().map(ToString::to_string).collect();
     let missing: Vec<_> = grant.holders.iter().filter(|holder| !holders.iter().any(|has| has == *holder)).collect();
@@ -90,7 +89,8 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
             format!("it is given to {has}"),
         )
         .so(grant.without)
-        .mend(grant.mend)
+        .mend(grant.mend())
+        .severity(grant.severity())
     });
     let extra: Vec<_> =
         holders.iter().filter(|holder| !grant.holders.contains(&holder.as_str())).map(String::as_str).collect();
@@ -103,7 +103,9 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
         .so(format!("{extra} may do what is meant for others"))
         .mend(format!("kubectl {}: remove {extra}", edit(grant)))
     });
-    judge_role(verdict, rbac, grant, binding);
+    if gives_its_role {
+        judge_role(verdict, rbac, grant, binding);
+    }
 }
 
 fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
@@ -114,20 +116,22 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
     let Some(has) = rbac.rules(grant.namespace, &binding.role_kind, &binding.role) else {
         return verdict.find(
             subject,
-            Finding::new("exists, since a binding gives it", "it does not exist").so(grant.without).mend(grant.mend),
+            Finding::new("exists, since a binding gives it", "it does not exist")
+                .so(grant.without)
+                .mend(grant.mend_role()),
         );
     };
     let Some(reads) = grant.reads else { return verdict.confirm() };
     verdict.expect(subject.clone(), has.iter().any(|rule| reads.is_in(rule)), || {
         Finding::new(format!("permits to {reads}"), format!("it permits to {}", rules(has)))
             .so(grant.without)
-            .mend(grant.mend)
+            .mend(grant.mend_role())
     });
     let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
     verdict.expect(subject, more.is_empty(), || {
         Finding::new(format!("permits to {reads} and no more"), format!("it permits to {} as well", rules(&more)))
             .so(format!("{} may do more than joining takes", grant.holders.join(" and ")))
-            .mend(grant.mend)
+            .mend(grant.mend_role())
     });
 }
 
@@ -239,7 +243,21 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding kubeadm:kubelet-bootstrap");
         assert_eq!(findings[0].so.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
-        assert_eq!(findings[0].mend.as_deref(), Some("kubeadm init phase bootstrap-token"));
+        assert_eq!(
+            findings[0].mend.as_deref(),
+            Some(
+                "kubectl create clusterrolebinding kubeadm:kubelet-bootstrap --clusterrole=system:node-bootstrapper \
+                 --group=system:bootstrappers:kubeadm:default-node-token --dry-run=client -o yaml | \
+                 kubectl auth reconcile -f -"
+            )
+        );
+    }
+
+    #[test]
+    fn approval_by_hand_is_a_matter_of_taste() {
+        let findings = judged(&without("kubeadm:node-autoapprove-bootstrap"), &pods(), "v1.37.2");
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
+        assert!(findings[0].so.as_deref().unwrap().contains("where that is meant"));
     }
 
     #[test]
@@ -287,11 +305,28 @@ mod tests {
     }
 
     #[test]
+    fn no_mend_is_a_phase_that_writes_kubeadms_defaults() {
+        for grant in ALL {
+            for mend in [grant.mend(), grant.mend_role()] {
+                assert!(!mend.contains("kubeadm init phase") || mend.ends_with("--config kubeadm.yaml"), "{mend}");
+            }
+        }
+    }
+
+    #[test]
     fn a_role_that_was_widened_or_is_gone_is_found() {
         let all = rule(&["get", "list"], "", &["configmaps"]);
         let findings = judged(&healthy().with_role("kube-system/kube-proxy", vec![all]), &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].subject.to_string().as_str()), (1, "Role kube-system/kube-proxy"));
         assert_eq!(findings[0].seen, "it permits to get,list configmaps as well");
+        assert_eq!(
+            findings[0].mend.as_deref(),
+            Some(
+                "kubectl create role kube-proxy -n kube-system --verb=get --resource=configmaps \
+                 --resource-name=kube-proxy --dry-run=client -o yaml | \
+                 kubectl auth reconcile --remove-extra-permissions -f -"
+            )
+        );
         let mut gone = healthy();
         gone.cluster_roles.remove("kubeadm:get-nodes");
         assert_eq!(judged(&gone, &pods(), "v1.37.2")[0].seen, "it does not exist");

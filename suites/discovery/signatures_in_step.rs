@@ -11,8 +11,8 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`, `util.go` (which Secrets are taken). A token of less
-//! than a minute that is unsigned was looked at twice, two seconds apart; the signer needs less than one. Tokens without the usage `signing`, as that of `kubeadm init phase upload-certs`,
-//! are rightly unsigned.
+//! than a minute that is unsigned was looked at twice, two seconds apart; the signer needs less than one. Tokens without
+//! the usage `signing`, as that of `kubeadm init phase upload-certs`, are rightly unsigned.
 
 use std::collections::BTreeSet;
 

@@ -5,9 +5,9 @@
 //! look well and every name is empty.
 //!
 //! ## Fix
-//! `kubeadm init phase addon coredns` writes the ClusterRole `system:coredns` again, together with CoreDNS itself. By hand:
 //! `kubectl edit clusterrole system:coredns` and permit to list and watch `endpointslices` of `discovery.k8s.io`, and
-//! `services`, `namespaces` and `pods` of the core group.
+//! `services`, `namespaces` and `pods` of the core group. Or `kubeadm init phase addon coredns --config kubeadm.yaml` (with
+//! the cluster's own settings, as AD-01 shows) writes it again, together with CoreDNS itself.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (`CoreDNSClusterRole`). Asked about the service
@@ -22,7 +22,8 @@ fn judge(reviews: &CorednsReviews) -> Verdict {
     let mut verdict = Verdict::new();
     for review in reviews.0.values() {
         let subject = || Subject::user(&review.question.user);
-        let Some(answer) = verdict.seen(subject, &review.answer) else { continue };
+        let answer = review.decided();
+        let Some(answer) = verdict.seen(subject, &answer) else { continue };
         verdict.expect(subject(), answer.allowed, || {
             let finding = Finding::new(format!("may {}", review.question), answer.words());
             if review.question.resource == "pods" {

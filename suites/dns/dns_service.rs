@@ -8,8 +8,8 @@
 //! ## Fix
 //! Make the Service anew at the address that kubelets have: `kubectl -n kube-system get service kube-dns -o yaml >
 //! kube-dns.yaml`, set `clusterIP`, remove `clusterIPs`, `resourceVersion` and `uid`, `kubectl -n kube-system delete service
-//! kube-dns`, `kubectl create -f kube-dns.yaml`. `kubeadm init phase addon coredns` writes Service and Deployment as
-//! kubeadm makes them.
+//! kube-dns`, `kubectl create -f kube-dns.yaml`. `kubeadm init phase addon coredns --config kubeadm.yaml` (with the
+//! cluster's own settings, as AD-01 shows) writes Service and Deployment as kubeadm makes them.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go`, `cmd/kubeadm/app/constants` (GetDNSIP: the tenth

@@ -63,7 +63,7 @@ fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
             format!("{} may, by {}", names(&holders), grant.role()),
         )
         .so("they write the memory of any container to the node's disk, with every key in it")
-        .mend(rights::unbind(grant))
+        .mend(rights::unbind(grant, &holders))
     });
 }
 

@@ -121,7 +121,7 @@ fn out_of_reach(kubelets: &KubeletConfigs) -> Option<Unobserved> {
     let mut first = None;
     for (_, configuration) in kubelets.iter() {
         match configuration {
-            Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })) => first = first.or(Some(why)),
+            Err(why) if why.is_out_of_reach() => first = first.or(Some(why)),
             _ => return None,
         }
     }

@@ -37,9 +37,6 @@ use crate::fact::facts::service_range::ServiceRange;
 
 crate::check!("PK-02", "apiserver-names", Major, judge);
 
-/// The annotation by which kubeadm notes at which address an API server's static pod is published.
-const PUBLISHED_AT: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
-
 fn judge(
     handshakes: &ApiServerHandshakes,
     service: &KubernetesService,
@@ -118,8 +115,8 @@ fn kubeadms_names(
     pods: &Pods,
 ) -> Vec<String> {
     let node = pods
-        .of_namespace("kube-system")
-        .find(|pod| pod.annotations.get(PUBLISHED_AT).and_then(|at| at.parse().ok()) == Some(instance))
+        .static_pods("kube-apiserver")
+        .find(|pod| pod.advertised_address() == Some(instance))
         .and_then(|pod| pod.node.clone());
     let endpoint = kubeadm.control_plane_endpoint.as_deref().map(|endpoint| host(endpoint).to_owned());
     node.into_iter()
@@ -154,7 +151,7 @@ mod tests {
     use crate::check::{Finding, Severity};
     use crate::fact::Unobserved;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
-    use crate::fact::facts::pods::Pod;
+    use crate::fact::facts::pods::testing::static_pod;
     use crate::suites::pki::testing::{handshakes, presented};
 
     const USUAL: [&str; 7] = [
@@ -184,13 +181,7 @@ mod tests {
     fn judged_on(handshakes: &ApiServerHandshakes, kubeadm: Option<&KubeadmConfig>) -> Verdict {
         let service = kubernetes_service([10, 43, 0, 1]);
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
-        let pod = Pod {
-            namespace: "kube-system".into(),
-            annotations: [(PUBLISHED_AT.to_owned(), "10.77.0.11:6443".to_owned())].into(),
-            node: Some("n1".into()),
-            ..Pod::default()
-        };
-        let pods = Pods([("kube-system/kube-apiserver-n1".to_owned(), pod)].into());
+        let pods = Pods([static_pod("kube-apiserver", "n1", &["--advertise-address=10.77.0.11"])].into());
         judge(handshakes, &service, &ClusterDomain("cluster.local".into()), kubeadm, Some(&range), &pods)
     }
 

@@ -203,7 +203,9 @@ fn judge_authority(verdict: &mut Verdict, found: &Found, clock: &Clock) {
             format!("{}; found in {}", authority.public_key, places(sources)),
         )
     });
-    verdict.expect(subject(), !authority.signature_algorithm.is_sha1_or_md5(), || {
+    // Nobody looks at the signature of a root.
+    let refused = authority.signature_algorithm.is_sha1_or_md5() && !authority.self_issued;
+    verdict.expect(subject(), !refused, || {
         Finding::new(
             "a signature with SHA-256 or better",
             format!("{}; found in {}", authority.signature_algorithm.name(), places(sources)),
@@ -350,6 +352,17 @@ mod tests {
         let bundle = vec![leaf.certificate];
         let bundles = Bundles { cluster_info: bundle.clone(), root_ca: bundle.clone(), client: bundle };
         assert_eq!(bundles.judged().findings(Severity::Major)[0].expected, "basic constraints that say CA:TRUE");
+    }
+
+    #[test]
+    fn the_signature_of_a_root_is_nothing_but_its_key_is() {
+        let pem = include_str!("../../src/certificate/description/rsa1024-sha1.pem");
+        let bundle = || Certificate::from_pem_bundle(pem).unwrap();
+        let findings =
+            Bundles { cluster_info: bundle(), root_ca: bundle(), client: bundle() }.judged().findings(Severity::Major);
+        let expected: Vec<_> = findings.iter().map(|finding| finding.expected.as_str()).collect();
+        assert!(expected.contains(&"a key of RSA 2048, ECDSA P-256 or more"), "{expected:?}");
+        assert!(!expected.iter().any(|expected| expected.contains("signature")), "{expected:?}");
     }
 
     #[test]

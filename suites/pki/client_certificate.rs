@@ -24,13 +24,14 @@ use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::client_certificate::ClientCertificateTrial;
 use crate::fact::facts::clock::Clock;
-use crate::fact::facts::pods::Pods;
+use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::join::request::Issuance;
 
 crate::check!("PK-12", "client-certificate", Major, judge);
 
-const SIGNING_KEY: &str = "--cluster-signing-key-file=";
+/// The flags that name the key by which client certificates are signed: that of all signers, or their own.
+const SIGNING_KEYS: [&str; 2] = ["cluster-signing-key-file", "cluster-signing-kube-apiserver-client-key-file"];
 /// What follows when nobody lets its holder in.
 const OPENS_NOTHING: &str = "certificates are issued that open nothing";
 
@@ -114,11 +115,9 @@ fn signs_elsewhere(pods: &Pods, server: &ServerVersion) -> Option<String> {
         return Some(format!("Amazon EKS ({}) does not sign client certificates", server.git));
     }
     let managers: Vec<_> = pods.labelled("kube-system", "component", "kube-controller-manager").collect();
-    let keyless = |command: &[String]| {
-        !command.is_empty()
-            && !command.iter().any(|flag| flag.strip_prefix(SIGNING_KEY).is_some_and(|file| !file.is_empty()))
-    };
-    (!managers.is_empty() && managers.iter().all(|pod| pod.containers.iter().all(|one| keyless(&one.command))))
+    let is_given = |pod: &Pod, flag: &str| pod.flag(flag).last().is_some_and(|file| !file.is_empty());
+    let keyless = |pod: &&Pod| pod.has_flags() && !SIGNING_KEYS.iter().any(|flag| is_given(pod, flag));
+    (!managers.is_empty() && managers.iter().all(keyless))
         .then(|| "the controller-manager has no signing key: an external authority signs".to_owned())
 }
 
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
     use crate::certificate::testing::Authority;
     use crate::check::Severity;
-    use crate::fact::facts::pods::{Container, Pod};
+    use crate::fact::facts::pods::Container;
     use crate::join::WhoAmI;
     use crate::join::request::Condition;
     use crate::suites::pki::testing::clock;
@@ -207,6 +206,9 @@ mod tests {
         assert!(judged(&none, &ca, "v1.33.4-eks-a18cd3a", &[]).reason().is_some());
         assert!(judged(&none, &ca, "v1.37.2", &["--controllers=*"]).reason().is_some());
         assert!(judged(&none, &ca, "v1.37.2", &["--cluster-signing-key-file="]).reason().is_some());
+        // K3s and RKE2 give each signer its own pair.
+        let own = ["--cluster-signing-kube-apiserver-client-key-file=/var/lib/rancher/rke2/server/tls/client-ca.key"];
+        assert!(judged(&none, &ca, "v1.37.2+rke2r1", &own).reason().is_none());
         assert!(judged(&none, &ca, "v1.37.2", &[]).reason().is_none(), "a hidden controller-manager proves nothing");
     }
 }

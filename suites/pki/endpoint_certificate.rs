@@ -30,6 +30,7 @@ use crate::cluster::handshake::Handshake;
 use crate::fact::Unobserved;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
+use crate::suites::kubeadm_phase::again;
 
 crate::check!("PK-01", "endpoint-certificate", Critical, judge);
 
@@ -63,7 +64,11 @@ fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Ve
             verdict.expect(subject(), leaf.covers(name), || {
                 Finding::new(format!("a certificate for {name}"), format!("a certificate for {}", leaf.names()))
                     .so("every client that verifies the name fails")
-                    .mend(format!("add {name} to apiServer.certSANs and make the certificate anew: kubeadm init phase certs apiserver"))
+                    .mend(format!(
+                        "add {name} to apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); on each \
+                         control-plane node move /etc/kubernetes/pki/apiserver.crt and apiserver.key away, then: {}",
+                        again("certs apiserver")
+                    ))
             });
         }
     }

@@ -6,15 +6,17 @@
 //!
 //! ## Fix
 //! On the node that is named: `kubeadm certs renew etcd-server` (or `etcd-peer`) for a date; for names remove
-//! `/etc/kubernetes/pki/etcd/server.crt` and `server.key` (or `peer.*`), `kubeadm init phase certs etcd-server` (or
-//! `etcd-peer`), and restart the static pod of etcd. One node at a time.
+//! `/etc/kubernetes/pki/etcd/server.crt` and `server.key` (or `peer.*`), `kubeadm init phase certs etcd-server --config
+//! kubeadm.yaml` (or `etcd-peer`; with the cluster's own settings, as PK-01 shows), and restart the static pod of etcd.
+//! One node at a time.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
 //! `cmd/kubeadm/app/phases/certs/certlist.go`, `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetEtcdAltNames`,
 //! `GetEtcdPeerAltNames`). The certificate is presented before a client's is asked for, so that it is seen without one.
 //! It is looked at from here, and where etcd cannot be reached from here, from a pod on its node. A member that is closed
-//! to both is good: nothing but API servers need it. Limits as for the API servers' certificates.
+//! to both is good: nothing but API servers need it; one that refuses where another answers is not. Limits as for the API
+//! servers' certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -23,53 +25,87 @@ use super::instances::is_out_of_reach;
 use super::lifetime::{is_early, least, left, length, remainder};
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::{Seen, Unobserved};
-use crate::probe::answer::Got;
+use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, is_open};
+use crate::suites::kubeadm_phase::again;
 
 crate::check!("PK-15", "etcd-certificates", Major, judge);
 
-/// The common name of the authority that kubeadm makes for etcd.
-const AUTHORITY: &str = "etcd-ca";
+/// The authority of clients that kubeadm makes, unless it is given another.
+const AUTHORITY_OF_CLIENTS: &str = "CN=kubernetes";
+
+/// Where certificates of each authority are presented; by port, where ports need not have the same.
+type Signers = BTreeMap<Option<u16>, BTreeMap<String, BTreeSet<String>>>;
 
 fn judge(
     etcd: &EtcdHandshakes,
     reports: Result<&ProbeReports, &Unobserved>,
     kubeadm: Option<&KubeadmConfig>,
+    authorities: Result<&AuthenticationAuthorities, &Unobserved>,
     clock: &Clock,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let (mut closed, mut all_asked) = (Vec::new(), true);
-    let mut signers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let clients = authorities.ok().and_then(|known| known.client.as_ref()?.as_ref().ok());
+    let (mut unseen, mut all_asked) = (Vec::new(), true);
+    let mut open = BTreeSet::new();
+    let mut signers: Signers = BTreeMap::new();
     for (node, member) in &etcd.0 {
         for port in member.presented.keys() {
             let at = SocketAddr::new(member.address, *port);
             match presented(node, member, *port, reports) {
                 Ok(Some(certificate)) => {
+                    open.insert(*port);
                     let described = certificate.describe().map_err(|malformed| malformed.to_string());
                     match described {
                         Ok(leaf) => {
-                            judge_certificate(&mut verdict, node, at, &leaf, kubeadm.is_some(), clock);
+                            judge_certificate(&mut verdict, node, at, &leaf, clock);
+                            if kubeadm.is_some() {
+                                let clients = clients.map_or(&[][..], Vec::as_slice);
+                                judge_as_kubeadm_makes_it(&mut verdict, (node, at), &certificate, &leaf, clients);
+                            }
                             let signer = leaf.authority_key_id.unwrap_or(leaf.issuer);
-                            signers.entry(signer).or_default().insert(at.to_string());
+                            // kubeadm has one authority for both ports, others may have one for each.
+                            let port = if kubeadm.is_some() { None } else { Some(*port) };
+                            signers.entry(port).or_default().entry(signer).or_default().insert(at.to_string());
                         }
                         Err(why) => verdict.find(Subject::address(at), Finding::new("a certificate", why)),
                     }
                 }
                 Ok(None) => {
                     all_asked &= from_pod(node, at, reports).is_some();
-                    closed.push(at);
+                    unseen.push((node, at, member.presented.get(port).and_then(|seen| seen.as_ref().err())));
                 }
                 Err(why) => verdict.undecided(Subject::address(at), &why),
             }
         }
     }
+    // A firewall that keeps us away drops what we send. Where another member answers, one that refuses does not listen.
+    let is_open_here = |port| etcd.0.values().any(|member| matches!(member.presented.get(&port), Some(Ok(_))));
+    let mut closed = Vec::new();
+    for (node, at, why) in unseen {
+        let refuses_a_pod = matches!(from_pod(node, at, reports), Some(Err(Fault::Refused)));
+        match why {
+            Some(why @ Unobserved::Unreachable { .. })
+                if is_open_here(at.port()) || refuses_a_pod && open.contains(&at.port()) =>
+            {
+                verdict.undecided(Subject::address(at), why);
+            }
+            _ => closed.push(at),
+        }
+    }
     judge_signers(&mut verdict, &signers);
+    if kubeadm.is_some() && clients.is_none() && !signers.is_empty() {
+        let unknown = Unobserved::absent("it holds no readable authority of clients");
+        let why = authorities.err().unwrap_or(&unknown);
+        verdict.undecided(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
+    }
     if verdict.observations() == 0 && verdict.undecideds().is_empty() {
         return Verdict::not_applicable(format!(
             "etcd cannot be reached {} ({}), which is good: nothing but API servers need it. Its certificates on disk are \
@@ -112,14 +148,7 @@ fn from_pod<'a>(node: &str, at: SocketAddr, reports: Result<&'a ProbeReports, &U
     reports.ok()?.0.get(node)?.answers.as_ref().ok()?.reached.at(&Endpoint::certificate(at))
 }
 
-fn judge_certificate(
-    verdict: &mut Verdict,
-    node: &str,
-    at: SocketAddr,
-    leaf: &Description,
-    is_kubeadm: bool,
-    clock: &Clock,
-) {
+fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &Description, clock: &Clock) {
     let what = if at.port() == 2380 { "etcd-peer" } else { "etcd-server" };
     let subject = || Subject::address(format!("{at} on {node}"));
     let now = clock.server;
@@ -141,7 +170,7 @@ fn judge_certificate(
     verdict.expect(subject(), leaf.covers(&address), || {
         Finding::new(format!("a certificate for {address}"), format!("a certificate for {}", leaf.names()))
             .so("API servers and members that dial this address refuse it")
-            .mend(format!("remove the pair on {node}, then: kubeadm init phase certs {what}"))
+            .mend(format!("remove the pair on {node}, then: {}", again(&format!("certs {what}"))))
     });
     let usages = &leaf.extended_key_usages;
     let serves = usages.is_empty()
@@ -150,16 +179,24 @@ fn judge_certificate(
         Finding::new("a certificate for servers", "its extended key usage lacks serverAuth")
             .so("every client refuses it")
     });
-    if is_kubeadm {
-        judge_as_kubeadm_makes_it(verdict, &subject, node, leaf);
-    }
 }
 
-fn judge_as_kubeadm_makes_it(verdict: &mut Verdict, subject: &impl Fn() -> Subject, node: &str, leaf: &Description) {
-    let issuer = format!("CN={AUTHORITY}");
-    verdict.expect(subject(), leaf.issuer.split(',').any(|part| part == issuer), || {
-        Finding::new(format!("a certificate of {AUTHORITY}, etcd's own authority"), format!("one of {}", leaf.issuer))
-            .so("if etcd trusts the authority of the cluster's clients, every kubelet can read and write the database")
+/// kubeadm has an authority for etcd alone, its own etcd-ca or one that it is given, and two names besides the address.
+fn judge_as_kubeadm_makes_it(
+    verdict: &mut Verdict,
+    (node, at): (&str, SocketAddr),
+    certificate: &Certificate,
+    leaf: &Description,
+    clients: &[Certificate],
+) {
+    let subject = || Subject::address(format!("{at} on {node}"));
+    let of_clients = leaf.issuer == AUTHORITY_OF_CLIENTS || clients.iter().any(|one| certificate.is_signed_by(one));
+    verdict.expect(subject(), !of_clients, || {
+        Finding::new(
+            "a certificate of etcd's own authority (kubeadm's etcd-ca)",
+            format!("one of {}, which signs the cluster's clients", leaf.issuer),
+        )
+        .so("if etcd trusts the authority of the cluster's clients, every kubelet can read and write the database")
     });
     let missing: Vec<&str> = [node, "localhost"].into_iter().filter(|name| !leaf.covers(name)).collect();
     verdict.expect(subject(), missing.is_empty(), || {
@@ -170,18 +207,17 @@ fn judge_as_kubeadm_makes_it(verdict: &mut Verdict, subject: &impl Fn() -> Subje
 }
 
 /// All members trust one authority, so that all certificates come from it.
-fn judge_signers(verdict: &mut Verdict, signers: &BTreeMap<String, BTreeSet<String>>) {
-    if signers.is_empty() {
-        return;
+fn judge_signers(verdict: &mut Verdict, signers: &Signers) {
+    for signers in signers.values() {
+        verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
+            let places = signers.values().map(names).collect::<Vec<_>>();
+            Finding::new(
+                "certificates of one authority at all members",
+                format!("of {}: {}", signers.len(), places.join(" | ")),
+            )
+            .so("members and API servers that trust only one of them refuse the others")
+        });
     }
-    verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
-        let places = signers.values().map(names).collect::<Vec<_>>();
-        Finding::new(
-            "certificates of one authority at all members",
-            format!("of {}: {}", signers.len(), places.join(" | ")),
-        )
-        .so("members and API servers that trust only one of them refuse the others")
-    });
 }
 
 #[cfg(test)]
@@ -190,9 +226,9 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
+    use crate::fact::facts::etcd_handshakes::PORTS;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
-    use crate::probe::answer::Fault;
     use crate::probe::reached::{Reached, TlsMet};
     use crate::suites::pki::testing::{clock, presented};
 
@@ -211,9 +247,25 @@ mod tests {
         EtcdHandshakes([("n1".to_owned(), EtcdMember { address: [10, 77, 0, 11].into(), presented })].into())
     }
 
+    fn of_clients(ca: &Authority) -> AuthenticationAuthorities {
+        AuthenticationAuthorities {
+            client: Some(Ok(vec![ca.certificate.clone()])),
+            request_header: None,
+            proxies: None,
+        }
+    }
+
     fn judged(etcd: &EtcdHandshakes) -> Verdict {
-        let not_allowed = Unobserved::Interrupted;
-        judge(etcd, Err(&not_allowed), Some(&KubeadmConfig::default()), &clock())
+        judged_with(etcd, Ok(&of_clients(&Authority::new("kubernetes"))))
+    }
+
+    fn judged_with(etcd: &EtcdHandshakes, clients: Result<&AuthenticationAuthorities, &Unobserved>) -> Verdict {
+        judge(etcd, Err(&Unobserved::Interrupted), Some(&KubeadmConfig::default()), clients, &clock())
+    }
+
+    /// As where kubeadm did not make the cluster.
+    fn judged_elsewhere(etcd: &EtcdHandshakes, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
+        judge(etcd, reports, None, Err(&Unobserved::Interrupted), &clock())
     }
 
     fn pods(met: Result<Met, Fault>) -> ProbeReports {
@@ -243,7 +295,8 @@ mod tests {
         let (ca, cluster) = (Authority::new("etcd-ca"), Authority::new("kubernetes"));
         let peer = leaf(&ca, &NAMES, (2027, 11, 1));
         let seen = |server: &Leaf| {
-            let found = judged(&member(presented(server), &peer)).findings(Severity::Major);
+            let found =
+                judged_with(&member(presented(server), &peer), Ok(&of_clients(&cluster))).findings(Severity::Major);
             found.into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
         };
         assert!(seen(&leaf(&ca, &NAMES, (2026, 11, 20)))[0].contains("expired 3 days ago"));
@@ -251,7 +304,9 @@ mod tests {
         let other = seen(&leaf(&cluster, &NAMES, (2027, 11, 1)));
         assert_eq!(
             other,
-            ["one of CN=kubernetes", "of 2: 10.77.0.11:2380 | 10.77.0.11:2379"].map(str::to_owned).to_vec()
+            ["one of CN=kubernetes, which signs the cluster's clients", "of 2: 10.77.0.11:2380 | 10.77.0.11:2379"]
+                .map(str::to_owned)
+                .to_vec()
         );
     }
 
@@ -261,12 +316,50 @@ mod tests {
         let met =
             |leaf: &Leaf| Ok(Met::Tls(TlsMet { asks: true, refusal: None, leaf: Some(leaf.certificate.clone()) }));
         let expired = pods(met(&leaf(&ca, &NAMES, (2026, 11, 20))));
-        let verdict = judge(&far(), Ok(&expired), None, &clock());
+        let verdict = judged_elsewhere(&far(), Ok(&expired));
         assert_eq!(verdict.findings(Severity::Major).len(), 2);
-        let closed = judge(&far(), Ok(&pods(Err(Fault::TimedOut))), None, &clock());
+        let closed = judged_elsewhere(&far(), Ok(&pods(Err(Fault::TimedOut))));
         assert!(closed.reason().unwrap().contains("nor from a pod"));
-        let unasked = judge(&far(), Err(&Unobserved::Interrupted), None, &clock());
+        let unasked = judged_elsewhere(&far(), Err(&Unobserved::Interrupted));
         assert!(unasked.reason().unwrap().contains("cannot be reached from here ("));
+    }
+
+    #[test]
+    fn a_member_that_refuses_where_another_answers_is_no_closed_one() {
+        let ca = Authority::new("etcd-ca");
+        let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
+        let with = |second: fn() -> Unobserved| {
+            let mut etcd = member(presented(&server), &peer);
+            let presented = PORTS.map(|port| (port, Err(second()))).into();
+            etcd.0.insert("n2".into(), EtcdMember { address: [10, 77, 0, 12].into(), presented });
+            let verdict = judged(&etcd);
+            (verdict.undecideds().len(), verdict.notes().len())
+        };
+        assert_eq!(with(|| Unobserved::unreachable("10.77.0.12:2379", "the connection was refused")), (2, 0));
+        assert_eq!(with(|| Unobserved::TimedOut { target: "10.77.0.12:2379".into(), after_ms: 5000 }), (0, 1));
+    }
+
+    #[test]
+    fn only_kubeadm_has_one_authority_for_clients_and_peers() {
+        let (servers, peers) = (Authority::new("etcd-server"), Authority::new("etcd-peer"));
+        let (server, peer) = (leaf(&servers, &NAMES, (2027, 11, 1)), leaf(&peers, &NAMES, (2027, 11, 1)));
+        let etcd = member(presented(&server), &peer);
+        let verdict = judged_elsewhere(&etcd, Err(&Unobserved::Interrupted));
+        assert!(verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
+        let seen = judged(&etcd).findings(Severity::Major).into_iter().map(|finding| finding.seen);
+        assert!(seen.into_iter().any(|seen| seen.starts_with("of 2:")));
+    }
+
+    #[test]
+    fn etcds_own_authority_may_have_any_name() {
+        let ca = Authority::new("Example Corp etcd");
+        let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
+        let etcd = member(presented(&server), &peer);
+        assert!(judged(&etcd).findings(Severity::Major).is_empty());
+        let of_cluster = judged_with(&etcd, Ok(&of_clients(&ca))).findings(Severity::Major);
+        assert!(of_cluster[0].seen.ends_with("signs the cluster's clients"), "whatever its name: {of_cluster:?}");
+        let refused = Unobserved::Refused { missing: "get configmaps".into(), message: "no".into() };
+        assert_eq!(judged_with(&etcd, Err(&refused)).undecideds().len(), 1);
     }
 
     #[test]

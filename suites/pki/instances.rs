@@ -28,5 +28,5 @@ pub(super) fn instances(seen: &ApiServerHandshakes) -> Result<&BTreeMap<SocketAd
 
 /// Whether nothing answered at all, rather than something strange.
 pub(super) fn is_out_of_reach<T>(seen: &Seen<T>) -> bool {
-    matches!(seen, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }))
+    seen.as_ref().is_err_and(Unobserved::is_out_of_reach)
 }

@@ -8,10 +8,20 @@
 //! ## Fix
 //! Off: set `rotateCertificates: true` in `/var/lib/kubelet/config.yaml` and restart the kubelet. Stuck: look for its
 //! requests (`kubectl get csr`; PK-09), and for the ClusterRoleBinding
-//! `kubeadm:node-autoapprove-certificate-rotation`. A kubelet whose certificate has expired must join anew, with
-//! `kubeadm token create --print-join-command` and `kubeadm reset` on the node.
+//! `kubeadm:node-autoapprove-certificate-rotation`. Expired: move `/etc/kubernetes/kubelet.conf` and
+//! `/var/lib/kubelet/pki/kubelet-client*` away on the node. On a control-plane node that has `ca.key`, for the node NAME:
+//!
+//! ```text
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubeadm kubeconfig user --config kubeadm.yaml --org system:nodes --client-name system:node:NAME > kubelet.conf
+//! ```
+//!
+//! Copy it to `/etc/kubernetes/kubelet.conf` of the node, restart the kubelet, and once `kubelet-client-current.pem` is there
+//! name it as `client-certificate` and as `client-key` in kubelet.conf and restart the kubelet again. `kubeadm reset` and a
+//! new join do as well, on workers only: on a control-plane node that removes its member of etcd, and the last one's data.
 //!
 //! ## Source
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/#kubelet-client-cert>;
 //! <https://kubernetes.io/docs/tasks/tls/certificate-rotation/>; kubernetes/kubernetes `cmd/kubelet/app/server.go` (the
 //! metrics, which are ALPHA), client-go `util/certificate/certificate_manager.go`. A tenth of the life is
 //! taken from the signer's `--cluster-signing-duration`, a year by default; where the controller-manager cannot be seen,
@@ -39,6 +49,9 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     }
     let signed_for = pods.ok().and_then(signing_duration);
     let mut verdict = Verdict::new();
+    if let Err(why) = pods {
+        verdict.undecided(Subject::cluster_object("signing duration", "of the controller-manager"), why);
+    }
     let mut folded = Folded::new();
     let mut by_themselves = BTreeSet::new();
     for (name, seen) in &metrics.0 {
@@ -60,7 +73,7 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
         }
         verdict.note(told);
     }
-    if signed_for.is_none() {
+    if pods.is_ok() && signed_for.is_none() {
         verdict.note(
             "for how long certificates are signed cannot be seen: one that should have been renewed by now is not told from a young one",
         );
@@ -73,7 +86,7 @@ fn out_of_reach(metrics: &KubeletMetrics) -> Option<String> {
     let mut first = None;
     for seen in metrics.0.values() {
         match seen {
-            Err(why @ (Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. })) => first = first.or(Some(why)),
+            Err(why) if why.is_out_of_reach() => first = first.or(Some(why)),
             _ => return None,
         }
     }
@@ -87,10 +100,8 @@ fn out_of_reach(metrics: &KubeletMetrics) -> Option<String> {
 
 /// For how long the controller-manager signs, where its command line can be seen.
 fn signing_duration(pods: &Pods) -> Option<SignedDuration> {
-    let manager = pods.of_namespace("kube-system").find(|pod| pod.component() == Some("kube-controller-manager"))?;
-    let command = manager.containers.iter().flat_map(|container| &container.command);
-    let given = command.filter_map(|word| word.strip_prefix("--cluster-signing-duration=")).next_back();
-    match given {
+    let manager = pods.static_pods("kube-controller-manager").find(|pod| pod.has_flags())?;
+    match manager.flag("cluster-signing-duration").last() {
         Some(text) => text.parse().ok(),
         None => Some(YEAR),
     }
@@ -113,7 +124,8 @@ fn judge_client(
         });
         return;
     };
-    let least = signed_for.map_or(0.0, |duration| duration.as_secs_f64() / 10.0);
+    // The first certificate may be kubeadm's, of a year, whatever the controller-manager signs for.
+    let least = signed_for.map_or(0.0, |duration| duration.min(YEAR).as_secs_f64() / 10.0);
     // Failures alone say nothing: the first attempt of a kubelet may come before the API server is up.
     folded.expect(verdict, node, left.is_finite() && left > least, || {
         let finding = Finding::new("a client certificate that was renewed in time", words(left, errors));
@@ -161,21 +173,13 @@ mod tests {
     use super::*;
     use crate::fact::Seen;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::pods::{Container, Pod};
+    use crate::fact::facts::pods::testing::static_pod;
 
     const DAY: f64 = 86_400.0;
 
     fn manager(arguments: &[&str]) -> Pods {
-        let pod = Pod {
-            namespace: "kube-system".into(),
-            labels: BTreeMap::from([("component".to_owned(), "kube-controller-manager".to_owned())]),
-            containers: vec![Container {
-                command: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-                ..Container::default()
-            }],
-            ..Pod::default()
-        };
-        Pods(BTreeMap::from([("kube-system/kube-controller-manager-n1".to_owned(), pod)]))
+        let arguments = [&["--controllers=*"], arguments].concat();
+        Pods(BTreeMap::from([static_pod("kube-controller-manager", "n1", &arguments)]))
     }
 
     fn judged(values: Seen<&[(&str, f64)]>, pods: &Pods, version: &str) -> Verdict {
@@ -196,6 +200,7 @@ mod tests {
         let verdict = judged(Ok(&[(CLIENT_TTL, 300.0 * DAY), (CLIENT_ERRORS, 0.0)]), &manager(&[]), "v1.37.2");
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (1, 0));
         assert!(findings(&[(CLIENT_TTL, DAY)], &["--cluster-signing-duration=24h"]).is_empty());
+        assert!(findings(&[(CLIENT_TTL, 300.0 * DAY)], &["--cluster-signing-duration=87600h"]).is_empty());
     }
 
     #[test]
@@ -217,7 +222,22 @@ mod tests {
         let pods = Pods::default();
         let verdict = judged(Ok(&[(CLIENT_TTL, DAY)]), &pods, "v1.37.2");
         assert_eq!((verdict.findings(Severity::Critical).len(), verdict.notes().len()), (0, 1));
+        let hidden = Pods([static_pod("kube-controller-manager", "n1", &[])].into());
+        assert_eq!(judged(Ok(&[(CLIENT_TTL, DAY)]), &hidden, "v1.37.2").notes().len(), 1, "its flags do not show");
         assert_eq!(judged(Ok(&[(CLIENT_TTL, -DAY)]), &pods, "v1.37.2").findings(Severity::Critical).len(), 1);
+    }
+
+    #[test]
+    fn the_advice_does_not_reset_a_control_plane_node() {
+        let fix = CHECK.documentation().fix;
+        assert!(fix.contains("--client-name system:node:NAME") && fix.contains("on workers only"), "{fix}");
+    }
+
+    #[test]
+    fn without_the_right_to_list_pods_it_is_undecided() {
+        let metrics = KubeletMetrics([("n3".to_owned(), Ok([(CLIENT_TTL.to_owned(), DAY.to_string())].into()))].into());
+        let refused = Unobserved::Refused { missing: "list pods".into(), message: "no".into() };
+        assert_eq!(judge(&metrics, &Nodes::default(), Err(&refused)).undecideds().len(), 1);
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //!
 //! ## Fix
 //! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pods. Another
-//! authority: make the file anew (`kubeadm init phase certs NAME`, `kubeadm init phase kubeconfig NAME`). Permissions:
-//! `chown root:root` and `chmod 600`. `super-admin.conf`: keep it off the node, since no RBAC can take its rights away.
+//! authority: make the file anew (`kubeadm init phase certs NAME --config kubeadm.yaml`, `kubeadm init phase kubeconfig
+//! NAME --config kubeadm.yaml`, with the cluster's own settings, as PK-01 shows). Permissions: `chown root:root` and
+//! `chmod 600`. `super-admin.conf`: keep it off the node, since no RBAC can take its rights away.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
@@ -91,10 +92,16 @@ const CERTIFICATES: [(&str, &str, &str, &str); 12] = [
 ];
 
 fn judge(reports: &HostReports, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, clock: &Clock) -> Verdict {
-    if kubeadm.is_none() {
+    let Some(kubeadm) = kubeadm else {
         return Verdict::not_applicable(
             "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its certificates lie elsewhere",
         );
+    };
+    let usual = |dir: &&str| dir.trim_end_matches('/') == PKI.trim_end_matches('/');
+    if let Some(elsewhere) = kubeadm.certificates_dir.as_deref().filter(|dir| !usual(dir)) {
+        return Verdict::not_applicable(format!(
+            "certificatesDir of kubeadm-config is {elsewhere}: only {PKI} is read"
+        ));
     }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
@@ -426,5 +433,15 @@ mod tests {
         assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
         let none = judged(Ok(Disk::default()));
         assert_eq!(none.findings(Severity::Major).len(), 1);
+    }
+
+    #[test]
+    fn it_does_not_apply_where_the_certificates_lie_elsewhere() {
+        let judged = |dir: &str| {
+            let kubeadm = KubeadmConfig { certificates_dir: Some(dir.into()), ..KubeadmConfig::default() };
+            judge(&HostReports(BTreeMap::new()), &Nodes::default(), Some(&kubeadm), &clock())
+        };
+        assert!(judged("/var/lib/minikube/certs").reason().unwrap().contains("/var/lib/minikube/certs"));
+        assert!(judged("/etc/kubernetes/pki").reason().is_none());
     }
 }

@@ -8,8 +8,9 @@
 //! ## Fix
 //! Kubelets: on all but one of the nodes that are named, remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key` (or
 //! `kubelet-server-current.pem`) and restart the kubelet. API servers: remove `/etc/kubernetes/pki/apiserver.crt` and
-//! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver`, restart the static pod. etcd: likewise with
-//! `etcd/server.*`, `etcd/peer.*` and `kubeadm init phase certs etcd-server` or `etcd-peer`. And clean the image.
+//! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver --config kubeadm.yaml` (with the cluster's own
+//! settings, as PK-01 shows), restart the static pod. etcd: likewise with `etcd/server.*`, `etcd/peer.*` and the phases
+//! `certs etcd-server` or `certs etcd-peer`. And clean the image.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
@@ -64,7 +65,11 @@ fn judge(
     let mut keys = Keys::default();
     let clients =
         authorities.ok().and_then(|known| known.client.as_ref()?.as_ref().ok()).map_or(&[][..], Vec::as_slice);
-    if clients.is_empty() {
+    if let Err(why) = authorities
+        && !matches!(why, Unobserved::Absent { .. })
+    {
+        verdict.undecided(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
+    } else if clients.is_empty() {
         verdict.note("the authority of client certificates is not known: whether a server's certificate is a login is not judged");
     }
     match &api.instances {
@@ -76,15 +81,22 @@ fn judge(
     }
     let shown = kubelets.0.iter().map(|(node, seen)| (Server::Kubelet(node.clone()), seen));
     keys.take(&mut verdict, "kubelet", shown, clients);
-    if let Ok(etcd) = etcd {
-        let shown = etcd
-            .0
-            .iter()
-            .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
-        // A member is a client of the others as well, with the same certificate.
-        keys.take(&mut verdict, "member of etcd", shown, &[]);
+    match etcd {
+        Ok(etcd) => {
+            let shown = etcd
+                .0
+                .iter()
+                .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
+            // A member is a client of the others as well, with the same certificate.
+            keys.take(&mut verdict, "member of etcd", shown, &[]);
+        }
+        Err(Unobserved::Absent { .. }) => {}
+        Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     keys.tell(&mut verdict);
+    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        return Verdict::not_applicable(format!("no server was seen: {}", verdict.notes().join("; ")));
+    }
     verdict
 }
 
@@ -232,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn what_may_not_be_read_is_undecided() {
+        let ca = Authority::new("kubernetes");
+        let mut api = handshakes(presented(&ca.leaf(&["x"])), []);
+        api.instances = Ok([("10.77.0.11:6443".parse().unwrap(), presented(&ca.leaf(&["x"])))].into());
+        let undecided = |why: &Unobserved| judge(&api, &kubelets([]), Err(why), Err(why)).undecideds().len();
+        assert_eq!(undecided(&Unobserved::Refused { missing: "list pods".into(), message: "no".into() }), 2);
+        assert_eq!(undecided(&Unobserved::absent("etcd is hidden")), 0);
+    }
+
+    #[test]
     fn out_of_reach_is_a_note_and_one_that_is_silent_is_undecided() {
         let ca = Authority::new("kubernetes");
         let api = ca.leaf(&["x"]);
@@ -240,5 +262,8 @@ mod tests {
         assert_eq!((none.undecideds().len(), none.notes().len()), (0, 1));
         let one = judged(&[("10.77.0.11:6443", &api)], &kubelets([("n2", presented(&api)), ("n3", far())]), None, &ca);
         assert_eq!(one.undecideds().len(), 1);
+
+        let nothing = judged(&[], &kubelets([("n3", far())]), None, &ca);
+        assert!(nothing.reason().unwrap().contains("no kubelet can be reached from here"), "{nothing:?}");
     }
 }

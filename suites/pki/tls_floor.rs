@@ -9,8 +9,8 @@
 //! API server, controller-manager and scheduler: remove `--tls-min-version` from the manifest in
 //! `/etc/kubernetes/manifests`, the default is TLS 1.2. Kubelet: remove `tlsMinVersion` from
 //! `/var/lib/kubelet/config.yaml` and restart it. etcd: `--tls-min-version=TLS1.2`. Weak keys and signatures: make the
-//! certificate anew, with kubeadm by removing its `.crt` and `.key` and `kubeadm init phase certs NAME`; a company's CA
-//! must be told to sign with SHA-256.
+//! certificate anew, with kubeadm by removing its `.crt` and `.key` and `kubeadm init phase certs NAME --config
+//! kubeadm.yaml` (with the cluster's own settings, as PK-01 shows); a company's CA must be told to sign with SHA-256.
 //!
 //! ## Source
 //! RFC 8996; <https://go.dev/doc/go1.18#sha1>; NIST SP 800-57 part 1; kubernetes/kubernetes
@@ -66,11 +66,15 @@ fn judge(
         }
     }
     judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (format!("the kubelet of {node}"), seen)));
-    if let Ok(etcd) = etcd {
-        let members = etcd.0.values().flat_map(|member| {
-            member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
-        });
-        judge_certificates(&mut verdict, members);
+    match etcd {
+        Ok(etcd) => {
+            let members = etcd.0.values().flat_map(|member| {
+                member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
+            });
+            judge_certificates(&mut verdict, members);
+        }
+        Err(Unobserved::Absent { .. }) => {}
+        Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     verdict
 }

@@ -8,7 +8,7 @@
 //! On the node that is named: is kube-proxy there (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`), does
 //! its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the address?
 //! When the certificate is at fault: add the name to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
-//! and run `kubeadm init phase certs apiserver`.
+//! and run `kubeadm init phase certs apiserver --config kubeadm.yaml`, as PK-01 shows.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (GetAPIServerAltNames), `pkg/kubelet/envvars`;

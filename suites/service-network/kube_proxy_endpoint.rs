@@ -8,8 +8,9 @@
 //! ## Fix
 //! `kubectl -n kube-system edit configmap kube-proxy`: set `server` in `kubeconfig.conf` to `https://` and the
 //! controlPlaneEndpoint of ConfigMap kube-system/kubeadm-config, then
-//! `kubectl -n kube-system rollout restart daemonset kube-proxy`. `kubeadm init phase addon kube-proxy
-//! --control-plane-endpoint ENDPOINT` writes the ConfigMap and the ClusterRoleBinding kubeadm:node-proxier anew.
+//! `kubectl -n kube-system rollout restart daemonset kube-proxy`. `kubeadm init phase addon kube-proxy --config
+//! kubeadm.yaml` (with the cluster's own settings, as AD-01 shows) writes the ConfigMap and the ClusterRoleBinding
+//! kubeadm:node-proxier anew.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/proxy/manifests.go`, `cmd/kubeadm/app/util/endpoint.go`;

@@ -8,7 +8,8 @@
 //! See what keeps kube-proxy away: `kubectl -n kube-system get daemonset kube-proxy -o
 //! jsonpath='{.spec.template.spec.nodeSelector} {.spec.template.spec.affinity} {.spec.template.spec.tolerations}'`; kubeadm
 //! selects `kubernetes.io/os: linux` and tolerates everything. If the pod is there, read its log. To make the DaemonSet
-//! anew: `kubeadm init phase addon kube-proxy`. Where the network plugin does the work, remove kube-proxy:
+//! anew: `kubeadm init phase addon kube-proxy --config kubeadm.yaml` with the cluster's own settings, as AD-01 shows. Where
+//! the network plugin does the work, remove kube-proxy:
 //! `kubectl -n kube-system delete daemonset kube-proxy`, then its rules on every node with `kube-proxy --cleanup`.
 //!
 //! ## Source

@@ -60,8 +60,7 @@ impl Observe for ApiServerMetrics {
             (address.to_string(), metrics(cluster, &Call::url("/metrics").to_instance(*address)).await)
         });
         let seen: BTreeMap<_, _> = join_all(each).await.into_iter().collect();
-        let out_of_reach =
-            |seen: &Seen<_>| matches!(seen, Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. }));
+        let out_of_reach = |seen: &Seen<_>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);
         if seen.values().all(out_of_reach) {
             // A managed control plane is reached by its URL alone, behind which an instance answers.
             let endpoint = cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default();

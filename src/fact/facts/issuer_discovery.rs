@@ -39,7 +39,7 @@ pub struct Configuration {
 impl Issuer {
     /// Whether nothing answered at all, rather than something strange.
     pub fn is_out_of_reach(&self) -> bool {
-        let silent = |why: &Unobserved| matches!(why, Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. });
+        let silent = Unobserved::is_out_of_reach;
         self.configuration.as_ref().is_err_and(silent) && self.keys.as_ref().is_err_and(silent)
     }
 }

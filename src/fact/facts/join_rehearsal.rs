@@ -12,7 +12,7 @@ use super::bootstrap_tokens::{BootstrapTokens, Signature};
 use super::cluster_info::ClusterInfo;
 use crate::bootstrap_token::verifies;
 use crate::certificate::{Certificate, Distrust};
-use crate::cluster::handshake::Target;
+use crate::cluster::handshake::{Authority, Target};
 use crate::cluster::{Call, Cluster, Identity, Trust};
 use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
@@ -194,7 +194,8 @@ async fn refetch(cluster: &Cluster, authorities: &[Certificate], text: &str) -> 
         return Err(Unobserved::invalid(cluster.summary().server.clone(), "it names no host"));
     };
     let endpoint = address.to_string();
-    let trust = cluster.handshake(&Target::of(address), authorities).await?.verdict;
+    let target = target(address, cluster.kubeconfig().config.tls_server_name.as_deref());
+    let trust = cluster.handshake(&target, authorities).await?.verdict;
     if trust.is_err() {
         return Ok(Refetch { endpoint, trust, identical: None });
     }
@@ -202,6 +203,12 @@ async fn refetch(cluster: &Cluster, authorities: &[Certificate], text: &str) -> 
     let map: ConfigMap = cluster.fetch(&call).await?;
     let identical = map.data.and_then(|mut data| data.remove("kubeconfig")).as_deref() == Some(text);
     Ok(Refetch { endpoint, trust, identical: Some(identical) })
+}
+
+/// Whom to dial at the kubeconfig's endpoint, by the name that the kubeconfig verifies.
+fn target(endpoint: Authority, tls_server_name: Option<&str>) -> Target {
+    let target = Target::of(endpoint);
+    Target { server_name: tls_server_name.map(str::to_owned).or(target.server_name), ..target }
 }
 
 struct Certified {
@@ -265,6 +272,12 @@ fn milliseconds(began: Instant) -> u64 {
 mod tests {
     use super::*;
     use crate::cluster::ClientCertificate;
+
+    #[test]
+    fn the_endpoint_is_verified_by_the_name_that_the_kubeconfig_gives() {
+        let name = |given| target("10.77.0.100:6443".parse().unwrap(), given).server_name.unwrap();
+        assert_eq!((name(None).as_str(), name(Some("n1")).as_str()), ("10.77.0.100", "n1"));
+    }
 
     #[test]
     fn neither_the_key_nor_the_token_is_recorded_or_shown() {

@@ -25,6 +25,9 @@ pub struct KubeadmConfig {
     pub cert_sans: Vec<String>,
     /// Whether etcd runs outside of the cluster.
     pub external_etcd: bool,
+    /// Where the certificates are on control-plane nodes; none in recordings that are older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates_dir: Option<String>,
     /// The keys of the ConfigMap; none in recordings that are older than this.
     #[serde(default)]
     pub keys: Option<Vec<String>>,
@@ -37,6 +40,7 @@ struct ClusterConfiguration {
     #[serde(default)]
     kubernetes_version: String,
     control_plane_endpoint: Option<String>,
+    certificates_dir: Option<String>,
     #[serde(default)]
     networking: Networking,
     #[serde(default)]
@@ -89,6 +93,7 @@ impl Observe for KubeadmConfig {
             control_plane_endpoint: read.control_plane_endpoint.filter(|endpoint| !endpoint.is_empty()),
             cert_sans: read.api_server.cert_sans,
             external_etcd: read.etcd.external.is_some(),
+            certificates_dir: read.certificates_dir,
             keys: Some(keys),
         })
     }

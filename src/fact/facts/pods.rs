@@ -11,8 +11,9 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// The annotations that tell where a pod came from; others may hold anything and are not kept.
-const ANNOTATIONS: [&str; 4] =
-    ["kubernetes.io/config.source", "kubernetes.io/config.mirror", "kubernetes.io/config.hash", ADVERTISED];
+const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernetes.io/config.hash", ADVERTISED];
+/// The annotation of a pod that the kubelet made from a static manifest.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Where kubeadm notes the address that an API server advertises.
 const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 /// The API server's port where its manifest does not state one.
@@ -100,7 +101,7 @@ pub struct Container {
     /// The exit code other than 0 with which it ended, if it was not started again yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<i32>,
-    /// The arguments of a control-plane static pod, which are not kept for any other container.
+    /// The command line of a control-plane static pod of kube-system; of any other container it is not kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }
@@ -108,7 +109,7 @@ pub struct Container {
 impl Pod {
     /// Whether the kubelet made it from a static manifest.
     pub fn is_mirror(&self) -> bool {
-        self.annotations.contains_key("kubernetes.io/config.mirror")
+        self.annotations.contains_key(MIRROR)
     }
 
     /// The label of a control-plane static pod that says which component it runs.
@@ -160,7 +161,7 @@ impl Pods {
         self.0.values().filter(move |pod| pod.namespace == namespace)
     }
 
-    /// The pods of kube-system with this label.
+    /// The pods of a namespace with this label.
     pub fn labelled<'a>(&'a self, namespace: &'a str, key: &'a str, value: &'a str) -> impl Iterator<Item = &'a Pod> {
         self.of_namespace(namespace).filter(move |pod| pod.labels.get(key).is_some_and(|v| v == value))
     }
@@ -188,7 +189,11 @@ fn trim(pod: core::Pod) -> Pod {
     let status = pod.status.unwrap_or_default();
     let metadata = pod.metadata;
     let labels = metadata.labels.unwrap_or_default();
-    let control_plane = labels.get("tier").is_some_and(|tier| tier == "control-plane");
+    let annotations = metadata.annotations.unwrap_or_default();
+    // Anybody may label a pod; what kubelets make of manifests in kube-system is the control plane's.
+    let control_plane = labels.get("tier").is_some_and(|tier| tier == "control-plane")
+        && metadata.namespace.as_deref() == Some("kube-system")
+        && annotations.contains_key(MIRROR);
     let references = References::of(&spec);
     let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
     let statuses = status.container_statuses.unwrap_or_default();
@@ -196,12 +201,7 @@ fn trim(pod: core::Pod) -> Pod {
         namespace: metadata.namespace.unwrap_or_default(),
         name: metadata.name.unwrap_or_default(),
         uid: metadata.uid,
-        annotations: metadata
-            .annotations
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|(key, _)| ANNOTATIONS.contains(&key.as_str()))
-            .collect(),
+        annotations: annotations.into_iter().filter(|(key, _)| ANNOTATIONS.contains(&key.as_str())).collect(),
         owner: metadata
             .owner_references
             .unwrap_or_default()
@@ -321,6 +321,23 @@ pub(crate) mod testing {
 mod tests {
     use super::testing::static_pod;
     use super::*;
+
+    #[test]
+    fn the_command_line_of_a_pod_that_only_looks_like_the_control_plane_is_not_kept() {
+        let kept = |namespace: &str, annotation: &str| {
+            let pod = serde_json::json!({
+                "metadata": {
+                    "namespace": namespace,
+                    "labels": {"tier": "control-plane", "component": "kube-apiserver"},
+                    "annotations": {annotation: "abc"},
+                },
+                "spec": {"containers": [{"name": "a", "command": ["a"], "args": ["--db-password=secret"]}]},
+            });
+            !trim(serde_json::from_value(pod).unwrap()).containers[0].command.is_empty()
+        };
+        assert!(kept("kube-system", MIRROR));
+        assert!(!kept("shop", MIRROR) && !kept("kube-system", "shop.example.com/tier"));
+    }
 
     #[test]
     fn flags_are_read_in_every_form_that_a_manifest_has() {

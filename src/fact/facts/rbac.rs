@@ -152,9 +152,10 @@ impl fmt::Display for PolicyRule {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of users and groups Kubernetes overlooks a namespace.
         match &self.namespace {
-            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
-            None => write!(f, "{} {}", self.kind, self.name),
+            Some(namespace) if self.kind == "ServiceAccount" => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            _ => write!(f, "{} {}", self.kind, self.name),
         }
     }
 }
@@ -339,6 +340,13 @@ mod tests {
         assert!(rule(&["update"], "", &["*/status"]).permits("update", "", "nodes/status"));
         let named = PolicyRule { names: vec!["one".into()], ..wild };
         assert!(!named.permits_everything());
+    }
+
+    #[test]
+    fn a_user_is_the_same_in_every_namespace() {
+        let holder = |kind: &str| Holder { kind: kind.into(), namespace: Some("kube-system".into()), name: "a".into() };
+        assert_eq!(holder("User").to_string(), "User a");
+        assert_eq!(holder("ServiceAccount").to_string(), "ServiceAccount kube-system/a");
     }
 
     #[test]

@@ -149,6 +149,14 @@ fn a_token_that_is_not_accepted_is_told_once() {
 }
 
 #[test]
+fn an_instance_that_refuses_the_token_after_another_took_it_is_found() {
+    let mut cluster = Cluster::new();
+    cluster.rehearsal.request = Ok(answered(401));
+    cluster.rehearsal.issuance = None;
+    assert!(cluster.only().seen.starts_with("HTTP 401"));
+}
+
+#[test]
 fn each_right_that_is_missing_is_found_by_its_step() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.lookup = Ok(answered(403));
@@ -157,6 +165,10 @@ fn each_right_that_is_missing_is_found_by_its_step() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(403)));
     assert_eq!(cluster.only().subject.to_string(), "ConfigMap kube-system/kubeadm-config");
+    assert!(cluster.only().mend.unwrap().contains("create rolebinding kubeadm:nodes-kubeadm-config"));
+    cluster.rehearsal.config_maps.insert("kubelet-config".into(), Ok(answered(404)));
+    cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(200)));
+    assert!(cluster.only().mend.unwrap().ends_with("upload-config kubelet --config kubeadm.yaml"));
 
     let mut cluster = Cluster::new();
     cluster.rehearsal.request = Ok(answered(403));
@@ -172,13 +184,29 @@ fn a_cluster_without_kube_proxy_has_no_such_config_map() {
 }
 
 #[test]
+fn whether_there_is_a_kube_proxy_must_be_known() {
+    let mut cluster = Cluster::new();
+    cluster.rehearsal.config_maps.insert("kube-proxy".into(), Ok(answered(403)));
+    let (absent, interrupted) = (Unobserved::absent("no"), Unobserved::Interrupted);
+    let undecided = |kube_proxy| {
+        let (rehearsal, expectations) = (&cluster.rehearsal, Expectations::default());
+        judge(rehearsal, &expectations, Err(&absent), Err(&absent), Err(&absent), Err(kube_proxy), &clock())
+            .undecideds()
+            .len()
+    };
+    assert_eq!(undecided(&interrupted), undecided(&absent) + 1);
+}
+
+#[test]
 fn a_pending_request_names_its_cause() {
     let mut cluster = Cluster::new();
     let pending = Issuance { conditions: BTreeMap::new(), certificate: None, waited_ms: 30_000 };
     cluster.rehearsal.issuance = Some(Ok(pending));
     assert!(cluster.only().mend.unwrap().contains("csrapproving"));
+    assert_eq!(cluster.only().severity, Severity::Critical);
     cluster.may_be_approved = false;
     assert!(cluster.only().seen.contains("certificatesigningrequests/nodeclient"));
+    assert_eq!(cluster.only().severity, Severity::Minor, "some want to look at every node that joins");
 }
 
 #[test]
