@@ -20,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::corefile::zones::Key;
 use crate::fact::facts::corefile::{Corefile, ServerBlock};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
@@ -80,15 +81,8 @@ fn subject() -> Subject {
     Subject::object("ConfigMap", "kube-system", "coredns")
 }
 
-/// The zones that the plugin kubernetes serves in a block: its arguments, or else the block's own.
-fn cluster_zones(block: &ServerBlock) -> Vec<String> {
-    let plugins = block.plugins("kubernetes");
-    let zones = plugins.flat_map(|plugin| if plugin.arguments.is_empty() { &block.keys } else { &plugin.arguments });
-    zones.map(|zone| Key::of(zone).zone).collect()
-}
-
 fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&str>) {
-    let zones: Vec<String> = blocks.iter().flat_map(cluster_zones).collect();
+    let zones: Vec<String> = blocks.iter().flat_map(ServerBlock::cluster_zones).collect();
     let served =
         || if zones.is_empty() { "no plugin kubernetes".to_owned() } else { format!("kubernetes {}", zones.join(" ")) };
     if let Some(expected) = expected {
@@ -189,37 +183,6 @@ fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock]) {
     });
 }
 
-/// A zone at a port, as CoreDNS compares them.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    scheme: String,
-    zone: String,
-    port: String,
-}
-
-impl Key {
-    fn of(text: &str) -> Self {
-        let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
-        let usual = match scheme {
-            "tls" | "quic" => "853",
-            "https" | "https3" => "443",
-            _ => "53",
-        };
-        // Reverse zones may be written as ranges; what follows the last colon is a port only if it is a number.
-        let (zone, port) = match rest.rsplit_once(':') {
-            Some((zone, port))
-                if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !zone.contains(':') =>
-            {
-                (zone, port)
-            }
-            _ => (rest, usual),
-        };
-        let zone = zone.trim_end_matches('.').to_lowercase();
-        let zone = if zone.is_empty() { ".".to_owned() } else { zone };
-        Self { scheme: scheme.to_owned(), zone, port: port.to_owned() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,13 +262,5 @@ mod tests {
         let verdict = judged(&KUBEADM.replace("    loop\n", "    loop\n    import custom/*.override\n"));
         assert!(verdict.findings(Severity::Major).is_empty());
         assert_eq!(verdict.notes(), ["imports custom/*.override, which was not looked at"]);
-    }
-
-    #[test]
-    fn keys_are_compared_as_coredns_does() {
-        for (a, b) in [(".", ".:53"), ("dns://a.example", "A.example.:53"), ("tls://.", "tls://.:853")] {
-            assert_eq!(Key::of(a), Key::of(b));
-        }
-        assert_ne!(Key::of("."), Key::of("tls://."));
     }
 }

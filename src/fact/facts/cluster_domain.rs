@@ -1,9 +1,10 @@
 //! The domain under which cluster names live.
 
+use super::corefile::{Corefile, ServerBlock};
 use super::kubeadm_config::KubeadmConfig;
 use crate::fact::{Derive, Seen};
 
-/// The domain under which cluster names live: kubeadm's, or the usual one where nothing else is known.
+/// The domain under which cluster names live: kubeadm's, or the one that CoreDNS serves; the usual one where neither is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterDomain(pub String);
 
@@ -11,12 +12,14 @@ pub struct ClusterDomain(pub String);
 const USUAL: &str = "cluster.local";
 
 impl Derive for ClusterDomain {
-    type Needs<'a> = (Option<&'a KubeadmConfig>,);
+    type Needs<'a> = (Option<&'a KubeadmConfig>, Option<&'a Corefile>);
     const NAME: &'static str = "cluster-domain";
 
-    fn derive((kubeadm,): Self::Needs<'_>) -> Seen<Self> {
+    fn derive((kubeadm, corefile): Self::Needs<'_>) -> Seen<Self> {
         let configured = kubeadm.and_then(|kubeadm| kubeadm.dns_domain.clone());
-        Ok(Self(configured.unwrap_or_else(|| USUAL.to_owned())))
+        let blocks = corefile.and_then(|corefile| corefile.blocks.as_ref().ok());
+        let served = || blocks?.iter().find_map(ServerBlock::cluster_domain);
+        Ok(Self(configured.or_else(served).unwrap_or_else(|| USUAL.to_owned())))
     }
 }
 

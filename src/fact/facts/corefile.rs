@@ -1,5 +1,7 @@
 //! What CoreDNS is told to serve.
 
+pub mod zones;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;

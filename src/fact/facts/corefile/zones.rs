@@ -1,0 +1,76 @@
+//! The zones of a Corefile.
+
+use super::ServerBlock;
+
+/// A zone at a port, as CoreDNS compares them.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// How it is spoken: `dns`, `tls`, `https`, …
+    pub scheme: String,
+    /// The zone without its last dot, in lower case.
+    pub zone: String,
+    /// The port, or the usual one of the scheme.
+    pub port: String,
+}
+
+impl Key {
+    /// The key that is written so.
+    pub fn of(text: &str) -> Self {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
+        let usual = match scheme {
+            "tls" | "quic" => "853",
+            "https" | "https3" => "443",
+            _ => "53",
+        };
+        // Reverse zones may be written as ranges; what follows the last colon is a port only if it is a number.
+        let (zone, port) = match rest.rsplit_once(':') {
+            Some((zone, port))
+                if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !zone.contains(':') =>
+            {
+                (zone, port)
+            }
+            _ => (rest, usual),
+        };
+        let zone = zone.trim_end_matches('.').to_lowercase();
+        let zone = if zone.is_empty() { ".".to_owned() } else { zone };
+        Self { scheme: scheme.to_owned(), zone, port: port.to_owned() }
+    }
+}
+
+impl ServerBlock {
+    /// The zones that the plugin kubernetes serves in this block: its arguments, or else the block's own.
+    pub fn cluster_zones(&self) -> Vec<String> {
+        let plugins = self.plugins("kubernetes");
+        let zones = plugins.flat_map(|plugin| if plugin.arguments.is_empty() { &self.keys } else { &plugin.arguments });
+        zones.map(|zone| Key::of(zone).zone).collect()
+    }
+
+    /// The zone of names among those; the others are of addresses.
+    pub fn cluster_domain(&self) -> Option<String> {
+        self.cluster_zones().into_iter().find(|zone| zone != "." && !zone.ends_with(".arpa") && !zone.contains('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::corefile::testing::{KUBEADM, corefile};
+
+    #[test]
+    fn keys_are_compared_as_coredns_does() {
+        for (a, b) in [(".", ".:53"), ("dns://a.example", "A.example.:53"), ("tls://.", "tls://.:853")] {
+            assert_eq!(Key::of(a), Key::of(b));
+        }
+        assert_ne!(Key::of("."), Key::of("tls://."));
+    }
+
+    #[test]
+    fn the_zone_of_names_is_the_domain() {
+        let blocks = corefile(KUBEADM).blocks.unwrap();
+        assert_eq!(blocks.iter().find_map(ServerBlock::cluster_domain).as_deref(), Some("cluster.local"));
+        let k3s = corefile(".:53 {\n kubernetes harbour.local in-addr.arpa ip6.arpa {\n }\n}\n").blocks.unwrap();
+        assert_eq!(k3s[0].cluster_domain().as_deref(), Some("harbour.local"));
+        let none = corefile(".:53 {\n kubernetes\n}\n").blocks.unwrap();
+        assert_eq!(none[0].cluster_domain(), None);
+    }
+}
