@@ -103,7 +103,8 @@ pub(super) const OF_EVERYBODY: &[Expected] = &[
     // OpenShift opens the issuer's discovery besides health and version.
     cluster("system:openshift:public-info-viewer", "ClusterRole system:openshift:public-info-viewer", EVERYBODY, &[]),
     // What else OpenShift gives to those who are not logged in (openshift/openshift-apiserver pkg/bootstrappolicy/policy.go,
-    // GetOpenshiftBootstrapClusterRoleBindings): each of these needs a secret of its own, or only takes rights away.
+    // GetOpenshiftBootstrapClusterRoleBindings): to ask about oneself, to delete a token or to start a build of which one
+    // knows the secret name or the webhook's secret, and to narrow one's own scope.
     cluster(
         "self-access-reviewers",
         "ClusterRole self-access-reviewer",
