@@ -12,7 +12,6 @@ mod distinguished_name;
 mod hostname;
 mod pem;
 mod public_key;
-mod request;
 mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,7 +24,6 @@ pub(crate) use der::sha256;
 pub use description::{Description, Malformed};
 pub use pem::{BundleError, MAXIMUM_BUNDLE};
 pub use public_key::PublicKey;
-pub use request::request;
 pub use signature::SignatureAlgorithm;
 pub use trust::{Distrust, verify, verify_client};
 pub use usage::{ExtendedKeyUsage, KeyUsage};

@@ -58,6 +58,17 @@ impl ConnectionArgs {
     }
 }
 
+/// Parses the name of a namespace, which is a DNS label (RFC 1123).
+pub fn namespace(text: &str) -> Result<String, String> {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label =
+        (1..=63).contains(&text.len()) && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-');
+    if is_label {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is not the name of a namespace: lowercase letters, digits and hyphens, 63 at most"))
+}
+
 /// Parses a duration as kubectl writes it: 90s, 2m, 1m30s, 500ms.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration: write 90s, 2m, 1m30s or 500ms");
@@ -72,6 +83,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn namespaces_are_dns_labels() {
+        assert_eq!(namespace("team-a1"), Ok("team-a1".into()));
+        for wrong in ["", "a/b", "A", "-a", "a-", "a.b", &"a".repeat(64)] {
+            assert!(namespace(wrong).unwrap_err().contains("is not the name of a namespace"), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_written_as_in_kubectl() {

@@ -1,8 +1,10 @@
 //! Why a command ended without doing its work.
 
+use super::image::ImageCommandError;
 use crate::cluster::{ConnectError, KubeconfigError, causes};
 use crate::event::reading::EventsError;
 use crate::fact::recording::ReadError;
+use crate::image::PushError;
 use crate::redaction::Redaction;
 use crate::report::OutputError;
 use crate::report::text::wrap::printable;
@@ -35,7 +37,7 @@ pub enum Failure {
     Output(#[from] OutputError),
     /// The image of the probes.
     #[error(transparent)]
-    Image(#[from] super::image::ImageCommandError),
+    Image(#[from] ImageCommandError),
     /// What the command line asks for cannot be done.
     #[error("{0}")]
     Usage(String),
@@ -51,8 +53,10 @@ impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Selection(SelectionError::Malformed { .. }) => ExitCode::Usage,
             Self::Selection(_) => ExitCode::NothingSelected,
             Self::Interrupted => ExitCode::Interrupted,
+            Self::Image(ImageCommandError::Push(PushError::Unreachable { .. })) => ExitCode::Undecided,
             Self::Kubeconfig(KubeconfigError::None { .. }) | Self::Connect(_) | Self::System(_) => ExitCode::Undecided,
             Self::Profile(_)
             | Self::Kubeconfig(_)

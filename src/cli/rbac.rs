@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::choice::ChoiceArgs;
+use super::connection::namespace;
 use super::{Failure, print};
 use crate::fact::rule::Impersonation;
 use crate::rbac::{Permissions, Subject, manifests};
@@ -22,7 +23,7 @@ pub struct RbacArgs {
     #[command(flatten)]
     choice: ChoiceArgs,
     /// Run probes in this existing namespace, instead of one that each run makes
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
     /// Let requests be sent in a node's name by constrained impersonation, which opens nothing else (Kubernetes 1.36 and later)
     #[arg(long)]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use tokio::sync::watch;
 
 use super::Failure;
-use super::connection::ConnectionArgs;
+use super::connection::{ConnectionArgs, namespace};
 use crate::cluster::{Call, Cluster, Settings, connect};
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::fact::{Access, Source, Unobserved};
@@ -31,7 +31,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
     pub probe_image: String,
     /// Run probes in this existing namespace instead of a new one of the run's own
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
     /// Leave the probes in place after the run; `seaworthy sweep` removes them once they have expired
     #[arg(long)]

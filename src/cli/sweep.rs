@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::connection::ConnectionArgs;
+use super::connection::{ConnectionArgs, namespace};
 use super::{Failure, print};
 use crate::fact::{Seen, Unobserved};
 use crate::join::removal;
@@ -29,7 +29,7 @@ pub struct SweepArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Look in this namespace, instead of for namespaces that runs have made
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
     /// Remove what this run has left, though its time is not over: it must not be running any more
     #[arg(long, value_name = "ID")]

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig as File, KubeconfigError as Upstream};
 
@@ -150,7 +151,15 @@ impl Kubeconfig {
         let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
         let unusable =
             |cause: String| KubeconfigError::Unusable { origin: origin.clone(), context: context.clone(), cause };
-        let config = Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(|e| unusable(explain(&e)))?;
+        let mut config =
+            Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(|e| unusable(explain(&e)))?;
+        let of = named.context.as_ref().map(|context| &context.cluster);
+        let cluster = file.clusters.iter().find(|cluster| Some(&cluster.name) == of);
+        let has_own_proxy = cluster.and_then(|named| named.cluster.as_ref()).is_some_and(|own| own.proxy_url.is_some());
+        // The proxy of the environment is not for servers that NO_PROXY names.
+        if !has_own_proxy && Matcher::from_env().intercept(&config.cluster_url).is_none() {
+            config.proxy_url = None;
+        }
         let authorities = authorities(&config);
         Ok(Self { config, context, user, authorities, origin })
     }

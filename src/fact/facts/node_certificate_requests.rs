@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest};
-use crate::certificate;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::join::applicant::Applicant;
 
 /// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,12 +67,13 @@ impl Observe for NodeCertificateRequests {
 
 /// A request for a certificate of one of Kubernetes' own signers, which is tried and not made.
 pub fn request(common_name: &str, organization: &str, signer: &str, usage: &str) -> Seen<Call> {
-    let pem = certificate::request(common_name, organization)
+    // The key is forgotten: nobody can use what would be issued.
+    let applicant = Applicant::new(common_name, Some(organization))
         .map_err(|e| Unobserved::invalid(format!("a request for {common_name}"), e))?;
     Ok(Call::create::<CertificateSigningRequest>(json!({
         "metadata": {"name": NONE},
         "spec": {
-            "request": BASE64_STANDARD.encode(pem),
+            "request": BASE64_STANDARD.encode(applicant.request()),
             "signerName": format!("kubernetes.io/{signer}"),
             "usages": ["digital signature", usage],
         },

@@ -94,7 +94,11 @@ fn not_permitted(page: &mut Page, run: &Gathered, missing: &BTreeMap<&str, Entry
         page.labelled("lacks", &format!("{permission}  ({})", list(&entry.checks, all)));
     }
     let profile = run.started.as_ref().map_or("audit", |started| started.profile.as_str());
-    page.labelled("mend", &format!("grant what this prints: seaworthy rbac --profile {profile} --subject User:NAME"));
+    let command = format!("seaworthy rbac --profile {profile} --subject User:NAME");
+    page.labelled(
+        "mend",
+        &format!("grant what this prints: {command}, with the --select, --skip and --namespace of the run"),
+    );
     page.blank();
 }
 
