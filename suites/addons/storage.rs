@@ -30,16 +30,17 @@ fn judge(storage: &Storage, pods: &Pods, nodes: &Nodes) -> Verdict {
     }
     let mut verdict = Verdict::new();
     judge_default(&mut verdict, storage);
-    for pod in registrars {
+    for pod in &registrars {
         let Some(node) = pod.node.as_deref().filter(|node| nodes.0.get(*node).is_some_and(Node::is_ready)) else {
             continue;
         };
-        let drivers = storage.drivers.get(node).map(Vec::as_slice).unwrap_or_default();
-        verdict.expect(Subject::node(node), !drivers.is_empty(), || {
+        let drivers = storage.drivers.get(node).map(Vec::len).unwrap_or_default();
+        let wanted = registrars.iter().filter(|other| other.node.as_deref() == Some(node)).count();
+        verdict.expect(Subject::node(node), drivers >= wanted, || {
             let path = format!("{}/{}", pod.namespace, pod.name);
             Finding::new(
                 format!("the driver that {path} registers, in CSINode {node}"),
-                "no driver is registered with the kubelet",
+                format!("{drivers} drivers are registered with the kubelet, by {wanted} pods"),
             )
             .so("no volume of the driver is mounted on this node")
             .mend(format!("kubectl -n {} logs {} --all-containers", pod.namespace, pod.name))

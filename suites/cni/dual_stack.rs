@@ -40,21 +40,26 @@ fn judge(nodes: &Nodes, pods: &Pods, cidrs: Option<&ServiceCidrs>, reports: &Pro
         Finding::new("service ranges of both families, as pods have", one_family(&of_services))
             .so("no Service has an address of the other family")
     });
-    for (name, node) in nodes.linux() {
+    // Plugins with address management of their own leave the ranges of nodes empty: there, only pods tell.
+    for (name, node) in nodes.linux().filter(|(_, node)| !node.pod_cidrs.is_empty()) {
         verdict.expect(Subject::node(name), families(&node.pod_cidrs).len() == 2, || {
             Finding::new("a pod range of each family", format!("spec.podCIDRs is {}", node.pod_cidrs.join(", ")))
                 .so("pods there have one address, and clients of the other family cannot reach them")
         });
     }
-    judge_pods(&mut verdict, pods, nodes);
+    judge_pods(&mut verdict, pods, nodes, of_services.len() == 2);
     judge_service(&mut verdict, reports, of_services.len() == 2);
     verdict
 }
 
-/// Pods on nodes that have ranges of both families: each has both, or none does.
-fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes) {
+/// Pods on nodes that have ranges of both families, or none where Services have both: each has two addresses.
+fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, services_have_both: bool) {
     let has_both = |pod: &Pod| {
-        pod.node.as_ref().and_then(|node| nodes.0.get(node)).is_some_and(|node| families(&node.pod_cidrs).len() == 2)
+        let node = pod.node.as_ref().and_then(|node| nodes.0.get(node));
+        node.is_some_and(|node| match families(&node.pod_cidrs).len() {
+            0 => services_have_both,
+            families => families == 2,
+        })
     };
     let running =
         pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running" && !pod.addresses.is_empty());
@@ -72,7 +77,7 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes) {
         Subject::object("Pod", namespace, name),
         Finding::new(
             "an address of each family in status.podIPs",
-            format!("one; so have {} of {} pods on nodes with both ranges", single.len(), judged.len()),
+            format!("one; so have {} of {} pods that should have two", single.len(), judged.len()),
         )
         .so("Services of two families reach these pods by one of them"),
     );
@@ -207,7 +212,7 @@ mod tests {
         assert_eq!(seen(&facts), ["ranges of IPv4 only"]);
         let mut facts = dual();
         facts.pods.0.get_mut("a/b").unwrap().addresses.pop();
-        assert_eq!(seen(&facts), ["one; so have 1 of 1 pods on nodes with both ranges"]);
+        assert_eq!(seen(&facts), ["one; so have 1 of 1 pods that should have two"]);
     }
 
     #[test]

@@ -14,25 +14,28 @@
 
 use std::net::IpAddr;
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Folded, Subject, Verdict, names};
+use crate::fact::facts::cluster_dns::{ClusterDns, is_of_a_cache};
 use crate::fact::facts::cluster_domain::ClusterDomain;
-use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::Resolver;
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
 
-fn judge(reports: &ProbeReports, servers: &DnsServers, domain: &ClusterDomain) -> Verdict {
+fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain) -> Verdict {
+    if dns.addresses.is_empty() {
+        return Verdict::not_applicable(format!("Service kube-system/{} is headless", dns.name));
+    }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let Resolver { nameservers, search, options } = &answers.resolver;
         let ours =
-            |server: &String| server.parse::<IpAddr>().is_ok_and(|ip| ip == servers.service || is_link_local(ip));
+            |server: &String| server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || is_of_a_cache(ip));
         folded.expect(&mut verdict, node, !nameservers.is_empty() && nameservers.iter().all(ours), || {
             Finding::new(
-                format!("pods ask {}, the address of Service kube-system/kube-dns", servers.service),
+                format!("pods ask {}, the address of Service kube-system/{}", names(&dns.addresses), dns.name),
                 format!("they ask {}", list(nameservers)),
             )
             .so("pods on this node do not find Services by name")
@@ -56,13 +59,6 @@ fn judge(reports: &ProbeReports, servers: &DnsServers, domain: &ClusterDomain) -
     verdict
 }
 
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
-}
-
 fn list(words: &[String]) -> String {
     if words.is_empty() { "nothing".into() } else { words.join(", ") }
 }
@@ -77,9 +73,15 @@ mod tests {
     fn judged(resolver: Resolver) -> Vec<String> {
         let answers = Answers { resolver, ..Answers::default() };
         let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
-        let servers = DnsServers { service: [10, 96, 0, 10].into(), pods: [].into() };
+        let dns = ClusterDns {
+            name: "kube-dns".into(),
+            addresses: vec![[10, 96, 0, 10].into(), "fd01::a".parse().unwrap()],
+            labels: [].into(),
+            ports: Vec::new(),
+            servers: Ok(Vec::new()),
+        };
         let verdict =
-            judge(&ProbeReports([("n1".to_owned(), report)].into()), &servers, &ClusterDomain("cluster.local".into()));
+            judge(&ProbeReports([("n1".to_owned(), report)].into()), &dns, &ClusterDomain("cluster.local".into()));
         verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
     }
 
@@ -94,7 +96,10 @@ mod tests {
     #[test]
     fn the_kubelets_own_configuration_passes() {
         assert!(judged(healthy()).is_empty());
-        assert!(judged(Resolver { nameservers: vec!["169.254.20.10".into()], ..healthy() }).is_empty());
+        for others in [&["169.254.20.10"][..], &["fd00::169:254:2:53"], &["10.96.0.10", "fd01::a"]] {
+            let nameservers = others.iter().map(|server| (*server).to_owned()).collect();
+            assert!(judged(Resolver { nameservers, ..healthy() }).is_empty(), "{others:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! product_uuid for every node), machine-id(5). Firmware ids and boot ids are shared by nodes that are containers of one
 //! host (kind, k3d, minikube with the docker driver), so for these alone a shared one is only told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict, names};
@@ -135,7 +135,9 @@ fn on_one_host(nodes: &Nodes) -> bool {
         node.provider_id.as_deref().is_some_and(|id| id.starts_with("kind://") || id.starts_with("k3s://"))
             || node.labels.contains_key("minikube.k8s.io/name")
     };
-    nodes.0.values().all(is_container)
+    let boots: BTreeSet<&String> =
+        nodes.0.values().filter_map(|node| node.machine.as_ref()).map(|machine| &machine.boot_id).collect();
+    boots.len() == 1 && nodes.0.values().all(is_container)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::cidr::is_link_local;
 use crate::fact::Unobserved;
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::pods::Pods;
@@ -108,11 +109,7 @@ fn judge_sets(verdict: &mut Verdict, published: &BTreeSet<SocketAddr>, advertise
 }
 
 fn is_reachable_by_others(address: IpAddr) -> bool {
-    let is_link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !address.is_loopback() && !address.is_unspecified() && !address.is_multicast() && !is_link_local
+    !address.is_loopback() && !address.is_unspecified() && !address.is_multicast() && !is_link_local(address)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::{Deserialize, Serialize};
 
+use crate::cidr::is_link_local;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
@@ -110,6 +111,12 @@ fn read(service: core::Service, servers: Seen<Vec<DnsServer>>) -> Seen<ClusterDn
             .collect(),
         servers,
     })
+}
+
+/// Whether a DNS server at this address is a cache on each node, and not a Service: NodeLocal DNSCache has a link-local
+/// address, or one of fd00::/8 (<https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/>).
+pub fn is_of_a_cache(address: IpAddr) -> bool {
+    is_link_local(address) || matches!(address, IpAddr::V6(v6) if v6.is_unique_local())
 }
 
 async fn servers(cluster: &Cluster, service: &str) -> Seen<Vec<DnsServer>> {
