@@ -6,6 +6,7 @@ pub mod completion;
 pub mod connection;
 pub mod explain;
 pub mod failure;
+pub mod guard;
 pub mod image;
 pub mod judge;
 pub mod list;
@@ -44,6 +45,7 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command {
         Command::Completion(args) => completion::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Guard(args) => guard::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
         Command::Judge(args) => judge::run(args).await,
         Command::List(args) => list::run(args),
