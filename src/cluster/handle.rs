@@ -354,6 +354,9 @@ impl Cluster {
             Identity::Certified(certificate) => Credential::Certificate(certificate.clone()),
         };
         let line = Line { credential, instance: call.instance, trust: call.trust.clone() };
+        if call.anew {
+            return Client::try_from(self.config(&line)?).map_err(|e| failure(call, &e));
+        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&line) {
             return Ok(client.clone());
