@@ -43,6 +43,7 @@ impl ConnectionArgs {
             timeout: None,
             expectations: Expectations::default(),
             probe,
+            node_power: None,
         }
     }
 

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod choice;
 pub mod completion;
 pub mod connection;
+pub mod drill;
 pub mod explain;
 pub mod failure;
 pub mod guard;

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::choice::ChoiceArgs;
+use super::drill::AllowArgs;
 use super::{Failure, print};
 use crate::rbac::{Permissions, Subject, manifests};
 use crate::run::{ExitCode, Plan};
@@ -19,6 +20,8 @@ use crate::run::{ExitCode, Plan};
 pub struct RbacArgs {
     #[command(flatten)]
     choice: ChoiceArgs,
+    #[command(flatten)]
+    allow: AllowArgs,
     /// Run probes in this existing namespace, instead of one that each run makes
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
@@ -29,7 +32,8 @@ pub struct RbacArgs {
 
 /// Prints the manifests.
 pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
-    let (profile, checks) = args.choice.resolve()?;
+    let (mut profile, checks) = args.choice.resolve()?;
+    args.allow.widen(&args.choice, &mut profile)?;
     let rules = Plan::new(checks).rules(&profile.allow);
     let permissions = Permissions::new(&rules, args.namespace.as_deref());
     print(&manifests(&permissions, &args.subjects))?;

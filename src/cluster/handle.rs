@@ -24,6 +24,7 @@ use super::handshake::{Authority, Handshake, Outdated, Target, Unreachable, hand
 use super::identity::{ClientCertificate, Token};
 use super::{Call, Footprint, Identity, Kubeconfig, Outlying, Reply};
 use crate::certificate::Certificate;
+use crate::drill::NodePower;
 use crate::event::ClusterSummary;
 use crate::expectations::Expectations;
 use crate::fact::observer::timed_out;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub expectations: Expectations,
     /// How probes are run.
     pub probe: ProbeSettings,
+    /// How a node is stopped and started again, in a run that may do so.
+    pub node_power: Option<NodePower>,
 }
 
 /// A cluster that can be asked.
