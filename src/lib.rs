@@ -9,6 +9,7 @@ pub mod check;
 pub mod cidr;
 pub mod cli;
 pub mod cluster;
+pub mod drill;
 pub mod event;
 pub mod expectations;
 pub mod fact;

@@ -177,6 +177,44 @@ fn a_profile_is_read_strictly() {
 }
 
 #[test]
+fn a_drill_is_allowed_by_hand_and_with_both_commands() {
+    const ALLOW: [&str; 5] = ["run", "--profile", "ci", "--allow", "disrupt"];
+    let drill = |more: &[&'static str]| [&ALLOW[..], more].concat();
+    let (stop, start) = ("--stop-node=stop {node}", "--start-node=start {node}");
+    for more in [&[][..], &[stop], &[start]] {
+        refused(&drill(more), 2, "--allow disrupt needs both --stop-node and --start-node");
+    }
+    refused(&drill(&[stop, "--start-node=start"]), 2, "--start-node: \"start\" does not say {node}");
+    refused(&drill(&["--stop-node=stop", start]), 2, "--stop-node: \"stop\" does not say {node}");
+    for profile in ["audit", "post-install"] {
+        let other = ["run", "--profile", profile, "--allow", "disrupt", stop, start];
+        refused(&other, 2, "only beside --profile ci, not ");
+        refused(&["rbac", "--profile", profile, "--allow", "disrupt"], 2, "only beside --profile ci, not ");
+    }
+    refused(&["run", "--profile", "ci", stop, start], 2, "of no use without --allow disrupt");
+    refused(&["run", "--profile", "ci", start], 2, "of no use without --allow disrupt");
+    let word = seaworthy(&["run", "--profile", "ci", "--allow", "destroy"]);
+    assert!(word.code == 2 && word.err.contains("[possible values: disrupt]"), "{}", word.err);
+    // With all of it the kubeconfig is looked for, and not found.
+    let complete = seaworthy(&drill(&[stop, start]));
+    assert!(complete.err.contains("kubeconfig"), "{}", complete.err);
+    let (_directory, path) = file("ci.yaml", b"about: mine\nallow: [read, disrupt]\n");
+    refused(&["run", "--profile", &path], 2, "no profile allows disrupt");
+}
+
+#[test]
+fn a_drill_needs_its_rights_only_where_it_is_allowed() {
+    const ONLY: &str = "\"patch\"";
+    let rbac = |more: &[&str]| seaworthy(&[&["rbac", "--select", "HA-06", "--profile", "ci"], more].concat()).out;
+    assert!(!rbac(&[]).contains(ONLY));
+    assert!(rbac(&["--allow", "disrupt"]).contains(ONLY));
+    let listed = seaworthy(&["list", "--select", "HA-06"]).out;
+    assert!(listed.contains("disrupt"), "{listed}");
+    let explained = seaworthy(&["explain", "HA-06"]).out;
+    assert!(explained.contains("--allow disrupt"), "{explained}");
+}
+
+#[test]
 fn a_cluster_that_is_not_there_is_not_replaced_by_the_example() {
     refused(&["run"], 3, "no kubeconfig: --kubeconfig is not given, KUBECONFIG names no file that exists (/nowhere)");
     assert_eq!(seaworthy(&["run", "--example", "--profile", "ci"]).code, 2);

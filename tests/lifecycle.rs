@@ -14,12 +14,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bed::{Bed, output, seaworthy};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::{Judged, Outcome};
 use tempfile::TempDir;
 
 /// How long anything may take that a trial waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a drill may take until a node is stopped, and a node until it is back.
+const DRILL: Duration = Duration::from_secs(180);
 /// How often it is looked for.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What everything of ours is labelled with.
@@ -50,6 +52,13 @@ fn main() -> ExitCode {
         Trial::test(name, move || trial(&bed))
     });
     let mut trials: Vec<_> = trials.collect();
+    for (name, signal) in [
+        ("a_drill_that_is_interrupted_brings_its_node_back", "-INT"),
+        ("a_drill_that_is_killed_brings_its_node_back", "-KILL"),
+    ] {
+        let bed = bed.clone();
+        trials.push(Trial::ignorable_test(name, move || brings_its_node_back(&bed, signal)));
+    }
     trials.push(Trial::test("who_has_no_rights_sees_nothing_pass", move || no_rights(&bed)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -135,13 +144,21 @@ fn expect(holds: bool, what: impl Into<String>) -> Outcomes {
 }
 
 fn wait_for<T>(what: &str, look: impl Fn() -> Result<Option<T>, Failed>) -> Result<T, Failed> {
+    wait_so_long_for(what, PATIENCE, look)
+}
+
+fn wait_so_long_for<T>(
+    what: &str,
+    patience: Duration,
+    look: impl Fn() -> Result<Option<T>, Failed>,
+) -> Result<T, Failed> {
     let began = Instant::now();
     loop {
         if let Some(seen) = look()? {
             return Ok(seen);
         }
-        if began.elapsed() > PATIENCE {
-            return Err(format!("{what}: not within {} s", PATIENCE.as_secs()).into());
+        if began.elapsed() > patience {
+            return Err(format!("{what}: not within {} s", patience.as_secs()).into());
         }
         thread::sleep(PAUSE);
     }
@@ -377,6 +394,46 @@ fn constrained_impersonation(bed: &Bed) -> Outcomes {
         expect(outcome == Outcome::Pass, format!("{id} is {outcome}"))?;
     }
     nothing_is_left(bed)
+}
+
+fn brings_its_node_back(bed: &Bed, signal: &str) -> Result<Completion, Failed> {
+    let planes = ["get", "nodes", "-o", "name", "-l", "node-role.kubernetes.io/control-plane"];
+    if bed.kubectl(&planes)?.lines().count() < 3 {
+        return Ok(Completion::ignored_with("needs three control-plane nodes"));
+    }
+    let folder = tempfile::tempdir()?;
+    let (stopped, started) = (folder.path().join("stopped"), folder.path().join("started"));
+    let program = bed.program.display();
+    let stop = format!("'{program}' stop {{node}} && echo {{node}} >'{}'", stopped.display());
+    let start = format!("'{program}' start {{node}} && touch '{}'", started.display());
+    let drill = ["--select", "HA-06", "--allow", "disrupt", "--stop-node", &stop, "--start-node", &start];
+    let mut run = Run::new(&bed.kubeconfig()?, "ci")?.with(&drill);
+    let mut child = run.start()?;
+    let node = wait_so_long_for("a node is stopped", DRILL, || {
+        let node = fs::read_to_string(&stopped).unwrap_or_default();
+        Ok(node.ends_with('\n').then(|| node.trim().to_owned()))
+    })?;
+    output(Command::new("kill").args([signal, &child.id().to_string()]))?;
+    let code = child.wait()?.code();
+    expect(code == Some(130) || signal == "-KILL", format!("it ended with {code:?}"))?;
+    wait_for("the node is started", || Ok(started.exists().then_some(())))?;
+    wait_so_long_for("its API server is ready", DRILL, || {
+        let ask = ["exec", &node, "curl", "-skf", "--max-time", "5", "https://127.0.0.1:6443/readyz"];
+        Ok(output(Command::new(&bed.program).args(ask)).ok())
+    })?;
+    if signal == "-KILL" {
+        let id = bed.kubectl(&[
+            "get",
+            "namespaces",
+            "-l",
+            OURS,
+            "-o",
+            "jsonpath={.items[0].metadata.labels.seaworthy\\.dev/run}",
+        ])?;
+        output(Command::new(seaworthy()).args(["sweep", "--kubeconfig", &bed.kubeconfig()?, "--run", &id]))?;
+    }
+    nothing_is_left(bed)?;
+    Ok(Completion::Completed)
 }
 
 fn no_rights(bed: &Bed) -> Outcomes {

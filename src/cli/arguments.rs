@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::completion::CompletionArgs;
 use super::explain::ExplainArgs;
+use super::guard::GuardArgs;
 use super::image::ImageArgs;
 use super::judge::JudgeArgs;
 use super::list::ListArgs;
@@ -31,6 +32,9 @@ pub enum Command {
     Completion(CompletionArgs),
     /// Explain checks: what they assert, why it matters, how a finding is mended
     Explain(ExplainArgs),
+    /// What stops a node and starts it again, for a drill
+    #[command(hide = true)]
+    Guard(GuardArgs),
     /// Write or push the image of the probe pods, made of this very program
     Image(ImageArgs),
     /// Judge a recording, without a cluster

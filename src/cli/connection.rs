@@ -46,6 +46,7 @@ impl ConnectionArgs {
             timeout: None,
             expectations: Expectations::default(),
             probe,
+            node_power: None,
         }
     }
 

@@ -4,8 +4,10 @@ pub mod arguments;
 pub mod choice;
 pub mod completion;
 pub mod connection;
+pub mod drill;
 pub mod explain;
 pub mod failure;
+pub mod guard;
 pub mod image;
 pub mod judge;
 pub mod list;
@@ -44,6 +46,7 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command {
         Command::Completion(args) => completion::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Guard(args) => guard::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
         Command::Judge(args) => judge::run(args).await,
         Command::List(args) => list::run(args),

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::choice::ChoiceArgs;
 use super::connection::namespace;
+use super::drill::AllowArgs;
 use super::{Failure, print};
 use crate::fact::rule::Impersonation;
 use crate::rbac::{Permissions, Subject, manifests};
@@ -22,6 +23,8 @@ use crate::run::{ExitCode, Plan};
 pub struct RbacArgs {
     #[command(flatten)]
     choice: ChoiceArgs,
+    #[command(flatten)]
+    allow: AllowArgs,
     /// Run probes in this existing namespace, instead of one that each run makes
     #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
@@ -35,7 +38,8 @@ pub struct RbacArgs {
 
 /// Prints the manifests.
 pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
-    let (profile, checks) = args.choice.resolve()?;
+    let (mut profile, checks) = args.choice.resolve()?;
+    args.allow.widen(&args.choice, &mut profile)?;
     let rules = Plan::new(checks).rules(&profile.allow);
     let impersonation = if args.constrained_impersonation { Impersonation::Constrained } else { Impersonation::Legacy };
     let permissions = Permissions::new(&rules, args.namespace.as_deref(), impersonation);

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
+use super::drill::DrillArgs;
 use super::reporting::ReportArgs;
 use super::session::{ProbeArgs, Session};
 use crate::event::{Event, Events};
@@ -23,6 +24,7 @@ use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
   seaworthy run                                     audit the current context; creates nothing
   seaworthy run --profile post-install --junit report.xml
   seaworthy run --select PK-02,DN-* --context prod
+  seaworthy run --profile ci --allow disrupt --stop-node 'virsh destroy {node}' --start-node 'virsh start {node}'
   seaworthy run --example                           judge a recording of a real cluster that comes with the program")]
 pub struct RunArgs {
     #[command(flatten)]
@@ -33,14 +35,16 @@ pub struct RunArgs {
     reports: ReportArgs,
     #[command(flatten)]
     probes: ProbeArgs,
+    #[command(flatten)]
+    drill: DrillArgs,
     /// Write all facts to FILE, to be judged later by `seaworthy judge`; compressed when it ends in .gz
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// How long the whole run may take
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    /// How long the whole run may take; with --allow disrupt 15m, unless it is said
+    #[arg(long, value_name = "TIME", default_value = "5m", default_value_if("allow", "disrupt", "15m"), value_parser = duration)]
     timeout: Duration,
     /// Judge the recording of a real cluster that comes with the program, and ask no cluster
-    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace"])]
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node"])]
     example: bool,
 }
 
@@ -49,11 +53,12 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
         return super::judge::example(&args.choice.filter, &args.reports).await;
     }
-    let (profile, checks) = args.choice.resolve()?;
+    let (mut profile, checks) = args.choice.resolve()?;
+    let node_power = args.drill.resolve(&args.choice, &mut profile)?;
     let plan = Plan::new(checks);
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
-    let session = Session::open(&args.connection, args.probes, profile, args.timeout).await?;
+    let session = Session::open(&args.connection, args.probes, profile, node_power, args.timeout).await?;
     let started = session.started(&plan);
     let header = Header {
         at: started.at,

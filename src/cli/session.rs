@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
 use crate::cluster::{Call, Cluster, Settings, connect};
+use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::fact::{Access, Source, Unobserved};
 use crate::image::DEFAULT_PROBE_IMAGE;
@@ -52,6 +53,7 @@ impl Session {
         connection: &ConnectionArgs,
         probes: ProbeArgs,
         profile: Profile,
+        node_power: Option<NodePower>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let kubeconfig = connection.kubeconfig().await?;
@@ -62,8 +64,12 @@ impl Session {
             namespace: probes.namespace,
             keep: probes.keep,
         };
-        let settings =
-            Settings { timeout: Some(timeout), expectations: profile.expect.clone(), ..connection.settings(probe) };
+        let settings = Settings {
+            timeout: Some(timeout),
+            expectations: profile.expect.clone(),
+            node_power,
+            ..connection.settings(probe)
+        };
         let stopped = cancel_on_signal();
         let mut interrupted = stopped.clone();
         let cluster = tokio::select! {

@@ -58,7 +58,7 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     if chosen.is_empty() {
         return Err(Failure::Selection(SelectionError::Filtered));
     }
-    let session = Session::open(&args.connection, args.probes, profile, args.timeout).await?;
+    let session = Session::open(&args.connection, args.probes, profile, None, args.timeout).await?;
     let (verdicts, trials) = Verdicts::trials(&chosen);
     let plan = Plan::new(chosen);
     let started = session.started(&plan);

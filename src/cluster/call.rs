@@ -20,6 +20,7 @@ pub struct Call {
     pub(super) identity: Identity,
     pub(super) instance: Option<SocketAddr>,
     pub(super) trust: Trust,
+    pub(super) anew: bool,
 }
 
 /// Whose certificate the server must present.
@@ -95,6 +96,7 @@ impl Call {
             identity: Identity::Own,
             instance: None,
             trust: Trust::Kubeconfig,
+            anew: false,
         }
     }
 
@@ -214,6 +216,11 @@ impl Call {
     pub fn to_instance(mut self, address: SocketAddr) -> Self {
         self.instance = Some(address);
         self
+    }
+
+    /// Sent over a new connection, as by a client that was not there before.
+    pub fn anew(self) -> Self {
+        Self { anew: true, ..self }
     }
 
     /// Sent to whoever presents such a certificate.

@@ -26,6 +26,7 @@ use super::handshake::{
 use super::identity::{ClientCertificate, Token};
 use super::{Call, Footprint, Identity, Kubeconfig, Outlying, Reply};
 use crate::certificate::Certificate;
+use crate::drill::NodePower;
 use crate::event::ClusterSummary;
 use crate::expectations::Expectations;
 use crate::fact::observer::timed_out;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub expectations: Expectations,
     /// How probes are run.
     pub probe: ProbeSettings,
+    /// How a node is stopped and started again, in a run that may do so.
+    pub node_power: Option<NodePower>,
 }
 
 /// A cluster that can be asked.
@@ -372,6 +375,9 @@ impl Cluster {
             Identity::Certified(certificate) => Credential::Certificate(certificate.clone()),
         };
         let line = Line { credential, instance: call.instance, trust: call.trust.clone() };
+        if call.anew {
+            return Client::try_from(self.config(&line)?).map_err(|e| failure(call, &e));
+        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&line) {
             return Ok(client.clone());

@@ -112,13 +112,15 @@ async fn live(name: &'static str, observation: Observation, cluster: Arc<Cluster
     let deadline = cluster.deadline(observation.deadline);
     let cancelled = cluster.cancelled();
     let mut task = tokio::spawn((observation.observe)(cluster, facts));
+    // What was taken down is brought back before the end, whatever happens: such a fact minds the end of the run itself.
+    let may_be_cut_off = observation.access != Access::Disrupt;
     tokio::select! {
         done = &mut task => done.unwrap_or_else(|panic| Err(Unobserved::invalid(format!("observing {name}"), panic))),
-        () = tokio::time::sleep(deadline) => {
+        () = tokio::time::sleep(deadline), if may_be_cut_off => {
             task.abort();
             Err(timed_out(format!("observing {name}"), deadline))
         }
-        () = cancelled => {
+        () = cancelled, if may_be_cut_off => {
             task.abort();
             Err(Unobserved::Interrupted)
         }

@@ -1,5 +1,6 @@
 //! Puts probes onto nodes.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
+use super::ask::watch::WatchQuestions;
 use super::host::HostQuestions;
 use super::host::object::HostPod;
-use super::object::{Level, Mark, ProbePod, RUN};
+use super::object::{Level, Mark, ProbePod, RUN, restricted_pod, watching};
 use super::policed::{PolicedPod, Policy};
 use super::{Questions, RunId};
 use crate::cluster::{Call, Cluster, Footprint};
@@ -164,6 +166,22 @@ impl<'a> Site<'a> {
         let made = pods.iter().map(|pod| async {
             self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
             Ok(pod.role.pod(&self.mark()))
+        });
+        join_all(made).await.into_iter().collect()
+    }
+
+    /// Makes a pod on each of these nodes that watches, and tells its name by the node's.
+    pub async fn watching_pods(&self, nodes: &[&str], questions: &WatchQuestions) -> Seen<BTreeMap<String, String>> {
+        let image = &self.cluster.settings().probe.image;
+        let mark = self.mark();
+        let made = nodes.iter().enumerate().map(|(i, node)| {
+            let name = format!("{}-{i}", self.level.name(self.run));
+            let container = watching(image, questions);
+            let pod = container.map(|one| restricted_pod(&mark, &name, node, self.lifetime_seconds, &[one]));
+            async move {
+                self.pod(node, pod).await?;
+                Ok(((*node).to_owned(), name))
+            }
         });
         join_all(made).await.into_iter().collect()
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::ask::watch::WatchQuestions;
 use super::serve::{POD_VARIABLE, RUN_VARIABLE};
 use super::{PORT, Questions, RunId, question, spread};
 
@@ -25,11 +26,13 @@ pub enum Level {
     Privileged,
     /// Probes as any workload's pod, to whom network policies are applied: apart from the others, whose traffic goes on.
     Policed,
+    /// Probes as any workload's pod, which watch what becomes of the cluster while a part of it is down.
+    Watching,
 }
 
 impl Level {
     /// All.
-    pub const ALL: [Self; 3] = [Self::Restricted, Self::Privileged, Self::Policed];
+    pub const ALL: [Self; 4] = [Self::Restricted, Self::Privileged, Self::Policed, Self::Watching];
 
     /// The name of the run's objects of this level; pods append a number.
     pub fn name(self, run: &RunId) -> String {
@@ -37,6 +40,7 @@ impl Level {
             Self::Restricted => format!("seaworthy-{run}"),
             Self::Privileged => format!("seaworthy-{run}-host"),
             Self::Policed => format!("seaworthy-{run}-policy"),
+            Self::Watching => format!("seaworthy-{run}-drill"),
         }
     }
 
@@ -46,13 +50,14 @@ impl Level {
             Self::Restricted => "restricted",
             Self::Privileged => "privileged",
             Self::Policed => "policed",
+            Self::Watching => "watching",
         }
     }
 
     /// As Pod Security calls it.
     const fn pod_security(self) -> &'static str {
         match self {
-            Self::Restricted | Self::Policed => "restricted",
+            Self::Restricted | Self::Policed | Self::Watching => "restricted",
             Self::Privileged => "privileged",
         }
     }
@@ -172,6 +177,12 @@ pub(super) fn serving(image: &str, run: &RunId, pod: &str) -> Value {
         { "name": POD_VARIABLE, "value": pod },
     ]);
     container("serve", image, "serve", environment, json!([]))
+}
+
+/// The container of a probe that asks the same again and again.
+pub(super) fn watching(image: &str, questions: &WatchQuestions) -> serde_json::Result<Value> {
+    let environment = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(questions)? }]);
+    Ok(container("watch", image, "watch", environment, json!([])))
 }
 
 /// A probe's pod.

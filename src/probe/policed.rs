@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::RunId;
 use super::ask::watch::WatchQuestions;
-use super::object::{Mark, RUN, container, restricted_pod, serving};
-use super::{RunId, question};
+use super::object::{Mark, RUN, restricted_pod, serving, watching};
 
 /// The label that says what a pod does; policies select by it.
 const ROLE: &str = "seaworthy.dev/role";
@@ -66,10 +66,7 @@ impl PolicedPod<'_> {
         let name = self.role.pod(mark);
         let container = match self.watch {
             None => serving(image, mark.run, &name),
-            Some(questions) => {
-                let environment = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(questions)? }]);
-                container("watch", image, "watch", environment, json!([]))
-            }
+            Some(questions) => watching(image, questions)?,
         };
         let mut pod = restricted_pod(mark, &name, self.node, lifetime_seconds, &[container]);
         pod["metadata"]["labels"][ROLE] = self.role.name().into();

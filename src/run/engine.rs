@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::observer::Observer;
-use crate::fact::{Facts, Observe, Parameter, Source};
+use crate::fact::{Access, Facts, Observe, Parameter, Source};
 
 /// For how long at most everything else waits until the probes run.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -56,7 +56,14 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
                 // A node that starts no pod delays the rest no longer than this.
                 let _ = timeout(HEAD_START, cluster.others_may_begin()).await;
             }
-            join_all(checks.iter().map(|check| judge(check, &observer, gate, &events, start))).await
+            // What disrupts comes when everything else is observed, and alone.
+            let (disruptive, others): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| disrupts(check));
+            let mut judged = join_all(others.iter().map(|check| judge(check, &observer, gate, &events, start))).await;
+            for check in disruptive {
+                judged.push(judge(check, &observer, gate, &events, start).await);
+            }
+            judged.sort_by_key(|judged| checks.iter().position(|check| check.id == judged.id));
+            judged
         },
         start_probes(&observer, cluster.as_deref()),
     );
@@ -82,6 +89,10 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     Conclusion { judged, facts, exit_code }
 }
 
+fn disrupts(check: &&'static Check) -> bool {
+    Plan::new(vec![check]).accesses().contains(&Access::Disrupt)
+}
+
 /// Observes what probes see, if anybody needs it, before all else: nothing takes longer, and what is asked at the same
 /// time delays the pods.
 async fn start_probes(observer: &Arc<Observer>, cluster: Option<&Cluster>) {
@@ -102,4 +113,16 @@ async fn judge(check: &Check, observer: &Arc<Observer>, gate: Severity, events: 
 
 fn elapsed_ms(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suites;
+
+    #[test]
+    fn what_disrupts_is_told_by_the_facts_that_a_check_takes() {
+        let ids: Vec<_> = suites::checks().filter(disrupts).map(|check| check.id).collect();
+        assert_eq!(ids, ["HA-06"]);
+    }
 }

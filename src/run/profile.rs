@@ -106,6 +106,10 @@ impl Profile {
                 cause: without_location(&e.without_snippet().to_string()),
             }
         })?;
+        if profile.allow.contains(&Access::Disrupt) {
+            let cause = "no profile allows disrupt: --allow disrupt does, beside --profile ci".into();
+            return Err(ProfileError::Malformed { origin: origin.into(), cause });
+        }
         profile.name = name.into();
         Ok(profile)
     }
@@ -127,6 +131,12 @@ mod tests {
         assert_eq!(profiles.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["audit", "post-install", "ci"]);
         assert!(profiles.windows(2).all(|pair| pair[0].allow.is_subset(&pair[1].allow)));
         assert!(!profiles.iter().any(|p| p.allow.contains(&Access::Disrupt)));
+    }
+
+    #[test]
+    fn no_profile_of_a_file_disrupts() {
+        let error = Profile::parse("ci", "ci.yaml", "about: x\nallow: [read, disrupt]\n").unwrap_err().to_string();
+        assert!(error.starts_with("ci.yaml: not a profile: no profile allows disrupt"), "{error}");
     }
 
     #[test]

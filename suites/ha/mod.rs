@@ -1,5 +1,6 @@
 //! What the cluster survives.
 
+pub mod control_plane_loss;
 pub mod endpoint;
 pub mod etcd_clients;
 pub mod etcd_members;
@@ -13,5 +14,12 @@ use crate::check::Suite;
 pub static SUITE: Suite = Suite {
     name: "ha",
     about: "high availability: what the control plane and etcd survive",
-    checks: &[&topology::CHECK, &endpoint::CHECK, &etcd_members::CHECK, &etcd_clients::CHECK, &etcd_version::CHECK],
+    checks: &[
+        &topology::CHECK,
+        &endpoint::CHECK,
+        &etcd_members::CHECK,
+        &etcd_clients::CHECK,
+        &etcd_version::CHECK,
+        &control_plane_loss::CHECK,
+    ],
 };

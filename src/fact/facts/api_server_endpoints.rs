@@ -29,14 +29,22 @@ impl Observe for ApiServerEndpoints {
     ];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let call = Call::list::<EndpointSlice>()
-            .in_namespace("default")
-            .with("labelSelector", "kubernetes.io/service-name=kubernetes");
-        let slices = cluster.list(call, |slice: EndpointSlice| slice_addresses(&slice)).await?;
-        let slices = slices.into_iter().flatten().collect();
+        let slices = slices(cluster, published()).await?;
         let endpoints = cluster.fetch::<Endpoints>(&Call::get_in::<Endpoints>("default", "kubernetes")).await;
         Ok(Self { slices, endpoints: endpoints.map(|endpoints| endpoint_addresses(&endpoints)) })
     }
+}
+
+/// The request for the EndpointSlices of Service default/kubernetes.
+pub(super) fn published() -> Call {
+    let of = "kubernetes.io/service-name=kubernetes";
+    Call::list::<EndpointSlice>().in_namespace("default").with("labelSelector", of)
+}
+
+/// The addresses in the EndpointSlices that a request lists.
+pub(super) async fn slices(cluster: &Cluster, call: Call) -> Seen<BTreeSet<SocketAddr>> {
+    let slices = cluster.list(call, |slice: EndpointSlice| slice_addresses(&slice)).await?;
+    Ok(slices.into_iter().flatten().collect())
 }
 
 fn slice_addresses(slice: &EndpointSlice) -> Vec<SocketAddr> {

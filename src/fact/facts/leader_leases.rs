@@ -12,7 +12,7 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The components that elect a leader.
-const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+pub(super) const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 
 /// For how long a stale lease is looked at again: after a restart of the API server, the leaders need a moment.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ impl Observe for LeaderLeases {
 async fn settled(cluster: &Cluster, name: &str) -> Seen<LeaderLease> {
     let begin = Instant::now();
     loop {
-        let (lease, now) = lease(cluster, name).await?;
+        let (lease, now) = lease(cluster, &request(name)).await?;
         let is_fresh = now.is_none_or(|now| lease.age(now) <= i64::from(lease.duration_seconds));
         if is_fresh || begin.elapsed() >= PATIENCE {
             return Ok(lease);
@@ -76,11 +76,15 @@ async fn settled(cluster: &Cluster, name: &str) -> Seen<LeaderLease> {
     }
 }
 
+/// The request for a component's lease.
+pub(super) fn request(component: &str) -> Call {
+    Call::get_in::<Lease>("kube-system", component)
+}
+
 /// The lease, and the server's clock when it answered.
-async fn lease(cluster: &Cluster, name: &str) -> Seen<(LeaderLease, Option<Timestamp>)> {
-    let call = Call::get_in::<Lease>("kube-system", name);
-    let reply = cluster.send(&call).await?;
-    let spec = reply.decode::<Lease>(&call)?.spec.unwrap_or_default();
+pub(super) async fn lease(cluster: &Cluster, call: &Call) -> Seen<(LeaderLease, Option<Timestamp>)> {
+    let reply = cluster.send(call).await?;
+    let spec = reply.decode::<Lease>(call)?.spec.unwrap_or_default();
     let missing = |field| Unobserved::invalid(call.to_string(), format!("the lease has no {field}"));
     let lease = LeaderLease {
         holder: spec.holder_identity.ok_or_else(|| missing("holderIdentity"))?,

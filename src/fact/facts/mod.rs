@@ -28,6 +28,7 @@ pub mod cluster_info_access;
 pub mod cluster_info_handshake;
 pub mod cluster_trust_bundles;
 pub mod control_plane_endpoint;
+pub mod control_plane_loss;
 pub mod coredns_reviews;
 pub mod corefile;
 pub mod default_service_account_reviews;

@@ -160,7 +160,7 @@ impl Trial {
             let left = patience(&sights).saturating_sub(began.elapsed());
             match tokio::time::timeout(left, self.tries.recv()).await {
                 Ok(Some(done)) => {
-                    let Try { target, fault } = done?;
+                    let Try { target, fault, .. } = done?;
                     if let Some(way) = Way::named(&target) {
                         sights.take(way, fault, began.elapsed());
                     }
@@ -280,7 +280,7 @@ mod tests {
     async fn a_look_lasts_until_all_is_seen_and_ends_with_the_log() {
         let (told, tries) = mpsc::channel(WAITING);
         let mut trial = Trial { ways: vec![Way::GrantedToGuarded], tries };
-        let tell = |fault| Ok(Try { target: Way::GrantedToGuarded.name().into(), fault });
+        let tell = |fault| Ok(Try { target: Way::GrantedToGuarded.name().into(), at_ms: 0, fault });
         let told_later = async {
             tokio::task::yield_now().await;
             for fault in [None, Some(Fault::TimedOut), Some(Fault::TimedOut)] {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use super::ACCOUNT;
 use super::batch::Terms;
@@ -17,14 +18,16 @@ pub struct Strangers(reqwest::Client);
 impl Strangers {
     /// Makes it.
     pub fn client(terms: &Terms) -> Got<Self> {
-        let client = reqwest::Client::builder()
-            .tls_danger_accept_invalid_certs(true)
-            .timeout(terms.answer)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(crate::USER_AGENT)
-            .build();
-        client.map(Self).map_err(|e| Fault::Other(e.to_string()))
+        Self::build(builder(terms.answer))
+    }
+
+    /// One that makes a new connection for each request.
+    pub fn anew(answer: Duration) -> Got<Self> {
+        Self::build(builder(answer).pool_max_idle_per_host(0))
+    }
+
+    fn build(builder: reqwest::ClientBuilder) -> Got<Self> {
+        builder.build().map(Self).map_err(|e| Fault::Other(e.to_string()))
     }
 
     /// The status of a request without credentials.
@@ -63,6 +66,15 @@ impl Strangers {
         let response = sent.send().await.map_err(|e| http_fault(&e))?;
         Ok(response.status().as_u16())
     }
+}
+
+fn builder(answer: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .timeout(answer)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(crate::USER_AGENT)
 }
 
 /// The token of the probe's own service account, which has no rights and ends with the pod.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::http::Strangers;
 use super::{dns, peer};
 use crate::probe::RunId;
 use crate::probe::answer::{Fault, Got};
@@ -35,6 +36,9 @@ pub enum WatchTarget {
     Probe(SocketAddr),
     /// A DNS server, by UDP, for the address of this name. Any answer will do.
     Dns(SocketAddr, String),
+    /// An API server, by HTTPS without credentials, over a new connection each time. What it answers as an API server does
+    /// will do.
+    Api(SocketAddr),
 }
 
 /// What came of one try.
@@ -42,6 +46,9 @@ pub enum WatchTarget {
 pub struct Try {
     /// The target.
     pub target: String,
+    /// When it began, in milliseconds since the watch did.
+    #[serde(default)]
+    pub at_ms: u64,
     /// How it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -51,9 +58,14 @@ pub struct Try {
 pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
     // As process 1 nothing ends us unless we listen.
     let mut terminate = signal(SignalKind::terminate())?;
+    let began = Instant::now();
+    let strangers = Strangers::anew(TRY);
+    let strangers = &strangers;
     let targets = questions.targets.iter().map(|(name, target)| async move {
         loop {
-            tell(&Try { target: name.clone(), fault: ask(target, &questions.run).await.err() })?;
+            let at_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let fault = ask(target, &questions.run, strangers).await.err();
+            tell(&Try { target: name.clone(), at_ms, fault })?;
             tokio::time::sleep(PAUSE).await;
         }
     });
@@ -63,8 +75,13 @@ pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
     }
 }
 
-async fn ask(target: &WatchTarget, run: &RunId) -> Got<()> {
+async fn ask(target: &WatchTarget, run: &RunId, strangers: &Got<Strangers>) -> Got<()> {
     match target {
+        WatchTarget::Api(at) => {
+            let status = strangers.as_ref().map_err(Clone::clone)?.status(&format!("https://{at}/readyz")).await?;
+            // Who asks without credentials may be refused, and only by a server that lives.
+            if matches!(status, 200 | 401 | 403) { Ok(()) } else { Err(Fault::Other(format!("HTTP {status}"))) }
+        }
         WatchTarget::Probe(at) => peer::by_tcp(*at, run, TRY).await.map(drop),
         WatchTarget::Dns(server, name) => dns::any_answer(*server, name, TRY).await,
     }

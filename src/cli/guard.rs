@@ -1,0 +1,23 @@
+//! `seaworthy guard`: stops a node and starts it again, for a drill. Not for people.
+
+use clap::Args;
+
+use super::Failure;
+use crate::drill::guard::guard;
+use crate::run::ExitCode;
+
+/// The commands, as they are for this node.
+#[derive(Debug, Args)]
+pub struct GuardArgs {
+    /// The command that stops it
+    #[arg(long)]
+    stop: String,
+    /// The command that starts it again
+    #[arg(long)]
+    start: String,
+}
+
+/// Runs them. A failure to start the node is said on the standard error, which may outlive everybody else who listens.
+pub async fn run(args: GuardArgs) -> Result<ExitCode, Failure> {
+    guard(&args.stop, &args.start).await.map(|()| ExitCode::Seaworthy).map_err(Failure::System)
+}

@@ -1,0 +1,64 @@
+//! The process that stops a node and starts it again, whatever becomes of the one that asked for it.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, setsid};
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+/// How long the command may take that stops the node. What hangs for longer is killed, lest it stop the node later.
+pub const STOP: Duration = Duration::from_secs(60);
+/// How long the node stays stopped at most, though nobody says that it is to be started.
+const LONGEST: Duration = Duration::from_secs(180);
+
+/// Stops the node; starts it when the standard input ends. How each command ended is a line on the standard output.
+pub async fn guard(stop: &str, start: &str) -> Result<(), String> {
+    // Neither a terminal's signals nor those of whoever ends all processes are a reason to leave the node as it is.
+    let _ = setsid();
+    let _deaf = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    tell(&stopped(stop).await);
+    let mut until_it_ends = Vec::new();
+    let _ = timeout(LONGEST, tokio::io::stdin().read_to_end(&mut until_it_ends)).await;
+    let started = ended(shell(start).status().await);
+    tell(&started);
+    started.map_err(|why| format!("the node is still stopped ({why}): run this by hand: {start}"))
+}
+
+async fn stopped(command: &str) -> Result<(), String> {
+    let mut child = shell(command).process_group(0).spawn().map_err(|e| e.to_string())?;
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    match timeout(STOP, child.wait()).await {
+        Ok(status) => ended(status),
+        Err(_) => {
+            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+            Err(format!("it did not end within {} s", STOP.as_secs()))
+        }
+    }
+}
+
+/// Nothing that the command says can block or break it.
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell
+}
+
+fn ended(status: std::io::Result<std::process::ExitStatus>) -> Result<(), String> {
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(status.to_string()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn tell(ended: &Result<(), String>) {
+    let mut line = serde_json::to_vec(ended).unwrap_or_default();
+    line.push(b'\n');
+    // That nobody listens any more is no reason to end.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&line).and_then(|()| out.flush());
+}

@@ -1,0 +1,204 @@
+//! What happens when a control-plane node is lost, and when it comes back.
+
+pub mod candidate;
+pub mod course;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use serde::{Deserialize, Serialize};
+
+use super::api_server_endpoints::{published, slices};
+use super::cluster_domain::ClusterDomain;
+use super::dns_servers::DnsServers;
+use super::host_reports::HostReports;
+use super::kubernetes_service::KubernetesService;
+use super::leader_leases::COMPONENTS;
+use super::nodes::{Node, Nodes};
+use crate::cluster::{Call, Cluster};
+use crate::drill::Guarded;
+use crate::drill::guard::STOP;
+use crate::drill::guarded::START;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use candidate::Candidate;
+use course::{Course, milliseconds};
+use watch::{Scene, Watched};
+
+/// How long the pods have to start, and then everything to work, one try after another, before anything is stopped.
+const BEFORE: Duration = Duration::from_secs(30);
+/// How long a node may go on after the command has ended that stops it.
+const GONE: Duration = Duration::from_secs(60);
+/// How long one looks at what becomes of the cluster without the node.
+const LOSS: Duration = Duration::from_secs(60);
+/// How long the node has to be back, once the command has ended that starts it.
+pub const RESTORED: Duration = Duration::from_secs(300);
+/// How long one waits before one looks again whether it is.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What happened when a control-plane node was stopped and started again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlPlaneLoss {
+    /// The node.
+    pub node: String,
+    /// The address of its API server.
+    pub address: SocketAddr,
+    /// The components whose lease it held.
+    pub leads: Vec<String>,
+    /// What became of everything that was watched while it was down, or why that was not seen.
+    pub loss: Seen<Vec<(Watched, Course)>>,
+    /// The command that starts it again.
+    pub start: String,
+    /// How that command failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_failed: Option<String>,
+    /// After how many milliseconds each sign was seen that it is back; none for one that was not.
+    pub restored: Seen<BTreeMap<Sign, Option<u64>>>,
+}
+
+/// A sign that a node is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sign {
+    /// Its API server is ready, for which it needs the node's member of etcd.
+    ApiServer,
+    /// The EndpointSlice of Service default/kubernetes names its API server.
+    Published,
+    /// The node is Ready, and its kubelet has renewed its lease since.
+    Node,
+}
+
+impl Observe for ControlPlaneLoss {
+    type Needs<'a> = (&'a KubernetesService, &'a ClusterDomain, &'a DnsServers, &'a HostReports);
+    const NAME: &'static str = "control-plane-loss";
+    const ACCESS: Access = Access::Disrupt;
+    const RULES: &'static [Rule] = &[
+        Rule::cluster("", "nodes", &["list"]),
+        Rule::cluster("", "pods", &["list"]),
+        Rule::namespaced("default", "discovery.k8s.io", "endpointslices", &["list"]),
+        Rule::namespaced("default", "", "endpoints", &["get"]).named(&["kubernetes"]),
+        Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["get"]).named(&COMPONENTS),
+        Rule::namespaced("kube-node-lease", "coordination.k8s.io", "leases", &["get"]),
+        Rule::urls(&["/livez", "/readyz"]),
+        Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
+        Rule::probes("", "serviceaccounts", &["create", "delete", "patch"]),
+        Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
+        Rule::probes("", "pods/log", &["get"]),
+    ];
+
+    async fn observe(cluster: &Cluster, (service, domain, dns, hosts): Self::Needs<'_>) -> Seen<Self> {
+        let power = cluster.settings().node_power.as_ref();
+        let power = power.ok_or_else(|| Unobserved::absent("nothing says how a node is stopped: --stop-node"))?;
+        let needed = BEFORE + BEFORE + STOP + GONE + LOSS + START + RESTORED;
+        if cluster.deadline(needed) < needed {
+            let cause = format!("a drill may take {} s, and less is left", needed.as_secs());
+            return Err(Unobserved::invalid("the run's --timeout", cause));
+        }
+        let ready = async {
+            let candidate = candidate::find(cluster, hosts).await?;
+            let scene = Scene::prepare(cluster, candidate, service, domain, dns, BEFORE).await?;
+            Ok((power.stop.of(&scene.candidate.node)?, power.start.of(&scene.candidate.node)?, scene))
+        };
+        let (stop, start, scene) = unless_stopped(cluster, ready).await?;
+        tokio::select! {
+            drill = drill(cluster, &scene, &stop, start) => drill,
+            () = scene.watch() => Err(Unobserved::Interrupted),
+        }
+    }
+}
+
+crate::observed!(ControlPlaneLoss);
+
+/// Stops the node and starts it again.
+async fn drill(cluster: &Cluster, scene: &Scene<'_>, stop: &str, start: String) -> Seen<ControlPlaneLoss> {
+    let Candidate { node, address, leads, .. } = &scene.candidate;
+    let renewed = unless_stopped(cluster, async {
+        scene.works(BEFORE).await?;
+        renewed(cluster, node).await
+    })
+    .await?;
+    let unable = |e| Unobserved::invalid("the process that would start the node again", e);
+    let program = std::env::current_exe().map_err(unable)?;
+    let mut guarded = Guarded::stop(&program, stop, &start).map_err(unable)?;
+    // From here on the node is or will be stopped. It is started whatever happens: when `guarded` goes, in whatever way.
+    let loss = unless_stopped(cluster, lose(scene, &mut guarded)).await;
+    let start_failed = guarded.start().await.err();
+    let restored = match &start_failed {
+        None => unless_stopped(cluster, restored(cluster, &scene.candidate, renewed)).await,
+        Some(why) => Err(Unobserved::invalid("the command of --start-node", why)),
+    };
+    Ok(ControlPlaneLoss {
+        node: node.clone(),
+        address: *address,
+        leads: leads.clone(),
+        loss,
+        start,
+        start_failed,
+        restored,
+    })
+}
+
+/// Does so, unless the run is stopped.
+async fn unless_stopped<T>(cluster: &Cluster, doing: impl Future<Output = Seen<T>>) -> Seen<T> {
+    tokio::select! {
+        biased;
+        () = cluster.cancelled() => Err(Unobserved::Interrupted),
+        done = doing => done,
+    }
+}
+
+/// Sees what becomes of the cluster without the node.
+async fn lose(scene: &Scene<'_>, guarded: &mut Guarded) -> Seen<Vec<(Watched, Course)>> {
+    let command = |why: String| Unobserved::invalid("the command of --stop-node", why);
+    guarded.stopped().await.map_err(command)?;
+    let lost = scene.lost(GONE).await.ok_or_else(|| {
+        let node = &scene.candidate.node;
+        command(format!("the API server of {node} still answers {} s after it", GONE.as_secs()))
+    })?;
+    Ok(scene.courses(lost, LOSS).await)
+}
+
+/// When the node's kubelet last renewed its lease.
+async fn renewed(cluster: &Cluster, node: &str) -> Seen<Option<Timestamp>> {
+    let lease: Lease = cluster.fetch(&Call::get_in::<Lease>("kube-node-lease", node)).await?;
+    Ok(lease.spec.and_then(|spec| spec.renew_time).map(|at| at.0))
+}
+
+/// Looks until each sign is seen, and tells how many milliseconds that took.
+async fn restored(
+    cluster: &Cluster,
+    stopped: &Candidate,
+    before: Option<Timestamp>,
+) -> Seen<BTreeMap<Sign, Option<u64>>> {
+    let began = Instant::now();
+    let signs = [Sign::ApiServer, Sign::Published, Sign::Node].map(async |sign| {
+        while began.elapsed() < RESTORED {
+            if shows(cluster, stopped, sign, before).await == Ok(true) {
+                return (sign, Some(milliseconds(began.elapsed())));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        (sign, None)
+    });
+    Ok(join_all(signs).await.into_iter().collect())
+}
+
+async fn shows(cluster: &Cluster, stopped: &Candidate, sign: Sign, before: Option<Timestamp>) -> Seen<bool> {
+    match sign {
+        Sign::ApiServer => {
+            let call = Call::url("/readyz").to_instance(stopped.address).anew();
+            cluster.send(&call).await?.accepted(&call).map(|()| true)
+        }
+        Sign::Published => Ok(slices(cluster, published()).await?.contains(&stopped.address)),
+        Sign::Node => {
+            let nodes = Nodes::observe(cluster, ()).await?;
+            let ready = nodes.0.get(&stopped.node).is_some_and(Node::is_ready);
+            Ok(ready && renewed(cluster, &stopped.node).await? > before)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What became of something that was tried again and again while a node was down.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// How many tries in a row must succeed to be more than chance: a load balancer that still counts one dead server of three
+/// in lets as many through once in sixty times.
+pub const STEADY: usize = 10;
+
+/// One try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// When it began.
+    pub began: Instant,
+    /// How it failed, if it did.
+    pub fault: Option<String>,
+}
+
+/// What became of something, from the loss on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// How often it was tried.
+    pub tries: usize,
+    /// How many of the tries failed.
+    pub failures: usize,
+    /// How the last of them failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// After how many milliseconds the first try began after which none failed, if there were enough of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered_ms: Option<u64>,
+    /// For how many milliseconds at most no try succeeded.
+    pub silence_ms: u64,
+    /// Until how many milliseconds after the loss tries are known.
+    pub known_ms: u64,
+}
+
+/// Whether the last tries all succeeded, and were enough.
+pub fn is_steady(tries: &[Tried]) -> bool {
+    tries.len() >= STEADY && tries[tries.len() - STEADY..].iter().all(|tried| tried.fault.is_none())
+}
+
+impl Course {
+    /// Of these tries, in their order, those that count.
+    pub fn of(tries: &[Tried], loss: Instant) -> Self {
+        let since = &tries[tries.partition_point(|tried| tried.began < loss)..];
+        let after_last_failure = since.iter().rposition(|tried| tried.fault.is_some()).map_or(0, |last| last + 1);
+        let well = &since[after_last_failure..];
+        let recovered = if after_last_failure == 0 { loss } else { well.first().map_or(loss, |first| first.began) };
+        let known = since.last().map_or(loss, |last| last.began);
+        let (mut silence, mut heard) = (Duration::ZERO, loss);
+        for tried in since.iter().filter(|tried| tried.fault.is_none()) {
+            silence = silence.max(tried.began - heard);
+            heard = tried.began;
+        }
+        let failures = || since.iter().filter_map(|tried| tried.fault.as_ref());
+        Self {
+            tries: since.len(),
+            failures: failures().count(),
+            fault: failures().next_back().cloned(),
+            recovered_ms: (well.len() >= STEADY).then(|| milliseconds(recovered - loss)),
+            silence_ms: milliseconds(silence.max(known - heard)),
+            known_ms: milliseconds(known - loss),
+        }
+    }
+}
+
+/// A duration as it is recorded.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A try each 100 ms from 500 ms before the loss on: `.` succeeds, `x` fails.
+    fn course(tries: &str) -> Course {
+        let loss = Instant::now() + Duration::from_secs(1);
+        let tried = tries.bytes().enumerate().map(|(i, outcome)| Tried {
+            began: loss + Duration::from_millis(100 * i as u64) - Duration::from_millis(500),
+            fault: (outcome == b'x').then(|| "refused".to_owned()),
+        });
+        Course::of(&tried.collect::<Vec<_>>(), loss)
+    }
+
+    #[test]
+    fn what_never_fails_has_recovered_at_once() {
+        let course = course(&".".repeat(20));
+        assert_eq!((course.tries, course.failures, course.recovered_ms), (15, 0, Some(0)));
+        assert_eq!((course.silence_ms, course.known_ms), (100, 1400));
+    }
+
+    #[test]
+    fn what_fails_has_recovered_after_its_last_failure() {
+        let course = course("x....x.xxx...........");
+        assert_eq!((course.tries, course.failures, course.recovered_ms), (16, 4, Some(500)));
+        assert_eq!((course.silence_ms, course.fault.as_deref()), (400, Some("refused")));
+    }
+
+    #[test]
+    fn what_fails_now_and_then_has_not_recovered() {
+        assert_eq!(course(&".....".repeat(2).replace(".....", "....x")).recovered_ms, None);
+        assert_eq!(course(&"..x".repeat(40)).recovered_ms, None);
+        let dead = course(&"x".repeat(25));
+        assert_eq!((dead.recovered_ms, dead.silence_ms, dead.known_ms), (None, 1900, 1900));
+    }
+
+    #[test]
+    fn nothing_is_known_of_what_was_not_tried() {
+        assert_eq!(course("....."), Course::default());
+        assert_eq!(course(".........").recovered_ms, None, "too few tries");
+    }
+
+    #[test]
+    fn what_is_steady_did_not_fail_lately() {
+        let tried = |fault: Option<&str>| Tried { began: Instant::now(), fault: fault.map(str::to_owned) };
+        let mut tries = vec![tried(Some("refused"))];
+        tries.extend((1..STEADY).map(|_| tried(None)));
+        assert!(!is_steady(&tries));
+        tries.push(tried(None));
+        assert!(is_steady(&tries));
+        tries.push(tried(Some("refused")));
+        assert!(!is_steady(&tries));
+    }
+}

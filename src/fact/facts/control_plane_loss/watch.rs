@@ -1,0 +1,321 @@
+//! What is tried again and again before, while and after a node is down.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::io::AsyncBufReadExt;
+use tokio::time::timeout;
+
+use super::candidate::{Candidate, is_held_on};
+use super::course::{Course, Tried, is_steady};
+use crate::cluster::{Call, Cluster};
+use crate::fact::facts::api_server_endpoints::{published, slices};
+use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::dns_servers::DnsServers;
+use crate::fact::facts::kubernetes_service::KubernetesService;
+use crate::fact::facts::leader_leases::{COMPONENTS, lease, request};
+use crate::fact::{Seen, Unobserved};
+use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
+use crate::probe::collect::running;
+use crate::probe::deploy::Site;
+use crate::probe::object::Level;
+
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(2);
+/// How long a thing is left alone between two tries.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long a leader may take between two renewals that are seen: it renews every two seconds.
+const RENEWAL: Duration = Duration::from_secs(5);
+/// How many tries in a row must fail before an API server is gone.
+const GONE: usize = 3;
+/// On how many nodes probes watch.
+const WATCHERS: usize = 3;
+/// For how long a probe that watches may be silent: it tells a try every second at least.
+const SILENCE: Duration = Duration::from_secs(3);
+/// The port of DNS.
+const DNS: u16 = 53;
+
+/// What is tried.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watched {
+    /// The API server of the node that is stopped.
+    Stopped,
+    /// The API at the kubeconfig's server, over a new connection each time.
+    Endpoint,
+    /// A write, by API servers that stay: etcd takes it while it has its quorum.
+    Write,
+    /// The EndpointSlice of Service default/kubernetes, in which the stopped node should not be.
+    Published,
+    /// The lease of this component, which should be renewed, and not by the stopped node.
+    Lease(String),
+    /// The API at its ClusterIP, from a pod of this node, over a new connection each time.
+    Api(String),
+    /// The cluster's DNS, from a pod of this node.
+    Dns(String),
+}
+
+impl Watched {
+    /// Whether it works before anything is stopped; what the stopped node holds then is no fault yet.
+    fn works_before(&self) -> bool {
+        !matches!(self, Self::Published | Self::Lease(_))
+    }
+
+    /// Whether it gets well for good when a node is lost. DNS may lose questions to a server of the lost node for longer.
+    fn recovers(&self) -> bool {
+        !matches!(self, Self::Stopped | Self::Dns(_))
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the API server of the node that is stopped"),
+            Self::Endpoint => f.write_str("the API at the kubeconfig's server"),
+            Self::Write => f.write_str("writes by API servers that stay"),
+            Self::Published => f.write_str("EndpointSlice default/kubernetes"),
+            Self::Lease(component) => write!(f, "Lease kube-system/{component}"),
+            Self::Api(node) => write!(f, "the API at its ClusterIP, from a pod on {node}"),
+            Self::Dns(node) => write!(f, "the cluster's DNS, from a pod on {node}"),
+        }
+    }
+}
+
+type Tries = BTreeMap<Watched, Vec<Tried>>;
+
+/// A cluster of which a node is to be lost, and the pods that watch.
+pub struct Scene<'a> {
+    cluster: &'a Cluster,
+    /// The node.
+    pub candidate: Candidate,
+    namespace: String,
+    /// The pods that watch, by node.
+    pods: BTreeMap<String, String>,
+    tries: Mutex<Tries>,
+}
+
+impl<'a> Scene<'a> {
+    /// Puts pods that watch onto nodes that stay, and waits so long until they run.
+    pub async fn prepare(
+        cluster: &'a Cluster,
+        candidate: Candidate,
+        service: &KubernetesService,
+        domain: &ClusterDomain,
+        dns: &DnsServers,
+        patience: Duration,
+    ) -> Seen<Self> {
+        let port = service.ports.first().and_then(|(_, port, _)| u16::try_from(*port).ok()).unwrap_or(443);
+        let name = format!("kubernetes.default.svc.{}.", domain.0);
+        let targets = [
+            ("api".to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
+            ("dns".to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, DNS), name)),
+        ];
+        let run = &cluster.settings().probe.run;
+        let site = Site::prepare(cluster, Level::Watching).await?;
+        let nodes: Vec<&str> = candidate.watchers.iter().take(WATCHERS).map(String::as_str).collect();
+        let pods = site.watching_pods(&nodes, &WatchQuestions { run: run.clone(), targets: targets.into() }).await?;
+        let names: Vec<String> = pods.values().cloned().collect();
+        running(cluster, site.namespace(), run, &names, patience).await?;
+        let tries = watched(&pods).map(|what| (what, Vec::new())).collect();
+        let namespace = site.namespace().to_owned();
+        Ok(Self { cluster, candidate, namespace, pods, tries: Mutex::new(tries) })
+    }
+
+    /// Tries everything for as long as it is polled.
+    pub async fn watch(&self) {
+        let ours = self.look(|tries| tries.keys().cloned().collect::<Vec<_>>());
+        let ours = ours.into_iter().filter(|what| !matches!(what, Watched::Api(_) | Watched::Dns(_)));
+        let ours = join_all(ours.map(|what| self.try_for_ever(what)));
+        let pods = join_all(self.pods.iter().map(|(node, pod)| self.read_for_ever(node, pod)));
+        join(ours, pods).await;
+    }
+
+    /// Waits until everything works that should before anything is stopped; else says what does not.
+    pub async fn works(&self, patience: Duration) -> Seen<()> {
+        let ill = |tries: &Tries| {
+            let mut ill = tries.iter().filter(|(what, tries)| what.works_before() && !is_steady(tries));
+            ill.next().map(|(what, tries)| (what.clone(), tries.iter().rev().find_map(|tried| tried.fault.clone())))
+        };
+        if self.until(patience, |tries| ill(tries).is_none().then_some(())).await.is_some() {
+            return Ok(());
+        }
+        match self.look(ill) {
+            None => Ok(()),
+            Some((what, fault)) => Err(Unobserved::invalid(
+                what.to_string(),
+                format!("{}, before anything was stopped", fault.unwrap_or_else(|| "too few tries".into())),
+            )),
+        }
+    }
+
+    /// Waits until the API server of the node that is stopped is gone, and tells since when.
+    pub async fn lost(&self, patience: Duration) -> Option<Instant> {
+        self.until(patience, |tries| gone_since(&tries[&Watched::Stopped])).await
+    }
+
+    /// Waits until everything has recovered from a loss, or patience is over; tells what became of it.
+    pub async fn courses(&self, lost: Instant, patience: Duration) -> Vec<(Watched, Course)> {
+        let courses = |tries: &Tries| -> Vec<(Watched, Course)> {
+            let watched = tries.iter().filter(|(what, _)| **what != Watched::Stopped);
+            watched.map(|(what, tries)| (what.clone(), Course::of(tries, lost))).collect()
+        };
+        let recovered = |all: &[(Watched, Course)]| {
+            all.iter().all(|(what, course)| !what.recovers() || course.recovered_ms.is_some())
+        };
+        self.until(patience.saturating_sub(lost.elapsed()), |tries| Some(courses(tries)).filter(|all| recovered(all)))
+            .await
+            .unwrap_or_else(|| self.look(courses))
+    }
+
+    async fn until<T>(&self, patience: Duration, look: impl Fn(&Tries) -> Option<T>) -> Option<T> {
+        let seen = async {
+            loop {
+                match self.look(&look) {
+                    Some(seen) => return seen,
+                    None => tokio::time::sleep(PAUSE).await,
+                }
+            }
+        };
+        timeout(patience, seen).await.ok()
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Tries) -> T) -> T {
+        look(&self.tries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, what: Watched, began: Instant, fault: Option<String>) {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.entry(what).or_default().push(Tried { began, fault });
+    }
+
+    async fn try_for_ever(&self, what: Watched) {
+        let mut renewal = None;
+        // Those that stay are asked one after another.
+        for survivor in self.candidate.survivors.iter().cycle() {
+            let began = Instant::now();
+            let tried = timeout(TRY, self.try_once(&what, *survivor, &mut renewal)).await;
+            let fault = match tried {
+                Ok(done) => done.err(),
+                Err(_) => Some(format!("no answer within {} s", TRY.as_secs())),
+            };
+            self.note(what.clone(), began, fault);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_once(
+        &self,
+        what: &Watched,
+        survivor: SocketAddr,
+        renewal: &mut Option<(Timestamp, Instant)>,
+    ) -> Result<(), String> {
+        let stopped = &self.candidate;
+        match what {
+            Watched::Stopped => self.send(Call::url("/readyz").to_instance(stopped.address).anew()).await,
+            Watched::Endpoint => self.send(Call::url("/readyz").anew()).await,
+            Watched::Write => {
+                let written = json!({ "metadata": { "annotations": { WRITTEN: Timestamp::now().to_string() } } });
+                let account = Level::Watching.name(&self.cluster.settings().probe.run);
+                let call = Call::patch::<ServiceAccount>(account, written).in_namespace(&self.namespace);
+                self.send(call.to_instance(survivor)).await
+            }
+            Watched::Published => {
+                let named = slices(self.cluster, published().to_instance(survivor)).await.map_err(|e| e.to_string())?;
+                if named.contains(&stopped.address) { Err(format!("it names {}", stopped.address)) } else { Ok(()) }
+            }
+            Watched::Lease(component) => {
+                let call = request(component).to_instance(survivor);
+                let (lease, _) = lease(self.cluster, &call).await.map_err(|e| e.to_string())?;
+                let now = Instant::now();
+                let (_, seen) = *renewal.insert(match *renewal {
+                    Some((renewed, seen)) if renewed == lease.renewed => (renewed, seen),
+                    _ => (lease.renewed, now),
+                });
+                if is_held_on(&lease.holder, &stopped.node) {
+                    Err(format!("{} holds it", lease.holder))
+                } else if now - seen > RENEWAL {
+                    Err(format!("{} does not renew it", lease.holder))
+                } else {
+                    Ok(())
+                }
+            }
+            // Pods try these.
+            Watched::Api(_) | Watched::Dns(_) => Ok(()),
+        }
+    }
+
+    async fn send(&self, call: Call) -> Result<(), String> {
+        let reply = self.cluster.send(&call).await;
+        reply.and_then(|reply| reply.accepted(&call)).map_err(|why| why.to_string())
+    }
+
+    /// Reads what a pod has tried. Its log comes through an API server: one that is lost may break it, or leave it hanging.
+    async fn read_for_ever(&self, node: &str, pod: &str) {
+        let mut log = Log { known: 0, began: None };
+        loop {
+            // What is missing is read from the next.
+            let _ = self.read(node, pod, &mut log).await;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn read(&self, node: &str, pod: &str, log: &mut Log) -> std::io::Result<()> {
+        let call = Call::get_in::<Pod>(&self.namespace, pod).subresource("log").with("follow", "true").anew();
+        let stream = timeout(TRY, self.cluster.stream(&call)).await?;
+        let mut lines = stream.map_err(std::io::Error::other)?.lines();
+        let mut number = 0;
+        while let Some(line) = timeout(SILENCE, lines.next_line()).await?? {
+            number += 1;
+            if number <= log.known {
+                continue;
+            }
+            let Try { target, at_ms, fault } = serde_json::from_str(&line)?;
+            log.known = number;
+            let what = if target == "api" { Watched::Api } else { Watched::Dns };
+            self.note(what(node.to_owned()), log.moment(at_ms), fault.map(|fault| fault.to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// The annotation that is written.
+const WRITTEN: &str = "seaworthy.dev/written";
+
+/// How much of a pod's log is known.
+struct Log {
+    known: usize,
+    /// When the pod began by our clock: the earliest moment that its lines, which come late or later, allow.
+    began: Option<Instant>,
+}
+
+impl Log {
+    fn moment(&mut self, at_ms: u64) -> Instant {
+        let at = Duration::from_millis(at_ms);
+        let now = Instant::now();
+        let latest = now.checked_sub(at).unwrap_or(now);
+        let began = self.began.map_or(latest, |began| began.min(latest));
+        self.began = Some(began);
+        began + at
+    }
+}
+
+fn watched(pods: &BTreeMap<String, String>) -> impl Iterator<Item = Watched> {
+    let leases = COMPONENTS.map(|component| Watched::Lease(component.into()));
+    let pods = pods.keys().flat_map(|node| [Watched::Api(node.clone()), Watched::Dns(node.clone())]);
+    [Watched::Stopped, Watched::Endpoint, Watched::Write, Watched::Published].into_iter().chain(leases).chain(pods)
+}
+
+/// When the tries that fail at the end began to, if there are enough of them.
+fn gone_since(tries: &[Tried]) -> Option<Instant> {
+    let alive = tries.iter().rposition(|tried| tried.fault.is_none()).map_or(0, |last| last + 1);
+    let dead = &tries[alive..];
+    dead.first().filter(|_| dead.len() >= GONE).map(|first| first.began)
+}
