@@ -99,12 +99,14 @@ impl Drop for Broken<'_> {
 fn run(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<(Vec<Judged>, Option<PathBuf>), Failed> {
     let folder = tempfile::tempdir()?;
     let (verdicts, recording) = (folder.path().join("verdicts.json"), folder.path().join("recording.json"));
-    let kubeconfig = output(Command::new(&fault.script).arg("kubeconfig").env("BED", &bed.program))?;
+    let ask = |what: &str| output(Command::new(&fault.script).arg(what).env("BED", &bed.program));
+    let (kubeconfig, arguments) = (ask("kubeconfig")?, ask("arguments")?);
     let ran = Command::new(bed::seaworthy())
         .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
         .arg(&recording)
+        .args(arguments.lines())
         .output()?;
     let code = ran.status.code();
     if !matches!(code, Some(0 | 1 | 3)) || !verdicts.exists() {

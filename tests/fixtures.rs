@@ -45,12 +45,14 @@ async fn healthy_clusters_are_found_healthy() {
     assert!(clusters >= 3, "one node, three nodes and a highly available cluster, not {clusters}");
 }
 
-/// The other healthy clusters have no policy engine, and CN-06 skips there.
+/// The other healthy clusters have no policy engine, and no node of them was lost: CN-06 and HA-06 skip there.
 #[tokio::test]
-async fn a_policy_engine_is_found_to_enforce() {
-    let judged = judge(&fixtures().join("healthy/policy-engine.json.gz")).await;
-    let outcomes: Vec<_> = judged.iter().map(|check| (check.id.as_str(), check.outcome)).collect();
-    assert_eq!(outcomes, [("CN-06", Outcome::Pass)], "{judged:?}");
+async fn a_policy_engine_enforces_and_a_control_plane_survives() {
+    for (id, recording) in [("CN-06", "policy-engine"), ("HA-06", "control-plane-loss")] {
+        let judged = judge(&fixtures().join(format!("healthy/{recording}.json.gz"))).await;
+        let outcomes: Vec<_> = judged.iter().map(|check| (check.id.as_str(), check.outcome)).collect();
+        assert_eq!(outcomes, [(id, Outcome::Pass)], "{judged:?}");
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use crate::fact::facts::control_plane_loss::course::Course;
 use crate::fact::facts::control_plane_loss::watch::Watched;
 use crate::fact::facts::control_plane_loss::{ControlPlaneLoss, RESTORED, Sign};
 
-crate::check!("HA-06", "control-plane-loss", Major, judge);
+crate::check!("HA-06", "loss-drill", Major, judge);
 
 /// How long the cluster may take to do without a node, in milliseconds.
 const RECOVERED_MS: u64 = 30_000;

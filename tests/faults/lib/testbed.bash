@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the fault scripts share. A script sources this file, defines `apply`, `revert` and `expected`
-# (and `cluster`, `kubeconfig` or `profile` where they differ from the usual), and ends with `fault "$@"`.
+# (and `cluster`, `kubeconfig`, `profile` or `arguments` where they differ from the usual), and ends with `fault "$@"`.
 
 BED=${BED:-bed}
 SLUG=$(basename "$0")
@@ -21,6 +21,7 @@ about() { sed -n '2,/^[^#]/s/^# //p' "$0" | paste -sd' '; }
 cluster() { echo '--nodes 3'; }
 kubeconfig() { "$BED" kubeconfig; }
 profile() { echo post-install; }
+arguments() { :; }
 
 fault() {
     case ${1:-} in
@@ -37,9 +38,9 @@ fault() {
         wait_for 150 'the cluster is healthy' healthy_or_hurry
         rm -rf "$STATE"
         ;;
-    expected | cluster | about | kubeconfig | profile) "$1" ;;
+    expected | cluster | about | kubeconfig | profile | arguments) "$1" ;;
     *)
-        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig | profile" >&2
+        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig | profile | arguments" >&2
         exit 2
         ;;
     esac

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// How many tries in a row must succeed to be more than chance: a load balancer that still counts one dead server of three
-/// in lets as many through once in sixty times.
-pub const STEADY: usize = 10;
+/// How many tries in a row must succeed to be more than chance: where one server of three is dead and still gets its share,
+/// as many get through once in 200,000 times.
+pub const STEADY: usize = 30;
 
 /// One try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Course {
     /// How the last of them failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// After how many milliseconds the first try began after which none failed, if there were enough of them.
+    /// After how many milliseconds the first try began after which none failed, but by chance, if there were enough of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered_ms: Option<u64>,
     /// For how many milliseconds at most no try succeeded.
@@ -45,9 +45,9 @@ impl Course {
     /// Of these tries, in their order, those that count.
     pub fn of(tries: &[Tried], loss: Instant) -> Self {
         let since = &tries[tries.partition_point(|tried| tried.began < loss)..];
-        let after_last_failure = since.iter().rposition(|tried| tried.fault.is_some()).map_or(0, |last| last + 1);
-        let well = &since[after_last_failure..];
-        let recovered = if after_last_failure == 0 { loss } else { well.first().map_or(loss, |first| first.began) };
+        let ill = ill(since);
+        let well = &since[ill..];
+        let recovered = if ill == 0 { loss } else { well.first().map_or(loss, |first| first.began) };
         let known = since.last().map_or(loss, |last| last.began);
         let (mut silence, mut heard) = (Duration::ZERO, loss);
         for tried in since.iter().filter(|tried| tried.fault.is_none()) {
@@ -64,6 +64,19 @@ impl Course {
             known_ms: milliseconds(known - loss),
         }
     }
+}
+
+/// After how many of these tries all is well. A failure that stands alone among successes is chance: a lost packet, a busy
+/// machine.
+fn ill(tries: &[Tried]) -> usize {
+    let (mut ill, mut last) = (0, None);
+    for (at, _) in tries.iter().enumerate().filter(|(_, tried)| tried.fault.is_some()) {
+        if last.is_some_and(|last| at - last <= STEADY) || tries.len() - at <= STEADY {
+            ill = at + 1;
+        }
+        last = Some(at);
+    }
+    ill
 }
 
 /// A duration as it is recorded.
@@ -87,30 +100,38 @@ mod tests {
 
     #[test]
     fn what_never_fails_has_recovered_at_once() {
-        let course = course(&".".repeat(20));
-        assert_eq!((course.tries, course.failures, course.recovered_ms), (15, 0, Some(0)));
-        assert_eq!((course.silence_ms, course.known_ms), (100, 1400));
+        let course = course(&".".repeat(40));
+        assert_eq!((course.tries, course.failures, course.recovered_ms), (35, 0, Some(0)));
+        assert_eq!((course.silence_ms, course.known_ms), (100, 3400));
     }
 
     #[test]
     fn what_fails_has_recovered_after_its_last_failure() {
-        let course = course("x....x.xxx...........");
-        assert_eq!((course.tries, course.failures, course.recovered_ms), (16, 4, Some(500)));
+        let course = course(&format!("x....x.xxx{}", ".".repeat(STEADY)));
+        assert_eq!((course.tries, course.failures, course.recovered_ms), (5 + STEADY, 4, Some(500)));
         assert_eq!((course.silence_ms, course.fault.as_deref()), (400, Some("refused")));
     }
 
     #[test]
+    fn a_failure_alone_is_chance() {
+        let well = ".".repeat(STEADY);
+        assert_eq!(course(&format!(".....xxx{well}x{well}")).recovered_ms, Some(300));
+        assert_eq!(course(&format!(".....xxx{well}x")).recovered_ms, None, "nobody knows yet");
+        assert_eq!(course(&format!(".....xxx{well}x.x{well}")).recovered_ms, Some(300 + 100 * (STEADY as u64 + 3)));
+    }
+
+    #[test]
     fn what_fails_now_and_then_has_not_recovered() {
-        assert_eq!(course(&".....".repeat(2).replace(".....", "....x")).recovered_ms, None);
-        assert_eq!(course(&"..x".repeat(40)).recovered_ms, None);
-        let dead = course(&"x".repeat(25));
-        assert_eq!((dead.recovered_ms, dead.silence_ms, dead.known_ms), (None, 1900, 1900));
+        assert_eq!(course(&"..x".repeat(80)).recovered_ms, None);
+        assert_eq!(course(&format!("{}x", ".".repeat(STEADY - 1)).repeat(9)).recovered_ms, None);
+        let dead = course(&"x".repeat(45));
+        assert_eq!((dead.recovered_ms, dead.silence_ms, dead.known_ms), (None, 3900, 3900));
     }
 
     #[test]
     fn nothing_is_known_of_what_was_not_tried() {
         assert_eq!(course("....."), Course::default());
-        assert_eq!(course(".........").recovered_ms, None, "too few tries");
+        assert_eq!(course(&".".repeat(STEADY + 4)).recovered_ms, None, "too few tries");
     }
 
     #[test]

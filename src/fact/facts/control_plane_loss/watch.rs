@@ -42,6 +42,8 @@ const WATCHERS: usize = 3;
 const SILENCE: Duration = Duration::from_secs(3);
 /// The port of DNS.
 const DNS: u16 = 53;
+/// The annotation that is written.
+const WRITTEN: &str = "seaworthy.dev/written";
 
 /// What is tried.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -285,9 +287,6 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 }
-
-/// The annotation that is written.
-const WRITTEN: &str = "seaworthy.dev/written";
 
 /// How much of a pod's log is known.
 struct Log {
