@@ -34,6 +34,11 @@ impl Cidr {
         self.contains(address).then_some(address)
     }
 
+    /// How many addresses it holds; more than can be counted count as the most that can.
+    pub fn size(&self) -> u64 {
+        1_u64.checked_shl((width(self.base) - self.prefix).into()).unwrap_or(u64::MAX)
+    }
+
     /// Whether the address lies in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.base.is_ipv4() && masked(address, self.prefix) == self.base
@@ -130,6 +135,13 @@ mod tests {
         assert_eq!(cidr("fd00:96::/108").nth(1), "fd00:96::1".parse().ok());
         assert_eq!(cidr("10.0.0.0/30").nth(4), None);
         assert_eq!(cidr("255.255.255.255/32").nth(1), None);
+    }
+
+    #[test]
+    fn a_range_holds_a_power_of_two() {
+        assert_eq!(cidr("10.244.0.0/24").size(), 256);
+        assert_eq!(Cidr::of([10, 77, 0, 11].into()).size(), 1);
+        assert_eq!(cidr("fd00::/64").size(), u64::MAX);
     }
 
     #[test]

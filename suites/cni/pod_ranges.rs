@@ -1,31 +1,37 @@
-//! # Every node has a pod range of its own, inside the pod network
+//! # Every node has a pod range of its own, inside the pod network and large enough
 //!
 //! ## Why
 //! Two nodes with the same range give the same address to two pods, and one of them gets the other's packets. A node without
-//! a range starts no pods; one with a range outside of the pod network is masqueraded and filtered as a stranger.
+//! a range starts no pods; one with a range outside of the pod network is masqueraded and filtered as a stranger. A range
+//! smaller than the number of pods that the kubelet takes runs out when the node is full, and pods wait there for an address.
 //!
 //! ## Fix
 //! A node's range cannot be changed. Drain the node that is named, delete its Node object (`kubectl delete node NODE`), and
 //! restart its kubelet: the controller-manager gives it a free range. Where ranges run out, or lie outside, compare
 //! `--cluster-cidr`, `--node-cidr-mask-size` and `--allocate-node-cidrs` in
 //! `/etc/kubernetes/manifests/kube-controller-manager.yaml` with `networking.podSubnet` in ConfigMap
-//! kube-system/kubeadm-config.
+//! kube-system/kubeadm-config. Where a range is too small for `maxPods` of the node's `/var/lib/kubelet/config.yaml`, lower
+//! that, or give new nodes larger ranges.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controller/nodeipam/ipam/range_allocator.go`, `test/e2e_kubeadm/networking_test.go`. Where the
-//! network plugin gives out addresses by itself, which shows in the addresses of pods, the ranges mean nothing.
+//! network plugin gives out addresses by itself, which shows in the addresses of pods, the ranges mean nothing. Of a range,
+//! three addresses are no pod's: the first, the gateway's and the last (<https://www.cni.dev/plugins/current/ipam/host-local/>).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::cidr::Cidr;
 use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
-use crate::fact::facts::pods::Pods;
+use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("CN-03", "pod-ranges", Major, judge);
+
+/// How many addresses of a range are no pod's.
+const RESERVED: u64 = 3;
 
 fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let subnet = kubeadm.and_then(|kubeadm| kubeadm.pod_subnet.as_deref()).filter(|subnet| !subnet.is_empty());
@@ -56,6 +62,9 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
     };
     for (node, own) in &ranges {
         judge_node(&mut verdict, node, own, &subnets);
+        if let Some(limit) = nodes.0.get(*node).and_then(|node| node.pod_limit) {
+            judge_size(&mut verdict, node, own, limit, pods);
+        }
     }
     judge_twins(&mut verdict, &ranges);
     verdict
@@ -99,6 +108,28 @@ fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr])
     });
 }
 
+/// Of two families, each pod takes an address of both: the smaller range decides.
+fn judge_size(verdict: &mut Verdict, node: &str, own: &[Cidr], limit: u64, pods: &Pods) {
+    let Some(smallest) = own.iter().min_by_key(|cidr| cidr.size()) else { return };
+    let without_address =
+        |pod: &&Pod| pod.host_network && pod.node.as_deref() == Some(node) && pod.phase == "Running" && !pod.deleting;
+    let hosts = pods.0.values().filter(without_address).count();
+    let needed = limit.saturating_sub(u64::try_from(hosts).unwrap_or(u64::MAX));
+    let usable = smallest.size().saturating_sub(RESERVED);
+    verdict.expect(Subject::node(node), usable >= needed, || {
+        Finding::new(
+            format!("addresses for {needed} pods: the kubelet takes {limit}, {hosts} of them on the node's own network"),
+            format!("{smallest} has {usable} for pods"),
+        )
+        .so("when the node is full, its last pods wait for an address that does not come")
+        .mend(format!(
+            "set maxPods to {} or less in /var/lib/kubelet/config.yaml on {node} and restart its kubelet; or give new nodes larger ranges (--node-cidr-mask-size)",
+            usable.saturating_add(limit - needed)
+        ))
+        .severity(Severity::Minor)
+    });
+}
+
 /// Nodes whose ranges overlap: each pair once.
 fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>) {
     let all: Vec<(&str, &Cidr)> =
@@ -119,9 +150,7 @@ fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::pods::Pod;
 
     fn nodes(ranges: &[&[&str]]) -> Nodes {
         let node = |(i, ranges): (usize, &&[&str])| {
@@ -165,6 +194,23 @@ mod tests {
         assert_eq!(seen(&[&["10.244.0.0/24"], &[]], "10.244.0.0/16"), ["there is none"]);
         assert_eq!(seen(&[&["10.244.0.0/24"], &["10.99.1.0/24"]], "10.244.0.0/16"), ["10.99.1.0/24"]);
         assert_eq!(seen(&[&["10.244.0.0/24"]], "10.244.0.0/16,fd00::/48"), ["10.244.0.0/24"]);
+    }
+
+    #[test]
+    fn a_range_smaller_than_the_pods_that_the_kubelet_takes_is_found() {
+        let sized = |ranges: &[&str], limit| {
+            let mut nodes = nodes(&[ranges]);
+            nodes.0.get_mut("n1").unwrap().pod_limit = Some(limit);
+            let mut pods = pods("10.244.0.5");
+            let host = Pod { node: Some("n1".into()), phase: "Running".into(), host_network: true, ..Pod::default() };
+            pods.0.insert("kube-system/kube-proxy".into(), host);
+            let found = judge(&nodes, &pods, None).findings(Severity::Major).into_iter();
+            found.map(|finding| format!("{} {}", finding.severity, finding.seen)).collect::<Vec<_>>()
+        };
+        assert!(sized(&["10.244.0.0/24"], 110).is_empty() && sized(&["10.244.0.0/24"], 254).is_empty());
+        assert_eq!(sized(&["10.244.0.0/24"], 255), ["minor 10.244.0.0/24 has 253 for pods"]);
+        assert_eq!(sized(&["fd00:1::/64", "10.244.0.0/26"], 110), ["minor 10.244.0.0/26 has 61 for pods"]);
+        assert!(sized(&["fd00:1::/64"], 100_000).is_empty());
     }
 
     #[test]
