@@ -12,8 +12,10 @@
 //!
 //! ## Source
 //! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`;
-//! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Leader, learners and the size of the database are known
-//! to the members alone, at `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask them.
+//! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Leader, learners, the size of the database and the speed of
+//! the disk are known to the members alone, at `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask them. How
+//! fast the disk should be: <https://etcd.io/docs/latest/metrics/#disk>; it is counted since a member was started, and told
+//! from 1000 writes on.
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::member_disk;
 use crate::check::finding::Difference;
-use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::{ETCD_METRICS, HostReports};
 use crate::fact::facts::pods::Pod;
@@ -18,10 +19,10 @@ const FULL: f64 = 0.8;
 const CHANGES_PER_HOUR: f64 = 4.0;
 
 /// The metrics of one member.
-struct Metrics(BTreeMap<String, f64>);
+pub(super) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    fn read(lines: &[String]) -> Self {
+    pub(super) fn read(lines: &[String]) -> Self {
         let sample = |line: &String| {
             let (name, value) = line.split_once(' ')?;
             Some((name.to_owned(), value.trim().parse().ok()?))
@@ -29,7 +30,7 @@ impl Metrics {
         Self(lines.iter().filter_map(sample).collect())
     }
 
-    fn get(&self, name: &str) -> Seen<f64> {
+    pub(super) fn get(&self, name: &str) -> Seen<f64> {
         self.0.get(name).copied().ok_or_else(|| Unobserved::invalid(ETCD_METRICS, format!("it does not tell {name}")))
     }
 }
@@ -45,6 +46,7 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
         }
         Err(why) => return verdict.undecided(Subject::cluster(), why),
     };
+    let mut new = Vec::new();
     for pod in members {
         let subject = || Subject::object("Pod", &pod.namespace, &pod.name);
         let mut words = pod.containers.iter().flat_map(|container| &container.command);
@@ -54,8 +56,14 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
             continue;
         }
         let node = pod.node.as_deref().unwrap_or_default();
-        let judged = hosts.lines(node, ETCD_METRICS).map(Metrics::read).and_then(|metrics| findings(&metrics, clock));
-        match judged {
+        let metrics = hosts.lines(node, ETCD_METRICS).map(Metrics::read);
+        match metrics.as_ref().map(member_disk::findings) {
+            Ok(Some(slow)) => slow.into_iter().for_each(|finding| verdict.tell_counted(subject(), finding)),
+            Ok(None) => new.push(&pod.name),
+            // Told below.
+            Err(_) => {}
+        }
+        match metrics.and_then(|metrics| findings(&metrics, clock)) {
             Ok(findings) if findings.is_empty() => verdict.confirm(),
             Ok(findings) => {
                 for finding in findings {
@@ -66,6 +74,9 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
             Err(_) if !pod.ready => {}
             Err(why) => verdict.undecided(subject(), &why),
         }
+    }
+    if !new.is_empty() {
+        verdict.note(format!("{} told of too few writes to judge the disk by", names(new)));
     }
 }
 

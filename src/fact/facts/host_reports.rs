@@ -41,6 +41,10 @@ const CONTROL_PLANE_GETS: [(&str, &[&str]); 1] = [(
         "etcd_server_leader_changes_seen_total ",
         "etcd_mvcc_db_total_size_in_bytes ",
         "etcd_server_quota_backend_bytes ",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.016\"}",
+        "etcd_disk_wal_fsync_duration_seconds_count ",
+        "etcd_disk_backend_commit_duration_seconds_bucket{le=\"0.032\"}",
+        "etcd_disk_backend_commit_duration_seconds_count ",
         "process_start_time_seconds ",
     ],
 )];
