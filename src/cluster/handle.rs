@@ -175,6 +175,10 @@ impl Cluster {
         self.requests.load(Ordering::Relaxed)
     }
 
+    pub(super) fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Remembers where the run has created objects, for the clean-up at its end.
     pub fn leaves(&self, footprint: Footprint) {
         self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
@@ -244,7 +248,7 @@ impl Cluster {
         let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
         let deadline = self.deadline(self.settings.request_timeout);
         let exchange = async { whole(call, self.respond(call).await?).await };
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.count_request();
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
     }
 
@@ -309,7 +313,7 @@ impl Cluster {
 
     /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.count_request();
         let response = self.respond(call).await?;
         let status = response.status();
         let body = response.into_body();
@@ -367,7 +371,7 @@ impl Cluster {
         request.body(Body::from(body)).map_err(|e| Unobserved::invalid(call.to_string(), e))
     }
 
-    fn client(&self, call: &Call) -> Seen<Client> {
+    pub(super) fn client(&self, call: &Call) -> Seen<Client> {
         let credential = match &call.identity {
             Identity::Own | Identity::Impersonated { .. } => Credential::Own,
             Identity::Anonymous => Credential::Nothing,

@@ -10,6 +10,7 @@ pub mod kubeconfig;
 pub mod kubelet;
 mod proxy;
 pub mod reply;
+pub mod streams;
 
 pub use call::{Call, Trust};
 pub use connection::{ConnectError, connect};
@@ -19,3 +20,4 @@ pub use handle::{Cluster, Settings};
 pub use identity::{ClientCertificate, Identity};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use reply::Reply;
+pub use streams::{Broken, Streamed};

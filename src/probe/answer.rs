@@ -131,6 +131,9 @@ pub struct ApiAnswer {
     pub large: Option<Got<u16>>,
     /// How long connecting took.
     pub latency: Option<Latency>,
+    /// Whether each instance gives a certificate to who dials it by its own address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances: BTreeMap<SocketAddr, Got<()>>,
 }
 
 /// One DNS server.

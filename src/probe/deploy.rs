@@ -12,8 +12,9 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::ask::watch::WatchQuestions;
 use super::host::HostQuestions;
 use super::host::object::HostPod;
-use super::object::{Level, Mark, ProbePod, RUN, restricted_pod, watching};
-use super::policed::{PolicedPod, Policy};
+use super::object::{LEVEL, Level, Mark, ProbePod, RUN};
+use super::policed::Policy;
+use super::trial::TrialPod;
 use super::{Questions, RunId};
 use crate::cluster::{Call, Cluster, Footprint};
 use crate::fact::{Seen, Unobserved};
@@ -160,28 +161,31 @@ impl<'a> Site<'a> {
         .await
     }
 
-    /// Makes pods to which policies are applied, and tells their names.
-    pub async fn policed_pods(&self, pods: &[PolicedPod<'_>]) -> Seen<Vec<String>> {
+    /// Makes a pod of a trial, and tells its name.
+    pub async fn trial_pod(&self, pod: &TrialPod<'_>) -> Seen<String> {
         let image = &self.cluster.settings().probe.image;
-        let made = pods.iter().map(|pod| async {
-            self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
-            Ok(pod.role.pod(&self.mark()))
-        });
-        join_all(made).await.into_iter().collect()
+        self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
+        Ok(pod.name(&self.mark()))
+    }
+
+    /// Makes the Service in front of what has this role in a trial, and tells its ClusterIP.
+    pub async fn trial_service(&self, role: &str) -> Seen<IpAddr> {
+        cluster_ip(&self.service(self.mark().of_trial(role)).await?)
+    }
+
+    /// Removes the Services of a trial again.
+    pub async fn withdraw_services(&self) -> Seen<()> {
+        let call = Call::delete_all::<Service>()
+            .in_namespace(&self.namespace)
+            .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.run, self.level.label()));
+        self.cluster.send(&call).await?.accepted(&call)
     }
 
     /// Makes a pod on each of these nodes that watches, and tells its name by the node's.
     pub async fn watching_pods(&self, nodes: &[&str], questions: &WatchQuestions) -> Seen<BTreeMap<String, String>> {
-        let image = &self.cluster.settings().probe.image;
-        let mark = self.mark();
-        let made = nodes.iter().enumerate().map(|(i, node)| {
-            let name = format!("{}-{i}", self.level.name(self.run));
-            let container = watching(image, questions);
-            let pod = container.map(|one| restricted_pod(&mark, &name, node, self.lifetime_seconds, &[one]));
-            async move {
-                self.pod(node, pod).await?;
-                Ok(((*node).to_owned(), name))
-            }
+        let made = nodes.iter().enumerate().map(async |(i, node)| {
+            let pod = TrialPod { role: &i.to_string(), node, watch: Some(questions) };
+            Ok(((*node).to_owned(), self.trial_pod(&pod).await?))
         });
         join_all(made).await.into_iter().collect()
     }

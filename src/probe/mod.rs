@@ -3,7 +3,7 @@
 //! A probe pod has two containers of the same executable. `serve` answers peers for as long as the pod lives; `ask` asks
 //! its whole batch of questions at once and puts the answers into its termination message, which the runner reads with
 //! one watch. Questions whose answers would not fit into one message are [spread](spread) over several `ask` containers.
-//! Nothing is executed in a pod, no log is read, nothing is forwarded.
+//! Nothing is executed in a pod, no log is read, nothing is forwarded, unless that itself is what is tried.
 //!
 //! What can only be seen from a node itself is asked by another kind of pod, in [`host`], which only a profile that
 //! allows [`Privileged`](crate::fact::Access::Privileged) access gets.
@@ -13,6 +13,7 @@ pub mod ask;
 pub mod collect;
 pub mod deploy;
 pub mod endpoint;
+pub mod follow;
 pub mod host;
 pub mod mesh;
 pub mod message;
@@ -22,8 +23,10 @@ pub mod question;
 pub mod reached;
 pub mod serve;
 pub mod settings;
+pub mod sight;
 pub mod spread;
 pub mod sweep;
+pub mod trial;
 
 pub use answer::Answers;
 pub use question::Questions;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::ask::watch::WatchQuestions;
 use super::serve::{POD_VARIABLE, RUN_VARIABLE};
+use super::trial::ROLE;
 use super::{PORT, Questions, RunId, question, spread};
 
 /// The label that marks everything of ours.
@@ -26,13 +27,15 @@ pub enum Level {
     Privileged,
     /// Probes as any workload's pod, to whom network policies are applied: apart from the others, whose traffic goes on.
     Policed,
+    /// Probes as any workload's pod, whose Service comes and goes.
+    Served,
     /// Probes as any workload's pod, which watch what becomes of the cluster while a part of it is down.
     Watching,
 }
 
 impl Level {
     /// All.
-    pub const ALL: [Self; 4] = [Self::Restricted, Self::Privileged, Self::Policed, Self::Watching];
+    pub const ALL: [Self; 5] = [Self::Restricted, Self::Privileged, Self::Policed, Self::Served, Self::Watching];
 
     /// The name of the run's objects of this level; pods append a number.
     pub fn name(self, run: &RunId) -> String {
@@ -40,16 +43,18 @@ impl Level {
             Self::Restricted => format!("seaworthy-{run}"),
             Self::Privileged => format!("seaworthy-{run}-host"),
             Self::Policed => format!("seaworthy-{run}-policy"),
+            Self::Served => format!("seaworthy-{run}-service"),
             Self::Watching => format!("seaworthy-{run}-drill"),
         }
     }
 
     /// By what labels tell it from the others.
-    const fn label(self) -> &'static str {
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Restricted => "restricted",
             Self::Privileged => "privileged",
             Self::Policed => "policed",
+            Self::Served => "served",
             Self::Watching => "watching",
         }
     }
@@ -57,7 +62,7 @@ impl Level {
     /// As Pod Security calls it.
     const fn pod_security(self) -> &'static str {
         match self {
-            Self::Restricted | Self::Policed | Self::Watching => "restricted",
+            Self::Restricted | Self::Policed | Self::Served | Self::Watching => "restricted",
             Self::Privileged => "privileged",
         }
     }
@@ -130,9 +135,15 @@ impl Mark<'_> {
         self.service("-affinity", json!({ "sessionAffinity": "ClientIP" }))
     }
 
+    /// The Service in front of the pods that have a role in a trial, once they are ready.
+    pub fn of_trial(&self, role: &str) -> Value {
+        let selector = json!({ RUN: self.run.to_string(), LEVEL: self.level.label(), ROLE: role });
+        self.service("", json!({ "selector": selector, "publishNotReadyAddresses": false }))
+    }
+
     fn service(&self, suffix: &str, differences: Value) -> Value {
         let mut service = json!({
-            "metadata": self.metadata(&format!("{}{suffix}", name(self.run))),
+            "metadata": self.metadata(&format!("{}{suffix}", self.level.name(self.run))),
             "spec": {
                 "selector": { RUN: self.run.to_string(), LEVEL: self.level.label() },
                 // A probe serves before its pod is ready, and after it has asked its questions it never is again.
@@ -219,8 +230,9 @@ impl ProbePod<'_> {
     }
 }
 
-/// A pod that Pod Security admits everywhere, and of which probes on a node differ in what they must. It is bound to its node by name, so that neither the scheduler nor a cordon
-/// keeps it away, and the kubelet ends it after so many seconds, whatever became of the runner.
+/// A pod that Pod Security admits everywhere; those that probe a node itself differ in what they must. It is bound to its node
+/// by name, so that neither the scheduler nor a cordon keeps it away, and the kubelet ends it after so many seconds, whatever
+/// became of the runner.
 pub(super) fn restricted_pod(
     mark: &Mark<'_>,
     name: &str,

@@ -1,15 +1,12 @@
-//! The pods by which it is tried whether network policies are enforced, and the policies.
+//! The pods by which it is tried whether network policies are enforced, by what they do, and the policies.
 
 use std::fmt;
 
 use serde_json::{Value, json};
 
 use super::RunId;
-use super::ask::watch::WatchQuestions;
-use super::object::{Mark, RUN, restricted_pod, serving, watching};
-
-/// The label that says what a pod does; policies select by it.
-const ROLE: &str = "seaworthy.dev/role";
+use super::object::{Mark, RUN};
+use super::trial::ROLE;
 
 /// What a pod does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,40 +34,11 @@ impl Role {
             Self::Confined => "confined",
         }
     }
-
-    /// The name of its pod.
-    pub fn pod(self, mark: &Mark<'_>) -> String {
-        format!("{}-{}", mark.level.name(mark.run), self.name())
-    }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// A pod of the trial.
-pub struct PolicedPod<'a> {
-    /// What it does.
-    pub role: Role,
-    /// The node that it is pinned to.
-    pub node: &'a str,
-    /// What it watches; without, it serves.
-    pub watch: Option<&'a WatchQuestions>,
-}
-
-impl PolicedPod<'_> {
-    /// The pod.
-    pub(super) fn object(&self, mark: &Mark<'_>, image: &str, lifetime_seconds: i64) -> serde_json::Result<Value> {
-        let name = self.role.pod(mark);
-        let container = match self.watch {
-            None => serving(image, mark.run, &name),
-            Some(questions) => watching(image, questions)?,
-        };
-        let mut pod = restricted_pod(mark, &name, self.node, lifetime_seconds, &[container]);
-        pod["metadata"]["labels"][ROLE] = self.role.name().into();
-        Ok(pod)
     }
 }
 
@@ -119,6 +87,7 @@ mod tests {
 
     use super::*;
     use crate::probe::object::Level;
+    use crate::probe::trial::TrialPod;
 
     #[test]
     fn policies_select_pods_of_their_run_alone() {
@@ -127,7 +96,7 @@ mod tests {
         for policy in [Policy::DenyIngress, Policy::DenyEgress, Policy::AllowByLabel] {
             assert_eq!(policy.object(&mark)["spec"]["podSelector"]["matchLabels"][RUN], "x7f4k", "{policy:?}");
         }
-        let pod = PolicedPod { role: Role::Guarded, node: "n1", watch: None }.object(&mark, "i", 60).unwrap();
+        let pod = TrialPod { role: Role::Guarded.name(), node: "n1", watch: None }.object(&mark, "i", 60).unwrap();
         let selected = &Policy::DenyIngress.object(&mark)["spec"]["podSelector"]["matchLabels"];
         assert_eq!(selected[ROLE], pod["metadata"]["labels"][ROLE]);
         assert_eq!(pod["spec"]["serviceAccountName"], "seaworthy-x7f4k-policy");

@@ -1,5 +1,6 @@
 //! What a probe is asked, all at once.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub struct ApiQuestion {
     pub names: Vec<String>,
     /// How often to connect.
     pub connections: u32,
+    /// Where its instances are published, each of which is dialled once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub instances: BTreeSet<SocketAddr>,
 }
 
 /// The cluster's DNS.

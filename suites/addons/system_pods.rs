@@ -43,8 +43,6 @@ const STUCK: [&str; 8] = [
     "CreateContainerError",
     "RunContainerError",
 ];
-/// How often a container that has just failed was restarted before, if it fails again and again.
-const RESTARTS: i32 = 2;
 /// The add-ons without which nothing works.
 const CRITICAL: [&str; 2] = ["DaemonSet/kube-proxy", "Deployment/coredns"];
 
@@ -152,9 +150,8 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
         let restarts = if container.restarts > 0 { ", after restarts" } else { "" };
         Some(format!("container {} waits: {reason}{restarts}", container.name))
     };
-    // The kubelet says CrashLoopBackOff when it next looks at the pod, which may be a minute after the container's end.
     let failing = |container: &Container| {
-        let code = container.failed.filter(|_| container.restarts >= RESTARTS)?;
+        let code = container.failed_again()?;
         Some(format!("container {} ends with exit code {code}, after restarts", container.name))
     };
     // One that was evicted, or ended with its node, stays until it is collected; its controller has made another.

@@ -171,6 +171,7 @@ mod tests {
                 version: Ok(200),
                 large: Some(Ok(200)),
                 latency: None,
+                instances: [].into(),
             };
             let answers = Answers {
                 peers: peers.collect(),

@@ -20,7 +20,8 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::expectations::{Expectations, NetworkPolicies};
 use crate::fact::Unobserved;
 use crate::fact::facts::network_policy_trial::NetworkPolicyTrial;
-use crate::fact::facts::network_policy_trial::sights::{Sight, Sights, Step, Way};
+use crate::fact::facts::network_policy_trial::sights::{Sights, Step, Way};
+use crate::probe::sight::Sight;
 
 crate::check!("CN-06", "network-policy", Major, judge);
 

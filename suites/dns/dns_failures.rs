@@ -64,11 +64,12 @@ fn subject(pod: &Pod) -> Subject {
 fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
     for container in &pod.containers {
         let logs = || format!("kubectl -n {} logs {} -c {} --previous", pod.namespace, pod.name, container.name);
-        let crashing = container.waiting.as_deref() == Some(CRASHING);
-        let steady = verdict.expect(subject(pod), !crashing, || {
+        let waiting = container.waiting.as_deref().filter(|reason| *reason == CRASHING).map(str::to_owned);
+        let crash = waiting.or_else(|| Some(format!("exit code {}", container.failed_again()?)));
+        let steady = verdict.expect(subject(pod), crash.is_none(), || {
             Finding::new(
                 format!("its container {} runs", container.name),
-                format!("{CRASHING} after {} restarts", container.restarts),
+                format!("it ends again and again: {}, {} restarts", crash.unwrap_or_default(), container.restarts),
             )
             .so("the server is missing, and lookups that meet it wait for seconds")
             .mend(logs())
@@ -206,7 +207,10 @@ mod tests {
     #[test]
     fn a_server_that_crashes_is_found() {
         let crashing = Container { waiting: Some(CRASHING.into()), restarts: 4, ..running() };
-        assert_eq!(seen(crashing, well()), ["CrashLoopBackOff after 4 restarts"]);
+        assert_eq!(seen(crashing, well()), ["it ends again and again: CrashLoopBackOff, 4 restarts"]);
+        let ended = Container { failed: Some(2), restarts: 2, ..running() };
+        assert_eq!(seen(ended, well()), ["it ends again and again: exit code 2, 2 restarts"]);
+        assert!(seen(Container { failed: Some(2), ..running() }, well()).is_empty(), "once may be an accident");
         assert_eq!(seen(Container { restarts: 40, ..running() }, well()), ["40 times"]);
     }
 

@@ -23,6 +23,8 @@ use crate::fact::facts::kubelet_logs::{Came, KubeletLogs};
 
 crate::check!("KL-09", "api-server-to-kubelet", Critical, judge);
 
+const LOG: &str = "the API server fetches the last line of a pod's log from the kubelet";
+
 fn judge(logs: &KubeletLogs) -> Verdict {
     let mut verdict = Verdict::new();
     // Addresses and names differ from node to node while the cause is one.
@@ -33,7 +35,7 @@ fn judge(logs: &KubeletLogs) -> Verdict {
         |verdict, node, answer| {
             verdict.confirm();
             let (cause, words) = match &answer.came {
-                Came::Log => return,
+                Came::Wanted => return,
                 Came::Error { status, message } => (Cause::of(message), format!("HTTP {status}: {message}")),
                 Came::Nothing { after_ms } => (Cause::Network, format!("no answer within {after_ms} ms")),
             };
@@ -43,7 +45,7 @@ fn judge(logs: &KubeletLogs) -> Verdict {
         },
     );
     for (cause, (nodes, words)) in broken {
-        verdict.tell_counted(Subject::nodes(&nodes), cause.difference(&words));
+        verdict.tell_counted(Subject::nodes(&nodes), cause.difference(LOG, &words));
     }
     if logs.others > 0 {
         verdict.note(format!("{} of {} nodes were asked about", logs.asked.len(), logs.asked.len() + logs.others));
@@ -53,7 +55,8 @@ fn judge(logs: &KubeletLogs) -> Verdict {
 
 /// Where the way ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Cause {
+pub(super) enum Cause {
+    Runtime,
     Rights,
     Certificate,
     Network,
@@ -61,9 +64,12 @@ enum Cause {
 }
 
 impl Cause {
-    fn of(message: &str) -> Self {
+    pub(super) fn of(message: &str) -> Self {
         let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        if says(&["Forbidden (user=", "Unauthorized"]) {
+        // The kubelet's own way to the runtime is all that leads to its loopback address.
+        if says(&["127.0.0.1:", "[::1]:", "localhost:"]) {
+            Self::Runtime
+        } else if says(&["Forbidden (user=", "Unauthorized"]) {
             Self::Rights
         } else if says(&["x509", "tls:", "certificate"]) {
             Self::Certificate
@@ -74,9 +80,12 @@ impl Cause {
         }
     }
 
-    fn difference(self, words: &str) -> Difference {
-        let finding = Finding::new("the API server fetches the last line of a pod's log from the kubelet", words);
+    pub(super) fn difference(self, expected: &str, words: &str) -> Difference {
+        let finding = Finding::new(expected, words);
         match self {
+            Self::Runtime => finding
+                .so("the kubelet does not get through to its container runtime's streams: exec, attach and port-forward fail there, while logs work")
+                .mend("let the packet filter of these nodes pass what goes over the interface lo"),
             Self::Rights => finding
                 .so("the kubelets do not let the API server in: logs, exec and port-forward fail for everybody")
                 .mend(
@@ -119,7 +128,7 @@ mod tests {
 
     #[test]
     fn logs_of_every_node_pass() {
-        let verdict = judged([Ok(Came::Log), Ok(Came::Log)]);
+        let verdict = judged([Ok(Came::Wanted), Ok(Came::Wanted)]);
         assert_eq!((verdict.observations(), seen(&verdict)), (2, vec![]));
     }
 
@@ -135,7 +144,7 @@ mod tests {
     #[test]
     fn a_blocked_node_is_told_from_an_untrusted_one() {
         let verdict = judged([
-            Ok(Came::Log),
+            Ok(Came::Wanted),
             error(
                 "Get \"https://10.77.0.12:10250/containerLogs\": dial tcp 10.77.0.12:10250: connect: connection refused",
             ),
@@ -150,6 +159,6 @@ mod tests {
     #[test]
     fn what_we_may_not_ask_is_undecided() {
         let refused = Unobserved::Refused { missing: "get pods/log".into(), message: "forbidden".into() };
-        assert_eq!(judged([Ok(Came::Log), Err(refused)]).undecideds().len(), 1);
+        assert_eq!(judged([Ok(Came::Wanted), Err(refused)]).undecideds().len(), 1);
     }
 }

@@ -102,6 +102,7 @@ mod tests {
                 names: [].into(),
                 version: api,
                 latency: None,
+                instances: [].into(),
             }),
             reached: Reached(reached.into_iter().flatten().collect()),
             ..Answers::default()

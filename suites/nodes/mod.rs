@@ -3,6 +3,7 @@
 pub mod api_server_to_kubelet;
 pub mod checkpoint;
 pub mod clocks;
+pub mod exec_and_port_forward;
 pub mod kubelet_anonymous;
 pub mod kubelet_authorization;
 pub mod kubelet_configuration;
@@ -32,5 +33,6 @@ pub static SUITE: Suite = Suite {
         &runtime_and_kernel::CHECK,
         &node_identity::CHECK,
         &clocks::CHECK,
+        &exec_and_port_forward::CHECK,
     ],
 };

@@ -7,6 +7,7 @@
 //! ## Fix
 //! On the node that is named: is kube-proxy there (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`), does
 //! its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the address?
+//! When one API server of several answers no pod, something on the way to its own address does not let pods through.
 //! When the certificate is at fault: add the name to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
 //! and run `kubeadm init phase certs apiserver --config kubeadm.yaml`, as PK-01 shows.
 //!
@@ -54,16 +55,33 @@ fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: 
 
 fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &ApiAnswer, service: &KubernetesService) {
     let address = service.cluster_ip;
-    folded.expect(verdict, node, api.connected == api.tried, || {
-        let fault = api.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
-        let seen = match api.connected {
-            0 => format!("no connection to {address} gets a certificate: {fault}"),
-            some => {
-                format!("{} of {} connections to {address} get no certificate: {fault}", api.tried - some, api.tried)
-            }
-        };
-        Finding::new(format!("{} connections to {address} are answered", api.tried), seen).so(SO)
-    });
+    let deaf = api.instances.iter().filter_map(|(instance, got)| Some((instance, got.as_ref().err()?)));
+    let some = api.connected > 0 && api.connected < api.tried;
+    // Where each instance was met by its certificate, none of them is closed to pods: it was too slow now and then.
+    let all_met = api.serials.len() >= api.instances.len();
+    let mut is_explained = false;
+    for (instance, fault) in deaf.filter(|_| some && !all_met) {
+        is_explained = true;
+        folded.expect(verdict, node, false, || {
+            Finding::new(
+                format!("connections to {address} are answered, whichever API server they are led to"),
+                format!("{instance} answers none: {fault}"),
+            )
+            .so("a part of all that pods there ask of the Kubernetes API fails")
+            .mend(format!("see what drops or refuses connections from pods to {instance} (a firewall of its node, a rule of the network)"))
+        });
+    }
+    if !is_explained {
+        folded.expect(verdict, node, api.connected == api.tried, || {
+            let fault = api.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
+            let lost = api.tried - api.connected;
+            let seen = match api.connected {
+                0 => format!("no connection to {address} gets a certificate: {fault}"),
+                _ => format!("{lost} of {} connections to {address} get no certificate: {fault}", api.tried),
+            };
+            Finding::new(format!("{} connections to {address} are answered", api.tried), seen).so(SO)
+        });
+    }
     if api.connected == 0 {
         // Without a connection there is no certificate to verify and nobody to ask.
         return;
@@ -121,6 +139,7 @@ mod tests {
             version: Ok(200),
             large: None,
             latency: None,
+            instances: BTreeMap::new(),
         };
         let answers =
             Answers { environment: Some(("10.96.0.1".into(), "443".into())), api: Some(api), ..Answers::default() };
@@ -157,6 +176,39 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subject.to_string(), "Node n2");
         assert_eq!(findings[0].seen, "no connection to 10.96.0.1 gets a certificate: no answer");
+    }
+
+    #[test]
+    fn an_instance_that_answers_no_pod_is_named() {
+        let mut reports = healthy();
+        for (node, connected) in [("n1", 14), ("n2", 11)] {
+            let api = api(&mut reports, node);
+            (api.connected, api.fault) = (connected, Some(Fault::Refused));
+            api.instances = [(11, Ok(())), (12, Err(Fault::Refused))]
+                .map(|(host, got)| (([10, 77, 0, host], 6443).into(), got))
+                .into();
+        }
+        let findings = judge(&reports, &service()).findings(Severity::Critical);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "Nodes n1, n2");
+        assert_eq!(findings[0].seen, "10.77.0.12:6443 answers none: connection refused");
+    }
+
+    #[test]
+    fn an_instance_that_was_met_and_is_slow_is_not_blamed() {
+        let mut reports = healthy();
+        let api = api(&mut reports, "n1");
+        (api.connected, api.fault) = (15, Some(Fault::TimedOut));
+        api.instances = [(([10, 77, 0, 11], 6443).into(), Err(Fault::TimedOut))].into();
+        let findings = judge(&reports, &service()).findings(Severity::Critical);
+        assert_eq!(findings[0].seen, "5 of 20 connections to 10.96.0.1 get no certificate: no answer");
+    }
+
+    #[test]
+    fn an_instance_to_which_no_pod_is_led_is_no_matter() {
+        let mut reports = healthy();
+        api(&mut reports, "n1").instances = [(([10, 77, 0, 12], 6443).into(), Err(Fault::TimedOut))].into();
+        assert!(judge(&reports, &service()).findings(Severity::Critical).is_empty());
     }
 
     #[test]

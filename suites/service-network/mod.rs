@@ -8,6 +8,7 @@ pub mod kube_proxy_endpoint;
 pub mod kube_proxy_health;
 pub mod kubernetes_service;
 pub mod proxy_mode;
+pub mod service_changes;
 pub mod service_dataplane;
 pub mod service_proxy;
 pub mod service_ranges;
@@ -30,5 +31,6 @@ pub static SUITE: Suite = Suite {
         &service_dataplane::CHECK,
         &exposure::CHECK,
         &address_ranges::CHECK,
+        &service_changes::CHECK,
     ],
 };

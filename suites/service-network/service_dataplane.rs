@@ -16,10 +16,13 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Folded, Subject, Verdict};
-use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
+use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports, SETTLE};
 use crate::probe::answer::{Backends, ServiceAnswer};
 
 crate::check!("SN-09", "service-dataplane", Critical, judge);
+
+/// After how many milliseconds the first answer of a new Service is slow.
+const SLOW_MS: u64 = 5000;
 
 fn judge(reports: &ProbeReports) -> Verdict {
     let mut verdict = Verdict::new();
@@ -45,6 +48,17 @@ fn judge(reports: &ProbeReports) -> Verdict {
             };
             Finding::new("with sessionAffinity ClientIP one backend answers a client", seen)
         });
+        let ways = [Some(tcp), Some(udp), Some(affinity), node_port.as_ref()];
+        if let Some(slowest) = ways.into_iter().flatten().filter_map(|way| way.first_ms).max() {
+            folded.expect(&mut verdict, node, slowest <= SLOW_MS, || {
+                Finding::new(
+                    format!("a new Service answers within {} s", SLOW_MS / 1000),
+                    format!("after {} s", slowest.div_ceil(1000)),
+                )
+                .so("what is changed comes to this node late (see SN-12, in the profile ci)")
+                .info()
+            });
+        }
     }
     folded.tell(&mut verdict);
     verdict
@@ -83,14 +97,19 @@ fn every_backend(
         if seen.answered.is_empty() {
             return Finding::new(expected, failure(seen)).so("Services do not work from this node");
         }
-        Finding::new(expected, format!("those on {} never did in {} requests", missing.join(", "), seen.asked))
+        Finding::new(expected, format!("those on {} did not, {}", missing.join(", "), patience(seen)))
             .so("some requests to Services fail from this node")
     });
 }
 
 fn failure(backends: &Backends) -> String {
     let fault = backends.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
-    format!("nothing answers in {} requests: {fault}", backends.asked)
+    format!("nothing answers {}: {fault}", patience(backends))
+}
+
+/// How long and how often one asked: what came later was not seen.
+fn patience(backends: &Backends) -> String {
+    format!("within {} s, in {} requests", SETTLE.as_secs(), backends.asked)
 }
 
 #[cfg(test)]
@@ -132,7 +151,15 @@ mod tests {
     #[test]
     fn a_service_that_works_everywhere_passes() {
         let verdict = judge(&healthy());
-        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (8, 0));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (10, 0));
+    }
+
+    #[test]
+    fn a_service_that_comes_late_to_a_node_is_worth_knowing() {
+        let mut reports = healthy();
+        service(&mut reports).udp.first_ms = Some(6200);
+        let findings = judge(&reports).findings(Severity::Critical);
+        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("after 7 s", Severity::Info));
     }
 
     #[test]
@@ -141,14 +168,17 @@ mod tests {
         service(&mut reports).tcp = Backends { asked: 90, fault: Some(Fault::TimedOut), ..Backends::default() };
         let findings = judge(&reports).findings(Severity::Critical);
         assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Node n2".into()));
-        assert_eq!(findings[0].seen, "nothing answers in 90 requests: no answer");
+        assert_eq!(findings[0].seen, "nothing answers within 8 s, in 90 requests: no answer");
     }
 
     #[test]
     fn a_backend_that_never_answers_is_named_by_its_node() {
         let mut reports = healthy();
         service(&mut reports).udp = answered(&["p2"]);
-        assert_eq!(judge(&reports).findings(Severity::Critical)[0].seen, "those on n1 never did in 9 requests");
+        assert_eq!(
+            judge(&reports).findings(Severity::Critical)[0].seen,
+            "those on n1 did not, within 8 s, in 9 requests"
+        );
     }
 
     #[test]

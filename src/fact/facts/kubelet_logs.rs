@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
-use super::nodes::Nodes;
+use super::nodes::{Node, Nodes};
 use super::pods::{Pod, Pods};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
@@ -34,12 +34,13 @@ pub struct LogAnswer {
     pub came: Came,
 }
 
-/// What came instead of a log, or with it.
+/// What came of a request that goes through a kubelet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Came {
-    /// The log.
-    Log,
+    /// What was asked for.
+    #[serde(alias = "log")]
+    Wanted,
     /// An error of the API server about the kubelet.
     Error {
         /// The status code.
@@ -61,33 +62,25 @@ impl Observe for KubeletLogs {
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "", "pods/log", &["get"])];
 
     async fn observe(cluster: &Cluster, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
-        let chosen = chosen(nodes);
-        let others = nodes.0.len() - chosen.len();
-        let asked = chosen.into_iter().map(async |name| (name.to_owned(), ask(cluster, name, nodes, pods).await));
-        Ok(Self { asked: join_all(asked).await.into_iter().collect(), others })
+        let asked = nodes.sample(MOST).map(async |(name, node)| (name.clone(), ask(cluster, name, node, pods).await));
+        let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().collect();
+        Ok(Self { others: nodes.0.len() - asked.len(), asked })
     }
 }
 
-/// All nodes, or as many as may be asked about, spread evenly.
-fn chosen(nodes: &Nodes) -> Vec<&str> {
-    let count = nodes.0.len();
-    let step = count.div_ceil(MOST).max(1);
-    nodes.0.keys().step_by(step).map(String::as_str).collect()
-}
-
-async fn ask(cluster: &Cluster, node: &str, nodes: &Nodes, pods: &Pods) -> Seen<LogAnswer> {
-    if nodes.0.get(node).is_some_and(|node| !node.is_ready()) {
-        return Err(Unobserved::unreachable(format!("the kubelet of {node}"), "the node is not Ready"));
+async fn ask(cluster: &Cluster, name: &str, node: &Node, pods: &Pods) -> Seen<LogAnswer> {
+    if !node.is_ready() {
+        return Err(Unobserved::unreachable(format!("the kubelet of {name}"), "the node is not Ready"));
     }
-    let pod = pods.of_namespace(NAMESPACE).find(|pod| has_log(pod) && pod.node.as_deref() == Some(node));
-    let pod = pod.ok_or_else(|| Unobserved::absent(format!("no pod of {NAMESPACE} runs on {node}")))?;
+    let pod = pods.of_namespace(NAMESPACE).find(|pod| has_log(pod) && pod.node.as_deref() == Some(name));
+    let pod = pod.ok_or_else(|| Unobserved::absent(format!("no pod of {NAMESPACE} runs on {name}")))?;
     let call = Call::get_in::<core::Pod>(NAMESPACE, &pod.name)
         .subresource("log")
         .with("container", pod.containers.first().map(|container| container.name.clone()).unwrap_or_default())
         .with("tailLines", "1")
         .with("limitBytes", "1");
     let came = match cluster.send(&call).await {
-        Ok(reply) if reply.status == 200 => Came::Log,
+        Ok(reply) if reply.status == 200 => Came::Wanted,
         // Ours is another refusal than the kubelet's of the API server, which names the server as user.
         Ok(reply) if reply.status == 401 || reply.status == 403 && !reply.message().contains("user=") => {
             return reply.accepted(&call).and(Err(Unobserved::invalid(call.to_string(), reply.message())));
@@ -106,17 +99,3 @@ fn has_log(pod: &Pod) -> bool {
 }
 
 crate::observed!(KubeletLogs);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fact::facts::nodes::Node;
-
-    #[test]
-    fn a_large_cluster_is_asked_about_some_nodes_only() {
-        for (count, expected) in [(0, 0), (1, 1), (20, 20), (21, 11), (5000, 20)] {
-            let nodes = Nodes((0..count).map(|i| (format!("n{i:04}"), Node::default())).collect());
-            assert_eq!(chosen(&nodes).len(), expected, "{count}");
-        }
-    }
-}

@@ -7,23 +7,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncBufReadExt;
 use tokio::sync::mpsc;
 
 use super::cluster_domain::ClusterDomain;
 use super::dns_servers::DnsServers;
 use super::nodes::Nodes;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Cluster;
 use crate::expectations::{Expectations, NetworkPolicies};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
 use crate::probe::collect::running;
 use crate::probe::deploy::Site;
+use crate::probe::follow::follow;
 use crate::probe::object::Level;
-use crate::probe::policed::{PolicedPod, Policy, Role};
+use crate::probe::policed::{Policy, Role};
+use crate::probe::trial::TrialPod;
 use sights::{Sights, Step, Way};
 
 /// How long pods have to start.
@@ -68,7 +68,7 @@ impl Observe for NetworkPolicyTrial {
     async fn observe(cluster: &Cluster, (nodes, domain, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
         let (servers_on, clients_on) = places(nodes)?;
         let site = Site::prepare(cluster, Level::Policed).await?;
-        let serving = [Role::Guarded, Role::Open].map(|role| PolicedPod { role, node: servers_on, watch: None });
+        let serving = [Role::Guarded, Role::Open].map(|role| (role, pod(role, servers_on, None)));
         let addresses = start(cluster, &site, &serving).await?;
         let targets = targets(&addresses, dns.and_then(|dns| server(dns, nodes)), &domain.0);
         let run = &cluster.settings().probe.run;
@@ -77,15 +77,14 @@ impl Observe for NetworkPolicyTrial {
             let targets = own.map(|(way, target)| (way.name().to_owned(), target.clone())).collect();
             (role, WatchQuestions { run: run.clone(), targets })
         });
-        let asking: Vec<_> = questions
-            .iter()
-            .map(|(role, watch)| PolicedPod { role: *role, node: clients_on, watch: Some(watch) })
-            .collect();
+        let asking: Vec<_> =
+            questions.iter().map(|(role, watch)| (*role, pod(*role, clients_on, Some(watch)))).collect();
         let clients = start(cluster, &site, &asking).await?;
         let ways: BTreeSet<Way> = targets.into_keys().collect();
         let (told, tries) = mpsc::channel(WAITING);
         let trial = Trial { ways: ways.iter().copied().collect(), tries };
-        let logs = clients.iter().map(|(_, pod, _)| read(cluster, site.namespace(), pod, told.clone()));
+        let logs =
+            clients.iter().map(|(_, pod, _)| follow(cluster, site.namespace(), pod, told.clone(), |tried| tried));
         tokio::select! {
             // The logs end only with the pods: whoever tries is told so.
             steps = trial.go(&site, expectations.network_policy) => Ok(Self {
@@ -194,13 +193,18 @@ fn server(dns: &DnsServers, nodes: &Nodes) -> Option<IpAddr> {
     dns.pods.iter().copied().find(|address| !on_host(address))
 }
 
+fn pod<'a>(role: Role, node: &'a str, watch: Option<&'a WatchQuestions>) -> TrialPod<'a> {
+    TrialPod { role: role.name(), node, watch }
+}
+
 /// Makes pods and waits until they run; tells their names and addresses.
-async fn start(cluster: &Cluster, site: &Site<'_>, pods: &[PolicedPod<'_>]) -> Seen<Vec<(Role, String, IpAddr)>> {
-    let names = site.policed_pods(pods).await?;
+async fn start(cluster: &Cluster, site: &Site<'_>, pods: &[(Role, TrialPod<'_>)]) -> Seen<Vec<(Role, String, IpAddr)>> {
+    let made = join_all(pods.iter().map(|(_, pod)| site.trial_pod(pod))).await;
+    let names = made.into_iter().collect::<Seen<Vec<String>>>()?;
     let addresses = running(cluster, site.namespace(), &cluster.settings().probe.run, &names, START).await?;
-    let known = |(pod, name): (&PolicedPod<'_>, String)| {
+    let known = |((role, _), name): (&(Role, TrialPod<'_>), String)| {
         let address = *addresses.get(&name)?;
-        Some((pod.role, name, address))
+        Some((*role, name, address))
     };
     Ok(pods.iter().zip(names).filter_map(known).collect())
 }
@@ -212,25 +216,6 @@ fn targets(servers: &[(Role, String, IpAddr)], dns: Option<IpAddr>, domain: &str
         None => Some(WatchTarget::Dns(SocketAddr::new(dns?, DNS), format!("kubernetes.default.svc.{domain}."))),
     };
     Way::ALL.into_iter().filter_map(|way| Some((way, target(way)?))).collect()
-}
-
-/// Reads what a client tells while it tells it.
-async fn read(cluster: &Cluster, namespace: &str, pod: &str, told: mpsc::Sender<Seen<Try>>) {
-    let call = Call::get_in::<Pod>(namespace, pod).subresource("log").with("follow", "true");
-    let ended = async {
-        let mut lines = cluster.stream(&call).await?.lines();
-        while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
-            let done = serde_json::from_str(&line).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
-            if told.send(Ok(done)).await.is_err() {
-                break;
-            }
-        }
-        Err::<(), _>(Unobserved::unreachable(format!("the pod {pod}"), "it stopped to tell what it sees"))
-    };
-    if let Err(why) = ended.await {
-        // Who no longer listens needs no reason.
-        let _ = told.send(Err(why)).await;
-    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,9 @@ pub struct Node {
     pub conditions: BTreeMap<String, Condition>,
     /// The pod address ranges.
     pub pod_cidrs: Vec<String>,
+    /// How many pods its kubelet takes; a recording made before this was kept does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_limit: Option<u64>,
     /// The id that the cloud provider gave it.
     pub provider_id: Option<String>,
     /// The kubelet's version.
@@ -95,6 +98,11 @@ impl Nodes {
     /// The nodes that are marked as control plane.
     pub fn control_plane(&self) -> impl Iterator<Item = (&String, &Node)> {
         self.0.iter().filter(|(_, node)| node.is_control_plane())
+    }
+
+    /// All nodes, or at most so many, spread evenly.
+    pub fn sample(&self, most: usize) -> impl Iterator<Item = (&String, &Node)> {
+        self.0.iter().step_by(self.0.len().div_ceil(most).max(1))
     }
 
     /// The nodes that run Linux.
@@ -175,6 +183,7 @@ fn trim(node: core::Node) -> (String, Node) {
             })
             .collect(),
         pod_cidrs: spec.pod_cidrs.unwrap_or_default(),
+        pod_limit: status.capacity.unwrap_or_default().get("pods").and_then(|pods| pods.0.parse().ok()),
         provider_id: spec.provider_id,
         kubelet_version: info.kubelet_version,
         operating_system: info.operating_system,
@@ -197,3 +206,16 @@ fn trim(node: core::Node) -> (String, Node) {
 }
 
 crate::observed!(Nodes);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_large_cluster_a_sample_is_spread() {
+        for (count, expected) in [(0, 0), (1, 1), (20, 20), (21, 11), (5000, 20)] {
+            let nodes = Nodes((0..count).map(|i| (format!("n{i:04}"), Node::default())).collect());
+            assert_eq!(nodes.sample(20).count(), expected, "{count}");
+        }
+    }
+}

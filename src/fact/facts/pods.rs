@@ -19,6 +19,9 @@ const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address
 /// The API server's port where its manifest does not state one.
 const USUAL_PORT: u16 = 6443;
 
+/// How often a container that has just failed was restarted before, if it fails again and again.
+const FAILED_BEFORE: i32 = 2;
+
 /// All pods, by namespace and name as `NAMESPACE/NAME`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pods(pub BTreeMap<String, Pod>);
@@ -104,6 +107,14 @@ pub struct Container {
     /// The command line of a control-plane static pod of kube-system; of any other container it is not kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+}
+
+impl Container {
+    /// The exit code with which its program has just ended, if it did so again and again. The kubelet says CrashLoopBackOff
+    /// when it next looks at the pod, which may be a minute later.
+    pub fn failed_again(&self) -> Option<i32> {
+        self.failed.filter(|_| self.restarts >= FAILED_BEFORE)
+    }
 }
 
 impl Pod {

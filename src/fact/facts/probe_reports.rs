@@ -3,12 +3,13 @@
 pub mod dns_questions;
 pub mod endpoints;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::api_server_endpoints::ApiServerEndpoints;
 use super::cluster_domain::ClusterDomain;
 use super::dns_servers::DnsServers;
 use super::kubernetes_service::KubernetesService;
@@ -24,7 +25,7 @@ use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
 use crate::probe::{Answers, Questions, RunId, mesh, message, object};
 
 /// How long names and addresses may take to become known to all nodes.
-const SETTLE: Duration = Duration::from_secs(8);
+pub const SETTLE: Duration = Duration::from_secs(8);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
 /// How long all probes of a wave have, from their creation to their answers.
@@ -67,8 +68,14 @@ impl ProbeReports {
 }
 
 impl Observe for ProbeReports {
-    type Needs<'a> =
-        (&'a Nodes, &'a ClusterDomain, Option<&'a KubernetesService>, Option<&'a DnsServers>, &'a Expectations);
+    type Needs<'a> = (
+        &'a Nodes,
+        &'a ClusterDomain,
+        Option<&'a KubernetesService>,
+        Result<&'a ApiServerEndpoints, &'a Unobserved>,
+        Option<&'a DnsServers>,
+        &'a Expectations,
+    );
     const NAME: &'static str = "probe-reports";
     const ACCESS: Access = Access::Create;
     const RULES: &'static [Rule] = &[
@@ -80,13 +87,18 @@ impl Observe for ProbeReports {
     ];
     const DEADLINE: Duration = Duration::from_secs(90);
 
-    async fn observe(cluster: &Cluster, (nodes, domain, api, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(
+        cluster: &Cluster,
+        (nodes, domain, api, instances, dns, expectations): Self::Needs<'_>,
+    ) -> Seen<Self> {
         if nodes.linux().next().is_none() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
         let site = Site::prepare(cluster, Level::Restricted).await?;
         let fronts = site.fronts(&format!("kubernetes.default.svc.{}", domain.0)).await?;
-        let surroundings = Surroundings { nodes, domain, api, dns, expectations };
+        // Who could not learn of the instances asks none by itself.
+        let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
+        let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&cluster.settings().probe.run, site.namespace(), &surroundings, &fronts);
         let mut reports = wave.run(cluster, &site).await;
         by_address(cluster, &site, &wave, &mut reports).await;
@@ -108,6 +120,7 @@ struct Surroundings<'a> {
     nodes: &'a Nodes,
     domain: &'a ClusterDomain,
     api: Option<&'a KubernetesService>,
+    instances: BTreeSet<SocketAddr>,
     dns: Option<&'a DnsServers>,
     expectations: &'a Expectations,
 }
@@ -129,6 +142,7 @@ impl Wave {
             authority: fronts.authority.as_ref().map_err(|why| Fault::Other(why.to_string())).cloned(),
             names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{}", domain.0)],
             connections: API_CONNECTIONS,
+            instances: known.instances.clone(),
         });
         let names = dns_questions::Names { domain: &domain.0, namespace, service: &service, probes: ready.len() };
         let peer = |pod: &String| Peer {
@@ -268,8 +282,6 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::fact::facts::nodes::Condition;
     use crate::probe::object::{Mark, ProbePod};
@@ -310,6 +322,7 @@ mod tests {
             nodes: &nodes,
             domain: &domain,
             api: None,
+            instances: BTreeSet::new(),
             dns: Some(&dns),
             expectations: &Expectations::default(),
         };

@@ -1,6 +1,7 @@
 //! The API server at its ClusterIP, as a client in the pod meets it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -26,8 +27,13 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         Ok(roots) => (roots.as_slice(), pem),
         Err(fault) => (&[][..], Err(fault.clone())),
     };
-    let (handshakes, (version, large)) =
-        tokio::join!(connect(question, trusted, terms), requests(question, pem, terms));
+    let at = vec![question.address; usize::try_from(question.connections).unwrap_or_default()];
+    let (handshakes, instances, (version, large)) = tokio::join!(
+        connect(at, question, trusted, terms),
+        connect(question.instances.iter().copied(), question, trusted, terms),
+        requests(question, pem, terms)
+    );
+    let instance = |(seen, _): (Result<Handshake, Unreachable>, u64)| seen.map(drop).map_err(unreachable_fault);
     let mut answer = ApiAnswer {
         connected: 0,
         tried: question.connections,
@@ -37,6 +43,7 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         version,
         large,
         latency: None,
+        instances: question.instances.iter().copied().zip(instances.into_iter().map(instance)).collect(),
     };
     let mut serials = BTreeSet::new();
     let mut took = Vec::new();
@@ -59,13 +66,15 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
     answer
 }
 
+/// Dials each of these addresses.
 async fn connect(
+    addresses: impl IntoIterator<Item = SocketAddr>,
     question: &ApiQuestion,
     roots: &[Certificate],
     terms: &Terms,
 ) -> Vec<(Result<Handshake, Unreachable>, u64)> {
-    let target = Target { address: Authority::from(question.address), server_name: question.names.first().cloned() };
-    join_all((0..question.connections).map(|_| async {
+    join_all(addresses.into_iter().map(async |address| {
+        let target = Target { address: Authority::from(address), server_name: question.names.first().cloned() };
         let began = Instant::now();
         let seen = handshake(&target, roots, terms.answer).await;
         (seen, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))

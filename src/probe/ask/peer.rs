@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -91,8 +91,12 @@ pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Repl
 }
 
 async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
+    over(TcpStream::connect(at).await?, run).await
+}
+
+/// Exchanges greetings over a stream that leads to a probe.
+pub async fn over(mut stream: impl AsyncRead + AsyncWrite + Unpin, run: &RunId) -> Got<Reply> {
     let (greeting, nonce) = greeting(run, 0)?;
-    let mut stream = TcpStream::connect(at).await?;
     stream.write_all(&greeting).await?;
     let mut line = Vec::new();
     BufReader::new(stream).take(REPLY_LIMIT as u64).read_until(b'\n', &mut line).await?;

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::probe::answer::Fault;
 use crate::probe::policed::Role;
-
-/// How many tries in a row must end alike to be more than chance.
-pub const STEADY: u32 = 2;
+use crate::probe::sight::Sight;
 
 /// A way from one pod to another, or to the cluster's DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,18 +42,6 @@ pub enum Step {
     Allowed,
     /// All are removed again.
     Lifted,
-}
-
-/// What a way looked like at the end of a step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sight {
-    /// How the last try failed; none when it got through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
-    /// How many tries in a row ended so, none counted before the step.
-    pub alike: u32,
-    /// After how many milliseconds of the step the first of them was told.
-    pub after_ms: u64,
 }
 
 /// What all ways looked like in a step. A way without tries in it is left out.
@@ -139,29 +125,11 @@ impl fmt::Display for Way {
     }
 }
 
-impl Sight {
-    /// Whether the last try got through.
-    pub fn is_open(&self) -> bool {
-        self.fault.is_none()
-    }
-
-    /// Whether that is more than chance.
-    pub fn is_steady(&self) -> bool {
-        self.alike >= STEADY
-    }
-}
-
 impl Sights {
     /// Takes what came of a try, so long after the step.
     pub fn take(&mut self, way: Way, fault: Option<Fault>, after: Duration) {
-        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        match self.ways.get_mut(&way) {
-            Some(sight) if sight.is_open() == fault.is_none() => {
-                sight.alike += 1;
-                sight.fault = fault;
-            }
-            _ => drop(self.ways.insert(way, Sight { fault, alike: 1, after_ms })),
-        }
+        let sight = Sight::with(self.ways.remove(&way), fault, after);
+        self.ways.insert(way, sight);
     }
 
     /// A way, if it was looked at often enough.

@@ -1,0 +1,114 @@
+//! Streams into a pod, which the API server opens through the pod's kubelet.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::Api;
+use kube::api::AttachParams;
+use tokio::io::{AsyncReadExt, DuplexStream};
+
+use super::handle::failure;
+use super::{Call, Cluster};
+use crate::fact::observer::timed_out;
+use crate::fact::{Seen, Unobserved};
+
+/// The most that is read of what a command prints, in bytes.
+const OUTPUT_LIMIT: u64 = 1024;
+
+/// The API server's words about a stream that did not come about, or broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The status code; 0 where there is none.
+    pub status: u16,
+    /// The words.
+    pub message: String,
+}
+
+/// What a stream brought, if it came about.
+pub type Streamed<T> = Result<T, Broken>;
+
+impl Cluster {
+    /// Runs a command in a container of a pod, and takes what it prints on its standard output.
+    pub async fn execute(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        command: &[&str],
+    ) -> Seen<Streamed<String>> {
+        let parameters = AttachParams::default().container(container).stdin(false).stdout(true).stderr(false);
+        self.streamed(namespace, pod, "exec", async |pods| {
+            let mut process = pods.exec(pod, command.iter().copied(), &parameters).await?;
+            let (status, output) = (process.take_status(), process.stdout());
+            let mut printed = Vec::new();
+            if let Some(output) = output {
+                // What cannot be read was not printed; the status says why.
+                let _ = output.take(OUTPUT_LIMIT).read_to_end(&mut printed).await;
+            }
+            let status = match status {
+                Some(status) => status.await,
+                None => None,
+            };
+            match status {
+                Some(Status { status: Some(outcome), code, message, .. }) if outcome == "Failure" => Ok(Err(Broken {
+                    status: code.and_then(|code| u16::try_from(code).ok()).unwrap_or_default(),
+                    message: message.unwrap_or_default(),
+                })),
+                _ => Ok(Ok(String::from_utf8_lossy(&printed).into_owned())),
+            }
+        })
+        .await
+    }
+
+    /// Forwards a port of a pod, and has an exchange over it.
+    pub async fn forward<T, E: std::fmt::Display>(
+        &self,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+        exchange: impl AsyncFnOnce(DuplexStream) -> Result<T, E>,
+    ) -> Seen<Streamed<T>> {
+        self.streamed(namespace, pod, "portforward", async |pods| {
+            let mut forwarder = pods.portforward(pod, &[port]).await?;
+            let broken = |message: String| Broken { status: 0, message };
+            let (Some(stream), Some(error)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
+                return Ok(Err(broken("the port is not forwarded".into())));
+            };
+            let exchanged = tokio::select! {
+                biased;
+                // The error channel is closed without a word where all is well.
+                Some(message) = error => Err(broken(message.trim().to_owned())),
+                exchanged = exchange(stream) => exchanged.map_err(|e| broken(e.to_string())),
+            };
+            forwarder.abort();
+            Ok(exchanged)
+        })
+        .await
+    }
+
+    async fn streamed<T>(
+        &self,
+        namespace: &str,
+        pod: &str,
+        subresource: &'static str,
+        stream: impl AsyncFnOnce(Api<Pod>) -> kube::Result<Streamed<T>>,
+    ) -> Seen<Streamed<T>> {
+        let call = Call::get_in::<Pod>(namespace, pod).subresource(subresource);
+        let deadline = self.deadline(self.settings().request_timeout);
+        let pods = Api::namespaced(self.client(&call)?, namespace);
+        self.count_request();
+        match tokio::time::timeout(deadline, stream(pods)).await {
+            Err(_) => Err(timed_out(call.to_string(), deadline)),
+            Ok(Ok(streamed)) => Ok(streamed),
+            // Ours is another refusal than the kubelet's of the API server, which names the server as user.
+            Ok(Err(kube::Error::Api(status)))
+                if matches!(status.code, 401 | 403) && !status.message.contains("user=") =>
+            {
+                let missing = format!("get and create pods/{subresource} in namespace {namespace}");
+                Err(Unobserved::Refused { missing, message: status.message })
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Unobserved::absent(status.message)),
+            Ok(Err(kube::Error::Api(status))) => Ok(Err(Broken { status: status.code, message: status.message })),
+            Ok(Err(error)) => Err(failure(&call, &error)),
+        }
+    }
+}

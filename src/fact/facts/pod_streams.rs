@@ -1,0 +1,86 @@
+//! Whether the API server gets into pods on all nodes: a command in, and a port of, our own probe on each.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::kubelet_logs::Came;
+use super::nodes::Nodes;
+use super::probe_reports::ProbeReports;
+use crate::cluster::{Cluster, Streamed};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::probe::PORT;
+use crate::probe::ask::peer;
+use crate::probe::serve::Reply;
+
+/// How many nodes are asked about, at the most: each takes two streams.
+const MOST: usize = 20;
+/// What is executed: it says its name and ends.
+const COMMAND: [&str; 2] = ["/seaworthy", "--version"];
+
+/// What became of a command and of a forwarded port in a pod on each node, by node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PodStreams {
+    /// The nodes that were asked about.
+    pub asked: BTreeMap<String, Seen<StreamAnswers>>,
+    /// How many other nodes there are.
+    pub others: usize,
+}
+
+/// What became of both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamAnswers {
+    /// The pod.
+    pub pod: String,
+    /// The command.
+    pub exec: Came,
+    /// The forwarded port.
+    pub port_forward: Came,
+}
+
+impl Observe for PodStreams {
+    type Needs<'a> = (&'a Nodes, &'a ProbeReports);
+    const NAME: &'static str = "pod-streams";
+    const ACCESS: Access = Access::Create;
+    const RULES: &'static [Rule] =
+        &[Rule::probes("", "pods/exec", &["create", "get"]), Rule::probes("", "pods/portforward", &["create", "get"])];
+
+    async fn observe(cluster: &Cluster, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
+        let asked = nodes.sample(MOST).filter_map(|(name, _)| Some((name, probes.0.get(name)?)));
+        let asked = asked.map(async |(name, probe)| {
+            // A probe that did not come about says so for all checks alike.
+            let answers = match &probe.answers {
+                Ok(_) => ask(cluster, &probe.pod).await,
+                Err(why) => Err(why.clone()),
+            };
+            (name.clone(), answers)
+        });
+        let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().collect();
+        Ok(Self { others: probes.0.len() - asked.len(), asked })
+    }
+}
+
+crate::observed!(PodStreams);
+
+async fn ask(cluster: &Cluster, pod: &str) -> Seen<StreamAnswers> {
+    let settings = &cluster.settings().probe;
+    let namespace = settings.place();
+    let (exec, port_forward) = tokio::join!(
+        cluster.execute(&namespace, pod, "serve", &COMMAND),
+        cluster.forward(&namespace, pod, PORT, async |stream| peer::over(stream, &settings.run).await),
+    );
+    let word = |printed: &String| printed.starts_with("seaworthy");
+    let own = |reply: &Reply| reply.pod == pod;
+    Ok(StreamAnswers { pod: pod.to_owned(), exec: came(exec, word)?, port_forward: came(port_forward, own)? })
+}
+
+fn came<T>(streamed: Seen<Streamed<T>>, is_right: impl Fn(&T) -> bool) -> Seen<Came> {
+    match streamed {
+        Ok(Ok(brought)) if is_right(&brought) => Ok(Came::Wanted),
+        Ok(Ok(_)) => Ok(Came::Error { status: 0, message: "something else than the probe answers".into() }),
+        Ok(Err(broken)) => Ok(Came::Error { status: broken.status, message: broken.message }),
+        Err(Unobserved::TimedOut { after_ms, .. }) => Ok(Came::Nothing { after_ms }),
+        Err(why) => Err(why),
+    }
+}

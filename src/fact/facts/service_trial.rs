@@ -1,0 +1,278 @@
+//! Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::nodes::{Node, Nodes};
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::probe::PORT;
+use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
+use crate::probe::collect::running;
+use crate::probe::deploy::Site;
+use crate::probe::follow::follow;
+use crate::probe::object::Level;
+use crate::probe::sight::Sight;
+use crate::probe::trial::TrialPod;
+
+/// How many nodes watch, at the most: each takes a pod.
+const MOST: usize = 20;
+/// How long pods have to start.
+const START: Duration = Duration::from_secs(30);
+/// How long nodes have to tell what they see.
+const VOICE: Duration = Duration::from_secs(5);
+/// How long nodes have to learn of a change: longer than they should take, so that late is told from never.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What the backend does.
+const SERVER: &str = "server";
+/// The one target of those that watch.
+const TARGET: &str = "service";
+/// How many answers may wait to be read.
+const WAITING: usize = 64;
+
+/// Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceTrial {
+    /// The node of the only backend.
+    pub backend_on: String,
+    /// How long one looked after the backend ran, in milliseconds.
+    pub opening_ms: u64,
+    /// How long one looked after the Service was deleted, in milliseconds.
+    pub closing_ms: u64,
+    /// What the nodes saw.
+    pub nodes: BTreeMap<String, Seen<ServiceSights>>,
+    /// How many other nodes there are.
+    pub others: usize,
+}
+
+/// What a pod on one node saw of the Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSights {
+    /// After the backend ran.
+    pub opened: Sight,
+    /// After the Service was deleted, if it had worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Sight>,
+}
+
+impl Observe for ServiceTrial {
+    type Needs<'a> = (&'a Nodes,);
+    const NAME: &'static str = "service-trial";
+    const ACCESS: Access = Access::Create;
+    const RULES: &'static [Rule] = &[
+        Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
+        Rule::probes("", "serviceaccounts", &["create", "delete"]),
+        Rule::probes("", "services", &["create", "deletecollection"]),
+        Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
+        Rule::probes("", "pods/log", &["get"]),
+    ];
+    const DEADLINE: Duration = Duration::from_secs(150);
+
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let backend_on = place(nodes)?;
+        let site = Site::prepare(cluster, Level::Served).await?;
+        let at = SocketAddr::new(site.trial_service(SERVER).await?, PORT);
+        let targets = [(TARGET.to_owned(), WatchTarget::Probe(at))].into();
+        let watch = WatchQuestions { run: cluster.settings().probe.run.clone(), targets };
+        let watching: Vec<(&String, &Node)> = nodes.sample(MOST).collect();
+        let others = nodes.0.len() - watching.len();
+        let linux = watching.into_iter().filter(|(_, node)| node.operating_system == "linux").enumerate();
+        let started = linux.map(async |(i, (name, node))| {
+            (name.clone(), start_watching(cluster, &site, &i.to_string(), name, node, &watch).await)
+        });
+        let (pods, unwatched) = apart(join_all(started).await);
+        let (told, tries) = mpsc::channel(WAITING);
+        let logs = pods.iter().map(|(node, pod)| {
+            follow(cluster, site.namespace(), pod, told.clone(), move |tried| (node.clone(), tried))
+        });
+        let watchers = Watchers { nodes: pods.keys().cloned().collect(), lost: unwatched, tries };
+        let backend = TrialPod { role: SERVER, node: backend_on, watch: None };
+        tokio::select! {
+            seen = watchers.go(cluster, &site, &backend) => {
+                seen.map(|(opening_ms, closing_ms, nodes)| {
+                    Self { backend_on: backend_on.to_owned(), opening_ms, closing_ms, nodes, others }
+                })
+            }
+            // The logs end only with the pods: whoever watches is told so.
+            () = async { join_all(logs).await; std::future::pending::<()>().await } => Err(Unobserved::Interrupted),
+        }
+    }
+}
+
+crate::observed!(ServiceTrial);
+
+/// Where the backend goes: on a worker, if there is one that is ready.
+fn place(nodes: &Nodes) -> Seen<&str> {
+    let mut linux: Vec<_> = nodes.linux().collect();
+    if linux.is_empty() {
+        return Err(Unobserved::absent("no node runs Linux, which probes need"));
+    }
+    linux.retain(|(_, node)| node.is_ready());
+    linux.sort_by_key(|(_, node)| node.is_control_plane());
+    let first = linux.first().map(|(name, _)| name.as_str());
+    first.ok_or_else(|| Unobserved::unreachable("the kubelets", "no node that runs Linux is Ready"))
+}
+
+/// Makes a pod that watches, and waits until it runs.
+async fn start_watching(
+    cluster: &Cluster,
+    site: &Site<'_>,
+    role: &str,
+    name: &str,
+    node: &Node,
+    watch: &WatchQuestions,
+) -> Seen<String> {
+    if !node.is_ready() {
+        return Err(Unobserved::unreachable(format!("the kubelet of {name}"), "the node is not Ready"));
+    }
+    let pod = site.trial_pod(&TrialPod { role, node: name, watch: Some(watch) }).await?;
+    started(cluster, site, &pod).await?;
+    Ok(pod)
+}
+
+async fn started(cluster: &Cluster, site: &Site<'_>, pod: &String) -> Seen<()> {
+    let run = &cluster.settings().probe.run;
+    running(cluster, site.namespace(), run, std::slice::from_ref(pod), START).await.map(drop)
+}
+
+/// Those that were seen, and why the others were not.
+fn apart<T>(all: impl IntoIterator<Item = (String, Seen<T>)>) -> (BTreeMap<String, T>, BTreeMap<String, Unobserved>) {
+    let (mut seen, mut unseen) = (BTreeMap::new(), BTreeMap::new());
+    for (key, one) in all {
+        match one {
+            Ok(one) => drop(seen.insert(key, one)),
+            Err(why) => drop(unseen.insert(key, why)),
+        }
+    }
+    (seen, unseen)
+}
+
+/// The nodes that watch, those that no longer do and why, and what they tell.
+struct Watchers {
+    nodes: Vec<String>,
+    lost: BTreeMap<String, Unobserved>,
+    tries: mpsc::Receiver<(String, Seen<Try>)>,
+}
+
+impl Watchers {
+    /// Gives the Service a backend and takes the Service away; tells how long one looked each time, and what was seen.
+    async fn go(
+        mut self,
+        cluster: &Cluster,
+        site: &Site<'_>,
+        backend: &TrialPod<'_>,
+    ) -> Seen<(u64, u64, BTreeMap<String, Seen<ServiceSights>>)> {
+        // Without a backend nobody answers. Who says nothing now would say nothing later.
+        let (_, silence) = self.look(VOICE, |_| true).await;
+        self.keep(&silence);
+        let pod = site.trial_pod(backend).await?;
+        started(cluster, site, &pod).await?;
+        let (opening_ms, mut opened) = self.look(PATIENCE, Sight::is_open).await;
+        self.keep(&opened);
+        self.nodes.retain(|node| opened.get(node).is_some_and(Sight::is_open));
+        site.withdraw_services().await?;
+        let (closing_ms, mut closed) = self.look(PATIENCE, |sight| !sight.is_open() && sight.is_steady()).await;
+        self.keep(&closed);
+        // What no longer answers because its backend ended says nothing of the Service.
+        started(cluster, site, &pod).await?;
+        opened.retain(|node, _| !self.lost.contains_key(node));
+        let seen = opened.into_iter().map(|(node, opened)| {
+            let closed = closed.remove(&node);
+            (node, Ok(ServiceSights { opened, closed }))
+        });
+        let seen = seen.chain(self.lost.into_iter().map(|(node, why)| (node, Err(why)))).collect();
+        Ok((opening_ms, closing_ms, seen))
+    }
+
+    /// Looks until all see what they should, or patience is over; tells how long that was in milliseconds.
+    async fn look(&mut self, patience: Duration, is_done: impl Fn(&Sight) -> bool) -> (u64, BTreeMap<String, Sight>) {
+        let began = Instant::now();
+        let mut sights: BTreeMap<String, Sight> = BTreeMap::new();
+        // What was told before is not of this look.
+        while let Ok((node, old)) = self.tries.try_recv() {
+            self.lose(node, old);
+        }
+        while !self.nodes.iter().all(|node| sights.get(node).is_some_and(&is_done)) {
+            let left = patience.saturating_sub(began.elapsed());
+            let Ok(Some((node, told))) = tokio::time::timeout(left, self.tries.recv()).await else { break };
+            let Some(Try { fault, .. }) = self.lose(node.clone(), told) else { continue };
+            // What is seen stays seen, so that its time is that of the change.
+            if !sights.get(&node).is_some_and(&is_done) {
+                let sight = Sight::with(sights.remove(&node), fault, began.elapsed());
+                sights.insert(node, sight);
+            }
+        }
+        (u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), sights)
+    }
+
+    /// Takes a try; a node that tells no more is lost.
+    fn lose(&mut self, node: String, told: Seen<Try>) -> Option<Try> {
+        told.map_err(|why| {
+            self.nodes.retain(|other| *other != node);
+            self.lost.insert(node, why);
+        })
+        .ok()
+    }
+
+    /// Goes on with the nodes that have told something.
+    fn keep(&mut self, sights: &BTreeMap<String, Sight>) {
+        for node in self.nodes.extract_if(.., |node| !sights.contains_key(node)) {
+            let why = Unobserved::unreachable(format!("the log of the probe on {node}"), "it tells nothing");
+            self.lost.insert(node, why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::answer::Fault;
+
+    fn told(fault: Option<Fault>) -> Seen<Try> {
+        Ok(Try { target: TARGET.into(), fault, at_ms: 0 })
+    }
+
+    #[tokio::test]
+    async fn a_look_lasts_until_every_node_has_seen_the_change() {
+        let (tell, tries) = mpsc::channel(WAITING);
+        let mut watchers = Watchers { nodes: vec!["n1".into(), "n2".into()], lost: BTreeMap::new(), tries };
+        tell.send(("n1".to_owned(), told(None))).await.unwrap();
+        let later = async {
+            tokio::task::yield_now().await;
+            for (node, fault) in [
+                ("n1", Some(Fault::Refused)),
+                ("n1", None),
+                ("n1", Some(Fault::TimedOut)),
+                ("n2", Some(Fault::Refused)),
+                ("n2", None),
+            ] {
+                tell.send((node.to_owned(), told(fault))).await.unwrap();
+            }
+        };
+        let ((_, opened), ()) = tokio::join!(watchers.look(PATIENCE, Sight::is_open), later);
+        assert!(opened.values().all(Sight::is_open) && opened.len() == 2, "{opened:?}");
+        let once = watchers.look(Duration::ZERO, |sight| !sight.is_open() && sight.is_steady()).await.1;
+        assert!(once.is_empty(), "what was told before is not of this look");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_falls_silent_is_lost_and_the_others_go_on() {
+        let (tell, tries) = mpsc::channel(WAITING);
+        let nodes = ["n1", "n2", "n3"].map(str::to_owned).into();
+        let mut watchers = Watchers { nodes, lost: BTreeMap::new(), tries };
+        let later = async {
+            tokio::task::yield_now().await;
+            tell.send(("n2".to_owned(), Err(Unobserved::Interrupted))).await.unwrap();
+            tell.send(("n1".to_owned(), told(None))).await.unwrap();
+        };
+        let ((_, seen), ()) = tokio::join!(watchers.look(Duration::from_millis(50), |_| true), later);
+        watchers.keep(&seen);
+        assert_eq!(watchers.nodes, ["n1"]);
+        assert_eq!(watchers.lost.keys().collect::<Vec<_>>(), ["n2", "n3"]);
+    }
+}
