@@ -175,10 +175,6 @@ impl Cluster {
         self.requests.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Remembers where the run has created objects, for the clean-up at its end.
     pub fn leaves(&self, footprint: Footprint) {
         self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
@@ -248,7 +244,7 @@ impl Cluster {
         let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
         let deadline = self.deadline(self.settings.request_timeout);
         let exchange = async { whole(call, self.respond(call).await?).await };
-        self.count_request();
+        self.requests.fetch_add(1, Ordering::Relaxed);
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
     }
 
@@ -257,6 +253,13 @@ impl Cluster {
         let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
         let response = client.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
         whole(call, response).await
+    }
+
+    /// Opens a stream through the API server as soon as one more request may be in flight.
+    pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        Ok(open(self.client(call)?).await)
     }
 
     /// Sends a request and decodes the object that it answers.
@@ -313,7 +316,7 @@ impl Cluster {
 
     /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
-        self.count_request();
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let response = self.respond(call).await?;
         let status = response.status();
         let body = response.into_body();

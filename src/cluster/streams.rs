@@ -94,21 +94,20 @@ impl Cluster {
     ) -> Seen<Streamed<T>> {
         let call = Call::get_in::<Pod>(namespace, pod).subresource(subresource);
         let deadline = self.deadline(self.settings().request_timeout);
-        let pods = Api::namespaced(self.client(&call)?, namespace);
-        self.count_request();
-        match tokio::time::timeout(deadline, stream(pods)).await {
-            Err(_) => Err(timed_out(call.to_string(), deadline)),
-            Ok(Ok(streamed)) => Ok(streamed),
+        let opened = self.open(&call, async |client| stream(Api::namespaced(client, namespace)).await);
+        let streamed = tokio::time::timeout(deadline, opened)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))?;
+        match streamed {
+            Ok(streamed) => Ok(streamed),
             // Ours is another refusal than the kubelet's of the API server, which names the server as user.
-            Ok(Err(kube::Error::Api(status)))
-                if matches!(status.code, 401 | 403) && !status.message.contains("user=") =>
-            {
+            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) && !status.message.contains("user=") => {
                 let missing = format!("get and create pods/{subresource} in namespace {namespace}");
                 Err(Unobserved::Refused { missing, message: status.message })
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Unobserved::absent(status.message)),
-            Ok(Err(kube::Error::Api(status))) => Ok(Err(Broken { status: status.code, message: status.message })),
-            Ok(Err(error)) => Err(failure(&call, &error)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(Unobserved::absent(status.message)),
+            Err(kube::Error::Api(status)) => Ok(Err(Broken { status: status.code, message: status.message })),
+            Err(error) => Err(failure(&call, &error)),
         }
     }
 }

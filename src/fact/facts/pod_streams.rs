@@ -1,8 +1,10 @@
 //! Whether the API server gets into pods on all nodes: a command in, and a port of, our own probe on each.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use futures_util::future::join_all;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::kubelet_logs::Came;
@@ -79,8 +81,28 @@ fn came<T>(streamed: Seen<Streamed<T>>, is_right: impl Fn(&T) -> bool) -> Seen<C
     match streamed {
         Ok(Ok(brought)) if is_right(&brought) => Ok(Came::Wanted),
         Ok(Ok(_)) => Ok(Came::Error { status: 0, message: "something else than the probe answers".into() }),
-        Ok(Err(broken)) => Ok(Came::Error { status: broken.status, message: broken.message }),
+        Ok(Err(broken)) => Ok(Came::Error { status: broken.status, message: without_ticket(&broken.message) }),
         Err(Unobserved::TimedOut { after_ms, .. }) => Ok(Came::Nothing { after_ms }),
         Err(why) => Err(why),
+    }
+}
+
+/// The last part of a stream's URL at the runtime opens it, once.
+static TICKET: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(/(?:exec|portforward)/)[^"\s]+"#).expect("the pattern is a constant"));
+
+fn without_ticket(message: &str) -> String {
+    TICKET.replace_all(message, "$1…").into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_opens_a_stream_is_not_kept() {
+        let message = r#"error sending request: Post "http://127.0.0.1:42613/exec/Ve7-h6ib": dial tcp 127.0.0.1:42613"#;
+        let kept = r#"error sending request: Post "http://127.0.0.1:42613/exec/…": dial tcp 127.0.0.1:42613"#;
+        assert_eq!(without_ticket(message), kept);
     }
 }
