@@ -382,7 +382,8 @@ fn constrained_impersonation(bed: &Bed) -> Outcomes {
     let namespace = Namespace::new(bed, "constrained", account)?;
     let checks = ["--select", "AA-11,AA-12,AA-13"];
     let mut rbac = Command::new(seaworthy());
-    rbac.args(["rbac", "--constrained-impersonation", "--subject", "ServiceAccount:constrained/auditor"]).args(checks);
+    rbac.args(["rbac", "--profile", "post-install", "--constrained-impersonation"]);
+    rbac.args(["--subject", "ServiceAccount:constrained/auditor"]).args(checks);
     let manifests = output(&mut rbac)?;
     expect(!manifests.contains("\"impersonate\""), "the right to be any user is granted")?;
     let _rights = Objects(bed, &["clusterrole/seaworthy", "clusterrolebinding/seaworthy"]);

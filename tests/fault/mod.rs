@@ -35,6 +35,11 @@ pub struct Expected {
 impl Fault {
     /// All faults, by name.
     pub fn all() -> Vec<Self> {
+        Self::scripts().into_iter().map(Self::read).collect()
+    }
+
+    /// The scripts of all faults, by name.
+    pub fn scripts() -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
         let entries = std::fs::read_dir(&folder).expect("the faults are in tests/faults");
         let mut scripts: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
@@ -43,10 +48,11 @@ impl Fault {
             path.is_file() && path.file_name().is_some_and(|name| !name.to_string_lossy().contains('.'))
         });
         scripts.sort();
-        scripts.into_iter().map(Self::read).collect()
+        scripts
     }
 
-    fn read(script: PathBuf) -> Self {
+    /// The fault of a script, which is asked for what it says of itself.
+    pub fn read(script: PathBuf) -> Self {
         let say = |what: &str| {
             let said = Command::new(&script).arg(what).output().expect("a fault is an executable script");
             assert!(said.status.success(), "{} {what}: {said:?}", script.display());
