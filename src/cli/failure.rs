@@ -56,8 +56,10 @@ impl Failure {
             Self::Selection(SelectionError::Malformed { .. }) => ExitCode::Usage,
             Self::Selection(_) => ExitCode::NothingSelected,
             Self::Interrupted => ExitCode::Interrupted,
-            Self::Image(ImageCommandError::Push(PushError::Unreachable { .. })) => ExitCode::Undecided,
-            Self::Kubeconfig(KubeconfigError::None { .. }) | Self::Connect(_) | Self::System(_) => ExitCode::Undecided,
+            Self::Kubeconfig(KubeconfigError::None { .. })
+            | Self::Connect(_)
+            | Self::Image(ImageCommandError::Push(PushError::Unreachable { .. }))
+            | Self::System(_) => ExitCode::Undecided,
             Self::Profile(_)
             | Self::Kubeconfig(_)
             | Self::Recording(_)

@@ -31,13 +31,11 @@ pub async fn guard(stop: &str, start: &str) -> Result<(), String> {
 async fn stopped(command: &str) -> Result<(), String> {
     let mut child = shell(command).process_group(0).spawn().map_err(|e| e.to_string())?;
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    match timeout(STOP, child.wait()).await {
-        Ok(status) => ended(status),
-        Err(_) => {
-            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-            Err(format!("it did not end within {} s", STOP.as_secs()))
-        }
+    if let Ok(status) = timeout(STOP, child.wait()).await {
+        return ended(status);
     }
+    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    Err(format!("it did not end within {} s", STOP.as_secs()))
 }
 
 /// Nothing that the command says can block or break it.

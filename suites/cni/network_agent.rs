@@ -72,7 +72,7 @@ fn judge(nodes: &Nodes, pods: &Pods) -> Verdict {
     }
     for (plugin, missing) in without {
         verdict.find(
-            Subject::nodes(&missing.iter().copied().collect::<Vec<_>>()),
+            Subject::nodes(&missing),
             Finding::new(
                 format!("an agent of {plugin} on each of {} Linux nodes", linux.len()),
                 format!("none runs on {}", names(missing)),

@@ -92,7 +92,7 @@ fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: 
         return true;
     };
     let should_be_open = way.should_be_open(step);
-    verdict.expect(Subject::nodes(&nodes(trial)), sight.is_open() == should_be_open, || {
+    verdict.expect(Subject::nodes(nodes(trial)), sight.is_open() == should_be_open, || {
         let did = match step {
             Step::Before => "before there was a policy",
             Step::Denied => "after policies that deny it",

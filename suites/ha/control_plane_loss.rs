@@ -62,7 +62,7 @@ fn judge(drill: &ControlPlaneLoss) -> Verdict {
 
 fn judge_course(verdict: &mut Verdict, lost: &str, what: &Watched, course: &Course) {
     let failed = format!("{} of {} tries failed", course.failures, course.tries);
-    let last = course.fault.as_ref().map(|fault| format!(", the last: {fault}")).unwrap_or_default();
+    let how = course.fault.as_ref().map(|fault| format!(", the last: {fault}")).unwrap_or_default();
     let is_dns = matches!(what, Watched::Dns(_));
     // What is known of DNS is known until the others have recovered, which it need not.
     let is_known =
@@ -73,10 +73,10 @@ fn judge_course(verdict: &mut Verdict, lost: &str, what: &Watched, course: &Cour
     }
     let (holds, seen) = match course.recovered_ms {
         _ if is_dns => {
-            (course.silence_ms <= SILENCE_MS, format!("no answer for {} s; {failed}{last}", seconds(course.silence_ms)))
+            (course.silence_ms <= SILENCE_MS, format!("no answer for {} s; {failed}{how}", seconds(course.silence_ms)))
         }
-        Some(after) => (after <= RECOVERED_MS, format!("after {} s; {failed}{last}", seconds(after))),
-        None => (false, format!("not after {} s; {failed}{last}", seconds(course.known_ms))),
+        Some(after) => (after <= RECOVERED_MS, format!("after {} s; {failed}{how}", seconds(after))),
+        None => (false, format!("not after {} s; {failed}{how}", seconds(course.known_ms))),
     };
     if verdict.expect(subject(what), holds, || difference(what, lost, seen.clone())) {
         verdict.note(format!("{what}: {seen}"));

@@ -65,7 +65,7 @@ fn members<'a>(pods: &'a Pods, kubeadm: Option<&KubeadmConfig>) -> Option<BTreeS
 
 fn judge_count(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, stacked: bool) {
     let count = planes.len();
-    let subject = Subject::nodes(&planes.keys().copied().collect::<Vec<_>>());
+    let subject = Subject::nodes(planes.keys());
     let expected = "three or five control-plane nodes";
     match count {
         1 => verdict.find(

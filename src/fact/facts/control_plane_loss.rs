@@ -104,7 +104,7 @@ impl Observe for ControlPlaneLoss {
             let scene = Scene::prepare(cluster, candidate, service, domain, dns, BEFORE).await?;
             Ok((power.stop.of(&scene.candidate.node)?, power.start.of(&scene.candidate.node)?, scene))
         };
-        let (stop, start, scene) = unless_stopped(cluster, ready).await?;
+        let (stop, start, scene) = unless_stopped(cluster, Box::pin(ready)).await?;
         tokio::select! {
             drill = drill(cluster, &scene, &stop, start) => drill,
             () = scene.watch() => Err(Unobserved::Interrupted),

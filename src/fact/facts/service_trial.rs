@@ -233,15 +233,15 @@ mod tests {
     use super::*;
     use crate::probe::answer::Fault;
 
-    fn told(fault: Option<Fault>) -> Seen<Try> {
-        Ok(Try { target: TARGET.into(), fault, at_ms: 0 })
+    fn told(fault: Option<Fault>) -> Try {
+        Try { target: TARGET.into(), fault, at_ms: 0 }
     }
 
     #[tokio::test]
     async fn a_look_lasts_until_every_node_has_seen_the_change() {
         let (tell, tries) = mpsc::channel(WAITING);
         let mut watchers = Watchers { nodes: vec!["n1".into(), "n2".into()], lost: BTreeMap::new(), tries };
-        tell.send(("n1".to_owned(), told(None))).await.unwrap();
+        tell.send(("n1".to_owned(), Ok(told(None)))).await.unwrap();
         let later = async {
             tokio::task::yield_now().await;
             for (node, fault) in [
@@ -251,7 +251,7 @@ mod tests {
                 ("n2", Some(Fault::Refused)),
                 ("n2", None),
             ] {
-                tell.send((node.to_owned(), told(fault))).await.unwrap();
+                tell.send((node.to_owned(), Ok(told(fault)))).await.unwrap();
             }
         };
         let ((_, opened), ()) = tokio::join!(watchers.look(PATIENCE, Sight::is_open), later);
@@ -268,7 +268,7 @@ mod tests {
         let later = async {
             tokio::task::yield_now().await;
             tell.send(("n2".to_owned(), Err(Unobserved::Interrupted))).await.unwrap();
-            tell.send(("n1".to_owned(), told(None))).await.unwrap();
+            tell.send(("n1".to_owned(), Ok(told(None)))).await.unwrap();
         };
         let ((_, seen), ()) = tokio::join!(watchers.look(Duration::from_millis(50), |_| true), later);
         watchers.keep(&seen);

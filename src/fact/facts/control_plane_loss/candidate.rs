@@ -254,9 +254,9 @@ mod tests {
         Health { live: well(), ready: well() }
     }
 
-    fn lease(holder: &str) -> Seen<LeaderLease> {
+    fn lease(holder: &str) -> LeaderLease {
         let renewed = jiff::Timestamp::UNIX_EPOCH;
-        Ok(LeaderLease { holder: holder.into(), renewed, duration_seconds: 15, transitions: 0 })
+        LeaderLease { holder: holder.into(), renewed, duration_seconds: 15, transitions: 0 }
     }
 
     /// Three control-plane nodes and a worker behind a load balancer, and n2 leads.
@@ -271,7 +271,7 @@ mod tests {
                 configured: health(),
                 instances: Ok((1..=3).map(|i| (address(i), health())).collect()),
             },
-            leases: LeaderLeases(leases.map(|(name, holder)| (name.to_owned(), lease(holder))).into()),
+            leases: LeaderLeases(leases.map(|(name, holder)| (name.to_owned(), Ok(lease(holder)))).into()),
             hosts,
             endpoint: ("api.bed.test".into(), ["10.77.0.1".parse().unwrap()].into()),
             boot: Some("elsewhere".into()),
@@ -294,8 +294,9 @@ mod tests {
         assert_eq!(candidate.leads, ["kube-controller-manager"]);
         assert_eq!(candidate.survivors, [address(1), address(3)]);
         assert_eq!(candidate.watchers, ["n4", "n1", "n3"]);
-        let both =
-            |plane: &mut ControlPlane<'_>| drop(plane.leases.0.insert("kube-controller-manager".into(), lease("n3_a")));
+        let both = |plane: &mut ControlPlane<'_>| {
+            drop(plane.leases.0.insert("kube-controller-manager".into(), Ok(lease("n3_a"))));
+        };
         assert_eq!(chosen(both).unwrap(), "n3");
     }
 

@@ -89,13 +89,13 @@ mod tests {
     use super::*;
 
     /// A try each 100 ms from 500 ms before the loss on: `.` succeeds, `x` fails.
-    fn course(tries: &str) -> Course {
-        let loss = Instant::now() + Duration::from_secs(1);
-        let tried = tries.bytes().enumerate().map(|(i, outcome)| Tried {
-            began: loss + Duration::from_millis(100 * i as u64) - Duration::from_millis(500),
+    fn course(outcomes: &str) -> Course {
+        let first = Instant::now();
+        let tries = outcomes.bytes().enumerate().map(|(i, outcome)| Tried {
+            began: first + Duration::from_millis(100 * i as u64),
             fault: (outcome == b'x').then(|| "refused".to_owned()),
         });
-        Course::of(&tried.collect::<Vec<_>>(), loss)
+        Course::of(&tries.collect::<Vec<_>>(), first + Duration::from_millis(500))
     }
 
     #[test]
@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn what_is_steady_did_not_fail_lately() {
-        let tried = |fault: Option<&str>| Tried { began: Instant::now(), fault: fault.map(str::to_owned) };
-        let mut tries = vec![tried(Some("refused"))];
-        tries.extend((1..STEADY).map(|_| tried(None)));
+        let one = |fault: Option<&str>| Tried { began: Instant::now(), fault: fault.map(str::to_owned) };
+        let mut tries = vec![one(Some("refused"))];
+        tries.extend((1..STEADY).map(|_| one(None)));
         assert!(!is_steady(&tries));
-        tries.push(tried(None));
+        tries.push(one(None));
         assert!(is_steady(&tries));
-        tries.push(tried(Some("refused")));
+        tries.push(one(Some("refused")));
         assert!(!is_steady(&tries));
     }
 }

@@ -47,7 +47,8 @@ impl ServerBlock {
 
     /// The zone of names among those; the others are of addresses.
     pub fn cluster_domain(&self) -> Option<String> {
-        self.cluster_zones().into_iter().find(|zone| zone != "." && !zone.ends_with(".arpa") && !zone.contains('/'))
+        let is_of_addresses = |zone: &str| zone.contains('/') || zone.rsplit('.').next() == Some("arpa");
+        self.cluster_zones().into_iter().find(|zone| zone != "." && !is_of_addresses(zone))
     }
 }
 
