@@ -17,6 +17,7 @@ pub mod harness;
 pub mod image;
 pub mod join;
 pub mod jwt;
+pub mod milliseconds;
 pub mod probe;
 pub mod rbac;
 pub mod redaction;

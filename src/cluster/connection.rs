@@ -89,7 +89,7 @@ pub async fn connect(
         Err(why) => match distrust(&cluster).await {
             // Nothing wrong at the second look: instances behind one address differ, and this one has a better name.
             Some((Ok(()) | Err(Distrust::NameMismatch { .. }), _)) => {
-                cluster.verify_by_in_cluster_name();
+                cluster.clients.verify_by_in_cluster_name();
                 match cluster.send(&version).await {
                     Ok(reply) => accept(&mut cluster, &version, &reply),
                     Err(why) => Err(unreachable(&cluster, why)),

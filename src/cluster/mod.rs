@@ -1,21 +1,25 @@
 //! The edge to Kubernetes: everything that is sent leaves through here, with a deadline, and is never retried silently.
 
 pub mod call;
+mod causes;
+mod clients;
 pub mod connection;
 pub mod footprint;
 pub mod handle;
 pub mod handshake;
+mod handshakes;
 pub mod identity;
 pub mod kubeconfig;
 pub mod kubelet;
 mod proxy;
 pub mod reply;
+mod requests;
 pub mod streams;
 
 pub use call::{Call, Trust};
+pub(crate) use causes::causes;
 pub use connection::{ConnectError, connect};
 pub use footprint::{Footprint, Outlying};
-pub(crate) use handle::causes;
 pub use handle::{Cluster, Settings};
 pub use identity::{ClientCertificate, Identity};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};

@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::AttachParams;
 use tokio::io::{AsyncReadExt, DuplexStream};
 
-use super::handle::failure;
+use super::causes::failure;
 use super::{Call, Cluster};
 use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};

@@ -15,6 +15,7 @@ use super::store::Slot;
 use super::{Access, Facts, Need, Node, Unobserved};
 use crate::cluster::Cluster;
 use crate::event::{Event, Events};
+use crate::milliseconds::milliseconds;
 
 /// Where facts come from.
 pub enum Source {
@@ -98,7 +99,7 @@ impl Observer {
                 let slot = live(name, observation, cluster.clone(), self.facts.clone()).await;
                 self.events.send(Event::FactObserved {
                     fact: name.into(),
-                    elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    elapsed_ms: milliseconds(start.elapsed()),
                     unobserved: slot.as_ref().err().map(ToString::to_string),
                 });
                 slot
@@ -129,5 +130,5 @@ async fn live(name: &'static str, observation: Observation, cluster: Arc<Cluster
 
 /// `target` gave no answer within `deadline`.
 pub fn timed_out(target: impl Into<String>, deadline: Duration) -> Unobserved {
-    Unobserved::TimedOut { target: target.into(), after_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX) }
+    Unobserved::TimedOut { target: target.into(), after_ms: milliseconds(deadline) }
 }

@@ -14,6 +14,7 @@ use super::{Applicant, LIFETIME, PATIENCE, PAUSE};
 use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
 use crate::cluster::{Call, Cluster, Identity, Outlying};
 use crate::fact::Seen;
+use crate::milliseconds::milliseconds;
 use crate::probe::RunId;
 use crate::probe::object::{Level, Mark, name};
 
@@ -103,7 +104,7 @@ pub async fn issuance(cluster: &Cluster, name: &str, by: &Identity) -> Seen<(Iss
                 Ok(pem) => Certificate::from_pem_bundle(pem).map_err(|error| error.to_string()),
                 Err(why) => Err(why.clone()),
             });
-            let waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let waited_ms = milliseconds(began.elapsed());
             return Ok((Issuance { conditions, certificate, waited_ms }, pem.and_then(Result::ok)));
         }
         tokio::time::sleep(PAUSE).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Fault;
+use crate::milliseconds::milliseconds;
 
 /// How many tries in a row must end alike to be more than chance.
 const STEADY: u32 = 2;
@@ -26,7 +27,7 @@ impl Sight {
     pub fn with(before: Option<Self>, fault: Option<Fault>, after: Duration) -> Self {
         match before {
             Some(sight) if sight.is_open() == fault.is_none() => Self { fault, alike: sight.alike + 1, ..sight },
-            _ => Self { fault, alike: 1, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) },
+            _ => Self { fault, alike: 1, after_ms: milliseconds(after) },
         }
     }
 

@@ -14,6 +14,7 @@ use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::observer::Observer;
 use crate::fact::{Access, Facts, Observe, Parameter, Source};
+use crate::milliseconds::milliseconds;
 
 /// For how long at most everything else waits until the probes run.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -81,7 +82,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             .filter(|check| check.outcome == Outcome::Pass)
             .map(|check| check.observations)
             .sum(),
-        elapsed_ms: elapsed_ms(start),
+        elapsed_ms: milliseconds(start.elapsed()),
         requests: cluster.map_or(0, |cluster| cluster.requests()),
         exit_code: exit_code as u8,
         interrupted,
@@ -107,12 +108,8 @@ async fn start_probes(observer: &Arc<Observer>, cluster: Option<&Cluster>) {
 async fn judge(check: &Check, observer: &Arc<Observer>, gate: Severity, events: &Events, start: Instant) -> Judged {
     observer.settle((check.needs)()).await;
     let judged = check.judged(observer.facts(), gate);
-    events.send(Event::CheckJudged { at_ms: elapsed_ms(start), check: judged.clone() });
+    events.send(Event::CheckJudged { at_ms: milliseconds(start.elapsed()), check: judged.clone() });
     judged
-}
-
-fn elapsed_ms(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

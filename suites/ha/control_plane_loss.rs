@@ -41,8 +41,10 @@ fn judge(drill: &ControlPlaneLoss) -> Verdict {
     let led = if drill.leads.is_empty() { "nothing".into() } else { names(&drill.leads) };
     verdict.note(format!("{} was stopped, which led {led}", drill.node));
     if let Some(courses) = verdict.seen(node, &drill.loss) {
+        // DNS is looked at for as long as something else had not recovered: it need not recover itself.
+        let looked_ms = courses.iter().map(|(_, course)| course.known_ms).max().unwrap_or_default();
         for (what, course) in courses {
-            judge_course(&mut verdict, &drill.node, what, course);
+            judge_course(&mut verdict, &drill.node, what, course, looked_ms);
         }
     }
     verdict.expect(node(), drill.start_failed.is_none(), || {
@@ -60,13 +62,15 @@ fn judge(drill: &ControlPlaneLoss) -> Verdict {
     verdict
 }
 
-fn judge_course(verdict: &mut Verdict, lost: &str, what: &Watched, course: &Course) {
+fn judge_course(verdict: &mut Verdict, lost: &str, what: &Watched, course: &Course, looked_ms: u64) {
     let failed = format!("{} of {} tries failed", course.failures, course.tries);
     let how = course.fault.as_ref().map(|fault| format!(", the last: {fault}")).unwrap_or_default();
     let is_dns = matches!(what, Watched::Dns(_));
-    // What is known of DNS is known until the others have recovered, which it need not.
-    let is_known =
-        if is_dns { course.tries > 0 } else { course.recovered_ms.is_some() || course.known_ms >= RECOVERED_MS };
+    let is_known = if is_dns {
+        course.tries > 0 && course.known_ms.saturating_add(SILENCE_MS) >= looked_ms
+    } else {
+        course.recovered_ms.is_some() || course.known_ms >= RECOVERED_MS
+    };
     if !is_known {
         let cause = format!("tries are known for {} s after the loss of {lost}", seconds(course.known_ms));
         return verdict.undecided(subject(what), &Unobserved::invalid(what.to_string(), cause));
@@ -161,7 +165,7 @@ mod tests {
             node: "n3".into(),
             address: "10.77.0.13:6443".parse().unwrap(),
             leads: vec!["kube-scheduler".into()],
-            loss: Ok(everything().into_iter().map(|what| (what, course(Some(12_340), 22_000))).collect()),
+            loss: Ok(everything().into_iter().map(|what| (what, course(Some(12_340), 28_000))).collect()),
             start: "virsh start n3".into(),
             start_failed: None,
             restored: Ok([Sign::ApiServer, Sign::Published, Sign::Node].map(|sign| (sign, Some(41_000))).into()),
@@ -216,8 +220,10 @@ mod tests {
     #[test]
     fn dns_may_lose_questions_and_not_fall_silent() {
         let dns = Watched::Dns("n4".into());
-        let silent = |silence_ms| Course { silence_ms, recovered_ms: None, ..course(None, 22_000) };
+        let silent = |silence_ms| Course { silence_ms, recovered_ms: None, ..course(None, 28_000) };
         assert!(told(&with(&dns, silent(5_000))).is_empty());
+        let stopped = judge(&with(&dns, Course { known_ms: 16_000, ..silent(100) }));
+        assert_eq!(stopped.undecideds().len(), 1, "it was not heard of to the end");
         let told = told(&with(&dns, silent(5_100)));
         assert!(told[0].starts_with("major Node n4: pods on n4 get an answer of the cluster's DNS at least every 5 s"));
         assert!(told[0].ends_with("no answer for 5.1 s; 7 of 90 tries failed, the last: connection refused"));

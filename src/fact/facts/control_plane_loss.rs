@@ -26,8 +26,9 @@ use crate::drill::Guarded;
 use crate::drill::guard::STOP;
 use crate::drill::guarded::START;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::milliseconds::milliseconds;
 use candidate::Candidate;
-use course::{Course, milliseconds};
+use course::Course;
 use watch::{Scene, Watched};
 
 /// How long the pods have to start, and then everything to work, one try after another, before anything is stopped.

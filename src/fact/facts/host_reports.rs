@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::milliseconds::milliseconds;
 use crate::probe::answer::Got;
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::Site;
@@ -132,7 +133,7 @@ fn questions(node: &Node) -> HostQuestions {
         gets.extend(excerpts(&CONTROL_PLANE_GETS));
     }
     HostQuestions {
-        answer_ms: u64::try_from(ANSWER.as_millis()).unwrap_or(u64::MAX),
+        answer_ms: milliseconds(ANSWER),
         directories: DIRECTORIES
             .iter()
             .map(|(path, recursive)| Directory { path: (*path).to_owned(), recursive: *recursive })

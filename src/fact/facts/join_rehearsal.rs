@@ -20,6 +20,7 @@ use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_reques
 use crate::join::token::Purpose;
 use crate::join::whoami::who_is_new;
 use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, removal};
+use crate::milliseconds::milliseconds;
 use crate::probe::object::name;
 
 /// The ConfigMaps of kube-system that a joining node reads.
@@ -160,7 +161,7 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
     let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Anybody);
     loop {
         let reply = cluster.send(&call).await?;
-        let waited_ms = milliseconds(began);
+        let waited_ms = milliseconds(began.elapsed());
         let answered = Answered::from(&reply);
         if answered.status != 200 {
             let authorities = Err("cluster-info was not readable".into());
@@ -255,17 +256,13 @@ async fn withdrawal(cluster: &Cluster, id: &str) -> Seen<Option<u64>> {
         let map: ConfigMap = cluster.fetch(&cluster_info()).await?;
         let info = ClusterInfo::read(map.data.unwrap_or_default());
         if !info.signed.signatures.contains_key(id) {
-            return Ok(Some(milliseconds(began)));
+            return Ok(Some(milliseconds(began.elapsed())));
         }
         if began.elapsed() >= PATIENCE {
             return Ok(None);
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn milliseconds(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::nodes::Nodes;
 use crate::cluster::Cluster;
 use crate::expectations::{Expectations, NetworkPolicies};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
 use crate::probe::collect::running;
@@ -168,23 +169,16 @@ impl Trial {
                 Err(_) => break,
             }
         }
-        sights.lasted_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        sights.lasted_ms = milliseconds(began.elapsed());
         Ok(sights)
     }
 }
 
 /// Where the pods go: those that serve, and those that ask; on two nodes if there are two, on workers if there are any.
 fn places(nodes: &Nodes) -> Seen<(&str, &str)> {
-    let mut linux: Vec<_> = nodes.linux().collect();
-    if linux.is_empty() {
-        return Err(Unobserved::absent("no node runs Linux, which probes need"));
-    }
-    linux.retain(|(_, node)| node.is_ready());
-    linux.sort_by_key(|(_, node)| node.is_control_plane());
-    let mut ready = linux.into_iter().map(|(name, _)| name.as_str());
-    let first =
-        ready.next().ok_or_else(|| Unobserved::unreachable("the kubelets", "no node that runs Linux is Ready"))?;
-    Ok((first, ready.next().unwrap_or(first)))
+    let ready = nodes.ready_workers_first()?;
+    let first = ready[0].0;
+    Ok((first, ready.get(1).map_or(first, |(second, _)| second)))
 }
 
 /// A server of the DNS whose address is a pod's own: what a node answers itself, no policy governs.

@@ -105,6 +105,21 @@ impl Nodes {
         self.0.iter().step_by(self.0.len().div_ceil(most).max(1))
     }
 
+    /// The nodes that take probes, of which the first serve best: those that run Linux and are Ready, workers first. An
+    /// error if there is none.
+    pub fn ready_workers_first(&self) -> Seen<Vec<(&str, &Node)>> {
+        let mut linux: Vec<_> = self.linux().map(|(name, node)| (name.as_str(), node)).collect();
+        if linux.is_empty() {
+            return Err(Unobserved::absent("no node runs Linux, which probes need"));
+        }
+        linux.retain(|(_, node)| node.is_ready());
+        if linux.is_empty() {
+            return Err(Unobserved::unreachable("the kubelets", "no node that runs Linux is Ready"));
+        }
+        linux.sort_by_key(|(_, node)| node.is_control_plane());
+        Ok(linux)
+    }
+
     /// The nodes that run Linux.
     pub fn linux(&self) -> impl Iterator<Item = (&String, &Node)> {
         self.0.iter().filter(|(_, node)| node.operating_system == "linux")

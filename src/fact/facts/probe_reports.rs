@@ -17,6 +17,7 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::expectations::Expectations;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::milliseconds::milliseconds;
 use crate::probe::answer::{Fault, PeerAnswer};
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::{Fronts, Site};
@@ -274,10 +275,6 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
             report.address_again = again.address;
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
 use crate::probe::collect::running;
@@ -74,7 +75,7 @@ impl Observe for ServiceTrial {
     const DEADLINE: Duration = Duration::from_secs(150);
 
     async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let backend_on = place(nodes)?;
+        let (backend_on, _) = nodes.ready_workers_first()?[0];
         let site = Site::prepare(cluster, Level::Served).await?;
         let at = SocketAddr::new(site.trial_service(SERVER).await?, PORT);
         let targets = [(TARGET.to_owned(), WatchTarget::Probe(at))].into();
@@ -105,18 +106,6 @@ impl Observe for ServiceTrial {
 }
 
 crate::observed!(ServiceTrial);
-
-/// Where the backend goes: on a worker, if there is one that is ready.
-fn place(nodes: &Nodes) -> Seen<&str> {
-    let mut linux: Vec<_> = nodes.linux().collect();
-    if linux.is_empty() {
-        return Err(Unobserved::absent("no node runs Linux, which probes need"));
-    }
-    linux.retain(|(_, node)| node.is_ready());
-    linux.sort_by_key(|(_, node)| node.is_control_plane());
-    let first = linux.first().map(|(name, _)| name.as_str());
-    first.ok_or_else(|| Unobserved::unreachable("the kubelets", "no node that runs Linux is Ready"))
-}
 
 /// Makes a pod that watches, and waits until it runs.
 async fn start_watching(
@@ -207,7 +196,7 @@ impl Watchers {
                 sights.insert(node, sight);
             }
         }
-        (u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), sights)
+        (milliseconds(began.elapsed()), sights)
     }
 
     /// Takes a try; a node that tells no more is lost.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::http::Strangers;
 use super::{dns, peer};
+use crate::milliseconds::milliseconds;
 use crate::probe::RunId;
 use crate::probe::answer::{Fault, Got};
 
@@ -63,7 +64,7 @@ pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
     let strangers = &strangers;
     let targets = questions.targets.iter().map(|(name, target)| async move {
         loop {
-            let at_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let at_ms = milliseconds(began.elapsed());
             let fault = ask(target, &questions.run, strangers).await.err();
             tell(&Try { target: name.clone(), at_ms, fault })?;
             tokio::time::sleep(PAUSE).await;

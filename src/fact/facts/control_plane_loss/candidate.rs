@@ -88,15 +88,13 @@ impl ControlPlane<'_> {
             let why = "each control-plane node is the kubeconfig's own server, or the machine that this runs on";
             return Err(Unobserved::absent(why));
         };
-        let mut watchers: Vec<_> =
-            self.nodes.linux().filter(|(other, node)| other != *name && node.is_ready()).collect();
-        watchers.sort_by_key(|(_, node)| node.is_control_plane());
+        let watchers = self.nodes.ready_workers_first()?.into_iter().map(|(other, _)| other.to_owned());
         Ok(Candidate {
             node: (**name).clone(),
             address: *address,
             leads: self.led_by(name),
             survivors: servers.values().map(|(_, other)| *other).filter(|other| other != address).collect(),
-            watchers: watchers.into_iter().map(|(other, _)| other.clone()).collect(),
+            watchers: watchers.filter(|other| other != name.as_str()).collect(),
         })
     }
 

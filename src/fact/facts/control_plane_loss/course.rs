@@ -1,5 +1,6 @@
 //! What became of something that was tried again and again while a node was down.
 
+use crate::milliseconds::milliseconds;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -77,11 +78,6 @@ fn ill(tries: &[Tried]) -> usize {
         last = Some(at);
     }
     ill
-}
-
-/// A duration as it is recorded.
-pub fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,0 +1,123 @@
+//! The clients by which requests are sent: one for each credential, instance and trust.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use kube::config::AuthInfo;
+use kube::{Client, Config};
+
+use super::call::Trust;
+use super::causes::failure;
+use super::identity::{ClientCertificate, Token};
+use super::{Call, Identity, Kubeconfig};
+use crate::fact::{Seen, Unobserved};
+
+/// The name by which every API server's certificate is checked when it is dialled by address.
+const SERVER_NAME: &str = "kubernetes";
+
+/// The clients by which requests are sent, made when they are first needed.
+#[derive(Default)]
+pub(super) struct Clients {
+    by_line: Mutex<HashMap<Line, Client>>,
+    server_name: OnceLock<&'static str>,
+}
+
+/// What a client presents. Impersonation is a header on our own credential.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Credential {
+    Own,
+    Nothing,
+    Bearer(Token),
+    Certificate(ClientCertificate),
+}
+
+/// What requests that share a client have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Line {
+    credential: Credential,
+    instance: Option<SocketAddr>,
+    trust: Trust,
+}
+
+impl Clients {
+    /// Checks the configured endpoint's certificate by this name instead of the one that the kubeconfig says, which
+    /// stays what the checks are told.
+    pub(super) fn verify_by_in_cluster_name(&self) {
+        if self.server_name.set(SERVER_NAME).is_ok() {
+            self.by_line.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// Whether the configured endpoint's certificate is still checked by the name that the kubeconfig says.
+    pub(super) fn verify_by_endpoint_name(&self) -> bool {
+        self.server_name.get().is_none()
+    }
+
+    /// The client for a request: one that there is already, unless the request is to have a connection of its own.
+    pub(super) fn of(&self, kubeconfig: &Kubeconfig, call: &Call) -> Seen<Client> {
+        let credential = match &call.identity {
+            Identity::Own | Identity::Impersonated { .. } => Credential::Own,
+            Identity::Anonymous => Credential::Nothing,
+            Identity::Bearer(token) => Credential::Bearer(token.clone()),
+            Identity::Certified(certificate) => Credential::Certificate(certificate.clone()),
+        };
+        let line = Line { credential, instance: call.instance, trust: call.trust.clone() };
+        if call.anew {
+            return Client::try_from(self.config(kubeconfig, &line)?).map_err(|e| failure(call, &e));
+        }
+        let mut clients = self.by_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&line) {
+            return Ok(client.clone());
+        }
+        let client = Client::try_from(self.config(kubeconfig, &line)?).map_err(|e| failure(call, &e))?;
+        clients.insert(line, client.clone());
+        Ok(client)
+    }
+
+    fn config(&self, kubeconfig: &Kubeconfig, Line { credential, instance, trust }: &Line) -> Seen<Config> {
+        let mut config = kubeconfig.config.clone();
+        if let Some(name) = self.server_name.get() {
+            config.tls_server_name = Some((*name).to_owned());
+        }
+        // A refusal is an observation; asking again would hide it.
+        config.default_retry = false;
+        // The caller has a deadline for the whole exchange: two that end at once would be told by chance.
+        config.connect_timeout = None;
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
+        match credential {
+            Credential::Own => {}
+            Credential::Nothing => config.auth_info = AuthInfo::default(),
+            Credential::Bearer(token) => {
+                config.auth_info = AuthInfo { token: Some(token.expose().to_owned().into()), ..AuthInfo::default() };
+            }
+            Credential::Certificate(certificate) => {
+                config.auth_info = AuthInfo {
+                    client_certificate_data: Some(BASE64_STANDARD.encode(certificate.chain())),
+                    client_key_data: Some(BASE64_STANDARD.encode(certificate.expose_key()).into()),
+                    ..AuthInfo::default()
+                };
+            }
+        }
+        match trust {
+            Trust::Kubeconfig => {}
+            Trust::Anybody if *credential == Credential::Nothing => config.accept_invalid_certs = true,
+            Trust::Anybody => {
+                let cause = "a credential is not shown to a server that nobody vouches for";
+                return Err(Unobserved::invalid(config.cluster_url.to_string(), cause));
+            }
+            Trust::Only(authorities) => {
+                config.accept_invalid_certs = false;
+                config.root_cert_file = None;
+                config.root_cert = Some(authorities.iter().map(|authority| authority.der().to_vec()).collect());
+            }
+        }
+        if let Some(address) = instance {
+            config.cluster_url =
+                format!("https://{address}").parse().map_err(|e| Unobserved::invalid(address.to_string(), e))?;
+            config.tls_server_name = Some(SERVER_NAME.into());
+        }
+        Ok(config)
+    }
+}

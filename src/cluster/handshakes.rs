@@ -1,0 +1,79 @@
+//! Handshakes the way that requests go, each as one more that is in flight.
+
+use std::time::Duration;
+
+use super::Cluster;
+use super::handshake::{Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated, outdated_over};
+use crate::certificate::Certificate;
+use crate::fact::observer::timed_out;
+use crate::fact::{Seen, Unobserved};
+
+impl Cluster {
+    /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
+    pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
+        let _permit =
+            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        let deadline = self.deadline(self.settings().request_timeout);
+        let seen = match &self.kubeconfig().config.proxy_url {
+            None => handshake(target, roots, deadline).await,
+            Some(proxy) => through(proxy, target, roots, deadline).await,
+        };
+        seen.map_err(|why| unseen(target, why))
+    }
+
+    /// Dials `target` and offers it TLS 1.1 at most.
+    pub async fn outdated_handshake(&self, target: &Target) -> Seen<Outdated> {
+        let _permit =
+            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        let deadline = self.deadline(self.settings().request_timeout);
+        let seen = match &self.kubeconfig().config.proxy_url {
+            None => outdated(target, deadline).await,
+            Some(proxy) => {
+                let exchange = async { outdated_over(super::proxy::connect(proxy, &target.address).await?).await };
+                let missed = Err(Unreachable::TimedOut { after: deadline });
+                tokio::time::timeout(deadline, exchange).await.unwrap_or(missed)
+            }
+        };
+        seen.map_err(|why| unseen(target, why))
+    }
+}
+
+/// A handshake through a proxy.
+async fn through(
+    proxy: &http::Uri,
+    target: &Target,
+    roots: &[Certificate],
+    deadline: Duration,
+) -> Result<Handshake, Unreachable> {
+    let stream = tokio::time::timeout(deadline, super::proxy::connect(proxy, &target.address)).await;
+    let stream = stream.unwrap_or(Err(Unreachable::TimedOut { after: deadline }))?;
+    handshake_over(stream, target, roots, deadline).await
+}
+
+fn unseen(target: &Target, why: Unreachable) -> Unobserved {
+    match why {
+        Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
+        // Something is there, and has answered.
+        why @ (Unreachable::Declined { .. } | Unreachable::NotTls { .. }) => {
+            Unobserved::invalid(target.address.to_string(), why)
+        }
+        why => Unobserved::unreachable(target.address.to_string(), why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::cluster::handshake::Authority;
+
+    #[test]
+    fn a_server_that_declines_is_not_out_of_reach() {
+        let target = Target { address: Authority::from(SocketAddr::from(([10, 77, 0, 13], 10250))), server_name: None };
+        let seen = |why| unseen(&target, why);
+        assert!(!seen(Unreachable::Declined { alert: "internal_error".into() }).is_out_of_reach());
+        assert!(!seen(Unreachable::NotTls { answer: "HTTP/1.1 400 Bad Request".into() }).is_out_of_reach());
+        assert!(seen(Unreachable::Refused).is_out_of_reach() && seen(Unreachable::Closed).is_out_of_reach());
+    }
+}

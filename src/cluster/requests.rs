@@ -1,0 +1,171 @@
+//! Requests to the API server.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncBufRead;
+
+use super::call::Verb;
+use super::causes::{failure, is_name_mismatch};
+use super::{Call, Cluster, Identity, Reply};
+use crate::fact::observer::timed_out;
+use crate::fact::{Seen, Unobserved};
+
+/// The most that one answer may hold, in bytes. A page of 500 large objects stays below it.
+const BODY_LIMIT: usize = 64 << 20;
+/// How many objects a page holds.
+const PAGE: &str = "500";
+
+/// The part of a list that paging needs, with items decoded one by one.
+#[derive(Deserialize)]
+struct Page<K> {
+    metadata: PageMetadata,
+    /// Null where there are none, in lists of metadata.
+    items: Option<Vec<K>>,
+}
+
+#[derive(Deserialize)]
+struct PageMetadata {
+    #[serde(rename = "continue", default)]
+    next: Option<String>,
+}
+
+impl Cluster {
+    /// Sends a request once. Any answer is a reply, whatever its status.
+    pub async fn send(&self, call: &Call) -> Seen<Reply> {
+        // Waiting for our own other requests is not the server's time.
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        let deadline = self.deadline(self.settings().request_timeout);
+        let exchange = async { whole(call, self.respond(call).await?).await };
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+    }
+
+    /// Sends a request with this client as soon as one more may be in flight, and takes the whole answer.
+    pub(super) async fn exchange(&self, client: &Client, call: &Call) -> Seen<Reply> {
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        let response = client.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
+        whole(call, response).await
+    }
+
+    /// Opens a stream through the API server as soon as one more request may be in flight.
+    pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
+        Ok(open(self.client(call)?).await)
+    }
+
+    /// Sends a request and decodes the object that it answers.
+    pub async fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Seen<T> {
+        self.send(call).await?.decode(call)
+    }
+
+    /// Lists all objects, page by page, keeping of each only what `trim` takes from it.
+    pub async fn list<K: DeserializeOwned, T>(&self, call: Call, mut trim: impl FnMut(K) -> T) -> Seen<Vec<T>> {
+        let mut kept = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = call.clone().with("limit", PAGE);
+            let page = match next {
+                Some(token) => page.with("continue", token),
+                None => page,
+            };
+            let Page { metadata, items } = self.fetch::<Page<K>>(&page).await?;
+            kept.extend(items.into_iter().flatten().map(&mut trim));
+            next = metadata.next.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(kept);
+            }
+        }
+    }
+
+    /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
+    pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let response = self.respond(call).await?;
+        let status = response.status();
+        let body = response.into_body();
+        if !status.is_success() {
+            let refusal = Reply {
+                status: status.as_u16(),
+                date: None,
+                content_type: String::new(),
+                body: collect(call, body).await?,
+            };
+            return Err(refusal.accepted(call).err().unwrap_or_else(|| Unobserved::invalid(call.to_string(), status)));
+        }
+        let stream = body.into_data_stream().map_err(std::io::Error::other);
+        Ok(tokio_util::io::StreamReader::new(stream))
+    }
+
+    /// Sends a request.
+    ///
+    /// Behind a load balancer one instance's certificate may lack the endpoint's name. Such an instance got no request;
+    /// from then on certificates are checked by the name that each of them has, and this request is sent. Which
+    /// certificate lacks the name is for the checks to tell, which look at each.
+    async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
+        // Of many requests under way at once, each may meet such an instance: what others have learned meanwhile does not count.
+        let by_endpoint_name = call.instance.is_none() && self.clients.verify_by_endpoint_name();
+        match self.client(call)?.send(Self::request(call)?).await {
+            Err(e) if by_endpoint_name && is_name_mismatch(&e) => {
+                self.clients.verify_by_in_cluster_name();
+                self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
+            }
+            sent => sent.map_err(|e| failure(call, &e)),
+        }
+    }
+
+    fn request(call: &Call) -> Seen<http::Request<Body>> {
+        let mut request = http::Request::builder().method(call.verb.method()).uri(call.path_and_query());
+        request = request.header(http::header::ACCEPT, call.accept);
+        if let Identity::Impersonated { user, groups } = &call.identity {
+            request = request.header("Impersonate-User", user);
+            for group in groups {
+                request = request.header("Impersonate-Group", group);
+            }
+        }
+        let body = match &call.body {
+            None => Vec::new(),
+            Some(body) => {
+                let content_type = if call.verb == Verb::Patch {
+                    "application/strategic-merge-patch+json"
+                } else {
+                    "application/json"
+                };
+                request = request.header(http::header::CONTENT_TYPE, content_type);
+                serde_json::to_vec(body).map_err(|e| Unobserved::invalid(call.to_string(), e))?
+            }
+        };
+        request.body(Body::from(body)).map_err(|e| Unobserved::invalid(call.to_string(), e))
+    }
+
+    /// The client for a request.
+    fn client(&self, call: &Call) -> Seen<Client> {
+        self.clients.of(self.kubeconfig(), call)
+    }
+}
+
+/// The whole answer.
+async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
+    let (parts, body) = response.into_parts();
+    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    Ok(Reply {
+        status: parts.status.as_u16(),
+        date: header(http::header::DATE)
+            .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+            .map(|date| date.timestamp()),
+        content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+        body: collect(call, body).await?,
+    })
+}
+
+async fn collect(call: &Call, body: Body) -> Seen<Bytes> {
+    let collected = Limited::new(body, BODY_LIMIT).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|e| Unobserved::invalid(call.to_string(), e))
+}
