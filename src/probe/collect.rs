@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 
 use super::RunId;
@@ -13,7 +13,10 @@ use super::object::RUN;
 use crate::cluster::{Call, Cluster};
 use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
+use crate::milliseconds::milliseconds;
 
+/// The container that answers others.
+const SERVE: &str = "serve";
 /// How long a new watch waits after one broke.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -22,14 +25,25 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Collected {
     /// Its address, once it has one.
     pub address: Option<IpAddr>,
+    /// When it was seen to serve and to have answered, if it was.
+    pub times: Option<Times>,
     /// What its containers said at their end, or why nothing was said, by container; or why none of them ended.
     pub messages: Seen<BTreeMap<String, Seen<String>>>,
+}
+
+/// When a pod was seen to serve, and when to have answered, in milliseconds since one began to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// To serve.
+    pub served_ms: u64,
+    /// To have answered.
+    pub answered_ms: u64,
 }
 
 impl Collected {
     /// Nothing, for this reason.
     pub fn nothing(why: Unobserved) -> Self {
-        Self { address: None, messages: Err(why) }
+        Self { address: None, times: None, messages: Err(why) }
     }
 
     /// What one of its containers said at its end.
@@ -57,11 +71,12 @@ pub async fn collect(
 ) -> BTreeMap<String, Collected> {
     let mut progress: BTreeMap<&str, Progress> = pods.iter().map(|pod| (pod.as_str(), Progress::default())).collect();
     let deadline = cluster.deadline(patience);
-    let end = Instant::now() + deadline;
+    let began = Instant::now();
+    let end = began + deadline;
     let call = Call::watch::<Pod>().in_namespace(namespace).with("labelSelector", format!("{RUN}={run}"));
     let watched = async {
         loop {
-            match watch_once(cluster, &call, &mut progress, doubtful).await {
+            match watch_once(cluster, &call, &mut progress, doubtful, began).await {
                 Ok(true) => return None,
                 Err(why @ Unobserved::Refused { .. }) => return Some(why),
                 Err(why) if Instant::now() + PAUSE >= end => return Some(why),
@@ -77,7 +92,7 @@ pub async fn collect(
             let messages = progress
                 .settled
                 .unwrap_or_else(|| Err(failed.clone().unwrap_or_else(|| overdue(&progress.state, deadline))));
-            (pod.to_owned(), Collected { address: progress.address, messages })
+            (pod.to_owned(), Collected { address: progress.address, times: progress.times, messages })
         })
         .collect()
 }
@@ -130,6 +145,8 @@ pub async fn running(
 struct Progress {
     address: Option<IpAddr>,
     state: String,
+    served_ms: Option<u64>,
+    times: Option<Times>,
     settled: Option<Seen<BTreeMap<String, Seen<String>>>>,
 }
 
@@ -146,13 +163,14 @@ async fn watch_once(
     call: &Call,
     progress: &mut BTreeMap<&str, Progress>,
     doubtful: &[String],
+    began: Instant,
 ) -> Seen<bool> {
     let mut lines = cluster.stream(call).await?.lines();
     while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
         let Some((pod, deleted)) = change(call, &line)? else { return Ok(false) };
         let name = pod.metadata.name.clone().unwrap_or_default();
         let Some(progress_of_pod) = progress.get_mut(name.as_str()) else { continue };
-        progress_of_pod.take(&pod, deleted);
+        progress_of_pod.take(&pod, deleted, milliseconds(began.elapsed()));
         if progress.values().all(|pod| pod.address.is_some()) {
             cluster.let_others_begin();
         }
@@ -175,7 +193,7 @@ fn change(call: &Call, line: &str) -> Seen<Option<(Pod, bool)>> {
 }
 
 impl Progress {
-    fn take(&mut self, pod: &Pod, deleted: bool) {
+    fn take(&mut self, pod: &Pod, deleted: bool, at_ms: u64) {
         if self.settled.is_some() {
             return;
         }
@@ -185,10 +203,18 @@ impl Progress {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         self.state = state(pod);
         let invalid = |cause: String| Some(Err(Unobserved::invalid(format!("the probe on {node}"), cause)));
-        let asking = || containers().filter(|container| container.name != "serve");
+        let asking = || containers().filter(|container| container.name != SERVE);
+        let has_run = |container: &ContainerStatus| {
+            let state = container.state.as_ref();
+            container.name == SERVE && state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        };
+        if containers().any(has_run) {
+            self.served_ms.get_or_insert(at_ms);
+        }
         let ended: Option<BTreeMap<_, _>> =
             asking().map(|container| Some((container.name.clone(), said(&node, terminated(container)?)))).collect();
         self.settled = if let Some(messages) = ended.filter(|messages| !messages.is_empty()) {
+            self.times = self.served_ms.map(|served_ms| Times { served_ms, answered_ms: at_ms });
             Some(Ok(messages))
         } else if let Some(stuck) = containers().find_map(stuck) {
             invalid(stuck)

@@ -116,6 +116,7 @@ mod tests {
             pod: "seaworthy-x7f4k-0".into(),
             address: None,
             address_again: None,
+            times: None,
             answers: Ok(Answers { token, ..Answers::default() }),
         };
         let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };

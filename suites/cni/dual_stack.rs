@@ -171,7 +171,8 @@ mod tests {
             other_nodes: [].into(),
         };
         let answers = Answers { service: Some(service), ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         Facts {
             nodes: Nodes([("n1".to_owned(), node)].into()),
             pods: Pods([("a/b".to_owned(), pod)].into()),

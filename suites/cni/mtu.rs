@@ -179,8 +179,13 @@ mod tests {
                 api: Some(api),
                 ..Answers::default()
             };
-            let report =
-                ProbeReport { pod: format!("p{node}"), address: None, address_again: None, answers: Ok(answers) };
+            let report = ProbeReport {
+                pod: format!("p{node}"),
+                address: None,
+                address_again: None,
+                times: None,
+                answers: Ok(answers),
+            };
             (format!("n{node}"), report)
         };
         ProbeReports((0..3).map(report).collect())

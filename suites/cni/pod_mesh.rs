@@ -160,6 +160,7 @@ mod tests {
                     pod: format!("p{node}"),
                     address: Some(address(node)),
                     address_again: None,
+                    times: None,
                     answers: Ok(answers),
                 },
             )

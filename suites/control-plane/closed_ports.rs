@@ -181,7 +181,8 @@ mod tests {
         reached.extend(RETIRED.map(|port| (Endpoint::http((ip, port), METRICS), Err(Fault::TimedOut))));
         reached.extend(changed.iter().cloned());
         let answers = Answers { reached: Reached(reached), ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         ProbeReports([("n2".to_owned(), report)].into())
     }
 
@@ -244,6 +245,7 @@ mod tests {
             pod: "q".into(),
             address: None,
             address_again: None,
+            times: None,
             answers: Err(Unobserved::unreachable("pod q", "it was evicted")),
         };
         lost.0.insert("n3".into(), silent);

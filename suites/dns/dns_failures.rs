@@ -181,7 +181,8 @@ mod tests {
         };
         let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
         let answers = Answers { dns_metrics: metrics, ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let reports = ProbeReports([("n1".to_owned(), report)].into());
         judge(&dns, &Pods([("kube-system/coredns-x".to_owned(), pod)].into()), Ok(&reports))
     }

@@ -124,7 +124,8 @@ mod tests {
         let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
         let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
         let answers = Answers { dns: [(server, answer)].into(), ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         judge(Ok(&ProbeReports([("n1".to_owned(), report)].into())), expectations)
     }
 

@@ -72,7 +72,8 @@ mod tests {
 
     fn judged(resolver: Resolver) -> Vec<String> {
         let answers = Answers { resolver, ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let dns = ClusterDns {
             name: "kube-dns".into(),
             addresses: vec![[10, 96, 0, 10].into(), "fd01::a".parse().unwrap()],

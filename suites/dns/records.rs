@@ -33,10 +33,16 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
     let mut folded = Folded::new();
     let probes: BTreeMap<IpAddr, &str> =
         reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
-    let expected = Expected { service, domain: &domain.0, probes };
     let mut asked = 0;
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
+        let late: BTreeSet<&str> = reports
+            .0
+            .iter()
+            .filter(|(_, probe)| reports.came_too_late(&probe.pod, node))
+            .map(|(late, _)| late.as_str())
+            .collect();
+        let expected = Expected { service, domain: &domain.0, probes: &probes, late };
         for (server, answer) in &answers.dns {
             // A server that does not even know the API's address is judged by DN-04.
             if answer.udp.answered == 0 {
@@ -59,7 +65,9 @@ struct Expected<'a> {
     service: &'a KubernetesService,
     domain: &'a str,
     /// The node of each probe, by its address.
-    probes: BTreeMap<IpAddr, &'a str>,
+    probes: &'a BTreeMap<IpAddr, &'a str>,
+    /// The nodes of those that may have begun to serve after the question.
+    late: BTreeSet<&'a str>,
 }
 
 impl Expected<'_> {
@@ -120,6 +128,10 @@ impl Expected<'_> {
             ),
             "A" if self.is_of_probes(name) => {
                 let missing = self.missing(got);
+                if !missing.is_empty() && missing.is_subset(&self.late) {
+                    // Nothing is wrong, and nothing seen to be right.
+                    return None;
+                }
                 let wanted = format!("the addresses of all {} probes", self.probes.len());
                 (wanted, missing.is_empty(), None, "members that find each other by a headless Service miss some")
             }
@@ -158,6 +170,7 @@ mod tests {
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Lookups};
+    use crate::probe::collect::Times;
 
     const ADDRESSES: [[u8; 4]; 2] = [[10, 244, 1, 9], [10, 244, 2, 9]];
 
@@ -187,6 +200,11 @@ mod tests {
     }
 
     fn judged(change: impl Fn(&mut BTreeMap<String, Got<Records>>)) -> Verdict {
+        judged_at([None, None], change)
+    }
+
+    /// With these times of the two probes.
+    fn judged_at(times: [Option<Times>; 2], change: impl Fn(&mut BTreeMap<String, Got<Records>>)) -> Verdict {
         let report = |(i, address): (usize, [u8; 4])| {
             let mut records = records();
             change(&mut records);
@@ -198,6 +216,7 @@ mod tests {
                 pod: format!("p{i}"),
                 address: Some(address.into()),
                 address_again: None,
+                times: times[i],
                 answers: Ok(answers),
             };
             (format!("n{i}"), report)
@@ -246,5 +265,18 @@ mod tests {
     #[test]
     fn without_an_answer_to_any_question_nothing_is_decided() {
         assert_eq!(judged(BTreeMap::clear).undecideds().len(), 1);
+    }
+
+    #[test]
+    fn a_probe_that_began_after_the_question_is_not_missed() {
+        let at = |served_ms, answered_ms| Some(Times { served_ms, answered_ms });
+        let without_the_second = |records: &mut BTreeMap<String, Got<Records>>| {
+            let one = Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()] };
+            records.insert("A seaworthy-x7f4k.seaworthy-x7f4k.svc.cluster.local.".into(), Ok(one));
+        };
+        let late = judged_at([at(900, 9_800), at(15_000, 16_000)], without_the_second);
+        let all = judged(|_| ()).observations();
+        assert!(late.findings(Severity::Minor).is_empty() && late.observations() < all);
+        assert_eq!(judged_at([at(900, 9_800), at(1000, 9_900)], without_the_second).findings(Severity::Minor).len(), 1);
     }
 }

@@ -178,7 +178,13 @@ mod tests {
         let report = |i: u8| {
             (
                 format!("n{i}"),
-                ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) },
+                ProbeReport {
+                    pod: format!("p{i}"),
+                    address: None,
+                    address_again: None,
+                    times: None,
+                    answers: Ok(answers.clone()),
+                },
             )
         };
         ProbeReports([1, 2].into_iter().map(report).collect())

@@ -152,7 +152,13 @@ mod tests {
                 (Endpoint::tcp((IP, KUBELET)), kubelet.clone()),
             ]));
             let answers = Answers { reached, ..Answers::default() };
-            let report = ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers) };
+            let report = ProbeReport {
+                pod: format!("p{i}"),
+                address: None,
+                address_again: None,
+                times: None,
+                answers: Ok(answers),
+            };
             (format!("n{i}"), report)
         };
         let reports = ProbeReports([1, 2].into_iter().map(report).collect());

@@ -149,7 +149,7 @@ mod tests {
         let judged = |status| {
             let reached = Reached([(Endpoint::post_with_token(at, CHECKPOINT), Ok(Met::Status(status)))].into());
             let answers = Ok(Answers { reached, ..Answers::default() });
-            let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers };
+            let report = ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers };
             judge(&Rbac::default(), &nodes, Ok(&ProbeReports([("n1".to_owned(), report)].into())))
         };
         assert_eq!(seen(&judged(403)), Vec::<String>::new());

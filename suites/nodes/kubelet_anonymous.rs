@@ -132,7 +132,7 @@ mod tests {
         let reports = ProbeReports(
             [(
                 "n1".to_owned(),
-                ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) },
+                ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) },
             )]
             .into(),
         );

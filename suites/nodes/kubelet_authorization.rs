@@ -107,7 +107,8 @@ mod tests {
             reached: Reached(reached.into_iter().flatten().collect()),
             ..Answers::default()
         };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         judge(&Nodes([("n1".to_owned(), node)].into()), &ProbeReports([("n1".to_owned(), report)].into()))
     }
 

@@ -156,7 +156,11 @@ mod tests {
             });
             let answers = Ok(Answers { reached: Reached(met.collect()), ..Answers::default() });
             ProbeReports(
-                [("n1".into(), ProbeReport { pod: "p".into(), address: None, address_again: None, answers })].into(),
+                [(
+                    "n1".into(),
+                    ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers },
+                )]
+                .into(),
             )
         };
         let filtered = || ports(Port::Silent, Port::Silent);

@@ -271,7 +271,8 @@ mod tests {
     fn pods(met: Result<Met, Fault>) -> ProbeReports {
         let reached = [2379, 2380].map(|port| (Endpoint::certificate(([10, 77, 0, 11], port)), met.clone()));
         let answers = Answers { reached: Reached(reached.into()), ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         ProbeReports([("n1".to_owned(), report)].into())
     }
 

@@ -285,7 +285,8 @@ mod tests {
         let expired = ca.leaf_with(&["n3", "10.77.0.12"], &PKCS_ECDSA_P256_SHA256, years(2020, 2021));
         let answer = KubeletAnswer { certificate: Ok(expired.certificate), anonymous: BTreeMap::new() };
         let answers = Answers { kubelet: BTreeMap::from([([10, 77, 0, 12].into(), answer)]), ..Answers::default() };
-        let report = ProbeReport { pod: "p".into(), address: None, address_again: None, answers: Ok(answers) };
+        let report =
+            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let reports = ProbeReports(BTreeMap::from([("n3".to_owned(), report)]));
         let silent = Err(Unobserved::unreachable("10.77.0.13:10250", "the connection was refused"));
         let findings = judged_with(&ca, [("n3", silent)], Ok(&reports)).findings(Severity::Major);

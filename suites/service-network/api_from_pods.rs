@@ -150,6 +150,7 @@ mod tests {
                     pod: format!("p-{node}"),
                     address: None,
                     address_again: None,
+                    times: None,
                     answers: Ok(answers.clone()),
                 },
             )

@@ -128,8 +128,13 @@ mod tests {
                 other_nodes: (1..4).filter(|i| *i != own).map(|i| (IpAddr::from([10, 77, 0, i]), Ok(()))).collect(),
             };
             let answers = Answers { service: Some(service), ..Answers::default() };
-            let report =
-                ProbeReport { pod: format!("p{own}"), address: None, address_again: None, answers: Ok(answers) };
+            let report = ProbeReport {
+                pod: format!("p{own}"),
+                address: None,
+                address_again: None,
+                times: None,
+                answers: Ok(answers),
+            };
             (format!("n{own}"), report)
         };
         ProbeReports((1..4).map(report).collect())

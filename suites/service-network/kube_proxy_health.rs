@@ -92,7 +92,13 @@ mod tests {
                 Answers { kube_proxy: BTreeMap::from([(IpAddr::from([10, 77, 0, 11]), proxy)]), ..Answers::default() };
             (
                 node.to_owned(),
-                ProbeReport { pod: format!("p-{node}"), address: None, address_again: None, answers: Ok(answers) },
+                ProbeReport {
+                    pod: format!("p-{node}"),
+                    address: None,
+                    address_again: None,
+                    times: None,
+                    answers: Ok(answers),
+                },
             )
         };
         ProbeReports(nodes.into_iter().map(report).collect())

@@ -16,6 +16,7 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports, SETTLE};
 use crate::probe::answer::{Backends, ServiceAnswer};
 
@@ -30,10 +31,15 @@ fn judge(reports: &ProbeReports) -> Verdict {
     // Who serves: probes that answered. One that did not is undecided by itself and no fault of the Service.
     let backends: BTreeSet<&str> =
         reports.0.values().filter(|report| report.answers.is_ok()).map(|report| report.pod.as_str()).collect();
+    let mut late: BTreeSet<&str> = BTreeSet::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let Some(service) = &answers.service else { continue };
         let ServiceAnswer { tcp, udp, affinity, node_port, .. } = service;
+        let met = |pod: &str| [tcp, udp].iter().any(|way| way.answered.contains_key(pod));
+        let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =
+            backends.iter().partition(|pod| !met(pod) && reports.came_too_late(pod, node));
+        late.extend(too_late);
         let mut spread =
             |way: &str, seen: &Backends| every_backend(&mut verdict, &mut folded, reports, node, way, seen, &backends);
         spread("the ClusterIP by TCP", tcp);
@@ -59,6 +65,10 @@ fn judge(reports: &ProbeReports) -> Verdict {
                 .info()
             });
         }
+    }
+    for node in late.into_iter().filter_map(|pod| reports.node_of(pod)) {
+        let cause = "it began to serve when others had nearly ended, as while an image is pulled: run again";
+        verdict.undecided(Subject::node(node), &Unobserved::invalid(format!("the probe on {node}"), cause));
     }
     folded.tell(&mut verdict);
     verdict
@@ -119,6 +129,7 @@ mod tests {
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
     use crate::probe::answer::Fault;
+    use crate::probe::collect::Times;
 
     fn answered(pods: &[&str]) -> Backends {
         let answered = pods.iter().map(|pod| ((*pod).to_owned(), 3)).collect();
@@ -138,7 +149,13 @@ mod tests {
         let report = |i: u8| {
             (
                 format!("n{i}"),
-                ProbeReport { pod: format!("p{i}"), address: None, address_again: None, answers: Ok(answers.clone()) },
+                ProbeReport {
+                    pod: format!("p{i}"),
+                    address: None,
+                    address_again: None,
+                    times: None,
+                    answers: Ok(answers.clone()),
+                },
             )
         };
         ProbeReports([1, 2].into_iter().map(report).collect())
@@ -152,6 +169,23 @@ mod tests {
     fn a_service_that_works_everywhere_passes() {
         let verdict = judge(&healthy());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (10, 0));
+    }
+
+    #[test]
+    fn a_probe_that_began_when_others_had_ended_is_no_fault_of_the_service() {
+        let at = |served_ms, answered_ms| Some(Times { served_ms, answered_ms });
+        let judged = |of_n1| {
+            let mut reports = healthy();
+            let seen = service(&mut reports);
+            (seen.tcp, seen.udp, seen.node_port) = (answered(&["p2"]), answered(&["p2"]), Some(answered(&["p2"])));
+            reports.0.get_mut("n1").unwrap().times = of_n1;
+            reports.0.get_mut("n2").unwrap().times = at(1200, 9800);
+            let verdict = judge(&reports);
+            (verdict.undecideds().len(), verdict.findings(Severity::Critical).len())
+        };
+        assert_eq!(judged(at(15_000, 16_000)), (1, 0));
+        assert_eq!(judged(at(1500, 3000)).0, 0);
+        assert!(judged(at(1500, 3000)).1 > 0 && judged(None).1 > 0);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::expectations::Expectations;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::{Fault, PeerAnswer};
-use crate::probe::collect::{Collected, collect};
+use crate::probe::collect::{Collected, Times, collect};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
@@ -50,6 +50,9 @@ pub struct ProbeReport {
     /// The address of the pod that asked again by address, where names had failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_again: Option<IpAddr>,
+    /// When it was seen to serve, and to have answered. Old recordings do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Times>,
     /// What it saw, or why there is nothing.
     pub answers: Seen<Answers>,
 }
@@ -61,7 +64,19 @@ impl ProbeReport {
     }
 }
 
+/// How long nodes have to learn of a probe that serves, in milliseconds: what is seen of it, and its rules, come late.
+const LEARNING_MS: u64 = 3000;
+
 impl ProbeReports {
+    /// Whether a probe began to serve when the one on this node had nearly ended, so that the two need not have met: its
+    /// image was pulled first, or its node is slow.
+    pub fn came_too_late(&self, pod: &str, node: &str) -> bool {
+        let times = |report: &ProbeReport| report.times;
+        let served = self.0.values().find(|report| report.pod == pod).and_then(times);
+        let asked = self.0.get(node).and_then(times);
+        served.zip(asked).is_some_and(|(served, asked)| served.served_ms + LEARNING_MS > asked.answered_ms)
+    }
+
     /// The node on which a probe runs.
     pub fn node_of(&self, pod: &str) -> Option<&str> {
         self.0.iter().find(|(_, report)| report.pod == pod).map(|(node, _)| node.as_str())
@@ -214,9 +229,9 @@ impl Wave {
                         collected.remove(&questions.pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted))
                     }
                 };
-                let address = collected.address;
+                let (address, times) = (collected.address, collected.times);
                 let answers = whole(node, collected);
-                (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, answers })
+                (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, times, answers })
             })
             .collect()
     }
