@@ -17,6 +17,7 @@ pub mod pki;
 pub mod rights;
 #[path = "service-network/mod.rs"]
 pub mod service_network;
+mod shortfall;
 
 use crate::check::{Check, Suite};
 

@@ -116,7 +116,7 @@ pub struct Resolver {
 pub struct ApiAnswer {
     /// How many connections got a certificate.
     pub connected: u32,
-    /// How many were tried.
+    /// How many were tried: fewer than asked for where they took long.
     pub tried: u32,
     /// The first failure to connect.
     pub fault: Option<Fault>,

@@ -21,7 +21,7 @@ use crate::fact::{Seen, Unobserved};
 
 /// How long the controller-manager may take to publish the cluster's CA in a new namespace before the probes start
 /// without it.
-const AUTHORITY_PATIENCE: Duration = Duration::from_secs(2);
+const AUTHORITY_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked for.
 const AUTHORITY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -91,16 +91,18 @@ impl<'a> Site<'a> {
         &self.namespace
     }
 
-    /// Makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
+    /// Opens the probes to each other and to all else, makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
     pub async fn fronts(&self, alias_of: &str) -> Seen<Fronts> {
         let mark = self.mark();
-        let (names, spread, affinity, alias, authority) = tokio::join!(
+        let (open, names, spread, affinity, alias, authority) = tokio::join!(
+            self.policy(Policy::Open),
             self.service(mark.names()),
             self.service(mark.spread()),
             self.service(mark.affinity()),
             self.service(mark.alias(alias_of)),
             self.authority(),
         );
+        open?;
         names?;
         alias?;
         let (spread, affinity) = (spread?, affinity?);
@@ -200,7 +202,7 @@ impl<'a> Site<'a> {
     pub async fn lift_policies(&self) -> Seen<()> {
         let call = Call::delete_all::<NetworkPolicy>()
             .in_namespace(&self.namespace)
-            .with("labelSelector", format!("{RUN}={}", self.run));
+            .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.run, self.level.label()));
         self.cluster.send(&call).await?.accepted(&call)
     }
 

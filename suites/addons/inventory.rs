@@ -23,11 +23,13 @@
 //! purpose.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
+use crate::fact::facts::proxy_replacements::ProxyReplacements;
 use crate::fact::facts::system_accounts::SystemAccounts;
 use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
 use crate::suites::kubeadm_phase::again;
@@ -61,6 +63,7 @@ fn judge(
     corefile: Option<&Corefile>,
     dns: Option<&ClusterDns>,
     oldest: &OldestApiServer,
+    replacements: Result<&ProxyReplacements, &Unobserved>,
 ) -> Verdict {
     let Some(kubeadm) = kubeadm else {
         return Verdict::not_applicable("kubeadm did not build it: there is no ConfigMap kube-system/kubeadm-config");
@@ -77,7 +80,11 @@ fn judge(
             ("ConfigMap", "kube-proxy", proxy.is_some(), "a pod of kube-proxy that is made anew does not start"),
         ],
     };
-    if judge_objects(&mut verdict, &kube_proxy)
+    let replacement = replacements.ok().and_then(ProxyReplacements::sure).filter(|_| daemon_set.is_none());
+    if let Some(plugin) = replacement {
+        // Its documentation has the DaemonSet removed, and the other objects stay or go.
+        verdict.note(format!("{plugin} does the work of kube-proxy, which was removed"));
+    } else if judge_objects(&mut verdict, &kube_proxy)
         && let Some(version) = version(daemon_set, "kube-proxy")
     {
         judge_proxy_version(&mut verdict, version, kubeadm, *oldest);
@@ -174,6 +181,7 @@ mod tests {
         corefile: Option<Corefile>,
         dns: Option<ClusterDns>,
         api: &'static str,
+        replacements: ProxyReplacements,
     }
 
     fn cluster() -> Cluster {
@@ -197,6 +205,10 @@ mod tests {
                 servers: Ok(Vec::new()),
             }),
             api: "v1.37.2",
+            replacements: ProxyReplacements {
+                cilium: Err(Unobserved::absent("none")),
+                calico: Err(Unobserved::absent("none")),
+            },
         }
     }
 
@@ -212,6 +224,7 @@ mod tests {
             all.corefile.as_ref(),
             all.dns.as_ref(),
             &OldestApiServer(all.api.parse().unwrap()),
+            Ok(&all.replacements),
         )
     }
 
@@ -247,6 +260,19 @@ mod tests {
     }
 
     #[test]
+    fn kube_proxy_that_was_removed_for_cilium_is_not_missed() {
+        let without = |told: Option<&str>| {
+            judged(|all| {
+                all.workloads.0.remove("DaemonSet/kube-proxy");
+                all.replacements.cilium = Ok(told.map(str::to_owned));
+            })
+        };
+        let verdict = without(Some("true"));
+        assert_eq!((seen(&verdict).len(), verdict.notes()[0].starts_with("Cilium does the work")), (0, true));
+        assert_eq!(seen(&without(Some("false"))), ["major DaemonSet kube-system/kube-proxy: it does not exist"]);
+    }
+
+    #[test]
     fn add_ons_of_another_release_are_found() {
         let verdict = judged(|all| {
             let proxy = workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.36.4");
@@ -274,7 +300,8 @@ mod tests {
     fn another_distribution_is_left_alone() {
         let all = cluster();
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
-        let verdict = judge(None, &all.workloads, &all.accounts, None, None, None, &oldest);
+        let verdict =
+            judge(None, &all.workloads, &all.accounts, None, None, None, &oldest, Err(&Unobserved::Interrupted));
         assert!(verdict.reason().is_some());
     }
 }

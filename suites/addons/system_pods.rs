@@ -23,7 +23,7 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_metrics::NodeMetrics;
-use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Container, Pod, Pods};
 use crate::fact::facts::system_workloads::SystemWorkloads;
 
@@ -59,16 +59,23 @@ fn judge(
         let (kind, name) = path.split_once('/').unwrap_or(("", path));
         let subject = || Subject::object(kind, NAMESPACE, name);
         // Pods of a lost node are counted away by their controllers, and the node is told by KL-01.
-        let lost = i32::try_from(lost_pods(kind, name, pods, nodes)).unwrap_or(i32::MAX);
-        let enough = workload.available.saturating_add(lost) >= workload.desired;
-        verdict.expect(subject(), enough, || {
-            Finding::new(
-                format!("{} pods available", workload.desired),
-                format!("{} of {} are", workload.available, workload.desired),
-            )
-            .so("what it does is not done, or done by less than planned")
-            .mend(format!("kubectl -n {NAMESPACE} describe {} {name}", kind.to_lowercase()))
-        });
+        let lost = lost_pods(kind, name, pods, nodes);
+        let starting = starting_pods(kind, name, pods, nodes, clock.server);
+        let enough_with = |others: usize| {
+            workload.available.saturating_add(i32::try_from(others).unwrap_or(i32::MAX)) >= workload.desired
+        };
+        if enough_with(lost + starting) && !enough_with(lost) {
+            verdict.note(format!("pods of {path} that are still starting: {starting}"));
+        } else {
+            verdict.expect(subject(), enough_with(lost), || {
+                Finding::new(
+                    format!("{} pods available", workload.desired),
+                    format!("{} of {} are", workload.available, workload.desired),
+                )
+                .so("what it does is not done, or done by less than planned")
+                .mend(format!("kubectl -n {NAMESPACE} describe {} {name}", kind.to_lowercase()))
+            });
+        }
         let priority = workload.priority_class.as_deref().unwrap_or("none");
         if CRITICAL.contains(&path.as_str()) {
             verdict.expect(subject(), priority.starts_with("system-"), || {
@@ -78,7 +85,7 @@ fn judge(
             });
         }
     }
-    judge_metrics(&mut verdict, nodes, metrics);
+    judge_metrics(&mut verdict, nodes, metrics, clock.server);
     verdict
 }
 
@@ -87,12 +94,22 @@ fn lost_pods(kind: &str, name: &str, pods: &Pods, nodes: &Nodes) -> usize {
     if kind == "DaemonSet" {
         return nodes.0.values().filter(|node| !node.is_ready()).count();
     }
+    pods_of(kind, name, pods).filter(|pod| lost_node(pod, nodes).is_some()).count()
+}
+
+/// How many pods of a workload are not available because they are still starting, on nodes that are there.
+fn starting_pods(kind: &str, name: &str, pods: &Pods, nodes: &Nodes, now: Timestamp) -> usize {
+    let is_new = |pod: &&Pod| pod.created.is_some_and(|created| now.as_second() - created.as_second() < PATIENCE);
+    let is_starting = |pod: &&Pod| pod.node.is_some() && !pod.ready && is_new(pod) && trouble(pod, now).is_none();
+    pods_of(kind, name, pods).filter(is_starting).filter(|pod| lost_node(pod, nodes).is_none()).count()
+}
+
+fn pods_of<'a>(kind: &str, name: &str, pods: &'a Pods) -> impl Iterator<Item = &'a Pod> {
     // A Deployment's pods belong to its ReplicaSets, which have its name and a hash.
-    let owner = format!("ReplicaSet/{name}-");
-    let ours = |pod: &&Pod| {
-        pod.namespace == NAMESPACE && pod.owner.as_ref().is_some_and(|of| of.starts_with(&owner)) && !pod.deleting
-    };
-    pods.0.values().filter(ours).filter(|pod| lost_node(pod, nodes).is_some()).count()
+    let (owner, whole) =
+        if kind == "Deployment" { (format!("ReplicaSet/{name}-"), false) } else { (format!("{kind}/{name}"), true) };
+    let is_owner = move |of: &String| if whole { *of == owner } else { of.starts_with(&owner) };
+    pods.of_namespace(NAMESPACE).filter(move |pod| pod.owner.as_ref().is_some_and(&is_owner) && !pod.deleting)
 }
 
 /// The node that the pod is on, if that is lost.
@@ -173,12 +190,14 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
     None
 }
 
-fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetrics, &Unobserved>) {
+fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetrics, &Unobserved>, now: Timestamp) {
     let subject = || Subject::cluster_object("APIService", "v1beta1.metrics.k8s.io");
     match metrics {
         Ok(NodeMetrics::Of(known)) => {
+            // A new node has metrics when it was asked twice.
+            let has_metrics = |node: &Node| node.is_ready() && node.comes_or_goes(now).is_none();
             let ready: Vec<&String> =
-                nodes.0.iter().filter(|(_, node)| node.is_ready()).map(|(name, _)| name).collect();
+                nodes.0.iter().filter(|(_, node)| has_metrics(node)).map(|(name, _)| name).collect();
             if ready.is_empty() {
                 return verdict.undecided(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
             }
@@ -295,6 +314,19 @@ mod tests {
     fn a_workload_with_less_than_planned_is_found() {
         assert_eq!(seen(&judged([], &workloads(1, USUAL), none())), ["Deployment kube-system/coredns: 1 of 2 are"]);
         assert_eq!(seen(&judged([], &workloads(2, None), none())), ["Deployment kube-system/coredns: none"]);
+    }
+
+    #[test]
+    fn a_pod_that_is_new_may_take_its_time() {
+        let of = |created: &str| {
+            let (path, pod) = pod("a", "Running", None);
+            let created = Some(created.parse().unwrap());
+            judged([(path, Pod { created, ..pod })], &workloads(1, USUAL), none())
+        };
+        let verdict = of("2026-11-22T11:58:00Z");
+        assert_eq!(seen(&verdict), Vec::<String>::new());
+        assert!(verdict.notes().contains(&"pods of Deployment/coredns that are still starting: 1".to_owned()));
+        assert_eq!(seen(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
     }
 
     #[test]

@@ -11,12 +11,14 @@
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/cluster-administration/addons/#networking-and-network-policy>; the plugins' own
-//! manifests, whose labels tell their agents. Nodes without agents by design (Fargate, virtual kubelets) are left out.
+//! manifests, whose labels tell their agents. Nodes without agents by design (Fargate, virtual kubelets, EKS Auto Mode) and nodes
+//! that have only come or are being deleted are left out; a group of nodes may have a plugin of its own (EKS hybrid nodes).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
+use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 
@@ -41,10 +43,10 @@ const AGENTS: [(&str, &str, &str); 15] = [
     ("name", WEAVE, "Weave Net"),
 ];
 const WEAVE: &str = "weave-net";
-/// Labels of nodes that are no machines and have no agents.
-const AGENTLESS: [(&str, &str); 2] = [("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet")];
+/// Where the platform connects the pods itself.
+const AGENTLESS: (&str, &str) = ("eks.amazonaws.com/compute-type", "auto");
 
-fn judge(nodes: &Nodes, pods: &Pods) -> Verdict {
+fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
     let mut agents: BTreeMap<&str, BTreeMap<&str, &Pod>> = BTreeMap::new();
     for pod in pods.0.values().filter(|pod| !pod.deleting) {
         let (Some(plugin), Some(node)) = (plugin(pod), pod.node.as_deref()) else { continue };
@@ -60,12 +62,17 @@ fn judge(nodes: &Nodes, pods: &Pods) -> Verdict {
         );
     }
     let mut verdict = Verdict::new();
-    let linux: Vec<(&String, &Node)> = nodes.linux().filter(|(_, node)| !is_agentless(node)).collect();
+    let expects_agent = |node: &Node| {
+        let (key, value) = AGENTLESS;
+        node.labels.get(key).is_none_or(|label| label != value) && node.comes_or_goes(clock.server).is_none()
+    };
+    let linux: Vec<(&String, &Node)> = nodes.linux().filter(|(_, node)| expects_agent(node)).collect();
     let mut without: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (plugin, of_plugin) in &agents {
         for (name, node) in &linux {
             match of_plugin.get(name.as_str()) {
                 Some(agent) => judge_agent(&mut verdict, plugin, name, node, agent),
+                None if is_anothers(node, plugin, &agents, &linux) => {}
                 None => drop(without.entry(plugin).or_default().insert(name.as_str())),
             }
         }
@@ -120,8 +127,20 @@ fn plugin(pod: &Pod) -> Option<&'static str> {
     AGENTS.iter().find(is_agent).filter(|_| owned).map(|(.., plugin)| *plugin)
 }
 
-fn is_agentless(node: &Node) -> bool {
-    AGENTLESS.iter().any(|(key, value)| node.labels.get(*key).is_some_and(|label| label == value))
+/// Whether another plugin is the one of this node, as where a group of nodes (EKS hybrid nodes, for one) has its own: both
+/// plugins run only on nodes that the other leaves out.
+fn is_anothers(
+    node: &Node,
+    plugin: &str,
+    agents: &BTreeMap<&str, BTreeMap<&str, &Pod>>,
+    linux: &[(&String, &Node)],
+) -> bool {
+    const GROUP: &str = "eks.amazonaws.com/compute-type";
+    let group = node.labels.get(GROUP);
+    let of_group = || linux.iter().filter(|(_, other)| other.labels.get(GROUP) == group).map(|(name, _)| name.as_str());
+    let runs = |of_plugin: &BTreeMap<&str, &Pod>, name: &str| of_plugin.contains_key(name);
+    let leaves_group_out = !of_group().any(|name| runs(&agents[plugin], name));
+    leaves_group_out && agents.iter().any(|(other, pods)| *other != plugin && of_group().any(|name| runs(pods, name)))
 }
 
 #[cfg(test)]
@@ -151,30 +170,35 @@ mod tests {
         Pods(on.iter().map(pod).collect())
     }
 
+    fn judged(nodes: &Nodes, pods: &Pods) -> Verdict {
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        judge(nodes, pods, &Clock { server: now, here: now })
+    }
+
     const CALICO: (&str, &str) = ("k8s-app", "calico-node");
 
     #[test]
     fn a_ready_agent_on_every_node_passes() {
-        let verdict = judge(&nodes(), &pods(CALICO, &["n1", "n2"]));
+        let verdict = judged(&nodes(), &pods(CALICO, &["n1", "n2"]));
         assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (2, vec![]));
     }
 
     #[test]
     fn a_cluster_without_a_known_agent_is_not_judged() {
-        assert!(judge(&nodes(), &pods(("k8s-app", "kube-proxy"), &["n1", "n2"])).reason().is_some());
+        assert!(judged(&nodes(), &pods(("k8s-app", "kube-proxy"), &["n1", "n2"])).reason().is_some());
         let mut operator = pods(CALICO, &["n1"]);
         operator.0.values_mut().for_each(|pod| pod.owner = Some("ReplicaSet/x".into()));
-        assert!(judge(&nodes(), &operator).reason().is_some());
+        assert!(judged(&nodes(), &operator).reason().is_some());
     }
 
     #[test]
     fn a_missing_agent_and_one_that_fails_are_named() {
-        let findings = judge(&nodes(), &pods(CALICO, &["n1"])).findings(Severity::Major);
+        let findings = judged(&nodes(), &pods(CALICO, &["n1"])).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "none runs on n2"));
         let mut failing = pods(CALICO, &["n1", "n2"]);
         let agent = failing.0.get_mut("kube-system/agent-n2").unwrap();
         (agent.ready, agent.not_ready_because) = (false, "containers with unready status: [calico-node]".into());
-        let findings = judge(&nodes(), &failing).findings(Severity::Major);
+        let findings = judged(&nodes(), &failing).findings(Severity::Major);
         assert_eq!(findings[0].seen, "agent-n2 is not Ready: Running, containers with unready status: [calico-node]");
     }
 
@@ -183,14 +207,37 @@ mod tests {
         let mut nodes = nodes();
         let silent = Condition { status: "Unknown".into(), reason: String::new(), message: String::new() };
         nodes.0.get_mut("n2").unwrap().conditions.insert("Ready".into(), silent);
-        assert_eq!(judge(&nodes, &pods(CALICO, &["n1", "n2"])).undecideds().len(), 1);
+        assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).undecideds().len(), 1);
         nodes.0.get_mut("n2").unwrap().labels.insert("type".into(), "virtual-kubelet".into());
-        assert!(judge(&nodes, &pods(CALICO, &["n1"])).findings(Severity::Major).is_empty());
+        assert!(judged(&nodes, &pods(CALICO, &["n1"])).findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn a_group_of_nodes_may_have_a_plugin_of_its_own() {
+        let mut nodes = nodes();
+        let pods = |on: &[(&str, &str)]| {
+            let all = on.iter().flat_map(|(app, node)| {
+                pods(("k8s-app", app), &[node]).0.into_iter().map(move |(name, pod)| (format!("{name}-{app}"), pod))
+            });
+            Pods(all.collect())
+        };
+        let each = pods(&[("aws-node", "n1"), ("cilium", "n2")]);
+        assert_eq!(judged(&nodes, &each).findings(Severity::Major).len(), 2, "nothing tells them apart");
+        nodes.0.get_mut("n2").unwrap().labels.insert("eks.amazonaws.com/compute-type".into(), "hybrid".into());
+        assert!(judged(&nodes, &each).findings(Severity::Major).is_empty());
+        assert_eq!(judged(&nodes, &pods(&[("aws-node", "n1")])).findings(Severity::Major).len(), 1);
+    }
+
+    #[test]
+    fn who_has_only_come_has_no_agent_yet() {
+        let mut nodes = nodes();
+        nodes.0.get_mut("n2").unwrap().created = Some("2026-11-28T11:59:00Z".parse().unwrap());
+        assert!(judged(&nodes, &pods(CALICO, &["n1"])).findings(Severity::Major).is_empty());
     }
 
     #[test]
     fn weave_net_is_told() {
-        let findings = judge(&nodes(), &pods(("name", "weave-net"), &["n1", "n2"])).findings(Severity::Major);
+        let findings = judged(&nodes(), &pods(("name", "weave-net"), &["n1", "n2"])).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
     }
 }

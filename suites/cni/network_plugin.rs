@@ -37,6 +37,11 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
     let mut causes: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for (name, node) in &nodes.0 {
         let ready = node.conditions.get("Ready");
+        // Its plugin is being installed, or has been stopped; KL-01 tells whether it gets ready.
+        if let Some(why) = node.comes_or_goes(clock.server).filter(|_| !node.is_ready()) {
+            verdict.note(format!("{name} is left out: {why}"));
+            continue;
+        }
         if ready.is_none_or(|ready| ready.status == "Unknown") {
             verdict.undecided(
                 Subject::node(name),

@@ -14,9 +14,9 @@
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (port 9153). The counters run since a server's start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::pods::{Pod, Pods};
@@ -107,6 +107,10 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
         match got.iter().find_map(|got| got.as_ref().ok()) {
             Some(metrics) => judge_counters(verdict, &subject, metrics),
             None if got.iter().all(|got| matches!(got, Err(Fault::Refused))) => closed.push(server.to_string()),
+            // A network policy that lets nothing but DNS into the server drops what else is asked.
+            None if got.iter().all(|got| matches!(got, Err(Fault::TimedOut))) && answers(reports, server.ip()) => {
+                closed.push(server.to_string());
+            }
             None => {
                 let fault = got.iter().find_map(|got| got.as_ref().err()).map(ToString::to_string).unwrap_or_default();
                 verdict.undecided(subject, &Unobserved::unreachable(format!("http://{server}/metrics"), fault));
@@ -114,8 +118,18 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
         }
     }
     if !closed.is_empty() {
-        verdict.note(format!("{} serve no metrics: the Corefile lacks the plugin prometheus", closed.join(", ")));
+        verdict.note(format!(
+            "{} show no metrics: the Corefile lacks the plugin prometheus, or a network policy closes its port",
+            names(&closed)
+        ));
     }
+}
+
+/// Whether any probe gets answers to its lookups from this server.
+fn answers(reports: &ProbeReports, server: IpAddr) -> bool {
+    let answers = reports.0.values().filter_map(|report| report.answers.as_ref().ok());
+    let mut lookups = answers.flat_map(|answers| &answers.dns).filter(|(at, _)| at.ip() == server);
+    lookups.any(|(_, dns)| dns.udp.answered > 0)
 }
 
 fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics) {
@@ -157,8 +171,17 @@ mod tests {
     use crate::fact::facts::pods::Container;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
+    use crate::probe::answer::{DnsAnswer, Lookups};
 
     fn judged(container: Container, got: Got<DnsMetrics>) -> Verdict {
+        judged_with(container, got, BTreeMap::new())
+    }
+
+    fn judged_with(
+        container: Container,
+        got: Got<DnsMetrics>,
+        dns_answers: BTreeMap<SocketAddr, DnsAnswer>,
+    ) -> Verdict {
         let server = DnsServer {
             address: [10, 244, 1, 2].into(),
             ready: true,
@@ -180,7 +203,7 @@ mod tests {
             ..Pod::default()
         };
         let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
-        let answers = Answers { dns_metrics: metrics, ..Answers::default() };
+        let answers = Answers { dns_metrics: metrics, dns: dns_answers, ..Answers::default() };
         let report =
             ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let reports = ProbeReports([("n1".to_owned(), report)].into());
@@ -242,5 +265,12 @@ mod tests {
     fn metrics_that_are_closed_are_told_and_those_out_of_reach_undecided() {
         assert_eq!(judged(running(), Err(Fault::Refused)).notes().len(), 1);
         assert_eq!(judged(running(), Err(Fault::TimedOut)).undecideds().len(), 1);
+        let serves = |answered| {
+            let udp = Lookups { asked: 5, answered, ..Lookups::default() };
+            [("10.244.1.2:53".parse().unwrap(), DnsAnswer { udp, tcp: Lookups::default(), records: [].into() })].into()
+        };
+        let verdict = judged_with(running(), Err(Fault::TimedOut), serves(5));
+        assert_eq!((verdict.notes().len(), verdict.undecideds().len()), (1, 0), "only its metrics are closed");
+        assert_eq!(judged_with(running(), Err(Fault::TimedOut), serves(0)).undecideds().len(), 1);
     }
 }

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
-use crate::fact::facts::cluster_dns::{ClusterDns, is_of_a_cache};
+use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::service_range::ServiceRange;
@@ -80,7 +80,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range
     let seen = || format!("clusterIP {}", if dns.addresses.is_empty() { "None".into() } else { names(&dns.addresses) });
     let consequence = "pods ask an address that nobody answers: no name resolves";
     let tenth = range.and_then(|range| range.cidr.nth(PLACE));
-    if told.iter().any(|address| is_of_a_cache(*address)) {
+    if told.iter().any(|address| dns.is_of_a_cache(*address)) {
         verdict.note(format!("kubelets send pods to a cache on their own node: {}", names(told)));
         verdict.expect(subject(), !dns.addresses.is_empty(), || Finding::new("an address", seen()));
     } else if !told.is_empty() {

@@ -15,7 +15,7 @@
 use std::net::IpAddr;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
-use crate::fact::facts::cluster_dns::{ClusterDns, is_of_a_cache};
+use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::Resolver;
@@ -31,8 +31,9 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain) -> Ve
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let Resolver { nameservers, search, options } = &answers.resolver;
-        let ours =
-            |server: &String| server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || is_of_a_cache(ip));
+        let ours = |server: &String| {
+            server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || dns.is_of_a_cache(ip))
+        };
         folded.expect(&mut verdict, node, !nameservers.is_empty() && nameservers.iter().all(ours), || {
             Finding::new(
                 format!("pods ask {}, the address of Service kube-system/{}", names(&dns.addresses), dns.name),

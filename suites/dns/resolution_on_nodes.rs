@@ -16,12 +16,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::{DnsAnswer, Lookups};
+use crate::suites::shortfall;
 
 crate::check!("DN-04", "dns-on-nodes", Critical, judge);
 
@@ -76,9 +77,11 @@ fn judge(
                 // A part of the Service's answers is missing because a pod behind it is, which is told below.
                 let explained = !broken.is_empty() && server.ip() == servers_known.service && lookups.answered > 0;
                 let way = format!("{name} resolves at {} by {protocol}", server_name(server, servers_known));
-                folded.expect(&mut verdict, node, explained || lookups.answered == lookups.asked, || {
+                let shortfall = shortfall::severity(lookups.asked - lookups.answered, lookups.asked);
+                folded.expect(&mut verdict, node, explained || shortfall.is_none(), || {
                     Finding::new(format!("{way}, {} times of {}", lookups.asked, lookups.asked), failure(lookups))
                         .so(SO)
+                        .severity(shortfall.unwrap_or(Severity::Critical))
                 });
                 let wrong = lookups.addresses.iter().find(|address| **address != service.cluster_ip);
                 folded.expect(&mut verdict, node, wrong.is_none(), || {
@@ -151,7 +154,6 @@ fn failure(lookups: &Lookups) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
@@ -237,6 +239,18 @@ mod tests {
         dns.get_mut(&SocketAddr::new(SERVICE, 53)).unwrap().udp.answered = 3;
         let findings = judged(&reports).findings(Severity::Critical);
         assert_eq!((findings.len(), findings[0].subject.to_string()), (1, POD.to_string()));
+    }
+
+    #[test]
+    fn one_lost_datagram_is_chance_and_more_are_told() {
+        for (answered, severity) in [(19, None), (18, Some(Severity::Major)), (15, Some(Severity::Critical))] {
+            let mut reports = healthy();
+            let dns = &mut reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().dns;
+            let lookups = &mut dns.get_mut(&SocketAddr::new(SERVICE, 53)).unwrap().udp;
+            (lookups.asked, lookups.answered, lookups.fault) = (20, answered, Some(Fault::TimedOut));
+            let findings = judged(&reports).findings(Severity::Critical);
+            assert_eq!(findings.first().map(|finding| finding.severity), severity, "{answered}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ use crate::fact::facts::kubelet_clocks::{Dated, KubeletClocks};
 use crate::fact::facts::node_leases::NodeLeases;
 use crate::fact::facts::nodes::Nodes;
 
+use super::reach::out_of_reach;
+
 crate::check!("KL-13", "clocks", Major, judge);
 
 /// From how many seconds on a difference is told.
@@ -40,6 +42,7 @@ type Kind = (bool, bool);
 fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&KubeletClocks, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     let mut skewed: BTreeMap<Kind, Vec<(&str, i64)>> = BTreeMap::new();
+    let mut unseen: Vec<(&str, Unobserved)> = Vec::new();
     for name in nodes.0.keys() {
         let skew = match kubelets {
             Ok(clocks) => clocks
@@ -56,7 +59,7 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
             // The API server answers one request while the kubelet sends another, at the most.
             (Err(_), Some(future)) if future >= TOLD => future,
             (Err(why), _) => {
-                verdict.undecided(Subject::node(name), &why);
+                unseen.push((name, why));
                 continue;
             }
         };
@@ -64,6 +67,14 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
         if skew.abs() >= TOLD {
             skewed.entry((skew > 0, skew.abs() >= BREAKS)).or_default().push((name, skew.abs()));
         }
+    }
+    if verdict.observations() == 0
+        && let Some(why) = out_of_reach(unseen.iter().map(|(_, why)| Some(why.clone())))
+    {
+        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+    }
+    for (node, why) in unseen {
+        verdict.undecided(Subject::node(node), &why);
     }
     for (kind, nodes) in skewed {
         tell(&mut verdict, kind, &nodes);

@@ -20,6 +20,8 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::{Seen, Unobserved};
 
+use super::reach::out_of_reach;
+
 crate::check!("KL-03", "kubelet-anonymous", Critical, judge);
 
 fn judge(
@@ -27,10 +29,16 @@ fn judge(
     from_here: Result<&KubeletAnonymous, &Unobserved>,
     from_pods: Result<&ProbeReports, &Unobserved>,
 ) -> Verdict {
+    let seen: Vec<(&String, Seen<BTreeMap<String, u16>>)> =
+        nodes.0.keys().map(|node| (node, statuses(node, from_here, from_pods))).collect();
+    let reason = out_of_reach(seen.iter().map(|(_, statuses)| statuses.as_ref().err().cloned()));
+    if let Some(why) = reason.filter(|_| from_pods.is_err_and(Unobserved::is_skip)) {
+        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+    }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
-    for node in nodes.0.keys() {
-        match statuses(node, from_here, from_pods) {
+    for (node, statuses) in seen {
+        match statuses {
             Ok(statuses) => judge_node(&mut verdict, &mut folded, node, &statuses),
             Err(why) => verdict.undecided(Subject::node(node), &why),
         }
@@ -107,19 +115,17 @@ mod tests {
         KubeletAnonymous([("n1".to_owned(), Ok([("/pods".to_owned(), status)].into()))].into())
     }
 
-    const NOT_ALLOWED: Unobserved = Unobserved::Interrupted;
-
     #[test]
     fn a_kubelet_that_wants_credentials_passes() {
-        let verdict = judge(&nodes(), Ok(&here(401)), Err(&NOT_ALLOWED));
+        let verdict = judge(&nodes(), Ok(&here(401)), Err(&Unobserved::Interrupted));
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (1, 0));
     }
 
     #[test]
     fn an_open_kubelet_is_critical_and_one_behind_rbac_a_remark() {
-        let findings = judge(&nodes(), Ok(&here(200)), Err(&NOT_ALLOWED)).findings(Severity::Critical);
+        let findings = judge(&nodes(), Ok(&here(200)), Err(&Unobserved::Interrupted)).findings(Severity::Critical);
         assert_eq!((findings[0].severity, findings[0].seen.as_str()), (Severity::Critical, "it answers 200"));
-        let findings = judge(&nodes(), Ok(&here(403)), Err(&NOT_ALLOWED)).findings(Severity::Critical);
+        let findings = judge(&nodes(), Ok(&here(403)), Err(&Unobserved::Interrupted)).findings(Severity::Critical);
         assert_eq!(findings[0].severity, Severity::Info);
     }
 
@@ -137,7 +143,10 @@ mod tests {
             .into(),
         );
         assert_eq!(judge(&nodes(), Ok(&unreachable), Ok(&reports)).findings(Severity::Critical).len(), 1);
-        let verdict = judge(&nodes(), Ok(&unreachable), Err(&NOT_ALLOWED));
+        let verdict = judge(&nodes(), Ok(&unreachable), Err(&Unobserved::Interrupted));
         assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
+        let not_allowed = Unobserved::NotAllowed { access: crate::fact::Access::Create, profile: "audit".into() };
+        let reason = judge(&nodes(), Ok(&unreachable), Err(&not_allowed));
+        assert!(reason.reason().is_some_and(|reason| reason.starts_with("no kubelet can be asked from here")));
     }
 }

@@ -28,6 +28,8 @@ use crate::fact::facts::kubelet_configuration::KubeletConfiguration;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::nodes::{Node, Nodes};
 
+use super::reach::out_of_reach;
+
 crate::check!("KL-06", "kubelet-configuration", Major, judge);
 
 const FILE: &str = "/var/lib/kubelet/config.yaml; systemctl restart kubelet";
@@ -71,7 +73,7 @@ const OF_ONE_MACHINE: [&str; 32] = [
 ];
 
 fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefaults, &Unobserved>) -> Verdict {
-    if let Some(why) = out_of_reach(kubelets) {
+    if let Some(why) = out_of_reach(kubelets.iter().map(|(_, configuration)| configuration.err())) {
         return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
     }
     let mut verdict = Verdict::new();
@@ -116,18 +118,6 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
 }
 
 /// Who may use the kubelet's API.
-/// Why none can be asked, as from outside of a network of nodes, or with a token where no kubelet proves who it is.
-fn out_of_reach(kubelets: &KubeletConfigs) -> Option<Unobserved> {
-    let mut first = None;
-    for (_, configuration) in kubelets.iter() {
-        match configuration {
-            Err(why) if why.is_out_of_reach() => first = first.or(Some(why)),
-            _ => return None,
-        }
-    }
-    first
-}
-
 fn judge_safety(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet: &KubeletConfiguration) {
     let mode = kubelet.text("authorization.mode").unwrap_or("AlwaysAllow");
     folded.expect(verdict, node, mode == "Webhook", || {

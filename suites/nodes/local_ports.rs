@@ -25,6 +25,8 @@ use crate::fact::{Seen, Unobserved};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::is_open;
 
+use super::reach::out_of_reach;
+
 crate::check!("KL-05", "kubelet-local-ports", Critical, judge);
 
 /// Without credentials, all pods of the node.
@@ -37,6 +39,10 @@ fn judge(
     from_here: Result<&KubeletPorts, &Unobserved>,
     from_pods: Result<&ProbeReports, &Unobserved>,
 ) -> Verdict {
+    let here = |name: &String| view_from_here(name, READ_ONLY, from_here).err();
+    if let Some(why) = out_of_reach(nodes.0.keys().map(here)).filter(|_| from_pods.is_err_and(Unobserved::is_skip)) {
+        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+    }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     for (name, node) in &nodes.0 {

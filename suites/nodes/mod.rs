@@ -9,6 +9,7 @@ pub mod kubelet_authorization;
 pub mod kubelet_configuration;
 pub mod local_ports;
 pub mod node_identity;
+mod reach;
 pub mod readiness;
 pub mod runtime_and_kernel;
 pub mod static_pods;

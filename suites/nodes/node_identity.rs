@@ -58,7 +58,10 @@ const IDENTITIES: [Identity; 6] = [
         name: "boot id",
         so: "two kubelets run on one kernel, or one machine was restored from another's memory",
         mend: None,
-        of: |node| of_machine(node, |machine| &machine.boot_id),
+        // Windows counts its boots instead.
+        of: |node| {
+            if node.operating_system == "windows" { Vec::new() } else { of_machine(node, |machine| &machine.boot_id) }
+        },
         of_host: true,
     },
     Identity {

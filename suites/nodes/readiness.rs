@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_leases::{NodeLease, NodeLeases};
 use crate::fact::facts::nodes::{Node, Nodes};
@@ -35,6 +36,13 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
         let faults = faults(node, leases.0.get(name), clock);
         if faults.is_empty() {
             verdict.confirm();
+        } else if node.deleting {
+            verdict.note(format!("{name} is being deleted: {}", faults[0].1));
+            continue;
+        } else if let Some(why) = node.comes_or_goes(clock.server) {
+            let cause = format!("{why}, and is not ready yet: {}", faults[0].1);
+            verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause));
+            continue;
         }
         for fault in faults {
             causes.entry(fault).or_default().push(name);
@@ -115,6 +123,17 @@ mod tests {
         let lease = NodeLease { renewed: Some(renewed.parse().unwrap()), duration_seconds: Some(40) };
         let leases = NodeLeases(nodes.0.keys().map(|name| (name.clone(), lease.clone())).collect());
         judge(&nodes, &leases, &clock())
+    }
+
+    #[test]
+    fn what_is_deleted_is_not_missed_and_what_has_only_come_is_not_decided() {
+        let mut gone = node();
+        gone.conditions.insert("Ready".into(), condition("Unknown", "NodeStatusUnknown"));
+        let young = Node { created: Some("2026-11-22T11:59:20Z".parse().unwrap()), ..gone.clone() };
+        gone.deleting = true;
+        let verdict = judged([("n1", node()), ("n2", gone), ("n3", young)], FRESH);
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (1, vec![]));
+        assert_eq!((verdict.notes().len(), verdict.undecideds().len()), (1, 1));
     }
 
     const FRESH: &str = "2026-11-22T11:59:55Z";

@@ -27,8 +27,6 @@ crate::check!("KL-11", "runtime-and-kernel", Major, judge);
 
 /// The first kubelet that needs containerd 2.
 const NEEDS_CONTAINERD_2: Version = Version::minor(37);
-/// The first kubelet without dockershim.
-const WITHOUT_DOCKERSHIM: Version = Version::minor(24);
 /// The first kernel with all that kube-proxy's nftables mode uses.
 const NFTABLES: (u64, u64) = (5, 13);
 /// The long-term kernels that kubeadm accepts besides 6 and later.
@@ -39,7 +37,7 @@ fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict
     let mut folded = Folded::new();
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     let nftables = nftables(proxy);
-    for (name, node) in &nodes.0 {
+    for (name, node) in nodes.0.iter().filter(|(_, node)| !node.is_virtual()) {
         let Some(machine) = &node.machine else {
             let why = Unobserved::invalid(format!("Node {name}"), "the recording does not tell its machine");
             verdict.undecided(Subject::node(name), &why);
@@ -70,12 +68,6 @@ fn judge_runtime(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet
         let why = Unobserved::invalid(format!("Node {node}"), format!("its runtime is {:?}", machine.runtime));
         return verdict.undecided(Subject::node(node), &why);
     };
-    if runtime == "docker" && kubelet >= WITHOUT_DOCKERSHIM {
-        return folded.expect(verdict, node, false, || {
-            Finding::new("a runtime that speaks CRI", format!("{} under a kubelet {kubelet}", machine.runtime))
-                .so("the kubelet cannot have started its pods itself: dockershim went with 1.24")
-        });
-    }
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u64>().ok());
     if runtime != "containerd" {
         return verdict.confirm();

@@ -16,12 +16,15 @@
 //! <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>. The certificate is verified with the pod's own
 //! `ca.crt`, for the address and for both names, on every connection.
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use std::net::IpAddr;
+
+use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::Answers;
 use crate::probe::answer::ApiAnswer;
+use crate::suites::shortfall;
 
 crate::check!("SN-04", "api-from-pods", Critical, judge);
 
@@ -44,6 +47,10 @@ fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
 fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: &Answers, service: &KubernetesService) {
     let expected = service.cluster_ip.to_string();
     let seen = answers.environment.as_ref().map_or("nothing", |(host, _)| host.as_str());
+    // The kubelet writes an address. A name is what an admission webhook of the platform writes over it, as Gardener's.
+    if answers.environment.is_some() && seen.parse::<IpAddr>().is_err() {
+        return verdict.note(format!("KUBERNETES_SERVICE_HOST is {seen} on {node}: admission has set it"));
+    }
     folded.expect(verdict, node, seen == expected, || {
         Finding::new(
             format!("KUBERNETES_SERVICE_HOST is {expected}, the address of Service default/kubernetes"),
@@ -56,7 +63,8 @@ fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: 
 fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &ApiAnswer, service: &KubernetesService) {
     let address = service.cluster_ip;
     let deaf = api.instances.iter().filter_map(|(instance, got)| Some((instance, got.as_ref().err()?)));
-    let some = api.connected > 0 && api.connected < api.tried;
+    let shortfall = shortfall::severity(api.tried - api.connected, api.tried);
+    let some = api.connected > 0 && shortfall.is_some();
     // Where each instance was met by its certificate, none of them is closed to pods: it was too slow now and then.
     let all_met = api.serials.len() >= api.instances.len();
     let mut is_explained = false;
@@ -72,14 +80,16 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
         });
     }
     if !is_explained {
-        folded.expect(verdict, node, api.connected == api.tried, || {
+        folded.expect(verdict, node, shortfall.is_none(), || {
             let fault = api.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
             let lost = api.tried - api.connected;
             let seen = match api.connected {
                 0 => format!("no connection to {address} gets a certificate: {fault}"),
                 _ => format!("{lost} of {} connections to {address} get no certificate: {fault}", api.tried),
             };
-            Finding::new(format!("{} connections to {address} are answered", api.tried), seen).so(SO)
+            Finding::new(format!("{} connections to {address} are answered", api.tried), seen)
+                .so(SO)
+                .severity(shortfall.unwrap_or(Severity::Critical))
         });
     }
     if api.connected == 0 {
@@ -110,11 +120,9 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::net::IpAddr;
 
     use super::*;
     use crate::certificate::Distrust;
-    use crate::check::Severity;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::answer::Fault;
 
@@ -166,6 +174,15 @@ mod tests {
     fn an_api_that_every_pod_can_verify_passes() {
         let verdict = judge(&healthy(), &service());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (10, 0));
+    }
+
+    #[test]
+    fn a_name_in_the_environment_is_a_platform_s_and_another_address_is_told() {
+        for (host, findings) in [("api.shoot.example.org", 0), ("10.96.0.2", 1)] {
+            let mut reports = healthy();
+            reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().environment = Some((host.into(), "443".into()));
+            assert_eq!(judge(&reports, &service()).findings(Severity::Critical).len(), findings, "{host}");
+        }
     }
 
     #[test]

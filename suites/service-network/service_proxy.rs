@@ -22,10 +22,11 @@ use std::collections::BTreeMap;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::{Pod, Pods};
-use crate::fact::facts::proxy_replacements::ProxyReplacements;
+use crate::fact::facts::proxy_replacements::{ProxyReplacements, SURE};
 use crate::version::Version;
 
 crate::check!("SN-05", "service-proxy", Critical, judge);
@@ -42,7 +43,13 @@ const REPLACEMENTS: [(&str, &str, &str); 5] = [
     ("k8s-app", "kube-router", "kube-router"),
 ];
 
-fn judge(nodes: &Nodes, pods: &Pods, replacements: &ProxyReplacements, oldest: &OldestApiServer) -> Verdict {
+fn judge(
+    nodes: &Nodes,
+    pods: &Pods,
+    replacements: &ProxyReplacements,
+    oldest: &OldestApiServer,
+    kubeadm: Result<&KubeadmConfig, &Unobserved>,
+) -> Verdict {
     let mut verdict = Verdict::new();
     let by_node = Agents::by_node(pods);
     let (mut without, mut elsewhere, mut replaced, mut both) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
@@ -69,6 +76,14 @@ fn judge(nodes: &Nodes, pods: &Pods, replacements: &ProxyReplacements, oldest: &
             Some((_, how)) => format!("{} have no pod of a service proxy: {how}", names(elsewhere.iter().map(|e| e.0))),
             None => "there is no Linux node".to_owned(),
         });
+    }
+    // Platforms run it as a process of the host, or in a way of their own; kubeadm makes pods.
+    let is_foreign = matches!(kubeadm, Err(Unobserved::Absent { .. }));
+    if is_foreign && without.len() == nodes.linux().count() {
+        return Verdict::not_applicable(
+            "no pod is a known service proxy, and kubeadm did not build the cluster: Services work by other means, if \
+             they do (SN-09 tries them)",
+        );
     }
     if !without.is_empty() {
         verdict.find(
@@ -166,8 +181,9 @@ impl<'a> Agents<'a> {
         for pod in pods.0.values() {
             let Some(node) = pod.node.as_deref() else { continue };
             let is = |key: &str, value: &str| pod.labels.get(key).is_some_and(|found| found == value);
-            let is_proxy = is("k8s-app", "kube-proxy") || is("component", "kube-proxy");
-            if is_proxy && pod.namespace == "kube-system" {
+            // Distributions label it in ways of their own; all call the container by its program.
+            let is_proxy = || pod.containers.iter().any(|container| container.name.starts_with("kube-proxy"));
+            if pod.namespace == "kube-system" && is_proxy() {
                 let agents = all.entry(node).or_default();
                 // While one replaces another, the better one counts.
                 if agents.proxy.is_none_or(|other| !other.ready) {
@@ -193,7 +209,7 @@ impl<'a> Agents<'a> {
         }
         if self.cilium {
             let replaces = match &told.cilium {
-                Ok(Some(value)) if value == "true" || value == "strict" => Replaces::Surely,
+                Ok(Some(value)) if SURE.contains(&value.as_str()) => Replaces::Surely,
                 Ok(Some(value)) if value == "false" || value == "disabled" => Replaces::No,
                 Ok(_) => Replaces::Maybe,
                 Err(why) => Replaces::Unknown(why),
@@ -264,7 +280,8 @@ mod tests {
     }
 
     fn judged(pods: &Pods, replacements: &ProxyReplacements) -> Verdict {
-        judge(&nodes("v1.37.2"), pods, replacements, &OldestApiServer("v1.37.2".parse().unwrap()))
+        let oldest = OldestApiServer("v1.37.2".parse().unwrap());
+        judge(&nodes("v1.37.2"), pods, replacements, &oldest, Err(&Unobserved::Interrupted))
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
@@ -337,17 +354,28 @@ mod tests {
         let mut nodes = nodes("v1.37.2");
         nodes.0.get_mut("n3").unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
-        let verdict = judge(&nodes, &on("kube-proxy", &ALL, "v1.37.2"), &none(), &oldest);
+        let verdict =
+            judge(&nodes, &on("kube-proxy", &ALL, "v1.37.2"), &none(), &oldest, Err(&Unobserved::Interrupted));
         assert_eq!((seen(&verdict), verdict.undecideds().len()), (vec![], 1));
     }
 
     #[test]
     fn k3s_needs_no_pod() {
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
-        let verdict = judge(&nodes("v1.37.2+k3s1"), &Pods::default(), &none(), &oldest);
+        let verdict = judge(&nodes("v1.37.2+k3s1"), &Pods::default(), &none(), &oldest, Err(&Unobserved::Interrupted));
         assert_eq!(
             verdict.reason(),
             Some("n1, n2, n3 have no pod of a service proxy: k3s runs kube-proxy in its own process")
         );
+    }
+
+    #[test]
+    fn a_platform_may_do_it_by_means_of_its_own_and_kubeadm_not() {
+        let oldest = OldestApiServer("v1.37.2".parse().unwrap());
+        let judged = |pods: &Pods, why| judge(&nodes("v1.37.2"), pods, &none(), &oldest, Err(&why));
+        let absent = || Unobserved::absent("there is no ConfigMap kube-system/kubeadm-config");
+        assert!(judged(&Pods::default(), absent()).reason().is_some_and(|reason| reason.contains("SN-09")));
+        assert_eq!(seen(&judged(&Pods::default(), Unobserved::Interrupted)).len(), 1);
+        assert_eq!(seen(&judged(&on("kube-proxy", &["n1"], "v1.37.2"), absent())).len(), 1, "others have one");
     }
 }

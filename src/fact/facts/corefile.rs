@@ -12,10 +12,12 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// Plugins whose arguments are kept: those of others may hold credentials.
 const KEPT: [&str; 5] = ["kubernetes", "forward", "proxy", "import", "cache"];
+/// What the ConfigMap is called by kubeadm and most others, and by RKE2, whose chart has the release in its names.
+const NAMES: [&str; 2] = ["coredns", "rke2-coredns-rke2-coredns"];
 /// How deep snippets may import each other.
 const DEPTH: u8 = 8;
 
-/// What CoreDNS is told to serve: ConfigMap kube-system/coredns. Absent where something else serves.
+/// What CoreDNS is told to serve: ConfigMap kube-system/coredns, or RKE2's. Absent where something else serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corefile {
     /// The server blocks in their order, with snippets filled in; or why the text is no Corefile.
@@ -55,11 +57,19 @@ impl Observe for Corefile {
     type Needs<'a> = ();
     const NAME: &'static str = "corefile";
     const ACCESS: Access = Access::Read;
-    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["coredns"])];
+    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&NAMES)];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let call = Call::get_in::<ConfigMap>("kube-system", "coredns");
-        let map: ConfigMap = cluster.fetch(&call).await?;
+        let mut call = Call::get_in::<ConfigMap>("kube-system", NAMES[0]);
+        let mut map = cluster.fetch::<ConfigMap>(&call).await;
+        if let Err(absent @ Unobserved::Absent { .. }) = map {
+            call = Call::get_in::<ConfigMap>("kube-system", NAMES[1]);
+            map = cluster.fetch::<ConfigMap>(&call).await.map_err(|why| match why {
+                Unobserved::Absent { .. } => absent,
+                why => why,
+            });
+        }
+        let map = map?;
         let text = map.data.unwrap_or_default().remove("Corefile");
         let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key Corefile"))?;
         Ok(Self { blocks: parse(&text) })

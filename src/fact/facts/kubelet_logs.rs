@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
-use super::pods::{Pod, Pods};
+use super::pods::{Container, Pod, Pods};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
@@ -63,7 +63,12 @@ impl Observe for KubeletLogs {
 
     async fn observe(cluster: &Cluster, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
         let asked = nodes.sample(MOST).map(async |(name, node)| (name.clone(), ask(cluster, name, node, pods).await));
-        let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().collect();
+        // A node on which none of these pods runs has no log to ask for.
+        let has_pod = |(_, answer): &(String, Seen<LogAnswer>)| !matches!(answer, Err(Unobserved::Absent { .. }));
+        let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().filter(has_pod).collect();
+        if asked.is_empty() {
+            return Err(Unobserved::absent(format!("no pod of {NAMESPACE} runs, whose log could be asked for")));
+        }
         Ok(Self { others: nodes.0.len() - asked.len(), asked })
     }
 }
@@ -72,17 +77,21 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node, pods: &Pods) -> Seen<Lo
     if !node.is_ready() {
         return Err(Unobserved::unreachable(format!("the kubelet of {name}"), "the node is not Ready"));
     }
-    let pod = pods.of_namespace(NAMESPACE).find(|pod| has_log(pod) && pod.node.as_deref() == Some(name));
-    let pod = pod.ok_or_else(|| Unobserved::absent(format!("no pod of {NAMESPACE} runs on {name}")))?;
+    let of_node = pods.of_namespace(NAMESPACE).filter(|pod| pod.node.as_deref() == Some(name));
+    let (pod, container) = of_node
+        .filter_map(|pod| Some((pod, with_log(pod)?)))
+        .next()
+        .ok_or_else(|| Unobserved::absent(format!("no pod of {NAMESPACE} runs on {name}")))?;
     let call = Call::get_in::<core::Pod>(NAMESPACE, &pod.name)
         .subresource("log")
-        .with("container", pod.containers.first().map(|container| container.name.clone()).unwrap_or_default())
+        .with("container", container.name.clone())
         .with("tailLines", "1")
         .with("limitBytes", "1");
     let came = match cluster.send(&call).await {
         Ok(reply) if reply.status == 200 => Came::Wanted,
-        // Ours is another refusal than the kubelet's of the API server, which names the server as user.
-        Ok(reply) if reply.status == 401 || reply.status == 403 && !reply.message().contains("user=") => {
+        // Ours is another refusal than the kubelet's of the API server, which names the server as user. A 401 is always the
+        // kubelet's: the API server takes our credential for all else.
+        Ok(reply) if reply.status == 403 && !reply.message().contains("user=") => {
             return reply.accepted(&call).and(Err(Unobserved::invalid(call.to_string(), reply.message())));
         }
         // The pod is gone since it was listed.
@@ -94,8 +103,10 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node, pods: &Pods) -> Seen<Lo
     Ok(LogAnswer { pod: pod.name.clone(), came })
 }
 
-fn has_log(pod: &Pod) -> bool {
-    pod.phase == "Running" && !pod.deleting && pod.containers.iter().any(|container| container.ready)
+/// The container of a running pod that writes a log.
+fn with_log(pod: &Pod) -> Option<&Container> {
+    let runs = pod.phase == "Running" && !pod.deleting;
+    pod.containers.iter().find(|container| runs && container.ready)
 }
 
 crate::observed!(KubeletLogs);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,10 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// Where a kubelet serves that does not say otherwise in its Node's status.
 const KUBELET_PORT: u16 = 10250;
+/// How long a new node may take until its network, its agents and what watches it have come.
+const ARRIVAL: SignedDuration = SignedDuration::from_mins(2);
+/// Labels of nodes that are no machines: no pod of a DaemonSet runs there, and no probe.
+const VIRTUAL: [(&str, &str); 2] = [("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet")];
 
 /// All nodes, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,6 +26,12 @@ pub struct Nodes(pub BTreeMap<String, Node>);
 /// What checks need of a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
+    /// When the Node was created; a recording made before this was kept does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    /// Whether it is being deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleting: bool,
     /// The labels.
     pub labels: BTreeMap<String, String>,
     /// The annotations' keys; values may hold anything.
@@ -120,9 +131,9 @@ impl Nodes {
         Ok(linux)
     }
 
-    /// The nodes that run Linux.
+    /// The machines that run Linux.
     pub fn linux(&self) -> impl Iterator<Item = (&String, &Node)> {
-        self.0.iter().filter(|(_, node)| node.operating_system == "linux")
+        self.0.iter().filter(|(_, node)| node.operating_system == "linux" && !node.is_virtual())
     }
 }
 
@@ -130,6 +141,21 @@ impl Node {
     /// Whether the node is marked as control plane.
     pub fn is_control_plane(&self) -> bool {
         self.labels.contains_key(CONTROL_PLANE)
+    }
+
+    /// Whether it is no machine but a door to another platform, where each pod has a machine of its own.
+    pub fn is_virtual(&self) -> bool {
+        VIRTUAL.iter().any(|(key, value)| self.labels.get(*key).is_some_and(|label| label == value))
+    }
+
+    /// Why not everything can be expected of it at this moment: it has only come, or is about to go. Autoscalers add and
+    /// remove nodes of a healthy cluster all the time.
+    pub fn comes_or_goes(&self, now: Timestamp) -> Option<String> {
+        if self.deleting {
+            return Some("it is being deleted".into());
+        }
+        let age = now.duration_since(self.created?);
+        (age < ARRIVAL).then(|| format!("it joined {} s ago", age.as_secs()))
     }
 
     /// Whether the kubelet reports itself ready.
@@ -169,6 +195,8 @@ fn trim(node: core::Node) -> (String, Node) {
     let status = node.status.unwrap_or_default();
     let info = status.node_info.unwrap_or_default();
     let trimmed = Node {
+        created: node.metadata.creation_timestamp.map(|created| created.0),
+        deleting: node.metadata.deletion_timestamp.is_some(),
         labels: node.metadata.labels.unwrap_or_default(),
         annotations: node.metadata.annotations.unwrap_or_default().into_keys().collect(),
         taints: spec
@@ -225,6 +253,17 @@ crate::observed!(Nodes);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_comes_for_two_minutes_and_goes_when_it_is_deleted() {
+        let created: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+        let node = Node { created: Some(created), ..Node::default() };
+        let after = |seconds| created + SignedDuration::from_secs(seconds);
+        assert_eq!(node.comes_or_goes(after(119)).as_deref(), Some("it joined 119 s ago"));
+        assert_eq!(node.comes_or_goes(after(120)), None);
+        assert_eq!(Node::default().comes_or_goes(after(0)), None, "an old recording does not tell");
+        assert!(Node { deleting: true, ..node }.comes_or_goes(after(9000)).is_some());
+    }
 
     #[test]
     fn of_a_large_cluster_a_sample_is_spread() {

@@ -160,8 +160,10 @@ impl Pod {
             None => USUAL_PORT,
         };
         // Without the flag it advertises the node's own address, which a pod in the node's network has.
-        let flag = self.flag("advertise-address");
-        let address = flag.last().copied().or(self.addresses.first().map(String::as_str))?;
+        let flag = self.flag("advertise-address").last().copied();
+        // One that refers to a variable, as $(POD_IP), is set when the container starts.
+        let flag = flag.filter(|address| !address.starts_with("$("));
+        let address = flag.or(self.addresses.first().map(String::as_str))?;
         Some(SocketAddr::new(address.parse().ok()?, port))
     }
 }

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::api_server_endpoints::ApiServerEndpoints;
 use super::cluster_domain::ClusterDomain;
@@ -31,6 +32,8 @@ pub const SETTLE: Duration = Duration::from_secs(8);
 const ANSWER: Duration = Duration::from_secs(4);
 /// How long all probes of a wave have, from their creation to their answers.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the probes that ask again have, from their creation to their answers.
+const PATIENCE_AGAIN: Duration = Duration::from_secs(25);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
 /// Up to this many probes behind a Service, every probe is to meet them all.
@@ -99,6 +102,7 @@ impl Observe for ProbeReports {
         Rule::probes("", "serviceaccounts", &["create", "delete"]),
         Rule::probes("", "services", &["create", "deletecollection"]),
         Rule::probes("", "configmaps", &["get"]).named(&["kube-root-ca.crt"]),
+        Rule::probes("networking.k8s.io", "networkpolicies", &["create"]),
         Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
     ];
     const DEADLINE: Duration = Duration::from_secs(90);
@@ -117,7 +121,8 @@ impl Observe for ProbeReports {
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&cluster.settings().probe.run, site.namespace(), &surroundings, &fronts);
         let mut reports = wave.run(cluster, &site).await;
-        by_address(cluster, &site, &wave, &mut reports).await;
+        // When the second wave does not end in time, what the first one saw stays as it is: peers without addresses.
+        let _late = timeout(PATIENCE_AGAIN, by_address(cluster, &site, &wave, &mut reports)).await;
         Ok(Self(reports))
     }
 }

@@ -7,6 +7,9 @@ use super::pods::Pods;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
+/// What Cilium is told where it does all of kube-proxy's work; its older releases say `strict`.
+pub const SURE: [&str; 2] = ["true", "strict"];
+
 /// Whether the network plugins that can do kube-proxy's work are told to; asked only where their agents run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProxyReplacements {
@@ -14,6 +17,15 @@ pub struct ProxyReplacements {
     pub cilium: Seen<Option<String>>,
     /// Calico's `bpfEnabled`; absent without Calico.
     pub calico: Seen<Option<bool>>,
+}
+
+impl ProxyReplacements {
+    /// The plugin that is told to do the work without a doubt.
+    pub fn sure(&self) -> Option<&'static str> {
+        let cilium = matches!(&self.cilium, Ok(Some(told)) if SURE.contains(&told.as_str()));
+        let calico = self.calico == Ok(Some(true));
+        if cilium { Some("Cilium") } else { calico.then_some("Calico") }
+    }
 }
 
 impl Observe for ProxyReplacements {

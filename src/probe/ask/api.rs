@@ -1,14 +1,13 @@
 //! The API server at its ClusterIP, as a client in the pod meets it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::time::Instant;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::batch::Terms;
 use super::http::account_token;
+use super::repeated::repeated;
 use super::unreachable_fault;
 use crate::certificate::{Certificate, verify};
 use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, handshake};
@@ -27,16 +26,19 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         Ok(roots) => (roots.as_slice(), pem),
         Err(fault) => (&[][..], Err(fault.clone())),
     };
-    let at = vec![question.address; usize::try_from(question.connections).unwrap_or_default()];
+    let connect = async |address| {
+        let target = Target { address: Authority::from(address), server_name: question.names.first().cloned() };
+        handshake(&target, trusted, terms.answer).await
+    };
     let (handshakes, instances, (version, large)) = tokio::join!(
-        connect(at, question, trusted, terms),
-        connect(question.instances.iter().copied(), question, trusted, terms),
+        repeated(question.connections, terms.answer, || connect(question.address)),
+        join_all(question.instances.iter().map(|instance| connect(*instance))),
         requests(question, pem, terms)
     );
-    let instance = |(seen, _): (Result<Handshake, Unreachable>, u64)| seen.map(drop).map_err(unreachable_fault);
+    let instance = |seen: Result<Handshake, Unreachable>| seen.map(drop).map_err(unreachable_fault);
     let mut answer = ApiAnswer {
         connected: 0,
-        tried: question.connections,
+        tried: u32::try_from(handshakes.len()).unwrap_or(u32::MAX),
         fault: None,
         serials: Vec::new(),
         names: BTreeMap::new(),
@@ -64,22 +66,6 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
     answer.serials = serials.into_iter().collect();
     answer.latency = Latency::of(took);
     answer
-}
-
-/// Dials each of these addresses.
-async fn connect(
-    addresses: impl IntoIterator<Item = SocketAddr>,
-    question: &ApiQuestion,
-    roots: &[Certificate],
-    terms: &Terms,
-) -> Vec<(Result<Handshake, Unreachable>, u64)> {
-    join_all(addresses.into_iter().map(async |address| {
-        let target = Target { address: Authority::from(address), server_name: question.names.first().cloned() };
-        let began = Instant::now();
-        let seen = handshake(&target, roots, terms.answer).await;
-        (seen, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }))
-    .await
 }
 
 /// A name that fails on one instance fails: another instance's certificate does not make up for it.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::batch::Terms;
 use super::peer;
+use super::repeated::repeated;
 use crate::probe::answer::{DnsAnswer, Fault, Got, Latency, Lookups, Records, Resolver};
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
@@ -68,13 +69,9 @@ async fn lookups<F: Future<Output = Got<Vec<IpAddr>>>>(
     lookup: impl Fn() -> F,
     patience: Duration,
 ) -> Lookups {
-    let answers = join_all((0..count).map(|_| async {
-        let sent = Instant::now();
-        let answer = timeout(patience, lookup()).await.unwrap_or(Err(Fault::TimedOut));
-        (answer, u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }))
-    .await;
-    let mut done = Lookups { asked: count, ..Lookups::default() };
+    let answers =
+        repeated(count, patience, || async { timeout(patience, lookup()).await.unwrap_or(Err(Fault::TimedOut)) }).await;
+    let mut done = Lookups { asked: u32::try_from(answers.len()).unwrap_or(u32::MAX), ..Lookups::default() };
     let mut took = Vec::new();
     for (answer, micros) in answers {
         match answer {

@@ -10,6 +10,7 @@ mod metrics;
 pub mod peer;
 mod peer_load;
 pub mod reach;
+mod repeated;
 pub mod resolver;
 pub mod service;
 pub mod token;

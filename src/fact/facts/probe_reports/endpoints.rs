@@ -37,13 +37,15 @@ pub fn of(own: &str, nodes: &Nodes, turn: u64) -> Vec<Endpoint> {
 
 fn closely(node: &Node) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
-    for ip in node.internal_addresses() {
+    for (i, ip) in node.internal_addresses().enumerate() {
         let kubelet = SocketAddr::new(ip, KUBELET);
         endpoints.extend(KUBELET_PATHS.map(|path| Endpoint::get_with_token(kubelet, path)));
         endpoints.push(Endpoint::post_with_token(kubelet, CHECKPOINT));
         endpoints.extend(of_every_node(ip));
         if node.is_control_plane() {
-            endpoints.extend(ETCD.map(|port| Endpoint::certificate((ip, port))));
+            // A member has one certificate for all its addresses, and a whole one takes much of an answer's room.
+            let etcd = |at: (IpAddr, u16)| if i == 0 { Endpoint::certificate(at) } else { Endpoint::tls(at) };
+            endpoints.extend(ETCD.map(|port| etcd((ip, port))));
             endpoints.extend(of_leaders(ip));
         }
     }
