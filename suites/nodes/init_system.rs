@@ -19,7 +19,7 @@
 //! themselves started, by sockets, timers and paths. Nobody is asked, D-Bus least of all. What only lasts until the next
 //! boot (`systemctl enable --runtime`) does not count; what generators make at boot is not seen. Nodes whose init is not
 //! systemd are not judged, nor clusters that kubeadm did not make: other distributions start their kubelets in their own
-//! ways.
+//! ways. Tried with systemd 252 as the init of every node, on control groups of version 1; of version 2 the reading alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,8 @@ const RUNTIMES: [(&str, &[&str]); 3] = [
     ("cri-o", &["crio.service", "cri-o.service"]),
     ("docker", &["docker.service", "cri-docker.service"]),
 ];
+/// Where minikube keeps what it makes.
+const MINIKUBE: &str = "/var/lib/minikube";
 /// What kubeadm runs in pods on control-plane nodes.
 const CONTROL_PLANE: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", ETCD];
 const ETCD: &str = "etcd";
@@ -54,6 +56,11 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
             "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its kubelets are started in another way",
         );
     };
+    if kubeadm.certificates_dir.as_deref().is_some_and(|directory| directory.starts_with(MINIKUBE)) {
+        return Verdict::not_applicable(format!(
+            "certificatesDir of kubeadm-config is below {MINIKUBE}: minikube starts the kubelets itself"
+        ));
+    }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     let mut without: Vec<&str> = Vec::new();
@@ -376,7 +383,9 @@ mod tests {
 
     #[test]
     fn a_kubelet_in_no_unit_is_found_and_one_in_another_is_told() {
-        let found = seen(|services, _| drop(services.running.remove(KUBELET)));
+        let found = seen(|services, _| {
+            services.running.remove(KUBELET);
+        });
         assert!(found.len() == 1 && found[0].1.ends_with("kubelet.service has no process"), "{found:?}");
         let (mut services, files) = in_order();
         services.running.remove(KUBELET);
@@ -393,7 +402,9 @@ mod tests {
     #[test]
     fn components_beside_their_pods_are_found() {
         let runs = |unit: &'static str| {
-            move |services: &mut Services, _: &mut UnitFiles| drop(services.running.insert(unit.into()))
+            move |services: &mut Services, _: &mut UnitFiles| {
+                services.running.insert(unit.into());
+            }
         };
         assert_eq!(seen(runs("etcd.service"))[0].0, Severity::Minor);
         assert!(seen(runs("etcd.service"))[0].1.starts_with("Node n1: no etcd.service beside the static pod"));
@@ -444,5 +455,8 @@ mod tests {
         let unread = judged([report((services, files))], "containerd://2.4.0", &kubeadm, &[]);
         assert!(found_none(&unread) && unread.undecideds().len() == 2, "{unread:?}");
         assert!(judge(&HostReports(BTreeMap::new()), &Nodes::default(), &Pods::default(), None).reason().is_some());
+        let certificates_dir = Some("/var/lib/minikube/certs".to_owned());
+        let minikube = KubeadmConfig { certificates_dir, ..KubeadmConfig::default() };
+        assert!(judged([report(in_order())], "docker://27.4.0", &minikube, &[]).reason().unwrap().contains("minikube"));
     }
 }

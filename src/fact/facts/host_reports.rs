@@ -13,7 +13,7 @@ use crate::probe::answer::Got;
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::Site;
 use crate::probe::host::answer::{DiskFile, HttpAnswer, Services, UnitFiles};
-use crate::probe::host::question::{Directory, Excerpt};
+use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNING};
 use crate::probe::host::{HostAnswers, HostQuestions};
 use crate::probe::message;
 use crate::probe::object::Level;
@@ -73,7 +73,7 @@ const UNITS: [&str; 11] = [
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HostReports(pub BTreeMap<String, HostReport>);
 
-/// What the probe on one node saw, each part by a container of its own.
+/// What the probes on one node saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostReport {
     /// The certificates, kubeconfigs and keys on disk.
@@ -83,8 +83,7 @@ pub struct HostReport {
     /// The services of systemd that run; none in recordings that are older than this.
     #[serde(default = "not_recorded")]
     pub services: Seen<Services>,
-    /// The units that systemd starts at boot, seen by a pod of its own where systemd is the init: elsewhere the directories
-    /// are missing without which that pod would not start.
+    /// The units that systemd starts at boot, where it is the init; none in recordings that are older than this.
     #[serde(default = "not_recorded")]
     pub units: Seen<UnitFiles>,
 }
@@ -123,12 +122,13 @@ impl Observe for HostReports {
         let probes = linux
             .iter()
             .enumerate()
-            .map(|(i, (node, ready))| ((*node).clone(), (format!("{name}-{i}"), questions(ready))));
+            .map(|(i, (node, about))| ((*node).clone(), (format!("{name}-{i}"), questions(about))));
         let mut reports: BTreeMap<String, HostReport> = asked(cluster, &site, nodes, probes.collect(), PATIENCE)
             .await
             .into_iter()
             .map(|(node, collected)| (node.clone(), HostReport::read(&node, &collected)))
             .collect();
+        // These see directories that only systemd's nodes have: without them a pod does not start.
         let has_systemd = |report: &HostReport| report.services.as_ref().is_ok_and(|services| services.systemd);
         let probes = reports.iter().enumerate().filter(|(_, (_, report))| has_systemd(report)).map(|(i, (node, _))| {
             let units = UNITS.map(Into::into).into();
@@ -136,7 +136,7 @@ impl Observe for HostReports {
         });
         for (node, collected) in asked(cluster, &site, nodes, probes.collect(), UNITS_PATIENCE).await {
             if let Some(report) = reports.get_mut(&node) {
-                report.units = part(&node, &collected, "units").and_then(|answers| {
+                report.units = part(&node, &collected, question::UNITS).and_then(|answers| {
                     answers
                         .units
                         .ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "it tells no units"))
@@ -222,7 +222,8 @@ impl HostReport {
     }
 
     fn read(node: &str, collected: &Collected) -> Self {
-        let services = part(node, collected, "services").and_then(|answers| {
+        let running = part(node, collected, RUNNING);
+        let services = running.clone().and_then(|answers| {
             answers.services.ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "it tells no services"))
         });
         let units = match &services {
@@ -231,9 +232,9 @@ impl HostReport {
             Err(why) => Err(why.clone()),
         };
         Self {
-            disk: part(node, collected, "certificates")
+            disk: part(node, collected, CERTIFICATES)
                 .map(|HostAnswers { unlisted, files, .. }| Disk { unlisted, files }),
-            gets: part(node, collected, "http").map(|answers| answers.gets),
+            gets: running.map(|answers| answers.gets),
             services,
             units,
         }

@@ -78,11 +78,11 @@ mod tests {
         assert_eq!(pod["spec"]["serviceAccountName"], "seaworthy-x7f4k-host");
         assert_eq!(pod["spec"]["volumes"][0]["hostPath"]["type"], "Directory");
         let containers = pod["spec"]["containers"].as_array().unwrap();
-        assert_eq!(containers.len(), 3);
+        assert_eq!(containers.len(), 2);
         assert_eq!(containers[0]["volumeMounts"][0]["readOnly"], true);
         assert_eq!(containers[0]["volumeMounts"].as_array().map(Vec::len), Some(1));
-        assert_eq!(containers[1]["volumeMounts"].as_array().map(Vec::len), Some(0));
-        assert_eq!(containers[2]["volumeMounts"][0]["mountPath"], "/control-groups");
+        assert_eq!(containers[1]["volumeMounts"].as_array().map(Vec::len), Some(1));
+        assert_eq!(containers[1]["volumeMounts"][0]["mountPath"], "/control-groups");
         for container in containers {
             assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
             assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);

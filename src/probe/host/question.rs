@@ -25,6 +25,13 @@ pub struct HostQuestions {
     pub units: Vec<String>,
 }
 
+/// The container that looks at certificates and keys.
+pub const CERTIFICATES: &str = "certificates";
+/// The container that looks at what runs: it asks by HTTP and looks for services.
+pub const RUNNING: &str = "running";
+/// The container that looks at the files of units.
+pub const UNITS: &str = "units";
+
 /// Where every node has its control groups, and where a probe sees them: it has its own at that path.
 pub const CONTROL_GROUPS: (&str, &str) = ("/sys/fs/cgroup", "/control-groups");
 /// The directories of unit files that every node has whose init is systemd, and where the units lie in them; the first has
@@ -63,10 +70,9 @@ impl HostQuestions {
     pub fn by_container(&self) -> Vec<(&'static str, Self)> {
         let part = || Self { answer_ms: self.answer_ms, ..Self::default() };
         let parts = [
-            ("certificates", Self { directories: self.directories.clone(), ..part() }),
-            ("http", Self { gets: self.gets.clone(), ..part() }),
-            ("services", Self { services: self.services.clone(), ..part() }),
-            ("units", Self { units: self.units.clone(), ..part() }),
+            (CERTIFICATES, Self { directories: self.directories.clone(), ..part() }),
+            (RUNNING, Self { gets: self.gets.clone(), services: self.services.clone(), ..part() }),
+            (UNITS, Self { units: self.units.clone(), ..part() }),
         ];
         parts.into_iter().filter(|(_, questions)| *questions != part()).collect()
     }
@@ -99,6 +105,6 @@ mod tests {
         let mounts: Vec<_> = questions.mounts().into_keys().collect();
         assert_eq!(mounts, ["/etc/kubernetes", "/sys/fs/cgroup", "/var/a"].map(Path::new));
         let containers: Vec<_> = questions.by_container().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(containers, ["certificates", "services"]);
+        assert_eq!(containers, [CERTIFICATES, RUNNING]);
     }
 }

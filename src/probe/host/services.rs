@@ -62,8 +62,8 @@ impl Look<'_> {
                 return self.unseen(&path, &format!("only the first {GROUPS} control groups are looked at"));
             };
             self.left = left;
-            // Pods lie in a slice of their own, whatever the driver of the kubelet.
-            if name.ends_with(".slice") && !name.starts_with("kubepods") {
+            // Pods lie in slices of their own, which are many; below another slice these bear its name, too.
+            if name.ends_with(".slice") && !name.contains("kubepods") {
                 match depth.checked_sub(1) {
                     Some(depth) => self.slice(&path, depth),
                     None => self.unseen(&path, &format!("only {DEPTH} slices deep is looked")),
@@ -131,6 +131,7 @@ mod tests {
         group(tree.path(), "system.slice/ssh.service", busy);
         group(tree.path(), "podruntime.slice/podruntime-runtime.slice/containerd.service", busy);
         group(tree.path(), "kubepods.slice/kubepods-pod1.slice/etcd.service", busy);
+        group(tree.path(), "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice/etcd.service", busy);
         let seen = look(tree.path(), &words());
         assert!(seen.systemd && seen.unseen.is_empty(), "{seen:?}");
         assert_eq!(seen.running.into_iter().collect::<Vec<_>>(), ["containerd.service", "kubelet.service"]);
