@@ -62,13 +62,14 @@ impl Look<'_> {
                 return self.unseen(&path, &format!("only the first {GROUPS} control groups are looked at"));
             };
             self.left = left;
+            let is = |kind: &str| path.extension().is_some_and(|extension| extension == kind);
             // Pods lie in slices of their own, which are many; below another slice these bear its name, too.
-            if name.ends_with(".slice") && !name.contains("kubepods") {
+            if is("slice") && !name.contains("kubepods") {
                 match depth.checked_sub(1) {
                     Some(depth) => self.slice(&path, depth),
                     None => self.unseen(&path, &format!("only {DEPTH} slices deep is looked")),
                 }
-            } else if name.ends_with(".service") && self.words.iter().any(|word| name.contains(word)) {
+            } else if is("service") && self.words.iter().any(|word| name.contains(word)) {
                 match self.has_processes(&path) {
                     Ok(true) => drop(self.services.running.insert(name)),
                     Ok(false) => {}
