@@ -23,8 +23,8 @@ pub struct HostPod<'a> {
 }
 
 impl HostPod<'_> {
-    /// The pod. It has the node's network, and its containers see the directories that they are asked about, read-only. Its user is root,
-    /// because keys and kubeconfigs belong to root alone, but without any capability.
+    /// The pod. It has the node's network, and its containers see the directories that they are asked about, read-only. Its
+    /// user is root, because keys and kubeconfigs belong to root alone, but without any capability.
     pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
         let directories = self.questions.mounts();
         let volume =
@@ -36,9 +36,20 @@ impl HostPod<'_> {
             .collect();
         let mut containers = Vec::new();
         for (name, questions) in self.questions.by_container() {
-            // What is mounted below a directory is no more to be written than the directory, where the runtime can do that.
-            let mount = |(path, seen): (&Path, &Path)| json!({ "name": volume(path), "mountPath": seen, "readOnly": true, "recursiveReadOnly": "IfPossible" });
-            let mounts: Vec<_> = questions.mounts().into_iter().map(mount).collect();
+            let mounts: Vec<_> = questions
+                .mounts()
+                .into_iter()
+                .map(|(path, seen)| {
+                    // What is mounted below a directory is read-only too, where the runtime can do that.
+                    let recursive = "IfPossible";
+                    json!({
+                        "name": volume(path),
+                        "mountPath": seen,
+                        "readOnly": true,
+                        "recursiveReadOnly": recursive,
+                    })
+                })
+                .collect();
             let asked = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
             containers.push(container(name, self.image, "host", asked, json!(mounts)));
         }

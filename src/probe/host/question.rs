@@ -51,7 +51,7 @@ pub struct Directory {
 /// A text of which only some lines are wanted. It must not be one that holds secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
-    /// The URL, or the path on the node.
+    /// The URL.
     pub of: String,
     /// What the wanted lines begin with; without any, all lines are wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,7 +59,7 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// Those lines of a URL or path that begin so; all of them where nothing is given.
+    /// Those lines of a URL that begin so; all of them where nothing is given.
     pub fn new(of: &str, lines: &[&str]) -> Self {
         Self { of: of.into(), lines: lines.iter().map(|start| (*start).to_owned()).collect() }
     }
