@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use bed::{Bed, output};
-use fault::Fault;
+use fault::{Cluster, Fault};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::Judged;
 use seaworthy::fact::recording::Recording;
@@ -46,12 +46,16 @@ fn main() -> ExitCode {
 fn try_fault(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<Completion, Failed> {
     let count =
         |selector| Ok::<_, Failed>(bed.kubectl(&["get", "nodes", "-o", "name", "-l", selector])?.lines().count());
-    let (nodes, control_planes) = (count("")?, count("node-role.kubernetes.io/control-plane")?);
-    if fault.cluster != (nodes, control_planes) {
-        let (nodes, control_planes) = fault.cluster;
-        return Ok(Completion::ignored_with(format!(
-            "needs a cluster of {nodes} nodes, {control_planes} of them control plane"
-        )));
+    let mut is_booted = Command::new(&bed.program);
+    is_booted.args(["exec", "n1", "test", "-d", "/run/systemd/system"]);
+    let cluster = Cluster {
+        nodes: count("")?,
+        control_planes: count("node-role.kubernetes.io/control-plane")?,
+        systemd: is_booted.output()?.status.success(),
+    };
+    // Under systemd everything is as it is without.
+    if fault.cluster != (Cluster { systemd: cluster.systemd && fault.cluster.systemd, ..cluster }) {
+        return Ok(Completion::ignored_with(format!("needs a cluster of {}", fault.cluster)));
     }
     let broken = Broken::apply(fault, bed)?;
     let seen = run(fault, bed, recordings);

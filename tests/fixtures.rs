@@ -45,10 +45,11 @@ async fn healthy_clusters_are_found_healthy() {
     assert!(clusters >= 3, "one node, three nodes and a highly available cluster, not {clusters}");
 }
 
-/// The other healthy clusters have no policy engine, and no node of them was lost: CN-06 and HA-06 skip there.
+/// The other healthy clusters have no policy engine, no node of them was lost, and none is under systemd: CN-06, HA-06 and
+/// KL-08 skip there.
 #[tokio::test]
-async fn a_policy_engine_enforces_and_a_control_plane_survives() {
-    for (id, recording) in [("CN-06", "policy-engine"), ("HA-06", "control-plane-loss")] {
+async fn a_policy_engine_enforces_a_control_plane_survives_and_nodes_are_started_at_boot() {
+    for (id, recording) in [("CN-06", "policy-engine"), ("HA-06", "control-plane-loss"), ("KL-08", "under-systemd")] {
         let judged = judge(&fixtures().join(format!("healthy/{recording}.json.gz"))).await;
         let outcomes: Vec<_> = judged.iter().map(|check| (check.id.as_str(), check.outcome)).collect();
         assert_eq!(outcomes, [(id, Outcome::Pass)], "{judged:?}");

@@ -4,6 +4,7 @@ pub mod api_server_to_kubelet;
 pub mod checkpoint;
 pub mod clocks;
 pub mod exec_and_port_forward;
+pub mod init_system;
 pub mod kubelet_anonymous;
 pub mod kubelet_authorization;
 pub mod kubelet_configuration;
@@ -29,6 +30,7 @@ pub static SUITE: Suite = Suite {
         &local_ports::CHECK,
         &kubelet_configuration::CHECK,
         &static_pods::CHECK,
+        &init_system::CHECK,
         &api_server_to_kubelet::CHECK,
         &checkpoint::CHECK,
         &runtime_and_kernel::CHECK,

@@ -355,7 +355,7 @@ mod tests {
     }
 
     fn judged(disk: Seen<Disk>) -> Verdict {
-        let report = HostReport { disk, gets: Err(Unobserved::Interrupted), texts: Err(Unobserved::Interrupted) };
+        let report = HostReport { disk, ..HostReport::unseen() };
         let labels = BTreeMap::from([("node-role.kubernetes.io/control-plane".to_owned(), String::new())]);
         let nodes = Nodes(BTreeMap::from([("n1".to_owned(), Node { labels, ..Node::default() })]));
         judge(

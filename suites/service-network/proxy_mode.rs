@@ -154,7 +154,7 @@ mod tests {
     fn runs_in(mode: &str) -> HostReports {
         let body = Text { lines: vec![mode.into()], cut: false };
         let gets = Ok([(PROXY_MODE.to_owned(), Ok(HttpAnswer { status: 200, body }))].into());
-        let report = HostReport { disk: Err(Unobserved::Interrupted), gets, texts: Err(Unobserved::Interrupted) };
+        let report = HostReport { gets, ..HostReport::unseen() };
         HostReports([("n1".to_owned(), report)].into())
     }
 

@@ -1,6 +1,7 @@
 //! The faults in `tests/faults/`, and what each must make the checks say.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,14 +13,32 @@ pub struct Fault {
     pub slug: String,
     /// The script.
     pub script: PathBuf,
-    /// The cluster that it breaks: how many nodes, and how many of them control plane.
-    pub cluster: (usize, usize),
+    /// The cluster that it breaks.
+    pub cluster: Cluster,
     /// The profile that sees it.
     pub profile: String,
     /// What must be seen.
     pub expected: Vec<Expected>,
     /// The checks that may say anything.
     pub any: BTreeSet<String>,
+}
+
+/// A cluster, as faults tell them apart.
+#[derive(PartialEq, Eq)]
+pub struct Cluster {
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// How many of them are of the control plane.
+    pub control_planes: usize,
+    /// Whether systemd is their init.
+    pub systemd: bool,
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes, {} of them control plane", self.nodes, self.control_planes)?;
+        f.write_str(if self.systemd { ", under systemd" } else { "" })
+    }
 }
 
 /// What one check must say.
@@ -122,12 +141,14 @@ fn told(check: &Judged) -> String {
     findings.chain(unseen).chain(check.reason.clone()).collect::<Vec<_>>().join(" | ")
 }
 
-/// `--nodes 4 --control-planes 3`, as the testbed takes it.
-fn cluster(arguments: &str) -> (usize, usize) {
+/// `--nodes 4 --control-planes 3 --init systemd`, as the testbed takes it.
+fn cluster(arguments: &str) -> Cluster {
     let words: Vec<&str> = arguments.split_whitespace().collect();
-    let number = |flag: &str| {
-        let at = words.iter().position(|word| *word == flag)?;
-        words.get(at + 1)?.parse().ok()
-    };
-    (number("--nodes").expect("a fault says how many nodes it needs"), number("--control-planes").unwrap_or(1))
+    let after = |flag: &str| words.get(words.iter().position(|word| *word == flag)? + 1).copied();
+    let number = |flag: &str| after(flag)?.parse().ok();
+    Cluster {
+        nodes: number("--nodes").expect("a fault says how many nodes it needs"),
+        control_planes: number("--control-planes").unwrap_or(1),
+        systemd: after("--init") == Some("systemd"),
+    }
 }

@@ -12,8 +12,8 @@ use crate::milliseconds::milliseconds;
 use crate::probe::answer::Got;
 use crate::probe::collect::{Collected, collect};
 use crate::probe::deploy::Site;
-use crate::probe::host::answer::{DiskFile, HttpAnswer, Text};
-use crate::probe::host::question::{Directory, Excerpt};
+use crate::probe::host::answer::{DiskFile, HttpAnswer, Services, UnitFiles};
+use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNING};
 use crate::probe::host::{HostAnswers, HostQuestions};
 use crate::probe::message;
 use crate::probe::object::Level;
@@ -22,6 +22,8 @@ use crate::probe::object::Level;
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long all probes have, from their creation to their answers.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long those have that look at the files of units, once the others have answered.
+const UNITS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Directories that hold certificates, keys and kubeconfigs, and whether to look into what is in them.
 const DIRECTORIES: [(&str, bool); 3] =
@@ -49,22 +51,45 @@ const CONTROL_PLANE_GETS: [(&str, &[&str]); 1] = [(
         "process_start_time_seconds ",
     ],
 )];
-/// Files that are read on each node: the path, and what the wanted lines begin with. None may hold a secret.
-const TEXTS: [(&str, &[&str]); 0] = [];
+/// What the names of services hold that are looked for among the running ones: kubelets, runtimes and the components of
+/// control planes, of kubeadm and of distributions that bring their own.
+const SERVICES: [&str; 8] = ["kube", "containerd", "crio", "cri-", "docker", "etcd", "k3s", "rke2"];
+/// The units of which it is asked whether a boot starts them.
+const UNITS: [&str; 11] = [
+    "kubelet.service",
+    "containerd.service",
+    "crio.service",
+    "cri-o.service",
+    "docker.service",
+    "cri-docker.service",
+    "kube-apiserver.service",
+    "kube-controller-manager.service",
+    "kube-scheduler.service",
+    "kube-proxy.service",
+    "etcd.service",
+];
 
 /// What the probes on all Linux nodes saw, by node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HostReports(pub BTreeMap<String, HostReport>);
 
-/// What the probe on one node saw, each part by a container of its own.
+/// What the probes on one node saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostReport {
     /// The certificates, kubeconfigs and keys on disk.
     pub disk: Seen<Disk>,
     /// What HTTP servers answered, by URL.
     pub gets: Seen<BTreeMap<String, Got<HttpAnswer>>>,
-    /// What text files hold, by path.
-    pub texts: Seen<BTreeMap<String, Got<Text>>>,
+    /// The services of systemd that run; none in recordings that are older than this.
+    #[serde(default = "not_recorded")]
+    pub services: Seen<Services>,
+    /// The units that systemd starts at boot, where it is the init; none in recordings that are older than this.
+    #[serde(default = "not_recorded")]
+    pub units: Seen<UnitFiles>,
+}
+
+fn not_recorded<T>() -> Seen<T> {
+    Err(Unobserved::NotRecorded { fact: "the init system in host-reports".into() })
 }
 
 /// The certificates, kubeconfigs and keys on one node's disk.
@@ -93,38 +118,65 @@ impl Observe for HostReports {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
         let site = Site::prepare(cluster, Level::Privileged).await?;
-        let run = &cluster.settings().probe.run;
-        let probes: BTreeMap<String, (String, HostQuestions)> = linux
+        let name = Level::Privileged.name(&cluster.settings().probe.run);
+        let probes = linux
             .iter()
             .enumerate()
-            .map(|(i, (name, node))| {
-                ((*name).clone(), (format!("{}-{i}", Level::Privileged.name(run)), questions(node)))
-            })
+            .map(|(i, (node, about))| ((*node).clone(), (format!("{name}-{i}"), questions(about))));
+        let mut reports: BTreeMap<String, HostReport> = asked(cluster, &site, nodes, probes.collect(), PATIENCE)
+            .await
+            .into_iter()
+            .map(|(node, collected)| (node.clone(), HostReport::read(&node, &collected)))
             .collect();
-        let made = site.host_pods(&probes).await;
-        let refused: BTreeMap<&String, Unobserved> =
-            probes.keys().zip(made).filter_map(|(node, made)| Some((node, made.err()?))).collect();
-        let pod = |node: &String| probes.get(node).map(|(pod, _)| pod.clone());
-        let pods: Vec<String> = probes.keys().filter(|node| !refused.contains_key(node)).filter_map(pod).collect();
-        let doubtful: Vec<String> =
-            linux.iter().filter(|(_, node)| !node.is_ready()).filter_map(|(name, _)| pod(name)).collect();
-        let mut collected = if pods.is_empty() {
-            BTreeMap::new()
-        } else {
-            collect(cluster, site.namespace(), run, &pods, &doubtful, PATIENCE).await
-        };
-        let report = |(node, (pod, _)): (&String, &(String, HostQuestions))| {
-            let collected = match refused.get(node) {
-                Some(why) => Collected::nothing(why.clone()),
-                None => collected.remove(pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted)),
-            };
-            (node.clone(), HostReport::read(node, &collected))
-        };
-        Ok(Self(probes.iter().map(report).collect()))
+        // These see directories that only systemd's nodes have: without them a pod does not start.
+        let has_systemd = |report: &HostReport| report.services.as_ref().is_ok_and(|services| services.systemd);
+        let probes = reports.iter().enumerate().filter(|(_, (_, report))| has_systemd(report)).map(|(i, (node, _))| {
+            let units = UNITS.map(Into::into).into();
+            (node.clone(), (format!("{name}-units-{i}"), HostQuestions { units, ..HostQuestions::default() }))
+        });
+        for (node, collected) in asked(cluster, &site, nodes, probes.collect(), UNITS_PATIENCE).await {
+            if let Some(report) = reports.get_mut(&node) {
+                report.units = part(&node, &collected, question::UNITS).and_then(|answers| {
+                    answers
+                        .units
+                        .ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "it tells no units"))
+                });
+            }
+        }
+        Ok(Self(reports))
     }
 }
 
 crate::observed!(HostReports);
+
+/// Makes these probes, by node with their names and what they are asked, and waits for what they say.
+async fn asked(
+    cluster: &Cluster,
+    site: &Site<'_>,
+    nodes: &Nodes,
+    probes: BTreeMap<String, (String, HostQuestions)>,
+    patience: Duration,
+) -> BTreeMap<String, Collected> {
+    let made = site.host_pods(&probes).await;
+    let mut refused: BTreeMap<&String, Unobserved> =
+        probes.keys().zip(made).filter_map(|(node, made)| Some((node, made.err()?))).collect();
+    let pods = |wanted: &dyn Fn(&String) -> bool| -> Vec<String> {
+        probes.iter().filter(|(node, _)| wanted(node)).map(|(_, (pod, _))| pod.clone()).collect()
+    };
+    let pods_made = pods(&|node| !refused.contains_key(node));
+    let doubtful = pods(&|node| !nodes.0.get(node).is_some_and(Node::is_ready));
+    let mut collected = if pods_made.is_empty() {
+        BTreeMap::new()
+    } else {
+        let run = &cluster.settings().probe.run;
+        collect(cluster, site.namespace(), run, &pods_made, &doubtful, patience).await
+    };
+    let of = |(node, (pod, _)): (&String, &(String, HostQuestions))| {
+        let nothing = || Collected::nothing(refused.remove(node).unwrap_or(Unobserved::Interrupted));
+        (node.clone(), collected.remove(pod).unwrap_or_else(nothing))
+    };
+    probes.iter().map(of).collect()
+}
 
 fn questions(node: &Node) -> HostQuestions {
     let excerpts = |of: &[(&str, &[&str])]| of.iter().map(|(of, lines)| Excerpt::new(of, lines)).collect::<Vec<_>>();
@@ -139,7 +191,8 @@ fn questions(node: &Node) -> HostQuestions {
             .map(|(path, recursive)| Directory { path: (*path).to_owned(), recursive: *recursive })
             .collect(),
         gets,
-        texts: excerpts(&TEXTS),
+        services: SERVICES.map(Into::into).into(),
+        ..HostQuestions::default()
     }
 }
 
@@ -161,15 +214,34 @@ impl HostReports {
 }
 
 impl HostReport {
+    /// A probe that saw nothing.
+    #[cfg(test)]
+    pub(crate) fn unseen() -> Self {
+        let why = Unobserved::Interrupted;
+        Self { disk: Err(why.clone()), gets: Err(why.clone()), services: Err(why.clone()), units: Err(why) }
+    }
+
     fn read(node: &str, collected: &Collected) -> Self {
-        let part = |container: &str| -> Seen<HostAnswers> {
-            message::unpack(collected.message(container)?)
-                .map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
+        let running = part(node, collected, RUNNING);
+        let services = running.clone().and_then(|answers| {
+            answers.services.ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "it tells no services"))
+        });
+        let units = match &services {
+            Ok(services) if services.systemd => Err(Unobserved::Interrupted),
+            Ok(_) => Err(Unobserved::absent(format!("systemd is not the init of {node}"))),
+            Err(why) => Err(why.clone()),
         };
         Self {
-            disk: part("certificates").map(|HostAnswers { unlisted, files, .. }| Disk { unlisted, files }),
-            gets: part("http").map(|answers| answers.gets),
-            texts: part("files").map(|answers| answers.texts),
+            disk: part(node, collected, CERTIFICATES)
+                .map(|HostAnswers { unlisted, files, .. }| Disk { unlisted, files }),
+            gets: running.map(|answers| answers.gets),
+            services,
+            units,
         }
     }
+}
+
+/// What one container of a probe answers.
+fn part(node: &str, collected: &Collected, container: &str) -> Seen<HostAnswers> {
+    message::unpack(collected.message(container)?).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
 }

@@ -1,6 +1,6 @@
 //! What a probe on a node answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,59 @@ pub struct HostAnswers {
     /// What HTTP servers answered, by URL.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gets: BTreeMap<String, Got<HttpAnswer>>,
-    /// What text files hold, by path.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub texts: BTreeMap<String, Got<Text>>,
+    /// Which services of systemd run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services: Option<Services>,
+    /// Which units systemd starts at boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<UnitFiles>,
+}
+
+/// What a node's control groups tell of its init.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Services {
+    /// Whether systemd is the node's init.
+    pub systemd: bool,
+    /// Those services that were asked about and have processes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub running: BTreeSet<String>,
+    /// The control groups that could not be looked at, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<String, String>,
+}
+
+/// Units that were asked about, and those that start them, as their files tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFiles {
+    /// The units, by name; one that neither has a file nor is started by another is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<String, Unit>,
+    /// The directories that could not be listed, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unlisted: BTreeMap<String, String>,
+}
+
+/// A unit of systemd, as its files tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// What its own file is.
+    pub defined: Definition,
+    /// The units that start it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub started_by: BTreeSet<String>,
+}
+
+/// What the file of a unit is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Definition {
+    /// One that was read.
+    Read,
+    /// One that keeps the unit from being started at all.
+    Masked,
+    /// One that a probe does not see, if there is any.
+    #[default]
+    Elsewhere,
 }
 
 /// An HTTP answer.

@@ -1,5 +1,7 @@
 //! The pod of a probe on a node, as it is sent.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::HostQuestions;
@@ -21,23 +23,33 @@ pub struct HostPod<'a> {
 }
 
 impl HostPod<'_> {
-    /// The pod. It has the node's network and sees the directories that it is asked about, read-only. Its user is root,
-    /// because keys and kubeconfigs belong to root alone, but without any capability.
+    /// The pod. It has the node's network, and its containers see the directories that they are asked about, read-only. Its
+    /// user is root, because keys and kubeconfigs belong to root alone, but without any capability.
     pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
-        let directories: Vec<_> = self.questions.mounts().into_iter().enumerate().collect();
-        let volume = |i: &usize| format!("directory-{i}");
-        let mounts: Vec<_> = directories
-            .iter()
-            .map(|(i, path)| json!({ "name": volume(i), "mountPath": path, "readOnly": true }))
-            .collect();
+        let directories = self.questions.mounts();
+        let volume =
+            |path: &Path| format!("directory-{}", directories.keys().position(|known| *known == path).unwrap_or(0));
         // Of the type Directory, so that one which is not there is not made.
         let volumes: Vec<_> = directories
-            .iter()
-            .map(|(i, path)| json!({ "name": volume(i), "hostPath": { "path": path, "type": "Directory" } }))
+            .keys()
+            .map(|path| json!({ "name": volume(path), "hostPath": { "path": path, "type": "Directory" } }))
             .collect();
         let mut containers = Vec::new();
         for (name, questions) in self.questions.by_container() {
-            let mounts = if questions.mounts().is_empty() { &[][..] } else { &mounts[..] };
+            let mounts: Vec<_> = questions
+                .mounts()
+                .into_iter()
+                .map(|(path, seen)| {
+                    // What is mounted below a directory is read-only too, where the runtime can do that.
+                    let recursive = "IfPossible";
+                    json!({
+                        "name": volume(path),
+                        "mountPath": seen,
+                        "readOnly": true,
+                        "recursiveReadOnly": recursive,
+                    })
+                })
+                .collect();
             let asked = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
             containers.push(container(name, self.image, "host", asked, json!(mounts)));
         }
@@ -67,6 +79,7 @@ mod tests {
         let questions = HostQuestions {
             directories: vec![Directory { path: "/etc/kubernetes".into(), recursive: true }],
             gets: vec![Excerpt::new("http://127.0.0.1:2381/metrics", &[])],
+            services: vec!["kubelet".into()],
             ..HostQuestions::default()
         };
         let pod = HostPod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
@@ -78,7 +91,9 @@ mod tests {
         let containers = pod["spec"]["containers"].as_array().unwrap();
         assert_eq!(containers.len(), 2);
         assert_eq!(containers[0]["volumeMounts"][0]["readOnly"], true);
-        assert_eq!(containers[1]["volumeMounts"].as_array().map(Vec::len), Some(0));
+        assert_eq!(containers[0]["volumeMounts"].as_array().map(Vec::len), Some(1));
+        assert_eq!(containers[1]["volumeMounts"].as_array().map(Vec::len), Some(1));
+        assert_eq!(containers[1]["volumeMounts"][0]["mountPath"], "/control-groups");
         for container in containers {
             assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
             assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);

@@ -1,6 +1,6 @@
 //! What a probe on a node is asked.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -17,10 +17,27 @@ pub struct HostQuestions {
     /// What is asked by HTTP on the node's own network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gets: Vec<Excerpt>,
-    /// Text files that are read.
+    /// Services of systemd that are looked for by what their names hold, among those that have processes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub texts: Vec<Excerpt>,
+    pub services: Vec<String>,
+    /// Units of systemd that are looked for by their names, among the files that tell what a boot starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
 }
+
+/// The container that looks at certificates and keys.
+pub const CERTIFICATES: &str = "certificates";
+/// The container that looks at what runs: it asks by HTTP and looks for services.
+pub const RUNNING: &str = "running";
+/// The container that looks at the files of units.
+pub const UNITS: &str = "units";
+
+/// Where every node has its control groups, and where a probe sees them: it has its own at that path.
+pub const CONTROL_GROUPS: (&str, &str) = ("/sys/fs/cgroup", "/control-groups");
+/// The directories of unit files that every node has whose init is systemd, and where the units lie in them; the first has
+/// precedence. There are sockets in others, by which a node can be ruled.
+pub const UNIT_FILES: [(&str, &str); 2] =
+    [("/etc/systemd/system", "/etc/systemd/system"), ("/usr/lib/systemd", "/usr/lib/systemd/system")];
 
 /// A directory of certificates and keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +51,7 @@ pub struct Directory {
 /// A text of which only some lines are wanted. It must not be one that holds secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
-    /// The URL, or the path on the node.
+    /// The URL.
     pub of: String,
     /// What the wanted lines begin with; without any, all lines are wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,7 +59,7 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// Those lines of a URL or path that begin so; all of them where nothing is given.
+    /// Those lines of a URL that begin so; all of them where nothing is given.
     pub fn new(of: &str, lines: &[&str]) -> Self {
         Self { of: of.into(), lines: lines.iter().map(|start| (*start).to_owned()).collect() }
     }
@@ -53,20 +70,23 @@ impl HostQuestions {
     pub fn by_container(&self) -> Vec<(&'static str, Self)> {
         let part = || Self { answer_ms: self.answer_ms, ..Self::default() };
         let parts = [
-            ("certificates", Self { directories: self.directories.clone(), ..part() }),
-            ("http", Self { gets: self.gets.clone(), ..part() }),
-            ("files", Self { texts: self.texts.clone(), ..part() }),
+            (CERTIFICATES, Self { directories: self.directories.clone(), ..part() }),
+            (RUNNING, Self { gets: self.gets.clone(), services: self.services.clone(), ..part() }),
+            (UNITS, Self { units: self.units.clone(), ..part() }),
         ];
         parts.into_iter().filter(|(_, questions)| *questions != part()).collect()
     }
 
-    /// The directories of the node that answering takes, none of them inside of another.
-    pub fn mounts(&self) -> BTreeSet<&Path> {
-        let directories = self.directories.iter().map(|directory| Path::new(directory.path.as_str()));
-        let of_texts = self.texts.iter().filter_map(|text| Path::new(text.of.as_str()).parent());
-        let all: BTreeSet<&Path> = directories.chain(of_texts).collect();
-        let inside = |path: &&Path| all.iter().any(|other| path != other && path.starts_with(other));
-        all.iter().copied().filter(|path| !inside(path)).collect()
+    /// The directories of the node that answering takes, none of them inside of another, and where a probe sees them.
+    pub fn mounts(&self) -> BTreeMap<&Path, &Path> {
+        let same = |path| (Path::new(path), Path::new(path));
+        let directories = self.directories.iter().map(|directory| same(directory.path.as_str()));
+        let groups = CONTROL_GROUPS;
+        let of_services = (!self.services.is_empty()).then(|| (Path::new(groups.0), Path::new(groups.1)));
+        let of_units = UNIT_FILES.iter().filter(|_| !self.units.is_empty()).map(|(directory, _)| same(directory));
+        let all: BTreeMap<&Path, &Path> = directories.chain(of_services).chain(of_units).collect();
+        let inside = |path: &Path| all.keys().any(|other| path != *other && path.starts_with(other));
+        all.iter().filter(|(path, _)| !inside(path)).map(|(path, seen)| (*path, *seen)).collect()
     }
 }
 
@@ -79,12 +99,12 @@ mod tests {
         let directory = |path: &str| Directory { path: path.into(), recursive: false };
         let questions = HostQuestions {
             directories: vec![directory("/etc/kubernetes"), directory("/etc/kubernetes/pki"), directory("/var/a")],
-            texts: vec![Excerpt::new("/var/lib/kubelet/config.yaml", &[]), Excerpt::new("/var/a/flags", &["--x"])],
+            services: vec!["kubelet".into()],
             ..HostQuestions::default()
         };
-        let mounts: Vec<_> = questions.mounts().into_iter().collect();
-        assert_eq!(mounts, ["/etc/kubernetes", "/var/a", "/var/lib/kubelet"].map(Path::new));
+        let mounts: Vec<_> = questions.mounts().into_keys().collect();
+        assert_eq!(mounts, ["/etc/kubernetes", "/sys/fs/cgroup", "/var/a"].map(Path::new));
         let containers: Vec<_> = questions.by_container().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(containers, ["certificates", "files"]);
+        assert_eq!(containers, [CERTIFICATES, RUNNING]);
     }
 }

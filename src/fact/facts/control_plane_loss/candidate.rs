@@ -240,7 +240,7 @@ mod tests {
     fn report(body: Text) -> HostReport {
         let answer = Ok(HttpAnswer { status: 200, body });
         let gets = Ok([(ETCD_METRICS.to_owned(), answer)].into());
-        HostReport { disk: Err(Unobserved::Interrupted), gets, texts: Err(Unobserved::Interrupted) }
+        HostReport { gets, ..HostReport::unseen() }
     }
 
     fn hosts() -> HostReports {
