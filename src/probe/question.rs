@@ -67,6 +67,9 @@ pub struct DnsQuestion {
     pub servers: Vec<SocketAddr>,
     /// The name to ask for, fully qualified.
     pub name: String,
+    /// Whether to ask for its IPv6 address, and not for its IPv4 address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ipv6: bool,
     /// How often to ask each server by UDP.
     pub udp: u32,
     /// How often to ask each server by TCP.

@@ -178,6 +178,7 @@ mod tests {
     fn dns(hosts: &[&str]) -> ClusterDns {
         let servers = hosts.iter().zip(2..).map(|(node, last)| DnsServer {
             address: [10, 244, 0, last].into(),
+            port: 53,
             ready: true,
             pod: None,
             node: Some((*node).into()),

@@ -184,6 +184,7 @@ mod tests {
     ) -> Verdict {
         let server = DnsServer {
             address: [10, 244, 1, 2].into(),
+            port: 53,
             ready: true,
             pod: Some("coredns-x".into()),
             node: Some("n1".into()),

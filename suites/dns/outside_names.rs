@@ -19,7 +19,7 @@ use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::expectations::Expectations;
 use crate::fact::Unobserved;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::dns_questions::absolute;
+use crate::fact::facts::probe_reports::dns_questions::{absolute, kind_of};
 use crate::probe::answer::{Got, Records};
 
 crate::check!("DN-07", "outside-names", Minor, judge);
@@ -40,7 +40,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     };
     let mut folded = Folded::new();
     for (name, addresses) in &expectations.external_names {
-        let judged = each_server(&mut verdict, reports, name, |verdict, server, got| {
+        let judged = each_server(&mut verdict, reports, (kind_of(addresses), name), |verdict, server, got| {
             let data = got.as_ref().map(|got| got.data.as_slice()).unwrap_or_default();
             let found: Vec<IpAddr> = data
                 .iter()
@@ -57,7 +57,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
         unasked(&mut verdict, name, judged);
     }
     for name in &expectations.unresolved_names {
-        let judged = each_server(&mut verdict, reports, name, |verdict, server, got| {
+        let judged = each_server(&mut verdict, reports, (kind_of(&[]), name), |verdict, server, got| {
             let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
             folded.expect(verdict, &server_name(server), !resolved, || {
                 Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
@@ -74,10 +74,10 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
 fn each_server(
     verdict: &mut Verdict,
     reports: &ProbeReports,
-    name: &str,
+    (kind, name): (&str, &str),
     mut judge: impl FnMut(&mut Verdict, &SocketAddr, &Got<Records>),
 ) -> usize {
-    let question = format!("A {}", absolute(name));
+    let question = format!("{kind} {}", absolute(name));
     let mut judged = 0;
     for report in reports.0.values() {
         let Ok(answers) = &report.answers else { continue };

@@ -114,7 +114,7 @@ impl Expected<'_> {
                 Some(Severity::Info),
                 "the server may follow another version of the specification",
             ),
-            "AAAA" if name == api => (
+            "A" | "AAAA" if name == api => (
                 "NOERROR, whether or not there is such an address".into(),
                 got.as_ref().is_ok_and(|got| got.code == "NOERROR"),
                 Some(Severity::Major),
@@ -126,7 +126,7 @@ impl Expected<'_> {
                 None,
                 "search lists stop at names that do not exist, and clients connect to somebody else",
             ),
-            "A" if self.is_of_probes(name) => {
+            "A" | "AAAA" if self.is_of_probes(name) => {
                 let missing = self.missing(got);
                 if !missing.is_empty() && missing.is_subset(&self.late) {
                     // Nothing is wrong, and nothing seen to be right.

@@ -204,7 +204,7 @@ mod tests {
         let service = kubernetes_service(API);
         judge(
             reports,
-            &DnsServers { service: SERVICE, pods: [POD].into() },
+            &DnsServers { service: SERVICE, pods: [POD].into(), pod_port: 53 },
             &service,
             &ClusterDomain("cluster.local".into()),
         )

@@ -15,6 +15,8 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 const NAMESPACE: &str = "kube-system";
 /// What the Service is called everywhere, whatever serves behind it; charts of CoreDNS call it otherwise.
 const SERVICE: &str = "kube-dns";
+/// The port of DNS.
+pub const PORT: u16 = 53;
 /// How many bits of an address the largest range of IPv6 service addresses leaves open: it is a /108.
 const LARGEST: u32 = 20;
 
@@ -47,6 +49,9 @@ pub struct DnsPort {
 pub struct DnsServer {
     /// Its address.
     pub address: IpAddr,
+    /// The port at which it listens for UDP: not everywhere that of the Service.
+    #[serde(default = "usual_port")]
+    pub port: u16,
     /// Whether it is ready.
     pub ready: bool,
     /// Its pod.
@@ -138,11 +143,19 @@ async fn servers(cluster: &Cluster, service: &str) -> Seen<Vec<DnsServer>> {
     Ok(servers)
 }
 
+/// What a recording tells that was made before ports were kept.
+fn usual_port() -> u16 {
+    PORT
+}
+
 fn slice_servers(slice: &EndpointSlice) -> Vec<DnsServer> {
+    let udp = slice.ports.iter().flatten().find(|port| port.protocol.as_deref() == Some("UDP"));
+    let port = udp.and_then(|port| u16::try_from(port.port?).ok()).unwrap_or(PORT);
     let endpoints = slice.endpoints.iter().flatten();
     let servers = endpoints.flat_map(|endpoint| {
         endpoint.addresses.iter().filter_map(|address| address.parse().ok()).map(|address| DnsServer {
             address,
+            port,
             // Readiness that nobody states means ready.
             ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
             pod: endpoint.target_ref.as_ref().and_then(|pod| pod.name.clone()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::cluster_dns::ClusterDns;
+use super::cluster_dns::{self, ClusterDns};
 use crate::fact::{Derive, Seen, Unobserved};
 
 /// The addresses at which the cluster's DNS can be asked.
@@ -13,6 +13,8 @@ pub struct DnsServers {
     pub service: IpAddr,
     /// The pods behind it that are ready.
     pub pods: BTreeSet<IpAddr>,
+    /// The port at which the pods listen.
+    pub pod_port: u16,
 }
 
 impl Derive for DnsServers {
@@ -23,6 +25,7 @@ impl Derive for DnsServers {
         let service = dns.addresses.first().copied();
         let servers = dns.servers.as_ref().map_err(Clone::clone)?;
         Ok(Self {
+            pod_port: servers.first().map_or(cluster_dns::PORT, |server| server.port),
             service: service
                 .ok_or_else(|| Unobserved::absent(format!("Service kube-system/{} is headless", dns.name)))?,
             pods: servers.iter().filter(|server| server.ready).map(|server| server.address).collect(),

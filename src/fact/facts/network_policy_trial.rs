@@ -35,8 +35,6 @@ const OPENING: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long, where there seems to be nobody to enforce them and nobody says that there must be.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(4);
-/// The port of DNS.
-const DNS: u16 = 53;
 /// How many answers may wait to be read.
 const WAITING: usize = 64;
 
@@ -182,9 +180,10 @@ fn places(nodes: &Nodes) -> Seen<(&str, &str)> {
 }
 
 /// A server of the DNS whose address is a pod's own: what a node answers itself, no policy governs.
-fn server(dns: &DnsServers, nodes: &Nodes) -> Option<IpAddr> {
+fn server(dns: &DnsServers, nodes: &Nodes) -> Option<SocketAddr> {
     let on_host = |address: &IpAddr| nodes.0.values().any(|node| node.internal_addresses().any(|own| own == *address));
-    dns.pods.iter().copied().find(|address| !on_host(address))
+    let pod = dns.pods.iter().find(|address| !on_host(address))?;
+    Some(SocketAddr::new(*pod, dns.pod_port))
 }
 
 fn pod<'a>(role: Role, node: &'a str, watch: Option<&'a WatchQuestions>) -> TrialPod<'a> {
@@ -203,11 +202,11 @@ async fn start(cluster: &Cluster, site: &Site<'_>, pods: &[(Role, TrialPod<'_>)]
     Ok(pods.iter().zip(names).filter_map(known).collect())
 }
 
-fn targets(servers: &[(Role, String, IpAddr)], dns: Option<IpAddr>, domain: &str) -> BTreeMap<Way, WatchTarget> {
+fn targets(servers: &[(Role, String, IpAddr)], dns: Option<SocketAddr>, domain: &str) -> BTreeMap<Way, WatchTarget> {
     let address = |role: Role| servers.iter().find(|(of, ..)| *of == role).map(|(_, _, address)| *address);
     let target = |way: Way| match way.to() {
         Some(role) => Some(WatchTarget::Probe(SocketAddr::new(address(role)?, PORT))),
-        None => Some(WatchTarget::Dns(SocketAddr::new(dns?, DNS), format!("kubernetes.default.svc.{domain}."))),
+        None => Some(WatchTarget::Dns(dns?, format!("kubernetes.default.svc.{domain}."))),
     };
     Way::ALL.into_iter().filter_map(|way| Some((way, target(way)?))).collect()
 }
@@ -250,8 +249,9 @@ mod tests {
         let dns = |pods: &[[u8; 4]]| DnsServers {
             service: [10, 96, 0, 10].into(),
             pods: pods.iter().map(|pod| IpAddr::from(*pod)).collect(),
+            pod_port: 53,
         };
-        assert_eq!(server(&dns(&[[10, 77, 0, 11], [10, 244, 0, 2]]), &nodes), Some([10, 244, 0, 2].into()));
+        assert_eq!(server(&dns(&[[10, 77, 0, 11], [10, 244, 0, 2]]), &nodes), Some(([10, 244, 0, 2], 53).into()));
         assert_eq!(server(&dns(&[[10, 77, 0, 11]]), &nodes), None);
     }
 

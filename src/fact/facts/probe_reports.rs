@@ -333,6 +333,7 @@ mod tests {
             pods: (0..2 + count / 16)
                 .map(|i| IpAddr::from([10, 244, u8::try_from(i % 250).unwrap(), 2]))
                 .collect::<BTreeSet<_>>(),
+            pod_port: 53,
         };
         let run: RunId = "x7f4k".parse().unwrap();
         let known = Surroundings {

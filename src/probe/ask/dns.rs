@@ -32,10 +32,11 @@ pub async fn ask(question: &DnsQuestion, resolver: &Resolver, terms: &Terms) -> 
         .filter_map(|server| server.parse().ok())
         .map(|ip: IpAddr| SocketAddr::new(ip, PORT));
     let servers: BTreeSet<SocketAddr> = question.servers.iter().copied().chain(own).collect();
+    let kind = if question.ipv6 { RecordType::AAAA } else { RecordType::A };
     let servers = servers.iter().map(|server| async move {
         let (udp, tcp, records) = tokio::join!(
-            lookups(question.udp, || by_udp(*server, &question.name, RecordType::A), terms.answer),
-            lookups(question.tcp, || by_tcp(*server, &question.name, RecordType::A), terms.answer),
+            lookups(question.udp, || by_udp(*server, &question.name, kind), terms.answer),
+            lookups(question.tcp, || by_tcp(*server, &question.name, kind), terms.answer),
             join_all(question.records.iter().map(|record| records(*server, record, terms))),
         );
         (*server, DnsAnswer { udp, tcp, records: records.into_iter().collect() })

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::expectations::Expectations;
+use crate::fact::facts::cluster_dns;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
 /// How often each probe asks each DNS server by UDP and by TCP.
 const LOOKUPS: (u32, u32) = (20, 5);
-/// The ports of DNS and of CoreDNS's metrics.
-const PORTS: (u16, u16) = (53, 9153);
+/// The port of CoreDNS's metrics.
+const METRICS: u16 = 9153;
 /// Up to this many DNS pods, every probe asks them all; beyond that, as many.
 const SERVERS: usize = 4;
 /// How many probes ask for records, which do not depend on who asks, and look at each server's metrics.
@@ -41,37 +42,47 @@ pub fn of(
 ) -> DnsQuestion {
     let pods: Vec<IpAddr> = dns.pods.iter().copied().collect();
     let some = (0..pods.len().min(SERVERS)).map(|i| pods[(place.unwrap_or_default() + i) % pods.len()]);
-    let servers = [dns.service].into_iter().chain(some).map(|address| SocketAddr::new(address, PORTS.0)).collect();
+    let some = some.map(|pod| SocketAddr::new(pod, dns.pod_port));
+    let servers = [SocketAddr::new(dns.service, cluster_dns::PORT)].into_iter().chain(some).collect();
     let is_witness =
         |turn: usize| place.is_some_and(|place| (0..WITNESSES).any(|i| (turn + i) % names.probes == place));
     let metrics = pods.iter().enumerate().filter(|(i, _)| is_witness(*i)).take(SERVERS);
     DnsQuestion {
         servers,
         name: format!("kubernetes.default.svc.{}.", names.domain),
+        ipv6: api.is_some_and(|api| api.is_ipv6()),
         udp: LOOKUPS.0,
         tcp: LOOKUPS.1,
         records: if is_witness(0) { records(names, api, expectations) } else { Vec::new() },
-        metrics: metrics.map(|(_, pod)| SocketAddr::new(*pod, PORTS.1)).collect(),
+        metrics: metrics.map(|(_, pod)| SocketAddr::new(*pod, METRICS)).collect(),
     }
 }
 
 fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) -> Vec<RecordQuestion> {
     let Names { domain, namespace, service, probes } = names;
     let ask = |kind: &str, name: String, count| RecordQuestion { kind: kind.into(), name, count };
+    // Services and pods have addresses of the API's family, and may have of the other.
+    let (own, other) = if api.is_some_and(|api| api.is_ipv6()) { ("AAAA", "A") } else { ("A", "AAAA") };
     let mut records = vec![
         ask("SRV", format!("_https._tcp.kubernetes.default.svc.{domain}."), 1),
-        ask("AAAA", format!("kubernetes.default.svc.{domain}."), 0),
+        ask(other, format!("kubernetes.default.svc.{domain}."), 0),
         ask("A", format!("{NOBODY}.svc.{domain}."), 0),
         ask("TXT", format!("dns-version.{domain}."), 1),
         ask("CNAME", format!("{service}-alias.{namespace}.svc.{domain}."), 1),
     ];
     records.extend(api.map(|api| ask("PTR", reverse(api), 1)));
     if *probes <= COMMON {
-        records.push(ask("A", format!("{service}.{namespace}.svc.{domain}."), *probes));
+        records.push(ask(own, format!("{service}.{namespace}.svc.{domain}."), *probes));
     }
-    let outside = expectations.external_names.keys().chain(&expectations.unresolved_names);
-    records.extend(outside.map(|name| ask("A", absolute(name), 0)));
+    let external = expectations.external_names.iter();
+    records.extend(external.map(|(name, addresses)| ask(kind_of(addresses), absolute(name), 0)));
+    records.extend(expectations.unresolved_names.iter().map(|name| ask(kind_of(&[]), absolute(name), 0)));
     records
+}
+
+/// The type of the records that say these addresses: A, unless all of them are of IPv6.
+pub fn kind_of(addresses: &[IpAddr]) -> &'static str {
+    if !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6) { "AAAA" } else { "A" }
 }
 
 /// The name under which an address is looked up.
@@ -102,6 +113,7 @@ mod tests {
         let dns = DnsServers {
             service: [10, 96, 0, 10].into(),
             pods: (0..pods).map(|i| IpAddr::from([10, 244, i, 2])).collect(),
+            pod_port: 8053,
         };
         let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
         of(Some(place), &names, &dns, Some([10, 96, 0, 1].into()), &Expectations::default())
@@ -113,12 +125,28 @@ mod tests {
         assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [7, 7, 0]);
         assert_eq!(asked.iter().map(|asked| asked.metrics.len()).sum::<usize>(), 4);
         assert!(asked.iter().all(|asked| asked.servers.len() == 3));
+        assert_eq!(asked[0].servers[..2], ["10.96.0.10:53", "10.244.0.2:8053"].map(|at| at.parse().unwrap()));
     }
 
     #[test]
     fn of_many_servers_each_probe_asks_some() {
         assert_eq!(asked(1, 40).servers.len(), 5);
         assert_ne!(asked(1, 40).servers, asked(2, 40).servers);
+    }
+
+    #[test]
+    fn where_the_api_has_an_ipv6_address_names_are_asked_for_such() {
+        let pods = ["fd01::2".parse().unwrap()].into();
+        let dns = DnsServers { service: "fd00::a".parse().unwrap(), pods, pod_port: 53 };
+        let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
+        let question = of(Some(0), &names, &dns, Some("fd00::1".parse().unwrap()), &Expectations::default());
+        assert!(question.ipv6 && !asked(0, 1).ipv6);
+        let kinds = |question: &DnsQuestion| -> Vec<String> {
+            question.records.iter().map(|asked| format!("{} {}", asked.kind, asked.name)).collect()
+        };
+        assert!(kinds(&question).contains(&"A kubernetes.default.svc.cluster.local.".into()));
+        assert!(kinds(&question).contains(&"AAAA s.ns.svc.cluster.local.".into()));
+        assert!(kinds(&asked(0, 1)).contains(&"AAAA kubernetes.default.svc.cluster.local.".into()));
     }
 
     #[test]
