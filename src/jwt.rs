@@ -31,9 +31,6 @@ pub struct Claims {
     /// Who issued it.
     #[serde(default)]
     pub iss: Option<String>,
-    /// Whom it is about.
-    #[serde(default)]
-    pub sub: Option<String>,
     /// For whom it is meant.
     #[serde(default, deserialize_with = "one_or_many")]
     pub aud: Vec<String>,
@@ -57,18 +54,12 @@ pub struct Bound {
     /// The namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The service account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serviceaccount: Option<Named>,
     /// The pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Named>,
     /// The node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Named>,
-    /// From when on its use is warned about, where it lives longer than was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warnafter: Option<i64>,
 }
 
 /// An object that a token is bound to.

@@ -19,6 +19,7 @@ pub mod join;
 pub mod jwt;
 pub mod milliseconds;
 pub mod probe;
+pub mod prometheus;
 pub mod rbac;
 pub mod redaction;
 pub mod report;

@@ -59,7 +59,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             );
             vec![text.into_bytes(), b"a: &a [x, *a]\n".into()]
         }
-        "answers" => vec![message::pack(&Answers::default()).expect("a message").into_bytes()],
+        "answers" => {
+            vec![message::pack_within(&Answers::default(), message::MESSAGE_LIMIT).expect("a message").into_bytes()]
+        }
         other => panic!("the target {other} has no seeds"),
     }
 }

@@ -20,11 +20,6 @@ impl Chain {
     pub fn leaf(&self) -> &Certificate {
         &self.certificates[0]
     }
-
-    /// What came after it.
-    pub fn intermediates(&self) -> &[Certificate] {
-        &self.certificates[1..]
-    }
 }
 
 impl Deref for Chain {
@@ -71,6 +66,5 @@ mod tests {
     fn the_leaf_comes_first() {
         let chain: Chain = serde_json::from_str(r#"["AQ==","Ag=="]"#).unwrap();
         assert_eq!(chain.leaf().der(), [1]);
-        assert_eq!(chain.intermediates(), [Certificate::from_der([2])]);
     }
 }

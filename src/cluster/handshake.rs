@@ -33,7 +33,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustls::{CipherSuite, ClientConfig, ClientConnection, ProtocolVersion, crypto::aws_lc_rs};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, crypto::aws_lc_rs};
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -69,8 +69,6 @@ pub struct Handshake {
     pub server_name: Option<String>,
     /// The version that the server chose.
     pub version: TlsVersion,
-    /// The cipher suite that the server chose, by its IANA name.
-    pub cipher_suite: String,
     /// All that the server presented.
     pub chain: Chain,
     /// Whether the server asked for a client certificate.
@@ -163,10 +161,9 @@ where
     let ending = settle(&mut connection, &recorder, deadline).await.err();
 
     let version = connection.tls().protocol_version().and_then(TlsVersion::read);
-    let suite = connection.tls().negotiated_cipher_suite();
     deadline.limit(connection.close()).await;
 
-    let (Some(chain), Some(version), Some(suite)) = (recorder.chain(), version, suite) else {
+    let (Some(chain), Some(version)) = (recorder.chain(), version) else {
         // A handshake does not complete without a certificate, so that there is an ending.
         return Err(ending.unwrap_or(Ending::Closed).into());
     };
@@ -174,7 +171,6 @@ where
         address: target.address.clone(),
         server_name: target.server_name.clone(),
         version,
-        cipher_suite: iana_name(suite.suite()),
         client_certificate_requested: recorder.client_certificate_requested(),
         verdict: verify(chain, roots, target.server_name.as_deref(), Timestamp::now()),
         failure: ending.map(|ending| ending.to_string()).or_else(|| recorder.doubt()),
@@ -215,11 +211,6 @@ fn asked_for(target: &Target) -> Result<ServerName<'static>, Unreachable> {
     ServerName::try_from(name.clone()).map_err(|_| Unreachable::Other {
         text: format!("{name:?} is neither a DNS name nor an address, so that no server can be asked for it"),
     })
-}
-
-/// rustls writes `TLS13_AES_128_GCM_SHA256` where IANA has `TLS_AES_128_GCM_SHA256`.
-fn iana_name(suite: CipherSuite) -> String {
-    format!("{suite:?}").replacen("TLS13_", "TLS_", 1)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Handshakes the way that requests go, each as one more that is in flight.
+//! Handshakes the way that requests go, each in its turn.
 
 use std::time::Duration;
 
@@ -11,9 +11,8 @@ use crate::fact::{Seen, Unobserved};
 impl Cluster {
     /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
     pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
-        let _permit =
-            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
-        let deadline = self.deadline(self.settings().request_timeout);
+        let turn = self.turn(&target.address).await?;
+        let deadline = turn.deadline;
         let seen = match &self.kubeconfig().config.proxy_url {
             None => handshake(target, roots, deadline).await,
             Some(proxy) => through(proxy, target, roots, deadline).await,
@@ -23,9 +22,8 @@ impl Cluster {
 
     /// Dials `target` and offers it TLS 1.1 at most.
     pub async fn outdated_handshake(&self, target: &Target) -> Seen<Outdated> {
-        let _permit =
-            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
-        let deadline = self.deadline(self.settings().request_timeout);
+        let turn = self.turn(&target.address).await?;
+        let deadline = turn.deadline;
         let seen = match &self.kubeconfig().config.proxy_url {
             None => outdated(target, deadline).await,
             Some(proxy) => {

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 
+use super::causes::failure;
+use super::requests::whole;
 use super::{Call, Cluster, Reply};
-use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
 
 impl Cluster {
@@ -30,17 +31,19 @@ impl Cluster {
     ///
     /// `permission` is what a refusal lacks.
     pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
-        let deadline = self.deadline(self.settings().request_timeout);
         let call = Call::url(path).to_instance(address);
-        let exchange = async {
+        let exchange = Box::pin(async {
             let config = self.kubelet_config(address)?;
             let shows_certificate = config.accept_invalid_certs;
             let client = Client::try_from(config).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
-            self.exchange(&client, &call).await.map_err(|why| if shows_certificate { why } else { unproven(why) })
-        };
-        let reply = tokio::time::timeout(deadline, exchange)
-            .await
-            .unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))?;
+            let sent = client.send(Self::request(&call)?).await;
+            let response = sent.map_err(|e| {
+                let why = failure(&call, &e);
+                if !shows_certificate && is_untrusted(&e) { unproven(why) } else { why }
+            })?;
+            whole(&call, response).await
+        });
+        let reply = self.turn(&call).await?.take(&call, exchange).await?;
         match reply.status {
             200 => Ok(reply),
             401 => Err(Unobserved::Refused {
@@ -83,10 +86,27 @@ impl Cluster {
     }
 }
 
-/// Says why a kubelet was not given our token, if that is what went wrong.
+/// Whether a request was not sent because of the server's certificate.
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_it = |error: &(dyn std::error::Error + 'static)| {
+        matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+    };
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error's source is that of what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if is_it(error) || wrapped.is_some_and(|wrapped| is_it(wrapped)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Says why a kubelet was not given our token.
 fn unproven(why: Unobserved) -> Unobserved {
     match why {
-        Unobserved::Unreachable { target, cause } if cause.contains("certificate") => Unobserved::unreachable(
+        Unobserved::Unreachable { target, cause } => Unobserved::unreachable(
             target,
             format!(
                 "{cause}; a token is given only to a kubelet whose certificate is from the cluster's CA: use a client \
@@ -103,9 +123,11 @@ mod tests {
 
     #[test]
     fn only_a_certificate_keeps_a_token_back() {
-        let untrusted = Unobserved::unreachable("GET /configz", "invalid peer certificate: UnknownIssuer");
-        assert!(unproven(untrusted).to_string().contains("a token is given only to a kubelet"));
-        let down = Unobserved::unreachable("GET /configz", "Connection refused");
-        assert_eq!(unproven(down.clone()), down);
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(is_untrusted(&untrusted) && is_untrusted(&std::io::Error::other(untrusted.clone())));
+        assert!(!is_untrusted(&std::io::Error::other("the certificate of the proxy: connection refused")));
+        assert!(!is_untrusted(&std::io::Error::other(rustls::Error::HandshakeNotComplete)));
+        let why = unproven(Unobserved::unreachable("GET /configz", "invalid peer certificate: UnknownIssuer"));
+        assert!(why.to_string().contains("a token is given only to a kubelet"));
     }
 }

@@ -15,6 +15,10 @@ mod proxy;
 pub mod reply;
 mod requests;
 pub mod streams;
+#[cfg(test)]
+pub(crate) mod testing;
+mod turn;
+pub mod until;
 
 pub use call::{Call, Trust};
 pub(crate) use causes::causes;
@@ -25,3 +29,4 @@ pub use identity::{ClientCertificate, Identity};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use reply::Reply;
 pub use streams::{Broken, Streamed};
+pub use until::until;

@@ -1,6 +1,7 @@
 //! Requests to the API server.
 
-use std::sync::atomic::Ordering;
+use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -14,13 +15,15 @@ use tokio::io::AsyncBufRead;
 use super::call::Verb;
 use super::causes::{failure, is_name_mismatch};
 use super::{Call, Cluster, Identity, Reply};
-use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
 
 /// The most that one answer may hold, in bytes. A page of 500 large objects stays below it.
 const BODY_LIMIT: usize = 64 << 20;
 /// How many objects a page holds.
 const PAGE: &str = "500";
+
+/// An answer that is read while it comes.
+type Coming = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// The part of a list that paging needs, with items decoded one by one.
 #[derive(Deserialize)]
@@ -39,26 +42,14 @@ struct PageMetadata {
 impl Cluster {
     /// Sends a request once. Any answer is a reply, whatever its status.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
-        // Waiting for our own other requests is not the server's time.
-        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-        let deadline = self.deadline(self.settings().request_timeout);
-        let exchange = async { whole(call, self.respond(call).await?).await };
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+        let exchange = Box::pin(async { whole(call, self.respond(call).await?).await });
+        self.turn_of_request(call).await?.take(call, exchange).await
     }
 
-    /// Sends a request with this client as soon as one more may be in flight, and takes the whole answer.
-    pub(super) async fn exchange(&self, client: &Client, call: &Call) -> Seen<Reply> {
-        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-        let response = client.send(Self::request(call)?).await.map_err(|e| failure(call, &e))?;
-        whole(call, response).await
-    }
-
-    /// Opens a stream through the API server as soon as one more request may be in flight.
+    /// Opens a stream through the API server, and has an exchange over it, all within the time of one request.
     pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-        Ok(open(self.client(call)?).await)
+        let exchange = Box::pin(async { Ok(open(self.client(call)?).await) });
+        self.turn_of_request(call).await?.take(call, exchange).await
     }
 
     /// Sends a request and decodes the object that it answers.
@@ -85,9 +76,24 @@ impl Cluster {
         }
     }
 
-    /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. The caller sets the deadline.
+    /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. It waits for its turn to be
+    /// opened, and lets others have theirs while it is read. The caller sets the deadline: a log has no beginning before its
+    /// first line.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        let _turn = self.turn_of_request(call).await?;
+        self.begin(call).await
+    }
+
+    /// Reads an answer that is too long to keep while it comes, all within the time of one request.
+    pub async fn read<T, F>(&self, call: &Call, read: impl FnOnce(Coming) -> F) -> Seen<T>
+    where
+        F: Future<Output = Seen<T>>,
+    {
+        let reading = Box::pin(async { read(Box::pin(self.begin(call).await?)).await });
+        self.turn_of_request(call).await?.take(call, reading).await
+    }
+
+    async fn begin(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         let response = self.respond(call).await?;
         let status = response.status();
         let body = response.into_body();
@@ -121,7 +127,7 @@ impl Cluster {
         }
     }
 
-    fn request(call: &Call) -> Seen<http::Request<Body>> {
+    pub(super) fn request(call: &Call) -> Seen<http::Request<Body>> {
         let mut request = http::Request::builder().method(call.verb.method()).uri(call.path_and_query());
         request = request.header(http::header::ACCEPT, call.accept);
         if let Identity::Impersonated { user, groups } = &call.identity {
@@ -152,7 +158,7 @@ impl Cluster {
 }
 
 /// The whole answer.
-async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
+pub(super) async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
     let (parts, body) = response.into_parts();
     let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     Ok(Reply {

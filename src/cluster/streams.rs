@@ -8,7 +8,6 @@ use tokio::io::{AsyncReadExt, DuplexStream};
 
 use super::causes::failure;
 use super::{Call, Cluster};
-use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
 
 /// The most that is read of what a command prints, in bytes.
@@ -93,12 +92,7 @@ impl Cluster {
         stream: impl AsyncFnOnce(Api<Pod>) -> kube::Result<Streamed<T>>,
     ) -> Seen<Streamed<T>> {
         let call = Call::get_in::<Pod>(namespace, pod).subresource(subresource);
-        let deadline = self.deadline(self.settings().request_timeout);
-        let opened = self.open(&call, async |client| stream(Api::namespaced(client, namespace)).await);
-        let streamed = tokio::time::timeout(deadline, opened)
-            .await
-            .unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))?;
-        match streamed {
+        match self.open(&call, async |client| stream(Api::namespaced(client, namespace)).await).await? {
             Ok(streamed) => Ok(streamed),
             // Ours is another refusal than the kubelet's of the API server, which names the server as user.
             Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) && !status.message.contains("user=") => {

@@ -4,14 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Deserialize;
+use kube::core::PartialObjectMeta;
 
 use super::{request, token};
 use crate::bootstrap_token::SECRET_NAME;
 use crate::cluster::{Call, Cluster, Outlying};
 use crate::fact::{Seen, Unobserved};
 use crate::probe::RunId;
-use crate::probe::object::{EXPIRES, MANAGED_BY, RUN};
+use crate::probe::object::{MANAGED_BY, marked};
 
 /// An object that a run has left in no namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +22,6 @@ pub struct Stray {
     pub object: Outlying,
     /// When it may be removed.
     pub expires: Option<Timestamp>,
-}
-
-/// An object of which only the metadata is answered.
-#[derive(Deserialize)]
-struct Named {
-    metadata: ObjectMeta,
 }
 
 impl Stray {
@@ -63,8 +57,14 @@ pub async fn find(cluster: &Cluster) -> Seen<Vec<Stray>> {
         .with("fieldSelector", "type=bootstrap.kubernetes.io/token")
         .metadata_only();
     let requests = Call::list::<CertificateSigningRequest>().with("labelSelector", ours).metadata_only();
-    let mut found = cluster.list(tokens, |secret: Named| stray(&secret.metadata, as_token)).await?;
-    found.extend(cluster.list(requests, |request: Named| stray(&request.metadata, as_request)).await?);
+    let mut found = cluster.list(tokens, |secret: PartialObjectMeta<Secret>| stray(&secret.metadata, as_token)).await?;
+    found.extend(
+        cluster
+            .list(requests, |request: PartialObjectMeta<CertificateSigningRequest>| {
+                stray(&request.metadata, as_request)
+            })
+            .await?,
+    );
     Ok(found.into_iter().flatten().collect())
 }
 
@@ -79,20 +79,15 @@ fn as_request(name: &str, run: &RunId) -> Option<Outlying> {
 
 /// What an object is; none when its name and its labels do not agree, so that only our own are touched.
 fn stray(metadata: &ObjectMeta, read: fn(&str, &RunId) -> Option<Outlying>) -> Option<Stray> {
-    let labels = metadata.labels.as_ref()?;
-    if labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
-        return None;
-    }
-    let run = labels.get(RUN)?;
-    let object = read(metadata.name.as_deref()?, &run.parse().ok()?)?;
-    let expires =
-        metadata.annotations.as_ref().and_then(|annotations| annotations.get(EXPIRES)).and_then(|at| at.parse().ok());
-    Some(Stray { run: run.clone(), object, expires })
+    let (run, expires) = marked(metadata)?;
+    let object = read(metadata.name.as_deref()?, &run)?;
+    Some(Stray { run: run.to_string(), object, expires })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::object::{EXPIRES, RUN};
 
     fn metadata(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
         let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Applicant, LIFETIME, PATIENCE, PAUSE};
 use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
-use crate::cluster::{Call, Cluster, Identity, Outlying};
+use crate::cluster::{Call, Cluster, Identity, Outlying, until};
 use crate::fact::Seen;
 use crate::milliseconds::milliseconds;
 use crate::probe::RunId;
@@ -84,31 +84,33 @@ pub fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, 
 pub async fn issuance(cluster: &Cluster, name: &str, by: &Identity) -> Seen<(Issuance, Option<String>)> {
     let began = Instant::now();
     let call = Call::get::<CertificateSigningRequest>(name).by(by.clone());
-    loop {
-        let request: CertificateSigningRequest = cluster.fetch(&call).await?;
-        let status = request.status.unwrap_or_default();
-        let conditions: BTreeMap<_, _> = status
-            .conditions
-            .into_iter()
-            .flatten()
-            .map(|condition| {
-                let (reason, message) = (condition.reason.unwrap_or_default(), condition.message.unwrap_or_default());
-                (condition.type_, Condition { reason, message })
-            })
-            .collect();
-        let decided =
-            status.certificate.is_some() || ["Denied", "Failed"].iter().any(|kind| conditions.contains_key(*kind));
-        if decided || began.elapsed() >= PATIENCE {
-            let pem = status.certificate.map(|ByteString(bytes)| read(bytes));
-            let certificate = pem.as_ref().map(|pem| match pem {
-                Ok(pem) => Certificate::from_pem_bundle(pem).map_err(|error| error.to_string()),
-                Err(why) => Err(why.clone()),
-            });
-            let waited_ms = milliseconds(began.elapsed());
-            return Ok((Issuance { conditions, certificate, waited_ms }, pem.and_then(Result::ok)));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let look = || cluster.fetch::<CertificateSigningRequest>(&call);
+    let request = until(PATIENCE, PAUSE, look, |seen| seen.as_ref().map_or(true, is_decided)).await?;
+    let waited_ms = milliseconds(began.elapsed());
+    let status = request.status.unwrap_or_default();
+    let conditions = status
+        .conditions
+        .into_iter()
+        .flatten()
+        .map(|condition| {
+            let (reason, message) = (condition.reason.unwrap_or_default(), condition.message.unwrap_or_default());
+            (condition.type_, Condition { reason, message })
+        })
+        .collect();
+    let pem = status.certificate.map(|ByteString(bytes)| read(bytes));
+    let certificate = pem.as_ref().map(|pem| match pem {
+        Ok(pem) => Certificate::from_pem_bundle(pem).map_err(|error| error.to_string()),
+        Err(why) => Err(why.clone()),
+    });
+    Ok((Issuance { conditions, certificate, waited_ms }, pem.and_then(Result::ok)))
+}
+
+/// Whether nothing more becomes of a request.
+fn is_decided(request: &CertificateSigningRequest) -> bool {
+    request.status.as_ref().is_some_and(|status| {
+        let mut conditions = status.conditions.iter().flatten();
+        status.certificate.is_some() || conditions.any(|one| matches!(one.type_.as_str(), "Denied" | "Failed"))
+    })
 }
 
 fn read(bytes: Vec<u8>) -> Result<String, String> {

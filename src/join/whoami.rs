@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::PAUSE;
-use crate::cluster::{Call, Cluster, Identity};
+use crate::cluster::{Call, Cluster, Identity, until};
 use crate::fact::Seen;
 
 /// How long the API server may take to learn of a token. A live one needs a tenth of a second.
@@ -71,12 +71,6 @@ pub async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<So
 
 /// The same about somebody whom the API server may not know yet.
 pub async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
-    let began = Instant::now();
-    loop {
-        let seen = who_am_i(cluster, identity.clone(), None).await?;
-        if seen.status != 401 || began.elapsed() >= TIME_TO_LEARN {
-            return Ok(seen);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let is_known = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.status != 401);
+    until(TIME_TO_LEARN, PAUSE, || who_am_i(cluster, identity.clone(), None), is_known).await
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::reached::Reached;
 use crate::certificate::{Certificate, Distrust};
@@ -18,9 +18,9 @@ pub struct Answers {
     pub resolver: Resolver,
     /// What the environment says about the API server: host and port.
     pub environment: Option<(String, String)>,
-    /// The largest packet that each of the pod's network interfaces sends, in bytes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub mtu: BTreeMap<String, u32>,
+    /// The largest packet that each of the pod's network interfaces sends, in bytes, or why one cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "mtu")]
+    pub mtu: Option<Got<BTreeMap<String, u32>>>,
     /// The API server at its ClusterIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiAnswer>,
@@ -69,8 +69,24 @@ pub enum Fault {
     Unresolved(String),
     /// Somebody else answered.
     Stranger(String),
+    /// Somebody answered in another protocol than TLS, with this line.
+    NotTls(String),
     /// Anything else.
     Other(String),
+}
+
+/// How the words begin of what does not speak TLS.
+const NOT_TLS: &str = "the answer is not TLS: ";
+
+impl Fault {
+    /// Whether somebody answered in another protocol than TLS. Older probes told that in words alone.
+    pub fn is_not_tls(&self) -> bool {
+        match self {
+            Self::NotTls(_) => true,
+            Self::Stranger(who) => who.starts_with(NOT_TLS),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -82,6 +98,7 @@ impl fmt::Display for Fault {
             Self::NoRoute => f.write_str("no route"),
             Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
             Self::Stranger(who) => write!(f, "somebody else answered: {who}"),
+            Self::NotTls(line) => write!(f, "somebody else answered: {NOT_TLS}{line}"),
             Self::Other(what) => f.write_str(what),
         }
     }
@@ -234,8 +251,9 @@ pub struct PeerAnswer {
 pub struct LargeAnswer {
     /// Many full packets by TCP.
     pub tcp: Got<()>,
-    /// One datagram that fills a packet of the pod's own interface.
-    pub datagram: Got<()>,
+    /// One datagram that fills a packet of the pod's own interface; not sent where its size is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagram: Option<Got<()>>,
     /// One datagram of several fragments.
     pub fragments: Got<()>,
 }
@@ -302,10 +320,31 @@ pub struct KubeProxyAnswer {
     pub metrics: Got<u16>,
 }
 
+/// Reads what probes tell of their interfaces. Those that could not tell a failure told the sizes alone.
+fn mtu<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Got<BTreeMap<String, u32>>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Told {
+        Got(Got<BTreeMap<String, u32>>),
+        Sizes(BTreeMap<String, u32>),
+    }
+    Ok(Some(match Told::deserialize(from)? {
+        Told::Got(got) => got,
+        Told::Sizes(sizes) => Ok(sizes),
+    }))
+}
+
 impl Answers {
+    /// The largest packet that the pod sends, in bytes, or why it is not known.
+    pub fn largest_packet(&self) -> Got<u32> {
+        let told = self.mtu.clone().unwrap_or_else(|| Err(Fault::Other("its interfaces were not looked at".into())))?;
+        // A pod has one way out, or several that lead to the same network.
+        told.values().min().copied().ok_or_else(|| Fault::Other("none of its interfaces is up".into()))
+    }
+
     /// Adds the answers to other questions that the same pod was asked.
     pub fn extend(&mut self, other: Self) {
-        self.mtu.extend(other.mtu);
+        self.mtu = self.mtu.take().or(other.mtu);
         self.api = self.api.take().or(other.api);
         self.dns.extend(other.dns);
         self.dns_metrics.extend(other.dns_metrics);
@@ -330,16 +369,34 @@ mod tests {
             by_address: false,
             tcp: Ok([10, 244, 0, 9].into()),
             udp: Err(Fault::TimedOut),
-            large: Some(LargeAnswer { tcp: Ok(()), datagram: Ok(()), fragments: Ok(()) }),
+            large: Some(LargeAnswer { tcp: Ok(()), datagram: Some(Ok(())), fragments: Ok(()) }),
             loss: Some(Loss { sent: 40, lost: 0 }),
         };
         let answers = Answers {
             peers: (0..16).map(|i| (format!("seaworthy-x7f4k-{i}"), peer())).collect(),
             ..Answers::default()
         };
-        let message = message::pack(&answers).unwrap();
+        let message = message::pack_within(&answers, MESSAGE_LIMIT).unwrap();
         assert!(message.len() < MESSAGE_LIMIT / 4, "{}", message.len());
         assert_eq!(message::unpack::<Answers>(&message).unwrap(), answers);
+    }
+
+    #[test]
+    fn sizes_of_packets_are_read_as_older_probes_told_them() {
+        let read = |text: &str| {
+            serde_json::from_str::<Answers>(&format!(
+                r#"{{"resolver":{{"nameservers":[],"search":[],"options":[]}},"environment":null{text}}}"#
+            ))
+            .unwrap()
+        };
+        assert_eq!(read(r#","mtu":{"eth0":1450,"eth1":1500}"#).largest_packet(), Ok(1450));
+        assert!(read("").largest_packet().is_err() && read(r#","mtu":{}"#).largest_packet().is_err());
+        let unread = Answers { mtu: Some(Err(Fault::Other("eth0/mtu: no".into()))), ..Answers::default() };
+        let again: Answers = serde_json::from_str(&serde_json::to_string(&unread).unwrap()).unwrap();
+        assert_eq!((again.largest_packet(), again), (Err(Fault::Other("eth0/mtu: no".into())), unread));
+        let large: LargeAnswer =
+            serde_json::from_str(r#"{"tcp":{"Ok":null},"datagram":{"Ok":null},"fragments":{"Ok":null}}"#).unwrap();
+        assert_eq!(large.datagram, Some(Ok(())));
     }
 
     #[test]
@@ -358,7 +415,7 @@ mod tests {
             (noise, peer)
         });
         let answers = Answers { peers: peers.collect(), ..Answers::default() };
-        assert!(matches!(message::pack(&answers), Err(MessageError::TooLong { .. })));
+        assert!(matches!(message::pack_within(&answers, MESSAGE_LIMIT), Err(MessageError::TooLong { .. })));
     }
 
     #[test]

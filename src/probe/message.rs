@@ -39,11 +39,6 @@ pub fn limit(containers: usize) -> usize {
     MESSAGE_LIMIT.min(POD_LIMIT / containers.max(1))
 }
 
-/// Packs answers into a termination message of a pod with up to three containers.
-pub fn pack(answers: &impl Serialize) -> Result<String, MessageError> {
-    pack_within(answers, MESSAGE_LIMIT)
-}
-
 /// Packs answers into a termination message for which there is this much room.
 pub fn pack_within(answers: &impl Serialize, limit: usize) -> Result<String, MessageError> {
     let malformed = |e: &dyn fmt::Display| MessageError::Malformed(e.to_string());

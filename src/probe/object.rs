@@ -1,6 +1,7 @@
 //! The objects of which a deployment of probes is made, as they are sent.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::ask::watch::WatchQuestions;
@@ -83,6 +84,17 @@ pub struct Mark<'a> {
     pub expires: Timestamp,
     /// The object that all others belong to, by name and uid: with it they go.
     pub owner: Option<(&'a str, &'a str)>,
+}
+
+/// The run whose mark an object bears, and when it may be removed. None of what does not say that it is ours.
+pub fn marked(metadata: &ObjectMeta) -> Option<(RunId, Option<Timestamp>)> {
+    let labels = metadata.labels.as_ref()?;
+    if labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
+        return None;
+    }
+    let run = labels.get(RUN)?.parse().ok()?;
+    let expires = metadata.annotations.as_ref().and_then(|annotations| annotations.get(EXPIRES));
+    Some((run, expires.and_then(|at| at.parse().ok())))
 }
 
 impl Mark<'_> {

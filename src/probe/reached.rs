@@ -62,7 +62,7 @@ impl Reached {
 /// Whether somebody listens there: an answer came, or a connection that ended otherwise than by not coming about. An error
 /// that never left the pod is neither.
 pub fn is_open(met: &Got<Met>) -> bool {
-    matches!(met, Ok(_) | Err(Fault::Reset | Fault::Stranger(_)))
+    matches!(met, Ok(_) | Err(Fault::Reset | Fault::Stranger(_) | Fault::NotTls(_)))
 }
 
 impl From<Vec<(Got<Met>, Vec<Endpoint>)>> for Reached {
@@ -117,7 +117,7 @@ mod tests {
             .flat_map(|node| [10255, 10248, 10249].map(|port| (Endpoint::tcp(at(node, port)), Err(Fault::Refused))));
         let open = (11..27).flat_map(|node| [10250, 10256].map(|port| (Endpoint::tcp(at(node, port)), Ok(Met::Open))));
         let answers = Answers { reached: Reached(closed.chain(open).collect()), ..Answers::default() };
-        let message = message::pack(&answers).unwrap();
+        let message = message::pack_within(&answers, message::MESSAGE_LIMIT).unwrap();
         assert!(message.len() < 700, "{}", message.len());
         assert_eq!(message::unpack::<Answers>(&message).unwrap(), answers);
     }
@@ -125,7 +125,10 @@ mod tests {
     #[test]
     fn only_a_connection_that_did_not_come_about_is_closed() {
         assert!(
-            is_open(&Ok(Met::Open)) && is_open(&Err(Fault::Reset)) && is_open(&Err(Fault::Stranger("HTTP/0.9".into())))
+            is_open(&Err(Fault::NotTls("HTTP/1.1 400".into())))
+                && is_open(&Ok(Met::Open))
+                && is_open(&Err(Fault::Reset))
+                && is_open(&Err(Fault::Stranger("HTTP/0.9".into())))
         );
         assert!(!is_open(&Err(Fault::Other("Operation not permitted (os error 1)".into()))));
         assert!(!is_open(&Err(Fault::Refused)) && !is_open(&Err(Fault::TimedOut)) && !is_open(&Err(Fault::NoRoute)));

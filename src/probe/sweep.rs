@@ -1,15 +1,14 @@
 //! Takes probes away: those of this run at its end, and those of dead runs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
-use super::RunId;
-use super::object::{EXPIRES, Level, MANAGED_BY, RUN};
-use crate::cluster::{Call, Cluster, Footprint};
+use super::object::{Level, MANAGED_BY, RUN, marked};
+use crate::cluster::{Call, Cluster, Footprint, until};
 use crate::fact::{Seen, Unobserved};
 
 /// How often a namespace that is being deleted is looked at.
@@ -58,18 +57,14 @@ async fn done(cluster: &Cluster, call: &Call) -> Seen<()> {
 }
 
 async fn gone(cluster: &Cluster, call: &Call, patience: Duration) -> Seen<()> {
-    let began = Instant::now();
-    loop {
-        let reply = cluster.send(call).await?;
-        match reply.accepted(call) {
-            // Who may delete a namespace and not look at it has done what they can.
-            Err(Unobserved::Absent { .. } | Unobserved::Refused { .. }) => return Ok(()),
-            Err(why) => return Err(why),
-            Ok(()) if began.elapsed() >= patience => {
-                let cause = format!("it is still being deleted after {} s", patience.as_secs());
-                return Err(Unobserved::invalid(call.to_string(), cause));
-            }
-            Ok(()) => tokio::time::sleep(PAUSE).await,
+    let look = async || cluster.send(call).await?.accepted(call);
+    match until(patience, PAUSE, look, Result::is_err).await {
+        // Who may delete a namespace and not look at it has done what they can.
+        Err(Unobserved::Absent { .. } | Unobserved::Refused { .. }) => Ok(()),
+        Err(why) => Err(why),
+        Ok(()) => {
+            let cause = format!("it is still being deleted after {} s", patience.as_secs());
+            Err(Unobserved::invalid(call.to_string(), cause))
         }
     }
 }
@@ -94,20 +89,17 @@ pub async fn find(cluster: &Cluster, namespace: Option<&str>) -> Seen<Vec<Leftov
 
 /// What an object is left of; none when its name and its labels do not agree, so that only our own are touched.
 fn leftover(metadata: &ObjectMeta, namespace: Option<&str>) -> Option<Leftover> {
-    let run = metadata.labels.as_ref()?.get(RUN)?.clone();
+    let (run, expires) = marked(metadata)?;
     let named = metadata.name.as_deref()?;
-    let id: RunId = run.parse().ok()?;
-    if !Level::ALL.iter().any(|level| level.name(&id) == named) {
+    if !Level::ALL.iter().any(|level| level.name(&run) == named) {
         return None;
     }
-    let expires =
-        metadata.annotations.as_ref().and_then(|annotations| annotations.get(EXPIRES)).and_then(|at| at.parse().ok());
     let footprint = Footprint {
         namespace: namespace.unwrap_or(named).to_owned(),
         own_namespace: namespace.is_none(),
         owner: named.to_owned(),
     };
-    Some(Leftover { run, footprint, expires })
+    Some(Leftover { run: run.to_string(), footprint, expires })
 }
 
 #[cfg(test)]
@@ -115,11 +107,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::probe::object::EXPIRES;
 
     fn metadata(name: &str, run: &str, expires: &str) -> ObjectMeta {
         ObjectMeta {
             name: Some(name.into()),
-            labels: Some(BTreeMap::from([(RUN.into(), run.into())])),
+            labels: Some([(RUN, run), MANAGED_BY].map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
             annotations: Some(BTreeMap::from([(EXPIRES.into(), expires.into())])),
             ..ObjectMeta::default()
         }
@@ -136,6 +129,9 @@ mod tests {
         assert_eq!((on_the_host.run.as_str(), on_the_host.footprint.owner.as_str()), ("bcd42", "seaworthy-bcd42-host"));
         assert_eq!(leftover(&metadata("production", "bcd42", "2026-11-23T11:00:00Z"), None), None);
         assert_eq!(leftover(&metadata("seaworthy-prod", "prod", "2026-11-23T11:00:00Z"), None), None);
+        let mut unmarked = metadata("seaworthy-bcd42", "bcd42", "2026-11-23T11:00:00Z");
+        unmarked.labels.as_mut().unwrap().remove(MANAGED_BY.0);
+        assert_eq!(leftover(&unmarked, None), None);
         let unreadable = leftover(&metadata("seaworthy-bcd42", "bcd42", "soon"), None).unwrap();
         assert!(!unreadable.is_expired(now), "without a time of death nothing is dead");
     }

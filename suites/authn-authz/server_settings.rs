@@ -18,9 +18,10 @@
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::facts::api_server_flags::ApiServerFlags;
-use crate::fact::facts::api_server_metrics::{ApiServerMetrics, Sample};
+use crate::fact::facts::api_server_metrics::ApiServerMetrics;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::prometheus::Sample;
 
 crate::check!("AA-03", "server-settings", Major, judge);
 

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::cidr::Cidr;
+use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -90,7 +91,11 @@ fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
     let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let Some(service) = &answers.service else { continue };
+        let Some(service) = &answers.service else {
+            let why = Unobserved::invalid(format!("the probe on {node}"), "it did not try the Services");
+            verdict.undecided(Subject::node(node), &why);
+            continue;
+        };
         folded.expect(verdict, node, service.other_family.as_ref().is_some_and(works), || {
             match &service.other_family {
                 Some(seen) => {
@@ -214,6 +219,13 @@ mod tests {
         let mut facts = dual();
         facts.pods.0.get_mut("a/b").unwrap().addresses.pop();
         assert_eq!(seen(&facts), ["one; so have 1 of 1 pods that should have two"]);
+    }
+
+    #[test]
+    fn a_node_whose_probe_tried_no_service_is_undecided() {
+        let mut facts = dual();
+        facts.reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().service = None;
+        assert_eq!((judged(&facts).undecideds().len(), seen(&facts).len()), (1, 0));
     }
 
     #[test]

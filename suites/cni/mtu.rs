@@ -34,13 +34,25 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     let (mut full, mut fragments) = (Paths::default(), Paths::default());
+    let mut mtu: BTreeMap<&str, u32> = BTreeMap::new();
     for (from, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(from), &report.answers) else { continue };
+        let own = answers.largest_packet();
+        if let Err(why) = &own
+            && answers.peers.values().any(|answer| answer.large.is_some())
+        {
+            let why = Unobserved::invalid(format!("the probe on {from}"), format!("how large its packets are: {why}"));
+            verdict.undecided(Subject::node(from), &why);
+        }
+        mtu.extend(own.as_ref().map(|own| (from.as_str(), *own)));
         for (pod, answer) in &answers.peers {
             let Some(to) = reports.node_of(pod) else { continue };
             match &answer.large {
                 Some(large) => {
-                    verdict.confirm();
+                    // Of packets whose size is not known, only a failure says something.
+                    if own.is_ok() && large.datagram.is_some() {
+                        verdict.confirm();
+                    }
                     verdict.confirm();
                     full.take(from, to, full_packets(large));
                     fragments.take(from, to, fragments_only(large));
@@ -53,14 +65,6 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
             judge_api(&mut verdict, &mut folded, from, api);
         }
     }
-    let mtu: BTreeMap<&str, u32> = reports
-        .0
-        .iter()
-        .filter_map(|(node, report)| {
-            let mtu = report.answers.as_ref().ok()?.mtu.values().min()?;
-            Some((node.as_str(), *mtu))
-        })
-        .collect();
     tell_full(&mut verdict, full, nodes, &mtu);
     for broken in fragments.fold() {
         verdict.tell_counted(
@@ -86,10 +90,10 @@ fn untried(verdict: &mut Verdict, node: &str, what: &str) {
 /// How full packets fail, if they do.
 fn full_packets(large: &LargeAnswer) -> Option<String> {
     match (&large.tcp, &large.datagram) {
-        (Err(fault), Err(_)) => Some(format!("TCP and UDP: {fault}")),
-        (Err(fault), Ok(())) => Some(format!("TCP: {fault}")),
-        (Ok(()), Err(fault)) => Some(format!("UDP: {fault}")),
-        (Ok(()), Ok(())) => None,
+        (Err(fault), Some(Err(_))) => Some(format!("TCP and UDP: {fault}")),
+        (Err(fault), Some(Ok(())) | None) => Some(format!("TCP: {fault}")),
+        (Ok(()), Some(Err(fault))) => Some(format!("UDP: {fault}")),
+        (Ok(()), Some(Ok(())) | None) => None,
     }
 }
 
@@ -157,7 +161,7 @@ mod tests {
                     by_address: false,
                     tcp: Ok(address(node)),
                     udp: Ok(address(node)),
-                    large: Some(LargeAnswer { tcp: Ok(()), datagram: Ok(()), fragments: Ok(()) }),
+                    large: Some(LargeAnswer { tcp: Ok(()), datagram: Some(Ok(())), fragments: Ok(()) }),
                     loss: None,
                 };
                 (format!("p{peer}"), seen)
@@ -175,7 +179,7 @@ mod tests {
             };
             let answers = Answers {
                 peers: peers.collect(),
-                mtu: [("eth0".to_owned(), 1500)].into(),
+                mtu: Some(Ok([("eth0".to_owned(), 1500)].into())),
                 api: Some(api),
                 ..Answers::default()
             };
@@ -219,7 +223,7 @@ mod tests {
         let mut reports = healthy();
         let large = &mut answers(&mut reports, 1).peers.get_mut("p2").unwrap().large;
         let lost = Err(Fault::TimedOut);
-        *large = Some(LargeAnswer { tcp: lost.clone(), datagram: lost.clone(), fragments: lost });
+        *large = Some(LargeAnswer { tcp: lost.clone(), datagram: Some(lost.clone()), fragments: lost });
         assert_eq!(
             seen(&reports),
             ["for full packets, n1 does not reach n2, while the way back works (TCP and UDP: no answer)"]
@@ -244,6 +248,19 @@ mod tests {
         let mut reports = healthy();
         answers(&mut reports, 0).api.as_mut().unwrap().large = Some(Err(Fault::TimedOut));
         assert_eq!(seen(&reports), ["no answer"]);
+    }
+
+    #[test]
+    fn packets_whose_size_is_not_known_are_undecided() {
+        for (mtu, datagram) in [(Some(Err(Fault::Other("no".into()))), None), (None, Some(Ok(())))] {
+            let mut reports = healthy();
+            answers(&mut reports, 1).mtu = mtu;
+            answers(&mut reports, 1).peers.values_mut().for_each(|peer| {
+                peer.large.as_mut().unwrap().datagram = datagram.clone();
+            });
+            let verdict = judged(&reports);
+            assert_eq!((verdict.observations(), verdict.undecideds().len()), (13, 1));
+        }
     }
 
     #[test]

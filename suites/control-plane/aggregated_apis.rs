@@ -58,7 +58,7 @@ fn judge_api(verdict: &mut Verdict, name: &str, api: &AggregatedApi) {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::facts::api_services::GroupAnswer;
+    use crate::fact::answered::Answered;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::{Seen, Unobserved};
 
@@ -70,7 +70,7 @@ mod tests {
                 reason: "MissingEndpoints".into(),
                 message: "endpoints for service/metrics-server have no addresses".into(),
             }),
-            answer: answer.map(|status| GroupAnswer { status, message: "service unavailable".into() }),
+            answer: answer.map(|status| Answered { status, message: "service unavailable".into() }),
         };
         judge(&ApiServices { local: 22, aggregated: [("v1beta1.metrics.k8s.io".to_owned(), api)].into() })
     }

@@ -87,7 +87,7 @@ mod tests {
     use crate::fact::facts::nodes::Node;
 
     fn answer(status: u16, failed: &[&str]) -> HealthAnswer {
-        HealthAnswer { status, failed: failed.iter().map(ToString::to_string).collect(), authenticated: false }
+        HealthAnswer { status, failed: failed.iter().map(ToString::to_string).collect() }
     }
 
     fn well() -> Health {

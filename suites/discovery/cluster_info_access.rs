@@ -23,8 +23,9 @@ use std::collections::BTreeSet;
 
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::expectations::{Discovery, Expectations};
+use crate::fact::facts::anonymous_surface::AnonymousAnswer;
 use crate::fact::facts::cluster_info::ClusterInfo;
-use crate::fact::facts::cluster_info_access::{ClusterInfoAccess, PublicAnswer};
+use crate::fact::facts::cluster_info_access::ClusterInfoAccess;
 use crate::fact::facts::rbac::{PolicyRule, Rbac};
 use crate::fact::{Seen, Unobserved};
 
@@ -74,7 +75,7 @@ fn judge(
     verdict
 }
 
-fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<PublicAnswer>, discovery: Discovery) {
+fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<AnonymousAnswer>, discovery: Discovery) {
     let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
     let request = "GET of cluster-info";
     let Some(answer) = verdict.seen(subject, answer) else {
@@ -111,7 +112,7 @@ enum Door {
 }
 
 impl Door {
-    fn of(answer: &PublicAnswer) -> Self {
+    fn of(answer: &AnonymousAnswer) -> Self {
         match (answer.status, answer.reason.as_str()) {
             // Authorization comes before lookup: not to be found is to have been let in.
             (200, _) | (404, "NotFound") => Self::Open,
@@ -121,7 +122,7 @@ impl Door {
     }
 }
 
-fn unclear(request: &str, answer: &PublicAnswer) -> Unobserved {
+fn unclear(request: &str, answer: &AnonymousAnswer) -> Unobserved {
     Unobserved::invalid(
         format!("{request} without credentials"),
         format!("HTTP {} that no API server would send {}", answer.status, answer.reason).trim_end(),
@@ -172,11 +173,11 @@ mod tests {
     use crate::fact::facts::rbac::testing::rule;
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
-    fn answer(status: u16, reason: &str) -> Seen<PublicAnswer> {
-        Ok(PublicAnswer { status, reason: reason.into() })
+    fn answer(status: u16, reason: &str) -> Seen<AnonymousAnswer> {
+        Ok(AnonymousAnswer { status, reason: reason.into() })
     }
 
-    fn access(cluster_info: Seen<PublicAnswer>) -> ClusterInfoAccess {
+    fn access(cluster_info: Seen<AnonymousAnswer>) -> ClusterInfoAccess {
         ClusterInfoAccess { cluster_info, list: answer(403, "Forbidden"), root_ca: answer(403, "Forbidden") }
     }
 

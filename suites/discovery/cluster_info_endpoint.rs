@@ -44,17 +44,19 @@ fn judge(
     let subject = || Subject::address(server);
     match &handshake.0 {
         Ok(handshake) => {
-            let authorities = info.authorities().unwrap_or_default();
-            match verify(&handshake.chain, authorities, Some(server.host()), clock.server) {
-                Ok(()) => verdict.confirm(),
-                Err(distrust) => verdict.find(
-                    subject(),
-                    Finding::new(
-                        format!("a certificate for {} that the CA in cluster-info verifies", server.host()),
-                        distrust.to_string(),
-                    )
-                    .so("no node can join with a token"),
-                ),
+            let authorities = info.authorities();
+            if let Some(authorities) = verdict.seen(subject, &authorities) {
+                match verify(&handshake.chain, authorities, Some(server.host()), clock.server) {
+                    Ok(()) => verdict.confirm(),
+                    Err(distrust) => verdict.find(
+                        subject(),
+                        Finding::new(
+                            format!("a certificate for {} that the CA in cluster-info verifies", server.host()),
+                            distrust.to_string(),
+                        )
+                        .so("no node can join with a token"),
+                    ),
+                }
             }
         }
         Err(why) if reaches_nodes(api_servers) => verdict.find(
@@ -74,8 +76,10 @@ fn judge(
             .severity(Severity::Minor)
         });
     }
-    let pins = info.authorities().unwrap_or_default().iter().filter_map(|ca| Some(ca.describe().ok()?.spki_sha256));
-    verdict.note(format!("--discovery-token-ca-cert-hash {}", names(pins)));
+    if let Ok(authorities) = info.authorities() {
+        let pins = authorities.iter().filter_map(|ca| Some(ca.describe().ok()?.spki_sha256));
+        verdict.note(format!("--discovery-token-ca-cert-hash {}", names(pins)));
+    }
     verdict
 }
 
@@ -136,6 +140,19 @@ mod tests {
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subject.to_string(), "10.77.0.100:6443");
         assert!(finding.seen.contains("CN=kubernetes"));
+    }
+
+    #[test]
+    fn an_unreadable_ca_is_not_taken_for_another() {
+        let ca = Issuer::new("kubernetes");
+        let leaf = ca.leaf(&["10.77.0.100"]);
+        let mut info = cluster_info("https://10.77.0.100:6443", Vec::new());
+        info.kubeconfig.as_mut().unwrap().clusters[0].authorities = Err("it is not base64 of PEM".into());
+        let handshake = ClusterInfoHandshake(presented(&leaf));
+        let api_servers = handshakes(presented(&leaf), []);
+        let verdict = judge(&info, &handshake, &api_servers, None, &Expectations::default(), &clock());
+        assert_eq!((verdict.undecideds().len(), verdict.findings(Severity::Critical).len()), (1, 0));
+        assert!(verdict.notes().is_empty());
     }
 
     #[test]

@@ -59,6 +59,9 @@ fn judge(drill: &ControlPlaneLoss) -> Verdict {
             judge_sign(&mut verdict, drill, *sign, *after);
         }
     }
+    for why in drill.unseen.values() {
+        verdict.undecided(node(), why);
+    }
     verdict
 }
 
@@ -169,6 +172,7 @@ mod tests {
             start: "virsh start n3".into(),
             start_failed: None,
             restored: Ok([Sign::ApiServer, Sign::Published, Sign::Node].map(|sign| (sign, Some(41_000))).into()),
+            unseen: [].into(),
         }
     }
 
@@ -249,6 +253,16 @@ mod tests {
             told(&drill),
             ["major Node n3: the API server at 10.77.0.13:6443 is ready within 300 s of the node's start; it was not"]
         );
+    }
+
+    #[test]
+    fn a_sign_that_could_not_be_looked_for_is_undecided() {
+        let mut drill = survived();
+        drill.restored.as_mut().unwrap().remove(&Sign::Published);
+        let refused = Unobserved::Refused { missing: "list endpointslices".into(), message: "no".into() };
+        drill.unseen.insert(Sign::Published, refused);
+        let verdict = judge(&drill);
+        assert_eq!((verdict.undecideds().len(), verdict.observations(), told(&drill).len()), (1, 12, 0));
     }
 
     #[test]

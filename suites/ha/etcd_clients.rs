@@ -23,7 +23,7 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::{ETCD, KUBELET};
-use crate::probe::answer::Got;
+use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::{Ask, Endpoint};
 use crate::probe::reached::{Met, Reached, TlsMet, is_open};
 
@@ -37,10 +37,16 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     let mut seen: BTreeMap<SocketAddr, (usize, usize)> = BTreeMap::new();
+    for (from, report) in &reports.0 {
+        if let Err(why) = &report.answers {
+            verdict.undecided(Subject::node(from), why);
+        }
+    }
     for (name, node) in nodes.control_plane() {
         for at in node.internal_addresses().flat_map(|ip| ETCD.map(|port| SocketAddr::new(ip, port))) {
             let (mut open, mut closed) = (0, 0);
             for (from, report) in &reports.0 {
+                // Why a probe did not answer is told above, once.
                 let Ok(answers) = &report.answers else { continue };
                 match met(&answers.reached, at) {
                     Some(Ok(Met::Tls(tls))) => {
@@ -106,7 +112,7 @@ fn judge_stranger(
     met: &Got<Met>,
 ) {
     let said = met.as_ref().err().map(ToString::to_string).unwrap_or_default();
-    if said.contains("not TLS") {
+    if met.as_ref().is_err_and(Fault::is_not_tls) {
         folded.expect(verdict, node, false, || {
             Finding::new(format!("etcd speaks TLS at {at}"), said)
                 .so("any pod reads every Secret and writes itself any right, in plain text")
@@ -124,7 +130,6 @@ mod tests {
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
-    use crate::probe::answer::Fault;
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
 
@@ -186,13 +191,32 @@ mod tests {
     fn a_server_that_lets_strangers_in_is_one_finding() {
         assert_eq!(seen(&Ok(tls(false, None))), ["it asks for none, and completes the handshake"]);
         assert_eq!(seen(&Ok(tls(true, None))), ["it asks for a certificate, and goes on without one"]);
-        assert_eq!(seen(&Err(Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into()))).len(), 1);
+        let plain = ["somebody else answered: the answer is not TLS: HTTP/1.1 400"];
+        assert_eq!(seen(&Err(Fault::NotTls("HTTP/1.1 400".into()))), plain);
+        assert_eq!(seen(&Err(Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into()))), plain, "of older probes");
+        assert!(seen(&Err(Fault::Stranger("it says: this is not TLS".into()))).is_empty());
     }
 
     #[test]
     fn a_closed_port_without_its_control_is_undecided() {
         let verdict = judged(&Err(Fault::TimedOut), &Err(Fault::TimedOut), true);
         assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+    }
+
+    #[test]
+    fn a_probe_that_did_not_answer_is_undecided() {
+        let node = Node { addresses: vec![("InternalIP".into(), IP.to_string())], ..Node::default() };
+        let labels = [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into();
+        let nodes = Nodes([("n1".to_owned(), Node { labels, ..node })].into());
+        let reached = [(Endpoint::tcp((IP, KUBELET)), Ok(Met::Open))].into_iter();
+        let refused = ETCD.map(|port| (Endpoint::tls((IP, port)), Err(Fault::Refused)));
+        let answers = Answers { reached: Reached(reached.chain(refused).collect()), ..Answers::default() };
+        let report =
+            |answers| ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers };
+        let silent = Err(Unobserved::unreachable("the kubelet", "the pod did not get beyond Pending"));
+        let reports = [("n1".to_owned(), report(Ok(answers))), ("n2".to_owned(), report(silent))];
+        let verdict = judge(&nodes, &Pods::default(), &ProbeReports(reports.into()));
+        assert_eq!((verdict.undecideds().len(), verdict.reason()), (1, None));
     }
 
     #[test]

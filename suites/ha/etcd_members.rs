@@ -188,7 +188,7 @@ mod tests {
             node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
             (format!("n{i}"), node)
         };
-        let well = || Ok(HealthAnswer { status: 200, failed: Vec::new(), authenticated: false });
+        let well = || Ok(HealthAnswer { status: 200, failed: Vec::new() });
         let health = || Health { live: well(), ready: well() };
         let instances = (1..=count).map(|i| (format!("10.77.0.1{i}:6443").parse().unwrap(), health())).collect();
         Facts {
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn an_api_server_that_misses_etcd_is_found() {
         let mut facts = facts(1);
-        let failed = HealthAnswer { status: 500, failed: vec!["etcd".into(), "x".into()], authenticated: false };
+        let failed = HealthAnswer { status: 500, failed: vec!["etcd".into(), "x".into()] };
         facts.health.instances.as_mut().unwrap().values_mut().for_each(|health| health.ready = Ok(failed.clone()));
         assert_eq!(findings(&facts)[0].1, "/readyz says that etcd fails");
     }

@@ -9,35 +9,27 @@ const ENOUGH: f64 = 1000.0;
 /// Of how many writes, in percent, one at most may be slow.
 const ONE_OF: f64 = 100.0;
 
-/// What is written, how long 99 of 100 such writes should take at most in milliseconds, by etcd's documentation, and what
-/// tells how many did. The limit of its histogram that is nearest above counts, so that no disk is thought slow that is not.
+/// What is written, how long 99 of 100 such writes should take at most in milliseconds, by etcd's documentation, and the
+/// histogram that tells how many did. The limit of its histogram that is nearest above counts, so that no disk is thought slow that is not.
 struct Writes {
     what: &'static str,
     limit_ms: u32,
-    within: &'static str,
-    count: &'static str,
+    histogram: &'static str,
 }
 
 const KINDS: [Writes; 2] = [
-    Writes {
-        what: "the log",
-        limit_ms: 16,
-        within: r#"etcd_disk_wal_fsync_duration_seconds_bucket{le="0.016"}"#,
-        count: "etcd_disk_wal_fsync_duration_seconds_count",
-    },
-    Writes {
-        what: "the database",
-        limit_ms: 32,
-        within: r#"etcd_disk_backend_commit_duration_seconds_bucket{le="0.032"}"#,
-        count: "etcd_disk_backend_commit_duration_seconds_count",
-    },
+    Writes { what: "the log", limit_ms: 16, histogram: "etcd_disk_wal_fsync_duration_seconds" },
+    Writes { what: "the database", limit_ms: 32, histogram: "etcd_disk_backend_commit_duration_seconds" },
 ];
 
 /// What is slow of a member's disk; none if the member tells of too few writes to say so.
 pub(super) fn findings(metrics: &Metrics) -> Option<Vec<Difference>> {
     let told: Vec<(&Writes, f64, f64)> = KINDS
         .iter()
-        .filter_map(|writes| Some((writes, metrics.get(writes.within).ok()?, metrics.get(writes.count).ok()?)))
+        .filter_map(|writes| {
+            let within = metrics.bucket(writes.histogram, f64::from(writes.limit_ms) / 1000.0).ok()?;
+            Some((writes, within, metrics.get(&format!("{}_count", writes.histogram)).ok()?))
+        })
         .filter(|(_, _, count)| *count >= ENOUGH)
         .collect();
     let slow = |(writes, within, count): &(&Writes, f64, f64)| {
@@ -62,10 +54,10 @@ mod tests {
 
     fn seen(fsync: (u32, u32), commit: (u32, u32)) -> Option<Vec<String>> {
         let lines = [
-            format!("{} {}", KINDS[0].within, fsync.0),
-            format!("{} {:e}", KINDS[0].count, fsync.1),
-            format!("{} {}", KINDS[1].within, commit.0),
-            format!("{} {}", KINDS[1].count, commit.1),
+            format!("{}_bucket{{le=\"0.016\"}} {}", KINDS[0].histogram, fsync.0),
+            format!("{}_count {:e}", KINDS[0].histogram, fsync.1),
+            format!("{}_bucket{{le=\"0.032\"}} {}", KINDS[1].histogram, commit.0),
+            format!("{}_count {}", KINDS[1].histogram, commit.1),
         ];
         let mut verdict = Verdict::new();
         for finding in findings(&Metrics::read(&lines))? {

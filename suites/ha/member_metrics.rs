@@ -1,7 +1,5 @@
 //! What the members of etcd tell of themselves.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::member_disk;
@@ -11,6 +9,7 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::{ETCD_METRICS, HostReports};
 use crate::fact::facts::pods::Pod;
 use crate::fact::{Seen, Unobserved};
+use crate::prometheus::{Line, Sample};
 
 const LISTENS: &str = "--listen-metrics-urls=";
 /// Of its quota, how much the database of a healthy member takes at most.
@@ -19,19 +18,27 @@ const FULL: f64 = 0.8;
 const CHANGES_PER_HOUR: f64 = 4.0;
 
 /// The metrics of one member.
-pub(super) struct Metrics(BTreeMap<String, f64>);
+pub(super) struct Metrics(Vec<Sample>);
 
 impl Metrics {
     pub(super) fn read(lines: &[String]) -> Self {
-        let sample = |line: &String| {
-            let (name, value) = line.split_once(' ')?;
-            Some((name.to_owned(), value.trim().parse().ok()?))
-        };
-        Self(lines.iter().filter_map(sample).collect())
+        Self(lines.iter().filter_map(|line| Line::read(line)).map(Sample::from).collect())
     }
 
+    /// The number without labels.
     pub(super) fn get(&self, name: &str) -> Seen<f64> {
-        self.0.get(name).copied().ok_or_else(|| Unobserved::invalid(ETCD_METRICS, format!("it does not tell {name}")))
+        self.find(name, |sample| sample.labels.is_empty())
+    }
+
+    /// How many of a histogram's are at this limit at most.
+    pub(super) fn bucket(&self, histogram: &str, limit: f64) -> Seen<f64> {
+        let is_limit = |sample: &Sample| sample.label("le").parse() == Ok(limit);
+        self.find(&format!("{histogram}_bucket"), is_limit)
+    }
+
+    fn find(&self, name: &str, is_it: impl Fn(&Sample) -> bool) -> Seen<f64> {
+        let found = self.0.iter().find(|sample| sample.name == name && is_it(sample)).map(|sample| sample.value);
+        found.ok_or_else(|| Unobserved::invalid(ETCD_METRICS, format!("it does not tell {name}")))
     }
 }
 

@@ -90,7 +90,7 @@ fn judge(
     }
     if let Some(info) = present(&mut verdict, Source::ClusterInfo, cluster_info) {
         // What else is wrong with cluster-info is for the checks of joining to say.
-        bundles.extend(info.authorities().map(|bundle| (Source::ClusterInfo, bundle)));
+        bundles.extend(info.authorities().ok().map(|bundle| (Source::ClusterInfo, bundle)));
     }
     if let Some(maps) = present(&mut verdict, Source::RootCa, root_ca) {
         let content = maps.of_namespace("kube-system").and_then(|content| content.certificates.as_deref().ok());

@@ -56,7 +56,10 @@ fn judge(
     let (mut unseen, mut all_asked) = (Vec::new(), true);
     let mut open = BTreeSet::new();
     let mut signers: Signers = BTreeMap::new();
-    for (node, member) in &etcd.0 {
+    for (pod, why) in etcd.unknown() {
+        verdict.undecided(Subject::object("Pod", "kube-system", pod), why);
+    }
+    for (node, member) in etcd.dialled() {
         for port in member.presented.keys() {
             let at = SocketAddr::new(member.address, *port);
             match presented(node, member, *port, reports) {
@@ -87,7 +90,7 @@ fn judge(
         }
     }
     // A firewall that keeps us away drops what we send. Where another member answers, one that refuses does not listen.
-    let is_open_here = |port| etcd.0.values().any(|member| matches!(member.presented.get(&port), Some(Ok(_))));
+    let is_open_here = |port| etcd.dialled().any(|(_, member)| matches!(member.presented.get(&port), Some(Ok(_))));
     let mut closed = Vec::new();
     for (node, at, why) in unseen {
         let refuses_a_pod = matches!(from_pod(node, at, reports), Some(Err(Fault::Refused)));
@@ -244,7 +247,7 @@ mod tests {
 
     fn member(server: Seen<crate::cluster::handshake::Handshake>, peer: &Leaf) -> EtcdHandshakes {
         let presented = [(2379, server), (2380, super::super::testing::presented(peer))].into();
-        EtcdHandshakes([("n1".to_owned(), EtcdMember { address: [10, 77, 0, 11].into(), presented })].into())
+        EtcdHandshakes([("n1".to_owned(), Ok(EtcdMember { address: [10, 77, 0, 11].into(), presented }))].into())
     }
 
     fn of_clients(ca: &Authority) -> AuthenticationAuthorities {
@@ -279,7 +282,7 @@ mod tests {
     fn far() -> EtcdHandshakes {
         let refused = || Err(Unobserved::unreachable("10.77.0.11:2379", "refused"));
         let presented = [(2379, refused()), (2380, refused())].into();
-        EtcdHandshakes([("n1".to_owned(), EtcdMember { address: [10, 77, 0, 11].into(), presented })].into())
+        EtcdHandshakes([("n1".to_owned(), Ok(EtcdMember { address: [10, 77, 0, 11].into(), presented }))].into())
     }
 
     #[test]
@@ -326,13 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_was_not_dialled_is_undecided() {
+        let why = Unobserved::invalid("Pod kube-system/etcd-n2", "it has no address");
+        let verdict = judged(&EtcdHandshakes([("etcd-n2".to_owned(), Err(why))].into()));
+        assert_eq!((verdict.undecideds().len(), verdict.reason()), (1, None));
+    }
+
+    #[test]
     fn a_member_that_refuses_where_another_answers_is_no_closed_one() {
         let ca = Authority::new("etcd-ca");
         let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
         let with = |second: fn() -> Unobserved| {
             let mut etcd = member(presented(&server), &peer);
             let presented = PORTS.map(|port| (port, Err(second()))).into();
-            etcd.0.insert("n2".into(), EtcdMember { address: [10, 77, 0, 12].into(), presented });
+            etcd.0.insert("n2".into(), Ok(EtcdMember { address: [10, 77, 0, 12].into(), presented }));
             let verdict = judged(&etcd);
             (verdict.undecideds().len(), verdict.notes().len())
         };

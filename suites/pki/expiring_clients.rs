@@ -17,7 +17,8 @@
 //! with less than half an hour left are not counted: rehearsals of joining use certificates of ten minutes.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::facts::api_server_metrics::{ApiServerMetrics, Sample};
+use crate::fact::facts::api_server_metrics::ApiServerMetrics;
+use crate::prometheus::Sample;
 
 crate::check!("PK-11", "expiring-clients", Minor, judge);
 

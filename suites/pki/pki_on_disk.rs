@@ -305,7 +305,7 @@ mod tests {
     use super::*;
     use crate::fact::Seen;
     use crate::fact::facts::host_reports::HostReport;
-    use crate::suites::pki::testing::{clock, now};
+    use crate::suites::pki::testing::clock;
 
     fn certificate(from: &str, until: &str, signed_by: &str) -> CertificateOnDisk {
         CertificateOnDisk {
@@ -315,7 +315,6 @@ mod tests {
             until: until.parse().unwrap(),
             key: "RSA 2048".into(),
             rsa_bits: Some(2048),
-            spki: "00".into(),
             refused_signature: None,
             names: Vec::new(),
             authority: false,
@@ -328,7 +327,7 @@ mod tests {
     }
 
     fn file(mode: u32, content: Content) -> DiskFile {
-        DiskFile { mode, owner: (0, 0), size: 1, modified: now(), content }
+        DiskFile { mode, owner: (0, 0), content }
     }
 
     fn held(certificate: CertificateOnDisk) -> Content {

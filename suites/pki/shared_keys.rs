@@ -83,9 +83,11 @@ fn judge(
     keys.take(&mut verdict, "kubelet", shown, clients);
     match etcd {
         Ok(etcd) => {
+            for (pod, why) in etcd.unknown() {
+                verdict.undecided(Subject::object("Pod", "kube-system", pod), why);
+            }
             let shown = etcd
-                .0
-                .iter()
+                .dialled()
                 .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
             // A member is a client of the others as well, with the same certificate.
             keys.take(&mut verdict, "member of etcd", shown, &[]);
@@ -189,7 +191,7 @@ mod tests {
         let etcd = EtcdHandshakes(
             etcd.map(|leaf| {
                 let presented = [2379, 2380].map(|port| (port, presented(leaf))).into();
-                ("n1".to_owned(), EtcdMember { address: [10, 77, 0, 11].into(), presented })
+                ("n1".to_owned(), Ok(EtcdMember { address: [10, 77, 0, 11].into(), presented }))
             })
             .into_iter()
             .collect(),

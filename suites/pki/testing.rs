@@ -29,7 +29,6 @@ pub(crate) fn presented(leaf: &Leaf) -> Seen<Handshake> {
         address: "127.0.0.1:6443".parse().unwrap(),
         server_name: None,
         version: TlsVersion::Tls13,
-        cipher_suite: "TLS_AES_128_GCM_SHA256".into(),
         chain: Chain::try_from(vec![leaf.certificate.clone()]).unwrap(),
         client_certificate_requested: true,
         verdict: Ok(()),

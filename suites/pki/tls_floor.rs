@@ -68,7 +68,10 @@ fn judge(
     judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (format!("the kubelet of {node}"), seen)));
     match etcd {
         Ok(etcd) => {
-            let members = etcd.0.values().flat_map(|member| {
+            for (pod, why) in etcd.unknown() {
+                verdict.undecided(Subject::object("Pod", "kube-system", pod), why);
+            }
+            let members = etcd.dialled().flat_map(|(_, member)| {
                 member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
             });
             judge_certificates(&mut verdict, members);

@@ -122,13 +122,7 @@ mod tests {
             .into_iter()
             .enumerate()
             .map(|(i, seen)| (format!("n{}", i + 1), seen.map(|(opened, closed)| ServiceSights { opened, closed })));
-        judge(&ServiceTrial {
-            backend_on: "n2".into(),
-            opening_ms: 30_000,
-            closing_ms: 30_000,
-            nodes: nodes.collect(),
-            others: 0,
-        })
+        judge(&ServiceTrial { opening_ms: 30_000, closing_ms: 30_000, nodes: nodes.collect(), others: 0 })
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {

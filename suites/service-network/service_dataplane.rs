@@ -34,7 +34,11 @@ fn judge(reports: &ProbeReports) -> Verdict {
     let mut late: BTreeSet<&str> = BTreeSet::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let Some(service) = &answers.service else { continue };
+        let Some(service) = &answers.service else {
+            let why = Unobserved::invalid(format!("the probe on {node}"), "it did not try the Services");
+            verdict.undecided(Subject::node(node), &why);
+            continue;
+        };
         let ServiceAnswer { tcp, udp, affinity, node_port, .. } = service;
         let met = |pod: &str| [tcp, udp].iter().any(|way| way.answered.contains_key(pod));
         let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =

@@ -38,8 +38,6 @@ pub struct HealthAnswer {
     pub status: u16,
     /// The health checks that it counts as failed.
     pub failed: Vec<String>,
-    /// Whether it told so only to our own credential.
-    pub authenticated: bool,
 }
 
 impl HealthAnswer {
@@ -92,12 +90,12 @@ async fn answer(cluster: &Cluster, call: Call) -> Seen<HealthAnswer> {
     let anonymous = call.clone().by(Identity::Anonymous);
     let reply = cluster.send(&anonymous).await?;
     match reply.status {
-        401 | 403 => read(&call, &cluster.send(&call).await?, true),
-        _ => read(&anonymous, &reply, false),
+        401 | 403 => read(&call, &cluster.send(&call).await?),
+        _ => read(&anonymous, &reply),
     }
 }
 
-fn read(call: &Call, reply: &Reply, authenticated: bool) -> Seen<HealthAnswer> {
+fn read(call: &Call, reply: &Reply) -> Seen<HealthAnswer> {
     let text = reply.text();
     let failed: Vec<String> = text
         .lines()
@@ -108,7 +106,7 @@ fn read(call: &Call, reply: &Reply, authenticated: bool) -> Seen<HealthAnswer> {
     if failed.is_empty() {
         reply.accepted(call)?;
     }
-    Ok(HealthAnswer { status: reply.status, failed, authenticated })
+    Ok(HealthAnswer { status: reply.status, failed })
 }
 
 crate::observed!(ApiServerHealth);
@@ -126,19 +124,18 @@ mod tests {
     #[test]
     fn a_sick_instance_lists_what_failed() {
         let body = "[+]ping ok\n[-]kms-providers failed: reason withheld\n[-]etcd failed: reason withheld\nreadyz check failed\n";
-        let answer = read(&Call::url("/readyz?verbose"), &reply(500, body), false).unwrap();
+        let answer = read(&Call::url("/readyz?verbose"), &reply(500, body)).unwrap();
         assert_eq!(answer.failed, ["kms-providers", "etcd"]);
         assert!(!answer.is_well());
-        let answer =
-            read(&Call::url("/readyz?verbose"), &reply(200, "[+]ping ok\nreadyz check passed\n"), false).unwrap();
+        let answer = read(&Call::url("/readyz?verbose"), &reply(200, "[+]ping ok\nreadyz check passed\n")).unwrap();
         assert!(answer.is_well());
     }
 
     #[test]
     fn what_is_no_health_answer_is_unobserved() {
         let call = Call::url("/livez?verbose");
-        assert!(matches!(read(&call, &reply(503, "no backend"), true), Err(Unobserved::Invalid { .. })));
-        let refused = read(&call, &reply(403, "forbidden"), true).unwrap_err();
+        assert!(matches!(read(&call, &reply(503, "no backend")), Err(Unobserved::Invalid { .. })));
+        let refused = read(&call, &reply(403, "forbidden")).unwrap_err();
         assert_eq!(refused.to_string(), "not permitted: get on /livez (forbidden)");
     }
 }

@@ -8,16 +8,16 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster};
-use crate::fact::observer::timed_out;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::prometheus::{Line, Sample, metric};
 
-/// What is kept of an answer that holds tens of thousands of lines: the metric, and a label that must be among its own.
-const KEPT: [(&str, &str); 5] = [
-    ("apiserver_client_certificate_expiration_seconds_bucket", ""),
-    ("apiserver_authorization_decisions_total", ""),
-    ("apiserver_authorization_config_controller_automatic_reload_last_timestamp_seconds", ""),
-    ("apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds", ""),
-    ("apiserver_admission_controller_admission_duration_seconds_count", "name=\"NodeRestriction\""),
+/// What is kept of an answer that holds tens of thousands of lines: the metric, and a label that it must have.
+const KEPT: [(&str, Option<(&str, &str)>); 5] = [
+    ("apiserver_client_certificate_expiration_seconds_bucket", None),
+    ("apiserver_authorization_decisions_total", None),
+    ("apiserver_authorization_config_controller_automatic_reload_last_timestamp_seconds", None),
+    ("apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds", None),
+    ("apiserver_admission_controller_admission_duration_seconds_count", Some(("name", "NodeRestriction"))),
 ];
 /// The most bytes that are read of one answer. A large API server tells some tens of megabytes.
 const LIMIT: usize = 128 << 20;
@@ -29,25 +29,6 @@ const LINE: u64 = 8 << 10;
 /// The metrics of each API server, by its address; of one that hides behind the configured URL by that.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerMetrics(pub BTreeMap<String, Seen<Vec<Sample>>>);
-
-/// One number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    /// The metric.
-    pub name: String,
-    /// Its labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// The number.
-    pub value: f64,
-}
-
-impl Sample {
-    /// The value of a label; empty without one.
-    pub fn label(&self, name: &str) -> &str {
-        self.labels.get(name).map_or("", String::as_str)
-    }
-}
 
 impl Observe for ApiServerMetrics {
     type Needs<'a> = (&'a ApiServerInstances,);
@@ -73,9 +54,7 @@ impl Observe for ApiServerMetrics {
 
 async fn metrics(cluster: &Cluster, call: &Call) -> Seen<Vec<Sample>> {
     let call = call.clone().accepting("text/plain");
-    let deadline = cluster.deadline(cluster.settings().request_timeout);
-    let reading = async { read(&call, cluster.stream(&call).await?).await };
-    tokio::time::timeout(deadline, reading).await.unwrap_or_else(|_| Err(timed_out(call.to_string(), deadline)))
+    cluster.read(&call, |text| read(&call, text)).await
 }
 
 async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Sample>> {
@@ -94,56 +73,25 @@ async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Samp
         if total > LIMIT || samples.len() > SAMPLES {
             return Err(invalid(&format!("more than {LIMIT} bytes, or {SAMPLES} samples")));
         }
-        if let Some((name, rest)) = std::str::from_utf8(&line).ok().and_then(kept) {
-            samples.push(parse(name, rest).ok_or_else(|| invalid(&"a line that is no sample"))?);
+        if let Some(line) = std::str::from_utf8(&line).ok().filter(|line| is_kept(line)) {
+            let read = Line::read(line).filter(|line| line.value.is_finite());
+            let read = read.ok_or_else(|| invalid(&"a line that is no sample"))?;
+            samples.extend(has_label(&read).then(|| Sample::from(read)));
         }
     }
 }
 
-/// The metric and the rest of a line if it is one of those that are kept.
-fn kept(line: &str) -> Option<(&str, &str)> {
-    let (name, rest) = line.split_at(line.find(['{', ' '])?);
-    let (_, label) = KEPT.iter().find(|(kept, _)| *kept == name)?;
-    line.contains(label).then_some((name, rest.trim()))
+/// Whether a metric is one of those that are kept, judged by its name.
+fn is_kept(line: &str) -> bool {
+    metric(line).is_some_and(|name| KEPT.iter().any(|(kept, _)| *kept == name))
 }
 
-/// `{le="0",x="y"} 5`, or `5`; a timestamp may follow.
-fn parse(name: &str, rest: &str) -> Option<Sample> {
-    let mut labels = BTreeMap::new();
-    let mut rest = rest;
-    if let Some(mut inside) = rest.strip_prefix('{') {
-        loop {
-            inside = inside.trim_start_matches([',', ' ']);
-            if let Some(after) = inside.strip_prefix('}') {
-                rest = after;
-                break;
-            }
-            let (key, after) = inside.split_once("=\"")?;
-            let (value, after) = quoted(after)?;
-            labels.insert(key.to_owned(), value);
-            inside = after;
-        }
-    }
-    let value: f64 = rest.split_whitespace().next()?.parse().ok()?;
-    value.is_finite().then_some(())?;
-    Some(Sample { name: name.to_owned(), labels, value })
-}
-
-/// The text up to the closing quote, and what follows it.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => value.push(match letters.next()?.1 {
-                'n' => '\n',
-                other => other,
-            }),
-            letter => value.push(letter),
-        }
-    }
-    None
+/// Whether a number is one of those that are kept.
+fn has_label(line: &Line<'_>) -> bool {
+    let kept = |(name, label): &(&str, Option<(&str, &str)>)| {
+        *name == line.name && label.is_none_or(|(label, value)| line.label(label) == value)
+    };
+    KEPT.iter().any(kept)
 }
 
 crate::observed!(ApiServerMetrics);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::Condition;
 use crate::cluster::{Call, Cluster};
+use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// The APIServices.
@@ -27,16 +28,7 @@ pub struct AggregatedApi {
     /// The condition Available.
     pub available: Option<Condition>,
     /// What the API server answers for it.
-    pub answer: Seen<GroupAnswer>,
-}
-
-/// What the API server answers for a version of an API group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupAnswer {
-    /// The HTTP status code.
-    pub status: u16,
-    /// The refusal's words; empty for a success.
-    pub message: String,
+    pub answer: Seen<Answered>,
 }
 
 impl Observe for ApiServices {
@@ -58,14 +50,13 @@ impl Observe for ApiServices {
     }
 }
 
-async fn answer(cluster: &Cluster, call: &Call) -> Seen<GroupAnswer> {
+async fn answer(cluster: &Cluster, call: &Call) -> Seen<Answered> {
     let reply = cluster.send(call).await?;
     if matches!(reply.status, 401 | 403) {
         // Our own credential is refused, by the API server or by the one behind it: that is no answer of the API.
         reply.accepted(call)?;
     }
-    let message = if reply.status == 200 { String::new() } else { reply.message() };
-    Ok(GroupAnswer { status: reply.status, message })
+    Ok(Answered::from(&reply))
 }
 
 /// The name, the path of the version, and for one that is served elsewhere by whom and whether it is available.

@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_info::{ClusterInfo, Signed};
 use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Call, Cluster, until};
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// A token younger than this may be unsigned for a moment.
 const YOUNG: SignedDuration = SignedDuration::from_mins(1);
 /// More than the bootstrap signer needs.
 const TIME_TO_SIGN: Duration = Duration::from_secs(2);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The bootstrap tokens of kube-system, by the name of their Secret. The secret half is used to verify the token's
 /// signature while it is at hand, and goes nowhere.
@@ -36,8 +38,6 @@ pub struct BootstrapToken {
     pub usages: BTreeSet<String>,
     /// The groups that its bearer has besides `system:bootstrappers`.
     pub groups: Vec<String>,
-    /// Whether it has a description.
-    pub described: bool,
     /// What became of its signature in cluster-info.
     pub signature: Signature,
 }
@@ -106,8 +106,9 @@ impl Observe for BootstrapTokens {
         if !tokens.may_be_signed_soon(Timestamp::now()) {
             return Ok(tokens);
         }
-        tokio::time::sleep(TIME_TO_SIGN).await;
-        look(&ClusterInfo::observe(cluster, ()).await?).await
+        let look_again = async || look(&ClusterInfo::observe(cluster, ()).await?).await;
+        let signed = |seen: &Seen<Self>| seen.as_ref().map_or(true, |seen| !seen.may_be_signed_soon(Timestamp::now()));
+        until(TIME_TO_SIGN, PAUSE, look_again, signed).await
     }
 }
 
@@ -144,7 +145,6 @@ fn trim(secret: Secret, signed: &Signed) -> (String, BootstrapToken) {
             .filter(|group| !group.is_empty())
             .map(str::to_owned)
             .collect(),
-        described: text("description").is_some_and(|description| !description.is_empty()),
         signature: match (signature, data.get("token-secret")) {
             (None, _) => Signature::Missing,
             (Some((id, jws)), Some(ByteString(secret))) if verifies(jws, signed.kubeconfig.as_bytes(), id, secret) => {
@@ -177,7 +177,6 @@ pub(crate) mod testing {
             expiration: Expiration::At(until),
             usages: ["authentication".to_owned(), "signing".to_owned()].into(),
             groups: vec!["system:bootstrappers:kubeadm:default-node-token".into()],
-            described: false,
             signature: Signature::Verified,
         };
         (format!("{SECRET_NAME}{id}"), token)

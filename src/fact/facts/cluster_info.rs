@@ -12,7 +12,7 @@ use crate::bootstrap_token::{self, SIGNATURE_KEY};
 use crate::certificate::Certificate;
 use crate::cluster::handshake::Authority;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The most bytes of a kubeconfig that are parsed.
 const LARGEST: usize = 256 << 10;
@@ -88,8 +88,11 @@ impl ClusterInfo {
     }
 
     /// The authorities that joining nodes are given.
-    pub fn authorities(&self) -> Option<&[Certificate]> {
-        self.cluster()?.authorities.as_deref().ok()
+    pub fn authorities(&self) -> Seen<&[Certificate]> {
+        let unreadable = |why: &str| Unobserved::invalid("ConfigMap kube-public/cluster-info", why);
+        let kubeconfig = self.kubeconfig.as_ref().map_err(|why| unreadable(why))?;
+        let cluster = kubeconfig.clusters.first().ok_or_else(|| unreadable("its kubeconfig names no cluster"))?;
+        cluster.authorities.as_deref().map_err(|why| unreadable(why))
     }
 }
 

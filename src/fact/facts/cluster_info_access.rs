@@ -4,6 +4,7 @@ use futures_util::future::join3;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
+use super::anonymous_surface::AnonymousAnswer;
 use crate::cluster::{Call, Cluster, Identity};
 use crate::fact::{Access, Observe, Seen};
 
@@ -11,20 +12,11 @@ use crate::fact::{Access, Observe, Seen};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClusterInfoAccess {
     /// To GET of cluster-info.
-    pub cluster_info: Seen<PublicAnswer>,
+    pub cluster_info: Seen<AnonymousAnswer>,
     /// To LIST.
-    pub list: Seen<PublicAnswer>,
+    pub list: Seen<AnonymousAnswer>,
     /// To GET of kube-root-ca.crt.
-    pub root_ca: Seen<PublicAnswer>,
-}
-
-/// An answer to a request without credentials; what it holds is not kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicAnswer {
-    /// The HTTP status code.
-    pub status: u16,
-    /// The reason of a Kubernetes `Status`, as `Forbidden`: that it was an API server that refused.
-    pub reason: String,
+    pub root_ca: Seen<AnonymousAnswer>,
 }
 
 impl Observe for ClusterInfoAccess {
@@ -45,9 +37,9 @@ impl Observe for ClusterInfoAccess {
     }
 }
 
-async fn answer(cluster: &Cluster, call: Call) -> Seen<PublicAnswer> {
+async fn answer(cluster: &Cluster, call: Call) -> Seen<AnonymousAnswer> {
     let reply = cluster.send(&call.by(Identity::Anonymous)).await?;
-    Ok(PublicAnswer { status: reply.status, reason: reply.reason() })
+    Ok(AnonymousAnswer { status: reply.status, reason: reply.reason() })
 }
 
 crate::observed!(ClusterInfoAccess);

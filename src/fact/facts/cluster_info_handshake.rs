@@ -21,7 +21,7 @@ impl Observe for ClusterInfoHandshake {
             return Err(Unobserved::invalid("ConfigMap kube-public/cluster-info", "it names no server to dial"));
         };
         let target = Target::of(server.clone());
-        Ok(Self(cluster.handshake(&target, info.authorities().unwrap_or_default()).await))
+        Ok(Self(cluster.handshake(&target, info.authorities()?).await))
     }
 }
 

@@ -43,11 +43,7 @@ impl Observe for ControlPlaneEndpoint {
         if instances < 2 {
             return Err(Unobserved::absent("there is one API server: nothing can be balanced"));
         }
-        let configured = kubeadm.ok().and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref());
-        let endpoint = match configured {
-            Some(text) => authority(text)?,
-            None => kubeconfig.endpoint.clone(),
-        };
+        let endpoint = endpoint(kubeadm, &kubeconfig.endpoint)?;
         let target = Target::of(endpoint.clone());
         let dialled = join_all((0..CONNECTIONS).map(|_| cluster.handshake(&target, cluster.authorities())));
         let lookup = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
@@ -72,6 +68,15 @@ impl Observe for ControlPlaneEndpoint {
     }
 }
 
+/// What kubeadm was given; the kubeconfig's, where kubeadm was given none, or did not make the cluster.
+fn endpoint(kubeadm: Result<&KubeadmConfig, &Unobserved>, of_kubeconfig: &Authority) -> Seen<Authority> {
+    match kubeadm {
+        Ok(KubeadmConfig { control_plane_endpoint: Some(text), .. }) => authority(text),
+        Ok(_) | Err(Unobserved::Absent { .. }) => Ok(of_kubeconfig.clone()),
+        Err(why) => Err(why.clone()),
+    }
+}
+
 fn authority(text: &str) -> Seen<Authority> {
     let unusable = |e| Unobserved::invalid(format!("controlPlaneEndpoint {text}"), e);
     text.parse().or_else(|_| Authority::new(text.trim_matches(['[', ']']), USUAL_PORT)).map_err(unusable)
@@ -82,6 +87,16 @@ crate::observed!(ControlPlaneEndpoint);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_not_guessed() {
+        let ours: Authority = "10.77.0.100:6443".parse().unwrap();
+        let refused = Unobserved::Refused { missing: "get configmaps".into(), message: "no".into() };
+        assert_eq!(endpoint(Err(&refused), &ours), Err(refused.clone()));
+        assert_eq!(endpoint(Err(&Unobserved::absent("no kubeadm-config")), &ours), Ok(ours.clone()));
+        let given = KubeadmConfig { control_plane_endpoint: Some("api.bed.test".into()), ..KubeadmConfig::default() };
+        assert_eq!(endpoint(Ok(&given), &ours).unwrap().to_string(), "api.bed.test:6443");
+    }
 
     #[test]
     fn an_endpoint_may_come_without_its_port() {

@@ -21,7 +21,7 @@ use super::host_reports::HostReports;
 use super::kubernetes_service::KubernetesService;
 use super::leader_leases::COMPONENTS;
 use super::nodes::{Node, Nodes};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Call, Cluster, until};
 use crate::drill::Guarded;
 use crate::drill::guard::STOP;
 use crate::drill::guarded::START;
@@ -60,6 +60,9 @@ pub struct ControlPlaneLoss {
     pub start_failed: Option<String>,
     /// After how many milliseconds each sign was seen that it is back; none for one that was not.
     pub restored: Seen<BTreeMap<Sign, Option<u64>>>,
+    /// The signs that could not be looked for, and why not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<Sign, Unobserved>,
 }
 
 /// A sign that a node is back.
@@ -130,8 +133,18 @@ async fn drill(cluster: &Cluster, scene: &Scene<'_>, stop: &str, start: String) 
     let loss = unless_stopped(cluster, lose(scene, &mut guarded)).await;
     let start_failed = guarded.start().await.err();
     let restored = match &start_failed {
-        None => unless_stopped(cluster, restored(cluster, &scene.candidate, renewed)).await,
+        None => {
+            let signs = async { Ok(restored(cluster, &scene.candidate, renewed).await) };
+            unless_stopped(cluster, signs).await
+        }
         Some(why) => Err(Unobserved::invalid("the command of --start-node", why)),
+    };
+    let (restored, unseen) = match restored {
+        Ok(signs) => {
+            let (looked_for, unseen) = told_apart(signs);
+            (Ok(looked_for), unseen)
+        }
+        Err(why) => (Err(why), BTreeMap::new()),
     };
     Ok(ControlPlaneLoss {
         node: node.clone(),
@@ -141,6 +154,7 @@ async fn drill(cluster: &Cluster, scene: &Scene<'_>, stop: &str, start: String) 
         start,
         start_failed,
         restored,
+        unseen,
     })
 }
 
@@ -170,30 +184,36 @@ async fn renewed(cluster: &Cluster, node: &str) -> Seen<Option<Timestamp>> {
     Ok(lease.spec.and_then(|spec| spec.renew_time).map(|at| at.0))
 }
 
-/// Looks until each sign is seen, and tells how many milliseconds that took.
-async fn restored(
-    cluster: &Cluster,
-    stopped: &Candidate,
-    before: Option<Timestamp>,
-) -> Seen<BTreeMap<Sign, Option<u64>>> {
+/// Looks until each sign is seen, and tells how many milliseconds that took, or why it could not be looked for at last.
+async fn restored(cluster: &Cluster, stopped: &Candidate, before: Option<Timestamp>) -> Vec<(Sign, Seen<Option<u64>>)> {
     let began = Instant::now();
     let signs = [Sign::ApiServer, Sign::Published, Sign::Node].map(async |sign| {
-        while began.elapsed() < RESTORED {
-            if shows(cluster, stopped, sign, before).await == Ok(true) {
-                return (sign, Some(milliseconds(began.elapsed())));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        (sign, None)
+        // What fails while the control plane mends itself may work the next time, and an API server that has just begun
+        // refuses everybody until it knows its rules: so a refusal, too, counts only when it is the last answer.
+        let look = async || Ok(shows(cluster, stopped, sign, before).await);
+        let shown = until(RESTORED, PAUSE, look, |seen| matches!(seen, Ok(Ok(true)))).await.flatten();
+        (sign, shown.map(|shown| shown.then(|| milliseconds(began.elapsed()))))
     });
-    Ok(join_all(signs).await.into_iter().collect())
+    join_all(signs).await
+}
+
+/// The signs that were looked for, and those that could not be.
+fn told_apart(signs: Vec<(Sign, Seen<Option<u64>>)>) -> (BTreeMap<Sign, Option<u64>>, BTreeMap<Sign, Unobserved>) {
+    let (mut looked_for, mut unseen) = (BTreeMap::new(), BTreeMap::new());
+    for (sign, seen) in signs {
+        match seen {
+            Ok(after) => drop(looked_for.insert(sign, after)),
+            Err(why) => drop(unseen.insert(sign, why)),
+        }
+    }
+    (looked_for, unseen)
 }
 
 async fn shows(cluster: &Cluster, stopped: &Candidate, sign: Sign, before: Option<Timestamp>) -> Seen<bool> {
     match sign {
         Sign::ApiServer => {
             let call = Call::url("/readyz").to_instance(stopped.address).anew();
-            cluster.send(&call).await?.accepted(&call).map(|()| true)
+            is_ready(cluster.send(&call).await.and_then(|reply| reply.accepted(&call)))
         }
         Sign::Published => Ok(slices(cluster, published()).await?.contains(&stopped.address)),
         Sign::Node => {
@@ -201,5 +221,30 @@ async fn shows(cluster: &Cluster, stopped: &Candidate, sign: Sign, before: Optio
             let ready = nodes.0.get(&stopped.node).is_some_and(Node::is_ready);
             Ok(ready && renewed(cluster, &stopped.node).await? > before)
         }
+    }
+}
+
+/// Whether an API server that was asked so is ready: one that does not answer, or answers that it is not, is none.
+fn is_ready(asked: Seen<()>) -> Seen<bool> {
+    match asked {
+        Ok(()) => Ok(true),
+        Err(Unobserved::Unreachable { .. } | Unobserved::TimedOut { .. } | Unobserved::Invalid { .. }) => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_down_differs_from_one_that_we_may_not_ask() {
+        assert_eq!(is_ready(Ok(())), Ok(true));
+        assert_eq!(is_ready(Err(Unobserved::unreachable("n3", "connection refused"))), Ok(false));
+        assert_eq!(is_ready(Err(Unobserved::invalid("n3", "HTTP 500"))), Ok(false));
+        let refused = Unobserved::Refused { missing: "get on /readyz".into(), message: "no".into() };
+        assert_eq!(is_ready(Err(refused.clone())), Err(refused.clone()));
+        let (looked_for, unseen) = told_apart(vec![(Sign::ApiServer, Err(refused)), (Sign::Node, Ok(None))]);
+        assert_eq!((looked_for.len(), unseen.len()), (1, 1));
     }
 }

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::pods::Pods;
+use super::pods::{Pod, Pods};
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::{Access, Observe, Seen, Unobserved};
@@ -14,9 +15,36 @@ use crate::fact::{Access, Observe, Seen, Unobserved};
 /// Where members serve clients, and each other.
 pub const PORTS: [u16; 2] = [2379, 2380];
 
-/// What each member of etcd that runs as a static pod presents, by node.
+/// What each member of etcd that runs as a static pod presents, by node; by its pod, where it cannot be dialled.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct EtcdHandshakes(pub BTreeMap<String, EtcdMember>);
+#[serde(try_from = "BTreeMap<String, Value>")]
+pub struct EtcdHandshakes(pub BTreeMap<String, Seen<EtcdMember>>);
+
+/// Older recordings hold those members alone that were dialled.
+impl TryFrom<BTreeMap<String, Value>> for EtcdHandshakes {
+    type Error = serde_json::Error;
+
+    fn try_from(recorded: BTreeMap<String, Value>) -> Result<Self, Self::Error> {
+        let seen = |value: Value| match value.get("address") {
+            Some(_) => serde_json::from_value(value).map(Ok),
+            None => serde_json::from_value(value),
+        };
+        let members = recorded.into_iter().map(|(name, value)| Ok((name, seen(value)?)));
+        members.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl EtcdHandshakes {
+    /// The members that were dialled, by node.
+    pub fn dialled(&self) -> impl Iterator<Item = (&String, &EtcdMember)> {
+        self.0.iter().filter_map(|(node, member)| Some((node, member.as_ref().ok()?)))
+    }
+
+    /// The members that could not be, by pod, and why not.
+    pub fn unknown(&self) -> impl Iterator<Item = (&String, &Unobserved)> {
+        self.0.iter().filter_map(|(pod, member)| Some((pod, member.as_ref().err()?)))
+    }
+}
 
 /// A member of etcd.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,25 +61,66 @@ impl Observe for EtcdHandshakes {
     const ACCESS: Access = Access::Handshake;
 
     async fn observe(cluster: &Cluster, (pods,): Self::Needs<'_>) -> Seen<Self> {
-        let members: Vec<(String, IpAddr)> = pods
+        let members: Vec<Result<(String, IpAddr), (String, Unobserved)>> = pods
             .of_namespace("kube-system")
             .filter(|pod| pod.component() == Some("etcd") && pod.host_network)
-            .filter_map(|pod| Some((pod.node.clone()?, pod.addresses.first()?.parse().ok()?)))
+            .map(|pod| place(pod).map_err(|why| (pod.name.clone(), why)))
             .collect();
         if members.is_empty() {
             return Err(Unobserved::absent(
                 "no pod of kube-system is a member of etcd: it is hidden, runs elsewhere, or is not used",
             ));
         }
-        let dialled = members.into_iter().map(async |(node, address)| {
+        let dialled = members.into_iter().map(async |member| {
+            let (node, address) = match member {
+                Ok(placed) => placed,
+                Err((pod, why)) => return (pod, Err(why)),
+            };
             let presented = PORTS.map(async |port| {
                 let target = Target { address: SocketAddr::new(address, port).into(), server_name: None };
                 (port, cluster.handshake(&target, &[]).await)
             });
-            (node, EtcdMember { address, presented: join_all(presented).await.into_iter().collect() })
+            (node, Ok(EtcdMember { address, presented: join_all(presented).await.into_iter().collect() }))
         });
         Ok(Self(join_all(dialled).await.into_iter().collect()))
     }
 }
 
+/// The node of a member, and its address there.
+fn place(pod: &Pod) -> Seen<(String, IpAddr)> {
+    let unknown = |cause: &str| Unobserved::invalid(format!("Pod {}/{}", pod.namespace, pod.name), cause);
+    let node = pod.node.clone().ok_or_else(|| unknown("it is on no node"))?;
+    let address = pod.addresses.first().ok_or_else(|| unknown("it has no address"))?;
+    Ok((node, address.parse().map_err(|_| unknown("its address is none"))?))
+}
+
 crate::observed!(EtcdHandshakes);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::facts::pods::testing::static_pod;
+
+    #[test]
+    fn a_member_without_an_address_is_not_forgotten() {
+        let (_, mut pod) = static_pod("etcd", "n1", &[]);
+        pod.addresses.clear();
+        let why = place(&pod).unwrap_err();
+        assert_eq!(why.to_string(), "Pod kube-system/etcd-n1 answered something unusable: it has no address");
+        pod.addresses.push("10.77.0.11".into());
+        assert_eq!(place(&pod), Ok(("n1".to_owned(), [10, 77, 0, 11].into())));
+        let seen = EtcdHandshakes([("etcd-n1".to_owned(), Err(why))].into());
+        let again: EtcdHandshakes = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
+        assert_eq!((again.unknown().count(), again.dialled().count()), (1, 0));
+    }
+
+    #[test]
+    fn members_are_read_as_they_were_recorded_when_all_were_dialled() {
+        let presented = r#"{"2379":{"Err":{"why":"interrupted"}}}"#;
+        let old = format!(r#"{{"n1":{{"address":"10.77.0.11","presented":{presented}}}}}"#);
+        let read: EtcdHandshakes = serde_json::from_str(&old).unwrap();
+        assert_eq!(read.0["n1"].as_ref().unwrap().presented[&2379], Err(Unobserved::Interrupted));
+        let again: EtcdHandshakes = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+        assert_eq!(again.dialled().count(), 1);
+    }
+}

@@ -13,7 +13,7 @@ use super::cluster_info::ClusterInfo;
 use crate::bootstrap_token::verifies;
 use crate::certificate::{Certificate, Distrust};
 use crate::cluster::handshake::{Authority, Target};
-use crate::cluster::{Call, Cluster, Identity, Trust};
+use crate::cluster::{Call, Cluster, Identity, Trust, until};
 use crate::fact::answered::Answered;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_request, submission};
@@ -159,7 +159,7 @@ async fn answer(cluster: &Cluster, call: Call) -> Seen<Answered> {
 async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)> {
     let began = Instant::now();
     let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Anybody);
-    loop {
+    let look = async || -> Seen<(Discovery, String)> {
         let reply = cluster.send(&call).await?;
         let waited_ms = milliseconds(began.elapsed());
         let answered = Answered::from(&reply);
@@ -175,18 +175,17 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
             Some(jws) if verifies(jws, text.as_bytes(), token.id(), token.secret()) => Signature::Verified,
             Some(_) => Signature::Mismatch,
         };
-        if signature != Signature::Missing || began.elapsed() >= PATIENCE {
-            let authorities = match &info.kubeconfig {
-                Ok(kubeconfig) => match kubeconfig.clusters.first() {
-                    Some(cluster) => cluster.authorities.clone(),
-                    None => Err("its kubeconfig names no cluster".into()),
-                },
-                Err(why) => Err(why.clone()),
-            };
-            return Ok((Discovery { answered, signature, authorities, waited_ms }, info.signed.kubeconfig));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+        let authorities = match &info.kubeconfig {
+            Ok(kubeconfig) => match kubeconfig.clusters.first() {
+                Some(cluster) => cluster.authorities.clone(),
+                None => Err("its kubeconfig names no cluster".into()),
+            },
+            Err(why) => Err(why.clone()),
+        };
+        Ok((Discovery { answered, signature, authorities, waited_ms }, info.signed.kubeconfig))
+    };
+    let is_over = |(seen, _): &(Discovery, String)| seen.answered.status != 200 || seen.signature != Signature::Missing;
+    until(PATIENCE, PAUSE, look, |seen| seen.as_ref().map_or(true, is_over)).await
 }
 
 /// Reads cluster-info again from a server that those authorities vouch for.
@@ -252,17 +251,12 @@ async fn certify(
 /// Waits for the token's signature to go, now that the token is gone.
 async fn withdrawal(cluster: &Cluster, id: &str) -> Seen<Option<u64>> {
     let began = Instant::now();
-    loop {
+    let look = async || -> Seen<bool> {
         let map: ConfigMap = cluster.fetch(&cluster_info()).await?;
-        let info = ClusterInfo::read(map.data.unwrap_or_default());
-        if !info.signed.signatures.contains_key(id) {
-            return Ok(Some(milliseconds(began.elapsed())));
-        }
-        if began.elapsed() >= PATIENCE {
-            return Ok(None);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+        Ok(!ClusterInfo::read(map.data.unwrap_or_default()).signed.signatures.contains_key(id))
+    };
+    let is_gone = until(PATIENCE, PAUSE, look, |seen| !matches!(seen, Ok(false))).await?;
+    Ok(is_gone.then(|| milliseconds(began.elapsed())))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What kube-proxy is configured with.
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use super::authorship::Authorship;
-use crate::cluster::{Call, Cluster};
+use super::config_map::ConfigMap;
+use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// What kube-proxy is configured with: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
@@ -72,30 +72,17 @@ impl Observe for KubeProxyConfig {
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kube-proxy"])];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let call = Call::get_in::<ConfigMap>("kube-system", "kube-proxy");
-        let map: ConfigMap = cluster.fetch(&call).await?;
-        let authorship = Authorship::of(&map);
-        let data = map.data.unwrap_or_default();
-        if !data.contains_key("kubeconfig.conf") && !data.contains_key("config.conf") {
+        let map = ConfigMap::fetch(cluster, "kube-system", "kube-proxy").await?;
+        if !map.keys().any(|key| ["kubeconfig.conf", "config.conf"].contains(&key.as_str())) {
             return Err(Unobserved::absent("ConfigMap kube-system/kube-proxy is not as kubeadm writes it"));
         }
-        let text = |key: &str| {
-            data.get(key).ok_or_else(|| Unobserved::invalid(call.to_string(), format!("it has no key {key}")))
-        };
-        let unusable = |cause| Unobserved::invalid(call.to_string(), cause);
-        let read = read(text("kubeconfig.conf")?).map_err(unusable)?;
-        let mode = mode(text("config.conf")?).map_err(unusable)?;
-        Ok(Self { mode: Some(mode), authorship: Some(authorship), ..read })
+        let read = read(map.yaml("kubeconfig.conf")?).map_err(|cause| map.unusable(cause))?;
+        let Configuration { mode } = map.yaml("config.conf")?;
+        Ok(Self { mode: Some(mode), authorship: Some(Authorship::of(&map.whole)), ..read })
     }
 }
 
-fn mode(text: &str) -> Result<String, String> {
-    let read: Configuration = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
-    Ok(read.mode)
-}
-
-fn read(text: &str) -> Result<KubeProxyConfig, String> {
-    let kubeconfig: Kubeconfig = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
+fn read(kubeconfig: Kubeconfig) -> Result<KubeProxyConfig, String> {
     let current = kubeconfig.current_context;
     let context = kubeconfig.contexts.into_iter().find(|context| context.name == current);
     let cluster = context.ok_or_else(|| format!("kubeconfig.conf has no context {current:?}"))?.context.cluster;
@@ -137,6 +124,7 @@ users:
 
     #[test]
     fn the_current_context_decides() {
+        let read = |text: &str| read(serde_saphyr::from_str(text).unwrap());
         let config = read(KUBEADM).unwrap();
         assert_eq!((config.server.as_str(), config.skips_verification), ("https://api.bed.test:6443", false));
         let other = KUBEADM.replace("current-context: default", "current-context: other");

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
@@ -29,11 +29,6 @@ pub struct Owner {
     pub name: String,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    metadata: ObjectMeta,
-}
-
 impl Observe for KubeadmCerts {
     type Needs<'a> = ();
     const NAME: &'static str = "kubeadm-certs";
@@ -42,7 +37,7 @@ impl Observe for KubeadmCerts {
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::get_in::<Secret>("kube-system", NAME).metadata_only();
-        let Named { metadata } = cluster.fetch(&call).await?;
+        let PartialObjectMeta::<Secret> { metadata, .. } = cluster.fetch(&call).await?;
         let owners = metadata.owner_references.into_iter().flatten();
         Ok(Self {
             created: metadata.creation_timestamp.map(|at| at.0),

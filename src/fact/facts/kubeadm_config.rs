@@ -1,10 +1,10 @@
 //! What kubeadm was told when it built the cluster.
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use super::config_map::ConfigMap;
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen};
 
 /// What kubeadm was told: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -76,14 +76,8 @@ impl Observe for KubeadmConfig {
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubeadm-config"])];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let call = Call::get_in::<ConfigMap>("kube-system", "kubeadm-config");
-        let map: ConfigMap = cluster.fetch(&call).await?;
-        let mut data = map.data.unwrap_or_default();
-        let keys = data.keys().cloned().collect();
-        let text = data.remove("ClusterConfiguration");
-        let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ClusterConfiguration"))?;
-        let read: ClusterConfiguration =
-            serde_saphyr::from_str(&text).map_err(|e| Unobserved::invalid(call.to_string(), e.without_snippet()))?;
+        let map = ConfigMap::fetch(cluster, "kube-system", "kubeadm-config").await?;
+        let read: ClusterConfiguration = map.yaml("ClusterConfiguration")?;
         Ok(Self {
             api_version: read.api_version,
             kubernetes_version: read.kubernetes_version,
@@ -94,7 +88,7 @@ impl Observe for KubeadmConfig {
             cert_sans: read.api_server.cert_sans,
             external_etcd: read.etcd.external.is_some(),
             certificates_dir: read.certificates_dir,
-            keys: Some(keys),
+            keys: Some(map.keys().cloned().collect()),
         })
     }
 }

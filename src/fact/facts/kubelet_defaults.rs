@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use super::authorship::Authorship;
+use super::config_map::ConfigMap;
 use super::kubelet_configuration::KubeletConfiguration;
-use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen};
 
 /// What kubeadm tells the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,19 +41,13 @@ impl Observe for KubeletDefaults {
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubelet-config"])];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let call = Call::get_in::<ConfigMap>("kube-system", "kubelet-config");
-        let map: ConfigMap = cluster.fetch(&call).await?;
-        let authorship = Authorship::of(&map);
-        let text = map.data.unwrap_or_default().remove("kubelet");
-        let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key kubelet"))?;
-        let unusable = |e: serde_saphyr::Error| Unobserved::invalid(call.to_string(), e.without_snippet());
-        let read: Dns = serde_saphyr::from_str(&text).map_err(unusable)?;
-        let all = serde_saphyr::from_str(&text).map_err(unusable)?;
+        let map = ConfigMap::fetch(cluster, "kube-system", "kubelet-config").await?;
+        let read: Dns = map.yaml("kubelet")?;
         Ok(Self {
             cluster_dns: read.cluster_dns,
             cluster_domain: read.cluster_domain.filter(|domain| !domain.is_empty()),
-            configuration: Some(KubeletConfiguration::new(all)),
-            authorship: Some(authorship),
+            configuration: Some(KubeletConfiguration::new(map.yaml("kubelet")?)),
+            authorship: Some(Authorship::of(&map.whole)),
         })
     }
 }

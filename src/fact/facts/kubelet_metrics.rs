@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::prometheus;
 
 /// The metrics that are kept, of many hundreds.
 const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];
@@ -50,10 +51,9 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String
 
 /// The wanted ones of the kubelet's metrics; none if the text is something else.
 fn kept(text: &str) -> Option<BTreeMap<String, String>> {
-    let samples = || text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
-    samples().any(|(name, _)| name.starts_with("kubelet_")).then(|| {
-        let kept = samples().filter(|(name, _)| KEPT.contains(name));
-        kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    prometheus::lines(text).any(|line| line.name.starts_with("kubelet_")).then(|| {
+        let kept = prometheus::lines(text).filter(|line| KEPT.contains(&line.name));
+        kept.map(|line| (line.name.to_owned(), line.written.to_owned())).collect()
     })
 }
 

@@ -1,14 +1,14 @@
 //! The leases by which controller-manager and scheduler elect their leaders.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Call, Cluster, until};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The components that elect a leader.
@@ -65,15 +65,13 @@ impl Observe for LeaderLeases {
 
 /// The lease, as soon as it is fresh or patience ends.
 async fn settled(cluster: &Cluster, name: &str) -> Seen<LeaderLease> {
-    let begin = Instant::now();
-    loop {
-        let (lease, now) = lease(cluster, &request(name)).await?;
-        let is_fresh = now.is_none_or(|now| lease.age(now) <= i64::from(lease.duration_seconds));
-        if is_fresh || begin.elapsed() >= PATIENCE {
-            return Ok(lease);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let is_fresh = |lease: &LeaderLease, now: Option<Timestamp>| {
+        now.is_none_or(|now| lease.age(now) <= i64::from(lease.duration_seconds))
+    };
+    let call = request(name);
+    let done = |seen: &Seen<_>| seen.as_ref().map_or(true, |(lease, now)| is_fresh(lease, *now));
+    let (lease, _) = until(PATIENCE, PAUSE, || lease(cluster, &call), done).await?;
+    Ok(lease)
 }
 
 /// The request for a component's lease.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use futures_util::future::join;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
 use serde::{Deserialize, Serialize};
 
+use super::config_map::ConfigMap;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
@@ -46,12 +48,6 @@ impl LegacyToken {
     }
 }
 
-/// An object without what it holds.
-#[derive(Deserialize)]
-struct Metadata {
-    metadata: ObjectMeta,
-}
-
 impl Observe for LegacyTokens {
     type Needs<'a> = ();
     const NAME: &'static str = "legacy-tokens";
@@ -63,18 +59,14 @@ impl Observe for LegacyTokens {
     ];
 
     async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let tracking = Call::get_in::<ConfigMap>("kube-system", TRACKING);
         let secrets =
             Call::list::<Secret>().with("fieldSelector", "type=kubernetes.io/service-account-token").metadata_only();
         let (tracking, tokens) = join(
-            cluster.fetch::<ConfigMap>(&tracking),
-            cluster.list(secrets, |secret: Metadata| trim(secret.metadata)),
+            ConfigMap::fetch(cluster, "kube-system", TRACKING),
+            cluster.list(secrets, |secret: PartialObjectMeta<Secret>| trim(secret.metadata)),
         )
         .await;
-        let tracked_since = tracking.and_then(|tracking| {
-            let since = tracking.data.unwrap_or_default().remove("since");
-            since.ok_or_else(|| Unobserved::invalid(format!("ConfigMap {TRACKING}"), "it has no day in since"))
-        });
+        let tracked_since = tracking.and_then(|tracking| tracking.key("since").map(str::to_owned));
         Ok(Self { tracked_since, tokens: tokens.map_err(Unobserved::optional)?.into_iter().collect() })
     }
 }
@@ -103,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_token_is_its_labels_and_nothing_that_it_holds() {
-        let metadata: Metadata = serde_json::from_value(serde_json::json!({"metadata": {
+        let metadata: PartialObjectMeta<Secret> = serde_json::from_value(serde_json::json!({"metadata": {
             "namespace": "ops", "name": "deployer-token",
             "labels": {"kubernetes.io/legacy-token-last-used": "2024-02-29"},
             "annotations": {

@@ -27,6 +27,7 @@ pub mod cluster_info;
 pub mod cluster_info_access;
 pub mod cluster_info_handshake;
 pub mod cluster_trust_bundles;
+mod config_map;
 pub mod control_plane_endpoint;
 pub mod control_plane_loss;
 pub mod coredns_reviews;

@@ -1,14 +1,14 @@
 //! The leases by which kubelets say that they are alive.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Call, Cluster, until};
 use crate::fact::{Access, Observe, Rule, Seen};
 
 /// For how long a Ready node's missing lease is looked for again: a kubelet that has just joined makes it when it renews
@@ -39,16 +39,13 @@ impl Observe for NodeLeases {
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "coordination.k8s.io", "leases", &["list"])];
 
     async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let begin = Instant::now();
-        loop {
+        let look = async || -> Seen<Self> {
             let leases = cluster.list(Call::list::<Lease>().in_namespace(NAMESPACE), trim).await?;
-            let leases: BTreeMap<_, _> = leases.into_iter().collect();
-            let is_complete = nodes.0.iter().all(|(name, node)| !node.is_ready() || leases.contains_key(name));
-            if is_complete || begin.elapsed() >= PATIENCE {
-                return Ok(Self(leases));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+            Ok(Self(leases.into_iter().collect()))
+        };
+        let is_complete =
+            |leases: &Self| nodes.0.iter().all(|(name, node)| !node.is_ready() || leases.0.contains_key(name));
+        until(PATIENCE, PAUSE, look, |seen| seen.as_ref().map_or(true, is_complete)).await
     }
 }
 

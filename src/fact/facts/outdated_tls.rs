@@ -47,7 +47,7 @@ impl Observe for OutdatedTls {
             let target = Target { address: seen.address.clone(), server_name: None };
             (node.clone(), offer(target).await.1)
         });
-        let members = etcd.iter().flat_map(|etcd| etcd.0.values()).filter_map(|member| {
+        let members = etcd.iter().flat_map(|etcd| etcd.dialled()).filter_map(|(_, member)| {
             member.presented.get(&2379)?.as_ref().ok()?;
             Some(Target { address: at(member.address), server_name: None })
         });

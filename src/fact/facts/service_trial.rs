@@ -39,8 +39,6 @@ const WAITING: usize = 64;
 /// Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceTrial {
-    /// The node of the only backend.
-    pub backend_on: String,
     /// How long one looked after the backend ran, in milliseconds.
     pub opening_ms: u64,
     /// How long one looked after the Service was deleted, in milliseconds.
@@ -96,7 +94,7 @@ impl Observe for ServiceTrial {
         tokio::select! {
             seen = watchers.go(cluster, &site, &backend) => {
                 seen.map(|(opening_ms, closing_ms, nodes)| {
-                    Self { backend_on: backend_on.to_owned(), opening_ms, closing_ms, nodes, others }
+                    Self { opening_ms, closing_ms, nodes, others }
                 })
             }
             // The logs end only with the pods: whoever watches is told so.

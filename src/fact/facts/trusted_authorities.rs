@@ -18,8 +18,9 @@ impl Derive for TrustedAuthorities {
         let mut trusted = kubeconfig.authorities.clone();
         match root_ca {
             Ok(maps) => {
-                let content = maps.of_namespace("kube-system").and_then(|content| content.certificates.as_ref().ok());
-                trusted.extend(content.into_iter().flatten().cloned());
+                let given = maps.of_namespace("kube-system").map(|content| content.certificates.as_deref());
+                let unreadable = |why| Unobserved::invalid("ConfigMap kube-system/kube-root-ca.crt", why);
+                trusted.extend_from_slice(given.transpose().map_err(unreadable)?.unwrap_or_default());
             }
             Err(why) if trusted.is_empty() => return Err(why.clone()),
             Err(_) => {}
@@ -35,3 +36,31 @@ impl Derive for TrustedAuthorities {
 }
 
 crate::derived!(TrustedAuthorities);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::Authority;
+    use crate::fact::facts::root_ca_config_maps::RootCa;
+
+    #[test]
+    fn an_unreadable_authority_is_not_passed_over() {
+        let ca = Authority::new("kubernetes").certificate;
+        let kubeconfig = KubeconfigSummary {
+            https: true,
+            endpoint: "10.77.0.100:6443".parse().unwrap(),
+            server_name: None,
+            skips_verification: false,
+            authorities: vec![ca],
+        };
+        let derived = |certificates| {
+            let namespaces = ["kube-system".to_owned()].into();
+            let maps = RootCaConfigMaps(vec![RootCa { certificates, namespaces }]);
+            TrustedAuthorities::derive((&kubeconfig, Ok(&maps))).map(|trusted| trusted.0.len())
+        };
+        assert_eq!(derived(Ok(vec![Authority::new("another").certificate])), Ok(2));
+        assert!(
+            derived(Err("no certificate in the bundle".into())).unwrap_err().to_string().contains("kube-root-ca.crt")
+        );
+    }
+}

@@ -29,8 +29,10 @@ pub async fn ask(questions: &Questions) -> Answers {
         answer: Duration::from_millis(questions.answer_ms),
     };
     let (resolver, mtu) = tokio::join!(resolver::read(), interfaces::read());
+    // A pod has one way out, or several that lead to the same network.
+    let smallest = mtu.as_ref().ok().and_then(|mtu| mtu.values().min().copied());
     let peers = async {
-        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, &mtu, &terms));
+        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, smallest, &terms));
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
@@ -56,7 +58,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         api,
         dns: dns.unwrap_or_default(),
         dns_metrics,
-        mtu,
+        mtu: Some(mtu),
         peers,
         service,
         kubelet,

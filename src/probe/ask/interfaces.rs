@@ -1,8 +1,10 @@
 //! The pod's own network interfaces.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
+
+use crate::probe::answer::{Fault, Got};
 
 /// Where the kernel shows them.
 const FOLDER: &str = "/sys/class/net";
@@ -12,36 +14,60 @@ const LOOPBACK: &str = "lo";
 /// The flag of an interface that is up (netdevice(7)). Modules for tunnels bring interfaces that never are.
 const UP: u32 = 1;
 
-/// The largest packet that each sends that is up. Nothing of one that cannot be read.
-pub async fn read() -> BTreeMap<String, u32> {
-    tokio::task::spawn_blocking(|| of(Path::new(FOLDER))).await.unwrap_or_default()
+/// The largest packet that each sends that is up, or why that of one cannot be told.
+pub async fn read() -> Got<BTreeMap<String, u32>> {
+    let read = tokio::task::spawn_blocking(|| of(Path::new(FOLDER))).await;
+    read.unwrap_or_else(|e| Err(Fault::Other(e.to_string())))
 }
 
-fn of(folder: &Path) -> BTreeMap<String, u32> {
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
-    let mtu = |name: &str| fs::read_to_string(folder.join(name).join("mtu")).ok()?.trim().parse().ok();
-    let is_up = |name: &String| {
-        let flags = fs::read_to_string(folder.join(name).join("flags")).unwrap_or_default();
-        u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).is_ok_and(|flags| flags & UP != 0)
-    };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name != LOOPBACK && is_up(name)).filter_map(|name| Some((name.clone(), mtu(&name)?))).collect()
+fn of(folder: &Path) -> Got<BTreeMap<String, u32>> {
+    let unread = |path: &Path, e: &dyn fmt::Display| Fault::Other(format!("{}: {e}", path.display()));
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(|e| unread(folder, &e))? {
+        let path = entry.map_err(|e| unread(folder, &e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Drivers put files of their own beside the interfaces.
+        if name == LOOPBACK || !fs::metadata(&path).map_err(|e| unread(&path, &e))?.is_dir() {
+            continue;
+        }
+        let text = |file: &str| fs::read_to_string(path.join(file)).map_err(|e| unread(&path.join(file), &e));
+        let flags = text("flags")?;
+        let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16)
+            .map_err(|e| unread(&path.join("flags"), &e))?;
+        if flags & UP != 0 {
+            found.insert(name, text("mtu")?.trim().parse().map_err(|e| unread(&path.join("mtu"), &e))?);
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn interface(folder: &Path, name: &str, mtu: &str, flags: &str) {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("mtu"), mtu).unwrap();
+        fs::write(folder.join(name).join("flags"), flags).unwrap();
+    }
+
     #[test]
-    fn each_interface_but_the_loopback_is_read() {
+    fn each_interface_that_is_up_is_read_but_the_loopback() {
         let folder = tempfile::tempdir().unwrap();
-        let interfaces = [("lo", "65536\n", "0x9\n"), ("eth0", "1450\n", "0x1003\n"), ("odd", "none", "0x1003\n")];
-        for (name, mtu, flags) in [interfaces.as_slice(), &[("tunl0", "1480\n", "0x80\n")]].concat() {
-            fs::create_dir(folder.path().join(name)).unwrap();
-            fs::write(folder.path().join(name).join("mtu"), mtu).unwrap();
-            fs::write(folder.path().join(name).join("flags"), flags).unwrap();
-        }
-        assert_eq!(of(folder.path()), BTreeMap::from([("eth0".to_owned(), 1450)]));
-        assert_eq!(of(Path::new("/nowhere")), BTreeMap::new());
+        interface(folder.path(), "lo", "65536\n", "0x9\n");
+        interface(folder.path(), "eth0", "1450\n", "0x1003\n");
+        interface(folder.path(), "tunl0", "1480\n", "0x80\n");
+        fs::write(folder.path().join("bonding_masters"), "\n").unwrap();
+        assert_eq!(of(folder.path()), Ok(BTreeMap::from([("eth0".to_owned(), 1450)])));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        interface(folder.path(), "eth0", "none", "0x1003\n");
+        assert!(of(folder.path()).unwrap_err().to_string().contains("eth0/mtu: "));
+        fs::write(folder.path().join("eth0/flags"), "").unwrap();
+        assert!(of(folder.path()).unwrap_err().to_string().contains("eth0/flags: "));
+        assert!(of(Path::new("/nowhere")).unwrap_err().to_string().starts_with("/nowhere: "));
     }
 }

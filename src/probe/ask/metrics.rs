@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::http::Strangers;
 use crate::probe::answer::{DnsMetrics, Fault, Got};
+use crate::prometheus;
 
 /// The most that is read of one server's metrics, in bytes.
 const LIMIT: usize = 1 << 20;
@@ -29,24 +30,20 @@ async fn one(server: SocketAddr, strangers: &Got<Strangers>) -> Got<DnsMetrics> 
 fn parse(text: &str) -> Option<DnsMetrics> {
     let mut seen = false;
     let mut metrics = DnsMetrics::default();
-    for line in text.lines().filter(|line| line.starts_with("coredns_")) {
-        let Some((name, value)) = line.rsplit_once(' ') else { continue };
-        let Some(value) = count(value) else { continue };
-        let (name, labels) = name.split_once('{').unwrap_or((name, ""));
-        let counter = match name {
+    for line in prometheus::lines(text) {
+        let counter = match line.name {
             "coredns_panics_total" => &mut metrics.panics,
             "coredns_dns_responses_total" => {
-                metrics.responses += value;
-                if !["rcode=\"SERVFAIL\"", "rcode=\"REFUSED\""].iter().any(|label| labels.contains(label)) {
+                metrics.responses += count(line.value)?;
+                seen = true;
+                if !["SERVFAIL", "REFUSED"].contains(&line.label("rcode")) {
                     continue;
                 }
                 &mut metrics.failures
             }
             "coredns_reload_failed_total" => &mut metrics.failed_reloads,
             "coredns_forward_healthcheck_broken_total" => &mut metrics.upstreams_broken,
-            "coredns_kubernetes_rest_client_requests_total" if labels.contains("code=\"403\"") => {
-                &mut metrics.api_refusals
-            }
+            "coredns_kubernetes_rest_client_requests_total" if line.label("code") == "403" => &mut metrics.api_refusals,
             "coredns_build_info" => {
                 seen = true;
                 continue;
@@ -54,14 +51,13 @@ fn parse(text: &str) -> Option<DnsMetrics> {
             _ => continue,
         };
         seen = true;
-        *counter += value;
+        *counter += count(line.value)?;
     }
     seen.then_some(metrics)
 }
 
 /// A counter, which Prometheus writes as a floating-point number.
-fn count(text: &str) -> Option<u64> {
-    let value: f64 = text.parse().ok()?;
+fn count(value: f64) -> Option<u64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within what both hold")]
     (0.0..9e15).contains(&value).then_some(value as u64)
 }

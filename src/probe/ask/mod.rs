@@ -31,7 +31,8 @@ fn unreachable_fault(unreachable: Unreachable) -> Fault {
         Unreachable::Refused => Fault::Refused,
         Unreachable::TimedOut { .. } => Fault::TimedOut,
         Unreachable::Reset | Unreachable::Closed => Fault::Reset,
-        strange @ (Unreachable::NotTls { .. } | Unreachable::Declined { .. }) => Fault::Stranger(strange.to_string()),
+        Unreachable::NotTls { answer } => Fault::NotTls(answer),
+        strange @ Unreachable::Declined { .. } => Fault::Stranger(strange.to_string()),
         other => Fault::Other(other.to_string()),
     }
 }

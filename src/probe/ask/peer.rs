@@ -1,6 +1,5 @@
 //! Other probes, by name or by address, by TCP and UDP.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -23,13 +22,7 @@ const TRIES: u32 = 3;
 const REPLY_LIMIT: usize = 512;
 
 /// Finds a peer and exchanges greetings by both protocols; then much and many, where few and little came through.
-pub async fn ask(
-    peer: &Peer,
-    run: &RunId,
-    resolver: &Resolver,
-    mtu: &BTreeMap<String, u32>,
-    terms: &Terms,
-) -> PeerAnswer {
+pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, mtu: Option<u32>, terms: &Terms) -> PeerAnswer {
     let address = match peer.address {
         Some(address) => Ok(address),
         None => find(&peer.host, resolver, terms).await,

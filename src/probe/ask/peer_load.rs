@@ -1,9 +1,10 @@
 //! Other probes under some load: full packets, fragments, and many datagrams.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::sleep;
@@ -27,14 +28,14 @@ const GAP: Duration = Duration::from_millis(2);
 /// How long the last answer may take: on a busy node what is late is not lost.
 const LAST: Duration = Duration::from_secs(3);
 
-/// Sends full packets by TCP, in one datagram, and in one of several fragments.
-pub async fn large(at: SocketAddr, run: &RunId, mtu: &BTreeMap<String, u32>, terms: &Terms) -> LargeAnswer {
+/// Sends full packets by TCP, in one datagram, and in one of several fragments. Which datagram fills a packet of `mtu` bytes
+/// is known only where that is.
+pub async fn large(at: SocketAddr, run: &RunId, mtu: Option<u32>, terms: &Terms) -> LargeAnswer {
     let headers = if at.is_ipv4() { HEADERS.0 } else { HEADERS.1 };
-    // A pod has one way out, or several that lead to the same network.
-    let full = mtu.values().min().and_then(|mtu| usize::try_from(*mtu).ok()).unwrap_or(1280).saturating_sub(headers);
+    let full = mtu.and_then(|mtu| usize::try_from(mtu).ok()).map(|mtu| mtu.saturating_sub(headers).min(DATAGRAM_LIMIT));
     let (tcp, datagram, fragments) = tokio::join!(
         retried(terms.answer, || stream(at, run)),
-        retried(terms.answer, || datagram(at, run, full.min(DATAGRAM_LIMIT))),
+        OptionFuture::from(full.map(|full| retried(terms.answer, move || datagram(at, run, full)))),
         retried(terms.answer, || datagram(at, run, FRAGMENTED)),
     );
     LargeAnswer { tcp, datagram, fragments }

@@ -102,10 +102,6 @@ pub struct DiskFile {
     pub mode: u32,
     /// The numbers of the user and the group that own it.
     pub owner: (u32, u32),
-    /// The size in bytes.
-    pub size: u64,
-    /// When it was last written.
-    pub modified: Timestamp,
     /// What it holds.
     #[serde(flatten)]
     pub content: Content,
@@ -160,8 +156,6 @@ pub struct CertificateOnDisk {
     /// The bits of an RSA key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rsa_bits: Option<usize>,
-    /// The first half of the SHA-256 of the public key, in hex.
-    pub spki: String,
     /// The algorithm of the signature, where it is one that clients refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_signature: Option<String>,
@@ -178,7 +172,6 @@ pub struct CertificateOnDisk {
 
 impl From<&Description> for CertificateOnDisk {
     fn from(description: &Description) -> Self {
-        let pin = description.spki_sha256.trim_start_matches("sha256:");
         let addresses = description.ip_addresses.iter().map(ToString::to_string);
         Self {
             subject: description.subject.clone(),
@@ -190,7 +183,6 @@ impl From<&Description> for CertificateOnDisk {
                 crate::certificate::PublicKey::Rsa { bits } => Some(bits),
                 _ => None,
             },
-            spki: pin.chars().take(pin.len() / 2).collect(),
             refused_signature: description
                 .signature_algorithm
                 .is_sha1_or_md5()

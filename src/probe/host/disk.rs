@@ -10,7 +10,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -98,12 +97,13 @@ fn list(directory: &Path, depth: usize, paths: &mut Vec<PathBuf>, unlisted: &mut
             return;
         }
     };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() && depth > 1 => list(&path, depth - 1, paths, unlisted),
-            Ok(kind) if !kind.is_dir() => paths.push(path),
-            _ => {}
+    for entry in entries {
+        match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+            Ok((path, kind)) if !kind.is_dir() => paths.push(path),
+            Ok((path, _)) if depth > 1 => list(&path, depth - 1, paths, unlisted),
+            // Deeper than was asked.
+            Ok(_) => {}
+            Err(error) => drop(unlisted.insert(directory.display().to_string(), error.to_string())),
         }
     }
 }
@@ -127,13 +127,7 @@ fn look_at(path: &Path) -> io::Result<Option<Found>> {
 }
 
 fn file(metadata: &Metadata, content: Content) -> DiskFile {
-    DiskFile {
-        mode: metadata.mode() & 0o7777,
-        owner: (metadata.uid(), metadata.gid()),
-        size: metadata.size(),
-        modified: Timestamp::from_second(metadata.mtime()).unwrap_or(Timestamp::UNIX_EPOCH),
-        content,
-    }
+    DiskFile { mode: metadata.mode() & 0o7777, owner: (metadata.uid(), metadata.gid()), content }
 }
 
 fn unless_unreadable(read: Result<(Content, Vec<Certificate>), String>) -> (Content, Vec<Certificate>) {
@@ -271,12 +265,15 @@ mod tests {
         else {
             panic!("{files:?}")
         };
-        assert_eq!(client.spki, held[0].spki);
+        assert_eq!(**client, held[0]);
         assert!(matches!(at("garbled.crt").content, Content::Unreadable { .. }));
         let answers = HostAnswers { files, ..HostAnswers::default() };
         let told = serde_json::to_string(&answers).unwrap();
         assert!(!told.contains(&BASE64_STANDARD.encode("the secret")) && !told.contains("opened"));
-        assert_eq!(message::unpack::<HostAnswers>(&message::pack(&answers).unwrap()).unwrap(), answers);
+        assert_eq!(
+            message::unpack::<HostAnswers>(&message::pack_within(&answers, message::MESSAGE_LIMIT).unwrap()).unwrap(),
+            answers
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::fact::facts::leader_leases::LeaderLeases;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::{Derive, Observe, Seen, Unobserved};
+use crate::prometheus::Line;
 
 /// How many control-plane nodes, and members of etcd, bear the loss of one.
 const ENOUGH: usize = 3;
@@ -184,9 +185,9 @@ pub fn is_held_on(holder: &str, node: &str) -> bool {
 
 /// Whether a member that tells these metrics has a leader, and a vote.
 fn votes(metrics: &[String]) -> bool {
-    let value = |name: &str| -> Option<f64> {
-        let told = metrics.iter().filter_map(|line| line.split_once(' ')).find(|(told, _)| *told == name);
-        told?.1.trim().parse().ok()
+    let value = |name: &str| {
+        let told = metrics.iter().filter_map(|line| Line::read(line)).find(|told| told.name == name);
+        told.map(|told| told.value)
     };
     value("etcd_server_has_leader").is_some_and(|leader| leader > 0.0)
         && value("etcd_server_is_learner").is_some_and(|learner| learner < 1.0)
@@ -248,7 +249,7 @@ mod tests {
     }
 
     fn health() -> Health {
-        let well = || Ok(HealthAnswer { status: 200, failed: Vec::new(), authenticated: false });
+        let well = || Ok(HealthAnswer { status: 200, failed: Vec::new() });
         Health { live: well(), ready: well() }
     }
 
@@ -330,7 +331,7 @@ mod tests {
             }
         };
         let sick = |plane: &mut ControlPlane<'_>| {
-            let failed = HealthAnswer { status: 500, failed: vec!["etcd".into()], authenticated: false };
+            let failed = HealthAnswer { status: 500, failed: vec!["etcd".into()] };
             plane.health.instances.as_mut().unwrap().get_mut(&address(1)).unwrap().ready = Ok(failed);
         };
         let silent = |plane: &mut ControlPlane<'_>| {

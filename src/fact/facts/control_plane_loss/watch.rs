@@ -40,6 +40,9 @@ const GONE: usize = 3;
 const WATCHERS: usize = 3;
 /// For how long a probe that watches may be silent: it tells a try every second at least.
 const SILENCE: Duration = Duration::from_secs(3);
+/// What pods that watch call the API at its ClusterIP, and the cluster's DNS.
+const API: &str = "api";
+const NAMES: &str = "dns";
 /// The port of DNS.
 const DNS: u16 = 53;
 /// The annotation that is written.
@@ -117,8 +120,8 @@ impl<'a> Scene<'a> {
         let port = service.ports.first().and_then(|(_, port, _)| u16::try_from(*port).ok()).unwrap_or(443);
         let name = format!("kubernetes.default.svc.{}.", domain.0);
         let targets = [
-            ("api".to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
-            ("dns".to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, DNS), name)),
+            (API.to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
+            (NAMES.to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, DNS), name)),
         ];
         let run = &cluster.settings().probe.run;
         let site = Site::prepare(cluster, Level::Watching).await?;
@@ -281,8 +284,9 @@ impl<'a> Scene<'a> {
             }
             let Try { target, at_ms, fault } = serde_json::from_str(&line)?;
             log.known = number;
-            let what = if target == "api" { Watched::Api } else { Watched::Dns };
-            self.note(what(node.to_owned()), log.moment(at_ms), fault.map(|fault| fault.to_string()));
+            let what =
+                tried_in(node, &target).ok_or_else(|| std::io::Error::other(format!("nobody asked for {target}")))?;
+            self.note(what, log.moment(at_ms), fault.map(|fault| fault.to_string()));
         }
         Ok(())
     }
@@ -312,9 +316,30 @@ fn watched(pods: &BTreeMap<String, String>) -> impl Iterator<Item = Watched> {
     [Watched::Stopped, Watched::Endpoint, Watched::Write, Watched::Published].into_iter().chain(leases).chain(pods)
 }
 
+/// What a pod of this node tries under this name.
+fn tried_in(node: &str, target: &str) -> Option<Watched> {
+    match target {
+        API => Some(Watched::Api(node.to_owned())),
+        NAMES => Some(Watched::Dns(node.to_owned())),
+        _ => None,
+    }
+}
+
 /// When the tries that fail at the end began to, if there are enough of them.
 fn gone_since(tries: &[Tried]) -> Option<Instant> {
     let alive = tries.iter().rposition(|tried| tried.fault.is_none()).map_or(0, |last| last + 1);
     let dead = &tries[alive..];
     dead.first().filter(|_| dead.len() >= GONE).map(|first| first.began)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asked_for_counts_for_nothing() {
+        assert_eq!(tried_in("n1", "api"), Some(Watched::Api("n1".into())));
+        assert_eq!(tried_in("n1", "dns"), Some(Watched::Dns("n1".into())));
+        assert_eq!(tried_in("n1", "names"), None);
+    }
 }

@@ -1,0 +1,72 @@
+//! Whose turn it is: all that is sent waits here until one more may be in flight, and has its time from then on.
+//!
+//! Waiting for our own other requests is not the server's time.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+
+use super::{Call, Cluster};
+use crate::fact::observer::timed_out;
+use crate::fact::{Seen, Unobserved};
+
+/// The right to be in flight, for as long as it is kept.
+pub(super) struct Turn<'a> {
+    _permit: SemaphorePermit<'a>,
+    /// How long what is sent may take.
+    pub(super) deadline: Duration,
+}
+
+impl Cluster {
+    /// Waits for the turn of something that is sent to `target`.
+    pub(super) async fn turn(&self, target: &impl Display) -> Seen<Turn<'_>> {
+        let permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.to_string(), e))?;
+        Ok(Turn { _permit: permit, deadline: self.deadline(self.settings().request_timeout) })
+    }
+
+    /// Waits for the turn of a request to the API server, and counts it.
+    pub(super) async fn turn_of_request(&self, call: &Call) -> Seen<Turn<'_>> {
+        let turn = self.turn(call).await?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Ok(turn)
+    }
+}
+
+impl Turn<'_> {
+    /// Has the exchange with `target` within its time.
+    pub(super) async fn take<T>(self, target: &impl Display, exchange: impl Future<Output = Seen<T>>) -> Seen<T> {
+        let timed_out = |_| Err(timed_out(target.to_string(), self.deadline));
+        tokio::time::timeout(self.deadline, exchange).await.unwrap_or_else(timed_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::cluster::testing::cluster;
+
+    #[tokio::test]
+    async fn what_waits_for_its_turn_loses_no_time() {
+        let (needed, deadline) = (Duration::from_millis(150), Duration::from_millis(500));
+        let cluster = cluster("http://127.0.0.1:1", 1, deadline);
+        let call = Call::url("/version");
+        // The last waits longer than it may take.
+        let sent = join_all((0..5).map(async |_| {
+            let turn = cluster.turn_of_request(&call).await?;
+            turn.take(&call, async {
+                tokio::time::sleep(needed).await;
+                Ok(())
+            })
+            .await
+        }));
+        assert_eq!(sent.await, [const { Ok(()) }; 5]);
+        assert_eq!(cluster.requests(), 5);
+        let slow = cluster.turn(&call).await.unwrap().take(&call, std::future::pending::<Seen<()>>()).await;
+        assert_eq!(slow.unwrap_err().to_string(), "GET /version did not answer within 0.5 s");
+    }
+}
