@@ -230,7 +230,17 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     refuse("contexts: [", &[], "not a kubeconfig: ");
     refuse(contexts, &[], "current-context is not set: choose one with --context; there are: a");
     refuse(contexts, &["--context", "b"], "there is no context \"b\"; there are: a");
-    refuse(contexts, &["--context", "a"], "context \"a\": ");
+    let dangles = |text: &str, names: &str, has: &str| {
+        let (_directory, path) = file("kubeconfig", text.as_bytes());
+        let says = format!("context \"a\" names {names}; {path} has: {has}");
+        refused(&["run", "--kubeconfig", &path, "--context", "a"], 2, &says);
+    };
+    dangles(contexts, "cluster \"a\"", "none");
+    let cluster = "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
+    dangles(&format!("{contexts}{cluster}"), "user \"a\"", "u");
+    refuse("", &[], "not a kubeconfig: it is empty");
+    refuse("kind: Pod\napiVersion: v1\nmetadata: {}\n", &[], "not a kubeconfig: it is of kind Pod");
+    refuse("about: mine\nallow: [read]\n", &[], "not a kubeconfig: it has no clusters, users and contexts");
     refused(&["run", "--kubeconfig", "/nowhere/at/all"], 2, "/nowhere/at/all: cannot read the kubeconfig: ");
 }
 

@@ -56,6 +56,7 @@ impl Failure {
             Self::Selection(SelectionError::Malformed { .. }) => ExitCode::Usage,
             Self::Selection(_) => ExitCode::NothingSelected,
             Self::Interrupted => ExitCode::Interrupted,
+            Self::Connect(ConnectError::Unusable(_)) => ExitCode::Usage,
             Self::Kubeconfig(KubeconfigError::None { .. })
             | Self::Connect(_)
             | Self::Image(ImageCommandError::Push(PushError::Unreachable { .. }))

@@ -11,14 +11,18 @@ use crate::fact::{Seen, Unobserved};
 impl Cluster {
     /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
     pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
-        let _permit =
-            self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.address.to_string(), e))?;
+        self.dial(target, roots).await.map_err(|why| unseen(target, why))
+    }
+
+    /// The same, with all that is known of why nothing was presented.
+    pub(super) async fn dial(&self, target: &Target, roots: &[Certificate]) -> Result<Handshake, Unreachable> {
+        let permit = self.in_flight.acquire().await;
+        let _permit = permit.map_err(|e| Unreachable::Other { text: e.to_string() })?;
         let deadline = self.deadline(self.settings().request_timeout);
-        let seen = match &self.kubeconfig().config.proxy_url {
+        match &self.kubeconfig().config.proxy_url {
             None => handshake(target, roots, deadline).await,
             Some(proxy) => through(proxy, target, roots, deadline).await,
-        };
-        seen.map_err(|why| unseen(target, why))
+        }
     }
 
     /// Dials `target` and offers it TLS 1.1 at most.

@@ -13,6 +13,7 @@ use tokio::io::AsyncBufRead;
 
 use super::call::Verb;
 use super::causes::{failure, is_name_mismatch};
+use super::clients::NoClient;
 use super::{Call, Cluster, Identity, Reply};
 use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
@@ -58,7 +59,7 @@ impl Cluster {
     pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let _permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
-        Ok(open(self.client(call)?).await)
+        Ok(open(self.client(call).await?).await)
     }
 
     /// Sends a request and decodes the object that it answers.
@@ -112,10 +113,10 @@ impl Cluster {
     async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
         // Of many requests under way at once, each may meet such an instance: what others have learned meanwhile does not count.
         let by_endpoint_name = call.instance.is_none() && self.clients.verify_by_endpoint_name();
-        match self.client(call)?.send(Self::request(call)?).await {
+        match self.client(call).await?.send(Self::request(call)?).await {
             Err(e) if by_endpoint_name && is_name_mismatch(&e) => {
                 self.clients.verify_by_in_cluster_name();
-                self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
+                self.client(call).await?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
             }
             sent => sent.map_err(|e| failure(call, &e)),
         }
@@ -146,8 +147,12 @@ impl Cluster {
     }
 
     /// The client for a request.
-    fn client(&self, call: &Call) -> Seen<Client> {
-        self.clients.of(self.kubeconfig(), call)
+    async fn client(&self, call: &Call) -> Seen<Client> {
+        self.clients.of(self.kubeconfig(), call).await.map_err(|why| match why {
+            NoClient::Unfit(why) => why,
+            NoClient::Failed(error) => failure(call, error.as_ref()),
+            NoClient::Abandoned => Unobserved::Interrupted,
+        })
     }
 }
 
