@@ -367,23 +367,36 @@ async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = json!({ "server": "https://127.0.0.1:1" });
     for (user, says) in [
-        (json!({ "client-certificate": "/nowhere", "client-key": "/nowhere" }), "its client-certificate /nowhere cannot be read: "),
+        (
+            json!({ "client-certificate": "/nowhere", "client-key": "/nowhere" }),
+            "its client-certificate /nowhere cannot be read: ",
+        ),
         (json!({ "client-certificate-data": "AA==" }), "it has a client-certificate, and no client-key"),
         (json!({ "client-certificate-data": "-", "client-key-data": "-" }), "is not base64"),
         (json!({ "tokenFile": "nowhere" }), "nowhere cannot be read: "),
-        (json!({ "exec": { "command": "no-such-plugin", "installHint": "get it" } }), "exec no-such-plugin: the credential plugin cannot be started: No such file or directory (os error 2) (get it)"),
+        (
+            json!({ "exec": { "command": "no-such-plugin", "installHint": "get it" } }),
+            "exec no-such-plugin: the credential plugin cannot be started: No such file or directory (os error 2) (get it)",
+        ),
         (json!({ "exec": {} }), "its exec names no command"),
-        (json!({ "auth-provider": { "name": "gcp", "config": { "access-token": "opaque-token" } } }), "its auth-provider gcp is not supported"),
+        (
+            json!({ "auth-provider": { "name": "gcp", "config": { "access-token": "opaque-token" } } }),
+            "its auth-provider gcp is not supported",
+        ),
     ] {
         let path = written(&folder, &cluster, &user);
         let done = run_with(path.clone(), &[]).await;
         ended(&done, 2, &[&format!("{}: context \"a\": user \"a\": ", path.display()), says]);
     }
-    for (ca, says) in [("-", "its certificate-authority-data is not base64"), ("AA==", "holds no certificate in PEM form")] {
-        let path = written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority-data": ca }), &json!({}));
+    for (ca, says) in
+        [("-", "its certificate-authority-data is not base64"), ("AA==", "holds no certificate in PEM form")]
+    {
+        let path =
+            written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority-data": ca }), &json!({}));
         ended(&run_with(path, &[]).await, 2, &["context \"a\": cluster \"a\": ", says]);
     }
-    let path = written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority": "/nowhere" }), &json!({}));
+    let path =
+        written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority": "/nowhere" }), &json!({}));
     ended(&run_with(path, &[]).await, 2, &["cluster \"a\": its certificate-authority /nowhere cannot be read: "]);
 }
 
@@ -413,7 +426,10 @@ async fn a_certificate_that_no_client_takes_is_told_in_words() {
     let address = serve(&ca, |_| version()).await;
     let server = format!("https://{address}");
     let done = run_with(written(&folder, &json!({ "server": server }), &json!({})), &[]).await;
-    undecided(&done, &["CN=kubernetes issued the certificate that answers", "cluster \"a\" in ", "has no certificate-authority"]);
+    undecided(
+        &done,
+        &["CN=kubernetes issued the certificate that answers", "cluster \"a\" in ", "has no certificate-authority"],
+    );
     let elsewhere = Authority::with_names("kubernetes", &["api.example.com"]);
     let address = serve(&elsewhere, |_| version()).await;
     let done = run(address, &elsewhere.pem, &[]).await;

@@ -53,10 +53,11 @@ impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Selection(SelectionError::Malformed { .. }) => ExitCode::Usage,
+            Self::Selection(SelectionError::Malformed { .. }) | Self::Connect(ConnectError::Unusable(_)) => {
+                ExitCode::Usage
+            }
             Self::Selection(_) => ExitCode::NothingSelected,
             Self::Interrupted => ExitCode::Interrupted,
-            Self::Connect(ConnectError::Unusable(_)) => ExitCode::Usage,
             Self::Kubeconfig(KubeconfigError::None { .. })
             | Self::Connect(_)
             | Self::Image(ImageCommandError::Push(PushError::Unreachable { .. }))

@@ -64,21 +64,19 @@ pub enum ConnectError {
     #[error(transparent)]
     Unusable(KubeconfigError),
     /// The server speaks TLS, or does not, and the kubeconfig says otherwise.
-    #[error("{server}: what answers there {speaks}: cluster {cluster:?} in {origin} needs another scheme or port in its server")]
+    #[error("{server}: what answers there {speaks}: {place} needs another scheme or port in its server")]
     Scheme {
         /// The API server's URL.
         server: String,
         /// What the server does.
         speaks: String,
-        /// The cluster of the kubeconfig.
-        cluster: String,
-        /// The kubeconfig.
-        origin: String,
+        /// The cluster and its kubeconfig.
+        place: String,
     },
     /// The certificate is for other names.
     #[error(
-        "{server}: the certificate that answers is for {presented}, not for {name}: set the server of cluster {cluster:?} \
-         in {origin} to one of its names, or tls-server-name beside it"
+        "{server}: the certificate that answers is for {presented}, not for {name}: set the server of {place} \
+          to one of its names, or tls-server-name beside it"
     )]
     WrongName {
         /// The API server's URL.
@@ -87,29 +85,25 @@ pub enum ConnectError {
         presented: String,
         /// The name that it should have.
         name: String,
-        /// The cluster of the kubeconfig.
-        cluster: String,
-        /// The kubeconfig.
-        origin: String,
+        /// The cluster and its kubeconfig.
+        place: String,
     },
     /// The certificate is one that clients do not take from any server.
     #[error(
         "{server}: the certificate that answers is no server's: {what}; give the API server one that the CA of \
-         cluster {cluster:?} in {origin} has issued"
+         {place} has issued"
     )]
     NoServerCertificate {
         /// The API server's URL.
         server: String,
         /// What is wrong with it.
         what: String,
-        /// The cluster of the kubeconfig.
-        cluster: String,
-        /// The kubeconfig.
-        origin: String,
+        /// The cluster and its kubeconfig.
+        place: String,
     },
     /// Nothing says whom to trust, and this system does not trust the certificate.
     #[error(
-        "{server}: {cause}: {issuer} issued the certificate that answers, and cluster {cluster:?} in {origin} has no \
+        "{server}: {cause}: {issuer} issued the certificate that answers, and {place} has no \
          certificate-authority or certificate-authority-data, so that only the CAs count that this system trusts"
     )]
     NoAuthority {
@@ -119,10 +113,8 @@ pub enum ConnectError {
         cause: String,
         /// Who issued the certificate.
         issuer: String,
-        /// The cluster of the kubeconfig.
-        cluster: String,
-        /// The kubeconfig.
-        origin: String,
+        /// The cluster and its kubeconfig.
+        place: String,
     },
     /// The certificate comes from somebody whom the kubeconfig does not trust.
     #[error(
@@ -183,7 +175,9 @@ pub async fn connect(
     };
     match accepted {
         // A server of TLS answers plain HTTP as well, with a complaint.
-        Err(ConnectError::NotKubernetes { .. }) if is_plain(&cluster) && matches!(look(&cluster).await, Some(Ok(_))) => {
+        Err(ConnectError::NotKubernetes { .. })
+            if is_plain(&cluster) && matches!(look(&cluster).await, Some(Ok(_))) =>
+        {
             Err(speaks(&cluster, "speaks TLS, which http:// is not"))
         }
         accepted => accepted.map(|()| cluster),
@@ -198,14 +192,15 @@ async fn prepare(cluster: &Cluster, call: &Call) -> Result<(), ConnectError> {
     let exec = kubeconfig.config.auth_info.exec.as_ref();
     let command = exec.and_then(|exec| exec.command.as_deref());
     let limit = cluster.deadline(cluster.settings().request_timeout);
-    let error = match tokio::time::timeout(limit, cluster.clients.of(kubeconfig, call)).await {
+    let error = match tokio::time::timeout(limit, Box::pin(cluster.clients.of(kubeconfig, call))).await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(NoClient::Failed(error))) => error,
         Ok(Err(NoClient::Unfit(why))) => return Err(unreachable(cluster, why)),
         Ok(Err(NoClient::Abandoned)) => return Err(unreachable(cluster, Unobserved::Interrupted)),
         Err(_) => {
             let (deadline, flag) = set_by(cluster, limit);
-            let what = command.map_or_else(|| "reading the credential".into(), |it| format!("the credential plugin {it}"));
+            let what =
+                command.map_or_else(|| "reading the credential".into(), |it| format!("the credential plugin {it}"));
             return Err(ConnectError::Tardy { origin: origin.clone(), user: user.clone(), what, deadline, flag });
         }
     };
@@ -253,8 +248,7 @@ async fn look_again(cluster: &mut Cluster, version: &Call, why: Unobserved) -> R
             return Err(ConnectError::NoServerCertificate {
                 server: server(cluster),
                 what: what.to_string(),
-                cluster: cluster.kubeconfig().cluster.clone(),
-                origin: cluster.kubeconfig().origin.clone(),
+                place: place(cluster),
             });
         }
     };
@@ -266,8 +260,7 @@ async fn look_again(cluster: &mut Cluster, version: &Call, why: Unobserved) -> R
             server: server(cluster),
             presented: if presented.is_empty() { "no name".into() } else { presented.join(", ") },
             name,
-            cluster: cluster.kubeconfig().cluster.clone(),
-            origin: cluster.kubeconfig().origin.clone(),
+            place: place(cluster),
         }),
     }
 }
@@ -342,19 +335,19 @@ fn server(cluster: &Cluster) -> String {
     cluster.summary().server.clone()
 }
 
+/// The part of the kubeconfig that says where the server is.
+fn place(cluster: &Cluster) -> String {
+    let Kubeconfig { cluster, origin, .. } = cluster.kubeconfig();
+    format!("cluster {cluster:?} in {origin}")
+}
+
 /// Whether the kubeconfig says that the server speaks no TLS.
 fn is_plain(cluster: &Cluster) -> bool {
     cluster.kubeconfig().config.cluster_url.scheme_str() == Some("http")
 }
 
 fn speaks(cluster: &Cluster, speaks: impl Into<String>) -> ConnectError {
-    let Kubeconfig { cluster: name, origin, .. } = cluster.kubeconfig();
-    ConnectError::Scheme {
-        server: server(cluster),
-        speaks: speaks.into(),
-        cluster: name.clone(),
-        origin: origin.clone(),
-    }
+    ConnectError::Scheme { server: server(cluster), speaks: speaks.into(), place: place(cluster) }
 }
 
 /// Looks at what the endpoint presents.
@@ -368,14 +361,13 @@ async fn look(cluster: &Cluster) -> Option<Result<Handshake, Unreachable>> {
 fn untrusted(cluster: &Cluster, seen: &Handshake, why: Unobserved) -> ConnectError {
     let leaf = seen.chain.first().and_then(|leaf| leaf.describe().ok());
     let issuer = leaf.map_or_else(|| "an unknown issuer".into(), |leaf| leaf.issuer);
-    let Kubeconfig { cluster: name, origin, authorities, .. } = cluster.kubeconfig();
+    let Kubeconfig { origin, authorities, .. } = cluster.kubeconfig();
     if authorities.is_empty() {
         return ConnectError::NoAuthority {
             server: server(cluster),
             cause: cause(cluster, why),
             issuer,
-            cluster: name.clone(),
-            origin: origin.clone(),
+            place: place(cluster),
         };
     }
     ConnectError::Untrusted { server: server(cluster), issuer, origin: origin.clone() }

@@ -92,16 +92,14 @@ pub enum KubeconfigError {
         known: String,
     },
     /// The context names a cluster or a user that is not there.
-    #[error("context {context:?} names {kind} {name:?}; {origin} has: {known}")]
+    #[error("context {context:?} names {what}; {origin} has: {known}")]
     Dangling {
         /// The files.
         origin: String,
         /// The context.
         context: String,
-        /// Whether it is a cluster or a user.
-        kind: &'static str,
-        /// The name.
-        name: String,
+        /// The cluster or user.
+        what: String,
         /// The names there are.
         known: String,
     },
@@ -181,8 +179,7 @@ impl Kubeconfig {
         let dangling = |kind: &'static str, name: &str, known: String| KubeconfigError::Dangling {
             origin: origin.clone(),
             context: context.clone(),
-            kind,
-            name: name.into(),
+            what: format!("{kind} {name:?}"),
             known,
         };
         let Some(cluster) = file.clusters.iter().find(|cluster| cluster.name == parts.cluster) else {

@@ -148,7 +148,8 @@ impl Cluster {
 
     /// The client for a request.
     async fn client(&self, call: &Call) -> Seen<Client> {
-        self.clients.of(self.kubeconfig(), call).await.map_err(|why| match why {
+        // A configuration is large, and this is a part of every request.
+        Box::pin(self.clients.of(self.kubeconfig(), call)).await.map_err(|why| match why {
             NoClient::Unfit(why) => why,
             NoClient::Failed(error) => failure(call, error.as_ref()),
             NoClient::Abandoned => Unobserved::Interrupted,
