@@ -36,6 +36,24 @@ pub struct Expectations {
     pub network_policy: NetworkPolicies,
 }
 
+/// Whether a text names somebody who may hold rights, as [`Expectations`] want it written.
+pub fn check_holder(text: &str) -> Result<(), String> {
+    let is_right = match text.split_once(' ') {
+        Some(("User" | "Group", name)) => !name.trim().is_empty(),
+        Some(("ServiceAccount", name)) => {
+            name.split_once('/').is_some_and(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
+        }
+        _ => false,
+    };
+    if is_right {
+        return Ok(());
+    }
+    let name = if text.is_empty() || text.contains([' ', ':', '/']) { "bob" } else { text };
+    Err(format!(
+        "{text:?} does not say who it is: write `User NAME`, such as `User {name}`, `Group NAME`, or `ServiceAccount NAMESPACE/NAME`"
+    ))
+}
+
 /// Whether network policies must be enforced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -76,7 +76,8 @@ impl Verdicts {
                     }
                 }
                 Event::CleanedUp { namespace, left: Some(left) } => {
-                    behind.push(format!("left behind in {namespace}: {left}"));
+                    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+                    behind.push(format!("left behind{place}: {left}"));
                 }
                 _ => {}
             }
@@ -147,7 +148,7 @@ mod tests {
         for check in checks.iter().rev() {
             events.send(Event::CheckJudged { at_ms: 0, check: check.clone() });
         }
-        events.send(Event::CleanedUp { namespace: "seaworthy-x".into(), left: Some("a pod".into()) });
+        events.send(Event::CleanedUp { namespace: Some("seaworthy-x".into()), left: Some("a pod".into()) });
         drop(events);
         let behind = verdicts.hand_out(told, &Redaction::default()).await;
         assert_eq!(behind, ["left behind in seaworthy-x: a pod"]);

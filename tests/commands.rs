@@ -230,7 +230,17 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     refuse("contexts: [", &[], "not a kubeconfig: ");
     refuse(contexts, &[], "current-context is not set: choose one with --context; there are: a");
     refuse(contexts, &["--context", "b"], "there is no context \"b\"; there are: a");
-    refuse(contexts, &["--context", "a"], "context \"a\": ");
+    let dangles = |text: &str, names: &str, has: &str| {
+        let (_directory, path) = file("kubeconfig", text.as_bytes());
+        let says = format!("context \"a\" names {names}; {path} has: {has}");
+        refused(&["run", "--kubeconfig", &path, "--context", "a"], 2, &says);
+    };
+    dangles(contexts, "cluster \"a\"", "none");
+    let cluster = "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
+    dangles(&format!("{contexts}{cluster}"), "user \"a\"", "u");
+    refuse("", &[], "not a kubeconfig: it is empty");
+    refuse("kind: Pod\napiVersion: v1\nmetadata: {}\n", &[], "not a kubeconfig: it is of kind Pod");
+    refuse("about: mine\nallow: [read]\n", &[], "not a kubeconfig: it has no clusters, users and contexts");
     refused(&["run", "--kubeconfig", "/nowhere/at/all"], 2, "/nowhere/at/all: cannot read the kubeconfig: ");
 }
 
@@ -312,4 +322,126 @@ fn what_a_profile_leaves_out_is_run_by_name_and_needs_no_right_before() {
     let extended = seaworthy(&["rbac", "--select", "AA-26"]);
     assert_eq!(extended.code, 0, "{}", extended.err);
     assert!(extended.out.contains(TRACKING), "{}", extended.out);
+}
+
+#[test]
+fn where_nothing_was_judged_the_verdict_is_open() {
+    let (_directory, path) = file("example.json.gz", EXAMPLE);
+    for (id, flags) in [("PK-17", "--profile ci"), ("HA-06", "--profile ci --allow disrupt")] {
+        let done = seaworthy(&["judge", &path, "--select", id]);
+        assert_eq!(done.code, 3, "{}", done.out);
+        assert!(done.out.contains("undecided: nothing was judged; 1 check"), "{}", done.out);
+        let words = done.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("access: a run with {flags} does")), "{words}");
+    }
+    let one = seaworthy(&["judge", &path, "--select", "PK-17,CP-05", "-v"]);
+    assert_eq!(one.code, 0, "a skip beside a pass: {}", one.out);
+    let all = seaworthy(&["judge", &path, "-v"]);
+    assert!(!all.out.contains("a run with"), "only what was asked for by name is told how: {}", all.out);
+}
+
+#[test]
+fn nothing_is_written_over_what_is_read_or_written_besides() {
+    let (directory, path) = file("example.json.gz", EXAMPLE);
+    let other = directory.path().join("other");
+    let same = directory.path().join(".").join("other");
+    let (other, same) = (other.to_str().unwrap(), same.to_str().unwrap());
+    for flag in ["--junit", "--json", "--events"] {
+        refused(&["judge", &path, flag, &path], 2, &format!("FILE and {flag} are the same file, "));
+    }
+    refused(&["judge", &path, "--json", other, "--junit", same], 2, "--junit and --json are the same file, ");
+    refused(&["run", "--json", other, "--record", same], 2, "--json and --record are the same file, ");
+    refused(&["run", "--kubeconfig", &path, "--json", &path], 2, "--kubeconfig and --json are the same file, ");
+    refused(&["report", &path, "--json", &path], 2, "EVENTS and --json are the same file, ");
+    assert_eq!(fs::read(&path).unwrap(), EXAMPLE);
+    assert!(!fs::exists(other).unwrap());
+    assert_eq!(seaworthy(&["judge", &path, "--json", "/dev/null", "--junit", "/dev/null"]).code, 0);
+    let dash = seaworthy(&["judge", &path, "--json", "-"]);
+    assert!(dash.code == 2 && dash.err.contains("/dev/stdout for the standard output"), "{}", dash.err);
+}
+
+#[test]
+fn a_recording_and_a_stream_come_from_the_standard_input_too() {
+    let piped = |command: &str, input: &[u8]| {
+        let command = Command::new(cargo_bin!("seaworthy")).args([command, "-"]).stdin(input.to_vec());
+        let done = command.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, said) = piped("judge", EXAMPLE);
+    assert!(code == Some(0) && said.contains("judged from the standard input"), "{said}");
+    let (code, said) = piped("report", EXAMPLE);
+    assert!(code == Some(2) && said.contains("the standard input: it is a recording"), "{said}");
+}
+
+#[test]
+fn who_confuses_recordings_and_streams_is_told_the_other_command() {
+    let (directory, path) = file("example.json.gz", EXAMPLE);
+    refused(&["report", &path], 2, &format!("`seaworthy judge {path}` judges it"));
+    let (_directory, unzipped) = file("example.json", &unpacked());
+    refused(&["report", &unzipped], 2, &format!("`seaworthy judge {unzipped}` judges it"));
+    let events = directory.path().join("run.jsonl");
+    let events = events.to_str().unwrap();
+    seaworthy(&["judge", &path, "--events", events]);
+    refused(&["judge", events], 2, &format!("`seaworthy report {events}` makes reports of it"));
+}
+
+#[test]
+fn an_empty_selection_is_told_from_one_that_is_left_out() {
+    for empty in ["", ",", " , "] {
+        refused(&["run", "--select", empty], 4, "--select, or the profile's select, is empty");
+        refused(&["list", "--select", empty], 4, "--select, or the profile's select, is empty");
+    }
+}
+
+#[test]
+fn list_takes_ids_and_profiles() {
+    assert_eq!(seaworthy(&["list", "PK-02"]).out, seaworthy(&["list", "--select", "PK-02"]).out);
+    let listed = |profile| seaworthy(&["list", "--profile", profile]).out;
+    assert!(listed("ci").contains("AA-26") && !listed("audit").contains("AA-26"));
+    refused(&["list", "--profile", "audits"], 2, "there is no profile \"audits\"");
+}
+
+#[test]
+fn severities_are_taken_in_any_case() {
+    let (_directory, path) = file("example.json.gz", EXAMPLE);
+    assert_eq!(seaworthy(&["judge", &path, "--fail-on", "Info"]).code, 1);
+    assert!(seaworthy(&["judge", &path, "--fail-on", "x"]).err.contains("info, minor, major, critical"));
+}
+
+#[test]
+fn rights_that_do_not_let_a_check_look_are_told() {
+    let done = seaworthy(&["rbac", "--select", "PK-17"]);
+    assert!(done.code == 0 && done.err.contains("PK-17 takes privileged access"), "{}", done.err);
+    assert!(done.err.contains("--profile ci does"), "{}", done.err);
+    assert_eq!(seaworthy(&["rbac", "--select", "PK-17", "--profile", "ci"]).err, "");
+    assert_eq!(seaworthy(&["rbac"]).err, "");
+}
+
+#[test]
+fn shells_offer_what_is_for_people() {
+    let script = seaworthy(&["completion", "bash"]).out;
+    for offered in ["post-install", "critical", "PK-02", "service-network"] {
+        assert!(script.contains(offered), "{offered}");
+    }
+    for hidden in ["guard", "probe host", "probe__host"] {
+        assert!(!script.contains(hidden), "{hidden}");
+    }
+}
+
+#[test]
+fn examples_are_not_broken_and_flags_stand_where_they_belong() {
+    for command in ["completion", "explain", "image", "judge", "list", "rbac", "report", "run", "sweep", "test"] {
+        let help = seaworthy(&[command, "--help"]).out;
+        let (_, examples) = help.split_once("Examples:").unwrap();
+        for line in examples.lines() {
+            assert!(line.len() <= 80, "{command}: {line}");
+        }
+    }
+    let run = seaworthy(&["run", "--help"]).out;
+    let (_, drills) = run.split_once("Drills:").unwrap();
+    let (drills, _) = drills.split_once("Examples:").unwrap();
+    for flag in ["--record", "--timeout", "--example"] {
+        assert!(!drills.contains(&format!("{flag} ")) && !drills.contains(&format!("{flag}\n")), "{flag}");
+    }
+    assert!(seaworthy(&["--help"]).out.lines().all(|line| line.len() <= 100));
 }

@@ -29,6 +29,20 @@ struct Authority {
 
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::with_names(name, &["127.0.0.1", "kubernetes"])
+    }
+
+    /// A CA whose server presents the CA's own certificate.
+    fn self_signed(name: &str) -> Self {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { pem: certificate.pem(), config: presents(certificate.into(), &key) }
+    }
+
+    /// A CA with a certificate of its for these names.
+    fn with_names(name: &str, names: &[&str]) -> Self {
         let mut params = rcgen::CertificateParams::new([]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -36,17 +50,21 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap();
         let issuer = rcgen::Issuer::from_params(&params, &key);
         let leaf_key = rcgen::KeyPair::generate().unwrap();
-        let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned(), "kubernetes".to_owned()]).unwrap();
-        let leaf: CertificateDer<'static> = leaf.signed_by(&leaf_key, &issuer).unwrap().into();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf], PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap())
-            .unwrap();
-        Self { pem: certificate.pem(), config: Arc::new(config) }
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let leaf = rcgen::CertificateParams::new(names).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+        Self { pem: certificate.pem(), config: presents(leaf.into(), &leaf_key) }
     }
+}
+
+fn presents(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> Arc<rustls::ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    Arc::new(config)
 }
 
 /// A server on the loopback interface. Nothing ever happens that a watch would tell.
@@ -99,11 +117,17 @@ fn version() -> Response<Full<Bytes>> {
 
 fn kubeconfig(folder: &tempfile::TempDir, server: &str, ca: &str) -> PathBuf {
     use base64::prelude::{BASE64_STANDARD, Engine};
+    let cluster = json!({ "server": server, "certificate-authority-data": BASE64_STANDARD.encode(ca) });
+    written(folder, &cluster, &json!({ "token": "not-a-real-token" }))
+}
+
+/// A kubeconfig of this cluster and this user.
+fn written(folder: &tempfile::TempDir, cluster: &Value, user: &Value) -> PathBuf {
     let path = folder.path().join("kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "a",
-        "clusters": [{ "name": "a", "cluster": { "server": server, "certificate-authority-data": BASE64_STANDARD.encode(ca) } }],
-        "users": [{ "name": "a", "user": { "token": "not-a-real-token" } }],
+        "clusters": [{ "name": "a", "cluster": cluster }],
+        "users": [{ "name": "a", "user": user }],
         "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
     });
     std::fs::write(&path, config.to_string()).unwrap();
@@ -113,7 +137,10 @@ fn kubeconfig(folder: &tempfile::TempDir, server: &str, ca: &str) -> PathBuf {
 /// Runs the program against the server, as a client that trusts this CA.
 async fn run(address: SocketAddr, ca: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = kubeconfig(&folder, &format!("https://{address}"), ca);
+    run_with(kubeconfig(&folder, &format!("https://{address}"), ca), arguments).await
+}
+
+async fn run_with(kubeconfig: PathBuf, arguments: &[&str]) -> Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"));
     command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
     command.env_remove("HTTPS_PROXY").env_remove("https_proxy");
@@ -123,8 +150,14 @@ async fn run(address: SocketAddr, ca: &str, arguments: &[&str]) -> Output {
 /// One line on the standard error that says this, and exit code 3.
 #[track_caller]
 fn undecided(done: &Output, says: &[&str]) {
+    ended(done, 3, says);
+}
+
+/// One line on the standard error that says this, and this exit code.
+#[track_caller]
+fn ended(done: &Output, code: i32, says: &[&str]) {
     let said = String::from_utf8_lossy(&done.stderr);
-    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert_eq!(done.status.code(), Some(code), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     for part in says {
         assert!(said.contains(part), "{said} does not say {part}");
@@ -269,4 +302,138 @@ async fn what_a_run_made_is_removed_also_when_its_time_is_over() {
     let done = run(address, &ca.pem, &arguments).await;
     assert_eq!(done.status.code(), Some(3), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(SLEEPY_IS_CLEAN.load(Ordering::Relaxed), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Runs the program as a user whose credential comes from a plugin: this shell script.
+async fn run_plugin(script: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "IfAvailable", "command": "sh",
+        "args": ["-c", script], "env": [{ "name": "PLUGIN_SECRET", "value": "of-the-environment" }],
+    });
+    let path = written(&folder, &json!({ "server": "https://127.0.0.1:1" }), &json!({ "exec": exec }));
+    run_with(path, arguments).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_credential_plugin_prints_is_never_told() {
+    const CREDENTIAL: &str = r#"{"kind": "ExecCredential", "status": {"token": "opaque-token-0815"}}"#;
+    let fails = format!("echo '{CREDENTIAL}'; echo 'log in first' >&2; echo opaque-token-0815 >&2; exit 7");
+    let done = run_plugin(&fails, &[]).await;
+    undecided(&done, &["user \"a\" has no credential: exec sh: ", "ended with exit status: 7: log in first"]);
+    let strange = run_plugin("echo status: [opaque-token-0815", &[]).await;
+    undecided(&strange, &["exec sh: what the credential plugin printed is no ExecCredential"]);
+    let bare = run_plugin("echo opaque-token-0815; exit 1", &[]).await;
+    undecided(&bare, &["exec sh: the credential plugin ended with exit status: 1"]);
+    for done in [done, strange, bare] {
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(!said.contains("0815") && !said.contains("of-the-environment"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_plugin_has_a_deadline() {
+    let began = std::time::Instant::now();
+    let done = run_plugin("sleep 100", &["--timeout", "1s"]).await;
+    let told = "the credential plugin sh of user \"a\" did not end within 1 s; --timeout sets the deadline";
+    undecided(&done, &[told]);
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_plugin_is_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = folder.path().join("begun");
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "sh",
+        "args": ["-c", format!("echo > {}; sleep 100", begun.display())],
+    });
+    let path = written(&folder, &json!({ "server": "https://127.0.0.1:1" }), &json!({ "exec": exec }));
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+    let run = command.arg("run").arg("--kubeconfig").arg(path).args(["--request-timeout", "90s"]);
+    let child = run.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while !begun.exists() {
+        tokio::task::yield_now().await;
+    }
+    let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    let done = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+    ended(&done, 130, &["interrupted before the run began"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = json!({ "server": "https://127.0.0.1:1" });
+    for (user, says) in [
+        (
+            json!({ "client-certificate": "/nowhere", "client-key": "/nowhere" }),
+            "its client-certificate /nowhere cannot be read: ",
+        ),
+        (json!({ "client-certificate-data": "AA==" }), "it has a client-certificate, and no client-key"),
+        (json!({ "client-certificate-data": "-", "client-key-data": "-" }), "is not base64"),
+        (json!({ "tokenFile": "nowhere" }), "nowhere cannot be read: "),
+        (
+            json!({ "exec": { "command": "no-such-plugin", "installHint": "get it" } }),
+            "exec no-such-plugin: the credential plugin cannot be started: No such file or directory (os error 2) (get it)",
+        ),
+        (json!({ "exec": {} }), "its exec names no command"),
+        (
+            json!({ "auth-provider": { "name": "gcp", "config": { "access-token": "opaque-token" } } }),
+            "its auth-provider gcp is not supported",
+        ),
+    ] {
+        let path = written(&folder, &cluster, &user);
+        let done = run_with(path.clone(), &[]).await;
+        ended(&done, 2, &[&format!("{}: context \"a\": user \"a\": ", path.display()), says]);
+    }
+    for (ca, says) in
+        [("-", "its certificate-authority-data is not base64"), ("AA==", "holds no certificate in PEM form")]
+    {
+        let path =
+            written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority-data": ca }), &json!({}));
+        ended(&run_with(path, &[]).await, 2, &["context \"a\": cluster \"a\": ", says]);
+    }
+    let path =
+        written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority": "/nowhere" }), &json!({}));
+    ended(&run_with(path, &[]).await, 2, &["cluster \"a\": its certificate-authority /nowhere cannot be read: "]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wrong_scheme_is_named() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, |_| version()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let done = run_with(kubeconfig(&folder, &format!("http://{address}"), &ca.pem), &[]).await;
+    undecided(&done, &["speaks TLS, which http:// is not: cluster \"a\" in "]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.unwrap();
+        }
+    });
+    undecided(&run(plain, &ca.pem, &[]).await, &["does not speak TLS, which https:// is, but says \"HTTP/1.1 400 Bad"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_no_client_takes_is_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, |_| version()).await;
+    let server = format!("https://{address}");
+    let done = run_with(written(&folder, &json!({ "server": server }), &json!({})), &[]).await;
+    undecided(
+        &done,
+        &["CN=kubernetes issued the certificate that answers", "cluster \"a\" in ", "has no certificate-authority"],
+    );
+    let elsewhere = Authority::with_names("kubernetes", &["api.example.com"]);
+    let address = serve(&elsewhere, |_| version()).await;
+    let done = run(address, &elsewhere.pem, &[]).await;
+    undecided(&done, &["is for api.example.com, not for 127.0.0.1: ", "cluster \"a\" in ", "tls-server-name"]);
+    let itself = Authority::self_signed("127.0.0.1");
+    let address = serve(&itself, |_| version()).await;
+    undecided(&run(address, &itself.pem, &[]).await, &["it is the certificate of a CA", "cluster \"a\" in "]);
 }

@@ -1,7 +1,6 @@
 //! How much a finding matters.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,18 +36,5 @@ impl Severity {
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// A word that is not a severity.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a severity: use info, minor, major or critical")]
-pub struct NotASeverity(String);
-
-impl FromStr for Severity {
-    type Err = NotASeverity;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|s| s.name() == word).ok_or_else(|| NotASeverity(word.into()))
     }
 }

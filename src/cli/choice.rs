@@ -1,17 +1,22 @@
 //! The flags that choose checks.
 
-use clap::Args;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Args, Command, ValueEnum};
 
 use super::Failure;
 use crate::check::{Check, Severity};
 use crate::run::{Profile, Selection};
+use crate::suites;
 
 /// Which checks run, and what observing may do.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checks")]
 pub struct ChoiceArgs {
     /// audit (creates nothing), post-install (probe pods), ci (everything), or a YAML file
-    #[arg(long, value_name = "PROFILE", default_value = "audit")]
+    #[arg(long, value_name = "PROFILE", default_value = "audit", value_parser = Suggested(profiles), hide_possible_values = true)]
     pub profile: String,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would be the command's help")]
@@ -23,13 +28,13 @@ pub struct ChoiceArgs {
 #[command(next_help_heading = "Checks")]
 pub struct FilterArgs {
     /// Run only these: an id, a glob or a suite; repeatable, or separated by commas
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     pub select: Vec<String>,
     /// Leave these out
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     pub skip: Vec<String>,
-    /// Findings of this severity and above fail the run: info, minor, major or critical
-    #[arg(long, value_name = "SEVERITY")]
+    /// Findings of this severity and above fail the run
+    #[arg(long, value_name = "SEVERITY", value_enum, ignore_case = true)]
     pub fail_on: Option<Severity>,
 }
 
@@ -37,14 +42,60 @@ impl ChoiceArgs {
     /// The profile as it applies, and the checks that are chosen.
     pub fn resolve(&self) -> Result<(Profile, Vec<&'static Check>), Failure> {
         let mut profile = Profile::load(&self.profile)?;
-        // Who says what to run gets it, also what the profile leaves out.
-        let (select, left_out) = match self.filter.select.as_slice() {
-            [] => (profile.select.as_slice(), profile.skip.as_slice()),
-            chosen => (chosen, [].as_slice()),
-        };
-        let skip = [left_out, self.filter.skip.as_slice()].concat();
-        let checks = Selection::new(select, &skip)?.checks()?;
+        let checks = chosen(&profile, &self.filter.select, &self.filter.skip)?;
         profile.fail_on = self.filter.fail_on.unwrap_or(profile.fail_on);
         Ok((profile, checks))
+    }
+}
+
+impl FilterArgs {
+    /// The ids of the checks that are asked for by name.
+    pub fn named(&self) -> BTreeSet<&'static str> {
+        Selection::named(&self.select)
+    }
+}
+
+/// The checks that a run with this profile has. Who says what to run gets it, also what the profile leaves out.
+pub fn chosen(profile: &Profile, select: &[String], skip: &[String]) -> Result<Vec<&'static Check>, Failure> {
+    let (select, left_out) = match select {
+        [] => (profile.select.as_slice(), profile.skip.as_slice()),
+        chosen => (chosen, [].as_slice()),
+    };
+    Ok(Selection::new(select, &[left_out, skip].concat())?.checks()?)
+}
+
+/// Takes any text, and suggests some to shells.
+#[derive(Clone, Copy)]
+pub struct Suggested(pub fn() -> Vec<&'static str>);
+
+impl TypedValueParser for Suggested {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
+    }
+}
+
+/// The built-in profiles.
+pub fn profiles() -> Vec<&'static str> {
+    Profile::NAMES.to_vec()
+}
+
+/// The suites and the ids of checks.
+pub fn patterns() -> Vec<&'static str> {
+    suites::ALL.iter().map(|suite| suite.name).chain(suites::checks().map(|check| check.id)).collect()
+}
+
+impl ValueEnum for Severity {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
     }
 }

@@ -1,6 +1,6 @@
 //! `seaworthy completion`: shell completion.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::arguments::Arguments;
@@ -22,7 +22,11 @@ pub struct CompletionArgs {
 /// Prints the completion script.
 pub fn run(args: CompletionArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Arguments::command(), "seaworthy", &mut script);
+    // What is not for people is not offered to them.
+    let all = Arguments::command();
+    let offered = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let mut command = Command::new("seaworthy").version(env!("CARGO_PKG_VERSION")).subcommands(offered);
+    clap_complete::generate(args.shell, &mut command, "seaworthy", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::Seaworthy)
 }

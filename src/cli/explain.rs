@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::choice::{Suggested, patterns};
 use super::{Failure, print_json};
 use crate::check::{Check, Severity};
 use crate::fact::node::Origin;
@@ -20,7 +21,7 @@ use crate::run::{ExitCode, Plan, Selection};
   seaworthy explain 'DN-*' --output json")]
 pub struct ExplainArgs {
     /// The checks: ids, globs or suites
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", required = true, value_parser = Suggested(patterns), hide_possible_values = true)]
     ids: Vec<String>,
     /// How it is written
     #[arg(short, long, value_enum, default_value_t = ExplainFormat::Text)]
@@ -93,6 +94,7 @@ impl Explained {
     fn write(&self, page: &mut Page) {
         let suite = format!("suite {}", self.suite);
         page.words(&[(STRONG, self.id), (PLAIN, self.name), (STRONG, self.severity.name()), (FAINT, &suite)], 2);
+        page.paragraph(2, FAINT, "A finding may have another severity than its check.");
         page.paragraph(0, STRONG, &self.title);
         for (heading, text) in [("Why", &self.why), ("Fix", &self.fix), ("Source", &self.source)] {
             page.blank();

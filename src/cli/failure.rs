@@ -53,7 +53,9 @@ impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Selection(SelectionError::Malformed { .. }) => ExitCode::Usage,
+            Self::Selection(SelectionError::Malformed { .. }) | Self::Connect(ConnectError::Unusable(_)) => {
+                ExitCode::Usage
+            }
             Self::Selection(_) => ExitCode::NothingSelected,
             Self::Interrupted => ExitCode::Interrupted,
             Self::Kubeconfig(KubeconfigError::None { .. })

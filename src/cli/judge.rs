@@ -1,12 +1,13 @@
 //! `seaworthy judge`: judge a recording, without a cluster.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Failure;
 use super::choice::FilterArgs;
-use super::reporting::ReportArgs;
+use super::reporting::{ReportArgs, STANDARD_INPUT};
 use super::run::consume;
 use super::say;
 use crate::check::Check;
@@ -31,9 +32,11 @@ const EXAMPLE_NAME: &str = "the example that comes with seaworthy";
 #[command(after_help = "Examples:
   seaworthy run --record today.json.gz             make a recording
   seaworthy judge today.json.gz                    judge it again, anywhere
-  seaworthy judge today.json.gz --select 'PK-*' --fail-on critical --junit report.xml")]
+  ssh host cat today.json.gz | seaworthy judge -
+  seaworthy judge today.json.gz --select 'PK-*' --fail-on critical \\
+    --junit report.xml")]
 pub struct JudgeArgs {
-    /// The recording, as `seaworthy run --record` writes it
+    /// The recording, as `seaworthy run --record` writes it; - for the standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -44,8 +47,13 @@ pub struct JudgeArgs {
 
 /// Judges a recording from a file.
 pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
-    let recording = Recording::read(&args.file)?;
-    judge(recording, &args.file.display().to_string(), &args.filter, &args.reports).await
+    args.reports.check(&[("FILE", Some(&args.file))], None)?;
+    let (recording, name) = if args.file == Path::new("-") {
+        (Recording::read_from(io::stdin().lock(), Path::new(STANDARD_INPUT))?, STANDARD_INPUT.to_owned())
+    } else {
+        (Recording::read(&args.file)?, args.file.display().to_string())
+    };
+    judge(recording, &name, &args.filter, &args.reports).await
 }
 
 /// Judges the recording that comes with the program.
@@ -76,7 +84,8 @@ async fn judge(
     let (events, receiver) = Events::channel();
     let reporting = tokio::spawn(consume(receiver, reports, Redaction::default()));
     let source = Source::Recorded(recording);
-    let Conclusion { exit_code, .. } = engine::run(Run { plan, source, gate, started }, events).await;
+    let Conclusion { exit_code, .. } =
+        engine::run(Run { plan, source, gate, named: filter.named(), started }, events).await;
     reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     Ok(exit_code)
 }

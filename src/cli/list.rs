@@ -3,27 +3,34 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::choice::FilterArgs;
-use super::table::table;
+use super::choice::{Suggested, chosen, patterns, profiles};
+use super::table::{table, width};
 use super::{Failure, print, print_json};
 use crate::check::{Check, Severity};
 use crate::fact::Access;
 use crate::report::{Colour, Console};
-use crate::run::{ExitCode, Plan, Selection};
+use crate::run::{ExitCode, Plan, Profile, Selection};
 
 /// List the checks
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy list
-  seaworthy list --select pki,'DN-*' --output wide
+  seaworthy list --profile audit
+  seaworthy list 'pki,DN-*' --output wide
   seaworthy list --output json")]
 pub struct ListArgs {
     /// List only these: an id, a glob or a suite; repeatable, or separated by commas
-    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    #[arg(value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
+    patterns: Vec<String>,
+    /// The same
+    #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     select: Vec<String>,
     /// Leave these out
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     skip: Vec<String>,
+    /// List what a run with this profile has; it skips what takes an access that the profile does not allow
+    #[arg(long, value_name = "PROFILE", value_parser = Suggested(profiles), hide_possible_values = true)]
+    profile: Option<String>,
     /// How the list is written
     #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
     output: ListFormat,
@@ -73,15 +80,48 @@ impl Listed {
     }
 }
 
+/// What the title has at least, before other columns go for its sake.
+const ROOM: usize = 36;
+
+/// The table without the columns for which a terminal has no room: SUITE goes first, then ACCESS, then NAME.
+fn fitted(heading: [&str; 6], rows: &[[String; 6]], terminal: Option<usize>) -> String {
+    fn only<'a, const N: usize>(
+        columns: [usize; N],
+        heading: [&'a str; 6],
+        rows: &[[String; 6]],
+    ) -> ([&'a str; N], Vec<[String; N]>) {
+        (columns.map(|i| heading[i]), rows.iter().map(|row| columns.map(|i| row[i].clone())).collect())
+    }
+    let fits = |before: usize| terminal.is_none_or(|terminal| before + ROOM <= terminal);
+    if fits(width(&heading[..5], rows.iter().map(|row| &row[..5]))) {
+        return table(heading, rows, terminal);
+    }
+    let (some, cells) = only([0, 1, 3, 4, 5], heading, rows);
+    if fits(width(&some[..4], cells.iter().map(|row| &row[..4]))) {
+        return table(some, &cells, terminal);
+    }
+    let (some, cells) = only([0, 1, 3, 5], heading, rows);
+    if fits(width(&some[..3], cells.iter().map(|row| &row[..3]))) {
+        return table(some, &cells, terminal);
+    }
+    let (some, cells) = only([0, 3, 5], heading, rows);
+    table(some, &cells, terminal)
+}
+
 /// Lists the checks.
 pub fn run(args: ListArgs) -> Result<ExitCode, Failure> {
-    let filter = FilterArgs { select: args.select, skip: args.skip, fail_on: None };
-    let checks: Vec<_> = Selection::new(&filter.select, &filter.skip)?.checks()?.into_iter().map(Listed::new).collect();
+    let select = [args.patterns, args.select].concat();
+    let checks = match &args.profile {
+        Some(profile) => chosen(&Profile::load(profile)?, &select, &args.skip)?,
+        None if select.is_empty() => Selection::new(&["*".into()], &args.skip)?.checks()?,
+        None => Selection::new(&select, &args.skip)?.checks()?,
+    };
+    let checks: Vec<_> = checks.into_iter().map(Listed::new).collect();
     let heading = ["ID", "NAME", "SUITE", "SEVERITY", "ACCESS", "TITLE"];
     match args.output {
         ListFormat::Text => {
             let rows: Vec<_> = checks.iter().map(Listed::row).collect();
-            print(&table(heading, &rows, Console::stdout(Colour::Never).terminal_width()))?;
+            print(&fitted(heading, &rows, Console::stdout(Colour::Never).terminal_width()))?;
         }
         ListFormat::Wide => {
             let rows: Vec<_> = checks
@@ -97,4 +137,23 @@ pub fn run(args: ListArgs) -> Result<ExitCode, Failure> {
         ListFormat::Json => print_json(&checks)?,
     }
     Ok(ExitCode::Seaworthy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_has_room_on_a_narrow_terminal() {
+        let rows: Vec<_> = crate::suites::checks().map(|check| Listed::new(check).row()).collect();
+        let heading = ["ID", "NAME", "SUITE", "SEVERITY", "ACCESS", "TITLE"];
+        for terminal in [60, 80, 100, 120, 400] {
+            let text = fitted(heading, &rows, Some(terminal));
+            let first = text.lines().next().unwrap();
+            assert!(first.find("TITLE").unwrap() + ROOM <= terminal, "{first}");
+            assert!(first.starts_with("ID ") && first.contains("SEVERITY"), "{first}");
+            assert_eq!(first.contains("SUITE"), terminal == 400, "{first}");
+        }
+        assert!(fitted(heading, &rows, None).lines().next().unwrap().contains("ACCESS"));
+    }
 }

@@ -1,10 +1,11 @@
 //! `seaworthy report`: make reports of an event stream.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reporting::ReportArgs;
+use super::reporting::{ReportArgs, STANDARD_INPUT};
 use super::{Failure, say};
 use crate::event::reading::Stream;
 use crate::report::{Progress, Reports};
@@ -21,7 +22,7 @@ use crate::run::ExitCode;
   seaworthy report run.jsonl --verbose
   seaworthy report run.jsonl --output json")]
 pub struct ReplayArgs {
-    /// The event stream
+    /// The event stream; - for the standard input
     #[arg(value_name = "EVENTS")]
     file: PathBuf,
     #[command(flatten)]
@@ -30,7 +31,12 @@ pub struct ReplayArgs {
 
 /// Replays an event stream.
 pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
-    let stream = Stream::read(&args.file)?;
+    args.reports.check(&[("EVENTS", Some(&args.file))], None)?;
+    let stream = if args.file == Path::new("-") {
+        Stream::parse(io::stdin().lock(), Path::new(STANDARD_INPUT))?
+    } else {
+        Stream::read(&args.file)?
+    };
     let mut reports = Reports::open(&args.reports.wanted(Progress::Hidden))?;
     for event in &stream.events {
         reports.event(event);

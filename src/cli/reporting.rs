@@ -1,23 +1,38 @@
 //! The flags that choose reports.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
 
+use super::Failure;
 use crate::report::{Colour, Format, Progress, Wanted};
+
+/// What messages call the standard input, which is named `-`.
+pub const STANDARD_INPUT: &str = "the standard input";
+
+/// Takes the name of a file that is to be written.
+pub fn output_file() -> ValueParser {
+    let named = |path: PathBuf| match path.to_str() {
+        Some("-") => Err("name a file, or /dev/stdout for the standard output"),
+        _ => Ok(path),
+    };
+    PathBufValueParser::new().try_map(named).into()
+}
 
 /// Which reports are written.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct ReportArgs {
     /// Write JUnit XML
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
     pub junit: Option<PathBuf>,
     /// Write the verdicts as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
     pub json: Option<PathBuf>,
     /// Write the event stream as JSON lines, from which `seaworthy report` makes any report
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
     pub events: Option<PathBuf>,
     /// What the standard output shows
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
@@ -31,6 +46,25 @@ pub struct ReportArgs {
 }
 
 impl ReportArgs {
+    /// Refuses to write two things to one file, or over what is read.
+    pub fn check(&self, read: &[(&str, Option<&Path>)], record: Option<&Path>) -> Result<(), Failure> {
+        let written = [
+            ("--junit", self.junit.as_deref()),
+            ("--json", self.json.as_deref()),
+            ("--events", self.events.as_deref()),
+            ("--record", record),
+        ];
+        let mut taken: Vec<(&str, PathBuf)> = places(read).collect();
+        for (flag, place) in places(&written) {
+            if let Some((other, _)) = taken.iter().find(|(_, known)| *known == place) {
+                let place = place.display();
+                return Err(Failure::Usage(format!("{other} and {flag} are the same file, {place}: name another one")));
+            }
+            taken.push((flag, place));
+        }
+        Ok(())
+    }
+
     /// What the reports are told.
     pub fn wanted(&self, progress: Progress) -> Wanted {
         Wanted {
@@ -43,4 +77,21 @@ impl ReportArgs {
             progress,
         }
     }
+}
+
+/// Where files are, whatever they are called. A pipe or a device may be written by many.
+fn places<'a>(files: &[(&'a str, Option<&Path>)]) -> impl Iterator<Item = (&'a str, PathBuf)> {
+    files.iter().filter_map(|&(name, path)| Some((name, place(path?)?)))
+}
+
+fn place(path: &Path) -> Option<PathBuf> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return None;
+    }
+    let beside = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
+    };
+    // What does not exist and cannot be made is for whoever opens it to tell.
+    fs::canonicalize(path).ok().or_else(beside)
 }

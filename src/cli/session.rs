@@ -1,5 +1,6 @@
 //! A live cluster, and all that a run on it takes.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ impl Session {
             node_power,
             ..connection.settings(probe)
         };
-        let stopped = cancel_on_signal();
+        let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("no signal can be heard: {e}")))?;
         let mut interrupted = stopped.clone();
         let cluster = tokio::select! {
             connected = connect(kubeconfig, settings, stopped) => Arc::new(connected?),
@@ -114,7 +115,7 @@ impl Session {
         for object in self.cluster.outlying() {
             if let Err(why) = removal::remove(&self.cluster, &object).await {
                 let left = Some(format!("{object}: {why}"));
-                events.send(Event::CleanedUp { namespace: "kube-system".into(), left });
+                events.send(Event::CleanedUp { namespace: object.namespace(), left });
             }
         }
         let run = probe.run.to_string();
@@ -125,7 +126,7 @@ impl Session {
             } else {
                 sweep::remove(&self.cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
             };
-            events.send(Event::CleanedUp { namespace: footprint.namespace.clone(), left });
+            events.send(Event::CleanedUp { namespace: Some(footprint.namespace.clone()), left });
         });
         join_all(removed).await;
     }
@@ -144,22 +145,21 @@ async fn exists(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
 }
 
 /// Trips at the first Ctrl-C or SIGTERM, so that the run stops, cleans up and still reports. The second one kills.
-fn cancel_on_signal() -> watch::Receiver<bool> {
+fn cancel_on_signal() -> io::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        let _ = stop.send(true);
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+        for _ in 0..2 {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            // Only the first one is news.
+            let _ = stop.send(true);
         }
         #[expect(clippy::exit, reason = "who asks twice does not want to wait for the clean-up")]
         std::process::exit(ExitCode::Interrupted as i32);
     });
-    stopped
+    Ok(stopped)
 }

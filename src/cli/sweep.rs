@@ -21,10 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// our labels and whose time is over.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  seaworthy sweep                 remove the leftovers of every run whose time is over
-  seaworthy sweep --dry-run       only say what would be removed
-  seaworthy sweep --run x7f4k     remove those of one run, now; its id is in the name of its namespace
-  seaworthy sweep -n team-a       look in a namespace in which runs with -n were made")]
+  seaworthy sweep               remove what runs have left whose time is over
+  seaworthy sweep --dry-run     only say what would be removed
+  seaworthy sweep --run x7f4k   remove what one run has left, now; the namespace
+                                of the run has its id in its name
+  seaworthy sweep -n team-a     look in a namespace in which -n put runs")]
 pub struct SweepArgs {
     #[command(flatten)]
     connection: ConnectionArgs,

@@ -25,6 +25,17 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]], width: Op
     text
 }
 
+/// How wide these columns are, with the room after each.
+pub fn width<'a>(heading: &[&str], rows: impl Iterator<Item = &'a [String]>) -> usize {
+    let mut widths: Vec<usize> = heading.iter().map(|word| word.width()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    widths.iter().map(|width| width + 3).sum()
+}
+
 fn cut(line: &str, width: Option<usize>) -> String {
     match width {
         Some(width) if line.width() > width => {

@@ -10,6 +10,7 @@ use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::session::{ProbeArgs, Session};
+use crate::check::Outcome;
 use crate::event::Events;
 use crate::harness::{self, Verdicts};
 use crate::run::{ExitCode, Plan, Run, SelectionError, engine};
@@ -31,7 +32,7 @@ pub struct TestArgs {
     #[command(flatten)]
     probes: ProbeArgs,
     /// How long the whole run may take
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, help_heading = "Cluster")]
     timeout: Duration,
     /// For the test runner
     #[arg(last = true, value_name = "ARGS")]
@@ -54,29 +55,33 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
         trial(arguments, trials).await?;
         return Ok(ExitCode::Seaworthy);
     }
+    let named = args.choice.filter.named();
     let chosen = harness::chosen(checks, &arguments);
     if chosen.is_empty() {
         return Err(Failure::Selection(SelectionError::Filtered));
     }
-    let session = Session::open(&args.connection, args.probes, profile, None, args.timeout).await?;
+    let session = Box::pin(Session::open(&args.connection, args.probes, profile, None, args.timeout)).await?;
     let (verdicts, trials) = Verdicts::trials(&chosen);
     let plan = Plan::new(chosen);
     let started = session.started(&plan);
     let (events, receiver) = Events::channel();
-    let run = Run { plan, source: session.source(), gate: started.gate, started };
+    let run = Run { plan, source: session.source(), gate: started.gate, named, started };
     let judging = async {
         let concluded = engine::run(run, events.clone()).await;
         session.clean_up(&events).await;
         drop(events);
-        concluded.exit_code
+        concluded
     };
     let handing_out = verdicts.hand_out(receiver, &session.redaction);
-    let (exit_code, behind, tried) = tokio::join!(judging, handing_out, trial(arguments, trials));
+    let (concluded, behind, tried) = tokio::join!(judging, handing_out, trial(arguments, trials));
     for left in behind {
         super::say(&left);
     }
     tried?;
-    Ok(exit_code)
+    if concluded.judged.iter().all(|check| check.outcome == Outcome::Skip) {
+        super::say("nothing was judged: every check was skipped");
+    }
+    Ok(concluded.exit_code)
 }
 
 /// Runs trials on threads of their own, where they may wait. The printer of libtest-mimic panics when it cannot write: that

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use kube::config::AuthInfo;
 use kube::{Client, Config};
+use tokio::sync::OnceCell;
 
 use super::call::Trust;
-use super::causes::failure;
 use super::identity::{ClientCertificate, Token};
 use super::{Call, Identity, Kubeconfig};
 use crate::fact::{Seen, Unobserved};
@@ -20,7 +20,7 @@ const SERVER_NAME: &str = "kubernetes";
 /// The clients by which requests are sent, made when they are first needed.
 #[derive(Default)]
 pub(super) struct Clients {
-    by_line: Mutex<HashMap<Line, Client>>,
+    by_line: Mutex<HashMap<Line, Arc<OnceCell<Client>>>>,
     server_name: OnceLock<&'static str>,
 }
 
@@ -41,6 +41,32 @@ struct Line {
     trust: Trust,
 }
 
+/// Why there is no client.
+#[derive(Debug)]
+pub(super) enum NoClient {
+    /// It would not do.
+    Unfit(Unobserved),
+    /// It could not be made of what the kubeconfig says.
+    Failed(Box<kube::Error>),
+    /// Making it was given up, as the program ends.
+    Abandoned,
+}
+
+impl From<Unobserved> for NoClient {
+    fn from(why: Unobserved) -> Self {
+        Self::Unfit(why)
+    }
+}
+
+/// Makes a client. That may run the kubeconfig's credential plugin, which takes its time, so it has a thread that nobody
+/// needs to wait for.
+async fn made(config: Config) -> Result<Client, NoClient> {
+    match tokio::task::spawn_blocking(move || Client::try_from(config)).await {
+        Ok(made) => made.map_err(|e| NoClient::Failed(Box::new(e))),
+        Err(_) => Err(NoClient::Abandoned),
+    }
+}
+
 impl Clients {
     /// Checks the configured endpoint's certificate by this name instead of the one that the kubeconfig says, which
     /// stays what the checks are told.
@@ -56,7 +82,7 @@ impl Clients {
     }
 
     /// The client for a request: one that there is already, unless the request is to have a connection of its own.
-    pub(super) fn of(&self, kubeconfig: &Kubeconfig, call: &Call) -> Seen<Client> {
+    pub(super) async fn of(&self, kubeconfig: &Kubeconfig, call: &Call) -> Result<Client, NoClient> {
         let credential = match &call.identity {
             Identity::Own | Identity::Impersonated { .. } => Credential::Own,
             Identity::Anonymous => Credential::Nothing,
@@ -65,15 +91,14 @@ impl Clients {
         };
         let line = Line { credential, instance: call.instance, trust: call.trust.clone() };
         if call.anew {
-            return Client::try_from(self.config(kubeconfig, &line)?).map_err(|e| failure(call, &e));
+            return made(self.config(kubeconfig, &line)?).await;
         }
-        let mut clients = self.by_line.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&line) {
-            return Ok(client.clone());
-        }
-        let client = Client::try_from(self.config(kubeconfig, &line)?).map_err(|e| failure(call, &e))?;
-        clients.insert(line, client.clone());
-        Ok(client)
+        let client = {
+            let mut clients = self.by_line.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.entry(line.clone()).or_default().clone()
+        };
+        // Who waits for a client that somebody else makes, and gives up, makes one if it is needed again.
+        client.get_or_try_init(|| async { made(self.config(kubeconfig, &line)?).await }).await.cloned()
     }
 
     fn config(&self, kubeconfig: &Kubeconfig, Line { credential, instance, trust }: &Line) -> Seen<Config> {

@@ -13,6 +13,16 @@ pub enum Outlying {
     SigningRequest(String),
 }
 
+impl Outlying {
+    /// The namespace that it is in.
+    pub fn namespace(&self) -> Option<String> {
+        match self {
+            Self::BootstrapToken(_) => Some("kube-system".into()),
+            Self::SigningRequest(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Outlying {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -31,4 +41,15 @@ pub struct Footprint {
     pub own_namespace: bool,
     /// The service account in it that all other objects belong to.
     pub owner: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signing_request_is_in_no_namespace() {
+        assert_eq!(Outlying::SigningRequest("x".into()).namespace(), None);
+        assert_eq!(Outlying::BootstrapToken("x".into()).namespace().as_deref(), Some("kube-system"));
+    }
 }

@@ -11,13 +11,17 @@ use crate::fact::{Seen, Unobserved};
 impl Cluster {
     /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
     pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
-        let turn = self.turn(&target.address).await?;
+        self.dial(target, roots).await.map_err(|why| unseen(target, why))
+    }
+
+    /// The same, with all that is known of why nothing was presented.
+    pub(super) async fn dial(&self, target: &Target, roots: &[Certificate]) -> Result<Handshake, Unreachable> {
+        let turn = self.turn(&target.address).await.map_err(|why| Unreachable::Other { text: why.to_string() })?;
         let deadline = turn.deadline;
-        let seen = match &self.kubeconfig().config.proxy_url {
+        match &self.kubeconfig().config.proxy_url {
             None => handshake(target, roots, deadline).await,
             Some(proxy) => through(proxy, target, roots, deadline).await,
-        };
-        seen.map_err(|why| unseen(target, why))
+        }
     }
 
     /// Dials `target` and offers it TLS 1.1 at most.

@@ -1,12 +1,18 @@
 //! Which cluster, and as whom: kubeconfig files in all their forms, or the service account of the pod that we run in.
 
 use std::env;
+use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig as File, KubeconfigError as Upstream};
+use kube::config::{
+    AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig as File, KubeconfigError as Upstream,
+    LoadDataError,
+};
 
+use super::causes::causes;
 use crate::certificate::Certificate;
 use crate::redaction::Redaction;
 
@@ -17,6 +23,8 @@ pub struct Kubeconfig {
     pub config: Config,
     /// The name of the context, or `in-cluster`.
     pub context: String,
+    /// The name of the cluster.
+    pub cluster: String,
     /// The name of the user.
     pub user: String,
     /// The certificate authorities that the API server's certificate must come from.
@@ -57,6 +65,14 @@ pub enum KubeconfigError {
         /// What is wrong, with line and column.
         cause: String,
     },
+    /// The files are something else.
+    #[error("{origin}: not a kubeconfig: {what}")]
+    SomethingElse {
+        /// The files.
+        origin: String,
+        /// What they are.
+        what: String,
+    },
     /// The context does not exist.
     #[error("{origin}: there is no context {context:?}; there are: {known}")]
     UnknownContext {
@@ -73,6 +89,18 @@ pub enum KubeconfigError {
         /// The files.
         origin: String,
         /// The contexts there are.
+        known: String,
+    },
+    /// The context names a cluster or a user that is not there.
+    #[error("context {context:?} names {what}; {origin} has: {known}")]
+    Dangling {
+        /// The files.
+        origin: String,
+        /// The context.
+        context: String,
+        /// The cluster or user.
+        what: String,
+        /// The names there are.
         known: String,
     },
     /// The context is incomplete, or a file that it names cannot be used.
@@ -135,10 +163,10 @@ impl Kubeconfig {
     }
 
     async fn from_file(file: File, origin: String, context: Option<&str>) -> Result<Self, KubeconfigError> {
-        let known = || {
-            let names: Vec<&str> = file.contexts.iter().map(|c| c.name.as_str()).collect();
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        };
+        if let Some(what) = something_else(&file) {
+            return Err(KubeconfigError::SomethingElse { origin, what });
+        }
+        let known = || listed(file.contexts.iter().map(|c| c.name.as_str()));
         let Some(context) =
             context.map(str::to_owned).or_else(|| file.current_context.clone()).filter(|c| !c.is_empty())
         else {
@@ -147,21 +175,52 @@ impl Kubeconfig {
         let Some(named) = file.contexts.iter().find(|c| c.name == context) else {
             return Err(KubeconfigError::UnknownContext { known: known(), origin, context });
         };
-        let user = named.context.as_ref().and_then(|c| c.user.clone()).unwrap_or_default();
+        let parts = named.context.clone().unwrap_or_default();
+        let dangling = |kind: &'static str, name: &str, known: String| KubeconfigError::Dangling {
+            origin: origin.clone(),
+            context: context.clone(),
+            what: format!("{kind} {name:?}"),
+            known,
+        };
+        let Some(cluster) = file.clusters.iter().find(|cluster| cluster.name == parts.cluster) else {
+            let known = listed(file.clusters.iter().map(|cluster| cluster.name.as_str()));
+            return Err(dangling("cluster", &parts.cluster, known));
+        };
+        let cluster = cluster.cluster.clone().unwrap_or_default();
+        // As for kubectl, a context without a user is one of nobody's.
+        let user = parts.user.unwrap_or_default();
+        let auth_info = match file.auth_infos.iter().find(|named| named.name == user) {
+            Some(named) => named.auth_info.clone().unwrap_or_default(),
+            None if user.is_empty() => AuthInfo::default(),
+            None => {
+                let known = listed(file.auth_infos.iter().map(|user| user.name.as_str()));
+                return Err(dangling("user", &user, known));
+            }
+        };
         let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
         let unusable =
             |cause: String| KubeconfigError::Unusable { origin: origin.clone(), context: context.clone(), cause };
+        let of_cluster = |cause: String| unusable(format!("cluster {:?}: {cause}", parts.cluster));
+        check_user(&auth_info).map_err(|cause| unusable(format!("user {user:?}: {cause}")))?;
+        check_cluster(&cluster).map_err(of_cluster)?;
         let mut config =
-            Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(|e| unusable(explain(&e)))?;
-        let of = named.context.as_ref().map(|context| &context.cluster);
-        let cluster = file.clusters.iter().find(|cluster| Some(&cluster.name) == of);
-        let has_own_proxy = cluster.and_then(|named| named.cluster.as_ref()).is_some_and(|own| own.proxy_url.is_some());
+            Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(|e| of_cluster(explain(&e)))?;
+        if let Some(exec) = &mut config.auth_info.exec
+            && exec.interactive_mode != Some(ExecInteractiveMode::Always)
+            && !std::io::stdin().is_terminal()
+        {
+            // Nobody is there to be asked, so that what the plugin says is for us to tell.
+            exec.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
         // The proxy of the environment is not for servers that NO_PROXY names.
-        if !has_own_proxy && Matcher::from_env().intercept(&config.cluster_url).is_none() {
+        if cluster.proxy_url.is_none() && Matcher::from_env().intercept(&config.cluster_url).is_none() {
             config.proxy_url = None;
         }
         let authorities = authorities(&config);
-        Ok(Self { config, context, user, authorities, origin })
+        if config.root_cert.is_some() && authorities.is_empty() {
+            return Err(of_cluster(NO_CERTIFICATE.into()));
+        }
+        Ok(Self { config, context, cluster: parts.cluster.clone(), user, authorities, origin })
     }
 
     fn in_cluster() -> Result<Self, KubeconfigError> {
@@ -182,6 +241,7 @@ impl Kubeconfig {
         Ok(Self {
             config,
             context: "in-cluster".into(),
+            cluster: "in-cluster".into(),
             user: "the pod's service account".into(),
             authorities,
             origin: "the pod's service account".into(),
@@ -190,15 +250,15 @@ impl Kubeconfig {
 
     /// Removes this user's secrets from whatever is written.
     pub fn redaction(&self) -> Redaction {
-        use kube::config::AuthInfo;
         use secrecy::ExposeSecret;
-        let AuthInfo { password, token, client_key_data, exec, .. } = &self.config.auth_info;
+        let AuthInfo { password, token, client_key_data, exec, auth_provider, .. } = &self.config.auth_info;
         let written = [password, token, client_key_data].into_iter().flatten();
         let given = exec.iter().flat_map(|exec| exec.env.iter().flatten()).filter_map(|variable| variable.get("value"));
+        let provided = auth_provider.iter().flat_map(|provider| provider.config.values());
         let urls = [Some(&self.config.cluster_url), self.config.proxy_url.as_ref()];
         let in_urls = urls.into_iter().flatten().filter_map(password_of);
         let written = written.map(|secret| secret.expose_secret().to_owned());
-        Redaction::of(written.chain(given.cloned()).chain(in_urls))
+        Redaction::of(written.chain(given.chain(provided).cloned()).chain(in_urls))
     }
 }
 
@@ -224,17 +284,76 @@ fn authorities(config: &Config) -> Vec<Certificate> {
     config.root_cert.iter().flatten().map(|der| Certificate::from_der(der.clone())).collect()
 }
 
-/// The error with its causes, which upstream's texts leave out.
-fn explain(error: &Upstream) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// What the file is, if it is no kubeconfig. One that says that it is may hold nothing.
+fn something_else(file: &File) -> Option<String> {
+    match file.kind.as_deref() {
+        Some("Config") => None,
+        Some(kind) => Some(format!("it is of kind {kind}")),
+        None if !(file.contexts.is_empty() && file.clusters.is_empty() && file.auth_infos.is_empty()) => None,
+        None if file.other.is_empty() && file.current_context.is_none() => Some("it is empty".into()),
+        None => Some("it has no clusters, users and contexts".into()),
     }
-    text
+}
+
+/// What is wrong with a user, as far as that can be told before a request is sent.
+fn check_user(user: &AuthInfo) -> Result<(), String> {
+    if let Some(provider) = &user.auth_provider
+        && !(provider.name == "oidc" && provider.config.contains_key("id-token"))
+    {
+        let name = &provider.name;
+        return Err(format!(
+            "its auth-provider {name} is not supported, nor by kubectl since 1.26: use exec, with the credential plugin that took its place"
+        ));
+    }
+    let (certificate, key) = (&user.client_certificate_data, &user.client_key_data);
+    let has = [certificate.is_some() || user.client_certificate.is_some(), key.is_some() || user.client_key.is_some()];
+    match has {
+        [true, false] => return Err("it has a client-certificate, and no client-key or client-key-data".into()),
+        [false, true] => return Err("it has a client-key, and no client-certificate or client-certificate-data".into()),
+        _ => {}
+    }
+    readable("client-certificate", user.client_certificate.as_deref().filter(|_| certificate.is_none()))?;
+    readable("client-key", user.client_key.as_deref().filter(|_| key.is_none()))?;
+    readable("tokenFile", user.token_file.as_deref().filter(|_| user.token.is_none()))?;
+    if user.exec.as_ref().is_some_and(|exec| exec.command.as_ref().is_none_or(String::is_empty)) {
+        return Err("its exec names no command".into());
+    }
+    Ok(())
+}
+
+/// What is wrong with a cluster, as far as that can be told before a request is sent.
+fn check_cluster(cluster: &Cluster) -> Result<(), String> {
+    let instead = cluster.certificate_authority_data.is_some();
+    readable("certificate-authority", cluster.certificate_authority.as_deref().filter(|_| !instead))
+}
+
+/// Whether a file that a kubeconfig names can be read.
+fn readable(key: &str, path: Option<&str>) -> Result<(), String> {
+    match path {
+        Some(path) => fs::read(path).map(drop).map_err(|e| format!("its {key} {path} cannot be read: {e}")),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a CA of which nothing can be made.
+const NO_CERTIFICATE: &str = "its certificate-authority or certificate-authority-data holds no certificate in PEM form";
+
+/// What is wrong with a kubeconfig, in the words of its fields.
+pub(super) fn explain(error: &Upstream) -> String {
+    let field = match error {
+        Upstream::LoadCertificateAuthority(LoadDataError::DecodeBase64(_)) => "certificate-authority-data",
+        Upstream::LoadClientCertificate(LoadDataError::DecodeBase64(_)) => "client-certificate-data",
+        Upstream::LoadClientKey(LoadDataError::DecodeBase64(_)) => "client-key-data",
+        Upstream::MissingClusterUrl => return "it has no server".into(),
+        Upstream::ParseClusterUrl(why) => return format!("its server is no URL: {why}"),
+        Upstream::ParseProxyUrl(why) => return format!("its proxy-url, or HTTPS_PROXY, is no URL: {why}"),
+        Upstream::ParseCertificates(_) => return NO_CERTIFICATE.into(),
+        other => return causes(other),
+    };
+    format!("its {field} is not base64")
 }

@@ -14,6 +14,7 @@ use tokio::io::AsyncBufRead;
 
 use super::call::Verb;
 use super::causes::{failure, is_name_mismatch};
+use super::clients::NoClient;
 use super::{Call, Cluster, Identity, Reply};
 use crate::fact::{Seen, Unobserved};
 
@@ -48,7 +49,7 @@ impl Cluster {
 
     /// Opens a stream through the API server, and has an exchange over it, all within the time of one request.
     pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
-        let exchange = Box::pin(async { Ok(open(self.client(call)?).await) });
+        let exchange = Box::pin(async { Ok(open(self.client(call).await?).await) });
         self.turn_of_request(call).await?.take(call, exchange).await
     }
 
@@ -118,10 +119,10 @@ impl Cluster {
     async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
         // Of many requests under way at once, each may meet such an instance: what others have learned meanwhile does not count.
         let by_endpoint_name = call.instance.is_none() && self.clients.verify_by_endpoint_name();
-        match self.client(call)?.send(Self::request(call)?).await {
+        match self.client(call).await?.send(Self::request(call)?).await {
             Err(e) if by_endpoint_name && is_name_mismatch(&e) => {
                 self.clients.verify_by_in_cluster_name();
-                self.client(call)?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
+                self.client(call).await?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
             }
             sent => sent.map_err(|e| failure(call, &e)),
         }
@@ -152,8 +153,13 @@ impl Cluster {
     }
 
     /// The client for a request.
-    fn client(&self, call: &Call) -> Seen<Client> {
-        self.clients.of(self.kubeconfig(), call)
+    async fn client(&self, call: &Call) -> Seen<Client> {
+        // A configuration is large, and this is a part of every request.
+        Box::pin(self.clients.of(self.kubeconfig(), call)).await.map_err(|why| match why {
+            NoClient::Unfit(why) => why,
+            NoClient::Failed(error) => failure(call, error.as_ref()),
+            NoClient::Abandoned => Unobserved::Interrupted,
+        })
     }
 }
 

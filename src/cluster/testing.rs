@@ -13,6 +13,7 @@ pub(crate) fn cluster(url: &str, jobs: usize, request_timeout: Duration) -> Clus
     let kubeconfig = Kubeconfig {
         config: kube::Config::new(url.parse().unwrap()),
         context: String::new(),
+        cluster: String::new(),
         user: String::new(),
         authorities: Vec::new(),
         origin: String::new(),

@@ -44,8 +44,9 @@ pub enum Event {
     },
     /// What became of the objects that the run created.
     CleanedUp {
-        /// The namespace that held them.
-        namespace: String,
+        /// The namespace that held them; none where they are in none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
         /// What is left behind, in words; nothing when all is gone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         left: Option<String>,

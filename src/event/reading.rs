@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::Event;
+use crate::fact::recording::{BEGINNING, GZIP};
 
 /// Why an event stream could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,12 @@ pub enum EventsError {
         line: usize,
         /// What is wrong.
         cause: serde_json::Error,
+    },
+    /// A recording.
+    #[error("{path}: it is a recording, not an event stream: `seaworthy judge {path}` judges it", path = path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
     },
     /// An event where another one belongs.
     #[error("{}:{line}: {cause}", path.display())]
@@ -82,6 +89,9 @@ impl Stream {
                     stream.push(event).map_err(|cause| EventsError::Order { path: path.into(), line, cause })?;
                 }
                 Err(cause) if cause.is_eof() && !text.ends_with(b"\n") && !stream.events.is_empty() => break,
+                Err(_) if text.starts_with(BEGINNING) || text.starts_with(&GZIP) => {
+                    return Err(EventsError::Recording { path: path.into() });
+                }
                 Err(cause) => return Err(EventsError::Line { path: path.into(), line, cause }),
             }
         }

@@ -1,7 +1,7 @@
 //! Recordings: all facts of a run in one file.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,15 @@ use serde_json::value::RawValue;
 
 use super::Facts;
 use crate::check::Severity;
-use crate::event::ClusterSummary;
+use crate::event::{ClusterSummary, RunStarted};
 use crate::redaction::Redaction;
 
 /// What the first field of a recording says.
 const FORMAT: &str = "seaworthy-recording";
+/// How a recording begins.
+pub const BEGINNING: &[u8] = b"{\"format\":\"seaworthy-recording\"";
+/// How a compressed recording begins.
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The version of the format that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 /// The most that a recording may hold once unpacked, in bytes: what a cluster of 5,000 nodes needs, with room.
@@ -43,20 +47,6 @@ pub struct Recording {
     facts: BTreeMap<String, Box<RawValue>>,
 }
 
-/// What a recording says about its run, besides the facts.
-pub struct Header {
-    /// When the run began.
-    pub at: Timestamp,
-    /// The cluster.
-    pub cluster: ClusterSummary,
-    /// The profile's name.
-    pub profile: String,
-    /// Findings of this severity and above fail the run.
-    pub gate: Severity,
-    /// The ids of the checks that were selected.
-    pub checks: Vec<String>,
-}
-
 /// Why a recording could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,6 +66,18 @@ pub enum ReadError {
         path: PathBuf,
         /// Where it ends.
         cause: String,
+    },
+    /// The file is longer than any recording.
+    #[error("{}: it holds more than {} MiB, which no recording does", path.display(), LIMIT >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is an event stream.
+    #[error("{path}: it is an event stream, not a recording: `seaworthy report {path}` makes reports of it", path = path.display())]
+    Events {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is something else.
     #[error("{}: not a recording of seaworthy: {cause}", path.display())]
@@ -101,6 +103,13 @@ pub enum ReadError {
     },
 }
 
+/// All that there is to read, unless it is more than this.
+fn whole(from: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
 /// Just enough of a recording to tell which format it has.
 #[derive(Deserialize)]
 struct Preamble {
@@ -111,7 +120,7 @@ struct Preamble {
 
 impl Recording {
     /// Takes all settled facts, without anything secret.
-    pub fn new(header: Header, facts: &Facts, redaction: &Redaction) -> Result<Self, serde_json::Error> {
+    pub fn new(started: &RunStarted, facts: &Facts, redaction: &Redaction) -> Result<Self, serde_json::Error> {
         let mut recorded = BTreeMap::new();
         for (name, seen) in facts.recorded()? {
             let mut value = serde_json::to_value(seen)?;
@@ -122,11 +131,11 @@ impl Recording {
             format: FORMAT.into(),
             version: VERSION,
             seaworthy: env!("CARGO_PKG_VERSION").into(),
-            at: header.at,
-            cluster: header.cluster,
-            profile: header.profile,
-            gate: header.gate,
-            checks: header.checks,
+            at: started.at,
+            cluster: started.cluster.clone(),
+            profile: started.profile.clone(),
+            gate: started.gate,
+            checks: started.checks.iter().map(|check| check.id.clone()).collect(),
             facts: recorded,
         })
     }
@@ -148,17 +157,30 @@ impl Recording {
 
     /// Reads a recording, compressed by gzip or not.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let bytes = fs::read(path).map_err(|source| ReadError::File { path: path.into(), source })?;
-        Self::parse(&bytes, path)
+        let unreadable = |source| ReadError::File { path: path.into(), source };
+        Self::read_from(File::open(path).map_err(unreadable)?, path)
+    }
+
+    /// Reads a recording from anywhere; `path` is what errors call it.
+    pub fn read_from(from: impl Read, path: &Path) -> Result<Self, ReadError> {
+        match whole(from, LIMIT) {
+            Ok(Some(bytes)) => Self::parse(&bytes, path),
+            Ok(None) => Err(ReadError::TooLarge { path: path.into() }),
+            Err(source) => Err(ReadError::File { path: path.into(), source }),
+        }
     }
 
     /// Reads a recording from bytes; `path` is what errors call it.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, ReadError> {
         let path_buf = || path.to_path_buf();
-        let mut unpacked = Vec::new();
-        let text = if bytes.starts_with(&[0x1f, 0x8b]) {
-            match GzDecoder::new(bytes).take(LIMIT).read_to_end(&mut unpacked) {
-                Ok(_) => &unpacked[..],
+        let unpacked;
+        let text = if bytes.starts_with(&GZIP) {
+            match whole(GzDecoder::new(bytes), LIMIT) {
+                Ok(None) => return Err(ReadError::TooLarge { path: path_buf() }),
+                Ok(Some(whole)) => {
+                    unpacked = whole;
+                    &unpacked[..]
+                }
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(ReadError::Truncated {
                         path: path_buf(),
@@ -170,8 +192,11 @@ impl Recording {
         } else {
             bytes
         };
+        if text.starts_with(b"{\"event\":") {
+            return Err(ReadError::Events { path: path_buf() });
+        }
         let unusable = |e: serde_json::Error| {
-            if e.is_eof() && text.starts_with(b"{\"format\":\"seaworthy-recording\"") {
+            if e.is_eof() && text.starts_with(BEGINNING) {
                 ReadError::Truncated { path: path_buf(), cause: e.to_string() }
             } else {
                 ReadError::NotARecording { path: path_buf(), cause: e.to_string() }
@@ -202,5 +227,16 @@ impl Recording {
             to.write_all(b"\n")?;
             to.flush()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_the_limit_is_not_cut() {
+        assert_eq!(whole(&b"1234"[..], 4).unwrap().as_deref(), Some(&b"1234"[..]));
+        assert_eq!(whole(&b"12345"[..], 4).unwrap(), None);
     }
 }

@@ -66,6 +66,13 @@ impl Facts {
         self.cells.get(&id).expect("the closure holds everything that is needed")
     }
 
+    /// Why facts with these names may not be looked at, as far as the profile does not allow it.
+    pub fn not_allowed(&self, names: &BTreeMap<&'static str, Node>) -> impl Iterator<Item = &Unobserved> {
+        let cells = names.values().filter_map(|node| self.cells.get(&node.id));
+        let unobserved = cells.filter_map(|cell| cell.slot.get()?.as_ref().err());
+        unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
+    }
+
     /// Every observed fact that was settled, as it is recorded, by name.
     pub fn recorded(&self) -> Result<BTreeMap<&'static str, Seen<serde_json::Value>>, serde_json::Error> {
         let mut all = BTreeMap::new();

@@ -139,6 +139,6 @@ pub fn events() -> Vec<Event> {
         exit_code: 1,
         interrupted: false,
     }));
-    events.push(Event::CleanedUp { namespace: "seaworthy-7f3k9".into(), left: None });
+    events.push(Event::CleanedUp { namespace: Some("seaworthy-7f3k9".into()), left: None });
     events
 }

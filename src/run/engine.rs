@@ -1,19 +1,20 @@
 //! Runs a plan: observes what the checks need and judges each check the moment its facts are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use super::profile::allowing;
 use super::{ExitCode, Plan};
 use crate::check::{Check, Judged, Outcome, Severity};
 use crate::cluster::Cluster;
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::observer::Observer;
-use crate::fact::{Access, Facts, Observe, Parameter, Source};
+use crate::fact::{Access, Facts, Observe, Parameter, Source, Unobserved};
 use crate::milliseconds::milliseconds;
 
 /// For how long at most everything else waits until the probes run.
@@ -27,6 +28,8 @@ pub struct Run {
     pub source: Source,
     /// Findings of this severity and above fail the run.
     pub gate: Severity,
+    /// The ids of checks that were asked for by name: one of them that may not look says what would let it.
+    pub named: BTreeSet<&'static str>,
     /// What the first event says.
     pub started: RunStarted,
 }
@@ -43,7 +46,7 @@ pub struct Conclusion {
 
 /// Runs, and tells everything to `events`.
 pub async fn run(run: Run, events: Events) -> Conclusion {
-    let Run { plan: Plan { checks, facts }, source, gate, started } = run;
+    let Run { plan: Plan { checks, facts }, source, gate, named, started } = run;
     let start = Instant::now();
     let cluster = match &source {
         Source::Live { cluster, .. } => Some(cluster.clone()),
@@ -51,6 +54,15 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     };
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
+    let judge = async |check: &'static Check| {
+        observer.settle((check.needs)()).await;
+        let mut judged = check.judged(observer.facts(), gate);
+        if named.contains(check.id) {
+            hint(check, &mut judged, observer.facts());
+        }
+        events.send(Event::CheckJudged { at_ms: milliseconds(start.elapsed()), check: judged.clone() });
+        judged
+    };
     let (judged, ()) = tokio::join!(
         async {
             if let Some(cluster) = &cluster {
@@ -58,10 +70,11 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
                 let _ = timeout(HEAD_START, cluster.others_may_begin()).await;
             }
             // What disrupts comes when everything else is observed, and alone.
-            let (disruptive, others): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| disrupts(check));
-            let mut judged = join_all(others.iter().map(|check| judge(check, &observer, gate, &events, start))).await;
+            let (disruptive, others): (Vec<&Check>, Vec<&Check>) =
+                checks.iter().copied().partition(|check| disrupts(check));
+            let mut judged = join_all(others.into_iter().map(&judge)).await;
             for check in disruptive {
-                judged.push(judge(check, &observer, gate, &events, start).await);
+                judged.push(judge(check).await);
             }
             judged.sort_by_key(|judged| checks.iter().position(|check| check.id == judged.id));
             judged
@@ -105,11 +118,14 @@ async fn start_probes(observer: &Arc<Observer>, cluster: Option<&Cluster>) {
     }
 }
 
-async fn judge(check: &Check, observer: &Arc<Observer>, gate: Severity, events: &Events, start: Instant) -> Judged {
-    observer.settle((check.needs)()).await;
-    let judged = check.judged(observer.facts(), gate);
-    events.send(Event::CheckJudged { at_ms: milliseconds(start.elapsed()), check: judged.clone() });
-    judged
+/// Adds to the reason of a check that was skipped for the profile's sake what would let it look.
+fn hint(check: &'static Check, judged: &mut Judged, facts: &Facts) {
+    let Some(reason) = &mut judged.reason else { return };
+    let nodes = Plan::new(vec![check]).facts.nodes();
+    let why = facts.not_allowed(&nodes).find(|why| why.to_string() == *reason);
+    if let Some(Unobserved::NotAllowed { access, .. }) = why {
+        *reason = format!("{reason}: a run with {} does", allowing(*access));
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
+use super::Selection;
 use crate::check::Severity;
-use crate::expectations::Expectations;
+use crate::expectations::{Expectations, check_holder};
 use crate::fact::Access;
 
 /// A profile, as its YAML states it.
@@ -32,6 +34,16 @@ pub struct Profile {
     /// What the cluster is expected to have.
     #[serde(default)]
     pub expect: Expectations,
+}
+
+/// The flags that allow an access.
+pub fn allowing(access: Access) -> &'static str {
+    match access {
+        Access::Read | Access::Review | Access::Anonymous | Access::Handshake => "--profile audit",
+        Access::DryRun | Access::Impersonate | Access::Create => "--profile post-install",
+        Access::Privileged | Access::Join => "--profile ci",
+        Access::Disrupt => "--profile ci --allow disrupt",
+    }
 }
 
 fn everything() -> Vec<String> {
@@ -78,6 +90,9 @@ pub enum ProfileError {
 }
 
 impl Profile {
+    /// The names of the built-in profiles, the most careful first.
+    pub const NAMES: [&str; BUILT_IN.len()] = [BUILT_IN[0].0, BUILT_IN[1].0, BUILT_IN[2].0];
+
     /// The built-in profiles.
     pub fn built_in() -> Result<Vec<Self>, ProfileError> {
         BUILT_IN.iter().map(|(name, text)| Self::parse(name, name, text)).collect()
@@ -99,19 +114,54 @@ impl Profile {
     }
 
     fn parse(name: &str, origin: &str, text: &str) -> Result<Self, ProfileError> {
-        let mut profile: Self = serde_saphyr::from_str(text).map_err(|e| {
+        let malformed = |e: serde_saphyr::Error| {
             let at = e.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
             ProfileError::Malformed {
                 origin: format!("{origin}{at}"),
                 cause: without_location(&e.without_snippet().to_string()),
             }
-        })?;
+        };
+        let mut profile: Self = serde_saphyr::from_str(text).map_err(malformed)?;
+        let places: Places = serde_saphyr::from_str(text).map_err(malformed)?;
+        places.check(origin)?;
         if profile.allow.contains(&Access::Disrupt) {
             let cause = "no profile allows disrupt: --allow disrupt does, beside --profile ci".into();
             return Err(ProfileError::Malformed { origin: origin.into(), cause });
         }
         profile.name = name.into();
         Ok(profile)
+    }
+}
+
+/// The words of a profile that are checked one by one, with where they stand.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Places {
+    select: Vec<Spanned<String>>,
+    skip: Vec<Spanned<String>>,
+    expect: Holders,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Holders {
+    cluster_admins: Vec<Spanned<String>>,
+    powerful: Vec<Spanned<String>>,
+}
+
+impl Places {
+    fn check(&self, origin: &str) -> Result<(), ProfileError> {
+        let malformed = |at: &Spanned<String>, cause: String| ProfileError::Malformed {
+            origin: format!("{origin}:{}:{}", at.referenced.line(), at.referenced.column()),
+            cause,
+        };
+        for pattern in self.select.iter().chain(&self.skip) {
+            Selection::new(std::slice::from_ref(&pattern.value), &[]).map_err(|e| malformed(pattern, e.to_string()))?;
+        }
+        for holder in self.expect.cluster_admins.iter().chain(&self.expect.powerful) {
+            check_holder(&holder.value).map_err(|cause| malformed(holder, cause))?;
+        }
+        Ok(())
     }
 }
 
@@ -131,6 +181,38 @@ mod tests {
         assert_eq!(profiles.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["audit", "post-install", "ci"]);
         assert!(profiles.windows(2).all(|pair| pair[0].allow.is_subset(&pair[1].allow)));
         assert!(!profiles.iter().any(|p| p.allow.contains(&Access::Disrupt)));
+    }
+
+    #[test]
+    fn what_allows_an_access_is_the_most_careful_profile_that_does() {
+        for access in Access::ALL.into_iter().filter(|access| *access != Access::Disrupt) {
+            let profile = Profile::built_in().unwrap().into_iter().find(|profile| profile.allow.contains(&access));
+            assert_eq!(allowing(access), format!("--profile {}", profile.unwrap().name));
+        }
+    }
+
+    #[test]
+    fn a_profile_names_checks_that_there_are_and_holders_by_their_kind() {
+        let text = "about: x\nallow: [read]\nskip:\n- PK-02\n- XX-99\n";
+        let error = Profile::parse("mine", "mine.yaml", text).unwrap_err().to_string();
+        assert!(error.starts_with("mine.yaml:5:3: not a profile: \"XX-99\" matches no check"), "{error}");
+        let expects = |holder| format!("about: x\nallow: [read]\nexpect:\n  cluster-admins: ['{holder}']\n");
+        for right in ["User bob", "Group a:b", "ServiceAccount ci/deploy"] {
+            assert!(Profile::parse("mine", "mine.yaml", &expects(right)).is_ok(), "{right}");
+        }
+        for wrong in ["bob", "User:bob", "ServiceAccount bob", "User "] {
+            let error = Profile::parse("mine", "mine.yaml", &expects(wrong)).unwrap_err().to_string();
+            assert!(error.starts_with("mine.yaml:4:20: not a profile: "), "{error}");
+            assert!(error.contains("write `User NAME`, such as `User bob`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_profile_in_the_readme_is_one() {
+        let readme = include_str!("../../README.md");
+        let (_, from) = readme.split_once("### A profile of one's own\n\n").unwrap();
+        let text: Vec<_> = from.lines().take_while(|line| line.starts_with("    ")).map(|line| &line[4..]).collect();
+        Profile::parse("mine", "mine.yaml", &text.join("\n")).unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which checks run: ids, globs or names of suites.
 
+use std::collections::BTreeSet;
+
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::check::Check;
@@ -30,6 +32,9 @@ pub enum SelectionError {
     /// The filters of the test runner match no check.
     #[error("no check is selected: the filters match none; `seaworthy test -- --list` shows all")]
     Filtered,
+    /// A list without any pattern.
+    #[error("no check is selected: --select, or the profile's select, is empty")]
+    Blank,
     /// Every check is left out.
     #[error("no check is selected: --skip leaves out everything that --select chooses")]
     Empty,
@@ -62,20 +67,29 @@ impl Pattern {
     }
 }
 
+/// The patterns of a list, which may be separated by commas as well.
+fn split(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty())
+}
+
 impl Selection {
     /// Checks that match one of `select` and none of `skip`. Each pattern must match at least one check.
     pub fn new(select: &[String], skip: &[String]) -> Result<Self, SelectionError> {
-        let patterns = |texts: &[String]| -> Result<Vec<Pattern>, SelectionError> {
-            // A list may be separated by commas as well.
-            texts
-                .iter()
-                .flat_map(|text| text.split(','))
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
-                .map(Pattern::new)
-                .collect()
-        };
-        Ok(Self { select: patterns(select)?, skip: patterns(skip)? })
+        let patterns =
+            |texts: &[String]| -> Result<Vec<Pattern>, SelectionError> { split(texts).map(Pattern::new).collect() };
+        let select = patterns(select)?;
+        if select.is_empty() {
+            return Err(SelectionError::Blank);
+        }
+        Ok(Self { select, skip: patterns(skip)? })
+    }
+
+    /// The ids of the checks that these patterns name one by one.
+    pub fn named(select: &[String]) -> BTreeSet<&'static str> {
+        split(select)
+            .filter_map(|text| suites::checks().find(|check| check.id.eq_ignore_ascii_case(text)))
+            .map(|check| check.id)
+            .collect()
     }
 
     /// The chosen checks, in the registry's order.

@@ -4,9 +4,10 @@ use super::page::Page;
 use super::style::{FAINT, STRONG};
 
 /// Writes one line: that all is gone, or what is left behind.
-pub fn write(page: &mut Page, namespace: &str, left: Option<&str>) {
+pub fn write(page: &mut Page, namespace: Option<&str>, left: Option<&str>) {
+    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
     match left {
-        None => page.paragraph(0, FAINT, &format!("everything that the run created in {namespace} is removed")),
-        Some(left) => page.paragraph(0, STRONG, &format!("left behind in {namespace}: {left}")),
+        None => page.paragraph(0, FAINT, &format!("everything that the run created{place} is removed")),
+        Some(left) => page.paragraph(0, STRONG, &format!("left behind{place}: {left}")),
     }
 }

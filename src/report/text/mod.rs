@@ -77,7 +77,7 @@ impl Report for Text {
             }
             Event::CleanedUp { namespace, left } => {
                 let mut page = Page::new(self.console.width());
-                clean_up::write(&mut page, namespace, left.as_deref());
+                clean_up::write(&mut page, namespace.as_deref(), left.as_deref());
                 self.console.write(&page.finish())
             }
             event if event.is_verdict() => self.tell(),

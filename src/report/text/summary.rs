@@ -24,6 +24,14 @@ pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose
     last(page, run);
 }
 
+/// Whether every check of a run that ended was skipped.
+fn nothing_judged(run: &Gathered) -> bool {
+    run.finished.as_ref().is_some_and(|finished| {
+        let number = |outcome| finished.counts.get(outcome).copied().unwrap_or_default();
+        Outcome::ALL.iter().all(|outcome| (*outcome == Outcome::Skip) == (number(outcome) > 0))
+    })
+}
+
 /// One line: how many checks were skipped, for which reasons.
 fn skipped(page: &mut Page, run: &Gathered) {
     let checks = run.with(Outcome::Skip);
@@ -43,7 +51,8 @@ fn skipped(page: &mut Page, run: &Gathered) {
     let mut told = 0;
     for (reason, number) in reasons {
         let part = format!("{}{reason} ({number})", if told == 0 { "" } else { "; " });
-        if line.len() + part.len() + OTHERS.len() > page.room(0) {
+        // Where nothing was judged, why is all that there is to tell.
+        if line.len() + part.len() + OTHERS.len() > page.room(0) && !(told == 0 && nothing_judged(run)) {
             break;
         }
         line.push_str(&part);
@@ -69,6 +78,7 @@ fn last(page: &mut Page, run: &Gathered) {
         RunFinished { interrupted: true, .. } => ("interrupted:", Outcome::Error),
         _ if number(Outcome::Fail) > 0 => ("not seaworthy:", Outcome::Fail),
         _ if number(Outcome::Error) > 0 => ("undecided:", Outcome::Error),
+        _ if nothing_judged(run) => ("undecided:", Outcome::Error),
         _ => ("seaworthy:", Outcome::Pass),
     };
     let observations = match (number(Outcome::Pass), finished.observations) {
@@ -82,7 +92,8 @@ fn last(page: &mut Page, run: &Gathered) {
     });
     let total: usize = finished.counts.values().sum();
     let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
-    let text = format!("{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
+    let nothing = if nothing_judged(run) { "nothing was judged; " } else { "" };
+    let text = format!("{nothing}{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
     page.lead(style::outcome(colour), verdict, INDENT, &text);
 }
 
