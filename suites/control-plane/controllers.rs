@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "the controller csrsigning");
         let mend = findings[0].mend.as_deref().unwrap();
-        assert!(mend.starts_with("on n1: kubectl") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
+        assert!(mend.starts_with("on n1: flags that were set by hand") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
 
