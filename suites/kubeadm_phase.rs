@@ -66,7 +66,10 @@ mod tests {
                 .ends_with("kubeadm.yaml && kubeadm init phase certs apiserver --config kubeadm.yaml")
         );
         assert!(again_on("n1", "certs etcd-peer").contains("'nodeRegistration: {name: n1}'"));
-        assert!(again("control-plane controller-manager").contains("cp /etc/kubernetes/manifests/kube-controller-manager.yaml"));
+        assert!(
+            again("control-plane controller-manager")
+                .contains("cp /etc/kubernetes/manifests/kube-controller-manager.yaml")
+        );
         assert!(again("addon kube-proxy").contains("configmap kube-proxy"));
         assert!(again("upload-config kubelet").contains("/var/lib/kubelet/config.yaml"));
     }

@@ -7,9 +7,8 @@ use crate::fact::facts::nodes::Nodes;
 /// that cannot be read belong nowhere.
 pub fn contradict(nodes: &Nodes, subnets: &[Cidr]) -> bool {
     let mut ranges = nodes.0.values().flat_map(|node| &node.pod_cidrs).peekable();
-    let is_within = |range: &String| {
-        range.parse::<Cidr>().is_ok_and(|range| subnets.iter().any(|subnet| subnet.covers(&range)))
-    };
+    let is_within =
+        |range: &String| range.parse::<Cidr>().is_ok_and(|range| subnets.iter().any(|subnet| subnet.covers(&range)));
     !subnets.is_empty() && ranges.peek().is_some() && !ranges.any(is_within)
 }
 

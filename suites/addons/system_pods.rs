@@ -63,7 +63,10 @@ fn judge(
         let enough = workload.available.saturating_add(lost) >= workload.desired;
         verdict.expect(subject(), enough, || {
             Finding::new(
-                format!("{} available", if workload.desired == 1 { "1 pod".into() } else { format!("{} pods", workload.desired) }),
+                format!(
+                    "{} available",
+                    if workload.desired == 1 { "1 pod".into() } else { format!("{} pods", workload.desired) }
+                ),
                 format!("{} of {} are", workload.available, workload.desired),
             )
             .so("what it does is not done, or done by less than planned")

@@ -60,7 +60,7 @@ pub(super) fn control<W: Ord>(verdict: &mut Verdict, tried: Tried<'_, W>, (write
     match tried.answers.get(&write) {
         Some(Ok(answer)) if passed(answer) => verdict.confirm(),
         Some(Ok(answer)) => {
-            let cause = format!("HTTP {}: {}; what is refused to it proves nothing without", answer.status, answer.message);
+            let cause = format!("HTTP {}: {}; without it refusals prove nothing", answer.status, answer.message);
             verdict.undecided(subject(), &Unobserved::invalid(format!("the attempt to {what}"), cause));
         }
         Some(Err(why)) => verdict.undecided(subject(), why),

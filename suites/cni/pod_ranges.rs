@@ -135,14 +135,7 @@ fn judge_entry(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, subnet
     );
 }
 
-fn judge_node(
-    verdict: &mut Verdict,
-    node: &str,
-    own: &[Cidr],
-    subnets: &[Cidr],
-    nodes: &Nodes,
-    is_nobodys: bool,
-) {
+fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr], nodes: &Nodes, is_nobodys: bool) {
     let outside: Vec<String> =
         own.iter().filter(|cidr| !subnets.iter().any(|subnet| subnet.covers(cidr))).map(ToString::to_string).collect();
     let written = names(subnets);
@@ -187,7 +180,8 @@ fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, nodes:
     for (i, (node, cidr)) in all.iter().enumerate() {
         let twin = all[..i].iter().find(|(other, theirs)| other != node && theirs.overlaps(cidr));
         verdict.expect(Subject::node(*node), twin.is_none(), || {
-            let seen = twin.map(|(other, theirs)| format!("{theirs} is the range of {other} as well")).unwrap_or_default();
+            let seen =
+                twin.map(|(other, theirs)| format!("{theirs} is the range of {other} as well")).unwrap_or_default();
             let sharing: Vec<&str> = twin.iter().map(|(other, _)| *other).chain([*node]).collect();
             let easiest = node_ranges::easiest(&sharing, nodes).unwrap_or(node);
             Finding::new(format!("{cidr} is its own"), seen)

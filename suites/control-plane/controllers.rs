@@ -9,10 +9,12 @@
 //! On the node that the finding names edit `/etc/kubernetes/manifests/kube-controller-manager.yaml`; what kubeadm writes:
 //! `--controllers=*,bootstrapsigner,tokencleaner`, `--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt`,
 //! `--cluster-signing-key-file=/etc/kubernetes/pki/ca.key`, `--root-ca-file=/etc/kubernetes/pki/ca.crt`,
-//! `--use-service-account-credentials=true`. To write the file anew with the cluster's own settings:
+//! `--use-service-account-credentials=true`. To write the file anew with the cluster's own settings, which
+//! loses flags that were set by hand and are not among the ConfigMap's extraArgs:
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
+//! cp /etc/kubernetes/manifests/kube-controller-manager.yaml /root/ &&
 //! kubeadm init phase control-plane controller-manager --config kubeadm.yaml
 //! ```
 //!
@@ -180,7 +182,10 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "the controller csrsigning");
         let mend = findings[0].mend.as_deref().unwrap();
-        assert!(mend.starts_with("on n1: flags that were set by hand") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
+        assert!(
+            mend.starts_with("on n1: flags that were set by hand") && mend.ends_with("--config kubeadm.yaml"),
+            "{mend}"
+        );
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
 

@@ -7,14 +7,17 @@
 //!
 //! ## Fix
 //! Look at `/etc/kubernetes/manifests` on the node: one YAML file per component. Write a missing one anew with the
-//! cluster's own settings (or `controller-manager`, `apiserver`; `etcd local` instead of `control-plane scheduler`):
+//! cluster's own settings (or `controller-manager`; `apiserver`, or `etcd local` instead of `control-plane scheduler`, with the
+//! InitConfiguration of the node that PK-01 shows, and etcd's only where `/var/lib/etcd` has its member still):
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
 //! kubeadm init phase control-plane scheduler --config kubeadm.yaml
 //! ```
 //!
-//! For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
+//! Where no API server answers, `kubectl` cannot: write the ClusterConfiguration by hand, or copy the manifest of another
+//! control-plane node and put this one's addresses and name in. A manifest that is there is overwritten, with what was set by
+//! hand: keep a copy. For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
 //! Delete an ordinary pod that took a static pod's name: `kubectl -n kube-system delete pod NAME`.
 //!
 //! ## Source

@@ -8,7 +8,8 @@
 //! ## Fix
 //! `kubeadm init phase bootstrap-token --skip-token-print` restores the Role and RoleBinding
 //! kube-public/kubeadm:bootstrap-signer-clusterinfo; it leaves a token that is good for a day (`kubeadm token delete ID`).
-//! That is for 403. To 401 it is of no use: there `--anonymous-auth=false` is set, or an AuthenticationConfiguration limits
+//! That is for 403. To 401 it is of no use: there `--anonymous-auth=false` is set, `--authorization-mode=AlwaysAllow` turns
+//! anonymous requests off, or an AuthenticationConfiguration limits
 //! anonymous requests and lacks the path `/api/v1/namespaces/kube-public/configmaps/cluster-info`. Where nodes join by a file, say so in the profile
 //! (`expect: {discovery: file}`) and remove the RoleBinding. Whatever else grants rights to `system:anonymous` or
 //! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep -E
@@ -34,8 +35,9 @@ crate::check!("DI-02", "cluster-info-access", Major, judge);
 const GRANT: &str = "kubeadm:bootstrap-signer-clusterinfo";
 
 /// How requests without credentials are let in again that no authenticator takes for anonymous ones.
-const UNAUTHENTICATED: &str = "the API servers take no anonymous requests: remove --anonymous-auth=false from \
-     /etc/kubernetes/manifests/kube-apiserver.yaml on each control-plane node, or set anonymous: {enabled: true, conditions: \
+const UNAUTHENTICATED: &str = "the API servers take no anonymous requests: on each control-plane node, in \
+     /etc/kubernetes/manifests/kube-apiserver.yaml, take AlwaysAllow out of --authorization-mode, which turns them off (AA-03), \
+     and remove --anonymous-auth=false; or set anonymous: {enabled: true, conditions: \
      [{path: /api/v1/namespaces/kube-public/configmaps/cluster-info}]} in its --authentication-config file, with the paths \
      /livez, /readyz and /healthz for the probes; or, if nodes join by a file, `expect: {discovery: file}` in the profile";
 /// How they are authorized again.

@@ -154,11 +154,7 @@ fn new_machine_id(sharing: &[&str], nodes: &Nodes, with_uuid: bool) -> String {
         [only] => (only, String::new()),
         _ => ("NODE", format!("one after the other, of {}: ", names(&others))),
     };
-    let uuid = if with_uuid {
-        "shut it down, give it a new UUID in the hypervisor and start it; "
-    } else {
-        ""
-    };
+    let uuid = if with_uuid { "shut it down, give it a new UUID in the hypervisor and start it; " } else { "" };
     format!(
         "{each}kubectl drain {node} --ignore-daemonsets --delete-emptydir-data; {uuid}on {node}: rm -f /var/lib/dbus/machine-id && \
          systemd-id128 new > /etc/machine-id && reboot; kubectl uncordon {node}"

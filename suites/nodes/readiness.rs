@@ -84,7 +84,9 @@ impl Look {
                  crictl info"
             ),
             Self::Cloud => {
-                format!("kubectl describe node {node}; read the log of the cloud-controller-manager, which takes the taint away")
+                format!(
+                    "kubectl describe node {node}; read the log of the cloud-controller-manager, which takes the taint away"
+                )
             }
         }
     }

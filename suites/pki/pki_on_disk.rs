@@ -161,7 +161,9 @@ impl Look<'_> {
                 let renewal = match name {
                     "" => "kubectl get csr: its request waits, see PK-09".to_owned(),
                     "admin.conf" | "super-admin.conf" => {
-                        format!("kubeadm certs renew {name}, and copy it to wherever it is used; nothing is to be restarted")
+                        format!(
+                            "kubeadm certs renew {name}, and copy it to wherever it is used; nothing is to be restarted"
+                        )
                     }
                     _ => format!("kubeadm certs renew {name}, then restart the static pods of the control plane"),
                 };

@@ -98,9 +98,11 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
     for (name, verdict_of_name) in &api.names {
         folded.expect(verdict, node, verdict_of_name.is_ok(), || {
             let distrust = verdict_of_name.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            let finding =
-                Finding::new(format!("the certificate at {address} is valid for {name} with the pods' ca.crt"), distrust)
-                    .so("every client in a pod that verifies it is turned away");
+            let finding = Finding::new(
+                format!("the certificate at {address} is valid for {name} with the pods' ca.crt"),
+                distrust,
+            )
+            .so("every client in a pod that verifies it is turned away");
             if is_of_another_ca(verdict_of_name) { finding.mend(OF_ANOTHER_CA) } else { finding }
         });
     }
@@ -109,8 +111,7 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
             Ok(status) => format!("HTTP {status}"),
             Err(fault) => fault.to_string(),
         };
-        let finding =
-            Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO);
+        let finding = Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO);
         if api.names.values().any(is_of_another_ca) { finding.mend(OF_ANOTHER_CA) } else { finding }
     });
 }

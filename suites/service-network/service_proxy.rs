@@ -107,11 +107,8 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
     verdict.expect(Subject::node(name), proxy.ready, || {
         let waiting = proxy.containers.iter().filter_map(|container| container.waiting.as_deref());
         let why: Vec<&str> = waiting.chain([proxy.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
-        Finding::new(
-            "kube-proxy is Ready",
-            format!("{} is not Ready ({})", proxy.name, state(&proxy.phase, &why)),
-        )
-        .so("pods there do not learn of new Services and endpoints")
+        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, state(&proxy.phase, &why)))
+            .so("pods there do not learn of new Services and endpoints")
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
     let Some(version) = image.and_then(Version::of_image) else {

@@ -218,7 +218,10 @@ mod tests {
             name: "kube-apiserver-n1".into(),
             labels: [("component".to_owned(), "kube-apiserver".to_owned())].into(),
             annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
-            containers: vec![Container { command: vec!["--service-cluster-ip-range=10.96.0.0/12".into()], ..Container::default() }],
+            containers: vec![Container {
+                command: vec!["--service-cluster-ip-range=10.96.0.0/12".into()],
+                ..Container::default()
+            }],
             ..Pod::default()
         };
         Facts {
