@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod dns;
 pub mod ha;
 pub mod kubeadm_phase;
+pub mod node_ranges;
 pub mod nodes;
 pub mod pki;
 pub mod rights;

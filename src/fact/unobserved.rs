@@ -63,7 +63,7 @@ pub enum Unobserved {
         after_ms: u64,
     },
     /// An answer came that could not be used.
-    #[error("{target} answered something unusable: {cause}")]
+    #[error("{target}: {cause}")]
     Invalid {
         /// What was asked.
         target: String,

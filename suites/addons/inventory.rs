@@ -9,8 +9,8 @@
 //! which they become kubeadm's defaults; for CoreDNS `addon coredns` instead):
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
-//! { echo ---; kubectl -n kube-system get configmap kube-proxy -o jsonpath='{.data.config\.conf}'; } >> kubeadm.yaml
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
+//! { echo ---; kubectl -n kube-system get configmap kube-proxy -o jsonpath='{.data.config\.conf}'; } >> kubeadm.yaml &&
 //! kubeadm init phase addon kube-proxy --config kubeadm.yaml
 //! ```
 //!

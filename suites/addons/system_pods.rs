@@ -69,7 +69,7 @@ fn judge(
         } else {
             verdict.expect(subject(), enough_with(lost), || {
                 Finding::new(
-                    format!("{} pods available", workload.desired),
+                    format!("{} available", counted(workload.desired)),
                     format!("{} of {} are", workload.available, workload.desired),
                 )
                 .so("what it does is not done, or done by less than planned")
@@ -87,6 +87,10 @@ fn judge(
     }
     judge_metrics(&mut verdict, nodes, metrics, clock.server);
     verdict
+}
+
+fn counted(pods: i32) -> String {
+    if pods == 1 { "1 pod".into() } else { format!("{pods} pods") }
 }
 
 /// How many pods of a workload are missing because their nodes are lost.

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::expected_holders::ADMINISTRATORS;
 use super::power_paths::{End, Graph, Path};
-use super::powers::Power;
+use super::powers::{IN_NAMESPACES, Power};
 use crate::check::{Finding, Subject, Verdict};
 use crate::expectations::Expectations;
 use crate::fact::Unobserved;
@@ -29,6 +29,11 @@ use crate::fact::facts::rbac::{Grant, Rbac};
 use crate::suites::rights::subject;
 
 crate::check!("AA-20", "escalation", Major, judge);
+
+/// The ClusterRoles for users, which API servers bring, and what these gather: to take a right out of one takes it from
+/// everybody, and not for long.
+const FOR_USERS: [&str; 4] = ["admin", "edit", "view", "cluster-admin"];
+const PARTS_OF_THEM: &str = "system:aggregate-to-";
 
 /// Who gets there in one way, by which grants, and what it comes to.
 type Found<'a> = (Vec<&'a str>, Vec<Grant<'a>>, &'a Power);
@@ -85,19 +90,41 @@ fn tell(verdict: &mut Verdict, graph: &Graph<'_>, path: &Path, holders: &[&str],
         "only administrators and the control plane can become administrator",
         format!("{} by {roles}: {}", holders.join(", "), path.words()),
     );
-    let roles = grants.iter().map(|grant| {
-        let namespace = grant.namespace.filter(|_| grant.binding.role_kind == "Role");
-        let namespace = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-        format!("kubectl edit {} {}{namespace}", grant.binding.role_kind.to_lowercase(), grant.binding.role)
-    });
-    let roles: BTreeSet<_> = roles.collect();
-    let finding = finding.mend(format!("{}: {}", roles.into_iter().collect::<Vec<_>>().join(" and "), power.instead));
+    let mends: BTreeSet<_> = grants.iter().map(|grant| mend(graph, path, grant, power)).collect();
+    let finding = finding.mend(mends.into_iter().collect::<Vec<_>>().join("; and "));
     let finding = match path.end {
         End::Administrator => finding.so("whoever has its credential is administrator whenever they like"),
         End::Commands => finding.so("whoever has its credential is every pod, whatever those may do"),
         End::Secrets => finding.so("whoever has its credential is whatever those Secrets let them be").info(),
     };
     verdict.find(about, finding);
+}
+
+/// How this grant is made less: its role changed, where it is somebody's own; else its binding.
+fn mend(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
+    let kind = grant.binding.role_kind.to_lowercase();
+    let role = graph.source(grant, power).unwrap_or(&grant.binding.role);
+    let is_for_users = kind == "clusterrole" && (FOR_USERS.contains(&role) || role.starts_with(PARTS_OF_THEM));
+    let apart = path.account().filter(|_| grant.namespace.is_some());
+    let apart = apart.map(|account| format!("move {account} to a namespace of its own, or ")).unwrap_or_default();
+    match (is_for_users, grant.namespace) {
+        (true, Some(namespace)) => {
+            format!("{apart}take the binding away: kubectl -n {namespace} delete rolebinding {}", grant.name)
+        }
+        (true, None) => format!(
+            "bind ClusterRole {} by RoleBindings in the namespaces that are meant, then kubectl delete clusterrolebinding {}",
+            grant.binding.role, grant.name
+        ),
+        (false, namespace) => {
+            let of = namespace.filter(|_| kind == "role").map(|name| format!(" -n {name}")).unwrap_or_default();
+            let less = match namespace {
+                // It is given in one namespace already.
+                Some(_) if power.instead == IN_NAMESPACES => "take the right away",
+                _ => power.instead,
+            };
+            format!("{apart}kubectl edit {kind} {role}{of}: {less}")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -247,10 +274,30 @@ mod tests {
             "ClusterRole view",
             &["Group support"],
         );
-        let seen = seen(&Rbac { marks: Some(marks), ..rbac });
+        let findings = judged(&Rbac { marks: Some(marks), ..rbac }).findings(Severity::Major);
+        let seen: Vec<_> = findings.iter().map(|finding| finding.seen.as_str()).collect();
         assert!(
             seen[0].starts_with("Group support by ClusterRole view, which gathers it from ClusterRole view-kubelets")
         );
+        let mend = findings[0].mend.as_ref().unwrap();
+        assert!(mend.starts_with("kubectl edit clusterrole view-kubelets: give nodes/metrics"), "{mend}");
+    }
+
+    #[test]
+    fn the_roles_for_users_are_left_alone() {
+        let rbac = healthy()
+            .with_role("edit", vec![rule(&["create"], "", &["pods"])])
+            .with_role("tokens", vec![rule(&["create"], "", &["serviceaccounts/token"])])
+            .with_binding("ops/developers", "ClusterRole edit", &["Group developers"])
+            .with_binding("everybody", "ClusterRole edit", &["Group staff"])
+            .with_binding("deployer", "ClusterRole tokens", &["ServiceAccount ops/deployer"]);
+        let findings = judged(&rbac).findings(Severity::Major);
+        let mends: Vec<_> = findings.iter().filter_map(|finding| finding.mend.as_deref()).collect();
+        let apart = "move ServiceAccount ops/deployer to a namespace of its own, or take the binding away: \
+                     kubectl -n ops delete rolebinding developers";
+        assert!(mends.contains(&apart), "{mends:?}");
+        assert!(mends.iter().any(|mend| mend.ends_with("kubectl delete clusterrolebinding everybody")), "{mends:?}");
+        assert!(mends.iter().all(|mend| !mend.contains("edit clusterrole edit")), "{mends:?}");
     }
 
     #[test]

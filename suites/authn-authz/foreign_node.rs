@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(
             findings[0].seen,
-            "accepted from the credential of n2: annotate another Node (HTTP 200); create a Node of another name (HTTP 201)"
+            "let through from the credential of n2: annotate another Node (HTTP 200); create a Node of another name (HTTP 201)"
         );
     }
 

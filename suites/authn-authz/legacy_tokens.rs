@@ -1,4 +1,4 @@
-//! # No token that never expires lies about unused
+//! # Every token that never expires is in use, or refused
 //!
 //! ## Why
 //! Before 1.24 every service account had a token in a Secret, which is good for ever: whoever copied it years ago is still
@@ -52,12 +52,12 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
         };
         verdict.expect(subject, idle_since >= a_year_ago, || {
             let used = match &token.last_used {
-                Some(day) => format!("last used {day}"),
-                None => format!("never used since {idle_since}"),
+                Some(day) => format!("was last used {day}"),
+                None => format!("was never used since {idle_since}"),
             };
             Finding::new(
                 "a token that never expires is in use, or refused",
-                format!("the token of service account {namespace}/{} is {used}", token.service_account),
+                format!("the token of service account {namespace}/{} {used}", token.service_account),
             )
             .so("whoever has a copy of it is that service account, and nobody would notice that it is taken away")
             .mend(format!(
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_token_unused_for_a_year_is_found() {
         let findings = judged("2023-01-01", token("2019-05-01", Some("2025-03-01"))).findings(Severity::Minor);
-        assert_eq!(findings[0].seen, "the token of service account ops/deployer is last used 2025-03-01");
+        assert_eq!(findings[0].seen, "the token of service account ops/deployer was last used 2025-03-01");
         assert!(findings[0].mend.as_ref().unwrap().contains("-n ops label secret deployer-token"));
         let findings = judged("2024-01-01", token("2019-05-01", None)).findings(Severity::Minor);
         assert!(findings[0].seen.contains("never used since 2024-01-01"));

@@ -5,9 +5,9 @@
 //! one in another's name is given the identity of that node, and everything that its pods may read.
 //!
 //! ## Fix
-//! Put NodeRestriction back into `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets
-//! it in `/etc/kubernetes/manifests/kube-apiserver.yaml`), and take `AllowInsecureKubeletCertificateSigningRequests=true` out
-//! of its `--feature-gates`.
+//! AA-03 tells whether NodeRestriction is missing: put it back into `--enable-admission-plugins` of the API server, on every
+//! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Where it is there, look there for
+//! `AllowInsecureKubeletCertificateSigningRequests=true` among `--feature-gates`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitCSR`, 1.31). Tried in the node's name with

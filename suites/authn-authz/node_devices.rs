@@ -5,7 +5,7 @@
 //! that answers such a request itself gives a pod the identity that it likes.
 //!
 //! ## Fix
-//! The finding names the binding: `kubectl describe clusterrolebinding NAME`. A device driver reads and writes its
+//! Where the finding names a binding: `kubectl describe clusterrolebinding NAME`; where it names none, see AA-02. A device driver reads and writes its
 //! ResourceSlices with a service account of its own, not with the kubelet's credential.
 //!
 //! ## Source

@@ -5,7 +5,7 @@
 //! the lease of the scheduler stops scheduling. CSINodes and volumes of others tell where data is.
 //!
 //! ## Fix
-//! The finding names the binding: `kubectl describe clusterrolebinding NAME`. Give an agent that needs leases a service
+//! Where the finding names a binding: `kubectl describe clusterrolebinding NAME`; where it names none, see AA-02. Give an agent that needs leases a service
 //! account of its own instead of the kubelet's credential.
 //!
 //! ## Source

@@ -5,7 +5,7 @@
 //! read all of them stops working at the upgrade that refuses it, and one that may delete its Node evicts every pod there.
 //!
 //! ## Fix
-//! The finding names the binding: `kubectl describe clusterrolebinding NAME`. Give the program (often a network or monitoring
+//! Where the finding names a binding: `kubectl describe clusterrolebinding NAME`; where it names none, see AA-02. Give the program (often a network or monitoring
 //! agent that uses `/etc/kubernetes/kubelet.conf`) a service account of its own.
 //!
 //! ## Source

@@ -5,7 +5,7 @@
 //! takes over one kubelet would learn this of every workload.
 //!
 //! ## Fix
-//! The finding names the binding: `kubectl describe clusterrolebinding NAME`. Give the agent that needs all pods a service
+//! Where the finding names a binding: `kubectl describe clusterrolebinding NAME`; where it names none, see below. Give the agent that needs all pods a service
 //! account of its own instead of the kubelet's credential. Where no binding is named, the API server predates 1.32 or was
 //! started with `--feature-gates=AuthorizeNodeWithSelectors=false`.
 //!

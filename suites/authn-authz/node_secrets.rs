@@ -5,7 +5,7 @@
 //! cluster.
 //!
 //! ## Fix
-//! The finding names the binding that allows it: `kubectl describe clusterrolebinding NAME`, then bind the role to the
+//! Where the finding names the binding that allows it: `kubectl describe clusterrolebinding NAME`, then bind the role to the
 //! service account of the program that needs it instead of to `system:nodes`. Without a name, see AA-02.
 //!
 //! ## Source

@@ -6,9 +6,9 @@
 //! wherever such tokens are accepted: a vault, a cloud.
 //!
 //! ## Fix
-//! Put NodeRestriction back into `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets
-//! it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). For the audience: take
-//! `ServiceAccountNodeAudienceRestriction=false` out of `--feature-gates`. A storage driver that needs other audiences names
+//! AA-03 tells whether NodeRestriction is missing: put it back into `--enable-admission-plugins` of the API server, on every
+//! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Where it is there, and only the
+//! audience is let through, look there for `ServiceAccountNodeAudienceRestriction=false` among `--feature-gates`. A storage driver that needs other audiences names
 //! them under `tokenRequests` of its CSIDriver, or is granted `request-serviceaccounts-token-audience` on that audience.
 //!
 //! ## Source

@@ -5,7 +5,7 @@
 //! credential to the most powerful add-on in one request.
 //!
 //! ## Fix
-//! The finding names the binding: `kubectl describe clusterrolebinding NAME`. Storage drivers get tokens for their volumes
+//! Where the finding names a binding: `kubectl describe clusterrolebinding NAME`; where it names none, see AA-02. Storage drivers get tokens for their volumes
 //! by `tokenRequests` in their CSIDriver, not by a right to `serviceaccounts/token`.
 //!
 //! ## Source

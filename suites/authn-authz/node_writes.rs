@@ -28,12 +28,13 @@ pub(super) fn are_refused<W: Ord>(
     severity: Severity,
 ) {
     let subject = || Subject::node(tried.node);
-    let mut accepted = Vec::new();
+    let mut let_through = Vec::new();
     for Refused(write, what, words) in refused {
         let Some(seen) = tried.answers.get(write) else { continue };
         let Some(answer) = verdict.seen(subject, seen) else { continue };
         match answer.status {
-            _ if passed(answer) => accepted.push(format!("{what} (HTTP {})", answer.status)),
+            409 => let_through.push(format!("{what} (HTTP 409, which comes after admission)")),
+            _ if passed(answer) => let_through.push(format!("{what} (HTTP {})", answer.status)),
             403 if answer.message.contains(words) => verdict.confirm(),
             403 => verdict.find(
                 subject(),
@@ -44,10 +45,10 @@ pub(super) fn are_refused<W: Ord>(
             _ => verdict.undecided(subject(), &inconclusive(what, answer)),
         }
     }
-    if !accepted.is_empty() {
+    if !let_through.is_empty() {
         let finding = Finding::new(
             format!("NodeRestriction refuses what {} must not do", tried.node),
-            format!("accepted from the credential of {}: {}", tried.node, accepted.join("; ")),
+            format!("let through from the credential of {}: {}", tried.node, let_through.join("; ")),
         );
         verdict.find(subject(), finding.so(consequence).severity(severity));
     }
@@ -59,8 +60,8 @@ pub(super) fn control<W: Ord>(verdict: &mut Verdict, tried: Tried<'_, W>, (write
     match tried.answers.get(&write) {
         Some(Ok(answer)) if passed(answer) => verdict.confirm(),
         Some(Ok(answer)) => {
-            let what = format!("{what}, which it must be able to do or refusals prove nothing");
-            verdict.undecided(subject(), &inconclusive(&what, answer));
+            let cause = format!("HTTP {}: {}; without it refusals prove nothing", answer.status, answer.message);
+            verdict.undecided(subject(), &Unobserved::invalid(format!("the attempt to {what}"), cause));
         }
         Some(Err(why)) => verdict.undecided(subject(), why),
         None => verdict.undecided(subject(), &Unobserved::absent(format!("it was not tried: {what}"))),

@@ -34,6 +34,11 @@ impl Path {
         (self.end, self.steps.len(), &self.steps)
     }
 
+    /// The service account that is taken over first, if one is.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.steps.get(1).map(String::as_str).filter(|step| namespace_of(step).is_some())
+    }
+
     pub(super) fn words(&self) -> String {
         let end = match self.end {
             End::Administrator => Some("everything"),
@@ -216,18 +221,19 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// The ClusterRole from which the role gathered the power, if it is gathered from others.
+    pub(super) fn source(&self, grant: &Grant<'_>, power: &Power) -> Option<&str> {
+        let marks = self.rbac.marks.as_ref().filter(|_| grant.binding.role_kind == "ClusterRole")?;
+        marks.sources(&grant.binding.role).find(|source| {
+            let rules = self.rbac.cluster_roles.get(*source);
+            rules.is_some_and(|rules| rules.iter().any(|rule| power.rests_on(rule)))
+        })
+    }
+
     /// The role, and the one from which it gathered the power.
     pub(super) fn origin(&self, grant: &Grant<'_>, power: &Power) -> String {
         let role = grant.role();
-        let marks = self.rbac.marks.as_ref().filter(|_| grant.binding.role_kind == "ClusterRole");
-        let gathered = marks.and_then(|marks| {
-            let mut sources = marks.sources(&grant.binding.role).filter(|source| {
-                let rules = self.rbac.cluster_roles.get(*source);
-                rules.is_some_and(|rules| rules.iter().any(|rule| power.rests_on(rule)))
-            });
-            sources.next()
-        });
-        match gathered {
+        match self.source(grant, power) {
             Some(source) => format!("{role}, which gathers it from ClusterRole {source}"),
             None => role,
         }

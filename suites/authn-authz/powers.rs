@@ -61,6 +61,9 @@ pub(super) enum Yield {
     Secrets,
 }
 
+/// How to give less of what is given everywhere.
+pub(super) const IN_NAMESPACES: &str =
+    "give the right in the namespaces that are meant, by a RoleBinding instead of a ClusterRoleBinding";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CHANGE: &[&str] = &["create", "update", "patch"];
 /// The names of those who may do everything.
@@ -180,7 +183,7 @@ pub(super) const ALL: &[Power] = &[
         reach: Reach::Namespace,
         yields: Yield::Accounts,
         deed: "runs pods with any service account",
-        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+        instead: IN_NAMESPACES,
     },
     Power {
         name: "pods",
@@ -188,7 +191,7 @@ pub(super) const ALL: &[Power] = &[
         reach: Reach::Namespace,
         yields: Yield::Accounts,
         deed: "runs pods with any service account",
-        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+        instead: IN_NAMESPACES,
     },
     Power {
         name: "pods",
@@ -196,7 +199,7 @@ pub(super) const ALL: &[Power] = &[
         reach: Reach::Namespace,
         yields: Yield::Accounts,
         deed: "runs pods with any service account",
-        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+        instead: IN_NAMESPACES,
     },
     Power {
         name: "commands",
@@ -204,7 +207,7 @@ pub(super) const ALL: &[Power] = &[
         reach: Reach::Namespace,
         yields: Yield::PodAccounts,
         deed: "runs commands in pods (pods/exec)",
-        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+        instead: IN_NAMESPACES,
     },
     Power {
         name: "commands",
@@ -212,7 +215,7 @@ pub(super) const ALL: &[Power] = &[
         reach: Reach::Namespace,
         yields: Yield::PodAccounts,
         deed: "runs containers inside of pods (pods/ephemeralcontainers)",
-        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+        instead: IN_NAMESPACES,
     },
     Power {
         name: "token-secrets",
@@ -220,7 +223,7 @@ pub(super) const ALL: &[Power] = &[
         reach: Reach::Namespace,
         yields: Yield::Accounts,
         deed: "makes a token of any service account, as a Secret that it then reads",
-        instead: "give the right in the namespaces that are meant, by a Role instead of a ClusterRole",
+        instead: IN_NAMESPACES,
     },
     Power {
         name: "secrets",

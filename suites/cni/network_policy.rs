@@ -21,6 +21,7 @@ use crate::expectations::{Expectations, NetworkPolicies};
 use crate::fact::Unobserved;
 use crate::fact::facts::network_policy_trial::NetworkPolicyTrial;
 use crate::fact::facts::network_policy_trial::sights::{Sights, Step, Way};
+use crate::milliseconds::seconds;
 use crate::probe::sight::Sight;
 
 crate::check!("CN-06", "network-policy", Major, judge);
@@ -148,10 +149,6 @@ fn slowest(denied: &Sights, policed: &[Way]) -> Option<u64> {
     policed.iter().filter_map(|way| denied.steady(*way)).map(|sight| sight.after_ms).max()
 }
 
-fn seconds(milliseconds: u64) -> String {
-    format!("{}.{}", milliseconds / 1000, milliseconds % 1000 / 100)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -216,7 +213,7 @@ mod tests {
     #[test]
     fn a_network_without_an_engine_fails_only_where_one_is_required() {
         let reason = judge(&unenforced(), &Expectations::default()).reason().unwrap().to_owned();
-        assert!(reason.starts_with("the network has no policy engine: 6.0 s after"), "{reason}");
+        assert!(reason.starts_with("the network has no policy engine: 6 s after"), "{reason}");
         let findings = judge(&unenforced(), &required()).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].so.as_ref().unwrap().contains("no policy engine"));
@@ -231,7 +228,7 @@ mod tests {
         assert_eq!(told.len(), 2, "each way once, though it is wrong after two steps");
         assert_eq!(
             told[1],
-            "Nodes n2, n3: traffic out of a pod that denies egress, to the cluster's DNS is stopped; it gets through, 6.0 s after policies that deny it"
+            "Nodes n2, n3: traffic out of a pod that denies egress, to the cluster's DNS is stopped; it gets through, 6 s after policies that deny it"
         );
     }
 

@@ -1,6 +1,7 @@
 //! Paths between nodes, and which of them share a cause: one broken node is told once, not once for each of its peers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::check::Subject;
 
@@ -26,15 +27,25 @@ pub struct Broken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// All that were tried, in both directions.
-    All(String),
+    All(Others),
     /// All to it.
-    AllTo(String),
+    AllTo(Others),
     /// All from it.
-    AllFrom(String),
+    AllFrom(Others),
     /// Those from it to these nodes, while the paths back work.
-    OneWay(String),
+    OneWay(Others),
     /// Those from it to these nodes.
-    Some(String),
+    Some(Others),
+}
+
+/// The nodes at the other ends, written out in words with the first of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Others(BTreeSet<String>);
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Subject::nodes(&self.0).name)
+    }
 }
 
 impl Paths {
@@ -55,7 +66,7 @@ impl Paths {
             let of: Vec<_> = self.broken.iter().filter(|(path, _)| mine(path)).collect();
             let others: BTreeSet<_> =
                 of.iter().map(|((from, to), _)| if *from == node { to } else { from }.clone()).collect();
-            let others = Subject::nodes(&others).name;
+            let others = Others(others);
             let how = of.first().map(|(_, how)| (*how).clone()).unwrap_or_default();
             let shape = match (to_it, from_it) {
                 (true, true) => Shape::All(others),
@@ -72,7 +83,7 @@ impl Paths {
             single.entry((from, how, one_way)).or_default().insert(to.clone());
         }
         folded.extend(single.into_iter().map(|((from, how, one_way), to)| {
-            let to = Subject::nodes(&to).name;
+            let to = Others(to);
             let shape = if one_way { Shape::OneWay(to) } else { Shape::Some(to) };
             Broken { node: from.clone(), shape, how: how.clone() }
         }));
@@ -105,7 +116,7 @@ impl Shape {
         | Self::AllFrom(others)
         | Self::OneWay(others)
         | Self::Some(others)) = self;
-        others.split(", ").any(|other| other == node)
+        others.0.contains(node)
     }
 }
 
@@ -142,6 +153,17 @@ mod tests {
     fn a_dead_node_is_told_once() {
         let dead = [(0, 3), (1, 3), (2, 3), (3, 0), (3, 1), (3, 2)];
         assert_eq!(folded(4, &dead), ["n3 neither reaches n0, n1, n2 nor is reached from there (no answer)"]);
+    }
+
+    #[test]
+    fn a_node_is_known_among_more_than_are_written_out() {
+        let mut paths = Paths::default();
+        for to in 10..30 {
+            paths.take("n0", &format!("n{to}"), Some("no answer".into()));
+        }
+        let broken = paths.fold();
+        assert!(broken[0].shape.names("n29") && !broken[0].shape.names("n30"));
+        assert!(broken[0].words().contains("and 12 more"), "{}", broken[0].words());
     }
 
     #[test]

@@ -6,11 +6,12 @@
 //! smaller than the number of pods that the kubelet takes runs out when the node is full, and pods wait there for an address.
 //!
 //! ## Fix
-//! A node's range cannot be changed. Drain the node that is named, delete its Node object (`kubectl delete node NODE`), and
-//! restart its kubelet: the controller-manager gives it a free range. Where ranges run out, or lie outside, compare
-//! `--cluster-cidr`, `--node-cidr-mask-size` and `--allocate-node-cidrs` in
+//! Where ranges run out, or lie outside, compare `--cluster-cidr`, `--node-cidr-mask-size` and `--allocate-node-cidrs` in
 //! `/etc/kubernetes/manifests/kube-controller-manager.yaml` with `networking.podSubnet` in ConfigMap
-//! kube-system/kubeadm-config. Where a range is too small for `maxPods` of the node's `/var/lib/kubelet/config.yaml`, lower
+//! kube-system/kubeadm-config, and correct the one that contradicts the nodes. A node's range cannot be changed: drain a
+//! worker (`kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`), delete its Node object (`kubectl delete node
+//! NODE`), and restart its kubelet: the controller-manager gives it a free range. A control-plane node loses its label and its
+//! taint by that: take it out of the cluster with `kubeadm reset` and join it again. Where a range is too small for `maxPods` of the node's `/var/lib/kubelet/config.yaml`, lower
 //! that, or give new nodes larger ranges.
 //!
 //! ## Source
@@ -21,12 +22,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::finding::Difference;
+use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
 use crate::cidr::Cidr;
 use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::suites::node_ranges;
 
 crate::check!("CN-03", "pod-ranges", Major, judge);
 
@@ -51,6 +54,14 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
             "the network plugin gives out addresses by itself: {example} has {address}, which is not of its node's range"
         ));
     }
+    if ranges.values().all(Vec::is_empty)
+        && verdict.undecideds().is_empty()
+        && let Some((example, address, _)) = addresses(pods).next()
+    {
+        return Verdict::not_applicable(format!(
+            "the network plugin gives out addresses by itself: {example} has {address}, and no node has a range"
+        ));
+    }
     let subnets = subnet.map(|subnet| subnet.split(',').map(str::parse).collect::<Result<Vec<Cidr>, _>>());
     let subnets = match subnets.transpose() {
         Ok(subnets) => subnets.unwrap_or_default(),
@@ -60,25 +71,39 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
             Vec::new()
         }
     };
+    let is_nobodys = node_ranges::contradict(nodes, &subnets);
+    if is_nobodys {
+        judge_entry(&mut verdict, &ranges, &subnets);
+    }
+    let mut folded = Folded::new();
     for (node, own) in &ranges {
-        judge_node(&mut verdict, node, own, &subnets);
+        let assigned = !own.is_empty();
+        folded.expect(&mut verdict, node, assigned, none);
+        if assigned && !subnets.is_empty() {
+            judge_node(&mut verdict, node, own, &subnets, nodes, is_nobodys);
+        }
         if let Some(limit) = nodes.0.get(*node).and_then(|node| node.pod_limit) {
             judge_size(&mut verdict, node, own, limit, pods);
         }
     }
-    judge_twins(&mut verdict, &ranges);
+    folded.tell(&mut verdict);
+    judge_twins(&mut verdict, &ranges, nodes);
     verdict
+}
+
+/// The running pods' addresses on the pod network, with their nodes.
+fn addresses(pods: &Pods) -> impl Iterator<Item = (&str, IpAddr, Option<&str>)> {
+    let on_pod_network = pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running");
+    on_pod_network.flat_map(|(name, pod)| {
+        let addresses = pod.addresses.iter().filter_map(|address| address.parse().ok());
+        addresses.map(move |address| (name.as_str(), address, pod.node.as_deref()))
+    })
 }
 
 /// A pod whose address its node's range does not hold, although the node has one: an address that the plugin chose.
 fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Option<(&'a str, IpAddr)> {
-    let on_pod_network = pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running");
-    let addresses = on_pod_network.flat_map(|(name, pod)| {
-        let own = pod.node.as_deref().and_then(|node| ranges.get(node));
-        let addresses = pod.addresses.iter().filter_map(|address| address.parse().ok());
-        addresses.filter_map(move |address| Some((name.as_str(), address, own?)))
-    });
-    let mut judged = addresses.filter(|(.., own)| !own.is_empty()).peekable();
+    let with_range = addresses(pods).filter_map(|(name, address, node)| Some((name, address, ranges.get(node?)?)));
+    let mut judged = with_range.filter(|(.., own)| !own.is_empty()).peekable();
     // One pod may be older than its node's range; when none has an address of a range, nobody uses the ranges.
     let first = judged.peek().map(|(name, address, _)| (*name, *address))?;
     judged
@@ -86,20 +111,38 @@ fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Op
         .then_some(first)
 }
 
-fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr]) {
-    let assigned = verdict.expect(Subject::node(node), !own.is_empty(), || {
-        Finding::new("spec.podCIDRs has a range", "there is none")
-            .so("the network plugin has no addresses for pods on this node")
-    });
-    if !assigned || subnets.is_empty() {
-        return;
-    }
+/// Of a node without a range.
+fn none() -> Difference {
+    Finding::new("spec.podCIDRs has a range", "there is none")
+        .so("the network plugin has no addresses for pods there")
+        .mend(
+            "kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 | grep -i cidr, which says why it gives \
+             none: --allocate-node-cidrs is off, or --cluster-cidr has no free range",
+        )
+}
+
+/// Told once, not of each node: no node is wrong.
+fn judge_entry(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, subnets: &[Cidr]) {
+    let own = ranges.iter().flat_map(|(node, own)| own.iter().map(move |cidr| format!("{cidr} of {node}")));
+    verdict.find(
+        Subject::object("ConfigMap", "kube-system", "kubeadm-config"),
+        Finding::new(
+            "networking.podSubnet is the range of which the nodes' are",
+            format!("it is {}, and no node's range is of it: {}", names(subnets), names(own)),
+        )
+        .so("the next kubeadm upgrade writes it into the controller-manager and kube-proxy, and new nodes get ranges of it")
+        .mend(node_ranges::CORRECT_SUBNET),
+    );
+}
+
+fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr], nodes: &Nodes, is_nobodys: bool) {
     let outside: Vec<String> =
         own.iter().filter(|cidr| !subnets.iter().any(|subnet| subnet.covers(cidr))).map(ToString::to_string).collect();
     let written = names(subnets);
-    verdict.expect(Subject::node(node), outside.is_empty(), || {
+    verdict.expect(Subject::node(node), outside.is_empty() || is_nobodys, || {
         Finding::new(format!("a range inside the pod network {written}"), outside.join(", "))
             .so("its pods are treated as strangers by masquerading and by policies")
+            .mend(node_ranges::another(node, nodes))
     });
     verdict.expect(Subject::node(node), own.len() == subnets.len(), || {
         let own: Vec<String> = own.iter().map(ToString::to_string).collect();
@@ -131,18 +174,19 @@ fn judge_size(verdict: &mut Verdict, node: &str, own: &[Cidr], limit: u64, pods:
 }
 
 /// Nodes whose ranges overlap: each pair once.
-fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>) {
+fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, nodes: &Nodes) {
     let all: Vec<(&str, &Cidr)> =
         ranges.iter().flat_map(|(node, own)| own.iter().map(move |cidr| (*node, cidr))).collect();
     for (i, (node, cidr)) in all.iter().enumerate() {
         let twin = all[..i].iter().find(|(other, theirs)| other != node && theirs.overlaps(cidr));
         verdict.expect(Subject::node(*node), twin.is_none(), || {
-            let seen = twin.map(|(other, theirs)| format!("{theirs} is the range of {other} as well")).unwrap_or_default();
+            let seen =
+                twin.map(|(other, theirs)| format!("{theirs} is the range of {other} as well")).unwrap_or_default();
+            let sharing: Vec<&str> = twin.iter().map(|(other, _)| *other).chain([*node]).collect();
+            let easiest = node_ranges::easiest(&sharing, nodes).unwrap_or(node);
             Finding::new(format!("{cidr} is its own"), seen)
                 .so("the same address is given to pods on both nodes, and one of them gets the other's packets")
-                .mend(format!(
-                    "kubectl drain {node} --ignore-daemonsets --delete-emptydir-data; kubectl delete node {node}; then restart the kubelet on {node}"
-                ))
+                .mend(node_ranges::another(easiest, nodes))
         });
     }
 }
@@ -194,6 +238,23 @@ mod tests {
         assert_eq!(seen(&[&["10.244.0.0/24"], &[]], "10.244.0.0/16"), ["there is none"]);
         assert_eq!(seen(&[&["10.244.0.0/24"], &["10.99.1.0/24"]], "10.244.0.0/16"), ["10.99.1.0/24"]);
         assert_eq!(seen(&[&["10.244.0.0/24"]], "10.244.0.0/16,fd00::/48"), ["10.244.0.0/24"]);
+    }
+
+    #[test]
+    fn an_entry_that_contradicts_all_nodes_is_one_finding_about_the_entry() {
+        let findings = judged(&[&["10.244.0.0/24"], &["10.244.1.0/24"]], "10.64.0.0/10").findings(Severity::Major);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject.to_string(), "ConfigMap kube-system/kubeadm-config");
+        assert!(findings[0].mend.as_ref().unwrap().starts_with("no node is to be changed"));
+    }
+
+    #[test]
+    fn nodes_without_ranges_are_one_finding_unless_pods_have_addresses_all_the_same() {
+        let kubeadm = KubeadmConfig { pod_subnet: Some("10.244.0.0/16".into()), ..KubeadmConfig::default() };
+        let findings = judge(&nodes(&[&[], &[]]), &Pods::default(), Some(&kubeadm)).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Nodes n1, n2".into()));
+        let verdict = judge(&nodes(&[&[], &[]]), &pods("10.244.0.5"), Some(&kubeadm));
+        assert!(verdict.reason().unwrap().contains("10.244.0.5, and no node has a range"));
     }
 
     #[test]

@@ -9,10 +9,12 @@
 //! On the node that the finding names edit `/etc/kubernetes/manifests/kube-controller-manager.yaml`; what kubeadm writes:
 //! `--controllers=*,bootstrapsigner,tokencleaner`, `--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt`,
 //! `--cluster-signing-key-file=/etc/kubernetes/pki/ca.key`, `--root-ca-file=/etc/kubernetes/pki/ca.crt`,
-//! `--use-service-account-credentials=true`. To write the file anew with the cluster's own settings:
+//! `--use-service-account-credentials=true`. To write the file anew with the cluster's own settings, which
+//! loses flags that were set by hand and are not among the ConfigMap's extraArgs:
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
+//! cp /etc/kubernetes/manifests/kube-controller-manager.yaml /root/ &&
 //! kubeadm init phase control-plane controller-manager --config kubeadm.yaml
 //! ```
 //!
@@ -104,7 +106,12 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
 
 fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
     let node = pod.node.as_deref().unwrap_or("its node");
-    let mend = || format!("on {node}: {}", again("control-plane controller-manager"));
+    let mend = || {
+        format!(
+            "on {node}: set it in /etc/kubernetes/manifests/kube-controller-manager.yaml; or have kubeadm write that anew, where {}",
+            again("control-plane controller-manager")
+        )
+    };
     let written: Vec<&str> = pod.flag("controllers").iter().flat_map(|value| value.split(',')).map(str::trim).collect();
     let shown =
         if written.is_empty() { "no --controllers".into() } else { format!("--controllers={}", written.join(",")) };
@@ -180,7 +187,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "the controller csrsigning");
         let mend = findings[0].mend.as_deref().unwrap();
-        assert!(mend.starts_with("on n1: kubectl") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
+        assert!(mend.starts_with("on n1: set it in") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
 

@@ -7,14 +7,17 @@
 //!
 //! ## Fix
 //! Look at `/etc/kubernetes/manifests` on the node: one YAML file per component. Write a missing one anew with the
-//! cluster's own settings (or `controller-manager`, `apiserver`; `etcd local` instead of `control-plane scheduler`):
+//! cluster's own settings (or `controller-manager`; `apiserver`, or `etcd local` instead of `control-plane scheduler`, with the
+//! InitConfiguration of the node that PK-01 shows, and etcd's only where `/var/lib/etcd` has its member still):
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
 //! kubeadm init phase control-plane scheduler --config kubeadm.yaml
 //! ```
 //!
-//! For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
+//! Where no API server answers, `kubectl` cannot: write the ClusterConfiguration by hand, or copy the manifest of another
+//! control-plane node and put this one's addresses and name in. A manifest that is there is overwritten, with what was set by
+//! hand: keep a copy. For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
 //! Delete an ordinary pod that took a static pod's name: `kubectl -n kube-system delete pod NAME`.
 //!
 //! ## Source
@@ -142,9 +145,10 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
         let waiting = pod.containers.iter().filter_map(|container| container.waiting.as_deref());
         let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
         let why: Vec<&str> = waiting.chain([pod.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
+        let state = if why.is_empty() { pod.phase.clone() } else { format!("{}; {}", pod.phase, why.join(": ")) };
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
-            Finding::new("Ready", format!("not Ready ({}; {}), restarts: {restarts}", pod.phase, why.join(": ")))
+            Finding::new("Ready", format!("not Ready ({state}), restarts: {restarts}"))
                 .so(format!("{} does not work on {node}", pod.component().unwrap_or(&pod.name))),
         );
     }

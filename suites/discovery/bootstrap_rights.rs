@@ -6,8 +6,8 @@
 //! node can join.
 //!
 //! ## Fix
-//! Too much: the finding names the binding; `kubectl describe clusterrolebinding NAME`, then take the group
-//! `system:bootstrappers…` away from it. Too little: DI-08 names the binding of kubeadm's that is missing or changed, and
+//! Too much: where the finding names a binding, `kubectl describe clusterrolebinding NAME`, then take the group
+//! `system:bootstrappers…` away from it; where it names none, see AA-02. Too little: DI-08 names the binding of kubeadm's that is missing or changed, and
 //! the command that writes it again.
 //!
 //! ## Source

@@ -8,8 +8,9 @@
 //! ## Fix
 //! `kubeadm init phase bootstrap-token --skip-token-print` restores the Role and RoleBinding
 //! kube-public/kubeadm:bootstrap-signer-clusterinfo; it leaves a token that is good for a day (`kubeadm token delete ID`).
-//! Where an AuthenticationConfiguration limits anonymous requests, add
-//! the path `/api/v1/namespaces/kube-public/configmaps/cluster-info`. Where nodes join by a file, say so in the profile
+//! That is for 403. To 401 it is of no use: there `--anonymous-auth=false` is set, `--authorization-mode=AlwaysAllow` turns
+//! anonymous requests off, or an AuthenticationConfiguration limits
+//! anonymous requests and lacks the path `/api/v1/namespaces/kube-public/configmaps/cluster-info`. Where nodes join by a file, say so in the profile
 //! (`expect: {discovery: file}`) and remove the RoleBinding. Whatever else grants rights to `system:anonymous` or
 //! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep -E
 //! "system:(anonymous|unauthenticated)"`.
@@ -33,6 +34,16 @@ crate::check!("DI-02", "cluster-info-access", Major, judge);
 
 /// The name of kubeadm's Role and RoleBinding.
 const GRANT: &str = "kubeadm:bootstrap-signer-clusterinfo";
+
+/// How requests without credentials are let in again that no authenticator takes for anonymous ones.
+const UNAUTHENTICATED: &str = "the API servers take no anonymous requests: on each control-plane node, in \
+     /etc/kubernetes/manifests/kube-apiserver.yaml, take AlwaysAllow out of --authorization-mode, which turns them off (AA-03), \
+     and remove --anonymous-auth=false; or set anonymous: {enabled: true, conditions: \
+     [{path: /api/v1/namespaces/kube-public/configmaps/cluster-info}]} in its --authentication-config file, with the paths \
+     /livez, /readyz and /healthz for the probes; or, if nodes join by a file, `expect: {discovery: file}` in the profile";
+/// How they are authorized again.
+const FORBIDDEN: &str = "restore it: kubeadm init phase bootstrap-token --skip-token-print, which leaves a token that is good for \
+     a day (kubeadm token delete ID); or, if nodes join by a file, `expect: {discovery: file}` in the profile";
 
 /// Takes cluster-info to be skipped where there is none: without the right to read it nobody is told so.
 fn judge(
@@ -90,7 +101,7 @@ fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<AnonymousAnswer>, dis
                 format!("it is refused with {} {}", answer.status, answer.reason),
             )
             .so("kubeadm join with a token does not get past discovery")
-            .mend("restore it: kubeadm init phase bootstrap-token --skip-token-print, which leaves a token that is good for a day (kubeadm token delete ID); or, if nodes join by a file, `expect: {discovery: file}` in the profile"),
+            .mend(if answer.status == 401 { UNAUTHENTICATED } else { FORBIDDEN }),
         ),
         (Discovery::File, Door::Open) => verdict.find(
             subject(),
@@ -209,6 +220,9 @@ mod tests {
         let closed = access(answer(403, "Forbidden"));
         let verdict = judged(&closed, &Rbac::default(), Discovery::Token);
         assert_eq!(findings(&verdict)[0].seen, "it is refused with 403 Forbidden");
+        assert!(findings(&verdict)[0].mend.as_ref().unwrap().contains("bootstrap-token"));
+        let verdict = judged(&access(answer(401, "Unauthorized")), &Rbac::default(), Discovery::Token);
+        assert!(findings(&verdict)[0].mend.as_ref().unwrap().contains("--anonymous-auth=false"));
         assert!(findings(&judged(&closed, &Rbac::default(), Discovery::File)).is_empty());
         let open = judged(&access(answer(200, "")), &kubeadms(), Discovery::File);
         assert!(findings(&open)[0].expected.contains("since nodes join by a file"));

@@ -16,7 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::check::finding::Difference;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -39,6 +41,7 @@ const PROTOCOLS: [(&str, Of); 2] = [("UDP", |answer| &answer.udp), ("TCP", |answ
 fn judge(
     reports: &ProbeReports,
     servers_known: &DnsServers,
+    dns: &ClusterDns,
     service: &KubernetesService,
     domain: &ClusterDomain,
 ) -> Verdict {
@@ -47,11 +50,7 @@ fn judge(
     let (mut slow, mut slowest) = (BTreeSet::new(), 0);
     let name = format!("kubernetes.default.svc.{}", domain.0);
     if servers_known.pods.is_empty() {
-        verdict.find(
-            Subject::object("Service", "kube-system", "kube-dns"),
-            Finding::new("at least one DNS pod is ready", format!("no pod is ready behind {}", servers_known.service))
-                .so("nothing in the cluster has a name"),
-        );
+        verdict.find(Subject::object("Service", "kube-system", &dns.name), nobody_behind(dns, servers_known.service));
     }
     let broken = broken_pods(reports, servers_known);
     for (node, report) in &reports.0 {
@@ -119,6 +118,22 @@ fn judge(
     verdict
 }
 
+/// The Service has no ready endpoint: either it selects no pod at all, or none of those that it selects is ready.
+fn nobody_behind(dns: &ClusterDns, service: IpAddr) -> Difference {
+    let name = &dns.name;
+    let expected = format!("a ready endpoint of Service {name}");
+    let of_pods = "kubectl -n kube-system get pods -l k8s-app=kube-dns --show-labels";
+    let finding = match dns.servers.as_deref().map(<[_]>::len) {
+        Ok(0) => Finding::new(expected, format!("no pod is ready behind {service}: the Service selects none")).mend(format!(
+            "kubectl -n kube-system get service {name} -o jsonpath='{{.spec.selector}}' must be what the DNS pods have, which is \
+             k8s-app: kube-dns by kubeadm ({of_pods}); if there is no such pod, see DN-02"
+        )),
+        _ => Finding::new(expected, format!("no pod is ready behind {service}, of those that the Service selects"))
+            .mend(format!("{of_pods}; kubectl -n kube-system logs -l k8s-app=kube-dns: why is none ready?")),
+    };
+    finding.so("nothing in the cluster has a name")
+}
+
 /// DNS pods that answer nobody, with a reason: one finding about the pod, none about the nodes.
 fn broken_pods(reports: &ProbeReports, servers: &DnsServers) -> BTreeMap<IpAddr, String> {
     let answers = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());
@@ -154,6 +169,7 @@ fn failure(lookups: &Lookups) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::Answers;
@@ -200,11 +216,23 @@ mod tests {
         )
     }
 
+    fn dns(ready: Option<bool>) -> ClusterDns {
+        let server = |ready| DnsServer { address: POD, port: 53, ready, pod: None, node: None };
+        ClusterDns {
+            name: "kube-dns".into(),
+            addresses: vec![SERVICE],
+            labels: BTreeMap::new(),
+            ports: Vec::new(),
+            servers: Ok(ready.map(server).into_iter().collect()),
+        }
+    }
+
     fn judged(reports: &ProbeReports) -> Verdict {
         let service = kubernetes_service(API);
         judge(
             reports,
             &DnsServers { service: SERVICE, pods: [POD].into(), pod_port: 53 },
+            &dns(Some(true)),
             &service,
             &ClusterDomain("cluster.local".into()),
         )
@@ -214,6 +242,18 @@ mod tests {
     fn names_that_resolve_everywhere_pass() {
         let verdict = judged(&healthy());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (16, 0));
+    }
+
+    #[test]
+    fn a_service_that_selects_nothing_is_told_from_pods_that_are_not_ready() {
+        for (ready, mend) in [(None, ".spec.selector"), (Some(false), "why is none ready")] {
+            let servers = DnsServers { service: SERVICE, pods: BTreeSet::new(), pod_port: 53 };
+            let domain = ClusterDomain("cluster.local".into());
+            let verdict = judge(&healthy(), &servers, &dns(ready), &kubernetes_service(API), &domain);
+            let finding = verdict.findings(Severity::Critical).remove(0);
+            assert_eq!(finding.expected, "a ready endpoint of Service kube-dns");
+            assert!(finding.mend.unwrap().contains(mend));
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::fact::Unobserved;
 use crate::fact::facts::control_plane_loss::course::Course;
 use crate::fact::facts::control_plane_loss::watch::Watched;
 use crate::fact::facts::control_plane_loss::{ControlPlaneLoss, RESTORED, Sign};
+use crate::milliseconds::seconds;
 
 crate::check!("HA-06", "loss-drill", Major, judge);
 
@@ -141,13 +142,6 @@ fn judge_sign(verdict: &mut Verdict, drill: &ControlPlaneLoss, sign: Sign, after
     }
 }
 
-fn seconds(milliseconds: u64) -> String {
-    match (milliseconds / 1000, milliseconds % 1000 / 100) {
-        (whole, 0) => whole.to_string(),
-        (whole, tenths) => format!("{whole}.{tenths}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +188,7 @@ mod tests {
         assert!(told(&survived()).is_empty() && verdict.undecideds().is_empty());
         assert_eq!(verdict.observations(), 9 + 1 + 3);
         assert_eq!(verdict.notes()[0], "n3 was stopped, which led kube-scheduler");
-        assert!(verdict.notes()[1].ends_with("after 12.3 s; 7 of 90 tries failed, the last: connection refused"));
+        assert!(verdict.notes()[1].ends_with("after 12.4 s; 7 of 90 tries failed, the last: connection refused"));
     }
 
     #[test]

@@ -18,9 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
+use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
+use crate::fact::{Seen, Unobserved};
 
 crate::check!("HA-02", "endpoint-spread", Major, judge);
 
@@ -35,10 +36,22 @@ fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verd
         verdict.undecided(subject(), &Unobserved::unreachable(endpoint.endpoint.to_string(), why));
         return verdict;
     }
+    let dead = unreachable(servers);
     verdict.expect(subject(), failed == 0, || {
-        let why = names(endpoint.failures.iter().map(|(why, count)| format!("{why} ({count})")));
-        Finding::new("every connection is answered", format!("{failed} of {} are not: {why}", answered + failed))
-            .so("requests of kubelets and clients fail now and then, and nobody knows why")
+        let itself = format!("{} cannot be reached: ", endpoint.endpoint);
+        let why = endpoint.failures.iter().map(|(why, count)| format!("{} ({count})", why.replace(&itself, "")));
+        let seen = format!("{failed} of {} are not: {}", answered + failed, names(why));
+        let finding = Finding::new("every connection is answered", seen);
+        if dead.is_empty() {
+            return finding.so("requests of kubelets and clients fail now and then, and nothing tells them why");
+        }
+        let dead = names(&dead);
+        finding
+            .so(format!("{dead} cannot be reached, and the endpoint leads there nevertheless: requests fail now and then"))
+            .mend(format!(
+                "take {dead} out of the load balancer's backends until it answers (CP-01 tells what is wrong with it), and let the \
+                 load balancer check each backend by HTTPS at /readyz every few seconds, so that it does so by itself"
+            ))
     });
     if let Some(instances) = verdict.seen(subject, &servers.instances) {
         let mut serials: BTreeMap<String, SocketAddr> = BTreeMap::new();
@@ -52,6 +65,12 @@ fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verd
         verdict.note(format!("{} is {}", endpoint.endpoint.host(), names(addresses)));
     }
     verdict
+}
+
+/// The API servers that do not answer at their own addresses.
+fn unreachable(servers: &ApiServerHandshakes) -> Vec<&SocketAddr> {
+    let out_of_reach = |seen: &Seen<Handshake>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);
+    servers.instances.iter().flatten().filter(|(_, seen)| out_of_reach(seen)).map(|(at, _)| at).collect()
 }
 
 fn judge_spread(verdict: &mut Verdict, endpoint: &ControlPlaneEndpoint, servers: &BTreeMap<String, SocketAddr>) {
@@ -121,6 +140,27 @@ mod tests {
             seen(&verdict),
             ["major 10 of 30 are not: connection refused (10)", "info no connection ends at 10.77.0.13:6443"]
         );
+    }
+
+    #[test]
+    fn a_dead_api_server_is_named() {
+        let ca = Authority::new("kubernetes");
+        let leaf = ca.leaf(&["kubernetes"]);
+        let dead = Err(Unobserved::unreachable("10.77.0.13:6443", "connection refused"));
+        let servers = handshakes(
+            Err(Unobserved::Interrupted),
+            [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.13:6443", dead)],
+        );
+        let endpoint = ControlPlaneEndpoint {
+            endpoint: "api.bed.test:6443".parse().unwrap(),
+            addresses: Ok(vec![[10, 77, 0, 1].into()]),
+            serials: [(leaf.certificate.describe().unwrap().serial, 20)].into(),
+            failures: [("api.bed.test:6443 cannot be reached: reset".to_owned(), 10)].into(),
+        };
+        let finding = judge(&endpoint, &servers).findings(Severity::Major).remove(0);
+        assert_eq!(finding.seen, "10 of 30 are not: reset (10)");
+        assert!(finding.so.unwrap().starts_with("10.77.0.13:6443 cannot be reached"));
+        assert!(finding.mend.unwrap().starts_with("take 10.77.0.13:6443 out"));
     }
 
     #[test]

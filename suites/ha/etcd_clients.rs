@@ -30,7 +30,7 @@ use crate::probe::reached::{Met, Reached, TlsMet, is_open};
 crate::check!("HA-04", "etcd-clients", Critical, judge);
 
 fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
-    let etcd = pods.labelled("kube-system", "component", "etcd").count();
+    let etcd = pods.static_pods("etcd").count();
     if nodes.control_plane().next().is_none() {
         return Verdict::not_applicable("no node is marked as control plane: etcd is out of the pods' sight");
     }
@@ -147,6 +147,7 @@ mod tests {
         let etcd = Pod {
             namespace: "kube-system".into(),
             labels: [("component".to_owned(), "etcd".to_owned())].into(),
+            annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
             ..Pod::default()
         };
         let pods = if with_pod { Pods([("kube-system/etcd-n1".to_owned(), etcd)].into()) } else { Pods::default() };

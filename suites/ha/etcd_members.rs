@@ -5,10 +5,12 @@
 //! with the next loss; a control-plane node without a member, or with one that shares its address, makes that loss likelier.
 //!
 //! ## Fix
-//! Ask the members themselves, on any control-plane node: `kubectl -n kube-system exec etcd-NODE -- etcdctl
-//! --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt
-//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Remove members that are gone
-//! (`member remove ID`), and join their nodes again with `kubeadm join --control-plane`.
+//! Start a node that is only off, or its kubelet (KL-01): its member comes back with it. Ask the members themselves, on any
+//! control-plane node: `kubectl -n kube-system exec etcd-NODE -- etcdctl --endpoints=https://127.0.0.1:2379
+//! --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt
+//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Only a member whose node is
+//! gone for good is removed (`member remove ID`); a machine that had a member needs `kubeadm reset` before it joins again with
+//! `kubeadm join --control-plane`.
 //!
 //! ## Source
 //! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`;
@@ -19,6 +21,7 @@
 
 use std::collections::BTreeMap;
 
+use super::etcdctl::etcdctl;
 use super::member_metrics;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
@@ -33,7 +36,6 @@ crate::check!("HA-03", "etcd-members", Critical, judge);
 
 /// The health checks of an API server that ask etcd.
 const CHECKS: [&str; 2] = ["etcd", "etcd-readiness"];
-const ADVERTISED: &str = "--advertise-client-urls=";
 
 fn judge(
     pods: &Pods,
@@ -44,8 +46,7 @@ fn judge(
     clock: &Clock,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let members: Vec<&Pod> =
-        pods.labelled("kube-system", "component", "etcd").filter(|pod| pod.is_mirror() && !pod.deleting).collect();
+    let members: Vec<&Pod> = pods.static_pods("etcd").filter(|pod| !pod.deleting).collect();
     if members.is_empty() {
         if kubeadm.is_some_and(|kubeadm| !kubeadm.external_etcd) && nodes.control_plane().next().is_some() {
             verdict.find(
@@ -73,12 +74,18 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
     let silent = |pod: &Pod| {
         pod.node.as_ref().is_none_or(|node| !nodes.0.get(node).is_some_and(crate::fact::facts::nodes::Node::is_ready))
     };
-    let ready = members.iter().filter(|pod| pod.ready && !silent(pod)).count();
+    let well: Vec<&Pod> = members.iter().copied().filter(|pod| pod.ready && !silent(pod)).collect();
+    let ready = well.len();
     let quorum = members.len() / 2 + 1;
     for pod in members {
         let node = pod.node.as_deref().unwrap_or_default();
         verdict.expect(Subject::object("Pod", &pod.namespace, &pod.name), pod.ready && !silent(pod), || {
-            let seen = if pod.ready { format!("{node} is not Ready") } else { format!("not Ready: {}", because(pod)) };
+            let is_silent = silent(pod);
+            let seen = match (is_silent, pod.ready) {
+                (true, true) => format!("{node} is not Ready"),
+                (true, false) => format!("its node {node} is not Ready, nor is the pod"),
+                (false, _) => format!("not Ready: {}", because(pod)),
+            };
             let spare = ready.saturating_sub(quorum);
             let so = match (ready >= quorum, spare) {
                 (false, _) => format!(
@@ -89,7 +96,9 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
                 (true, spare) => format!("{spare} more may be lost before the cluster stops"),
             };
             let severity = if ready >= quorum { Severity::Major } else { Severity::Critical };
-            Finding::new("the member is Ready", seen).so(so).severity(severity)
+            let asked = (ready >= quorum).then(|| well.first()).flatten();
+            let mend = if is_silent { back(node, asked.copied()) } else { log(node) };
+            Finding::new("the member is Ready", seen).so(so).mend(mend).severity(severity)
         });
     }
     let without: Vec<&str> = nodes
@@ -100,12 +109,15 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
     verdict.expect(Subject::nodes(&without), without.is_empty(), || {
         Finding::new("a member on each control-plane node", format!("none on {}", names(&without)))
             .so("the control plane bears the loss of fewer nodes than it has")
+            .mend(
+                "see there whether /etc/kubernetes/manifests/etcd.yaml exists, and `crictl ps -a --name etcd`; a node that \
+                 never had a member: kubeadm reset on it, then kubeadm join --control-plane",
+            )
             .severity(Severity::Major)
     });
     let mut advertised: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for pod in members {
-        let mut words = pod.containers.iter().flat_map(|container| &container.command);
-        if let Some(urls) = words.find_map(|word| word.strip_prefix(ADVERTISED)) {
+        if let Some(urls) = pod.flag("advertise-client-urls").last() {
             advertised.entry(urls).or_default().push(&pod.name);
         }
     }
@@ -115,6 +127,24 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
                 .so("clients and members take one for the other")
         });
     }
+}
+
+/// What to do about the member of a silent node: to remove one that is only off would cost a member for nothing.
+fn back(node: &str, asked: Option<&Pod>) -> String {
+    let start = format!("start {node}, or its kubelet, as KL-01 says: the member comes back with it");
+    match asked {
+        Some(pod) => format!(
+            "{start}. Only if {node} is gone for good: {} member list, then member remove ID; a machine that had a member needs \
+             kubeadm reset before it joins again",
+            etcdctl(&pod.name)
+        ),
+        None => format!("{start}. Without a quorum no member can be removed"),
+    }
+}
+
+/// Where the member of a node that is well says why it is not. Without etcd kubectl shows nothing, so on the node.
+fn log(node: &str) -> String {
+    format!("on {node}: `crictl ps -a --name etcd`, and `crictl logs ID` of the newest, which says why it does not run")
 }
 
 fn because(pod: &Pod) -> String {
@@ -174,7 +204,7 @@ mod tests {
                 phase: "Running".into(),
                 ready: true,
                 containers: vec![Container {
-                    command: vec![format!("{ADVERTISED}https://10.77.0.1{i}:2379")],
+                    command: vec![format!("--advertise-client-urls=https://10.77.0.1{i}:2379")],
                     ..Container::default()
                 }],
                 ..Pod::default()
@@ -221,8 +251,12 @@ mod tests {
         let mut facts = facts(3);
         facts.nodes.0.get_mut("n3").unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
         assert_eq!(findings(&facts), [(Severity::Major, "n3 is not Ready".to_owned())]);
+        let mend = judged(&facts, None).findings(Severity::Critical)[0].mend.clone().unwrap();
+        assert!(mend.starts_with("start n3") && mend.contains("gone for good: kubectl -n kube-system exec etcd-n1"));
         facts.pods.0.get_mut("kube-system/etcd-n2").unwrap().ready = false;
         assert!(findings(&facts).iter().all(|(severity, _)| *severity == Severity::Critical));
+        let found = judged(&facts, None).findings(Severity::Critical);
+        assert!(found.iter().all(|finding| !finding.mend.as_ref().unwrap().contains("member remove")), "{found:?}");
     }
 
     #[test]

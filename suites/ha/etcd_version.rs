@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
@@ -28,7 +28,7 @@ crate::check!("HA-05", "etcd-version", Minor, judge);
 const FITTING: [(u64, u64, u64); 4] = [(34, 6, 6), (35, 6, 6), (36, 6, 7), (37, 7, 7)];
 
 fn judge(pods: &Pods, oldest: &OldestApiServer, kubeadm: Option<&KubeadmConfig>) -> Verdict {
-    let members: Vec<_> = pods.labelled("kube-system", "component", "etcd").filter(|pod| pod.is_mirror()).collect();
+    let members: Vec<_> = pods.static_pods("etcd").collect();
     if members.is_empty() {
         let why = match kubeadm {
             Some(kubeadm) if kubeadm.external_etcd => "etcd runs outside of the cluster",
@@ -48,12 +48,12 @@ fn judge(pods: &Pods, oldest: &OldestApiServer, kubeadm: Option<&KubeadmConfig>)
             verdict.undecided(subject, &why);
         }
     }
-    let spread: Vec<String> = versions.iter().map(|(version, on)| format!("{version} on {}", on.join(", "))).collect();
+    let spread: Vec<String> = versions.iter().map(|(version, on)| format!("{version} on {}", names(on))).collect();
     if let Some((_, on)) = versions.first_key_value() {
         verdict.expect(Subject::nodes(on), versions.len() == 1, || {
             Finding::new("members of one version", spread.join("; "))
                 .so("the oldest decides what etcd can do, and an upgrade was not finished")
-                .mend(format!("kubeadm upgrade node on {}", on.join(", ")))
+                .mend(format!("kubeadm upgrade node on {}", names(on)))
         });
     }
     judge_release(&mut verdict, &versions, oldest.0.minor);
@@ -79,7 +79,7 @@ fn judge_release(verdict: &mut Verdict, versions: &BTreeMap<Version, Vec<&str>>,
             if at < least {
                 finding.so("an upgrade left it behind, and the next one may not know it any more").mend(format!(
                     "kubeadm upgrade apply without --etcd-upgrade=false, then kubeadm upgrade node on {}",
-                    on.join(", ")
+                    names(on)
                 ))
             } else {
                 finding.so("this release was not tested with it").severity(Severity::Info)

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::etcdctl::etcdctl;
 use super::member_disk;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
@@ -11,7 +12,6 @@ use crate::fact::facts::pods::Pod;
 use crate::fact::{Seen, Unobserved};
 use crate::prometheus::{Line, Sample};
 
-const LISTENS: &str = "--listen-metrics-urls=";
 /// Of its quota, how much the database of a healthy member takes at most.
 const FULL: f64 = 0.8;
 /// How many leaders may change in an hour: etcd's own alert, etcdHighNumberOfLeaderChanges, is at four in a quarter.
@@ -56,8 +56,7 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
     let mut new = Vec::new();
     for pod in members {
         let subject = || Subject::object("Pod", &pod.namespace, &pod.name);
-        let mut words = pod.containers.iter().flat_map(|container| &container.command);
-        let listens = words.find_map(|word| word.strip_prefix(LISTENS)).unwrap_or_default();
+        let listens = pod.flag("listen-metrics-urls").last().copied().unwrap_or_default();
         if !listens.split(',').any(|url| ETCD_METRICS.starts_with(url)) {
             verdict.note(format!("{} serves its metrics elsewhere: it was not asked", pod.name));
             continue;
@@ -70,7 +69,7 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
             // Told below.
             Err(_) => {}
         }
-        match metrics.and_then(|metrics| findings(&metrics, clock)) {
+        match metrics.and_then(|metrics| findings(&metrics, &pod.name, clock)) {
             Ok(findings) if findings.is_empty() => verdict.confirm(),
             Ok(findings) => {
                 for finding in findings {
@@ -87,7 +86,7 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
     }
 }
 
-fn findings(metrics: &Metrics, clock: &Clock) -> Seen<Vec<Difference>> {
+fn findings(metrics: &Metrics, pod: &str, clock: &Clock) -> Seen<Vec<Difference>> {
     let mut findings = Vec::new();
     if metrics.get("etcd_server_has_leader")? < 1.0 {
         findings.push(
@@ -97,7 +96,11 @@ fn findings(metrics: &Metrics, clock: &Clock) -> Seen<Vec<Difference>> {
     if metrics.get("etcd_server_is_learner")? > 0.0 {
         let finding = Finding::new("the member votes", "it is a learner: its join was not finished")
             .so("the cluster bears the loss of one member fewer than it seems")
-            .mend("etcdctl member promote ID, or etcdctl member remove ID and join the node again");
+            .mend(format!(
+                "in the pod of a member that votes: {} member list, then member promote ID; or member remove ID, kubeadm reset \
+                 on the learner's node, and join it again",
+                etcdctl("etcd-NODE")
+            ));
         findings.push(finding.severity(Severity::Major));
     }
     let (size, quota) =
@@ -108,7 +111,13 @@ fn findings(metrics: &Metrics, clock: &Clock) -> Seen<Vec<Difference>> {
             format!("{:.0} MB of {:.0} MB", size / 1e6, quota / 1e6),
         )
         .so("when it is full, the cluster takes no more writes")
-        .mend("etcdctl defrag --cluster; if it stays so large, raise --quota-backend-bytes in /etc/kubernetes/manifests/etcd.yaml");
+        .mend(format!(
+            "first a backup: {etcdctl} snapshot save /var/lib/etcd/backup.db, which is to be moved off the node; then {etcdctl} \
+             defrag, in one member after the other, the leader's last: each answers nobody meanwhile; `alarm disarm` if `alarm \
+             list` says NOSPACE. If it stays so large, see what fills it, or raise --quota-backend-bytes in \
+             /etc/kubernetes/manifests/etcd.yaml",
+            etcdctl = etcdctl(pod)
+        ));
         findings.push(finding.severity(Severity::Major));
     }
     let changes = metrics.get("etcd_server_leader_changes_seen_total")?;
@@ -148,7 +157,7 @@ mod tests {
             .collect();
         let now = Timestamp::from_second(1_800_007_200).unwrap();
         let mut verdict = Verdict::new();
-        let found = findings(&Metrics::read(&lines), &Clock { server: now, here: now }).unwrap();
+        let found = findings(&Metrics::read(&lines), "etcd-n1", &Clock { server: now, here: now }).unwrap();
         for finding in found {
             verdict.find(Subject::cluster(), finding);
         }
@@ -168,6 +177,6 @@ mod tests {
     fn what_is_not_told_is_not_taken_for_good() {
         let now = Timestamp::UNIX_EPOCH;
         let lines = ["etcd_server_has_leader 1".to_owned()];
-        assert!(findings(&Metrics::read(&lines), &Clock { server: now, here: now }).is_err());
+        assert!(findings(&Metrics::read(&lines), "etcd-n1", &Clock { server: now, here: now }).is_err());
     }
 }

@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod etcd_clients;
 pub mod etcd_members;
 pub mod etcd_version;
+mod etcdctl;
 mod member_disk;
 mod member_metrics;
 pub mod topology;

@@ -58,7 +58,7 @@ fn members<'a>(pods: &'a Pods, kubeadm: Option<&KubeadmConfig>) -> Option<BTreeS
     if kubeadm.is_some_and(|kubeadm| kubeadm.external_etcd) {
         return None;
     }
-    let etcd = pods.labelled("kube-system", "component", "etcd").filter(|pod| pod.is_mirror());
+    let etcd = pods.static_pods("etcd");
     let members: BTreeSet<&str> = etcd.filter_map(|pod| pod.node.as_deref()).collect();
     (!members.is_empty() || kubeadm.is_some()).then_some(members)
 }

@@ -1,4 +1,4 @@
-//! # Only who must may write a pod's memory to disk
+//! # Nobody may write a pod's memory to disk who need not
 //!
 //! ## Why
 //! The kubelet's checkpoint API stops a container and writes its whole memory, with every key in it, to a file on the

@@ -6,10 +6,12 @@
 //! mix. Two nodes with one address or one pod range take each other's packets.
 //!
 //! ## Fix
-//! On every clone but one: `rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot`, and give the
-//! virtual machine a new UUID in the hypervisor. A node that took another's address: `--node-ip` of the kubelet, in
-//! `/var/lib/kubelet/kubeadm-flags.env`. Two nodes with one pod range: drain one, `kubectl delete node NODE`, restart its
-//! kubelet, and look for a second allocator (a controller-manager with another `--cluster-cidr`).
+//! On every clone but one, one after the other: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`; on the node
+//! `rm -f /var/lib/dbus/machine-id && systemd-id128 new > /etc/machine-id && reboot`; `kubectl uncordon NODE`.
+//! `systemd-machine-id-setup` would take the old id from there, or from the virtual machine's UUID, which is cloned too: give
+//! the machine, while it is off, a new one in the hypervisor. A node that took another's address: `--node-ip` of the kubelet,
+//! in `/var/lib/kubelet/kubeadm-flags.env`. Two nodes with one pod range: CN-03 tells how one gets another; look for a second
+//! allocator (a controller-manager with another `--cluster-cidr`).
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/> (unique MAC address and
@@ -22,6 +24,7 @@ use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::nodes::{Machine, Node, Nodes};
+use crate::suites::node_ranges::{another, easiest};
 
 crate::check!("KL-12", "node-identity", Major, judge);
 
@@ -31,33 +34,32 @@ struct Identity {
     name: &'static str,
     /// What follows when two nodes share one.
     so: &'static str,
-    /// How to give one of them another; without it the check's Fix applies.
-    mend: Option<&'static str>,
     /// The values of a node.
     of: fn(&Node) -> Vec<String>,
     /// Whether nodes that are containers of one host share it.
     of_host: bool,
 }
 
+const MACHINE_ID: &str = "machine id";
+const SYSTEM_UUID: &str = "system UUID";
+const POD_RANGE: &str = "pod range";
+
 const IDENTITIES: [Identity; 6] = [
     Identity {
-        name: "machine id",
+        name: MACHINE_ID,
         so: "they were cloned: DHCP leases, network plugins and monitoring take them for one machine",
-        mend: Some("rm /etc/machine-id; systemd-machine-id-setup; reboot"),
         of: |node| of_machine(node, |machine| &machine.machine_id),
         of_host: false,
     },
     Identity {
-        name: "system UUID",
+        name: SYSTEM_UUID,
         so: "they were cloned: what identifies machines by their firmware takes them for one",
-        mend: None,
         of: |node| of_machine(node, |machine| &machine.system_uuid),
         of_host: true,
     },
     Identity {
         name: "boot id",
         so: "two kubelets run on one kernel, or one machine was restored from another's memory",
-        mend: None,
         // Windows counts its boots instead.
         of: |node| {
             if node.operating_system == "windows" { Vec::new() } else { of_machine(node, |machine| &machine.boot_id) }
@@ -67,21 +69,18 @@ const IDENTITIES: [Identity; 6] = [
     Identity {
         name: "InternalIP",
         so: "what is sent to one of them arrives at the other",
-        mend: None,
         of: |node| node.internal_addresses().map(|address| address.to_string()).collect(),
         of_host: false,
     },
     Identity {
-        name: "pod range",
+        name: POD_RANGE,
         so: "their pods get the same addresses, and only one of them is reached",
-        mend: None,
         of: |node| node.pod_cidrs.clone(),
         of_host: false,
     },
     Identity {
         name: "provider id",
         so: "the cloud provider takes them for one machine, and removes both when it goes",
-        mend: None,
         of: |node| node.provider_id.iter().filter(|id| !id.is_empty()).cloned().collect(),
         of_host: false,
     },
@@ -99,33 +98,70 @@ fn judge(nodes: &Nodes) -> Verdict {
         }
     }
     let on_one_host = on_one_host(nodes);
+    // The clones by their machine ids: a UUID that the same nodes share has the same cause, and is told with it.
+    let mut clones: BTreeSet<Vec<&str>> = BTreeSet::new();
     for identity in &IDENTITIES {
-        let mut holders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for (name, node) in &nodes.0 {
-            for value in (identity.of)(node) {
-                holders.entry(value).or_default().push(name);
-            }
-        }
-        for (value, sharing) in holders {
-            verdict.expect(Subject::nodes(&sharing), sharing.len() == 1, || {
-                let finding = shared(identity, &value, sharing.len());
+        for (value, sharing) in holders(nodes, identity) {
+            let is_told = identity.name == SYSTEM_UUID && clones.contains(&sharing);
+            verdict.expect(Subject::nodes(&sharing), sharing.len() == 1 || is_told, || {
+                let finding = shared(identity, &value, &sharing, nodes, on_one_host);
                 if identity.of_host && on_one_host { finding.info() } else { finding }
             });
+            if identity.name == MACHINE_ID && !on_one_host {
+                clones.insert(sharing);
+            }
         }
     }
     verdict
 }
 
-fn shared(identity: &Identity, value: &str, nodes: usize) -> Difference {
+/// Who has each value of an identity.
+fn holders<'a>(nodes: &'a Nodes, identity: &Identity) -> BTreeMap<String, Vec<&'a str>> {
+    let mut holders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, node) in &nodes.0 {
+        for value in (identity.of)(node) {
+            holders.entry(value).or_default().push(name);
+        }
+    }
+    holders
+}
+
+fn shared(identity: &Identity, value: &str, sharing: &[&str], nodes: &Nodes, on_one_host: bool) -> Difference {
+    let is_machine = identity.name == MACHINE_ID;
+    let uuid = of_same_nodes(sharing, nodes).filter(|_| is_machine && !on_one_host);
+    let besides = uuid.as_ref().map(|uuid| format!(", and the system UUID {uuid}")).unwrap_or_default();
     let finding = Finding::new(
         format!("a {} of its own on each node", identity.name),
-        format!("{nodes} nodes have the {} {value}", identity.name),
+        format!("{} nodes have the {} {value}{besides}", sharing.len(), identity.name),
     )
     .so(identity.so);
-    match identity.mend {
-        Some(mend) => finding.mend(format!("on all of them but one: {mend}")),
-        None => finding,
+    match easiest(sharing, nodes) {
+        Some(_) if is_machine => finding.mend(new_machine_id(sharing, nodes, uuid.is_some())),
+        Some(node) if identity.name == POD_RANGE => finding.mend(another(node, nodes)),
+        _ => finding,
     }
+}
+
+/// The system UUID that exactly these nodes share.
+fn of_same_nodes(sharing: &[&str], nodes: &Nodes) -> Option<String> {
+    let uuids = IDENTITIES.iter().find(|identity| identity.name == SYSTEM_UUID)?;
+    holders(nodes, uuids).into_iter().find(|(_, others)| others[..] == *sharing).map(|(uuid, _)| uuid)
+}
+
+/// Keeps one of the clones as it is, one of the control plane if there is one.
+fn new_machine_id(sharing: &[&str], nodes: &Nodes, with_uuid: bool) -> String {
+    let is_plane = |name: &&&str| nodes.0.get(**name).is_some_and(Node::is_control_plane);
+    let kept = sharing.iter().find(is_plane).or(sharing.first()).copied().unwrap_or_default();
+    let others: Vec<&str> = sharing.iter().copied().filter(|name| *name != kept).collect();
+    let (node, each) = match others[..] {
+        [only] => (only, String::new()),
+        _ => ("NODE", format!("one after the other, of {}: ", names(&others))),
+    };
+    let uuid = if with_uuid { "shut it down, give it a new UUID in the hypervisor and start it; " } else { "" };
+    format!(
+        "{each}kubectl drain {node} --ignore-daemonsets --delete-emptydir-data; {uuid}on {node}: rm -f /var/lib/dbus/machine-id && \
+         systemd-id128 new > /etc/machine-id && reboot; kubectl uncordon {node}"
+    )
 }
 
 fn of_machine(node: &Node, field: fn(&Machine) -> &String) -> Vec<String> {
@@ -187,6 +223,21 @@ mod tests {
             }
         }));
         assert_eq!(seen(&verdict), ["Nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
+        let mend = verdict.findings(Severity::Major).remove(0).mend.unwrap();
+        assert!(mend.starts_with("one after the other, of n2, n3: kubectl drain NODE"), "{mend}");
+    }
+
+    #[test]
+    fn a_machine_id_and_a_uuid_that_were_cloned_together_are_one_finding() {
+        let verdict = judge(&nodes(|all| {
+            for node in &mut all[1..] {
+                let machine = node.machine.as_mut().unwrap();
+                (machine.machine_id, machine.system_uuid) = ("cafe".into(), "beef".into());
+            }
+        }));
+        assert_eq!(seen(&verdict), ["Nodes n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
+        let mend = verdict.findings(Severity::Major).remove(0).mend.unwrap();
+        assert!(mend.starts_with("kubectl drain n3") && mend.contains("new UUID"), "{mend}");
     }
 
     #[test]

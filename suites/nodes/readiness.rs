@@ -5,8 +5,9 @@
 //! kubelet that does not renew its lease is about to be taken for dead.
 //!
 //! ## Fix
-//! `kubectl describe node NODE` says which condition is wrong and since when. On the node: `systemctl status kubelet`,
-//! `journalctl -u kubelet -e`, `df -h /var/lib/kubelet /var/lib/containerd`, `crictl info`. Let a cordoned node work
+//! `kubectl describe node NODE` says which condition is wrong and since when. Where it is Unknown, nothing comes from the
+//! kubelet: see first whether the machine is on, and start it. On the node: `systemctl status kubelet`, `journalctl -u kubelet
+//! -e`, `df -h /var/lib/kubelet /var/lib/containerd`, `crictl info`. Let a cordoned node work
 //! again with `kubectl uncordon NODE`.
 //!
 //! ## Source
@@ -31,7 +32,7 @@ const USUAL_DURATION: i32 = 40;
 
 fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut causes: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
+    let mut causes: BTreeMap<Fault, Vec<&str>> = BTreeMap::new();
     for (name, node) in &nodes.0 {
         let faults = faults(node, leases.0.get(name), clock);
         if faults.is_empty() {
@@ -49,8 +50,8 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
         }
     }
     // Many nodes usually share one cause.
-    for ((expected, seen), sharing) in causes {
-        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen));
+    for ((expected, seen, look), sharing) in causes {
+        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen).mend(look.words(&sharing)));
     }
     let cordoned: Vec<&str> =
         nodes.0.iter().filter(|(_, node)| node.unschedulable).map(|(name, _)| name.as_str()).collect();
@@ -58,43 +59,92 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
         let finding = Finding::new("every node takes new pods", "cordoned: its spec says unschedulable");
         verdict.find(
             Subject::nodes(&cordoned),
-            finding.mend("kubectl uncordon NODE, once its maintenance is over").info(),
+            finding.mend(format!("kubectl uncordon {}, once its maintenance is over", one_of(&cordoned))).info(),
         );
     }
     verdict
 }
 
-/// What is wrong with a node: what was expected and what was seen.
-fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<(&'static str, String)> {
+/// What was expected of a node, what was seen, and where to look.
+type Fault = (&'static str, String, Look);
+
+/// Where to look for a fault.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    /// At the machine, of whose kubelet nothing is heard.
+    Machine,
+    /// At the kubelet, which says what is wrong.
+    Kubelet,
+    /// At the cloud provider's controller.
+    Cloud,
+}
+
+impl Look {
+    fn words(self, nodes: &[&str]) -> String {
+        let node = one_of(nodes);
+        match self {
+            Self::Machine => format!(
+                "is {} on, and does it answer? Start it, if not; then on it: systemctl status kubelet; journalctl -u kubelet -e",
+                if nodes.len() == 1 { node } else { "each of them" }
+            ),
+            Self::Kubelet => format!(
+                "kubectl describe node {node}; on it: journalctl -u kubelet -e; df -h /var/lib/kubelet /var/lib/containerd; \
+                 crictl info"
+            ),
+            Self::Cloud => {
+                format!(
+                    "kubectl describe node {node}; read the log of the cloud-controller-manager, which takes the taint away"
+                )
+            }
+        }
+    }
+}
+
+/// The only node's name, or what stands for each.
+fn one_of<'a>(nodes: &[&'a str]) -> &'a str {
+    match nodes {
+        [only] => only,
+        _ => "NODE",
+    }
+}
+
+/// What is wrong with a node.
+fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<Fault> {
     let mut faults = Vec::new();
     match node.conditions.get("Ready") {
         // The silence of a kubelet that is known to be gone is no second fault.
         Some(ready) if ready.status == "True" => faults.extend(silence(lease, clock)),
         Some(ready) => {
-            faults.push(("Ready=True", format!("Ready={} ({}: {})", ready.status, ready.reason, ready.message)));
+            let look = if ready.status == "Unknown" { Look::Machine } else { Look::Kubelet };
+            let seen = format!("Ready={} ({}: {})", ready.status, ready.reason, ready.message);
+            faults.push(("Ready=True", seen, look));
         }
-        None => faults.push(("Ready=True", "the kubelet never reported a condition Ready".to_owned())),
+        None => {
+            faults.push(("Ready=True", "the kubelet never reported a condition Ready".to_owned(), Look::Machine));
+        }
     }
     for pressure in PRESSURES {
         if let Some(condition) = node.conditions.get(pressure)
             && condition.status == "True"
         {
-            faults.push(("no pressure", format!("{pressure}=True ({}: {})", condition.reason, condition.message)));
+            let seen = format!("{pressure}=True ({}: {})", condition.reason, condition.message);
+            faults.push(("no pressure", seen, Look::Kubelet));
         }
     }
     if node.taints.iter().any(|taint| taint.key == UNINITIALIZED) {
-        faults.push(("initialized by its cloud provider", format!("taint {UNINITIALIZED}")));
+        faults.push(("initialized by its cloud provider", format!("taint {UNINITIALIZED}"), Look::Cloud));
     }
     faults
 }
 
-fn silence(lease: Option<&NodeLease>, clock: &Clock) -> Option<(&'static str, String)> {
+fn silence(lease: Option<&NodeLease>, clock: &Clock) -> Option<Fault> {
     const EXPECTED: &str = "its kubelet renews its lease in kube-node-lease";
-    let Some(lease) = lease else { return Some((EXPECTED, "there is no lease".into())) };
-    let Some(renewed) = lease.renewed else { return Some((EXPECTED, "the lease was never renewed".into())) };
+    let fault = |seen: String| (EXPECTED, seen, Look::Machine);
+    let Some(lease) = lease else { return Some(fault("there is no lease".into())) };
+    let Some(renewed) = lease.renewed else { return Some(fault("the lease was never renewed".into())) };
     let age = clock.server.as_second() - renewed.as_second();
     let limit = lease.duration_seconds.unwrap_or(USUAL_DURATION);
-    (age >= i64::from(limit)).then(|| (EXPECTED, format!("last renewed {age} s ago, at {renewed}; it lasts {limit} s")))
+    (age >= i64::from(limit)).then(|| fault(format!("last renewed {age} s ago, at {renewed}; it lasts {limit} s")))
 }
 
 #[cfg(test)]
@@ -153,6 +203,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subject.to_string(), "Nodes n2, n3");
         assert_eq!(findings[0].seen, "Ready=Unknown (NodeStatusUnknown: message of NodeStatusUnknown)");
+        assert!(findings[0].mend.as_ref().unwrap().starts_with("is each of them on"));
     }
 
     #[test]

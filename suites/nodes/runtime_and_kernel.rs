@@ -5,7 +5,8 @@
 //! too old for the service proxy's mode leaves the node without Services. Both show only when the node restarts.
 //!
 //! ## Fix
-//! Upgrade the runtime before the kubelet, node by node: `kubectl drain NODE --ignore-daemonsets`, install the package
+//! Upgrade the runtime before the kubelet, node by node: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`,
+//! install the package
 //! containerd.io (or cri-o of the cluster's minor), `systemctl restart containerd kubelet`, `kubectl uncordon NODE`. For
 //! an old kernel, upgrade the operating system; until then `mode: iptables` in the ConfigMap kube-system/kube-proxy.
 //!

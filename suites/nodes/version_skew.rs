@@ -5,9 +5,10 @@
 //! APIs that the server has removed. Both break pods in ways that no message explains.
 //!
 //! ## Fix
-//! Upgrade the control plane first, then node by node: `kubectl drain NODE --ignore-daemonsets`, install the packages
-//! kubelet and kubeadm of the control plane's version, `kubeadm upgrade node`, `systemctl restart kubelet`,
-//! `kubectl uncordon NODE`. A kubelet that is newer than the control plane: upgrade the control plane.
+//! A kubelet that is too old: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`; on the node install the package
+//! kubeadm of the control plane's version, run `kubeadm upgrade node`, install the package kubelet of that version,
+//! `systemctl restart kubelet`; `kubectl uncordon NODE`. A kubelet that is newer than an
+//! API server: upgrade the control plane, one minor after the other (`kubeadm upgrade apply`).
 //!
 //! ## Source
 //! <https://kubernetes.io/releases/version-skew-policy/> (three minors, two for a kubelet before 1.25; the oldest API
@@ -53,12 +54,31 @@ fn judge(nodes: &Nodes, oldest: &OldestApiServer) -> Verdict {
             Finding::new(
                 format!("kubelet 1.{} to 1.{}", oldest.0.minor.saturating_sub(patience(kubelet)), oldest.0.minor),
                 format!("kubelet {kubelet}, {distance} {relation} than the API server {}", oldest.0),
-            ),
+            )
+            .mend(mend(kubelet, oldest.0, &sharing)),
         );
     }
     let spread: Vec<String> = minors.iter().map(|(minor, count)| format!("{count} of 1.{minor}")).collect();
     verdict.note(format!("kubelets: {}", spread.join(", ")));
     verdict
+}
+
+/// What is upgraded: whatever is older.
+fn mend(kubelet: Version, oldest: Version, nodes: &[&str]) -> String {
+    if kubelet.minor > oldest.minor {
+        return format!(
+            "upgrade the API servers to 1.{} (kubeadm upgrade apply, one minor after the other): kubelets come after them",
+            kubelet.minor
+        );
+    }
+    let (node, each) = match nodes {
+        [only] => (*only, ""),
+        _ => ("NODE", "one node after the other: "),
+    };
+    format!(
+        "{each}kubectl drain {node} --ignore-daemonsets --delete-emptydir-data; on it install kubeadm {oldest}, kubeadm upgrade \
+         node, install kubelet {oldest}, systemctl restart kubelet; kubectl uncordon {node}"
+    )
 }
 
 /// How many minors a kubelet may be older than the API server.
@@ -98,6 +118,9 @@ mod tests {
         assert_eq!(findings[1].subject, Subject::node("n1"));
         assert_eq!(findings[1].seen, "kubelet 1.38.0, 1 minor newer than the API server 1.37.2");
         assert_eq!(findings[1].expected, "kubelet 1.34 to 1.37");
+        let mends: Vec<_> = findings.iter().filter_map(|finding| finding.mend.as_deref()).collect();
+        assert!(mends[0].starts_with("one node after the other: kubectl drain NODE"), "{mends:?}");
+        assert!(mends[1].starts_with("upgrade the API servers to 1.38"), "{mends:?}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn signs_elsewhere(pods: &Pods, server: &ServerVersion) -> Option<String> {
     if server.git.contains("-eks-") {
         return Some(format!("Amazon EKS ({}) does not sign client certificates", server.git));
     }
-    let managers: Vec<_> = pods.labelled("kube-system", "component", "kube-controller-manager").collect();
+    let managers: Vec<_> = pods.static_pods("kube-controller-manager").collect();
     let is_given = |pod: &Pod, flag: &str| pod.flag(flag).last().is_some_and(|file| !file.is_empty());
     let keyless = |pod: &&Pod| pod.has_flags() && !SIGNING_KEYS.iter().any(|flag| is_given(pod, flag));
     (!managers.is_empty() && managers.iter().all(keyless))
@@ -161,6 +161,7 @@ mod tests {
         let pod = Pod {
             namespace: "kube-system".into(),
             labels: [("component".to_owned(), "kube-controller-manager".to_owned())].into(),
+            annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
             containers: vec![container],
             ..Pod::default()
         };

@@ -11,10 +11,23 @@
 //! control-plane node, one after the other:
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
-//! mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
+//! cat >> kubeadm.yaml <<END
+//! ---
+//! apiVersion: kubeadm.k8s.io/v1beta4
+//! kind: InitConfiguration
+//! localAPIEndpoint: {advertiseAddress: ADDRESS}
+//! nodeRegistration: {name: NODE}
+//! END
+//! mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/ &&
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
+//!
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`, without which kubeadm takes that of the
+//! default route; NODE is the node's name, and apiVersion that of the first document. While no API server answers, give
+//! flags in place of the file: `kubeadm init phase certs apiserver --apiserver-advertise-address=ADDRESS
+//! --control-plane-endpoint=HOST:PORT --service-cidr=RANGE --service-dns-domain=DOMAIN --apiserver-cert-extra-sans=NAMES`; they
+//! cannot be mixed with `--config`.
 //!
 //! Instead of `insecure-skip-tls-verify` put the cluster's CA into the kubeconfig:
 //! `kubectl config set-cluster NAME --certificate-authority=ca.crt --embed-certs --insecure-skip-tls-verify=false`.

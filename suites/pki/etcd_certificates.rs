@@ -34,7 +34,7 @@ use crate::fact::{Seen, Unobserved};
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, is_open};
-use crate::suites::kubeadm_phase::again;
+use crate::suites::kubeadm_phase::again_on;
 
 crate::check!("PK-15", "etcd-certificates", Major, judge);
 
@@ -173,7 +173,7 @@ fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &D
     verdict.expect(subject(), leaf.covers(&address), || {
         Finding::new(format!("a certificate for {address}"), format!("a certificate for {}", leaf.names()))
             .so("API servers and members that dial this address refuse it")
-            .mend(format!("remove the pair on {node}, then: {}", again(&format!("certs {what}"))))
+            .mend(format!("remove the pair on {node}, then: {}", again_on(node, &format!("certs {what}"))))
     });
     let usages = &leaf.extended_key_usages;
     let serves = usages.is_empty()

@@ -9,10 +9,20 @@
 //! On the node of the instance make the certificate anew, from kubeadm's configuration:
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
-//! mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
+//! cat >> kubeadm.yaml <<END
+//! ---
+//! apiVersion: kubeadm.k8s.io/v1beta4
+//! kind: InitConfiguration
+//! localAPIEndpoint: {advertiseAddress: ADDRESS}
+//! nodeRegistration: {name: NODE}
+//! END
+//! mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/ &&
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
+//!
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`, without which kubeadm takes that of the
+//! default route; NODE is the node's name, and apiVersion that of the first document.
 //!
 //! An expired one alone is renewed by `kubeadm certs renew apiserver`.
 //!

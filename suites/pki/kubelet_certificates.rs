@@ -9,7 +9,7 @@
 //! ## Fix
 //! Self-signed, which is kubeadm's default: set `serverTLSBootstrap: true` in ConfigMap kube-system/kubelet-config and in
 //! `/var/lib/kubelet/config.yaml` of each node, restart the kubelets, and approve their requests, by hand
-//! (`kubectl get csr`, `kubectl certificate approve NAME`) or by an approver that checks them; then give the API server
+//! (`kubectl get csr`; PK-09 tells what to look at first) or by an approver that checks them; then give the API server
 //! `--kubelet-certificate-authority`. Expired and self-signed: remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key`
 //! on the node and restart the kubelet. Of the cluster's CA with a wrong address: remove
 //! `/var/lib/kubelet/pki/kubelet-server-current.pem`, restart the kubelet and approve its request.

@@ -12,7 +12,7 @@
 //! `/var/lib/kubelet/pki/kubelet-client*` away on the node. On a control-plane node that has `ca.key`, for the node NAME:
 //!
 //! ```text
-//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml
+//! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
 //! kubeadm kubeconfig user --config kubeadm.yaml --org system:nodes --client-name system:node:NAME > kubelet.conf
 //! ```
 //!
@@ -132,7 +132,7 @@ fn judge_client(
         if left.is_finite() && left > 0.0 {
             finding
                 .so("its renewal is stuck: when the certificate expires, the node is lost")
-                .mend(format!("kubectl get csr; journalctl -u kubelet on {node}"))
+                .mend(format!("kubectl get csr; on {node}: journalctl -u kubelet | grep -i certificate"))
         } else {
             finding.so("the API server refuses the kubelet as soon as it connects anew")
         }

@@ -6,7 +6,8 @@
 //! expire all the same, mostly on one day. And whoever can read the key of an authority can become anybody.
 //!
 //! ## Fix
-//! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pods. Another
+//! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pod that uses it: nothing
+//! runs with `admin.conf` or `super-admin.conf`. Another
 //! authority: make the file anew (`kubeadm init phase certs NAME --config kubeadm.yaml`, `kubeadm init phase kubeconfig
 //! NAME --config kubeadm.yaml`, with the cluster's own settings, as PK-01 shows). Permissions: `chown root:root` and
 //! `chmod 600`. `super-admin.conf`: keep it off the node, since no RBAC can take its rights away.
@@ -157,10 +158,14 @@ impl Look<'_> {
         }
         for (path, authority, name, consequence) in CERTIFICATES {
             if let Some(certificate) = self.disk.files.get(path).and_then(first) {
-                let renewal = if name.is_empty() {
-                    "kubectl get csr: its request waits, see PK-09".to_owned()
-                } else {
-                    format!("kubeadm certs renew {name}, then restart the static pods of the control plane")
+                let renewal = match name {
+                    "" => "kubectl get csr: its request waits, see PK-09".to_owned(),
+                    "admin.conf" | "super-admin.conf" => {
+                        format!(
+                            "kubeadm certs renew {name}, and copy it to wherever it is used; nothing is to be restarted"
+                        )
+                    }
+                    _ => format!("kubeadm certs renew {name}, then restart the static pods of the control plane"),
                 };
                 self.validity(verdict, folded, (path, certificate), consequence, &renewal);
                 self.authority(verdict, folded, (path, certificate), authority, consequence);

@@ -10,8 +10,9 @@
 //! the CA's certificate and key (`--cluster-signing-cert-file`, `--cluster-signing-key-file`); with an external CA its
 //! signer must run. Kubelet client requests that are not approved: csrapproving must run, and the ClusterRoleBindings
 //! `kubeadm:node-autoapprove-bootstrap` and `kubeadm:node-autoapprove-certificate-rotation` must be there. Kubelet
-//! serving requests are never approved by Kubernetes itself: run an approver that checks them, or
-//! `kubectl certificate approve NAME` after comparing the names with the node's.
+//! serving requests are never approved by Kubernetes itself: run an approver that checks them, or compare the names that are
+//! asked for with the node's (`kubectl get csr NAME -o jsonpath='{.spec.request}' | base64 -d | openssl req -noout -text`,
+//! `kubectl get node NODE -o wide`), and only then `kubectl certificate approve NAME`.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>; kubernetes/kubernetes
@@ -152,7 +153,7 @@ fn tell(
         }
         Stuck::NotSigned => Finding::new(
             "a certificate within seconds of the approval",
-            format!("{what}: approved {} ago and not signed", length(*since)),
+            format!("{what}: approved {} and not signed", ago(*since)),
         )
         .so(if signer.starts_with("kubernetes.io/") {
             "nobody signs: nodes cannot join, and those that are there lose their certificates"
@@ -167,15 +168,15 @@ fn tell(
         Stuck::NotApproved => {
             let finding = Finding::new(
                 "an approval or a denial",
-                format!("{what}: neither approved nor denied for {}", length(*since)),
+                format!("{what}: neither approved nor denied, made {}", ago(*since)),
             );
             match (signer, presents_none) {
                 (SERVING, true) => finding
                     .so("the kubelet presents no certificate at all: logs, exec, port-forward and metrics of its pods fail")
-                    .mend(format!("kubectl describe csr {name}; kubectl certificate approve {name}")),
+                    .mend(look_first(oldest)),
                 (SERVING, false) => finding
                     .so("no approver of serving certificates runs: once the kubelet's present certificate ends, so do logs and metrics")
-                    .mend(format!("kubectl describe csr {name}; kubectl certificate approve {name}")),
+                    .mend(look_first(oldest)),
                 _ => finding
                     .so("the node cannot join, or loses its certificate when that expires")
                     .mend("kubectl get clusterrolebindings kubeadm:node-autoapprove-bootstrap kubeadm:node-autoapprove-certificate-rotation"),
@@ -183,6 +184,20 @@ fn tell(
         }
     };
     verdict.find(Subject::cluster_object("CertificateSigningRequest", name), finding);
+}
+
+/// How a serving certificate is approved by hand: whoever gets one for a name of somebody else can pose as it.
+fn look_first(request: &SigningRequest) -> String {
+    let (name, user) = (&request.name, &request.user);
+    let node = node(user).unwrap_or(user);
+    format!(
+        "compare the names that it asks for, kubectl get csr {name} -o jsonpath='{{.spec.request}}' | base64 -d | openssl req \
+         -noout -text, with the node's, kubectl get node {node} -o wide; only if each is its own: kubectl certificate approve {name}"
+    )
+}
+
+fn ago(since: SignedDuration) -> String {
+    if since < SignedDuration::from_mins(1) { "just now".into() } else { format!("{} ago", length(since)) }
 }
 
 #[cfg(test)]
@@ -248,7 +263,7 @@ mod tests {
         assert_eq!(
             seen(&verdict),
             [
-                "csr-x of system:node:n3 for kubernetes.io/kube-apiserver-client-kubelet, the oldest of 2: neither approved nor denied for 18 minutes"
+                "csr-x of system:node:n3 for kubernetes.io/kube-apiserver-client-kubelet, the oldest of 2: neither approved nor denied, made 18 minutes ago"
             ]
         );
     }

@@ -7,7 +7,8 @@
 //! ## Fix
 //! Ranges are chosen when a cluster is built (`networking.serviceSubnet` and `networking.podSubnet` of kubeadm). To take a range
 //! of Services away, create a further ServiceCIDR, make its Services anew and delete the old one (`kubectl delete
-//! servicecidr NAME`). For the pods' range there is no way but a new cluster, or a network plugin that can migrate pools.
+//! servicecidr NAME`). For the pods' range there is no way but a new cluster, or a network plugin that can migrate pools;
+//! unless only `networking.podSubnet` in ConfigMap kube-system/kubeadm-config is wrong, and no node's range is of it: correct it.
 //! Name your own networks in the profile, as `expect: {outside-networks: [10.0.0.0/8]}`.
 //!
 //! ## Source
@@ -21,6 +22,7 @@ use crate::expectations::Expectations;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
+use crate::suites::node_ranges;
 
 crate::check!("SN-11", "address-ranges", Major, judge);
 
@@ -53,6 +55,8 @@ fn judge(
             "neither ServiceCIDR objects, nor ConfigMap kubeadm-config, nor the nodes tell the cluster's ranges",
         );
     }
+    let pods: Vec<Cidr> = ranges.iter().filter(|range| range.what == PODS).map(|range| range.cidr).collect();
+    let is_nobodys = node_ranges::contradict(nodes, &pods);
     for range in &ranges {
         for (reserved, what) in RESERVED {
             // Constants that parse, as a test shows.
@@ -63,7 +67,7 @@ fn judge(
             apart(&mut verdict, range, outside, "a network outside of the cluster, by the profile");
         }
         if range.what == PODS {
-            apart_from_nodes(&mut verdict, range, nodes);
+            apart_from_nodes(&mut verdict, range, nodes, is_nobodys);
         }
     }
     verdict
@@ -117,8 +121,8 @@ fn apart(verdict: &mut Verdict, range: &Range, other: &Cidr, what: &str) {
     });
 }
 
-/// All nodes in one finding.
-fn apart_from_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes) {
+/// All nodes in one finding. Of a range that is nobody's only the entry is wrong, for the time being.
+fn apart_from_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes, is_nobodys: bool) {
     let within: Vec<String> = nodes
         .0
         .iter()
@@ -129,11 +133,14 @@ fn apart_from_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes) {
     verdict.expect(range.subject.clone(), within.is_empty(), || {
         let others = within.len().saturating_sub(1);
         let more = if others == 0 { String::new() } else { format!(" and {others} more") };
-        Finding::new(
-            format!("{} is apart from the nodes' addresses", range.what),
-            format!("{} holds {}{more}", range.cidr, within.first().map_or("", String::as_str)),
-        )
-        .so("a pod can get the address of a node, and pods are routed to nodes by mistake")
+        let seen = format!("{} holds {}{more}", range.cidr, within.first().map_or("", String::as_str));
+        let expected = format!("{} is apart from the nodes' addresses", range.what);
+        if is_nobodys {
+            return Finding::new(expected, format!("{seen}; no node's pod range is of it"))
+                .so("the entry is wrong: once a kubeadm upgrade has written it into the controller-manager, pods get addresses of nodes")
+                .mend(node_ranges::CORRECT_SUBNET);
+        }
+        Finding::new(expected, seen).so("a pod can get the address of a node, and pods are routed to nodes by mistake")
     });
 }
 
@@ -181,7 +188,10 @@ mod tests {
 
     #[test]
     fn a_pod_network_over_the_nodes_is_found() {
-        assert_eq!(seen("10.96.0.0/12", Some("10.77.0.0/16"), &[]), ["10.77.0.0/16 holds 10.77.0.11 of n1"]);
+        assert_eq!(seen("10.96.0.0/12", Some("10.0.0.0/8"), &[]), ["10.0.0.0/8 holds 10.77.0.11 of n1"]);
+        let findings = judged("10.96.0.0/12", Some("10.77.0.0/16"), &[]).findings(Severity::Major);
+        assert_eq!(findings[0].seen, "10.77.0.0/16 holds 10.77.0.11 of n1; no node's pod range is of it");
+        assert!(findings[0].mend.as_ref().unwrap().contains("edit configmap kubeadm-config"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! On the node that is named: is kube-proxy there (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`), does
 //! its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the address?
 //! When one API server of several answers no pod, something on the way to its own address does not let pods through.
-//! When the certificate is at fault: add the name to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
+//! When the issuer is not trusted, the pods' `ca.crt` is at fault, and PK-06 tells why. When the certificate lacks a name: add it to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
 //! and run `kubeadm init phase certs apiserver --config kubeadm.yaml`, as PK-01 shows.
 //!
 //! ## Source
@@ -18,6 +18,7 @@
 
 use std::net::IpAddr;
 
+use crate::certificate::Distrust;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -28,6 +29,9 @@ use crate::suites::shortfall;
 
 crate::check!("SN-04", "api-from-pods", Critical, judge);
 
+/// How to mend pods' ca.crt.
+const OF_ANOTHER_CA: &str = "the pods' ca.crt must be that of the CA that signed the API servers' certificates: see PK-06, and \
+     --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml";
 const SO: &str = "pods there cannot use the Kubernetes API";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
@@ -104,8 +108,12 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
     for (name, verdict_of_name) in &api.names {
         folded.expect(verdict, node, verdict_of_name.is_ok(), || {
             let distrust = verdict_of_name.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            Finding::new(format!("the certificate at {address} is valid for {name} with the pods' ca.crt"), distrust)
-                .so("every client in a pod that verifies it is turned away")
+            let finding = Finding::new(
+                format!("the certificate at {address} is valid for {name} with the pods' ca.crt"),
+                distrust,
+            )
+            .so("every client in a pod that verifies it is turned away");
+            if is_of_another_ca(verdict_of_name) { finding.mend(OF_ANOTHER_CA) } else { finding }
         });
     }
     folded.expect(verdict, node, api.version == Ok(200), || {
@@ -113,8 +121,13 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
             Ok(status) => format!("HTTP {status}"),
             Err(fault) => fault.to_string(),
         };
-        Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO)
+        let finding = Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO);
+        if api.names.values().any(is_of_another_ca) { finding.mend(OF_ANOTHER_CA) } else { finding }
     });
+}
+
+fn is_of_another_ca(verified: &Result<(), Distrust>) -> bool {
+    matches!(verified, Err(Distrust::UnknownIssuer { .. } | Distrust::BadSignature))
 }
 
 #[cfg(test)]
@@ -122,7 +135,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::certificate::Distrust;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::answer::Fault;
 

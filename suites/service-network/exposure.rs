@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::Expectations;
 use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
@@ -69,7 +69,7 @@ fn judge_node_ports(verdict: &mut Verdict, reports: &ProbeReports, nodes: &Nodes
         verdict.expect(subject, failed.is_empty(), || {
             let fault = from.values().find_map(|got| got.as_ref().err()).map(ToString::to_string).unwrap_or_default();
             let whom =
-                if failed.len() == from.len() { "no other node".into() } else { format!("not {}", failed.join(", ")) };
+                if failed.len() == from.len() { "no other node".into() } else { format!("not {}", names(&failed)) };
             Finding::new(
                 format!("a node port answers pods of other nodes at {address}"),
                 format!("it answers {whom} ({fault})"),

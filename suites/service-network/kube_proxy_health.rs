@@ -6,7 +6,8 @@
 //! profiling where that is on.
 //!
 //! ## Fix
-//! `kubectl -n kube-system logs` of the kube-proxy on the node that is named, then delete that pod. For the metrics port:
+//! `kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy` shows the kube-proxy on the node that is named: read its log
+//! (`kubectl -n kube-system logs POD`), then delete that pod, so that another one starts. Where there is none, see SN-05. For the metrics port:
 //! set `metricsBindAddress` in ConfigMap kube-system/kube-proxy to `127.0.0.1:10249` and restart the DaemonSet.
 //!
 //! ## Source

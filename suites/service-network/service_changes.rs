@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::service_trial::ServiceTrial;
+use crate::milliseconds::seconds;
 use crate::probe::sight::Sight;
 
 crate::check!("SN-12", "service-changes", Major, judge);
@@ -96,11 +97,6 @@ fn late(verdict: &mut Verdict, took: &BTreeMap<String, u64>, what: &str, so: &st
     tell(SLOW_MS, SLOW_MS, LATE_MS, Difference::info);
 }
 
-fn seconds(ms: u64) -> String {
-    let tenths = ms.div_ceil(100);
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,13 +135,13 @@ mod tests {
     #[test]
     fn a_node_that_learns_of_nothing_new_is_named() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((closed(100), None))]);
-        assert_eq!(seen(&verdict), ["major Node n2: nothing answers within 30.0 s: no answer"]);
+        assert_eq!(seen(&verdict), ["major Node n2: nothing answers within 30 s: no answer"]);
     }
 
     #[test]
     fn a_node_that_keeps_the_address_of_a_deleted_service_is_named() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((open(300), Some(open(100))))]);
-        assert_eq!(seen(&verdict), ["major Node n2: it still answers 30.0 s later"]);
+        assert_eq!(seen(&verdict), ["major Node n2: it still answers 30 s later"]);
         let chance = Sight { alike: 1, ..closed(29_000) };
         assert_eq!(seen(&judged([Ok((open(300), Some(chance)))])).len(), 1, "one try may fail by chance");
     }
@@ -157,7 +153,7 @@ mod tests {
             Ok((open(12_000), Some(closed(6_000)))),
             Ok((open(400), Some(closed(900)))),
         ]);
-        assert_eq!(seen(&verdict), ["major Nodes n1, n2: after 12.0 to 17.1 s", "info Node n2: after 6.0 s"]);
+        assert_eq!(seen(&verdict), ["major Nodes n1, n2: after 12 to 17.1 s", "info Node n2: after 6 s"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Folded, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports, SETTLE};
 use crate::probe::answer::{Backends, ServiceAnswer};
@@ -111,7 +111,7 @@ fn every_backend(
         if seen.answered.is_empty() {
             return Finding::new(expected, failure(seen)).so("Services do not work from this node");
         }
-        Finding::new(expected, format!("those on {} did not, {}", missing.join(", "), patience(seen)))
+        Finding::new(expected, format!("those on {} did not, {}", names(missing), patience(seen)))
             .so("some requests to Services fail from this node")
     });
 }

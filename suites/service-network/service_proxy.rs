@@ -10,7 +10,9 @@
 //! selects `kubernetes.io/os: linux` and tolerates everything. If the pod is there, read its log. To make the DaemonSet
 //! anew: `kubeadm init phase addon kube-proxy --config kubeadm.yaml` with the cluster's own settings, as AD-01 shows. Where
 //! the network plugin does the work, remove kube-proxy:
-//! `kubectl -n kube-system delete daemonset kube-proxy`, then its rules on every node with `kube-proxy --cleanup`.
+//! `kubectl -n kube-system delete daemonset kube-proxy`, then its rules, by restarting each node after it was drained, or by
+//! `kubectl debug node/NODE --profile=sysadmin --image=registry.k8s.io/kube-proxy:VERSION -- kube-proxy --cleanup`: the program
+//! is in its image only.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/proxy/manifests.go`;
@@ -120,11 +122,8 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
     verdict.expect(Subject::node(name), proxy.ready, || {
         let waiting = proxy.containers.iter().filter_map(|container| container.waiting.as_deref());
         let why: Vec<&str> = waiting.chain([proxy.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
-        Finding::new(
-            "kube-proxy is Ready",
-            format!("{} is not Ready ({}; {})", proxy.name, proxy.phase, why.join(": ")),
-        )
-        .so("pods there do not learn of new Services and endpoints")
+        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, state(&proxy.phase, &why)))
+            .so("pods there do not learn of new Services and endpoints")
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
     let Some(version) = image.and_then(Version::of_image) else {
@@ -137,6 +136,11 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
             .so("it does not know the APIs of the API server, or the API server its")
             .severity(Severity::Major)
     });
+}
+
+/// The phase, and what is told besides.
+fn state(phase: &str, why: &[&str]) -> String {
+    if why.is_empty() { phase.to_owned() } else { format!("{phase}; {}", why.join(": ")) }
 }
 
 /// Why a node needs no pod for it.
@@ -309,6 +313,7 @@ mod tests {
         let pod = pods.0.get_mut("kube-system/kube-proxy-n2").unwrap();
         (pod.ready, pod.containers[0].waiting) = (false, Some("CrashLoopBackOff".into()));
         assert_eq!(seen(&judged(&pods, &none())), ["Node n2: kube-proxy-n2 is not Ready (Running; CrashLoopBackOff)"]);
+        assert_eq!(state("Pending", &[]), "Pending");
     }
 
     #[test]

@@ -30,7 +30,6 @@ use crate::fact::facts::service_cidrs::{DEFAULT, ServiceCidrs};
 
 crate::check!("SN-02", "service-ranges", Major, judge);
 
-const FLAG: &str = "--service-cluster-ip-range=";
 const ALLOCATOR: &str = "ipallocator.k8s.io";
 /// For how many seconds a warning counts: the API server repeats it every few minutes while it lasts.
 const RECENT: i64 = 600;
@@ -78,10 +77,8 @@ fn judge_objects(verdict: &mut Verdict, cidrs: &ServiceCidrs) {
 /// The range as the API servers were told, and as kubeadm would tell it to the next one.
 fn judge_configuration(verdict: &mut Verdict, cidrs: &ServiceCidrs, pods: &Pods, kubeadm: Option<&KubeadmConfig>) {
     let Some(own) = cidrs.ranges.get(DEFAULT) else { return };
-    let servers = pods.labelled("kube-system", "component", "kube-apiserver");
-    let flags = servers.filter_map(|pod| {
-        let mut words = pod.containers.iter().flat_map(|container| &container.command);
-        let told = words.find_map(|word| word.strip_prefix(FLAG))?;
+    let flags = pods.static_pods("kube-apiserver").filter_map(|pod| {
+        let told = pod.flag("service-cluster-ip-range").last().copied()?;
         Some((Subject::object("Pod", &pod.namespace, &pod.name), "--service-cluster-ip-range", told))
     });
     let configured = kubeadm.and_then(|kubeadm| kubeadm.service_subnet.as_deref()).map(|subnet| {
@@ -220,7 +217,11 @@ mod tests {
             namespace: "kube-system".into(),
             name: "kube-apiserver-n1".into(),
             labels: [("component".to_owned(), "kube-apiserver".to_owned())].into(),
-            containers: vec![Container { command: vec![format!("{FLAG}10.96.0.0/12")], ..Container::default() }],
+            annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
+            containers: vec![Container {
+                command: vec!["--service-cluster-ip-range=10.96.0.0/12".into()],
+                ..Container::default()
+            }],
             ..Pod::default()
         };
         Facts {
@@ -268,7 +269,7 @@ mod tests {
     fn another_flag_is_found() {
         let mut facts = facts();
         let pod = facts.pods.0.values_mut().next().unwrap();
-        pod.containers[0].command = vec![format!("{FLAG}10.112.0.0/16")];
+        pod.containers[0].command = vec!["--service-cluster-ip-range=10.112.0.0/16".into()];
         assert_eq!(seen(&facts), ["10.112.0.0/16"]);
     }
 

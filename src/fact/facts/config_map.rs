@@ -55,7 +55,7 @@ mod tests {
         let whole = v1::ConfigMap { data: Some(data), ..v1::ConfigMap::default() };
         let map = ConfigMap { place: "GET it".into(), whole };
         assert_eq!(map.yaml::<BTreeMap<String, u8>>("a").unwrap()["b"], 5);
-        assert_eq!(map.key("x").unwrap_err().to_string(), "GET it answered something unusable: it has no key x");
+        assert_eq!(map.key("x").unwrap_err().to_string(), "GET it: it has no key x");
         let why = map.yaml::<BTreeMap<String, Vec<String>>>("c").unwrap_err().to_string();
         assert!(why.starts_with("GET it") && !why.contains("hunter2"), "{why}");
         assert_eq!(map.keys().collect::<Vec<_>>(), ["a", "c"]);

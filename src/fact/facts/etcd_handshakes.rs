@@ -106,7 +106,7 @@ mod tests {
         let (_, mut pod) = static_pod("etcd", "n1", &[]);
         pod.addresses.clear();
         let why = place(&pod).unwrap_err();
-        assert_eq!(why.to_string(), "Pod kube-system/etcd-n1 answered something unusable: it has no address");
+        assert_eq!(why.to_string(), "Pod kube-system/etcd-n1: it has no address");
         pod.addresses.push("10.77.0.11".into());
         assert_eq!(place(&pod), Ok(("n1".to_owned(), [10, 77, 0, 11].into())));
         let seen = EtcdHandshakes([("etcd-n1".to_owned(), Err(why))].into());

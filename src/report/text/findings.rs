@@ -82,7 +82,10 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
     }
     if outcome == Outcome::Fail {
         for unseen in &check.unseen {
-            let subject = unseen.subject.as_ref().map(|subject| format!("{subject}: ")).unwrap_or_default();
+            // Most causes begin with what was asked.
+            let subject = unseen.subject.as_ref().map(ToString::to_string);
+            let subject = subject.filter(|subject| !unseen.why.starts_with(subject.as_str()));
+            let subject = subject.map(|subject| format!("{subject}: ")).unwrap_or_default();
             page.labelled("unseen", &format!("{subject}{}", unseen.why));
         }
     }
