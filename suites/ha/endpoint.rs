@@ -21,11 +21,16 @@ use crate::check::{Finding, Subject, Verdict, names};
 use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::{Seen, Unobserved};
 
 crate::check!("HA-02", "endpoint-spread", Major, judge);
 
-fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verdict {
+fn judge(
+    endpoint: &ControlPlaneEndpoint,
+    servers: &ApiServerHandshakes,
+    nodes: Result<&Nodes, &Unobserved>,
+) -> Verdict {
     let mut verdict = Verdict::new();
     let subject = || Subject::address(&endpoint.endpoint);
     let answered: usize = endpoint.serials.values().sum();
@@ -53,13 +58,19 @@ fn judge(endpoint: &ControlPlaneEndpoint, servers: &ApiServerHandshakes) -> Verd
                  load balancer check each backend by HTTPS at /readyz every few seconds, so that it does so by itself"
             ))
     });
-    if let Some(instances) = verdict.seen(subject, &servers.instances) {
+    if let Some(instances) = verdict.seen(subject, &servers.instances)
+        && !instances.is_empty()
+        && dead.len() == instances.len()
+    {
+        // As from outside of a managed cluster's network: the endpoint is the only way in.
+        verdict.note(format!("{} cannot be reached from here, so nothing tells where connections end", names(&dead)));
+    } else if let Ok(instances) = &servers.instances {
         let mut serials: BTreeMap<String, SocketAddr> = BTreeMap::new();
         for (at, seen) in instances {
             let Some(seen) = verdict.seen(|| Subject::address(at), seen) else { continue };
             serials.extend(seen.leaf().describe().ok().map(|leaf| (leaf.serial, *at)));
         }
-        judge_spread(&mut verdict, endpoint, &serials);
+        judge_spread(&mut verdict, endpoint, &serials, nodes.ok());
     }
     if let Some(addresses) = verdict.seen(subject, &endpoint.addresses) {
         verdict.note(format!("{} is {}", endpoint.endpoint.host(), names(addresses)));
@@ -73,7 +84,12 @@ fn unreachable(servers: &ApiServerHandshakes) -> Vec<&SocketAddr> {
     servers.instances.iter().flatten().filter(|(_, seen)| out_of_reach(seen)).map(|(at, _)| at).collect()
 }
 
-fn judge_spread(verdict: &mut Verdict, endpoint: &ControlPlaneEndpoint, servers: &BTreeMap<String, SocketAddr>) {
+fn judge_spread(
+    verdict: &mut Verdict,
+    endpoint: &ControlPlaneEndpoint,
+    servers: &BTreeMap<String, SocketAddr>,
+    nodes: Option<&Nodes>,
+) {
     let met: BTreeSet<&String> = endpoint.serials.keys().filter(|serial| servers.contains_key(*serial)).collect();
     if servers.len() < 2 {
         return verdict.note("the API servers have one certificate, so they cannot be told apart");
@@ -92,11 +108,25 @@ fn judge_spread(verdict: &mut Verdict, endpoint: &ControlPlaneEndpoint, servers:
         ),
         _ => format!("no connection ends at {}", names(&unmet)),
     };
+    let owner = nodes.and_then(|nodes| owner(endpoint, nodes)).filter(|_| met.len() == 1);
     verdict.expect(Subject::address(&endpoint.endpoint), unmet.is_empty(), || {
-        Finding::new(format!("connections to all {} API servers", servers.len()), seen)
+        let finding = Finding::new(format!("connections to all {} API servers", servers.len()), seen);
+        if let Some(node) = owner {
+            return finding
+                .so(format!("its name is {node}'s own address: all kubelets and clients are lost when {node} fails"))
+                .mend("have the name lead to a load balancer or a virtual address before all API servers");
+        }
+        finding
             .so("a virtual address does so by design; a load balancer does not know the others, or takes them for dead")
             .info()
     });
+}
+
+/// The node whose own address is all that the endpoint's name leads to. A virtual address is nobody's first.
+fn owner<'a>(endpoint: &ControlPlaneEndpoint, nodes: &'a Nodes) -> Option<&'a str> {
+    let [address] = endpoint.addresses.as_ref().ok()?[..] else { return None };
+    let is_own = |node: &Node| node.internal_addresses().next() == Some(address);
+    nodes.0.iter().find(|(_, node)| is_own(node)).map(|(name, _)| name.as_str())
 }
 
 #[cfg(test)]
@@ -120,7 +150,7 @@ mod tests {
             serials: serials.iter().map(|(i, count)| (serial(*i), *count)).collect(),
             failures: failures.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
         };
-        judge(&endpoint, &servers)
+        judge(&endpoint, &servers, Err(&Unobserved::Interrupted))
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
@@ -157,7 +187,7 @@ mod tests {
             serials: [(leaf.certificate.describe().unwrap().serial, 20)].into(),
             failures: [("api.bed.test:6443 cannot be reached: reset".to_owned(), 10)].into(),
         };
-        let finding = judge(&endpoint, &servers).findings(Severity::Major).remove(0);
+        let finding = judge(&endpoint, &servers, Err(&Unobserved::Interrupted)).findings(Severity::Major).remove(0);
         assert_eq!(finding.seen, "10 of 30 are not: reset (10)");
         assert!(finding.so.unwrap().starts_with("10.77.0.13:6443 cannot be reached"));
         assert!(finding.mend.unwrap().starts_with("take 10.77.0.13:6443 out"));
@@ -173,5 +203,41 @@ mod tests {
     #[test]
     fn a_pinned_endpoint_is_a_remark() {
         assert_eq!(seen(&judged(&[(1, 30)], &[])), ["info all 30 connections end at 10.77.0.12:6443"]);
+    }
+
+    #[test]
+    fn a_name_that_is_one_node_s_own_address_is_found() {
+        let ca = Authority::new("kubernetes");
+        let leaves = [(); 2].map(|()| ca.leaf(&["kubernetes"]));
+        let instances = ["10.77.0.11:6443", "10.77.0.12:6443"];
+        let servers = handshakes(Err(Unobserved::Interrupted), [0, 1].map(|i| (instances[i], presented(&leaves[i]))));
+        let endpoint = ControlPlaneEndpoint {
+            endpoint: "cluster-endpoint:6443".parse().unwrap(),
+            addresses: Ok(vec![[10, 77, 0, 11].into()]),
+            serials: [(leaves[0].certificate.describe().unwrap().serial, 30)].into(),
+            failures: BTreeMap::new(),
+        };
+        let nodes = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| ("InternalIP".to_owned(), (*address).to_owned()));
+            Nodes([("n1".to_owned(), Node { addresses: addresses.collect(), ..Node::default() })].into())
+        };
+        let told = |nodes: &Nodes| seen(&judge(&endpoint, &servers, Ok(nodes)));
+        assert_eq!(told(&nodes(&["10.77.0.11"])), ["major all 30 connections end at 10.77.0.11:6443"]);
+        let virtual_address = nodes(&["10.77.0.21", "10.77.0.11"]);
+        assert_eq!(told(&virtual_address), ["info all 30 connections end at 10.77.0.11:6443"]);
+    }
+
+    #[test]
+    fn where_the_endpoint_is_the_only_way_in_nothing_is_missed() {
+        let far = |at| (at, Err(Unobserved::unreachable(at, "timed out")));
+        let servers = handshakes(Err(Unobserved::Interrupted), ["10.0.1.7:443", "10.0.2.9:443"].map(far));
+        let endpoint = ControlPlaneEndpoint {
+            endpoint: "api.example.org:443".parse().unwrap(),
+            addresses: Ok(vec![[192, 0, 2, 7].into()]),
+            serials: [("01".to_owned(), 30)].into(),
+            failures: BTreeMap::new(),
+        };
+        let verdict = judge(&endpoint, &servers, Err(&Unobserved::Interrupted));
+        assert_eq!((verdict.observations(), verdict.undecideds().len(), verdict.notes().len()), (1, 0, 2));
     }
 }

@@ -29,7 +29,7 @@ use crate::fact::facts::api_server_health::ApiServerHealth;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::HostReports;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
-use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("HA-03", "etcd-members", Critical, judge);
@@ -71,9 +71,7 @@ fn judge(
 
 fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
     // Nobody knows what runs on a node whose kubelet is silent; its pod may say Ready for minutes.
-    let silent = |pod: &Pod| {
-        pod.node.as_ref().is_none_or(|node| !nodes.0.get(node).is_some_and(crate::fact::facts::nodes::Node::is_ready))
-    };
+    let silent = |pod: &Pod| pod.node.as_ref().is_none_or(|node| !nodes.0.get(node).is_some_and(Node::is_ready));
     let well: Vec<&Pod> = members.iter().copied().filter(|pod| pod.ready && !silent(pod)).collect();
     let ready = well.len();
     let quorum = members.len() / 2 + 1;
@@ -101,9 +99,12 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
             Finding::new("the member is Ready", seen).so(so).mend(mend).severity(severity)
         });
     }
+    // Where etcd has nodes of its own, as RKE2 can have it, the others need no member.
+    let hosts = || members.iter().filter_map(|pod| nodes.0.get(pod.node.as_ref()?));
+    let apart = hosts().any(|node| !node.is_control_plane());
     let without: Vec<&str> = nodes
         .control_plane()
-        .filter(|(name, _)| !members.iter().any(|pod| pod.node.as_ref() == Some(name)))
+        .filter(|(name, _)| !apart && !members.iter().any(|pod| pod.node.as_ref() == Some(name)))
         .map(|(name, _)| name.as_str())
         .collect();
     verdict.expect(Subject::nodes(&without), without.is_empty(), || {
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
     use crate::fact::Access;
     use crate::fact::facts::api_server_health::{Health, HealthAnswer};
-    use crate::fact::facts::nodes::{Condition, Node};
+    use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
 
     struct Facts {
@@ -244,6 +245,17 @@ mod tests {
     #[test]
     fn a_whole_cluster_passes() {
         assert!(findings(&facts(1)).is_empty() && findings(&facts(3)).is_empty());
+    }
+
+    #[test]
+    fn members_on_nodes_of_their_own_are_enough() {
+        let mut facts = facts(3);
+        facts.nodes.0.insert("n4".into(), facts.nodes.0["n1"].clone());
+        assert_eq!(findings(&facts), [(Severity::Major, "none on n4".to_owned())]);
+        for member in ["n1", "n2", "n3"] {
+            facts.nodes.0.get_mut(member).unwrap().labels.clear();
+        }
+        assert_eq!(findings(&facts), []);
     }
 
     #[test]

@@ -39,7 +39,9 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
         ));
     }
     let mut verdict = Verdict::new();
-    let members = members(pods, kubeadm);
+    // Members on nodes of their own, as RKE2 can have them, are HA-03's alone.
+    let is_plane = |member: &&str| nodes.0.get(*member).is_none_or(Node::is_control_plane);
+    let members = members(pods, kubeadm).filter(|members| members.iter().all(is_plane));
     judge_count(&mut verdict, &planes, members.is_some());
     if planes.len() > 1 {
         if let Some(members) = &members {
@@ -220,6 +222,12 @@ mod tests {
     fn a_member_that_is_missing_is_found() {
         let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n3"]), Some(&kubeadm(API)));
         assert_eq!(seen(&verdict), ["major Node n2: 2 members; none on n2"]);
+    }
+
+    #[test]
+    fn members_on_nodes_of_their_own_are_not_missed_here() {
+        let verdict = judge(&nodes(&[None; 2]), &etcd(&["w1", "w2", "w3"]), None);
+        assert_eq!(seen(&verdict), Vec::<String>::new());
     }
 
     #[test]
