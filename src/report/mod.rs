@@ -1,4 +1,4 @@
-//! Reports: consumers of the event stream. They know events, never checks or facts.
+//! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
 pub mod console;
 pub mod gathered;
