@@ -105,15 +105,20 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
         let why = api.version.as_ref().err().map_or_else(|| "no name was asked for".into(), ToString::to_string);
         return verdict.undecided(Subject::node(node), &Unobserved::invalid("the CA that pods trust", why));
     }
-    for (name, verdict_of_name) in &api.names {
-        folded.expect(verdict, node, verdict_of_name.is_ok(), || {
-            let distrust = verdict_of_name.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            let finding = Finding::new(
-                format!("the certificate at {address} is valid for {name} with the pods' ca.crt"),
-                distrust,
-            )
-            .so("every client in a pod that verifies it is turned away");
-            if is_of_another_ca(verdict_of_name) { finding.mend(OF_ANOTHER_CA) } else { finding }
+    const TURNED_AWAY: &str = "every client in a pod that verifies it is turned away";
+    if let Some(distrust) = api.names.values().find_map(of_another_ca) {
+        // No name is valid then, and no request gets through: one cause, told once.
+        return folded.expect(verdict, node, false, || {
+            Finding::new(format!("the certificate at {address} is of the CA in the pods' ca.crt"), distrust.to_string())
+                .so(TURNED_AWAY)
+                .mend(OF_ANOTHER_CA)
+        });
+    }
+    for (name, verified) in &api.names {
+        folded.expect(verdict, node, verified.is_ok(), || {
+            let distrust = verified.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            Finding::new(format!("the certificate at {address} is valid for {name} with the pods' ca.crt"), distrust)
+                .so(TURNED_AWAY)
         });
     }
     folded.expect(verdict, node, api.version == Ok(200), || {
@@ -121,13 +126,12 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
             Ok(status) => format!("HTTP {status}"),
             Err(fault) => fault.to_string(),
         };
-        let finding = Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO);
-        if api.names.values().any(is_of_another_ca) { finding.mend(OF_ANOTHER_CA) } else { finding }
+        Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO)
     });
 }
 
-fn is_of_another_ca(verified: &Result<(), Distrust>) -> bool {
-    matches!(verified, Err(Distrust::UnknownIssuer { .. } | Distrust::BadSignature))
+fn of_another_ca(verified: &Result<(), Distrust>) -> Option<&Distrust> {
+    verified.as_ref().err().filter(|why| matches!(why, Distrust::UnknownIssuer { .. } | Distrust::BadSignature))
 }
 
 #[cfg(test)]
