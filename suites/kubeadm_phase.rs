@@ -19,24 +19,36 @@ fn of_node(node: &str) -> String {
 
 /// The commands that run a phase again, on a control-plane node whose name is to be put in for `NODE`.
 pub fn again(phase: &str) -> String {
-    again_on("NODE", phase)
+    let commands = again_on("NODE", phase);
+    if commands.contains("NODE") { format!("with the node's name for NODE: {commands}") } else { commands }
 }
 
 /// The commands that run a phase again on this control-plane node. One that fails stops those after it, which would go on
 /// with an empty file.
 pub fn again_on(node: &str, phase: &str) -> String {
-    // Neither asks for anything of the node.
-    let is_of_cluster = phase == "addon coredns" || phase.starts_with("control-plane ");
+    // None of these asks for anything of the node.
+    const OF_CLUSTER: [&str; 3] = ["addon coredns", "control-plane controller-manager", "control-plane scheduler"];
+    let is_of_cluster = OF_CLUSTER.contains(&phase);
     let own = if is_of_cluster { String::new() } else { of_node(node) };
-    // What a phase writes besides is kubeadm's default as well, unless the file has a document for it.
+    // What a phase writes besides is kubeadm's default as well, unless the file has a document for it. The runtime's socket
+    // is the node's own in that one.
     let document = match phase {
         "addon kube-proxy" => {
             " && { echo && echo --- && kubectl -n kube-system get configmap kube-proxy -o jsonpath='{.data.config\\.conf}'; } >> kubeadm.yaml"
         }
-        "upload-config kubelet" => " && { echo && echo --- && cat /var/lib/kubelet/config.yaml; } >> kubeadm.yaml",
+        "upload-config kubelet" => {
+            " && { echo && echo --- && grep -v ^containerRuntimeEndpoint: /var/lib/kubelet/config.yaml; } >> kubeadm.yaml"
+        }
         _ => "",
     };
-    format!("{}{SETTINGS}{own}{document} && kubeadm init phase {phase} --config kubeadm.yaml", lost(phase))
+    let aside = phase.strip_prefix("certs ").map(aside).unwrap_or_default();
+    format!("{}{SETTINGS}{own}{document}{aside} && kubeadm init phase {phase} --config kubeadm.yaml", lost(phase))
+}
+
+/// Puts the old pair away, which kubeadm would leave as it is: only when all that the new one is made of is there.
+fn aside(certificate: &str) -> String {
+    let file = certificate.strip_prefix("etcd-").map_or_else(|| certificate.to_owned(), |name| format!("etcd/{name}"));
+    format!(" && mv /etc/kubernetes/pki/{file}.crt /etc/kubernetes/pki/{file}.key /root/")
 }
 
 /// What a phase overwrites that somebody may have set by hand, and how it is kept.
@@ -61,11 +73,16 @@ mod tests {
 
     #[test]
     fn a_phase_is_run_with_the_settings_that_it_would_overwrite() {
+        assert!(again("certs apiserver").ends_with(
+            "kubeadm.yaml && mv /etc/kubernetes/pki/apiserver.crt /etc/kubernetes/pki/apiserver.key /root/ \
+                     && kubeadm init phase certs apiserver --config kubeadm.yaml"
+        ));
+        let peer = again_on("n1", "certs etcd-peer");
         assert!(
-            again("certs apiserver")
-                .ends_with("kubeadm.yaml && kubeadm init phase certs apiserver --config kubeadm.yaml")
+            peer.contains("'nodeRegistration: {name: n1}'") && peer.contains("mv /etc/kubernetes/pki/etcd/peer.crt")
         );
-        assert!(again_on("n1", "certs etcd-peer").contains("'nodeRegistration: {name: n1}'"));
+        assert!(again("certs apiserver").starts_with("with the node's name for NODE: "));
+        assert!(!again("addon coredns").contains("NODE"));
         assert!(
             again("control-plane controller-manager")
                 .contains("cp /etc/kubernetes/manifests/kube-controller-manager.yaml")

@@ -2,12 +2,15 @@
 
 use crate::check::Severity;
 
-/// Nothing where none failed, or one of several: a datagram is lost now and then on a sound network, and who waits for it
-/// asks again. From a quarter on, as when one of a few servers is gone, it is as bad as no answer at all.
+/// From how many attempts on a single failure may be chance.
+const MANY: u32 = 10;
+
+/// Nothing where none failed, or one of many: that happens now and then on a sound network, and who waits asks again. From a
+/// quarter on, as when one of a few servers is gone, it is as bad as no answer at all.
 pub fn severity(failed: u32, tried: u32) -> Option<Severity> {
     match failed {
         0 => None,
-        1 if tried > 1 => None,
+        1 if tried >= MANY => None,
         _ if failed.saturating_mul(4) >= tried => Some(Severity::Critical),
         _ => Some(Severity::Major),
     }
@@ -19,8 +22,8 @@ mod tests {
 
     #[test]
     fn one_of_many_is_chance_a_part_is_major_and_a_quarter_is_critical() {
-        assert_eq!([severity(0, 20), severity(1, 20), severity(1, 5)], [None; 3]);
-        assert_eq!([severity(2, 20), severity(4, 20)], [Some(Severity::Major); 2]);
-        assert_eq!([severity(5, 20), severity(1, 1), severity(4, 4)], [Some(Severity::Critical); 3]);
+        assert_eq!([severity(0, 20), severity(1, 20), severity(1, 10)], [None; 3]);
+        assert_eq!([severity(2, 20), severity(4, 20), severity(1, 5)], [Some(Severity::Major); 3]);
+        assert_eq!([severity(5, 20), severity(1, 1), severity(1, 4), severity(4, 4)], [Some(Severity::Critical); 4]);
     }
 }

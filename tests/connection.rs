@@ -318,7 +318,7 @@ async fn run_plugin(script: &str, arguments: &[&str]) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_credential_plugin_prints_is_never_told() {
     const CREDENTIAL: &str = r#"{"kind": "ExecCredential", "status": {"token": "opaque-token-0815"}}"#;
-    let fails = format!("echo '{CREDENTIAL}'; echo 'log in first' >&2; echo opaque-token-0815 >&2; exit 7");
+    let fails = format!("echo '{CREDENTIAL}'; echo opaque-token-0815 >&2; echo 'log in first' >&2; exit 7");
     let done = run_plugin(&fails, &[]).await;
     undecided(&done, &["user \"a\" has no credential: exec sh: ", "ended with exit status: 7: log in first"]);
     let strange = run_plugin("echo status: [opaque-token-0815", &[]).await;

@@ -66,7 +66,10 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let named = args.choice.filter.named();
     let plan = Plan::new(checks);
     let profile_file = Path::new(&args.choice.profile);
-    let read = [("--kubeconfig", args.connection.kubeconfig.as_deref()), ("--profile", Some(profile_file))];
+    let of_environment = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let of_environment: Vec<_> = std::env::split_paths(&of_environment).collect();
+    let mut read = vec![("--kubeconfig", args.connection.kubeconfig.as_deref()), ("--profile", Some(profile_file))];
+    read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
     args.reports.check(&read, args.record.as_deref())?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = Reports::open(&args.reports.wanted(Progress::Shown))?;

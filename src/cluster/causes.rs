@@ -61,12 +61,13 @@ pub(super) fn fault(error: &AuthError) -> String {
     }
 }
 
-/// What a plugin says on its standard error, without any word that it printed as well.
+/// The last line that a plugin says on its standard error, without any word that it printed as well.
 fn said(error: &[u8], printed: &[u8]) -> String {
     let printed = String::from_utf8_lossy(printed);
     let words = printed.split(|c: char| c.is_whitespace() || "\"',:{}[]".contains(c));
     let text = String::from_utf8_lossy(error);
-    let text = Redaction::of(words.map(str::to_owned)).text(text.trim()).into_owned();
+    let last = text.trim().lines().last().unwrap_or_default();
+    let text = Redaction::of(words.map(str::to_owned)).text(last).into_owned();
     match text.chars().count().checked_sub(SAID_LIMIT) {
         Some(more) if more > 0 => format!(": \u{2026}{}", text.chars().skip(more).collect::<String>()),
         _ if text.is_empty() => String::new(),

@@ -305,10 +305,14 @@ fn check_user(user: &AuthInfo) -> Result<(), String> {
     if let Some(provider) = &user.auth_provider
         && !(provider.name == "oidc" && provider.config.contains_key("id-token"))
     {
-        let name = &provider.name;
-        return Err(format!(
-            "its auth-provider {name} is not supported, nor by kubectl since 1.26: use exec, with the credential plugin that took its place"
-        ));
+        return Err(if provider.name == "oidc" {
+            "its auth-provider oidc has no id-token, and seaworthy asks for none: log in by kubectl, or use exec with a plugin".into()
+        } else {
+            let name = &provider.name;
+            format!(
+                "its auth-provider {name} is not supported: use exec, with the credential plugin that took its place"
+            )
+        });
     }
     let (certificate, key) = (&user.client_certificate_data, &user.client_key_data);
     let has = [certificate.is_some() || user.client_certificate.is_some(), key.is_some() || user.client_key.is_some()];

@@ -89,6 +89,20 @@ impl Reply {
     }
 }
 
+/// What the API server says where a kubelet answers it with 401.
+pub const UNKNOWN_TO_KUBELET: &str = "the server has asked for the client to provide credentials";
+
+/// Whether the API server refused us, and not a kubelet the API server: a kubelet that forbids names the server as user, and
+/// of one that does not know it the API server says so in words of its own (apimachinery `pkg/api/errors`,
+/// `NewGenericServerResponse`).
+pub fn is_our_refusal(status: u16, message: &str) -> bool {
+    match status {
+        401 => !message.contains(UNKNOWN_TO_KUBELET),
+        403 => !message.contains("user="),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Pod;

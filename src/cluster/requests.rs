@@ -78,11 +78,19 @@ impl Cluster {
     }
 
     /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. It waits for its turn to be
-    /// opened, and lets others have theirs while it is read. The caller sets the deadline: a log has no beginning before its
+    /// opened, and lets others have theirs while it is read, or does not begin. The caller sets the deadline: a log has no beginning before its
     /// first line.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
-        let _turn = self.turn_of_request(call).await?;
-        self.begin(call).await
+        let turn = self.turn_of_request(call).await?;
+        let mut beginning = Box::pin(self.begin(call));
+        match tokio::time::timeout(turn.deadline, &mut beginning).await {
+            Ok(begun) => begun,
+            Err(_) => {
+                // A log that has nothing to say yet keeps nobody else waiting.
+                drop(turn);
+                beginning.await
+            }
+        }
     }
 
     /// Reads an answer that is too long to keep while it comes, all within the time of one request.

@@ -7,6 +7,7 @@ use kube::api::AttachParams;
 use tokio::io::{AsyncReadExt, DuplexStream};
 
 use super::causes::failure;
+use super::reply::is_our_refusal;
 use super::{Call, Cluster};
 use crate::fact::{Seen, Unobserved};
 
@@ -94,8 +95,7 @@ impl Cluster {
         let call = Call::get_in::<Pod>(namespace, pod).subresource(subresource);
         match self.open(&call, async |client| stream(Api::namespaced(client, namespace)).await).await? {
             Ok(streamed) => Ok(streamed),
-            // Ours is another refusal than the kubelet's of the API server, which names the server as user.
-            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) && !status.message.contains("user=") => {
+            Err(kube::Error::Api(status)) if is_our_refusal(status.code, &status.message) => {
                 let missing = format!("get and create pods/{subresource} in namespace {namespace}");
                 Err(Unobserved::Refused { missing, message: status.message })
             }

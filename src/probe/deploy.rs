@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +16,7 @@ use super::object::{LEVEL, Level, Mark, ProbePod, RUN};
 use super::policed::Policy;
 use super::trial::TrialPod;
 use super::{Questions, RunId};
-use crate::cluster::{Call, Cluster, Footprint};
+use crate::cluster::{Call, Cluster, Footprint, until};
 use crate::fact::{Seen, Unobserved};
 
 /// How long the controller-manager may take to publish the cluster's CA in a new namespace before the probes start
@@ -51,7 +51,8 @@ pub struct Fronts {
 }
 
 impl<'a> Site<'a> {
-    /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to.
+    /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to; opens the
+    /// pods that are to come to all else, unless it is policies that are tried.
     pub async fn prepare(cluster: &'a Cluster, level: Level) -> Seen<Self> {
         let settings = &cluster.settings().probe;
         let run = &settings.run;
@@ -83,7 +84,11 @@ impl<'a> Site<'a> {
         })?;
         let uid = account.metadata.uid.unwrap_or_default();
         let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        Ok(Self { cluster, run, level, namespace, expires, lifetime_seconds, owner: (level.name(run), uid) })
+        let site = Self { cluster, run, level, namespace, expires, lifetime_seconds, owner: (level.name(run), uid) };
+        if level.is_open() {
+            site.policy(Policy::Open).await?;
+        }
+        Ok(site)
     }
 
     /// The namespace of the probes.
@@ -91,18 +96,16 @@ impl<'a> Site<'a> {
         &self.namespace
     }
 
-    /// Opens the probes to each other and to all else, makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
+    /// Makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
     pub async fn fronts(&self, alias_of: &str) -> Seen<Fronts> {
         let mark = self.mark();
-        let (open, names, spread, affinity, alias, authority) = tokio::join!(
-            self.policy(Policy::Open),
+        let (names, spread, affinity, alias, authority) = tokio::join!(
             self.service(mark.names()),
             self.service(mark.spread()),
             self.service(mark.affinity()),
             self.service(mark.alias(alias_of)),
             self.authority(),
         );
-        open?;
         names?;
         alias?;
         let (spread, affinity) = (spread?, affinity?);
@@ -126,17 +129,10 @@ impl<'a> Site<'a> {
 
     async fn authority(&self) -> Seen<String> {
         let call = Call::get_in::<ConfigMap>(&self.namespace, "kube-root-ca.crt");
-        let began = Instant::now();
-        loop {
-            match self.cluster.fetch::<ConfigMap>(&call).await {
-                Ok(published) => {
-                    let text = published.data.and_then(|mut data| data.remove("ca.crt"));
-                    return text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ca.crt"));
-                }
-                Err(why) if began.elapsed() >= AUTHORITY_PATIENCE => return Err(why),
-                Err(_) => tokio::time::sleep(AUTHORITY_PAUSE).await,
-            }
-        }
+        let look = || self.cluster.fetch::<ConfigMap>(&call);
+        let published = until(AUTHORITY_PATIENCE, AUTHORITY_PAUSE, look, Result::is_ok).await?;
+        let text = published.data.and_then(|mut data| data.remove("ca.crt"));
+        text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ca.crt"))
     }
 
     /// Makes a pod for each batch of questions; each is made or refused on its own.

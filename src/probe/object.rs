@@ -60,6 +60,11 @@ impl Level {
         }
     }
 
+    /// Whether its pods are open to all else, whatever policy closes their namespace. Those on a node's network are anyway.
+    pub(super) const fn is_open(self) -> bool {
+        matches!(self, Self::Restricted | Self::Served | Self::Watching)
+    }
+
     /// As Pod Security calls it.
     const fn pod_security(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
@@ -45,6 +46,11 @@ pub async fn remove(cluster: &Cluster, run: &str, footprint: &Footprint, patienc
         return gone(cluster, &Call::get::<Namespace>(namespace), patience).await;
     }
     done(cluster, &all(Call::delete_all::<Service>())).await?;
+    match done(cluster, &all(Call::delete_all::<NetworkPolicy>())).await {
+        // Probes on nodes have none, and need no right to it. If there is one all the same, it goes with its owner.
+        Ok(()) | Err(Unobserved::Refused { .. }) => {}
+        Err(why) => return Err(why),
+    }
     done(cluster, &Call::delete::<ServiceAccount>(footprint.owner.clone()).in_namespace(namespace)).await
 }
 

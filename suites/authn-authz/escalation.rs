@@ -109,10 +109,15 @@ fn mend(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> Str
     let apart = apart.map(|account| format!("move {account} to a namespace of its own, or ")).unwrap_or_default();
     match (is_for_users, grant.namespace) {
         (true, Some(namespace)) => {
-            format!("{apart}take the binding away: kubectl -n {namespace} delete rolebinding {}", grant.name)
+            format!(
+                "{apart}take the subject out of the binding: kubectl -n {namespace} edit rolebinding {} (or delete it, if \
+                 nobody else is in it)",
+                grant.name
+            )
         }
         (true, None) => format!(
-            "bind ClusterRole {} by RoleBindings in the namespaces that are meant, then kubectl delete clusterrolebinding {}",
+            "bind ClusterRole {} to the subject by RoleBindings in the namespaces that are meant, then take it out of the other: \
+             kubectl edit clusterrolebinding {} (or delete it, if nobody else is in it)",
             grant.binding.role, grant.name
         ),
         (false, namespace) => {
@@ -293,10 +298,10 @@ mod tests {
             .with_binding("deployer", "ClusterRole tokens", &["ServiceAccount ops/deployer"]);
         let findings = judged(&rbac).findings(Severity::Major);
         let mends: Vec<_> = findings.iter().filter_map(|finding| finding.mend.as_deref()).collect();
-        let apart = "move ServiceAccount ops/deployer to a namespace of its own, or take the binding away: \
-                     kubectl -n ops delete rolebinding developers";
+        let apart = "move ServiceAccount ops/deployer to a namespace of its own, or take the subject out of the \
+                     binding: kubectl -n ops edit rolebinding developers (or delete it, if nobody else is in it)";
         assert!(mends.contains(&apart), "{mends:?}");
-        assert!(mends.iter().any(|mend| mend.ends_with("kubectl delete clusterrolebinding everybody")), "{mends:?}");
+        assert!(mends.iter().any(|mend| mend.contains("kubectl edit clusterrolebinding everybody")), "{mends:?}");
         assert!(mends.iter().all(|mend| !mend.contains("edit clusterrole edit")), "{mends:?}");
     }
 

@@ -67,6 +67,10 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
         node.labels.get(key).is_none_or(|label| label != value) && node.comes_or_goes(clock.server).is_none()
     };
     let linux: Vec<(&String, &Node)> = nodes.linux().filter(|(_, node)| expects_agent(node)).collect();
+    let (all, judged) = (nodes.linux().count(), linux.len());
+    if judged < all {
+        verdict.note(format!("{judged} of {all} Linux nodes are judged: others come, go, or have no agent by design"));
+    }
     let mut without: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (plugin, of_plugin) in &agents {
         for (name, node) in &linux {

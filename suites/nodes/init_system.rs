@@ -33,6 +33,17 @@ use crate::probe::host::answer::{Definition, Services, UnitFiles};
 
 crate::check!("KL-08", "init-system", Major, judge);
 
+/// Targets that a usual boot does not reach.
+const NO_USUAL_BOOT: [&str; 7] = [
+    "emergency.target",
+    "halt.target",
+    "kexec.target",
+    "poweroff.target",
+    "reboot.target",
+    "rescue.target",
+    "shutdown.target",
+];
+
 /// The unit that kubeadm starts.
 const KUBELET: &str = "kubelet.service";
 /// What the names of units hold in which others run a kubelet.
@@ -242,7 +253,10 @@ impl<'a> Look<'a> {
         let (mut left, mut known) = (vec![unit], BTreeSet::new());
         while let Some(name) = left.pop() {
             if name.ends_with(".target") {
-                return true;
+                if !NO_USUAL_BOOT.contains(&name) {
+                    return true;
+                }
+                continue;
             }
             let unit = self.files.units.get(name).filter(|unit| unit.defined != Definition::Masked);
             if known.insert(name) {

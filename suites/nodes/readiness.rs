@@ -37,10 +37,11 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
         let faults = faults(node, leases.0.get(name), clock);
         if faults.is_empty() {
             verdict.confirm();
-        } else if node.deleting {
-            verdict.note(format!("{name} is being deleted: {}", faults[0].1));
-            continue;
         } else if let Some(why) = node.comes_or_goes(clock.server) {
+            if node.deleting.is_some() {
+                verdict.note(format!("{name}: {why}: {}", faults[0].1));
+                continue;
+            }
             let cause = format!("{why}, and is not ready yet: {}", faults[0].1);
             verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause));
             continue;
@@ -180,7 +181,7 @@ mod tests {
         let mut gone = node();
         gone.conditions.insert("Ready".into(), condition("Unknown", "NodeStatusUnknown"));
         let young = Node { created: Some("2026-11-22T11:59:20Z".parse().unwrap()), ..gone.clone() };
-        gone.deleting = true;
+        gone.deleting = Some("2026-11-22T11:58:00Z".parse().unwrap());
         let verdict = judged([("n1", node()), ("n2", gone), ("n3", young)], FRESH);
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (1, vec![]));
         assert_eq!((verdict.notes().len(), verdict.undecideds().len()), (1, 1));

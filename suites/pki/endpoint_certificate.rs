@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
-//! cat >> kubeadm.yaml <<END
+//! { echo; cat; } >> kubeadm.yaml <<END &&
 //! ---
 //! apiVersion: kubeadm.k8s.io/v1beta4
 //! kind: InitConfiguration
@@ -78,8 +78,8 @@ fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Ve
                 Finding::new(format!("a certificate for {name}"), format!("a certificate for {}", leaf.names()))
                     .so("every client that verifies the name fails")
                     .mend(format!(
-                        "add {name} to apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); on each \
-                         control-plane node move /etc/kubernetes/pki/apiserver.crt and apiserver.key away, then: {}",
+                        "add {name} to apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); then on each \
+                         control-plane node: {}",
                         again("certs apiserver")
                     ))
             });

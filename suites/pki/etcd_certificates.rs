@@ -173,7 +173,7 @@ fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &D
     verdict.expect(subject(), leaf.covers(&address), || {
         Finding::new(format!("a certificate for {address}"), format!("a certificate for {}", leaf.names()))
             .so("API servers and members that dial this address refuse it")
-            .mend(format!("remove the pair on {node}, then: {}", again_on(node, &format!("certs {what}"))))
+            .mend(format!("on {node}: {}", again_on(node, &format!("certs {what}"))))
     });
     let usages = &leaf.extended_key_usages;
     let serves = usages.is_empty()

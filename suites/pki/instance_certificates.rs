@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
-//! cat >> kubeadm.yaml <<END
+//! { echo; cat; } >> kubeadm.yaml <<END &&
 //! ---
 //! apiVersion: kubeadm.k8s.io/v1beta4
 //! kind: InitConfiguration

@@ -16,10 +16,11 @@
 //! <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>. The certificate is verified with the pod's own
 //! `ca.crt`, for the address and for both names, on every connection.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::certificate::Distrust;
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -45,15 +46,25 @@ fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
         }
     }
     folded.tell(&mut verdict);
+    let hosts: BTreeSet<&str> =
+        reports.0.values().filter_map(|report| host_name(report.answers.as_ref().ok()?)).collect();
+    if !hosts.is_empty() {
+        verdict.note(format!("KUBERNETES_SERVICE_HOST is {} in pods: admission has set it", names(hosts)));
+    }
     verdict
+}
+
+/// What KUBERNETES_SERVICE_HOST says if it is no address. The kubelet writes one; a name is what an admission webhook of the
+/// platform writes over it, as Gardener's.
+fn host_name(answers: &Answers) -> Option<&str> {
+    answers.environment.as_ref().map(|(host, _)| host.as_str()).filter(|host| host.parse::<IpAddr>().is_err())
 }
 
 fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: &Answers, service: &KubernetesService) {
     let expected = service.cluster_ip.to_string();
     let seen = answers.environment.as_ref().map_or("nothing", |(host, _)| host.as_str());
-    // The kubelet writes an address. A name is what an admission webhook of the platform writes over it, as Gardener's.
-    if answers.environment.is_some() && seen.parse::<IpAddr>().is_err() {
-        return verdict.note(format!("KUBERNETES_SERVICE_HOST is {seen} on {node}: admission has set it"));
+    if host_name(answers).is_some() {
+        return;
     }
     folded.expect(verdict, node, seen == expected, || {
         Finding::new(

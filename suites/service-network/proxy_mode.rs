@@ -7,8 +7,9 @@
 //! ## Fix
 //! Choose the mode: `kubectl -n kube-system edit configmap kube-proxy`, `mode: nftables` (kernel 5.13 or newer on every node) or
 //! `mode: iptables` in `config.conf`; then restart the proxies with `kubectl -n kube-system rollout restart daemonset
-//! kube-proxy`. A kube-proxy that starts removes what iptables or nftables, the other of the two, left behind; rules of ipvs
-//! remain until the node is restarted: drain it first (`kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`).
+//! kube-proxy`. A kube-proxy that starts removes what iptables or nftables, the other of the two, left behind; from
+//! ipvs to iptables, rules of ipvs remain until the node is restarted: drain it first
+//! (`kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`).
 //!
 //! ## Source
 //! KEP-3866 (nftables, stable in 1.33, wants kernel 5.13), KEP-5495 (ipvs, deprecated in 1.35), KEP-5343 (another default);

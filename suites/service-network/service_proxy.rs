@@ -79,23 +79,19 @@ fn judge(
             None => "there is no Linux node".to_owned(),
         });
     }
-    // Platforms run it as a process of the host, or in a way of their own; kubeadm makes pods.
-    let is_foreign = matches!(kubeadm, Err(Unobserved::Absent { .. }));
-    if is_foreign && without.len() == nodes.linux().count() {
-        return Verdict::not_applicable(
-            "no pod is a known service proxy, and kubeadm did not build the cluster: Services work by other means, if \
-             they do (SN-09 tries them)",
-        );
-    }
     if !without.is_empty() {
-        verdict.find(
-            Subject::nodes(&without),
-            Finding::new(
-                format!("a service proxy on each of {} Linux nodes", nodes.linux().count()),
-                format!("neither kube-proxy nor a known replacement runs on {}", names(&without)),
-            )
-            .so("pods there do not learn of new Services and endpoints"),
+        let finding = Finding::new(
+            format!("a service proxy on each of {} Linux nodes", nodes.linux().count()),
+            format!("neither kube-proxy nor a known replacement runs on {}", names(&without)),
         );
+        // kubeadm makes pods; platforms may run it as a process of the host, or do without by means of their own.
+        let is_foreign = matches!(kubeadm, Err(Unobserved::Absent { .. }));
+        let finding = if is_foreign && without.len() == nodes.linux().count() {
+            finding.so("unless the platform does its work by other means (SN-09 tries it), no Service works").info()
+        } else {
+            finding.so("pods there do not learn of new Services and endpoints")
+        };
+        verdict.find(Subject::nodes(&without), finding);
     }
     if !both.is_empty() {
         verdict.find(
@@ -379,8 +375,8 @@ mod tests {
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
         let judged = |pods: &Pods, why| judge(&nodes("v1.37.2"), pods, &none(), &oldest, Err(&why));
         let absent = || Unobserved::absent("there is no ConfigMap kube-system/kubeadm-config");
-        assert!(judged(&Pods::default(), absent()).reason().is_some_and(|reason| reason.contains("SN-09")));
-        assert_eq!(seen(&judged(&Pods::default(), Unobserved::Interrupted)).len(), 1);
+        let severity = |why| judged(&Pods::default(), why).findings(Severity::Critical)[0].severity;
+        assert_eq!([severity(absent()), severity(Unobserved::Interrupted)], [Severity::Info, Severity::Critical]);
         assert_eq!(seen(&judged(&on("kube-proxy", &["n1"], "v1.37.2"), absent())).len(), 1, "others have one");
     }
 }

@@ -91,6 +91,7 @@ impl Observe for ControlPlaneLoss {
         Rule::urls(&["/livez", "/readyz"]),
         Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
         Rule::probes("", "serviceaccounts", &["create", "delete", "patch"]),
+        Rule::probes("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]),
         Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
         Rule::probes("", "pods/log", &["get"]),
     ];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
 use super::pods::{Container, Pod, Pods};
+use crate::cluster::reply::is_our_refusal;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
@@ -62,26 +63,27 @@ impl Observe for KubeletLogs {
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "", "pods/log", &["get"])];
 
     async fn observe(cluster: &Cluster, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
-        let asked = nodes.sample(MOST).map(async |(name, node)| (name.clone(), ask(cluster, name, node, pods).await));
         // A node on which none of these pods runs has no log to ask for.
-        let has_pod = |(_, answer): &(String, Seen<LogAnswer>)| !matches!(answer, Err(Unobserved::Absent { .. }));
-        let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().filter(has_pod).collect();
-        if asked.is_empty() {
+        let with_log: BTreeMap<&str, (&Pod, &Container)> = pods
+            .of_namespace(NAMESPACE)
+            .filter_map(|pod| Some((pod.node.as_deref()?, (pod, with_log(pod)?))))
+            .collect();
+        let at: Vec<_> =
+            nodes.0.iter().filter_map(|(name, node)| Some((name, node, *with_log.get(name.as_str())?))).collect();
+        if at.is_empty() {
             return Err(Unobserved::absent(format!("no pod of {NAMESPACE} runs, whose log could be asked for")));
         }
+        let some = at.iter().step_by(at.len().div_ceil(MOST));
+        let asked = some.map(async |(name, node, of)| ((*name).clone(), ask(cluster, name, node, *of).await));
+        let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().collect();
         Ok(Self { others: nodes.0.len() - asked.len(), asked })
     }
 }
 
-async fn ask(cluster: &Cluster, name: &str, node: &Node, pods: &Pods) -> Seen<LogAnswer> {
+async fn ask(cluster: &Cluster, name: &str, node: &Node, (pod, container): (&Pod, &Container)) -> Seen<LogAnswer> {
     if !node.is_ready() {
         return Err(Unobserved::unreachable(format!("the kubelet of {name}"), "the node is not Ready"));
     }
-    let of_node = pods.of_namespace(NAMESPACE).filter(|pod| pod.node.as_deref() == Some(name));
-    let (pod, container) = of_node
-        .filter_map(|pod| Some((pod, with_log(pod)?)))
-        .next()
-        .ok_or_else(|| Unobserved::absent(format!("no pod of {NAMESPACE} runs on {name}")))?;
     let call = Call::get_in::<core::Pod>(NAMESPACE, &pod.name)
         .subresource("log")
         .with("container", container.name.clone())
@@ -89,13 +91,14 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node, pods: &Pods) -> Seen<Lo
         .with("limitBytes", "1");
     let came = match cluster.send(&call).await {
         Ok(reply) if reply.status == 200 => Came::Wanted,
-        // Ours is another refusal than the kubelet's of the API server, which names the server as user. A 401 is always the
-        // kubelet's: the API server takes our credential for all else.
-        Ok(reply) if reply.status == 403 && !reply.message().contains("user=") => {
+        // Ours is another refusal than the kubelet's of the API server.
+        Ok(reply) if is_our_refusal(reply.status, &reply.message()) => {
             return reply.accepted(&call).and(Err(Unobserved::invalid(call.to_string(), reply.message())));
         }
         // The pod is gone since it was listed.
-        Ok(reply) if reply.status == 404 => return reply.accepted(&call).and(Err(Unobserved::Interrupted)),
+        Ok(reply) if reply.status == 404 => {
+            return Err(Unobserved::invalid(call.to_string(), "the pod is gone since it was listed"));
+        }
         Ok(reply) => Came::Error { status: reply.status, message: reply.message() },
         Err(Unobserved::TimedOut { after_ms, .. }) => Came::Nothing { after_ms },
         Err(why) => return Err(why),

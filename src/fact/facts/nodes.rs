@@ -16,6 +16,8 @@ pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const KUBELET_PORT: u16 = 10250;
 /// How long a new node may take until its network, its agents and what watches it have come.
 const ARRIVAL: SignedDuration = SignedDuration::from_mins(2);
+/// How long a node that is being deleted may take until it is drained and gone; then something keeps it.
+const DEPARTURE: SignedDuration = SignedDuration::from_mins(30);
 /// Labels of nodes that are no machines: no pod of a DaemonSet runs there, and no probe.
 const VIRTUAL: [(&str, &str); 2] = [("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet")];
 
@@ -29,9 +31,9 @@ pub struct Node {
     /// When the Node was created; a recording made before this was kept does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
-    /// Whether it is being deleted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub deleting: bool,
+    /// Since when it is being deleted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleting: Option<Timestamp>,
     /// The labels.
     pub labels: BTreeMap<String, String>,
     /// The annotations' keys; values may hold anything.
@@ -151,7 +153,7 @@ impl Node {
     /// Why not everything can be expected of it at this moment: it has only come, or is about to go. Autoscalers add and
     /// remove nodes of a healthy cluster all the time.
     pub fn comes_or_goes(&self, now: Timestamp) -> Option<String> {
-        if self.deleting {
+        if self.deleting.is_some_and(|since| now.duration_since(since) < DEPARTURE) {
             return Some("it is being deleted".into());
         }
         let age = now.duration_since(self.created?);
@@ -196,7 +198,7 @@ fn trim(node: core::Node) -> (String, Node) {
     let info = status.node_info.unwrap_or_default();
     let trimmed = Node {
         created: node.metadata.creation_timestamp.map(|created| created.0),
-        deleting: node.metadata.deletion_timestamp.is_some(),
+        deleting: node.metadata.deletion_timestamp.map(|since| since.0),
         labels: node.metadata.labels.unwrap_or_default(),
         annotations: node.metadata.annotations.unwrap_or_default().into_keys().collect(),
         taints: spec
@@ -262,7 +264,9 @@ mod tests {
         assert_eq!(node.comes_or_goes(after(119)).as_deref(), Some("it joined 119 s ago"));
         assert_eq!(node.comes_or_goes(after(120)), None);
         assert_eq!(Node::default().comes_or_goes(after(0)), None, "an old recording does not tell");
-        assert!(Node { deleting: true, ..node }.comes_or_goes(after(9000)).is_some());
+        let node = Node { deleting: Some(after(9000)), ..node };
+        assert!(node.comes_or_goes(after(9600)).is_some());
+        assert_eq!(node.comes_or_goes(after(11_000)), None, "its finalizers keep it");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use super::api_server_endpoints::ApiServerEndpoints;
 use super::cluster_domain::ClusterDomain;
@@ -102,7 +101,7 @@ impl Observe for ProbeReports {
         Rule::probes("", "serviceaccounts", &["create", "delete"]),
         Rule::probes("", "services", &["create", "deletecollection"]),
         Rule::probes("", "configmaps", &["get"]).named(&["kube-root-ca.crt"]),
-        Rule::probes("networking.k8s.io", "networkpolicies", &["create"]),
+        Rule::probes("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]),
         Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
     ];
     const DEADLINE: Duration = Duration::from_secs(90);
@@ -120,9 +119,8 @@ impl Observe for ProbeReports {
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&cluster.settings().probe.run, site.namespace(), &surroundings, &fronts);
-        let mut reports = wave.run(cluster, &site).await;
-        // When the second wave does not end in time, what the first one saw stays as it is: peers without addresses.
-        let _late = timeout(PATIENCE_AGAIN, by_address(cluster, &site, &wave, &mut reports)).await;
+        let mut reports = wave.run(cluster, &site, PATIENCE).await;
+        by_address(cluster, &site, &wave, &mut reports).await;
         Ok(Self(reports))
     }
 }
@@ -209,7 +207,7 @@ impl Wave {
         Self { questions, doubtful }
     }
 
-    async fn run(&self, cluster: &Cluster, site: &Site<'_>) -> BTreeMap<String, ProbeReport> {
+    async fn run(&self, cluster: &Cluster, site: &Site<'_>, patience: Duration) -> BTreeMap<String, ProbeReport> {
         let made = site.pods(&self.questions).await;
         let refused: BTreeMap<&String, Unobserved> =
             self.questions.keys().zip(made).filter_map(|(node, made)| Some((node, made.err()?))).collect();
@@ -223,7 +221,7 @@ impl Wave {
         let mut collected = if pods.is_empty() {
             BTreeMap::new()
         } else {
-            collect(cluster, site.namespace(), run, &pods, &self.doubtful, PATIENCE).await
+            collect(cluster, site.namespace(), run, &pods, &self.doubtful, patience).await
         };
         self.questions
             .iter()
@@ -288,7 +286,7 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
         return;
     }
     let second = Wave { questions, doubtful: Vec::new() };
-    for (node, again) in second.run(cluster, site).await {
+    for (node, again) in second.run(cluster, site, PATIENCE_AGAIN).await {
         let Some(report) = reports.get_mut(&node) else { continue };
         if let (Ok(answers), Ok(answers_again)) = (&mut report.answers, again.answers) {
             answers.peers.extend(answers_again.peers);

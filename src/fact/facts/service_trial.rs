@@ -67,6 +67,7 @@ impl Observe for ServiceTrial {
         Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
         Rule::probes("", "serviceaccounts", &["create", "delete"]),
         Rule::probes("", "services", &["create", "deletecollection"]),
+        Rule::probes("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]),
         Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
         Rule::probes("", "pods/log", &["get"]),
     ];
@@ -80,7 +81,8 @@ impl Observe for ServiceTrial {
         let watch = WatchQuestions { run: cluster.settings().probe.run.clone(), targets };
         let watching: Vec<(&String, &Node)> = nodes.sample(MOST).collect();
         let others = nodes.0.len() - watching.len();
-        let linux = watching.into_iter().filter(|(_, node)| node.operating_system == "linux").enumerate();
+        let linux =
+            watching.into_iter().filter(|(_, node)| node.operating_system == "linux" && !node.is_virtual()).enumerate();
         let started = linux.map(async |(i, (name, node))| {
             (name.clone(), start_watching(cluster, &site, &i.to_string(), name, node, &watch).await)
         });
