@@ -15,7 +15,7 @@ use crate::certificate::Distrust;
 use crate::fact::Unobserved;
 
 /// How long a credential plugin may take, which may have to wait for a person who logs in.
-const LOGIN: Duration = Duration::from_secs(60);
+pub(super) const LOGIN: Duration = Duration::from_secs(60);
 
 /// Why a cluster cannot be asked.
 #[derive(Debug, thiserror::Error)]

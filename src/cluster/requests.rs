@@ -15,7 +15,9 @@ use tokio::io::AsyncBufRead;
 use super::call::Verb;
 use super::causes::{failure, is_name_mismatch};
 use super::clients::NoClient;
+use super::connection::LOGIN;
 use super::{Call, Cluster, Identity, Reply};
+use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
 
 /// The most that one answer may hold, in bytes. A page of 500 large objects stays below it.
@@ -43,12 +45,14 @@ struct PageMetadata {
 impl Cluster {
     /// Sends a request once. Any answer is a reply, whatever its status.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
+        self.log_in(call).await?;
         let exchange = Box::pin(async { whole(call, self.respond(call).await?).await });
         self.turn_of_request(call).await?.take(call, exchange).await
     }
 
     /// Opens a stream through the API server, and has an exchange over it, all within the time of one request.
     pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
+        self.log_in(call).await?;
         let exchange = Box::pin(async { Ok(open(self.client(call).await?).await) });
         self.turn_of_request(call).await?.take(call, exchange).await
     }
@@ -81,16 +85,15 @@ impl Cluster {
     /// opened, and lets others have theirs while it is read, or does not begin. The caller sets the deadline: a log has no beginning before its
     /// first line.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
+        self.log_in(call).await?;
         let turn = self.turn_of_request(call).await?;
         let mut beginning = Box::pin(self.begin(call));
-        match tokio::time::timeout(turn.deadline, &mut beginning).await {
-            Ok(begun) => begun,
-            Err(_) => {
-                // A log that has nothing to say yet keeps nobody else waiting.
-                drop(turn);
-                beginning.await
-            }
+        if let Ok(begun) = tokio::time::timeout(turn.deadline, &mut beginning).await {
+            return begun;
         }
+        // A log that has nothing to say yet keeps nobody else waiting.
+        drop(turn);
+        beginning.await
     }
 
     /// Reads an answer that is too long to keep while it comes, all within the time of one request.
@@ -98,6 +101,7 @@ impl Cluster {
     where
         F: Future<Output = Seen<T>>,
     {
+        self.log_in(call).await?;
         let reading = Box::pin(async { read(Box::pin(self.begin(call).await?)).await });
         self.turn_of_request(call).await?.take(call, reading).await
     }
@@ -158,6 +162,17 @@ impl Cluster {
             }
         };
         request.body(Body::from(body)).map_err(|e| Unobserved::invalid(call.to_string(), e))
+    }
+
+    /// Has the client for a request made before its turn comes: the credential plugin that this may run takes its own time,
+    /// and none of the server's. A request that is to have a connection of its own has its client made for it alone.
+    async fn log_in(&self, call: &Call) -> Seen<()> {
+        if call.anew {
+            return Ok(());
+        }
+        let limit = self.deadline(LOGIN);
+        let made = tokio::time::timeout(limit, self.client(call)).await;
+        made.unwrap_or_else(|_| Err(timed_out("the credential plugin".to_owned(), limit))).map(drop)
     }
 
     /// The client for a request.

@@ -55,6 +55,7 @@ struct AddOn<'a> {
     workload: Option<&'a Workload>,
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parameters of a check are its needs")]
 fn judge(
     kubeadm: Option<&KubeadmConfig>,
     workloads: &SystemWorkloads,

@@ -33,6 +33,7 @@ crate::check!("SN-04", "api-from-pods", Critical, judge);
 /// How to mend pods' ca.crt.
 const OF_ANOTHER_CA: &str = "the pods' ca.crt must be that of the CA that signed the API servers' certificates: see PK-06, and \
      --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml";
+const TURNED_AWAY: &str = "every client in a pod that verifies it is turned away";
 const SO: &str = "pods there cannot use the Kubernetes API";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
@@ -116,7 +117,6 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
         let why = api.version.as_ref().err().map_or_else(|| "no name was asked for".into(), ToString::to_string);
         return verdict.undecided(Subject::node(node), &Unobserved::invalid("the CA that pods trust", why));
     }
-    const TURNED_AWAY: &str = "every client in a pod that verifies it is turned away";
     if let Some(distrust) = api.names.values().find_map(of_another_ca) {
         // No name is valid then, and no request gets through: one cause, told once.
         return folded.expect(verdict, node, false, || {
