@@ -198,14 +198,17 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
     let subject = || Subject::cluster_object("APIService", "v1beta1.metrics.k8s.io");
     match metrics {
         Ok(NodeMetrics::Of(known)) => {
-            // A new node has metrics when it was asked twice.
-            let has_metrics = |node: &Node| node.is_ready() && node.comes_or_goes(now).is_none();
-            let ready: Vec<&String> =
-                nodes.0.iter().filter(|(_, node)| has_metrics(node)).map(|(name, _)| name).collect();
+            let ready: Vec<(&String, &Node)> = nodes.0.iter().filter(|(_, node)| node.is_ready()).collect();
             if ready.is_empty() {
                 return verdict.undecided(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
             }
-            let missing: BTreeSet<&String> = ready.into_iter().filter(|name| !known.contains(*name)).collect();
+            // A new node has metrics when it was asked twice.
+            let is_missed = |name: &String, node: &Node| !known.contains(name) && node.comes_or_goes(now).is_none();
+            if ready.iter().all(|(name, node)| !known.contains(*name) && !is_missed(name, node)) {
+                return verdict.note("no node has metrics yet: all have only come");
+            }
+            let missing: BTreeSet<&String> =
+                ready.into_iter().filter(|(name, node)| is_missed(name, node)).map(|(name, _)| name).collect();
             verdict.expect(subject(), missing.is_empty(), || {
                 Finding::new("metrics of every Ready node", format!("none of {}", names(&missing)))
                     .so("kubectl top and autoscalers know nothing of what runs there")
@@ -331,6 +334,23 @@ mod tests {
         assert_eq!(seen(&verdict), Vec::<String>::new());
         assert!(verdict.notes().contains(&"pods of Deployment/coredns that are still starting: 1".to_owned()));
         assert_eq!(seen(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
+    }
+
+    #[test]
+    fn a_node_that_has_only_come_has_no_metrics_yet() {
+        let metrics = |known: &[&str]| NodeMetrics::Of(known.iter().map(|name| (*name).to_owned()).collect());
+        let judged = |young: &[&str], known: &[&str]| {
+            let mut nodes = nodes();
+            for name in young {
+                nodes.0.get_mut(*name).unwrap().created = Some("2026-11-22T11:59:00Z".parse().unwrap());
+            }
+            let mut verdict = Verdict::new();
+            judge_metrics(&mut verdict, &nodes, Ok(&metrics(known)), NOW.parse().unwrap());
+            (verdict.observations(), seen(&verdict).len(), verdict.notes().len())
+        };
+        assert_eq!(judged(&["n2"], &["n1"]), (1, 0, 0));
+        assert_eq!(judged(&[], &["n1"]), (1, 1, 0));
+        assert_eq!(judged(&["n1", "n2"], &[]), (0, 0, 1), "nothing was seen, and nothing passes");
     }
 
     #[test]

@@ -64,17 +64,21 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();
     let expects_agent = |node: &Node| {
         let (key, value) = AGENTLESS;
-        node.labels.get(key).is_none_or(|label| label != value) && node.comes_or_goes(clock.server).is_none()
+        node.labels.get(key).is_none_or(|label| label != value)
     };
     let linux: Vec<(&String, &Node)> = nodes.linux().filter(|(_, node)| expects_agent(node)).collect();
-    let (all, judged) = (nodes.linux().count(), linux.len());
-    if judged < all {
-        verdict.note(format!("{judged} of {all} Linux nodes are judged: others come, go, or have no agent by design"));
-    }
     let mut without: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (plugin, of_plugin) in &agents {
         for (name, node) in &linux {
-            match of_plugin.get(name.as_str()) {
+            let agent = of_plugin.get(name.as_str());
+            // On a node that has only come, or is about to go, a ready agent counts, and none is missed.
+            if !agent.is_some_and(|agent| agent.ready)
+                && let Some(why) = node.comes_or_goes(clock.server)
+            {
+                verdict.note(format!("{name} has no ready agent of {plugin}: {why}"));
+                continue;
+            }
+            match agent {
                 Some(agent) => judge_agent(&mut verdict, plugin, name, node, agent),
                 None if is_anothers(node, plugin, &agents, &linux) => {}
                 None => drop(without.entry(plugin).or_default().insert(name.as_str())),
@@ -236,7 +240,9 @@ mod tests {
     fn who_has_only_come_has_no_agent_yet() {
         let mut nodes = nodes();
         nodes.0.get_mut("n2").unwrap().created = Some("2026-11-28T11:59:00Z".parse().unwrap());
-        assert!(judged(&nodes, &pods(CALICO, &["n1"])).findings(Severity::Major).is_empty());
+        let verdict = judged(&nodes, &pods(CALICO, &["n1"]));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major).len(), verdict.notes().len()), (1, 0, 1));
+        assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).observations(), 2, "of a new cluster all is judged");
     }
 
     #[test]
