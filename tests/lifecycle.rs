@@ -35,11 +35,12 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, Trying); 10] = [
+    let trials: [(&str, Trying); 11] = [
         ("a_run_leaves_nothing", leaves_nothing),
         ("a_named_namespace_keeps_what_is_not_ours", keeps_what_is_not_ours),
         ("a_signal_stops_a_run_that_cleans_up_and_reports", stopped_by_a_signal),
         ("what_a_killed_run_left_is_swept_and_nothing_else", killed_and_swept),
+        ("a_right_that_a_killed_run_gave_goes_when_it_is_swept", killed_with_a_grant),
         ("a_quota_is_told_for_each_node", kept_out_by_a_quota),
         ("an_admission_policy_is_told_for_each_node", kept_out_by_a_policy),
         ("a_dead_admission_webhook_is_told_for_each_node", kept_out_by_a_webhook),
@@ -166,14 +167,21 @@ fn wait_so_long_for<T>(
 
 /// Everything of ours, as `kind/name`.
 fn ours(bed: &Bed) -> Result<Vec<String>, Failed> {
-    let kinds = "namespaces,pods,services,serviceaccounts,configmaps,secrets,certificatesigningrequests";
+    let kinds = "namespaces,pods,services,serviceaccounts,configmaps,secrets,certificatesigningrequests,clusterroles,\
+                 clusterrolebindings";
     let listed = bed.kubectl(&["get", kinds, "-A", "-l", OURS, "-o", "name"])?;
     Ok(listed.lines().map(str::to_owned).collect())
 }
 
 fn nothing_is_left(bed: &Bed) -> Outcomes {
     let left = ours(bed)?;
-    expect(left.is_empty(), format!("left behind: {left:?}"))
+    // What belongs to a namespace without being in it is collected once that is gone.
+    let (collected, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|object| object.starts_with("clusterrole"));
+    expect(left.is_empty(), format!("left behind: {left:?}"))?;
+    if collected.is_empty() {
+        return Ok(());
+    }
+    wait_for("the garbage collector takes what a run has granted", || Ok(ours(bed)?.is_empty().then_some(())))
 }
 
 /// The namespace that a run which goes on has made.
@@ -260,6 +268,20 @@ fn killed_and_swept(bed: &Bed) -> Outcomes {
     sweep(&["--run", &id])?;
     let left = ours(bed)?;
     expect(left == ["namespace/seaworthy-foreign"], format!("left behind: {left:?}"))
+}
+
+fn killed_with_a_grant(bed: &Bed) -> Outcomes {
+    let mut run = Run::new(&bed.kubeconfig()?, "ci")?.with(&["--select", "KL-04"]);
+    let mut child = run.start()?;
+    let binding = wait_for("the run grants a right", || {
+        let bound = bed.kubectl(&["get", "clusterrolebindings", "-l", OURS, "-o", "jsonpath={.items[*].metadata.name}"])?;
+        Ok(bound.split_whitespace().next().map(str::to_owned))
+    })?;
+    child.kill()?;
+    child.wait()?;
+    let id = binding.split('-').nth(1).unwrap_or_default();
+    output(Command::new(seaworthy()).args(["sweep", "--kubeconfig", &bed.kubeconfig()?, "--run", id]))?;
+    nothing_is_left(bed)
 }
 
 fn kept_out_by_a_quota(bed: &Bed) -> Outcomes {

@@ -24,6 +24,8 @@ pub enum Access {
     Create,
     /// Runs pods with hostPath or hostNetwork.
     Privileged,
+    /// Gives a service account of its own a right in the whole cluster, for as long as it runs.
+    Grant,
     /// Makes bootstrap tokens and certificate signing requests, among them a node's.
     Join,
     /// Takes parts of the cluster down for a while.
@@ -32,7 +34,7 @@ pub enum Access {
 
 impl Access {
     /// Every access, mildest first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Review,
         Self::Anonymous,
@@ -41,6 +43,7 @@ impl Access {
         Self::Impersonate,
         Self::Create,
         Self::Privileged,
+        Self::Grant,
         Self::Join,
         Self::Disrupt,
     ];
@@ -56,6 +59,7 @@ impl Access {
             Self::Impersonate => "impersonate",
             Self::Create => "create",
             Self::Privileged => "privileged",
+            Self::Grant => "grant",
             Self::Join => "join",
             Self::Disrupt => "disrupt",
         }

@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 
-use super::RunId;
 use super::object::RUN;
+use super::{Answers, RunId, message};
 use crate::cluster::{Call, Cluster};
 use crate::fact::observer::timed_out;
 use crate::fact::{Seen, Unobserved};
@@ -44,6 +44,21 @@ impl Collected {
     /// Nothing, for this reason.
     pub fn nothing(why: Unobserved) -> Self {
         Self { address: None, times: None, messages: Err(why) }
+    }
+
+    /// What all containers of a probe answered, as one.
+    pub fn answers(self, node: &str) -> Seen<Answers> {
+        let unpack = |message: &Seen<String>| {
+            let message = message.as_ref().map_err(Clone::clone)?;
+            message::unpack::<Answers>(message).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
+        };
+        let messages = self.messages?;
+        let mut parts = messages.values().map(unpack);
+        let mut answers = parts.next().unwrap_or(Err(Unobserved::Interrupted))?;
+        for part in parts {
+            answers.extend(part?);
+        }
+        Ok(answers)
     }
 
     /// What one of its containers said at its end.

@@ -8,8 +8,11 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 
 use super::ask::watch::WatchQuestions;
+use super::collect::{Collected, collect};
+use super::grant::Grant;
 use super::host::HostQuestions;
 use super::host::object::HostPod;
 use super::object::{LEVEL, Level, Mark, ProbePod, RUN};
@@ -31,6 +34,8 @@ pub struct Site<'a> {
     run: &'a RunId,
     level: Level,
     namespace: String,
+    /// The uid of the namespace, if the run made it.
+    made: Option<String>,
     expires: Timestamp,
     lifetime_seconds: i64,
     owner: (String, String),
@@ -62,6 +67,7 @@ impl<'a> Site<'a> {
         let mark = Mark { run, level, expires, owner: None };
         let own_namespace = settings.namespace.is_none();
         let namespace = settings.namespace.clone().unwrap_or_else(|| level.name(run));
+        let mut made = None;
         if own_namespace {
             let call = Call::create::<Namespace>(mark.namespace());
             let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
@@ -73,7 +79,7 @@ impl<'a> Site<'a> {
                 let cause = "it exists and is not of this run: nothing in it is touched";
                 return Err(Unobserved::invalid(format!("namespace {namespace}"), cause));
             }
-            reply.accepted(&call)?;
+            made = reply.decode::<Namespace>(&call)?.metadata.uid;
         }
         cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) });
         let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
@@ -84,7 +90,8 @@ impl<'a> Site<'a> {
         })?;
         let uid = account.metadata.uid.unwrap_or_default();
         let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let site = Self { cluster, run, level, namespace, expires, lifetime_seconds, owner: (level.name(run), uid) };
+        let site =
+            Self { cluster, run, level, namespace, made, expires, lifetime_seconds, owner: (level.name(run), uid) };
         if level.is_open() {
             site.policy(Policy::Open).await?;
         }
@@ -200,6 +207,39 @@ impl<'a> Site<'a> {
             .in_namespace(&self.namespace)
             .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.run, self.level.label()));
         self.cluster.send(&call).await?.accepted(&call)
+    }
+
+    /// Gives the probes the right to get these resources, as `nodes/metrics`, until the run's namespace is deleted.
+    pub async fn grant(&self, resources: &[&str]) -> Seen<()> {
+        let Some(uid) = &self.made else {
+            let why = "this run did not make it, and would make nothing outside of it";
+            return Err(Unobserved::absent(format!("namespace {}: {why}", self.namespace)));
+        };
+        let grant = Grant { mark: self.mark(), namespace: (&self.namespace, uid), resources };
+        for call in [Call::create::<ClusterRole>(grant.role()), Call::create::<ClusterRoleBinding>(grant.binding())] {
+            self.cluster.send(&call).await?.accepted(&call)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what pods say, by name with what came of making them; see [`collect`].
+    pub async fn collect(
+        &self,
+        made: impl IntoIterator<Item = (String, Seen<()>)>,
+        doubtful: &[String],
+        patience: Duration,
+    ) -> BTreeMap<String, Collected> {
+        let (mut pods, mut collected) = (Vec::new(), BTreeMap::new());
+        for (pod, made) in made {
+            match made {
+                Ok(()) => pods.push(pod),
+                Err(why) => drop(collected.insert(pod, Collected::nothing(why))),
+            }
+        }
+        if !pods.is_empty() {
+            collected.extend(collect(self.cluster, &self.namespace, self.run, &pods, doubtful, patience).await);
+        }
+        collected
     }
 
     async fn pod(&self, node: &str, object: serde_json::Result<serde_json::Value>) -> Seen<()> {

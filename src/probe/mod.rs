@@ -14,6 +14,7 @@ pub mod collect;
 pub mod deploy;
 pub mod endpoint;
 pub mod follow;
+mod grant;
 pub mod host;
 pub mod mesh;
 pub mod message;

@@ -32,11 +32,14 @@ pub enum Level {
     Served,
     /// Probes as any workload's pod, which watch what becomes of the cluster while a part of it is down.
     Watching,
+    /// Probes as any workload's pod, whose account may read what monitoring reads of kubelets.
+    Monitoring,
 }
 
 impl Level {
     /// All.
-    pub const ALL: [Self; 5] = [Self::Restricted, Self::Privileged, Self::Policed, Self::Served, Self::Watching];
+    pub const ALL: [Self; 6] =
+        [Self::Restricted, Self::Privileged, Self::Policed, Self::Served, Self::Watching, Self::Monitoring];
 
     /// The name of the run's objects of this level; pods append a number.
     pub fn name(self, run: &RunId) -> String {
@@ -46,6 +49,7 @@ impl Level {
             Self::Policed => format!("seaworthy-{run}-policy"),
             Self::Served => format!("seaworthy-{run}-service"),
             Self::Watching => format!("seaworthy-{run}-drill"),
+            Self::Monitoring => format!("seaworthy-{run}-monitoring"),
         }
     }
 
@@ -57,18 +61,19 @@ impl Level {
             Self::Policed => "policed",
             Self::Served => "served",
             Self::Watching => "watching",
+            Self::Monitoring => "monitoring",
         }
     }
 
     /// Whether its pods are open to all else, whatever policy closes their namespace. Those on a node's network are anyway.
     pub(super) const fn is_open(self) -> bool {
-        matches!(self, Self::Restricted | Self::Served | Self::Watching)
+        matches!(self, Self::Restricted | Self::Served | Self::Watching | Self::Monitoring)
     }
 
     /// As Pod Security calls it.
     const fn pod_security(self) -> &'static str {
         match self {
-            Self::Restricted | Self::Policed | Self::Served | Self::Watching => "restricted",
+            Self::Restricted | Self::Policed | Self::Served | Self::Watching | Self::Monitoring => "restricted",
             Self::Privileged => "privileged",
         }
     }
@@ -124,7 +129,8 @@ impl Mark<'_> {
         json!({ "metadata": metadata })
     }
 
-    /// The service account of the probes, which has no rights, and to which everything else belongs.
+    /// The service account of the probes, which has no rights unless some are granted, and to which everything else
+    /// belongs.
     pub fn service_account(&self) -> Value {
         json!({ "metadata": self.metadata(&self.level.name(self.run)), "automountServiceAccountToken": false })
     }

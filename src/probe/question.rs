@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
 use super::answer::Got;
 use super::endpoint::Endpoint;
+use super::message::MESSAGE_LIMIT;
+use crate::milliseconds::milliseconds;
 
 /// The environment variable that carries the questions.
 pub const VARIABLE: &str = "SEAWORTHY_QUESTIONS";
@@ -41,6 +44,25 @@ pub struct Questions {
     /// What else is looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+}
+
+impl Questions {
+    /// Nothing yet.
+    pub fn none(run: RunId, pod: impl Into<String>, answer: Duration) -> Self {
+        Self {
+            run,
+            pod: pod.into(),
+            settle_ms: 0,
+            answer_ms: milliseconds(answer),
+            message_limit: MESSAGE_LIMIT,
+            api: None,
+            dns: None,
+            peers: Vec::new(),
+            service: None,
+            node_addresses: Vec::new(),
+            endpoints: Vec::new(),
+        }
+    }
 }
 
 /// The API server at its ClusterIP.

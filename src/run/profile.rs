@@ -41,7 +41,7 @@ pub fn allowing(access: Access) -> &'static str {
     match access {
         Access::Read | Access::Review | Access::Anonymous | Access::Handshake => "--profile audit",
         Access::DryRun | Access::Impersonate | Access::Create => "--profile post-install",
-        Access::Privileged | Access::Join => "--profile ci",
+        Access::Privileged | Access::Grant | Access::Join => "--profile ci",
         Access::Disrupt => "--profile ci --allow disrupt",
     }
 }

@@ -1,24 +1,33 @@
-//! # Kubelets know a token, and refuse one without rights
+//! # Kubelets know tokens, and let each do what it has a right to
 //!
 //! ## Why
 //! Every pod has a token. A kubelet with `AlwaysAllow` lets each of them read and run commands in all pods of the node; one
-//! that does not take tokens locks out metrics-server and monitoring.
+//! that does not take tokens locks out metrics-server and monitoring. One that knows no finer rights than `nodes/proxy`
+//! lets nobody read its health and its configuration who may not also run commands in its pods.
 //!
 //! ## Fix
 //! In `/var/lib/kubelet/config.yaml` on the node that is named, set `authorization.mode: Webhook` and
 //! `authentication.webhook.enabled: true`, and restart the kubelet. Where both are set, look for the binding that gives
-//! service accounts the right: `kubectl get clusterrolebindings -o wide | grep system:serviceaccounts`.
+//! service accounts the right: `kubectl get clusterrolebindings -o wide | grep system:serviceaccounts`. Where an account that
+//! has a right is refused, remove `KubeletFineGrainedAuthz: false` from the kubelet's `featureGates`; where it is not there,
+//! one of the API server's authorizers denies what RBAC allows: see its `--authorization-config` or
+//! `--authorization-webhook-config-file`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/server/auth.go`;
 //! <https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/>. A probe asks the kubelet of its own node
 //! with the token of a service account that has no rights. 403: known, and refused. 401: tokens are not taken. 200: let
-//! in. That the token is good is shown by the API server, which takes it in the same run.
+//! in. That the token is good is shown by the API server, which takes it in the same run. Where the profile allows it, another
+//! probe on each node asks with the token of an account that may get `nodes/configz`, `nodes/healthz` and `nodes/metrics`
+//! for as long as the run lasts: 200 for these, 403 for `/pods`. Kubelets know these rights since 1.33 (KEP-2862; before,
+//! only `nodes/metrics`).
 
 use std::net::SocketAddr;
 
+use super::monitoring_rights;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::Unobserved;
+use crate::fact::facts::kubelet_monitoring::KubeletMonitoring;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::{KUBELET, KUBELET_PATHS};
@@ -28,7 +37,7 @@ use crate::probe::reached::Met;
 
 crate::check!("KL-04", "kubelet-authorization", Critical, judge);
 
-fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
+fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonitoring, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     for (name, report) in &reports.0 {
@@ -39,6 +48,19 @@ fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
                 judge_path(&mut verdict, &mut folded, name, SocketAddr::new(address, KUBELET), path, answers);
             }
         }
+    }
+    match monitoring {
+        Ok(monitoring) => {
+            // Where even a token without rights is let in, or none is known, there is nothing finer to say.
+            let settled = monitoring.0.iter().filter(|(name, _)| !is_not_refusing(nodes, reports, name));
+            for (name, statuses) in settled {
+                monitoring_rights::judge(&mut verdict, &mut folded, name, nodes.0.get(name), statuses);
+            }
+        }
+        Err(why) if why.is_skip() => {
+            verdict.note(format!("whether an account with few rights gets what they are to was not tried: {why}"))
+        }
+        Err(why) => verdict.undecided(Subject::cluster(), why),
     }
     folded.tell(&mut verdict);
     verdict
@@ -80,9 +102,22 @@ fn judge_path(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: Socket
     });
 }
 
+/// Whether the kubelet of a node gives anything else than 403 to a token without rights.
+fn is_not_refusing(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
+    let Some(Ok(answers)) = reports.0.get(node).map(|report| &report.answers) else { return false };
+    let addresses = nodes.0.get(node).into_iter().flat_map(Node::internal_addresses);
+    let mut endpoints = addresses.flat_map(|address| {
+        KUBELET_PATHS.map(|path| Endpoint::get_with_token(SocketAddr::new(address, KUBELET), path))
+    });
+    endpoints.any(|endpoint| {
+        answers.reached.at(&endpoint).is_some_and(|met| met.as_ref().is_ok_and(|met| *met != Met::Status(403)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::Access;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::probe::answer::{ApiAnswer, Fault, Got};
@@ -109,7 +144,12 @@ mod tests {
         };
         let report =
             ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        judge(&Nodes([("n1".to_owned(), node)].into()), &ProbeReports([("n1".to_owned(), report)].into()))
+        let not_allowed = Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() };
+        judge(
+            &Nodes([("n1".to_owned(), node)].into()),
+            &ProbeReports([("n1".to_owned(), report)].into()),
+            Err(&not_allowed),
+        )
     }
 
     fn severities(verdict: &Verdict) -> Vec<Severity> {

@@ -9,6 +9,7 @@ pub mod kubelet_anonymous;
 pub mod kubelet_authorization;
 pub mod kubelet_configuration;
 pub mod local_ports;
+mod monitoring_rights;
 pub mod node_identity;
 mod reach;
 pub mod readiness;

@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::Got;
-use crate::probe::collect::{Collected, collect};
+use crate::probe::collect::Collected;
 use crate::probe::deploy::Site;
 use crate::probe::host::answer::{DiskFile, HttpAnswer, Services, UnitFiles};
 use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNING};
@@ -123,7 +123,7 @@ impl Observe for HostReports {
             .iter()
             .enumerate()
             .map(|(i, (node, about))| ((*node).clone(), (format!("{name}-{i}"), questions(about))));
-        let mut reports: BTreeMap<String, HostReport> = asked(cluster, &site, nodes, probes.collect(), PATIENCE)
+        let mut reports: BTreeMap<String, HostReport> = asked(&site, nodes, probes.collect(), PATIENCE)
             .await
             .into_iter()
             .map(|(node, collected)| (node.clone(), HostReport::read(&node, &collected)))
@@ -134,7 +134,7 @@ impl Observe for HostReports {
             let units = UNITS.map(Into::into).into();
             (node.clone(), (format!("{name}-units-{i}"), HostQuestions { units, ..HostQuestions::default() }))
         });
-        for (node, collected) in asked(cluster, &site, nodes, probes.collect(), UNITS_PATIENCE).await {
+        for (node, collected) in asked(&site, nodes, probes.collect(), UNITS_PATIENCE).await {
             if let Some(report) = reports.get_mut(&node) {
                 report.units = part(&node, &collected, question::UNITS).and_then(|answers| {
                     answers
@@ -151,28 +151,19 @@ crate::observed!(HostReports);
 
 /// Makes these probes, by node with their names and what they are asked, and waits for what they say.
 async fn asked(
-    cluster: &Cluster,
     site: &Site<'_>,
     nodes: &Nodes,
     probes: BTreeMap<String, (String, HostQuestions)>,
     patience: Duration,
 ) -> BTreeMap<String, Collected> {
     let made = site.host_pods(&probes).await;
-    let mut refused: BTreeMap<&String, Unobserved> =
-        probes.keys().zip(made).filter_map(|(node, made)| Some((node, made.err()?))).collect();
-    let pods = |wanted: &dyn Fn(&String) -> bool| -> Vec<String> {
-        probes.iter().filter(|(node, _)| wanted(node)).map(|(_, (pod, _))| pod.clone()).collect()
-    };
-    let pods_made = pods(&|node| !refused.contains_key(node));
-    let doubtful = pods(&|node| !nodes.0.get(node).is_some_and(Node::is_ready));
-    let mut collected = if pods_made.is_empty() {
-        BTreeMap::new()
-    } else {
-        let run = &cluster.settings().probe.run;
-        collect(cluster, site.namespace(), run, &pods_made, &doubtful, patience).await
-    };
+    let is_doubtful = |node: &String| !nodes.0.get(node).is_some_and(Node::is_ready);
+    let doubtful: Vec<String> =
+        probes.iter().filter(|(node, _)| is_doubtful(node)).map(|(_, (pod, _))| pod.clone()).collect();
+    let pods = probes.values().map(|(pod, _)| pod.clone());
+    let mut collected = site.collect(pods.zip(made), &doubtful, patience).await;
     let of = |(node, (pod, _)): (&String, &(String, HostQuestions))| {
-        let nothing = || Collected::nothing(refused.remove(node).unwrap_or(Unobserved::Interrupted));
+        let nothing = || Collected::nothing(Unobserved::Interrupted);
         (node.clone(), collected.remove(pod).unwrap_or_else(nothing))
     };
     probes.iter().map(of).collect()

@@ -53,6 +53,7 @@ pub mod kubelet_defaults;
 pub mod kubelet_handshakes;
 pub mod kubelet_logs;
 pub mod kubelet_metrics;
+pub mod kubelet_monitoring;
 pub mod kubelet_ports;
 pub mod kubernetes_service;
 pub mod leader_leases;

@@ -19,11 +19,11 @@ use crate::expectations::Expectations;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::{Fault, PeerAnswer};
-use crate::probe::collect::{Collected, Times, collect};
+use crate::probe::collect::{Collected, Times};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
-use crate::probe::{Answers, Questions, RunId, mesh, message, object};
+use crate::probe::{Answers, Questions, RunId, mesh, object};
 
 /// How long names and addresses may take to become known to all nodes.
 pub const SETTLE: Duration = Duration::from_secs(8);
@@ -119,8 +119,8 @@ impl Observe for ProbeReports {
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&cluster.settings().probe.run, site.namespace(), &surroundings, &fronts);
-        let mut reports = wave.run(cluster, &site, PATIENCE).await;
-        by_address(cluster, &site, &wave, &mut reports).await;
+        let mut reports = wave.run(&site, PATIENCE).await;
+        by_address(&site, &wave, &mut reports).await;
         Ok(Self(reports))
     }
 }
@@ -181,11 +181,7 @@ impl Wave {
                     dns_questions::of(place, &names, dns, known.api.map(|api| api.cluster_ip), known.expectations)
                 });
                 let questions = Questions {
-                    run: run.clone(),
-                    pod: pod.clone(),
                     settle_ms: milliseconds(SETTLE),
-                    answer_ms: milliseconds(ANSWER),
-                    message_limit: message::MESSAGE_LIMIT,
                     api: api.clone(),
                     dns,
                     service: Some(ServiceQuestion {
@@ -199,6 +195,7 @@ impl Wave {
                     peers: peers.into_iter().map(|i| peer(ready[i].0)).collect(),
                     node_addresses: node.internal_addresses().collect(),
                     endpoints: endpoints::of(name, nodes, turn),
+                    ..Questions::none(run.clone(), pod, ANSWER)
                 };
                 ((*name).clone(), questions)
             })
@@ -207,56 +204,25 @@ impl Wave {
         Self { questions, doubtful }
     }
 
-    async fn run(&self, cluster: &Cluster, site: &Site<'_>, patience: Duration) -> BTreeMap<String, ProbeReport> {
+    async fn run(&self, site: &Site<'_>, patience: Duration) -> BTreeMap<String, ProbeReport> {
         let made = site.pods(&self.questions).await;
-        let refused: BTreeMap<&String, Unobserved> =
-            self.questions.keys().zip(made).filter_map(|(node, made)| Some((node, made.err()?))).collect();
-        let pods: Vec<String> = self
-            .questions
-            .iter()
-            .filter(|(node, _)| !refused.contains_key(node))
-            .map(|(_, questions)| questions.pod.clone())
-            .collect();
-        let run = &cluster.settings().probe.run;
-        let mut collected = if pods.is_empty() {
-            BTreeMap::new()
-        } else {
-            collect(cluster, site.namespace(), run, &pods, &self.doubtful, patience).await
-        };
+        let pods = self.questions.values().map(|questions| questions.pod.clone());
+        let mut collected = site.collect(pods.zip(made), &self.doubtful, patience).await;
         self.questions
             .iter()
             .map(|(node, questions)| {
-                let collected = match refused.get(node) {
-                    Some(why) => Collected::nothing(why.clone()),
-                    None => {
-                        collected.remove(&questions.pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted))
-                    }
-                };
+                let nothing = || Collected::nothing(Unobserved::Interrupted);
+                let collected = collected.remove(&questions.pod).unwrap_or_else(nothing);
                 let (address, times) = (collected.address, collected.times);
-                let answers = whole(node, collected);
+                let answers = collected.answers(node);
                 (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, times, answers })
             })
             .collect()
     }
 }
 
-/// What all containers of a probe answered, as one.
-fn whole(node: &str, collected: Collected) -> Seen<Answers> {
-    let unpack = |message: &Seen<String>| {
-        let message = message.as_ref().map_err(Clone::clone)?;
-        message::unpack::<Answers>(message).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
-    };
-    let messages = collected.messages?;
-    let mut parts = messages.values().map(unpack);
-    let mut answers = parts.next().unwrap_or(Err(Unobserved::Interrupted))?;
-    for part in parts {
-        answers.extend(part?);
-    }
-    Ok(answers)
-}
-
 /// Where names failed, asks the peers again by their addresses: a broken DNS must not hide a working network.
-async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String, ProbeReport>) {
+async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String, ProbeReport>) {
     let addresses: BTreeMap<String, IpAddr> =
         reports.values().filter_map(|report| Some((report.pod.clone(), report.address?))).collect();
     let nameless = |node: &String, questions: &Questions| {
@@ -267,17 +233,8 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
             .filter(|peer| answers.peers.get(&peer.pod).is_some_and(|answer| answer.address.is_err()))
             .filter_map(|peer| Some(Peer { address: Some(*addresses.get(&peer.pod)?), ..peer.clone() }))
             .collect();
-        let again = Questions {
-            pod: format!("{}-again", questions.pod),
-            settle_ms: 0,
-            api: None,
-            dns: None,
-            service: None,
-            node_addresses: Vec::new(),
-            endpoints: Vec::new(),
-            peers,
-            ..questions.clone()
-        };
+        let again =
+            Questions { peers, ..Questions::none(questions.run.clone(), format!("{}-again", questions.pod), ANSWER) };
         (!again.peers.is_empty()).then_some((node.clone(), again))
     };
     let questions: BTreeMap<_, _> =
@@ -286,7 +243,7 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
         return;
     }
     let second = Wave { questions, doubtful: Vec::new() };
-    for (node, again) in second.run(cluster, site, PATIENCE_AGAIN).await {
+    for (node, again) in second.run(site, PATIENCE_AGAIN).await {
         let Some(report) = reports.get_mut(&node) else { continue };
         if let (Ok(answers), Ok(answers_again)) = (&mut report.answers, again.answers) {
             answers.peers.extend(answers_again.peers);

@@ -1,0 +1,115 @@
+//! What kubelets answer to an account that may read what monitoring reads, and nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::nodes::{Node, Nodes};
+use crate::cluster::Cluster;
+use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::probe::answer::{Fault, Got};
+use crate::probe::collect::Collected;
+use crate::probe::deploy::Site;
+use crate::probe::endpoint::Endpoint;
+use crate::probe::object::Level;
+use crate::probe::reached::Met;
+use crate::probe::{Answers, Questions};
+
+/// Those of a kubelet's paths to which it has the right, and what the right is to.
+pub const OPEN: [(&str, &str); 3] =
+    [("/configz", "nodes/configz"), ("/healthz", "nodes/healthz"), ("/metrics", "nodes/metrics")];
+/// That to which it has none: `nodes/pods`, or the `nodes/proxy` of kubelets that know no finer rights.
+pub const CLOSED: &str = "/pods";
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(4);
+/// How long all probes have, from their creation to their answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The status of requests to each Linux node's kubelet, by node and path, with the token of a service account that may get
+/// `nodes/configz`, `nodes/healthz` and `nodes/metrics`.
+///
+/// Each kubelet is asked by a pod on its own node: whoever answers there, be it not who it says, has given the pod its token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KubeletMonitoring(pub BTreeMap<String, Seen<BTreeMap<String, Got<u16>>>>);
+
+impl Observe for KubeletMonitoring {
+    type Needs<'a> = (&'a Nodes,);
+    const NAME: &'static str = "kubelet-monitoring";
+    const ACCESS: Access = Access::Grant;
+    const RULES: &'static [Rule] = &[
+        Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
+        Rule::own_namespace("", "serviceaccounts", &["create", "delete"]),
+        Rule::own_namespace("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]),
+        Rule::own_namespace("", "pods", &["create", "deletecollection", "watch"]),
+        Rule::own_namespace("rbac.authorization.k8s.io", "clusterroles", &["create"]),
+        Rule::own_namespace("rbac.authorization.k8s.io", "clusterrolebindings", &["create"]),
+        // Nobody can give what they do not have.
+        Rule::own_namespace("", "nodes/configz", &["get"]),
+        Rule::own_namespace("", "nodes/healthz", &["get"]),
+        Rule::own_namespace("", "nodes/metrics", &["get"]),
+    ];
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        let run = &cluster.settings().probe.run;
+        let linux: Vec<(&String, &Node)> = nodes.linux().collect();
+        if linux.is_empty() {
+            return Err(Unobserved::absent("no node runs Linux, which probes need"));
+        }
+        if let Some(namespace) = &cluster.settings().probe.namespace {
+            let why = "a right on nodes is in no namespace, and a run in a namespace that was named makes nothing outside of it";
+            return Err(Unobserved::absent(format!("{why}: {namespace}")));
+        }
+        let site = Site::prepare(cluster, Level::Monitoring).await?;
+        site.grant(&OPEN.map(|(_, resource)| resource)).await?;
+        let name = Level::Monitoring.name(run);
+        let (mut questions, mut reports, mut doubtful) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (i, (node, about)) in linux.into_iter().enumerate() {
+            let pod = format!("{name}-{i}");
+            match about.kubelet(node) {
+                Ok(kubelet) => {
+                    if !about.is_ready() {
+                        doubtful.push(pod.clone());
+                    }
+                    let endpoints = paths().map(|path| Endpoint::get_with_token(kubelet, path)).collect();
+                    questions
+                        .insert(node.clone(), Questions { endpoints, ..Questions::none(run.clone(), pod, ANSWER) });
+                }
+                Err(why) => drop(reports.insert(node.clone(), Err(why))),
+            }
+        }
+        let made = site.pods(&questions).await;
+        let pods = questions.values().map(|questions| questions.pod.clone());
+        let mut collected = site.collect(pods.zip(made), &doubtful, PATIENCE).await;
+        reports.extend(questions.into_iter().map(|(node, questions)| {
+            let collected =
+                collected.remove(&questions.pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted));
+            let statuses = collected.answers(&node).map(|answers| statuses(&questions.endpoints, &answers));
+            (node, statuses)
+        }));
+        Ok(Self(reports))
+    }
+}
+
+/// All that is asked.
+fn paths() -> impl Iterator<Item = &'static str> {
+    OPEN.into_iter().map(|(path, _)| path).chain([CLOSED])
+}
+
+/// The statuses of what was asked, by path.
+fn statuses(asked: &[Endpoint], answers: &Answers) -> BTreeMap<String, Got<u16>> {
+    paths()
+        .zip(asked)
+        .map(|(path, endpoint)| {
+            let status = match answers.reached.at(endpoint) {
+                Some(Ok(Met::Status(status))) => Ok(*status),
+                Some(Err(fault)) => Err(fault.clone()),
+                Some(Ok(_)) | None => Err(Fault::Other("it was not asked".into())),
+            };
+            (path.to_owned(), status)
+        })
+        .collect()
+}
+
+crate::observed!(KubeletMonitoring);
