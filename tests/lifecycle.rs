@@ -274,7 +274,8 @@ fn killed_with_a_grant(bed: &Bed) -> Outcomes {
     let mut run = Run::new(&bed.kubeconfig()?, "ci")?.with(&["--select", "KL-04"]);
     let mut child = run.start()?;
     let binding = wait_for("the run grants a right", || {
-        let bound = bed.kubectl(&["get", "clusterrolebindings", "-l", OURS, "-o", "jsonpath={.items[*].metadata.name}"])?;
+        let bound =
+            bed.kubectl(&["get", "clusterrolebindings", "-l", OURS, "-o", "jsonpath={.items[*].metadata.name}"])?;
         Ok(bound.split_whitespace().next().map(str::to_owned))
     })?;
     child.kill()?;

@@ -66,9 +66,9 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
         }
     }
     tell_full(&mut verdict, full, nodes, &mtu);
-    for broken in fragments.fold() {
+    for broken in fragments.fold(nodes) {
         verdict.tell_counted(
-            Subject::node(&broken.node),
+            broken.subject(),
             Finding::new("a datagram of several fragments comes through", format!("for fragments, {}", broken.words()))
                 .so("large answers of DNS, and protocols that send large datagrams, fail between these nodes")
                 .severity(Severity::Minor),
@@ -116,7 +116,7 @@ fn judge_api(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &ApiAn
 }
 
 fn tell_full(verdict: &mut Verdict, full: Paths, nodes: &Nodes, mtu: &BTreeMap<&str, u32>) {
-    for broken in full.fold() {
+    for broken in full.fold(nodes) {
         let own = mtu.get(broken.node.as_str()).copied();
         let sizes = own.map_or_else(String::new, |own| format!(" of {own} bytes"));
         let mut finding = Finding::new(
@@ -131,7 +131,7 @@ fn tell_full(verdict: &mut Verdict, full: Paths, nodes: &Nodes, mtu: &BTreeMap<&
                 broken.node
             ));
         }
-        verdict.tell_counted(Subject::node(&broken.node), finding);
+        verdict.tell_counted(broken.subject(), finding);
     }
 }
 

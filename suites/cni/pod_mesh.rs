@@ -19,6 +19,7 @@ use std::net::IpAddr;
 
 use super::paths::{Broken, Paths, Shape};
 use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
 use crate::probe::answer::{Got, PeerAnswer};
 
@@ -27,7 +28,7 @@ crate::check!("CN-04", "pod-mesh", Critical, judge);
 /// How much loss is no chance: so many of so many.
 const LOSS: (u32, u32) = (1, 50);
 
-fn judge(reports: &ProbeReports) -> Verdict {
+fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     if reports.0.len() < 2 {
         return Verdict::not_applicable("there is one Linux node: no pod on another node to reach");
     }
@@ -52,7 +53,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
         );
         verdict.undecided(Subject::node(node), &why);
     }
-    mesh.tell(&mut verdict);
+    mesh.tell(&mut verdict, nodes);
     verdict
 }
 
@@ -93,15 +94,15 @@ impl Mesh {
     }
 
     /// One broken node is one finding that names it; what is left are single paths.
-    fn tell(self, verdict: &mut Verdict) {
-        for broken in self.paths.fold() {
+    fn tell(self, verdict: &mut Verdict, nodes: &Nodes) {
+        for broken in self.paths.fold(nodes) {
             verdict.tell_counted(
-                Subject::node(&broken.node),
+                broken.subject(),
                 Finding::new("pods on all nodes reach each other", broken.words())
                     .so("applications on these nodes cannot talk to each other"),
             );
         }
-        for lossy in self.lossy.fold() {
+        for lossy in self.lossy.fold(nodes) {
             let Broken { node, shape, how } = &lossy;
             let seen = match shape {
                 Shape::All(others) => format!("between {node} and {others} datagrams are lost ({how})"),
@@ -109,9 +110,10 @@ impl Mesh {
                 Shape::AllFrom(others) | Shape::OneWay(others) | Shape::Some(others) => {
                     format!("datagrams from {node} to {others} and back are lost ({how})")
                 }
+                Shape::Zones { from, to, .. } => format!("datagrams between zones {from} and {to} are lost ({how})"),
             };
             verdict.tell_counted(
-                Subject::node(node),
+                lossy.subject(),
                 Finding::new("fewer than one datagram in fifty between nodes is lost", seen)
                     .so("connections are slow and stall at times; lookups of names take seconds at times")
                     .mend(format!("on {node}, look for errors and drops on its interfaces (`ip -s link`), in its queues (`tc -s qdisc`) and at the switch port"))
@@ -174,18 +176,18 @@ mod tests {
     }
 
     fn seen(reports: &ProbeReports) -> Vec<String> {
-        judge(reports).findings(Severity::Critical).into_iter().map(|finding| finding.seen).collect()
+        judge(reports, &Nodes::default()).findings(Severity::Critical).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]
     fn a_whole_mesh_passes_on_every_path_by_both_protocols() {
-        let verdict = judge(&healthy(3));
+        let verdict = judge(&healthy(3), &Nodes::default());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (12, 0));
     }
 
     #[test]
     fn one_node_has_nobody_to_reach() {
-        assert!(judge(&healthy(1)).reason().is_some());
+        assert!(judge(&healthy(1), &Nodes::default()).reason().is_some());
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
         let mut reports = healthy(3);
         reports.0.get_mut("n2").unwrap().answers =
             Err(Unobserved::unreachable("the kubelet", "it did not start the probe"));
-        let verdict = judge(&reports);
+        let verdict = judge(&reports, &Nodes::default());
         assert_eq!(verdict.undecideds().len(), 1);
     }
 }

@@ -26,8 +26,6 @@ use crate::fact::facts::pods::Pods;
 
 crate::check!("DN-02", "dns-deployment", Major, judge);
 
-const ZONE: &str = "topology.kubernetes.io/zone";
-
 fn judge(
     deployment: Result<&DnsDeployment, &Unobserved>,
     dns: Option<&ClusterDns>,
@@ -140,7 +138,7 @@ fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&Dns
         .so("the loss of that node takes all names away")
         .mend(format!("kubectl -n kube-system rollout restart deployment {}", deployment.name))
     });
-    let zone_of = |node: &Node| node.labels.get(ZONE).cloned();
+    let zone_of = |node: &Node| node.zone().map(str::to_owned);
     let zones: BTreeSet<String> = nodes.0.values().filter(|node| takes_pods(node)).filter_map(zone_of).collect();
     if spread && zones.len() > 1 {
         let used: BTreeMap<&str, Option<String>> =
@@ -167,7 +165,7 @@ mod tests {
     fn nodes(zones: &[(&str, &str)]) -> Nodes {
         let node = |zone: &str| Node {
             operating_system: "linux".into(),
-            labels: [(ZONE.to_owned(), zone.to_owned())].into(),
+            labels: [(nodes::ZONE.to_owned(), zone.to_owned())].into(),
             conditions: [(
                 "Ready".to_owned(),
                 Condition { status: "True".into(), reason: String::new(), message: String::new() },

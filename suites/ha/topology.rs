@@ -25,8 +25,6 @@ use crate::fact::facts::pods::Pods;
 
 crate::check!("HA-01", "failure-tolerance", Major, judge);
 
-const ZONE: &str = "topology.kubernetes.io/zone";
-
 fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let planes: BTreeMap<&str, &Node> = nodes.control_plane().map(|(name, node)| (name.as_str(), node)).collect();
     if planes.is_empty() {
@@ -107,7 +105,7 @@ fn judge_members(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, members:
 fn judge_zones(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>) {
     let mut zones: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, node) in planes {
-        match node.labels.get(ZONE) {
+        match node.zone() {
             Some(zone) => zones.entry(zone).or_default().push(name),
             None => return verdict.note("control-plane nodes are not labelled with their zones"),
         }
@@ -163,6 +161,7 @@ fn host(endpoint: &str) -> &str {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::nodes::ZONE;
     use crate::fact::facts::pods::Pod;
 
     /// So many control-plane nodes n1, n2, … in these zones, and one worker.

@@ -12,6 +12,8 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 
 /// The label that kubeadm and others put on control-plane nodes.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// The label that tells a node's zone: what fails together.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// Where a kubelet serves that does not say otherwise in its Node's status.
 const KUBELET_PORT: u16 = 10250;
 /// How long a new node may take until its network, its agents and what watches it have come.
@@ -143,6 +145,11 @@ impl Node {
     /// Whether the node is marked as control plane.
     pub fn is_control_plane(&self) -> bool {
         self.labels.contains_key(CONTROL_PLANE)
+    }
+
+    /// The zone that it is in, if it has the label.
+    pub fn zone(&self) -> Option<&str> {
+        self.labels.get(ZONE).map(String::as_str)
     }
 
     /// Whether it is no machine but a door to another platform, where each pod has a machine of its own.
