@@ -23,6 +23,7 @@ use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::service_range::ServiceRange;
+use crate::ports;
 
 crate::check!("DN-01", "dns-service", Critical, judge);
 
@@ -57,7 +58,7 @@ fn judge(
     let told = kubelets.map(|kubelets| &kubelets.cluster_dns[..]).unwrap_or_default();
     judge_address(&mut verdict, dns, told, kubeadm.and(range));
     for protocol in ["UDP", "TCP"] {
-        verdict.expect(subject(), dns.listens(53, protocol), || {
+        verdict.expect(subject(), dns.listens(ports::DNS, protocol), || {
             let ports: Vec<String> = dns.ports.iter().map(|port| format!("{}/{}", port.port, port.protocol)).collect();
             let consequence = match protocol {
                 "TCP" => "answers that are too long for UDP never arrive",

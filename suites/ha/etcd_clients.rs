@@ -22,7 +22,7 @@ use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::endpoints::{ETCD, KUBELET};
+use crate::ports::{ETCD, KUBELET};
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::{Ask, Endpoint};
 use crate::probe::reached::{Met, Reached, TlsMet, is_open};
@@ -129,6 +129,7 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::ports::{ETCD_CLIENT, ETCD_PEER};
     use crate::probe::Answers;
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
@@ -153,8 +154,8 @@ mod tests {
         let pods = if with_pod { Pods([("kube-system/etcd-n1".to_owned(), etcd)].into()) } else { Pods::default() };
         let report = |i: u8| {
             let reached = Reached(BTreeMap::from([
-                (Endpoint::tls((IP, ETCD[0])), client.clone()),
-                (Endpoint::tls((IP, ETCD[1])), if is_open(client) { Ok(refuses()) } else { client.clone() }),
+                (Endpoint::tls((IP, ETCD_CLIENT)), client.clone()),
+                (Endpoint::tls((IP, ETCD_PEER)), if is_open(client) { Ok(refuses()) } else { client.clone() }),
                 (Endpoint::tcp((IP, KUBELET)), kubelet.clone()),
             ]));
             let answers = Answers { reached, ..Answers::default() };

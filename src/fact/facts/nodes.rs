@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::ports;
 
 /// The label that kubeadm and others put on control-plane nodes.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
-/// Where a kubelet serves that does not say otherwise in its Node's status.
-const KUBELET_PORT: u16 = 10250;
 /// How long a new node may take until its network, its agents and what watches it have come.
 const ARRIVAL: SignedDuration = SignedDuration::from_mins(2);
 /// How long a node that is being deleted may take until it is drained and gone; then something keeps it.
@@ -171,7 +170,7 @@ impl Node {
             .internal_addresses()
             .next()
             .ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no address of type InternalIP"))?;
-        Ok(SocketAddr::new(address, self.kubelet_port.unwrap_or(KUBELET_PORT)))
+        Ok(SocketAddr::new(address, self.kubelet_port.unwrap_or(ports::KUBELET)))
     }
 
     /// The addresses inside the cluster.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
+use crate::ports;
 
 /// The annotations that tell where a pod came from; others may hold anything and are not kept.
 const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernetes.io/config.hash", ADVERTISED];
@@ -16,8 +17,6 @@ const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernet
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Where kubeadm notes the address that an API server advertises.
 const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
-/// The API server's port where its manifest does not state one.
-const USUAL_PORT: u16 = 6443;
 
 /// How often a container that has just failed was restarted before, if it fails again and again.
 const FAILED_BEFORE: i32 = 2;
@@ -157,7 +156,7 @@ impl Pod {
         }
         let port = match self.flag("secure-port").last() {
             Some(port) => port.parse().ok()?,
-            None => USUAL_PORT,
+            None => ports::API_SERVER,
         };
         // Without the flag it advertises the node's own address, which a pod in the node's network has.
         let flag = self.flag("advertise-address").last().copied();
