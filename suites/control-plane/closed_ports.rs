@@ -168,7 +168,7 @@ fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen,
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing;
     use crate::ports::KUBE_SCHEDULER;
     use crate::probe::Answers;
 
@@ -181,9 +181,7 @@ mod tests {
         reached.extend(RETIRED.map(|port| (Endpoint::http((ip, port), METRICS), Err(Fault::TimedOut))));
         reached.extend(changed.iter().cloned());
         let answers = Answers { reached: Reached(reached), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        ProbeReports([("n2".to_owned(), report)].into())
+        testing::reports([("n2", answers)])
     }
 
     fn nodes() -> Nodes {
@@ -241,13 +239,7 @@ mod tests {
         let kubelet = Endpoint::tcp((IpAddr::from(IP), KUBELET));
         assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").undecideds().len(), 1);
         let mut lost = reports(&[]);
-        let silent = ProbeReport {
-            pod: "q".into(),
-            address: None,
-            address_again: None,
-            times: None,
-            answers: Err(Unobserved::unreachable("pod q", "it was evicted")),
-        };
+        let silent = testing::report("q", Err(Unobserved::unreachable("pod q", "it was evicted")));
         lost.0.insert("n3".into(), silent);
         let version = ServerVersion { git: "v1.37.2".into(), version: Version::minor(37) };
         assert_eq!(judge(&lost, &nodes(), &version).undecideds().len(), 1, "a probe that failed has seen nothing");

@@ -106,6 +106,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen;
     use crate::fact::facts::cluster_dns::DnsPort;
 
     fn dns(address: &str) -> ClusterDns {
@@ -126,10 +127,6 @@ mod tests {
         };
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
         judge(Ok(dns), Some(&told), Some(&KubeadmConfig::default()), Some(&range))
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Critical).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::fact::Access;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::{ApiAnswer, Fault, Got};
     use crate::probe::reached::Reached;
 
@@ -143,14 +143,8 @@ mod tests {
             reached: Reached(reached.into_iter().flatten().collect()),
             ..Answers::default()
         };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let not_allowed = Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() };
-        judge(
-            &Nodes([("n1".to_owned(), node)].into()),
-            &ProbeReports([("n1".to_owned(), report)].into()),
-            Err(&not_allowed),
-        )
+        judge(&Nodes([("n1".to_owned(), node)].into()), &reports([("n1", answers)]), Err(&not_allowed))
     }
 
     fn severities(verdict: &Verdict) -> Vec<Severity> {

@@ -104,7 +104,7 @@ fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobse
 mod tests {
     use super::*;
     use crate::fact::facts::kubelet_ports::Ports;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Got};
     use crate::probe::reached::{Met, Reached};
@@ -159,14 +159,8 @@ mod tests {
                     (at(KUBELET_HEALTHZ), Err(Fault::Refused)),
                 ]
             });
-            let answers = Ok(Answers { reached: Reached(met.collect()), ..Answers::default() });
-            ProbeReports(
-                [(
-                    "n1".into(),
-                    ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers },
-                )]
-                .into(),
-            )
+            let answers = Answers { reached: Reached(met.collect()), ..Answers::default() };
+            reports([("n1", answers)])
         };
         let filtered = || ports(Port::Silent, Port::Silent);
         let judged = |reports| judge(&nodes(), Ok(&here([filtered(), filtered()])), Ok(&reports));

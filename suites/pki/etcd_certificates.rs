@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::reached::{Reached, TlsMet};
     use crate::suites::pki::testing::{clock, presented};
@@ -274,9 +274,7 @@ mod tests {
     fn pods(met: Result<Met, Fault>) -> ProbeReports {
         let reached = [2379, 2380].map(|port| (Endpoint::certificate(([10, 77, 0, 11], port)), met.clone()));
         let answers = Answers { reached: Reached(reached.into()), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        ProbeReports([("n1".to_owned(), report)].into())
+        reports([("n1", answers)])
     }
 
     fn far() -> EtcdHandshakes {

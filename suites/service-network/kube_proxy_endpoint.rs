@@ -159,7 +159,7 @@ fn endpoint_authority(endpoint: &str) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::seen;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::rbac::testing::rule;
 
@@ -190,10 +190,6 @@ mod tests {
             ..Node::default()
         };
         Nodes([("n1".to_owned(), node)].into())
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]
