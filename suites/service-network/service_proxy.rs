@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
-use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::proxy_replacements::{ProxyReplacements, SURE};
@@ -108,17 +108,11 @@ fn judge(
 }
 
 fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, oldest: OldestApiServer) {
-    // Nobody knows what runs on a node whose kubelet is silent.
-    if node.conditions.get("Ready").is_some_and(|ready| ready.status == "Unknown") {
-        return verdict.undecided(
-            Subject::node(name),
-            &Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown"),
-        );
+    if node.is_silent() {
+        return verdict.undecided(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), proxy.ready, || {
-        let waiting = proxy.containers.iter().filter_map(|container| container.waiting.as_deref());
-        let why: Vec<&str> = waiting.chain([proxy.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
-        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, state(&proxy.phase, &why)))
+        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, proxy.state()))
             .so("pods there do not learn of new Services and endpoints")
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
@@ -132,11 +126,6 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
             .so("it does not know the APIs of the API server, or the API server its")
             .severity(Severity::Major)
     });
-}
-
-/// The phase, and what is told besides.
-fn state(phase: &str, why: &[&str]) -> String {
-    if why.is_empty() { phase.to_owned() } else { format!("{phase}; {}", why.join(": ")) }
 }
 
 /// Why a node needs no pod for it.
@@ -309,7 +298,6 @@ mod tests {
             seen_of(&judged(&pods, &none())),
             ["Node n2: kube-proxy-n2 is not Ready (Running; CrashLoopBackOff)"]
         );
-        assert_eq!(state("Pending", &[]), "Pending");
     }
 
     #[test]

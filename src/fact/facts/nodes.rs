@@ -164,6 +164,11 @@ impl Node {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
     }
 
+    /// Whether nothing was heard of its kubelet for so long that nobody knows what runs there.
+    pub fn is_silent(&self) -> bool {
+        self.conditions.get("Ready").is_some_and(|condition| condition.status == "Unknown")
+    }
+
     /// Where the kubelet serves: at its port on the node's first InternalIP.
     pub fn kubelet(&self, name: &str) -> Seen<SocketAddr> {
         let address = self
@@ -177,6 +182,11 @@ impl Node {
     pub fn internal_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.addresses.iter().filter(|(kind, _)| kind == "InternalIP").filter_map(|(_, address)| address.parse().ok())
     }
+}
+
+/// Why nothing can be said of what runs on a node that is silent.
+pub fn silence(name: &str) -> Unobserved {
+    Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown")
 }
 
 impl Observe for Nodes {
