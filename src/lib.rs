@@ -18,6 +18,7 @@ pub mod image;
 pub mod join;
 pub mod jwt;
 pub mod milliseconds;
+pub mod ports;
 pub mod probe;
 pub mod prometheus;
 pub mod rbac;

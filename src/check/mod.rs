@@ -8,6 +8,8 @@ pub mod names;
 pub mod outcome;
 pub mod severity;
 pub mod subject;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod verdict;
 
 pub use documentation::Documentation;

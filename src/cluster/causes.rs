@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use kube::client::AuthError;
+use rustls::CertificateError;
 
 use super::Call;
 use crate::fact::Unobserved;
@@ -11,23 +12,22 @@ use crate::redaction::Redaction;
 /// The most that is told of what a credential plugin says on its standard error, in characters. The end tells most.
 const SAID_LIMIT: usize = 400;
 
-/// Whether a request was not sent because the server's certificate, else trusted, is for other names.
-pub(super) fn is_name_mismatch(error: &(dyn Error + 'static)) -> bool {
-    use rustls::{CertificateError, Error as Tls};
-    let mut next = Some(error);
-    while let Some(error) = next {
+/// What is wrong with the server's certificate, if that is why a request was not sent.
+pub(super) fn certificate_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    chain(error).find_map(|error| {
         // An I/O error's source is that of what it wraps.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = error.downcast_ref::<Tls>().or_else(|| wrapped?.downcast_ref::<Tls>());
-        if let Some(Tls::InvalidCertificate(certificate)) = tls {
-            return matches!(
-                certificate,
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
-            );
+        match error.downcast_ref().or_else(|| wrapped?.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(fault)) => Some(fault),
+            _ => None,
         }
-        next = error.source();
-    }
-    false
+    })
+}
+
+/// Whether a request was not sent because the server's certificate, else trusted, is for other names.
+pub(super) fn is_name_mismatch(error: &(dyn Error + 'static)) -> bool {
+    use CertificateError::{NotValidForName, NotValidForNameContext};
+    matches!(certificate_fault(error), Some(NotValidForName | NotValidForNameContext { .. }))
 }
 
 /// Why a request got no answer, with the causes that the top-level text hides.
@@ -37,7 +37,12 @@ pub(super) fn failure(call: &Call, error: &(dyn Error + 'static)) -> Unobserved 
 
 /// Whether a request was not sent because there is no credential to send it with.
 pub(super) fn no_credential<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a AuthError> {
-    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// An error and its sources, the innermost last.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// Why there is no credential. The error's own texts quote what a plugin printed, which is one, and its environment.
@@ -78,8 +83,7 @@ fn said(error: &[u8], printed: &[u8]) -> String {
 /// The innermost causes of an error.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in chain(error) {
         let text = error.to_string();
         if let Some(outer) = texts.last_mut()
             && outer.ends_with(&text)
@@ -88,7 +92,6 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
             *outer = outer.trim_end_matches([':', ' ']).to_owned();
         }
         texts.push(text);
-        next = error.source();
     }
     texts.retain(|text| {
         !text.is_empty() && text != "ServiceError" && text != "client error (Connect)" && text != "HyperError"
@@ -99,10 +102,24 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{ExitStatus, Output};
 
     use super::*;
+
+    #[test]
+    fn a_fault_of_the_certificate_is_found_as_it_is_and_as_an_io_error_holds_it() {
+        let untrusted = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        for error in [&untrusted as &(dyn Error + 'static), &io::Error::other(untrusted.clone())] {
+            assert_eq!(certificate_fault(error), Some(&CertificateError::UnknownIssuer));
+            assert!(!is_name_mismatch(error));
+        }
+        let of_another = rustls::Error::InvalidCertificate(CertificateError::NotValidForName);
+        assert!(is_name_mismatch(&io::Error::other(of_another)));
+        assert_eq!(certificate_fault(&io::Error::other("the certificate of the proxy: connection refused")), None);
+        assert_eq!(certificate_fault(&io::Error::other(rustls::Error::HandshakeNotComplete)), None);
+    }
 
     #[test]
     fn what_a_plugin_printed_is_never_told() {

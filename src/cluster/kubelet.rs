@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 
-use super::causes::failure;
+use super::causes::{certificate_fault, failure};
 use super::requests::whole;
 use super::{Call, Cluster, Reply};
 use crate::fact::{Seen, Unobserved};
@@ -39,7 +39,7 @@ impl Cluster {
             let sent = client.send(Self::request(&call)?).await;
             let response = sent.map_err(|e| {
                 let why = failure(&call, &e);
-                if !shows_certificate && is_untrusted(&e) { unproven(why) } else { why }
+                if !shows_certificate && certificate_fault(&e).is_some() { unproven(why) } else { why }
             })?;
             whole(&call, response).await
         });
@@ -86,23 +86,6 @@ impl Cluster {
     }
 }
 
-/// Whether a request was not sent because of the server's certificate.
-fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    let is_it = |error: &(dyn std::error::Error + 'static)| {
-        matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
-    };
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // An I/O error's source is that of what it wraps.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if is_it(error) || wrapped.is_some_and(|wrapped| is_it(wrapped)) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
 /// Says why a kubelet was not given our token.
 fn unproven(why: Unobserved) -> Unobserved {
     match why {
@@ -122,11 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_certificate_keeps_a_token_back() {
-        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        assert!(is_untrusted(&untrusted) && is_untrusted(&std::io::Error::other(untrusted.clone())));
-        assert!(!is_untrusted(&std::io::Error::other("the certificate of the proxy: connection refused")));
-        assert!(!is_untrusted(&std::io::Error::other(rustls::Error::HandshakeNotComplete)));
+    fn it_is_told_what_keeps_a_token_back() {
         let why = unproven(Unobserved::unreachable("GET /configz", "invalid peer certificate: UnknownIssuer"));
         assert!(why.to_string().contains("a token is given only to a kubelet"));
     }

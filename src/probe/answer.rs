@@ -334,12 +334,16 @@ fn mtu<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Got<BTreeMap<String,
     }))
 }
 
+/// The largest packet that leaves by these interfaces: a pod has one way out, or several that lead to the same network.
+pub fn largest_packet(sizes: &BTreeMap<String, u32>) -> Option<u32> {
+    sizes.values().min().copied()
+}
+
 impl Answers {
     /// The largest packet that the pod sends, in bytes, or why it is not known.
     pub fn largest_packet(&self) -> Got<u32> {
         let told = self.mtu.clone().unwrap_or_else(|| Err(Fault::Other("its interfaces were not looked at".into())))?;
-        // A pod has one way out, or several that lead to the same network.
-        told.values().min().copied().ok_or_else(|| Fault::Other("none of its interfaces is up".into()))
+        largest_packet(&told).ok_or_else(|| Fault::Other("none of its interfaces is up".into()))
     }
 
     /// Adds the answers to other questions that the same pod was asked.

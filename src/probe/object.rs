@@ -286,6 +286,8 @@ pub(super) fn restricted_pod(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn run() -> RunId {
@@ -313,19 +315,7 @@ mod tests {
     fn a_probe_is_a_restricted_pod_that_ends_by_itself() {
         let run = run();
         let mark = Mark { run: &run, level: Level::Restricted, expires: Timestamp::UNIX_EPOCH, owner: None };
-        let questions = Questions {
-            run: run.clone(),
-            pod: "p".into(),
-            settle_ms: 1,
-            answer_ms: 1,
-            message_limit: 0,
-            api: None,
-            dns: None,
-            peers: Vec::new(),
-            service: None,
-            node_addresses: Vec::new(),
-            endpoints: Vec::new(),
-        };
+        let questions = Questions::none(run.clone(), "p", Duration::from_secs(1));
         let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
             .object(&mark)
             .unwrap();

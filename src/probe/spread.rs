@@ -97,6 +97,7 @@ fn endpoint_size(endpoint: &Endpoint) -> usize {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, SocketAddr};
+    use std::time::Duration;
 
     use super::*;
     use crate::probe::question::Peer;
@@ -105,20 +106,13 @@ mod tests {
         let at = |port| SocketAddr::from(([10, 77, 0, 11], port));
         let peer = |i| Peer { pod: format!("p{i}"), host: format!("p{i}.x."), address: None };
         Questions {
-            run: "x7f4k".parse().unwrap(),
-            pod: "p".into(),
-            settle_ms: 1,
-            answer_ms: 1,
-            message_limit: 0,
-            api: None,
-            dns: None,
             peers: (0..peers).map(peer).collect(),
-            service: None,
             node_addresses: vec![IpAddr::from([10, 77, 0, 11])],
             endpoints: (0..certificates)
                 .map(|i| Endpoint::certificate(at(2379 + i)))
                 .chain([Endpoint::tcp(at(10250))])
                 .collect(),
+            ..Questions::none("x7f4k".parse().unwrap(), "p", Duration::from_secs(1))
         }
     }
 

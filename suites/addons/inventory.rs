@@ -166,6 +166,7 @@ fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::in_full;
 
     fn workload(container: &str, image: &str) -> Workload {
         Workload {
@@ -229,24 +230,19 @@ mod tests {
         )
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        let findings = verdict.findings(Severity::Major).into_iter();
-        findings.map(|f| format!("{} {}: {}", f.severity, f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn what_kubeadm_installs_passes() {
         let verdict = judged(|_| ());
-        assert_eq!((verdict.observations(), seen(&verdict)), (11, vec![]));
+        assert_eq!((verdict.observations(), in_full(&verdict)), (11, vec![]));
         assert_eq!(verdict.notes(), ["kube-proxy 1.37.2", "CoreDNS 1.14.6"]);
     }
 
     #[test]
     fn a_missing_object_is_found() {
         let verdict = judged(|all| assert!(all.accounts.0.remove("coredns")));
-        assert_eq!(seen(&verdict), ["major ServiceAccount kube-system/coredns: it does not exist"]);
+        assert_eq!(in_full(&verdict), ["major ServiceAccount kube-system/coredns: it does not exist"]);
         let verdict = judged(|all| all.dns = None);
-        assert_eq!(seen(&verdict), ["major Service kube-system/kube-dns: it does not exist"]);
+        assert_eq!(in_full(&verdict), ["major Service kube-system/kube-dns: it does not exist"]);
     }
 
     #[test]
@@ -256,7 +252,7 @@ mod tests {
             all.accounts.0.remove("kube-proxy");
             all.proxy = None;
         });
-        assert_eq!(seen(&verdict), Vec::<String>::new());
+        assert_eq!(in_full(&verdict), Vec::<String>::new());
         assert_eq!(verdict.notes()[0], "no object of kube-proxy exists: it was left out");
     }
 
@@ -269,8 +265,8 @@ mod tests {
             })
         };
         let verdict = without(Some("true"));
-        assert_eq!((seen(&verdict).len(), verdict.notes()[0].starts_with("Cilium does the work")), (0, true));
-        assert_eq!(seen(&without(Some("false"))), ["major DaemonSet kube-system/kube-proxy: it does not exist"]);
+        assert_eq!((in_full(&verdict).len(), verdict.notes()[0].starts_with("Cilium does the work")), (0, true));
+        assert_eq!(in_full(&without(Some("false"))), ["major DaemonSet kube-system/kube-proxy: it does not exist"]);
     }
 
     #[test]
@@ -282,7 +278,7 @@ mod tests {
             all.workloads.0.insert("Deployment/coredns".into(), dns);
         });
         assert_eq!(
-            seen(&verdict),
+            in_full(&verdict),
             ["minor DaemonSet kube-system/kube-proxy: 1.36.4", "minor Deployment kube-system/coredns: 1.14.2"]
         );
     }
@@ -294,7 +290,7 @@ mod tests {
             let proxy = workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.42.0");
             all.workloads.0.insert("DaemonSet/kube-proxy".into(), proxy);
         });
-        assert_eq!(seen(&verdict), Vec::<String>::new());
+        assert_eq!(in_full(&verdict), Vec::<String>::new());
     }
 
     #[test]

@@ -229,6 +229,7 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::{Condition, Node};
     use crate::fact::facts::system_workloads::Workload;
 
@@ -277,14 +278,10 @@ mod tests {
         Err(Unobserved::absent("not served"))
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn running_pods_and_full_workloads_pass() {
         let verdict = judged([pod("a", "Running", None), pod("b", "Succeeded", None)], &workloads(2, USUAL), none());
-        assert_eq!((verdict.observations(), seen(&verdict)), (4, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (4, vec![]));
         assert_eq!(verdict.notes(), ["the metrics API is not installed"]);
     }
 
@@ -292,7 +289,7 @@ mod tests {
     fn pods_that_crash_for_one_reason_are_one_finding() {
         let crash = Some("CrashLoopBackOff");
         let verdict = judged([pod("a", "Running", crash), pod("b", "Running", crash)], &workloads(2, USUAL), none());
-        assert_eq!(seen(&verdict), ["Pods kube-system/a, b: container main waits: CrashLoopBackOff"]);
+        assert_eq!(seen_of(&verdict), ["Pods kube-system/a, b: container main waits: CrashLoopBackOff"]);
     }
 
     #[test]
@@ -300,7 +297,7 @@ mod tests {
         let failed = |code, restarts| {
             let (path, mut pod) = pod("a", "Running", None);
             (pod.containers[0].failed, pod.containers[0].restarts) = (code, restarts);
-            seen(&judged([(path, pod)], &workloads(2, USUAL), none()))
+            seen_of(&judged([(path, pod)], &workloads(2, USUAL), none()))
         };
         assert_eq!(failed(Some(1), 2), ["Pod kube-system/a: container main ends with exit code 1, after restarts"]);
         assert!(failed(Some(1), 1).is_empty() && failed(None, 9).is_empty());
@@ -310,17 +307,17 @@ mod tests {
     fn a_pod_that_waits_is_found_after_some_minutes() {
         let (path, old) = pod("a", "Pending", None);
         let verdict = judged([(path.clone(), Pod { node: None, ..old.clone() })], &workloads(2, USUAL), none());
-        assert_eq!(seen(&verdict), ["Pod kube-system/a: Pending for more than 5 minutes, on no node"]);
+        assert_eq!(seen_of(&verdict), ["Pod kube-system/a: Pending for more than 5 minutes, on no node"]);
         let young = Pod { created: Some("2026-11-22T11:58:00Z".parse().unwrap()), ..old };
-        assert!(seen(&judged([(path, young)], &workloads(2, USUAL), none())).is_empty());
+        assert!(seen_of(&judged([(path, young)], &workloads(2, USUAL), none())).is_empty());
         let pulling = judged([pod("a", "Pending", Some("ImagePullBackOff"))], &workloads(2, USUAL), none());
-        assert_eq!(seen(&pulling), ["Pod kube-system/a: container main waits: ImagePullBackOff"]);
+        assert_eq!(seen_of(&pulling), ["Pod kube-system/a: container main waits: ImagePullBackOff"]);
     }
 
     #[test]
     fn a_workload_with_less_than_planned_is_found() {
-        assert_eq!(seen(&judged([], &workloads(1, USUAL), none())), ["Deployment kube-system/coredns: 1 of 2 are"]);
-        assert_eq!(seen(&judged([], &workloads(2, None), none())), ["Deployment kube-system/coredns: none"]);
+        assert_eq!(seen_of(&judged([], &workloads(1, USUAL), none())), ["Deployment kube-system/coredns: 1 of 2 are"]);
+        assert_eq!(seen_of(&judged([], &workloads(2, None), none())), ["Deployment kube-system/coredns: none"]);
     }
 
     #[test]
@@ -331,9 +328,9 @@ mod tests {
             judged([(path, Pod { created, ..pod })], &workloads(1, USUAL), none())
         };
         let verdict = of("2026-11-22T11:58:00Z");
-        assert_eq!(seen(&verdict), Vec::<String>::new());
+        assert_eq!(seen_of(&verdict), Vec::<String>::new());
         assert!(verdict.notes().contains(&"pods of Deployment/coredns that are still starting: 1".to_owned()));
-        assert_eq!(seen(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
+        assert_eq!(seen_of(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
     }
 
     #[test]
@@ -346,7 +343,7 @@ mod tests {
             }
             let mut verdict = Verdict::new();
             judge_metrics(&mut verdict, &nodes, Ok(&metrics(known)), NOW.parse().unwrap());
-            (verdict.observations(), seen(&verdict).len(), verdict.notes().len())
+            (verdict.observations(), seen_of(&verdict).len(), verdict.notes().len())
         };
         assert_eq!(judged(&["n2"], &["n1"]), (1, 0, 0));
         assert_eq!(judged(&[], &["n1"]), (1, 1, 0));
@@ -356,7 +353,7 @@ mod tests {
     #[test]
     fn metrics_must_be_of_all_nodes() {
         let of = |nodes: &[&str]| Ok(NodeMetrics::Of(nodes.iter().map(|name| (*name).to_owned()).collect()));
-        let judged = |metrics| seen(&judged([], &workloads(2, USUAL), metrics));
+        let judged = |metrics| seen_of(&judged([], &workloads(2, USUAL), metrics));
         assert_eq!(judged(of(&["n1", "n2"])), Vec::<String>::new());
         assert_eq!(judged(of(&["n1"])), ["APIService v1beta1.metrics.k8s.io: none of n2"]);
         let broken = NodeMetrics::Broken { status: 503, message: "service unavailable".into() };

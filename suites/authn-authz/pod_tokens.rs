@@ -95,7 +95,7 @@ fn span(seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::report;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Got};
 
@@ -112,13 +112,7 @@ mod tests {
     }
 
     fn judged(token: Option<Got<Claims>>, version: &str) -> Verdict {
-        let report = ProbeReport {
-            pod: "seaworthy-x7f4k-0".into(),
-            address: None,
-            address_again: None,
-            times: None,
-            answers: Ok(Answers { token, ..Answers::default() }),
-        };
+        let report = report("seaworthy-x7f4k-0", Ok(Answers { token, ..Answers::default() }));
         let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };
         judge(&ProbeReports([("n1".to_owned(), report)].into()), &server)
     }

@@ -136,7 +136,7 @@ fn one_family(families: &BTreeSet<bool>) -> &'static str {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::service_cidrs::ServiceCidr;
     use crate::probe::Answers;
     use crate::probe::answer::ServiceAnswer;
@@ -176,13 +176,11 @@ mod tests {
             other_nodes: [].into(),
         };
         let answers = Answers { service: Some(service), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         Facts {
             nodes: Nodes([("n1".to_owned(), node)].into()),
             pods: Pods([("a/b".to_owned(), pod)].into()),
             cidrs: ServiceCidrs { ranges: [("kubernetes".to_owned(), range)].into(), complaints: Ok(Vec::new()) },
-            reports: ProbeReports([("n1".to_owned(), report)].into()),
+            reports: reports([("n1", answers)]),
         }
     }
 

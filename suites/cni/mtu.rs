@@ -145,7 +145,7 @@ fn other_address(broken: &Broken, nodes: &Nodes) -> Option<std::net::IpAddr> {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::Fault;
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn healthy() -> ProbeReports {
-        let report = |node: u8| {
+        let seen = |node: u8| {
             let peers = (0..3).filter(|peer| *peer != node).map(|peer| {
                 let seen = PeerAnswer {
                     address: Ok(address(peer)),
@@ -183,16 +183,9 @@ mod tests {
                 api: Some(api),
                 ..Answers::default()
             };
-            let report = ProbeReport {
-                pod: format!("p{node}"),
-                address: None,
-                address_again: None,
-                times: None,
-                answers: Ok(answers),
-            };
-            (format!("n{node}"), report)
+            (format!("n{node}"), answers)
         };
-        ProbeReports((0..3).map(report).collect())
+        reports((0..3).map(seen))
     }
 
     fn answers(reports: &mut ProbeReports, node: u8) -> &mut Answers {

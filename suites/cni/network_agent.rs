@@ -17,9 +17,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
-use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("CN-02", "network-agent", Major, judge);
@@ -106,22 +105,13 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
 }
 
 fn judge_agent(verdict: &mut Verdict, plugin: &str, name: &str, node: &Node, agent: &Pod) {
-    // Nobody knows what runs on a node whose kubelet is silent.
-    if node.conditions.get("Ready").is_some_and(|ready| ready.status == "Unknown") {
-        let why = Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown");
-        return verdict.undecided(Subject::node(name), &why);
+    if node.is_silent() {
+        return verdict.undecided(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), agent.ready, || {
-        let waiting = agent.containers.iter().filter_map(|container| container.waiting.as_deref());
-        let why: Vec<&str> = [agent.phase.as_str()]
-            .into_iter()
-            .chain(waiting)
-            .chain([agent.not_ready_because.as_str()])
-            .filter(|why| !why.is_empty())
-            .collect();
         Finding::new(
             format!("the agent of {plugin} is Ready"),
-            format!("{} is not Ready: {}", agent.name, why.join(", ")),
+            format!("{} is not Ready: {}", agent.name, agent.because()),
         )
         .so("pods there do not learn of new nodes, pods and policies")
         .mend(format!("kubectl -n {} logs {} --all-containers --prefix", agent.namespace, agent.name))

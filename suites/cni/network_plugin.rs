@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
-use crate::fact::facts::nodes::{Condition, Node, Nodes};
+use crate::fact::facts::nodes::{Condition, Node, Nodes, silence};
 use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("CN-01", "network-plugin", Critical, judge);
@@ -42,11 +42,8 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
             verdict.note(format!("{name} is left out: {why}"));
             continue;
         }
-        if ready.is_none_or(|ready| ready.status == "Unknown") {
-            verdict.undecided(
-                Subject::node(name),
-                &Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown"),
-            );
+        if ready.is_none() || node.is_silent() {
+            verdict.undecided(Subject::node(name), &silence(name));
             continue;
         }
         let faults = faults(node, ready);

@@ -134,6 +134,7 @@ impl Mesh {
 mod tests {
     use super::*;
     use crate::fact::Unobserved;
+    use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Loss};
 
@@ -143,7 +144,7 @@ mod tests {
 
     /// A healthy mesh of this many nodes, `n0` and so on.
     fn healthy(count: usize) -> ProbeReports {
-        let report = |node: usize| {
+        let seen = |node: usize| {
             let peers = (0..count).filter(|peer| *peer != node).map(|peer| {
                 let seen = PeerAnswer {
                     address: Ok(address(peer)),
@@ -156,18 +157,10 @@ mod tests {
                 (format!("p{peer}"), seen)
             });
             let answers = Answers { peers: peers.collect(), ..Answers::default() };
-            (
-                format!("n{node}"),
-                ProbeReport {
-                    pod: format!("p{node}"),
-                    address: Some(address(node)),
-                    address_again: None,
-                    times: None,
-                    answers: Ok(answers),
-                },
-            )
+            let report = testing::report(&format!("p{node}"), Ok(answers));
+            (format!("n{node}"), ProbeReport { address: Some(address(node)), ..report })
         };
-        ProbeReports((0..count).map(report).collect())
+        ProbeReports((0..count).map(seen).collect())
     }
 
     fn path(reports: &mut ProbeReports, from: usize, to: usize) -> &mut PeerAnswer {

@@ -23,8 +23,9 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::endpoints::{KUBELET, LEADERS, METRICS, RETIRED};
+use crate::fact::facts::probe_reports::endpoints::METRICS;
 use crate::fact::facts::server_version::ServerVersion;
+use crate::ports::{INSECURE_API_SERVER, KUBE_CONTROLLER_MANAGER, KUBELET, LEADERS, RETIRED};
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, Reached};
@@ -34,8 +35,6 @@ crate::check!("CP-09", "closed-ports", Major, judge);
 
 /// Since when Kubernetes listens nowhere without TLS.
 const RETIRED_SINCE: Version = Version::minor(24);
-/// The retired port that others like to use.
-const POPULAR: u16 = 8080;
 
 /// What the pods that reached a node met at one of its ports.
 #[derive(Default)]
@@ -120,7 +119,7 @@ fn judge_leader(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) 
     if is_decided(verdict, name, at, seen) {
         return;
     }
-    let component = if at.port() == LEADERS[0] { "kube-controller-manager" } else { "kube-scheduler" };
+    let component = if at.port() == KUBE_CONTROLLER_MANAGER { "kube-controller-manager" } else { "kube-scheduler" };
     let from = |statuses: &dyn Fn(u16) -> bool| {
         let all = seen.answered.iter().filter(|(status, _)| statuses(**status)).flat_map(|(_, nodes)| nodes);
         all.collect::<BTreeSet<_>>()
@@ -157,7 +156,7 @@ fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen,
         Subject::node(name),
         if server < RETIRED_SINCE {
             finding.so("whoever reaches it is an administrator").severity(Severity::Critical)
-        } else if at.port() == POPULAR {
+        } else if at.port() == INSECURE_API_SERVER {
             finding.so("another program than Kubernetes serves there, and any pod may talk to it").info()
         } else {
             finding.so("another program poses as part of the control plane, or passes its port on")
@@ -169,7 +168,8 @@ fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen,
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing;
+    use crate::ports::KUBE_SCHEDULER;
     use crate::probe::Answers;
 
     const IP: [u8; 4] = [10, 77, 0, 11];
@@ -181,9 +181,7 @@ mod tests {
         reached.extend(RETIRED.map(|port| (Endpoint::http((ip, port), METRICS), Err(Fault::TimedOut))));
         reached.extend(changed.iter().cloned());
         let answers = Answers { reached: Reached(reached), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        ProbeReports([("n2".to_owned(), report)].into())
+        testing::reports([("n2", answers)])
     }
 
     fn nodes() -> Nodes {
@@ -205,7 +203,7 @@ mod tests {
     }
 
     fn scheduler() -> Endpoint {
-        Endpoint::https((IpAddr::from(IP), LEADERS[1]), METRICS)
+        Endpoint::https((IpAddr::from(IP), KUBE_SCHEDULER), METRICS)
     }
 
     fn plain(port: u16) -> Endpoint {
@@ -241,13 +239,7 @@ mod tests {
         let kubelet = Endpoint::tcp((IpAddr::from(IP), KUBELET));
         assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").undecideds().len(), 1);
         let mut lost = reports(&[]);
-        let silent = ProbeReport {
-            pod: "q".into(),
-            address: None,
-            address_again: None,
-            times: None,
-            answers: Err(Unobserved::unreachable("pod q", "it was evicted")),
-        };
+        let silent = testing::report("q", Err(Unobserved::unreachable("pod q", "it was evicted")));
         lost.0.insert("n3".into(), silent);
         let version = ServerVersion { git: "v1.37.2".into(), version: Version::minor(37) };
         assert_eq!(judge(&lost, &nodes(), &version).undecideds().len(), 1, "a probe that failed has seen nothing");

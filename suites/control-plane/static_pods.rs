@@ -142,13 +142,10 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
         return;
     }
     for pod in pods {
-        let waiting = pod.containers.iter().filter_map(|container| container.waiting.as_deref());
         let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
-        let why: Vec<&str> = waiting.chain([pod.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
-        let state = if why.is_empty() { pod.phase.clone() } else { format!("{}; {}", pod.phase, why.join(": ")) };
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
-            Finding::new("Ready", format!("not Ready ({state}), restarts: {restarts}"))
+            Finding::new("Ready", format!("not Ready ({}), restarts: {restarts}", pod.state()))
                 .so(format!("{} does not work on {node}", pod.component().unwrap_or(&pod.name))),
         );
     }

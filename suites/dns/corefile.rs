@@ -24,6 +24,7 @@ use crate::fact::facts::corefile::zones::Key;
 use crate::fact::facts::corefile::{Corefile, ServerBlock};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
+use crate::ports;
 
 crate::check!("DN-03", "corefile", Major, judge);
 
@@ -148,7 +149,7 @@ fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr
     for target in targets {
         let at = upstream(target);
         // Another port of the loopback belongs to another process, such as a sidecar.
-        let loops = at.is_some_and(|at| at.port() == 53 && at.ip().is_loopback());
+        let loops = at.is_some_and(|at| at.port() == ports::DNS && at.ip().is_loopback());
         verdict.expect(subject(), !loops, || {
             Finding::new("forward to a resolver outside of the pod", format!("forward … {target}"))
                 .so("CoreDNS asks itself: the plugin loop stops it, or every question goes round until it times out")
@@ -166,7 +167,7 @@ fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr
 fn upstream(target: &str) -> Option<SocketAddr> {
     let (scheme, rest) = target.split_once("://").unwrap_or(("dns", target));
     let rest = rest.split('%').next().unwrap_or(rest);
-    let port = if scheme == "tls" { 853 } else { 53 };
+    let port = if scheme == "tls" { 853 } else { ports::DNS };
     rest.parse().ok().or_else(|| Some(SocketAddr::new(rest.parse().ok()?, port)))
 }
 

@@ -158,6 +158,7 @@ fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&Dns
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen;
     use crate::fact::Seen;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::{Container, Pod};
@@ -201,10 +202,6 @@ mod tests {
 
     fn judged(deployment: &DnsDeployment, hosts: &[&str], nodes: &Nodes) -> Verdict {
         judge(Ok(deployment), Some(&dns(hosts)), Some(&KubeadmConfig::default()), nodes, &Pods::default())
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::pods::Container;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{DnsAnswer, Lookups};
 
@@ -205,9 +205,7 @@ mod tests {
         };
         let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
         let answers = Answers { dns_metrics: metrics, dns: dns_answers, ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        let reports = ProbeReports([("n1".to_owned(), report)].into());
+        let reports = reports([("n1", answers)]);
         judge(&dns, &Pods([("kube-system/coredns-x".to_owned(), pod)].into()), Ok(&reports))
     }
 

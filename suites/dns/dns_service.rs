@@ -23,6 +23,7 @@ use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::service_range::ServiceRange;
+use crate::ports;
 
 crate::check!("DN-01", "dns-service", Critical, judge);
 
@@ -57,7 +58,7 @@ fn judge(
     let told = kubelets.map(|kubelets| &kubelets.cluster_dns[..]).unwrap_or_default();
     judge_address(&mut verdict, dns, told, kubeadm.and(range));
     for protocol in ["UDP", "TCP"] {
-        verdict.expect(subject(), dns.listens(53, protocol), || {
+        verdict.expect(subject(), dns.listens(ports::DNS, protocol), || {
             let ports: Vec<String> = dns.ports.iter().map(|port| format!("{}/{}", port.port, port.protocol)).collect();
             let consequence = match protocol {
                 "TCP" => "answers that are too long for UDP never arrive",
@@ -105,6 +106,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen;
     use crate::fact::facts::cluster_dns::DnsPort;
 
     fn dns(address: &str) -> ClusterDns {
@@ -125,10 +127,6 @@ mod tests {
         };
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
         judge(Ok(dns), Some(&told), Some(&KubeadmConfig::default()), Some(&range))
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Critical).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn told(got: &Got<Records>) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{DnsAnswer, Fault, Lookups};
 
@@ -124,9 +124,7 @@ mod tests {
         let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
         let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
         let answers = Answers { dns: [(server, answer)].into(), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        judge(Ok(&ProbeReports([("n1".to_owned(), report)].into())), expectations)
+        judge(Ok(&reports([("n1", answers)])), expectations)
     }
 
     fn seen(got: Got<Records>, expectations: &Expectations) -> Vec<String> {

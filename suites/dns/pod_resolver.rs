@@ -68,13 +68,11 @@ fn list(words: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
 
     fn judged(resolver: Resolver) -> Vec<String> {
         let answers = Answers { resolver, ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let dns = ClusterDns {
             name: "kube-dns".into(),
             addresses: vec![[10, 96, 0, 10].into(), "fd01::a".parse().unwrap()],
@@ -82,8 +80,7 @@ mod tests {
             ports: Vec::new(),
             servers: Ok(Vec::new()),
         };
-        let verdict =
-            judge(&ProbeReports([("n1".to_owned(), report)].into()), &dns, &ClusterDomain("cluster.local".into()));
+        let verdict = judge(&reports([("n1", answers)]), &dns, &ClusterDomain("cluster.local".into()));
         verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
     }
 

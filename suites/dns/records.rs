@@ -168,6 +168,7 @@ fn told(got: &Got<Records>) -> String {
 mod tests {
     use super::*;
     use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Lookups};
     use crate::probe::collect::Times;
@@ -212,14 +213,8 @@ mod tests {
             let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
             let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
             let answers = Answers { dns: [(server, answer)].into(), ..Answers::default() };
-            let report = ProbeReport {
-                pod: format!("p{i}"),
-                address: Some(address.into()),
-                address_again: None,
-                times: times[i],
-                answers: Ok(answers),
-            };
-            (format!("n{i}"), report)
+            let report = testing::report(&format!("p{i}"), Ok(answers));
+            (format!("n{i}"), ProbeReport { address: Some(address.into()), times: times[i], ..report })
         };
         let service = KubernetesService {
             kind: "ClusterIP".into(),

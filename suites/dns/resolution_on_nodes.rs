@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Latency};
 
@@ -193,19 +193,7 @@ mod tests {
             (SocketAddr::new(server, 53), DnsAnswer { udp: good(), tcp: good(), records: BTreeMap::new() })
         });
         let answers = Answers { dns: dns.into(), ..Answers::default() };
-        let report = |i: u8| {
-            (
-                format!("n{i}"),
-                ProbeReport {
-                    pod: format!("p{i}"),
-                    address: None,
-                    address_again: None,
-                    times: None,
-                    answers: Ok(answers.clone()),
-                },
-            )
-        };
-        ProbeReports([1, 2].into_iter().map(report).collect())
+        reports(["n1", "n2"].map(|node| (node, answers.clone())))
     }
 
     fn at(reports: &mut ProbeReports, node: &str, server: IpAddr) -> Option<DnsAnswer> {

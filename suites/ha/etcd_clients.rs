@@ -22,7 +22,7 @@ use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::endpoints::{ETCD, KUBELET};
+use crate::ports::{ETCD, KUBELET};
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::{Ask, Endpoint};
 use crate::probe::reached::{Met, Reached, TlsMet, is_open};
@@ -128,7 +128,8 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::Pod;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::{report, reports};
+    use crate::ports::{ETCD_CLIENT, ETCD_PEER};
     use crate::probe::Answers;
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
@@ -151,23 +152,13 @@ mod tests {
             ..Pod::default()
         };
         let pods = if with_pod { Pods([("kube-system/etcd-n1".to_owned(), etcd)].into()) } else { Pods::default() };
-        let report = |i: u8| {
-            let reached = Reached(BTreeMap::from([
-                (Endpoint::tls((IP, ETCD[0])), client.clone()),
-                (Endpoint::tls((IP, ETCD[1])), if is_open(client) { Ok(refuses()) } else { client.clone() }),
-                (Endpoint::tcp((IP, KUBELET)), kubelet.clone()),
-            ]));
-            let answers = Answers { reached, ..Answers::default() };
-            let report = ProbeReport {
-                pod: format!("p{i}"),
-                address: None,
-                address_again: None,
-                times: None,
-                answers: Ok(answers),
-            };
-            (format!("n{i}"), report)
-        };
-        let reports = ProbeReports([1, 2].into_iter().map(report).collect());
+        let reached = Reached(BTreeMap::from([
+            (Endpoint::tls((IP, ETCD_CLIENT)), client.clone()),
+            (Endpoint::tls((IP, ETCD_PEER)), if is_open(client) { Ok(refuses()) } else { client.clone() }),
+            (Endpoint::tcp((IP, KUBELET)), kubelet.clone()),
+        ]));
+        let answers = Answers { reached, ..Answers::default() };
+        let reports = reports(["n1", "n2"].map(|node| (node, answers.clone())));
         judge(&Nodes([("n1".to_owned(), node)].into()), &pods, &reports)
     }
 
@@ -212,11 +203,10 @@ mod tests {
         let reached = [(Endpoint::tcp((IP, KUBELET)), Ok(Met::Open))].into_iter();
         let refused = ETCD.map(|port| (Endpoint::tls((IP, port)), Err(Fault::Refused)));
         let answers = Answers { reached: Reached(reached.chain(refused).collect()), ..Answers::default() };
-        let report =
-            |answers| ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers };
         let silent = Err(Unobserved::unreachable("the kubelet", "the pod did not get beyond Pending"));
-        let reports = [("n1".to_owned(), report(Ok(answers))), ("n2".to_owned(), report(silent))];
-        let verdict = judge(&nodes, &Pods::default(), &ProbeReports(reports.into()));
+        let mut reports = reports([("n1", answers)]);
+        reports.0.insert("n2".into(), report("p2", silent));
+        let verdict = judge(&nodes, &Pods::default(), &reports);
         assert_eq!((verdict.undecideds().len(), verdict.reason()), (1, None));
     }
 

@@ -82,7 +82,7 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
             let seen = match (is_silent, pod.ready) {
                 (true, true) => format!("{node} is not Ready"),
                 (true, false) => format!("its node {node} is not Ready, nor is the pod"),
-                (false, _) => format!("not Ready: {}", because(pod)),
+                (false, _) => format!("not Ready: {}", pod.because()),
             };
             let spare = ready.saturating_sub(quorum);
             let so = match (ready >= quorum, spare) {
@@ -146,17 +146,6 @@ fn back(node: &str, asked: Option<&Pod>) -> String {
 /// Where the member of a node that is well says why it is not. Without etcd kubectl shows nothing, so on the node.
 fn log(node: &str) -> String {
     format!("on {node}: `crictl ps -a --name etcd`, and `crictl logs ID` of the newest, which says why it does not run")
-}
-
-fn because(pod: &Pod) -> String {
-    let waiting = pod.containers.iter().filter_map(|container| container.waiting.clone());
-    let why: Vec<String> = [pod.phase.clone()]
-        .into_iter()
-        .chain(waiting)
-        .chain([pod.not_ready_because.clone()])
-        .filter(|why| !why.is_empty())
-        .collect();
-    why.join(", ")
 }
 
 fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {

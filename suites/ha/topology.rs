@@ -160,7 +160,7 @@ fn host(endpoint: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::in_full;
     use crate::fact::facts::nodes::ZONE;
     use crate::fact::facts::pods::Pod;
 
@@ -192,41 +192,36 @@ mod tests {
         KubeadmConfig { control_plane_endpoint: endpoint.map(str::to_owned), ..KubeadmConfig::default() }
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        let told = |f: Finding| format!("{} {}: {}", f.severity, f.subject, f.seen);
-        verdict.findings(Severity::Major).into_iter().map(told).collect()
-    }
-
     const API: Option<&str> = Some("api.bed.test:6443");
 
     #[test]
     fn three_behind_one_name_pass() {
         let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)));
-        assert_eq!((verdict.observations(), seen(&verdict)), (3, vec![]));
+        assert_eq!((verdict.observations(), in_full(&verdict)), (3, vec![]));
         let zones = [Some("a"), Some("b"), Some("c")];
-        assert!(seen(&judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)))).is_empty());
+        assert!(in_full(&judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)))).is_empty());
     }
 
     #[test]
     fn one_is_a_remark_and_two_are_worse() {
-        assert_eq!(seen(&judge(&nodes(&[None]), &etcd(&["n1"]), Some(&kubeadm(None)))), ["info Node n1: one"]);
+        assert_eq!(in_full(&judge(&nodes(&[None]), &etcd(&["n1"]), Some(&kubeadm(None)))), ["info Node n1: one"]);
         let verdict = judge(&nodes(&[None; 2]), &etcd(&["n1", "n2"]), Some(&kubeadm(API)));
-        assert_eq!(seen(&verdict), ["major Nodes n1, n2: two, each with a member of etcd"]);
+        assert_eq!(in_full(&verdict), ["major Nodes n1, n2: two, each with a member of etcd"]);
         let external = KubeadmConfig { external_etcd: true, ..kubeadm(API) };
-        assert!(seen(&judge(&nodes(&[None; 2]), &Pods::default(), Some(&external))).is_empty());
+        assert!(in_full(&judge(&nodes(&[None; 2]), &Pods::default(), Some(&external))).is_empty());
         assert!(judge(&Nodes(nodes(&[None]).0.into_iter().take(1).collect()), &etcd(&["n1"]), None).reason().is_some());
     }
 
     #[test]
     fn a_member_that_is_missing_is_found() {
         let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n3"]), Some(&kubeadm(API)));
-        assert_eq!(seen(&verdict), ["major Node n2: 2 members; none on n2"]);
+        assert_eq!(in_full(&verdict), ["major Node n2: 2 members; none on n2"]);
     }
 
     #[test]
     fn members_on_nodes_of_their_own_are_not_missed_here() {
         let verdict = judge(&nodes(&[None; 2]), &etcd(&["w1"]), None);
-        assert_eq!(seen(&verdict), Vec::<String>::new());
+        assert_eq!(in_full(&verdict), Vec::<String>::new());
     }
 
     #[test]
@@ -239,7 +234,7 @@ mod tests {
             (Some("[fd00::1]:6443"), 0),
         ] {
             let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(endpoint)));
-            assert_eq!(seen(&verdict).len(), count, "{endpoint:?}");
+            assert_eq!(in_full(&verdict).len(), count, "{endpoint:?}");
         }
     }
 
@@ -247,7 +242,7 @@ mod tests {
     fn a_zone_with_the_majority_is_a_remark() {
         let zones = [Some("a"), Some("a"), Some("b")];
         let verdict = judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)));
-        assert_eq!(seen(&verdict), ["info Nodes n1, n2: 2 of 3 in zone a"]);
+        assert_eq!(in_full(&verdict), ["info Nodes n1, n2: 2 of 3 in zone a"]);
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::kubelet_logs::LogAnswer;
     use crate::fact::{Seen, Unobserved};
 
@@ -123,14 +123,10 @@ mod tests {
         Ok(Came::Error { status: 500, message: message.into() })
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Critical).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn logs_of_every_node_pass() {
         let verdict = judged([Ok(Came::Wanted), Ok(Came::Wanted)]);
-        assert_eq!((verdict.observations(), seen(&verdict)), (2, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (2, vec![]));
     }
 
     #[test]
@@ -138,8 +134,8 @@ mod tests {
         let refused =
             || error("Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource=log)");
         let verdict = judged([refused(), refused(), refused()]);
-        assert_eq!(seen(&verdict).len(), 1);
-        assert!(seen(&verdict)[0].starts_with("Nodes n1, n2, n3: for kube-proxy-0: HTTP 500: Forbidden"));
+        assert_eq!(seen_of(&verdict).len(), 1);
+        assert!(seen_of(&verdict)[0].starts_with("Nodes n1, n2, n3: for kube-proxy-0: HTTP 500: Forbidden"));
     }
 
     #[test]
@@ -153,7 +149,7 @@ mod tests {
             Ok(Came::Nothing { after_ms: 5000 }),
         ]);
         let subjects: Vec<_> =
-            seen(&verdict).into_iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
+            seen_of(&verdict).into_iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(subjects, ["Node n3", "Nodes n2, n4"]);
     }
 

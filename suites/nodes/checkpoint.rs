@@ -19,8 +19,9 @@ use crate::check::{Finding, Folded, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::endpoints::{CHECKPOINT, KUBELET};
+use crate::fact::facts::probe_reports::endpoints::CHECKPOINT;
 use crate::fact::facts::rbac::{Grant, PolicyRule, Rbac};
+use crate::ports::KUBELET;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::Met;
 use crate::suites::rights;
@@ -98,20 +99,16 @@ fn judge_kubelet(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::seen_of;
     use crate::fact::Access;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::rbac::testing::rule;
     use crate::probe::Answers;
     use crate::probe::reached::Reached;
 
     fn not_allowed() -> Unobserved {
         Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() }
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
     }
 
     #[test]
@@ -122,7 +119,7 @@ mod tests {
             .with_binding("cluster-admin", "ClusterRole cluster-admin", &["Group system:masters"])
             .with_binding("api", "ClusterRole system:kubelet-api-admin", &["User kube-apiserver-kubelet-client"]);
         let verdict = judge(&rbac, &Nodes::default(), Err(&not_allowed()));
-        assert_eq!((verdict.observations(), seen(&verdict), verdict.notes().len()), (2, vec![], 1));
+        assert_eq!((verdict.observations(), seen_of(&verdict), verdict.notes().len()), (2, vec![], 1));
     }
 
     #[test]
@@ -137,7 +134,7 @@ mod tests {
             let expected = "ClusterRoleBinding backup: ServiceAccount backup/agent may, by ClusterRole backup";
             // RBAC knows no wildcard of one resource's subresources.
             let expected: &[&str] = if resources == "nodes/*" { &[] } else { &[expected] };
-            assert_eq!(seen(&verdict), expected, "{resources}");
+            assert_eq!(seen_of(&verdict), expected, "{resources}");
         }
     }
 
@@ -148,12 +145,11 @@ mod tests {
         let at: SocketAddr = "10.77.0.11:10250".parse().unwrap();
         let judged = |status| {
             let reached = Reached([(Endpoint::post_with_token(at, CHECKPOINT), Ok(Met::Status(status)))].into());
-            let answers = Ok(Answers { reached, ..Answers::default() });
-            let report = ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers };
-            judge(&Rbac::default(), &nodes, Ok(&ProbeReports([("n1".to_owned(), report)].into())))
+            let answers = Answers { reached, ..Answers::default() };
+            judge(&Rbac::default(), &nodes, Ok(&reports([("n1", answers)])))
         };
-        assert_eq!(seen(&judged(403)), Vec::<String>::new());
-        assert_eq!(seen(&judged(404)), ["Node n1: it answers 404: it was let in"]);
-        assert_eq!(seen(&judged(500)).len(), 1);
+        assert_eq!(seen_of(&judged(403)), Vec::<String>::new());
+        assert_eq!(seen_of(&judged(404)), ["Node n1: it answers 404: it was let in"]);
+        assert_eq!(seen_of(&judged(500)).len(), 1);
     }
 }

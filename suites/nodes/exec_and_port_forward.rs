@@ -64,6 +64,7 @@ fn judge(streams: &PodStreams) -> Verdict {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::pod_streams::StreamAnswers;
     use crate::fact::{Seen, Unobserved};
 
@@ -80,14 +81,10 @@ mod tests {
         Came::Error { status: 500, message: message.into() }
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn streams_into_pods_of_all_nodes_pass() {
         let verdict = judged([Ok((Came::Wanted, Came::Wanted)), Ok((Came::Wanted, Came::Wanted))]);
-        assert_eq!((verdict.observations(), seen(&verdict)), (4, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (4, vec![]));
     }
 
     #[test]
@@ -95,7 +92,7 @@ mod tests {
         let refused = || error("dial tcp 127.0.0.1:42613: connect: connection refused");
         let verdict = judged([Ok((refused(), Came::Wanted)), Ok((refused(), Came::Nothing { after_ms: 5000 }))]);
         assert_eq!(
-            seen(&verdict),
+            seen_of(&verdict),
             [
                 "Nodes n1, n2: for p0: dial tcp 127.0.0.1:42613: connect: connection refused",
                 "Node n2: for p1: no answer within 5000 ms"

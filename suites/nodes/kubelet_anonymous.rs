@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, KubeletAnswer};
 
@@ -135,13 +135,7 @@ mod tests {
         let kubelet =
             KubeletAnswer { certificate: Err(Fault::Refused), anonymous: [("/pods".to_owned(), Ok(200))].into() };
         let answers = Answers { kubelet: [([10, 77, 0, 11].into(), kubelet)].into(), ..Answers::default() };
-        let reports = ProbeReports(
-            [(
-                "n1".to_owned(),
-                ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) },
-            )]
-            .into(),
-        );
+        let reports = reports([("n1", answers)]);
         assert_eq!(judge(&nodes(), Ok(&unreachable), Ok(&reports)).findings(Severity::Critical).len(), 1);
         let verdict = judge(&nodes(), Ok(&unreachable), Err(&Unobserved::Interrupted));
         assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));

@@ -30,7 +30,8 @@ use crate::fact::Unobserved;
 use crate::fact::facts::kubelet_monitoring::KubeletMonitoring;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::endpoints::{KUBELET, KUBELET_PATHS};
+use crate::fact::facts::probe_reports::endpoints::KUBELET_PATHS;
+use crate::ports::KUBELET;
 use crate::probe::Answers;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::Met;
@@ -58,7 +59,7 @@ fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonit
             }
         }
         Err(why) if why.is_skip() => {
-            verdict.note(format!("whether an account with few rights gets what they are to was not tried: {why}"))
+            verdict.note(format!("whether an account with few rights gets what they are to was not tried: {why}"));
         }
         Err(why) => verdict.undecided(Subject::cluster(), why),
     }
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
     use crate::fact::Access;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::{ApiAnswer, Fault, Got};
     use crate::probe::reached::Reached;
 
@@ -142,14 +143,8 @@ mod tests {
             reached: Reached(reached.into_iter().flatten().collect()),
             ..Answers::default()
         };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
         let not_allowed = Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() };
-        judge(
-            &Nodes([("n1".to_owned(), node)].into()),
-            &ProbeReports([("n1".to_owned(), report)].into()),
-            Err(&not_allowed),
-        )
+        judge(&Nodes([("n1".to_owned(), node)].into()), &reports([("n1", answers)]), Err(&not_allowed))
     }
 
     fn severities(verdict: &Verdict) -> Vec<Severity> {

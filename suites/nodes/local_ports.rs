@@ -20,8 +20,8 @@ use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_ports::{KubeletPorts, Port};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::endpoints::KUBELET;
 use crate::fact::{Seen, Unobserved};
+use crate::ports::{KUBELET, KUBELET_HEALTHZ, KUBELET_READ_ONLY};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::is_open;
 
@@ -29,24 +29,19 @@ use super::reach::out_of_reach;
 
 crate::check!("KL-05", "kubelet-local-ports", Critical, judge);
 
-/// Without credentials, all pods of the node.
-const READ_ONLY: u16 = 10255;
-/// The kubelet's health.
-const HEALTH: u16 = 10248;
-
 fn judge(
     nodes: &Nodes,
     from_here: Result<&KubeletPorts, &Unobserved>,
     from_pods: Result<&ProbeReports, &Unobserved>,
 ) -> Verdict {
-    let here = |name: &String| view_from_here(name, READ_ONLY, from_here).err();
+    let here = |name: &String| view_from_here(name, KUBELET_READ_ONLY, from_here).err();
     if let Some(why) = out_of_reach(nodes.0.keys().map(here)).filter(|_| from_pods.is_err_and(Unobserved::is_skip)) {
         return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
     }
     let mut verdict = Verdict::new();
     let mut folded = Folded::new();
     for (name, node) in &nodes.0 {
-        for port in [READ_ONLY, HEALTH] {
+        for port in [KUBELET_READ_ONLY, KUBELET_HEALTHZ] {
             let views = [view_from_here(name, port, from_here), view_from_pods(node, port, from_pods)];
             judge_port(&mut verdict, &mut folded, name, port, views);
         }
@@ -63,7 +58,7 @@ fn judge_port(verdict: &mut Verdict, folded: &mut Folded, node: &str, port: u16,
         [Err(why), Err(_)] => return verdict.undecided(Subject::node(node), &why),
     };
     folded.expect(verdict, node, !open, || {
-        if port == READ_ONLY {
+        if port == KUBELET_READ_ONLY {
             Finding::new("port 10255, the kubelet's read-only port, is closed", "it accepts connections")
                 .so("whoever connects reads all pods of the node with their environment, without a credential")
                 .mend("remove readOnlyPort from /var/lib/kubelet/config.yaml; systemctl restart kubelet")
@@ -81,7 +76,7 @@ fn view_from_here(node: &str, port: u16, kubelets: Result<&KubeletPorts, &Unobse
     let ports = ports.ok_or_else(|| Unobserved::invalid(format!("Node {node}"), "it was not dialled"))?;
     let ports = ports.as_ref().map_err(Clone::clone)?;
     ports.api.clone()?;
-    let met = if port == READ_ONLY { &ports.read_only } else { &ports.health };
+    let met = if port == KUBELET_READ_ONLY { &ports.read_only } else { &ports.health };
     met.as_ref().map(|met| *met == Port::Open).map_err(Clone::clone)
 }
 
@@ -109,7 +104,7 @@ fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobse
 mod tests {
     use super::*;
     use crate::fact::facts::kubelet_ports::Ports;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Got};
     use crate::probe::reached::{Met, Reached};
@@ -158,16 +153,14 @@ mod tests {
             let met = [12, 11].into_iter().flat_map(|last| {
                 let at = |port| Endpoint::tcp(([10, 77, 0, last], port));
                 let read_only = if last == 12 { read_only.clone() } else { Err(Fault::Refused) };
-                [(at(KUBELET), control.clone()), (at(READ_ONLY), read_only), (at(HEALTH), Err(Fault::Refused))]
+                [
+                    (at(KUBELET), control.clone()),
+                    (at(KUBELET_READ_ONLY), read_only),
+                    (at(KUBELET_HEALTHZ), Err(Fault::Refused)),
+                ]
             });
-            let answers = Ok(Answers { reached: Reached(met.collect()), ..Answers::default() });
-            ProbeReports(
-                [(
-                    "n1".into(),
-                    ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers },
-                )]
-                .into(),
-            )
+            let answers = Answers { reached: Reached(met.collect()), ..Answers::default() };
+            reports([("n1", answers)])
         };
         let filtered = || ports(Port::Silent, Port::Silent);
         let judged = |reports| judge(&nodes(), Ok(&here([filtered(), filtered()])), Ok(&reports));

@@ -183,6 +183,7 @@ fn on_one_host(nodes: &Nodes) -> bool {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::check::testing::seen_of;
 
     fn node(number: u8) -> Node {
         Node {
@@ -205,14 +206,10 @@ mod tests {
         Nodes(["n1", "n2", "n3"].map(|name| (name.to_owned(), all.next().unwrap())).into())
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn machines_of_their_own_pass() {
         let verdict = judge(&nodes(|_| ()));
-        assert_eq!((verdict.observations(), seen(&verdict)), (15, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (15, vec![]));
     }
 
     #[test]
@@ -222,7 +219,7 @@ mod tests {
                 node.machine.as_mut().unwrap().machine_id = "cafe".into();
             }
         }));
-        assert_eq!(seen(&verdict), ["Nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
+        assert_eq!(seen_of(&verdict), ["Nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
         let mend = verdict.findings(Severity::Major).remove(0).mend.unwrap();
         assert!(mend.starts_with("one after the other, of n2, n3: kubectl drain NODE"), "{mend}");
     }
@@ -235,7 +232,7 @@ mod tests {
                 (machine.machine_id, machine.system_uuid) = ("cafe".into(), "beef".into());
             }
         }));
-        assert_eq!(seen(&verdict), ["Nodes n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
+        assert_eq!(seen_of(&verdict), ["Nodes n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
         let mend = verdict.findings(Severity::Major).remove(0).mend.unwrap();
         assert!(mend.starts_with("kubectl drain n3") && mend.contains("new UUID"), "{mend}");
     }
@@ -247,7 +244,7 @@ mod tests {
             all[2].pod_cidrs = all[0].pod_cidrs.clone();
         }));
         assert_eq!(
-            seen(&verdict),
+            seen_of(&verdict),
             [
                 "Nodes n1, n2: 2 nodes have the InternalIP 10.77.0.11",
                 "Nodes n1, n3: 2 nodes have the pod range 10.244.1.0/24"

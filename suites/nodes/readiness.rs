@@ -116,7 +116,7 @@ fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<Fault> {
         // The silence of a kubelet that is known to be gone is no second fault.
         Some(ready) if ready.status == "True" => faults.extend(silence(lease, clock)),
         Some(ready) => {
-            let look = if ready.status == "Unknown" { Look::Machine } else { Look::Kubelet };
+            let look = if node.is_silent() { Look::Machine } else { Look::Kubelet };
             let seen = format!("Ready={} ({}: {})", ready.status, ready.reason, ready.message);
             faults.push(("Ready=True", seen, look));
         }

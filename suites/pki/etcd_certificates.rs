@@ -31,6 +31,7 @@ use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::{Seen, Unobserved};
+use crate::ports;
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, is_open};
@@ -152,7 +153,7 @@ fn from_pod<'a>(node: &str, at: SocketAddr, reports: Result<&'a ProbeReports, &U
 }
 
 fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &Description, clock: &Clock) {
-    let what = if at.port() == 2380 { "etcd-peer" } else { "etcd-server" };
+    let what = if at.port() == ports::ETCD_PEER { "etcd-peer" } else { "etcd-server" };
     let subject = || Subject::address(format!("{at} on {node}"));
     let now = clock.server;
     let (major, critical) = (least(leaf, 30, 3), least(leaf, 7, 10));
@@ -229,8 +230,7 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
-    use crate::fact::facts::etcd_handshakes::PORTS;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::reached::{Reached, TlsMet};
     use crate::suites::pki::testing::{clock, presented};
@@ -274,9 +274,7 @@ mod tests {
     fn pods(met: Result<Met, Fault>) -> ProbeReports {
         let reached = [2379, 2380].map(|port| (Endpoint::certificate(([10, 77, 0, 11], port)), met.clone()));
         let answers = Answers { reached: Reached(reached.into()), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        ProbeReports([("n1".to_owned(), report)].into())
+        reports([("n1", answers)])
     }
 
     fn far() -> EtcdHandshakes {
@@ -341,7 +339,7 @@ mod tests {
         let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
         let with = |second: fn() -> Unobserved| {
             let mut etcd = member(presented(&server), &peer);
-            let presented = PORTS.map(|port| (port, Err(second()))).into();
+            let presented = ports::ETCD.map(|port| (port, Err(second()))).into();
             etcd.0.insert("n2".into(), Ok(EtcdMember { address: [10, 77, 0, 12].into(), presented }));
             let verdict = judged(&etcd);
             (verdict.undecideds().len(), verdict.notes().len())

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, Leaf, self_signed, years};
     use crate::check::Severity;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::KubeletAnswer;
     use crate::suites::pki::testing::{clock, presented};
@@ -285,9 +285,7 @@ mod tests {
         let expired = ca.leaf_with(&["n3", "10.77.0.12"], &PKCS_ECDSA_P256_SHA256, years(2020, 2021));
         let answer = KubeletAnswer { certificate: Ok(expired.certificate), anonymous: BTreeMap::new() };
         let answers = Answers { kubelet: BTreeMap::from([([10, 77, 0, 12].into(), answer)]), ..Answers::default() };
-        let report =
-            ProbeReport { pod: "p".into(), address: None, address_again: None, times: None, answers: Ok(answers) };
-        let reports = ProbeReports(BTreeMap::from([("n3".to_owned(), report)]));
+        let reports = reports([("n3", answers)]);
         let silent = Err(Unobserved::unreachable("10.77.0.13:10250", "the connection was refused"));
         let findings = judged_with(&ca, [("n3", silent)], Ok(&reports)).findings(Severity::Major);
         assert!(findings[0].seen.contains("days ago, at 2021-12-31T00:00:00Z"), "{findings:?}");

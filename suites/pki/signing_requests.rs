@@ -204,6 +204,7 @@ fn ago(since: SignedDuration) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::check::testing::seen;
     use crate::fact::facts::certificate_signing_requests::RequestCondition;
     use crate::suites::pki::testing::{clock, now};
 
@@ -225,10 +226,6 @@ mod tests {
     fn judged(requests: Vec<SigningRequest>, kubelet: Option<Unobserved>) -> Verdict {
         let kubelets = KubeletHandshakes(kubelet.map(|why| ("n3".to_owned(), Err(why))).into_iter().collect());
         judge(&CertificateSigningRequests(requests), Ok(&kubelets), &clock())
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]

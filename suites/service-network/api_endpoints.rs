@@ -115,6 +115,7 @@ fn is_reachable_by_others(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::Seen;
     use crate::fact::facts::pods::{Container, Pod};
 
@@ -144,28 +145,24 @@ mod tests {
         ApiServerEndpoints { endpoints: Ok(slices.clone()), slices }
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Critical).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn the_same_addresses_everywhere_pass() {
         let pods = Pods([server("a", 11), server("b", 12)].into());
         let verdict = judge(&published(&[11, 12]), &pods);
-        assert_eq!((verdict.observations(), seen(&verdict)), (5, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (5, vec![]));
     }
 
     #[test]
     fn an_instance_that_is_not_published_is_found() {
         let pods = Pods([server("a", 11), server("b", 12)].into());
         let verdict = judge(&published(&[11]), &pods);
-        assert_eq!(seen(&verdict), ["10.77.0.12:6443: not among the published addresses 10.77.0.11:6443"]);
+        assert_eq!(seen_of(&verdict), ["10.77.0.12:6443: not among the published addresses 10.77.0.11:6443"]);
     }
 
     #[test]
     fn an_address_of_nobody_is_found() {
         let verdict = judge(&published(&[11, 99]), &Pods([server("a", 11)].into()));
-        assert_eq!(seen(&verdict), ["10.77.0.99:6443: 10.77.0.99:6443 is published as well"]);
+        assert_eq!(seen_of(&verdict), ["10.77.0.99:6443: 10.77.0.99:6443 is published as well"]);
     }
 
     #[test]
@@ -176,26 +173,26 @@ mod tests {
             let command = vec!["--advertise-address=10.77.0.11".into(), "--secure-port=6443".into()];
             pod.containers = vec![Container { command, ..Container::default() }];
         }
-        assert_eq!(seen(&judge(&published(&[11]), &pods)), ["10.77.0.11:6443: advertised by a, b"]);
+        assert_eq!(seen_of(&judge(&published(&[11]), &pods)), ["10.77.0.11:6443: advertised by a, b"]);
     }
 
     #[test]
     fn no_address_at_all_is_one_finding() {
         let verdict = judge(&published(&[]), &Pods([server("a", 11)].into()));
-        assert_eq!(seen(&verdict), ["EndpointSlice default/kubernetes: no address"]);
+        assert_eq!(seen_of(&verdict), ["EndpointSlice default/kubernetes: no address"]);
     }
 
     #[test]
     fn the_loopback_is_no_address_for_others() {
         let slices: BTreeSet<SocketAddr> = [([127, 0, 0, 1], 6443).into()].into();
         let verdict = judge(&ApiServerEndpoints { endpoints: Ok(slices.clone()), slices }, &Pods::default());
-        assert_eq!(seen(&verdict), ["127.0.0.1:6443: 127.0.0.1:6443"]);
+        assert_eq!(seen_of(&verdict), ["127.0.0.1:6443: 127.0.0.1:6443"]);
     }
 
     #[test]
     fn a_hidden_control_plane_is_judged_by_what_is_published() {
         let verdict = judge(&published(&[11]), &Pods::default());
-        assert_eq!((verdict.observations(), seen(&verdict)), (2, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (2, vec![]));
         assert_eq!(verdict.notes().len(), 1);
     }
 
@@ -204,8 +201,8 @@ mod tests {
         let pods = Pods([server("a", 11)].into());
         let with =
             |endpoints: Seen<BTreeSet<SocketAddr>>| judge(&ApiServerEndpoints { endpoints, ..published(&[11]) }, &pods);
-        assert!(seen(&with(Err(Unobserved::absent("not found")))).is_empty());
-        assert_eq!(seen(&with(Ok(BTreeSet::new()))), ["Endpoints default/kubernetes: no address"]);
+        assert!(seen_of(&with(Err(Unobserved::absent("not found")))).is_empty());
+        assert_eq!(seen_of(&with(Ok(BTreeSet::new()))), ["Endpoints default/kubernetes: no address"]);
         assert_eq!(with(Err(Unobserved::Interrupted)).undecideds().len(), 1);
     }
 }

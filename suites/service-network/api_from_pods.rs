@@ -150,7 +150,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::Fault;
 
     fn service() -> KubernetesService {
@@ -178,19 +178,7 @@ mod tests {
         };
         let answers =
             Answers { environment: Some(("10.96.0.1".into(), "443".into())), api: Some(api), ..Answers::default() };
-        let report = |node: &str| {
-            (
-                node.to_owned(),
-                ProbeReport {
-                    pod: format!("p-{node}"),
-                    address: None,
-                    address_again: None,
-                    times: None,
-                    answers: Ok(answers.clone()),
-                },
-            )
-        };
-        ProbeReports(["n1", "n2"].into_iter().map(report).collect())
+        reports(["n1", "n2"].map(|node| (node, answers.clone())))
     }
 
     fn api<'a>(reports: &'a mut ProbeReports, node: &str) -> &'a mut ApiAnswer {

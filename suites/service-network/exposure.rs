@@ -112,13 +112,14 @@ fn judge_service(verdict: &mut Verdict, name: &str, service: &Exposure, clock: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
     use crate::probe::answer::{Backends, Fault, ServiceAnswer};
 
     fn reports() -> ProbeReports {
-        let report = |own: u8| {
+        let seen = |own: u8| {
             let service = ServiceAnswer {
                 tcp: Backends::default(),
                 udp: Backends::default(),
@@ -127,17 +128,9 @@ mod tests {
                 other_family: None,
                 other_nodes: (1..4).filter(|i| *i != own).map(|i| (IpAddr::from([10, 77, 0, i]), Ok(()))).collect(),
             };
-            let answers = Answers { service: Some(service), ..Answers::default() };
-            let report = ProbeReport {
-                pod: format!("p{own}"),
-                address: None,
-                address_again: None,
-                times: None,
-                answers: Ok(answers),
-            };
-            (format!("n{own}"), report)
+            (format!("n{own}"), Answers { service: Some(service), ..Answers::default() })
         };
-        ProbeReports((1..4).map(report).collect())
+        testing::reports((1..4).map(seen))
     }
 
     fn block(reports: &mut ProbeReports, from: &str, to: u8) {
@@ -156,14 +149,10 @@ mod tests {
         judge(Ok(reports), &nodes, &services, &Clock { server: now, here: now }, expectations)
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Minor).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn node_ports_that_answer_everybody_pass() {
         let verdict = judged(&reports(), Exposure::default(), &Expectations::default());
-        assert_eq!((verdict.observations(), seen(&verdict).len()), (7, 0));
+        assert_eq!((verdict.observations(), seen_of(&verdict).len()), (7, 0));
     }
 
     #[test]
@@ -172,28 +161,31 @@ mod tests {
         block(&mut reports, "n1", 3);
         block(&mut reports, "n2", 3);
         let verdict = judged(&reports, Exposure::default(), &Expectations::default());
-        assert_eq!(seen(&verdict), ["Node n3: it answers no other node (no answer)"]);
+        assert_eq!(seen_of(&verdict), ["Node n3: it answers no other node (no answer)"]);
         let mut reports = self::reports();
         block(&mut reports, "n2", 3);
         let verdict = judged(&reports, Exposure::default(), &Expectations::default());
-        assert_eq!(seen(&verdict), ["Node n3: it answers not n2 (no answer)"]);
+        assert_eq!(seen_of(&verdict), ["Node n3: it answers not n2 (no answer)"]);
     }
 
     #[test]
     fn external_addresses_are_found_unless_the_profile_names_them() {
         let claims = || Exposure { external_ips: vec!["192.0.2.7".into()], ..Exposure::default() };
         let verdict = judged(&reports(), claims(), &Expectations::default());
-        assert_eq!(seen(&verdict), ["Service shop/web: 192.0.2.7"]);
+        assert_eq!(seen_of(&verdict), ["Service shop/web: 192.0.2.7"]);
         let expected = Expectations { external_ips: vec!["192.0.2.0/24".parse().unwrap()], ..Expectations::default() };
-        assert!(seen(&judged(&reports(), claims(), &expected)).is_empty());
+        assert!(seen_of(&judged(&reports(), claims(), &expected)).is_empty());
     }
 
     #[test]
     fn a_load_balancer_that_stays_pending_is_found() {
         let pending = |since: &str| Exposure { pending_since: since.parse().ok(), ..Exposure::default() };
-        assert!(seen(&judged(&reports(), pending("2026-11-22T11:56:00Z"), &Expectations::default())).is_empty());
+        assert!(seen_of(&judged(&reports(), pending("2026-11-22T11:56:00Z"), &Expectations::default())).is_empty());
         let verdict = judged(&reports(), pending("2026-11-22T11:30:00Z"), &Expectations::default());
-        assert_eq!(seen(&verdict), ["Service shop/web: status.loadBalancer is empty 30 minutes after it was created"]);
+        assert_eq!(
+            seen_of(&verdict),
+            ["Service shop/web: status.loadBalancer is empty 30 minutes after it was created"]
+        );
     }
 
     #[test]

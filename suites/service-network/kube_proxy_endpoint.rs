@@ -25,11 +25,10 @@ use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::rbac::Rbac;
+use crate::ports;
 
 crate::check!("SN-08", "kube-proxy-endpoint", Major, judge);
 
-/// The port where kubeadm was given an endpoint without one.
-const USUAL_PORT: u16 = 6443;
 /// What kube-proxy must be able to watch.
 const WATCHED: [(&str, &str); 3] = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];
 
@@ -154,13 +153,13 @@ fn authority(url: &str) -> Option<(String, u16)> {
 fn endpoint_authority(endpoint: &str) -> Option<(String, u16)> {
     let endpoint: http::uri::Authority = endpoint.parse().ok()?;
     let host = endpoint.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    Some((host, endpoint.port_u16().unwrap_or(USUAL_PORT)))
+    Some((host, endpoint.port_u16().unwrap_or(ports::API_SERVER)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::seen;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::rbac::testing::rule;
 
@@ -191,10 +190,6 @@ mod tests {
             ..Node::default()
         };
         Nodes([("n1".to_owned(), node)].into())
-    }
-
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]

@@ -78,31 +78,17 @@ fn status(got: &Got<u16>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::net::IpAddr;
-
     use super::*;
     use crate::check::Severity;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
     use crate::probe::answer::Fault;
 
     fn reports(nodes: [(&str, KubeProxyAnswer); 2]) -> ProbeReports {
-        let report = |(node, proxy): (&str, KubeProxyAnswer)| {
-            let answers =
-                Answers { kube_proxy: BTreeMap::from([(IpAddr::from([10, 77, 0, 11]), proxy)]), ..Answers::default() };
-            (
-                node.to_owned(),
-                ProbeReport {
-                    pod: format!("p-{node}"),
-                    address: None,
-                    address_again: None,
-                    times: None,
-                    answers: Ok(answers),
-                },
-            )
-        };
-        ProbeReports(nodes.into_iter().map(report).collect())
+        testing::reports(nodes.map(|(node, proxy)| {
+            let kube_proxy = [([10, 77, 0, 11].into(), proxy)].into();
+            (node, Answers { kube_proxy, ..Answers::default() })
+        }))
     }
 
     fn healthy() -> KubeProxyAnswer {

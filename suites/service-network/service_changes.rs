@@ -100,7 +100,7 @@ fn late(verdict: &mut Verdict, took: &BTreeMap<String, u64>, what: &str, so: &st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::in_full;
     use crate::fact::facts::service_trial::ServiceSights;
     use crate::fact::{Seen, Unobserved};
     use crate::probe::answer::Fault;
@@ -121,29 +121,24 @@ mod tests {
         judge(&ServiceTrial { opening_ms: 30_000, closing_ms: 30_000, nodes: nodes.collect(), others: 0 })
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        let findings = verdict.findings(Severity::Major).into_iter();
-        findings.map(|f| format!("{} {}: {}", f.severity, f.subject, f.seen)).collect()
-    }
-
     #[test]
     fn changes_that_all_nodes_learn_of_pass() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((open(1200), Some(closed(2500))))]);
-        assert_eq!((verdict.observations(), seen(&verdict)), (4, vec![]));
+        assert_eq!((verdict.observations(), in_full(&verdict)), (4, vec![]));
     }
 
     #[test]
     fn a_node_that_learns_of_nothing_new_is_named() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((closed(100), None))]);
-        assert_eq!(seen(&verdict), ["major Node n2: nothing answers within 30 s: no answer"]);
+        assert_eq!(in_full(&verdict), ["major Node n2: nothing answers within 30 s: no answer"]);
     }
 
     #[test]
     fn a_node_that_keeps_the_address_of_a_deleted_service_is_named() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((open(300), Some(open(100))))]);
-        assert_eq!(seen(&verdict), ["major Node n2: it still answers 30 s later"]);
+        assert_eq!(in_full(&verdict), ["major Node n2: it still answers 30 s later"]);
         let chance = Sight { alike: 1, ..closed(29_000) };
-        assert_eq!(seen(&judged([Ok((open(300), Some(chance)))])).len(), 1, "one try may fail by chance");
+        assert_eq!(in_full(&judged([Ok((open(300), Some(chance)))])).len(), 1, "one try may fail by chance");
     }
 
     #[test]
@@ -153,12 +148,12 @@ mod tests {
             Ok((open(12_000), Some(closed(6_000)))),
             Ok((open(400), Some(closed(900)))),
         ]);
-        assert_eq!(seen(&verdict), ["major Nodes n1, n2: after 12 to 17.1 s", "info Node n2: after 6 s"]);
+        assert_eq!(in_full(&verdict), ["major Nodes n1, n2: after 12 to 17.1 s", "info Node n2: after 6 s"]);
     }
 
     #[test]
     fn a_node_that_tells_nothing_is_undecided() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Err(Unobserved::Interrupted)]);
-        assert_eq!((verdict.undecideds().len(), seen(&verdict)), (1, vec![]));
+        assert_eq!((verdict.undecideds().len(), in_full(&verdict)), (1, vec![]));
     }
 }

@@ -130,7 +130,7 @@ fn patience(backends: &Backends) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::facts::probe_reports::ProbeReport;
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::Fault;
     use crate::probe::collect::Times;
@@ -150,19 +150,7 @@ mod tests {
             other_nodes: [(std::net::IpAddr::from([10, 77, 0, 12]), Ok(()))].into(),
         };
         let answers = Answers { service: Some(service), ..Answers::default() };
-        let report = |i: u8| {
-            (
-                format!("n{i}"),
-                ProbeReport {
-                    pod: format!("p{i}"),
-                    address: None,
-                    address_again: None,
-                    times: None,
-                    answers: Ok(answers.clone()),
-                },
-            )
-        };
-        ProbeReports([1, 2].into_iter().map(report).collect())
+        reports(["n1", "n2"].map(|node| (node, answers.clone())))
     }
 
     fn service(reports: &mut ProbeReports) -> &mut ServiceAnswer {

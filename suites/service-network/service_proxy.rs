@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
-use crate::fact::facts::nodes::{Node, Nodes};
+use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::proxy_replacements::{ProxyReplacements, SURE};
@@ -108,17 +108,11 @@ fn judge(
 }
 
 fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, oldest: OldestApiServer) {
-    // Nobody knows what runs on a node whose kubelet is silent.
-    if node.conditions.get("Ready").is_some_and(|ready| ready.status == "Unknown") {
-        return verdict.undecided(
-            Subject::node(name),
-            &Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown"),
-        );
+    if node.is_silent() {
+        return verdict.undecided(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), proxy.ready, || {
-        let waiting = proxy.containers.iter().filter_map(|container| container.waiting.as_deref());
-        let why: Vec<&str> = waiting.chain([proxy.not_ready_because.as_str()]).filter(|why| !why.is_empty()).collect();
-        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, state(&proxy.phase, &why)))
+        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, proxy.state()))
             .so("pods there do not learn of new Services and endpoints")
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
@@ -132,11 +126,6 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
             .so("it does not know the APIs of the API server, or the API server its")
             .severity(Severity::Major)
     });
-}
-
-/// The phase, and what is told besides.
-fn state(phase: &str, why: &[&str]) -> String {
-    if why.is_empty() { phase.to_owned() } else { format!("{phase}; {}", why.join(": ")) }
 }
 
 /// Why a node needs no pod for it.
@@ -230,6 +219,7 @@ impl<'a> Agents<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::Seen;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
@@ -284,22 +274,18 @@ mod tests {
         judge(&nodes("v1.37.2"), pods, replacements, &oldest, Err(&Unobserved::Interrupted))
     }
 
-    fn seen(verdict: &Verdict) -> Vec<String> {
-        verdict.findings(Severity::Critical).into_iter().map(|f| format!("{}: {}", f.subject, f.seen)).collect()
-    }
-
     const ALL: [&str; 3] = ["n1", "n2", "n3"];
 
     #[test]
     fn kube_proxy_on_every_node_passes() {
         let verdict = judged(&on("kube-proxy", &ALL, "v1.37.2"), &none());
-        assert_eq!((verdict.observations(), seen(&verdict)), (6, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (6, vec![]));
     }
 
     #[test]
     fn a_node_without_is_found() {
         let verdict = judged(&on("kube-proxy", &["n1", "n2"], "v1.37.2"), &none());
-        assert_eq!(seen(&verdict), ["Node n3: neither kube-proxy nor a known replacement runs on n3"]);
+        assert_eq!(seen_of(&verdict), ["Node n3: neither kube-proxy nor a known replacement runs on n3"]);
         assert_eq!(verdict.findings(Severity::Critical)[0].expected, "a service proxy on each of 3 Linux nodes");
     }
 
@@ -308,24 +294,26 @@ mod tests {
         let mut pods = on("kube-proxy", &ALL, "v1.37.2");
         let pod = pods.0.get_mut("kube-system/kube-proxy-n2").unwrap();
         (pod.ready, pod.containers[0].waiting) = (false, Some("CrashLoopBackOff".into()));
-        assert_eq!(seen(&judged(&pods, &none())), ["Node n2: kube-proxy-n2 is not Ready (Running; CrashLoopBackOff)"]);
-        assert_eq!(state("Pending", &[]), "Pending");
+        assert_eq!(
+            seen_of(&judged(&pods, &none())),
+            ["Node n2: kube-proxy-n2 is not Ready (Running; CrashLoopBackOff)"]
+        );
     }
 
     #[test]
     fn a_version_that_does_not_fit_is_found() {
-        assert_eq!(seen(&judged(&on("kube-proxy", &ALL, "v1.38.0"), &none())).len(), 3);
-        assert!(seen(&judged(&on("kube-proxy", &ALL, "v1.34.0"), &none())).is_empty());
-        assert_eq!(seen(&judged(&on("kube-proxy", &ALL, "v1.33.0"), &none())).len(), 3);
+        assert_eq!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.38.0"), &none())).len(), 3);
+        assert!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.34.0"), &none())).is_empty());
+        assert_eq!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.33.0"), &none())).len(), 3);
     }
 
     #[test]
     fn cilium_counts_as_it_is_told() {
         let pods = on("cilium", &ALL, "v1.19.0");
         let verdict = judged(&pods, &cilium(Ok(Some("true"))));
-        assert_eq!((verdict.observations(), seen(&verdict)), (3, vec![]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (3, vec![]));
         assert_eq!(verdict.notes(), ["Cilium does the work of kube-proxy on n1, n2, n3"]);
-        assert_eq!(seen(&judged(&pods, &cilium(Ok(Some("false"))))).len(), 1);
+        assert_eq!(seen_of(&judged(&pods, &cilium(Ok(Some("false"))))).len(), 1);
         let refused = Unobserved::Refused { missing: "get configmaps".into(), message: "forbidden".into() };
         assert_eq!(judged(&pods, &cilium(Err(refused))).undecideds().len(), 3);
     }
@@ -334,7 +322,7 @@ mod tests {
     fn two_proxies_on_one_node_are_found() {
         let mut pods = on("kube-proxy", &ALL, "v1.37.2");
         pods.0.extend(on("cilium", &ALL, "v1.19.0").0);
-        assert!(seen(&judged(&pods, &cilium(Ok(Some("false"))))).is_empty());
+        assert!(seen_of(&judged(&pods, &cilium(Ok(Some("false"))))).is_empty());
         let findings = judged(&pods, &cilium(Ok(Some("true")))).findings(Severity::Critical);
         assert_eq!(
             (findings[0].subject.to_string().as_str(), findings[0].severity),
@@ -346,8 +334,8 @@ mod tests {
     fn calico_replaces_it_only_with_ebpf() {
         let pods = on("calico-node", &ALL, "v3.31.0");
         let calico = |told| ProxyReplacements { calico: Ok(told), ..none() };
-        assert!(seen(&judged(&pods, &calico(Some(true)))).is_empty());
-        assert_eq!(seen(&judged(&pods, &calico(None))).len(), 1);
+        assert!(seen_of(&judged(&pods, &calico(Some(true)))).is_empty());
+        assert_eq!(seen_of(&judged(&pods, &calico(None))).len(), 1);
     }
 
     #[test]
@@ -357,7 +345,7 @@ mod tests {
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
         let verdict =
             judge(&nodes, &on("kube-proxy", &ALL, "v1.37.2"), &none(), &oldest, Err(&Unobserved::Interrupted));
-        assert_eq!((seen(&verdict), verdict.undecideds().len()), (vec![], 1));
+        assert_eq!((seen_of(&verdict), verdict.undecideds().len()), (vec![], 1));
     }
 
     #[test]
@@ -377,6 +365,6 @@ mod tests {
         let absent = || Unobserved::absent("there is no ConfigMap kube-system/kubeadm-config");
         let severity = |why| judged(&Pods::default(), why).findings(Severity::Critical)[0].severity;
         assert_eq!([severity(absent()), severity(Unobserved::Interrupted)], [Severity::Info, Severity::Critical]);
-        assert_eq!(seen(&judged(&on("kube-proxy", &["n1"], "v1.37.2"), absent())).len(), 1, "others have one");
+        assert_eq!(seen_of(&judged(&on("kube-proxy", &["n1"], "v1.37.2"), absent())).len(), 1, "others have one");
     }
 }

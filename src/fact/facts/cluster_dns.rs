@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::cidr::is_link_local;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::ports;
 
 /// Where the cluster's DNS lives, on all but OpenShift.
 const NAMESPACE: &str = "kube-system";
 /// What the Service is called everywhere, whatever serves behind it; charts of CoreDNS call it otherwise.
 const SERVICE: &str = "kube-dns";
-/// The port of DNS.
-pub const PORT: u16 = 53;
 /// How many bits of an address the largest range of IPv6 service addresses leaves open: it is a /108.
 const LARGEST: u32 = 20;
 
@@ -145,12 +144,12 @@ async fn servers(cluster: &Cluster, service: &str) -> Seen<Vec<DnsServer>> {
 
 /// What a recording tells that was made before ports were kept.
 fn usual_port() -> u16 {
-    PORT
+    ports::DNS
 }
 
 fn slice_servers(slice: &EndpointSlice) -> Vec<DnsServer> {
     let udp = slice.ports.iter().flatten().find(|port| port.protocol.as_deref() == Some("UDP"));
-    let port = udp.and_then(|port| u16::try_from(port.port?).ok()).unwrap_or(PORT);
+    let port = udp.and_then(|port| u16::try_from(port.port?).ok()).unwrap_or(ports::DNS);
     let endpoints = slice.endpoints.iter().flatten();
     let servers = endpoints.flat_map(|endpoint| {
         endpoint.addresses.iter().filter_map(|address| address.parse().ok()).map(|address| DnsServer {

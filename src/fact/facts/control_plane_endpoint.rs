@@ -13,11 +13,10 @@ use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Target};
 use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::ports;
 
 /// How often the endpoint is dialled.
 const CONNECTIONS: usize = 30;
-/// The port where kubeadm was given an endpoint without one.
-const USUAL_PORT: u16 = 6443;
 
 /// What many connections to the control plane's endpoint met. Absent where there is one API server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,7 +78,7 @@ fn endpoint(kubeadm: Result<&KubeadmConfig, &Unobserved>, of_kubeconfig: &Author
 
 fn authority(text: &str) -> Seen<Authority> {
     let unusable = |e| Unobserved::invalid(format!("controlPlaneEndpoint {text}"), e);
-    text.parse().or_else(|_| Authority::new(text.trim_matches(['[', ']']), USUAL_PORT)).map_err(unusable)
+    text.parse().or_else(|_| Authority::new(text.trim_matches(['[', ']']), ports::API_SERVER)).map_err(unusable)
 }
 
 crate::observed!(ControlPlaneEndpoint);

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::cluster_dns::{self, ClusterDns};
+use super::cluster_dns::ClusterDns;
 use crate::fact::{Derive, Seen, Unobserved};
+use crate::ports;
 
 /// The addresses at which the cluster's DNS can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Derive for DnsServers {
         let service = dns.addresses.first().copied();
         let servers = dns.servers.as_ref().map_err(Clone::clone)?;
         Ok(Self {
-            pod_port: servers.first().map_or(cluster_dns::PORT, |server| server.port),
+            pod_port: servers.first().map_or(ports::DNS, |server| server.port),
             service: service
                 .ok_or_else(|| Unobserved::absent(format!("Service kube-system/{} is headless", dns.name)))?,
             pods: servers.iter().filter(|server| server.ready).map(|server| server.address).collect(),

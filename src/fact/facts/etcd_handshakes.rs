@@ -11,9 +11,7 @@ use super::pods::{Pod, Pods};
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::{Access, Observe, Seen, Unobserved};
-
-/// Where members serve clients, and each other.
-pub const PORTS: [u16; 2] = [2379, 2380];
+use crate::ports;
 
 /// What each member of etcd that runs as a static pod presents, by node; by its pod, where it cannot be dialled.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -76,7 +74,7 @@ impl Observe for EtcdHandshakes {
                 Ok(placed) => placed,
                 Err((pod, why)) => return (pod, Err(why)),
             };
-            let presented = PORTS.map(async |port| {
+            let presented = ports::ETCD.map(async |port| {
                 let target = Target { address: SocketAddr::new(address, port).into(), server_name: None };
                 (port, cluster.handshake(&target, &[]).await)
             });

@@ -13,11 +13,7 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::observer::timed_out;
 use crate::fact::{Access, Observe, Seen, Unobserved};
-
-/// The read-only port, without credentials.
-const READ_ONLY: u16 = 10255;
-/// The health port, for the node itself.
-const HEALTH: u16 = 10248;
+use crate::ports;
 
 /// Which ports of each node are open, by node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -74,7 +70,10 @@ async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
     });
     // Where not even the API answers, whether another port does says nothing.
     let (read_only, health) = match &api {
-        Ok(()) => join(connect(at(READ_ONLY), deadline), connect(at(HEALTH), deadline)).await,
+        Ok(()) => {
+            let (read_only, health) = (at(ports::KUBELET_READ_ONLY), at(ports::KUBELET_HEALTHZ));
+            join(connect(read_only, deadline), connect(health, deadline)).await
+        }
         Err(why) => (Err(why.clone()), Err(why.clone())),
     };
     Ok(Ports { address, api, read_only, health })

@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::ports;
 
 /// The label that kubeadm and others put on control-plane nodes.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// The label that tells a node's zone: what fails together.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
-/// Where a kubelet serves that does not say otherwise in its Node's status.
-const KUBELET_PORT: u16 = 10250;
 /// How long a new node may take until its network, its agents and what watches it have come.
 const ARRIVAL: SignedDuration = SignedDuration::from_mins(2);
 /// How long a node that is being deleted may take until it is drained and gone; then something keeps it.
@@ -172,19 +171,29 @@ impl Node {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
     }
 
+    /// Whether nothing was heard of its kubelet for so long that nobody knows what runs there.
+    pub fn is_silent(&self) -> bool {
+        self.conditions.get("Ready").is_some_and(|condition| condition.status == "Unknown")
+    }
+
     /// Where the kubelet serves: at its port on the node's first InternalIP.
     pub fn kubelet(&self, name: &str) -> Seen<SocketAddr> {
         let address = self
             .internal_addresses()
             .next()
             .ok_or_else(|| Unobserved::invalid(format!("Node {name}"), "it has no address of type InternalIP"))?;
-        Ok(SocketAddr::new(address, self.kubelet_port.unwrap_or(KUBELET_PORT)))
+        Ok(SocketAddr::new(address, self.kubelet_port.unwrap_or(ports::KUBELET)))
     }
 
     /// The addresses inside the cluster.
     pub fn internal_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.addresses.iter().filter(|(kind, _)| kind == "InternalIP").filter_map(|(_, address)| address.parse().ok())
     }
+}
+
+/// Why nothing can be said of what runs on a node that is silent.
+pub fn silence(name: &str) -> Unobserved {
+    Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown")
 }
 
 impl Observe for Nodes {

@@ -13,6 +13,7 @@ use super::kubelet_handshakes::KubeletHandshakes;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Outdated, Target};
 use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::ports;
 
 /// What servers answer to a client that speaks TLS 1.1 at most. Only those are asked that complete a handshake of
 /// today, which is the control: a server that refuses everything is not secure but down.
@@ -48,7 +49,7 @@ impl Observe for OutdatedTls {
             (node.clone(), offer(target).await.1)
         });
         let members = etcd.iter().flat_map(|etcd| etcd.dialled()).filter_map(|(_, member)| {
-            member.presented.get(&2379)?.as_ref().ok()?;
+            member.presented.get(&ports::ETCD_CLIENT)?.as_ref().ok()?;
             Some(Target { address: at(member.address), server_name: None })
         });
         let (api_servers, kubelets, etcd) =
@@ -62,7 +63,7 @@ impl Observe for OutdatedTls {
 }
 
 fn at(address: IpAddr) -> Authority {
-    SocketAddr::new(address, 2379).into()
+    SocketAddr::new(address, ports::ETCD_CLIENT).into()
 }
 
 crate::observed!(OutdatedTls);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Access, Observe, Rule, Seen};
+use crate::ports;
 
 /// The annotations that tell where a pod came from; others may hold anything and are not kept.
 const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernetes.io/config.hash", ADVERTISED];
@@ -16,8 +17,6 @@ const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernet
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Where kubeadm notes the address that an API server advertises.
 const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
-/// The API server's port where its manifest does not state one.
-const USUAL_PORT: u16 = 6443;
 
 /// How often a container that has just failed was restarted before, if it fails again and again.
 const FAILED_BEFORE: i32 = 2;
@@ -123,6 +122,24 @@ impl Pod {
         self.annotations.contains_key(MIRROR)
     }
 
+    /// Why it is not ready: the phase, and what is told besides, as a list.
+    pub fn because(&self) -> String {
+        let phase = Some(self.phase.as_str()).filter(|phase| !phase.is_empty());
+        phase.into_iter().chain(self.hindrances()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Why it is not ready: the phase, and what is told besides, in one remark.
+    pub fn state(&self) -> String {
+        let why: Vec<&str> = self.hindrances().collect();
+        if why.is_empty() { self.phase.clone() } else { format!("{}; {}", self.phase, why.join(": ")) }
+    }
+
+    /// Why it is not ready, in the words of its containers and of its condition.
+    fn hindrances(&self) -> impl Iterator<Item = &str> {
+        let waiting = self.containers.iter().filter_map(|container| container.waiting.as_deref());
+        waiting.chain([self.not_ready_because.as_str()]).filter(|why| !why.is_empty())
+    }
+
     /// The label of a control-plane static pod that says which component it runs.
     pub fn component(&self) -> Option<&str> {
         self.labels.get("component").map(String::as_str)
@@ -157,7 +174,7 @@ impl Pod {
         }
         let port = match self.flag("secure-port").last() {
             Some(port) => port.parse().ok()?,
-            None => USUAL_PORT,
+            None => ports::API_SERVER,
         };
         // Without the flag it advertises the node's own address, which a pod in the node's network has.
         let flag = self.flag("advertise-address").last().copied();
@@ -361,6 +378,17 @@ mod tests {
         assert_eq!(pod.flag("bare"), ["true"]);
         assert_eq!(pod.flag("empty"), [""]);
         assert!(pod.flag("c").is_empty() && pod.has_flags());
+    }
+
+    #[test]
+    fn a_pod_that_is_not_ready_says_why() {
+        let (_, mut pod) = static_pod("etcd", "n1", &[]);
+        pod.phase = "Running".into();
+        assert_eq!((pod.because().as_str(), pod.state().as_str()), ("Running", "Running"));
+        pod.containers[0].waiting = Some("CrashLoopBackOff".into());
+        pod.not_ready_because = "containers with unready status: [etcd]".into();
+        assert_eq!(pod.because(), "Running, CrashLoopBackOff, containers with unready status: [etcd]");
+        assert_eq!(pod.state(), "Running; CrashLoopBackOff: containers with unready status: [etcd]");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod dns_questions;
 pub mod endpoints;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

@@ -8,6 +8,7 @@ use futures_util::future::{OptionFuture, join_all};
 
 use super::http::Strangers;
 use super::{api, dns, interfaces, kubelet, metrics, peer, reach, resolver, service, token};
+use crate::probe::answer::largest_packet;
 use crate::probe::{Answers, Questions};
 
 /// What every question needs to know.
@@ -29,10 +30,9 @@ pub async fn ask(questions: &Questions) -> Answers {
         answer: Duration::from_millis(questions.answer_ms),
     };
     let (resolver, mtu) = tokio::join!(resolver::read(), interfaces::read());
-    // A pod has one way out, or several that lead to the same network.
-    let smallest = mtu.as_ref().ok().and_then(|mtu| mtu.values().min().copied());
+    let largest = mtu.as_ref().ok().and_then(largest_packet);
     let peers = async {
-        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, smallest, &terms));
+        let asked = questions.peers.iter().map(|peer| peer::ask(peer, &questions.run, &resolver, largest, &terms));
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);

@@ -14,11 +14,10 @@ use tokio::time::timeout;
 use super::batch::Terms;
 use super::peer;
 use super::repeated::repeated;
+use crate::ports;
 use crate::probe::answer::{DnsAnswer, Fault, Got, Latency, Lookups, Records, Resolver};
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
-/// The port of DNS.
-const PORT: u16 = 53;
 /// How often records are asked for again while they are not known yet.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The most that an answer by UDP may hold, in bytes.
@@ -30,7 +29,7 @@ pub async fn ask(question: &DnsQuestion, resolver: &Resolver, terms: &Terms) -> 
         .nameservers
         .iter()
         .filter_map(|server| server.parse().ok())
-        .map(|ip: IpAddr| SocketAddr::new(ip, PORT));
+        .map(|ip: IpAddr| SocketAddr::new(ip, ports::DNS));
     let servers: BTreeSet<SocketAddr> = question.servers.iter().copied().chain(own).collect();
     let kind = if question.ipv6 { RecordType::AAAA } else { RecordType::A };
     let servers = servers.iter().map(|server| async move {
@@ -95,7 +94,7 @@ pub async fn resolve(host: &str, resolver: &Resolver, patience: Duration) -> Got
     let mut last = Fault::Unresolved("the pod has no nameserver".into());
     for server in &resolver.nameservers {
         let Ok(server) = server.parse::<IpAddr>() else { continue };
-        let server = SocketAddr::new(server, PORT);
+        let server = SocketAddr::new(server, ports::DNS);
         for kind in [RecordType::A, RecordType::AAAA] {
             match timeout(patience, by_udp(server, host, kind)).await {
                 Ok(Ok(addresses)) => return addresses.first().copied().ok_or(Fault::Unresolved("no address".into())),

@@ -9,14 +9,9 @@ use super::batch::Terms;
 use super::http::Strangers;
 use super::unreachable_fault;
 use crate::cluster::handshake::{Authority, Target, handshake};
+use crate::ports;
 use crate::probe::answer::{Got, KubeProxyAnswer, KubeletAnswer};
 
-/// The kubelet's API.
-const KUBELET: u16 = 10250;
-/// kube-proxy's health.
-const HEALTH: u16 = 10256;
-/// kube-proxy's metrics, which belong to the node alone.
-const METRICS: u16 = 10249;
 /// What is asked of a kubelet without credentials. All of it only reads.
 const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
 
@@ -27,7 +22,7 @@ pub async fn ask_kubelets(
     terms: &Terms,
 ) -> BTreeMap<IpAddr, KubeletAnswer> {
     let answers = join_all(addresses.iter().map(|address| async {
-        let at = SocketAddr::new(*address, KUBELET);
+        let at = SocketAddr::new(*address, ports::KUBELET);
         let target = Target { address: Authority::from(at), server_name: None };
         let (seen, anonymous) =
             tokio::join!(
@@ -46,7 +41,8 @@ pub async fn ask_kubelets(
 pub async fn ask_kube_proxies(addresses: &[IpAddr], strangers: &Got<Strangers>) -> BTreeMap<IpAddr, KubeProxyAnswer> {
     let answers = join_all(addresses.iter().map(|address| async {
         let url = |port, path| format!("http://{}{path}", SocketAddr::new(*address, port));
-        let (healthz, livez, metrics) = (url(HEALTH, "/healthz"), url(HEALTH, "/livez"), url(METRICS, "/metrics"));
+        let (healthz, livez) = (url(ports::KUBE_PROXY_HEALTHZ, "/healthz"), url(ports::KUBE_PROXY_HEALTHZ, "/livez"));
+        let metrics = url(ports::KUBE_PROXY_METRICS, "/metrics");
         let (healthz, livez, metrics) =
             tokio::join!(status(strangers, &healthz), status(strangers, &livez), status(strangers, &metrics));
         (*address, KubeProxyAnswer { healthz, livez, metrics })

@@ -23,6 +23,7 @@ use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::leader_leases::{COMPONENTS, lease, request};
 use crate::fact::{Seen, Unobserved};
+use crate::ports;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
 use crate::probe::collect::running;
 use crate::probe::deploy::Site;
@@ -43,8 +44,6 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// What pods that watch call the API at its ClusterIP, and the cluster's DNS.
 const API: &str = "api";
 const NAMES: &str = "dns";
-/// The port of DNS.
-const DNS: u16 = 53;
 /// The annotation that is written.
 const WRITTEN: &str = "seaworthy.dev/written";
 
@@ -121,7 +120,7 @@ impl<'a> Scene<'a> {
         let name = format!("kubernetes.default.svc.{}.", domain.0);
         let targets = [
             (API.to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
-            (NAMES.to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, DNS), name)),
+            (NAMES.to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, ports::DNS), name)),
         ];
         let run = &cluster.settings().probe.run;
         let site = Site::prepare(cluster, Level::Watching).await?;

@@ -3,14 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::expectations::Expectations;
-use crate::fact::facts::cluster_dns;
 use crate::fact::facts::dns_servers::DnsServers;
+use crate::ports;
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
 /// How often each probe asks each DNS server by UDP and by TCP.
 const LOOKUPS: (u32, u32) = (20, 5);
-/// The port of CoreDNS's metrics.
-const METRICS: u16 = 9153;
 /// Up to this many DNS pods, every probe asks them all; beyond that, as many.
 const SERVERS: usize = 4;
 /// How many probes ask for records, which do not depend on who asks, and look at each server's metrics.
@@ -43,7 +41,7 @@ pub fn of(
     let pods: Vec<IpAddr> = dns.pods.iter().copied().collect();
     let some = (0..pods.len().min(SERVERS)).map(|i| pods[(place.unwrap_or_default() + i) % pods.len()]);
     let some = some.map(|pod| SocketAddr::new(pod, dns.pod_port));
-    let servers = [SocketAddr::new(dns.service, cluster_dns::PORT)].into_iter().chain(some).collect();
+    let servers = [SocketAddr::new(dns.service, ports::DNS)].into_iter().chain(some).collect();
     let is_witness =
         |turn: usize| place.is_some_and(|place| (0..WITNESSES).any(|i| (turn + i) % names.probes == place));
     let metrics = pods.iter().enumerate().filter(|(i, _)| is_witness(*i)).take(SERVERS);
@@ -54,7 +52,7 @@ pub fn of(
         udp: LOOKUPS.0,
         tcp: LOOKUPS.1,
         records: if is_witness(0) { records(names, api, expectations) } else { Vec::new() },
-        metrics: metrics.map(|(_, pod)| SocketAddr::new(*pod, METRICS)).collect(),
+        metrics: metrics.map(|(_, pod)| SocketAddr::new(*pod, ports::DNS_METRICS)).collect(),
     }
 }
 

@@ -3,20 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::fact::facts::nodes::{Node, Nodes};
+use crate::ports::{self, ETCD, KUBELET, LEADERS, RETIRED};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::mesh;
 
-/// The kubelet's API. It must be open, so it is the control for all that must be closed on the same node.
-pub const KUBELET: u16 = 10250;
-/// The kubelet's read-only port, its health, kube-proxy's health and kube-proxy's metrics.
-pub const NODE: [u16; 4] = [10255, 10248, 10256, 10249];
-/// etcd for clients and for its other members.
-pub const ETCD: [u16; 2] = [2379, 2380];
-/// The controller-manager and the scheduler, by HTTPS.
-pub const LEADERS: [u16; 2] = [10257, 10259];
-/// Where the API server, the scheduler and the controller-manager once served without TLS.
-pub const RETIRED: [u16; 3] = [8080, 10251, 10252];
-/// What is asked of those: it tells more than that the port is open, and only reads.
+/// What serves on every node. The kubelet's API must be open, and is the control for the others.
+const NODE: [u16; 5] =
+    [KUBELET, ports::KUBELET_READ_ONLY, ports::KUBELET_HEALTHZ, ports::KUBE_PROXY_HEALTHZ, ports::KUBE_PROXY_METRICS];
+/// What is asked of the control plane's components: it tells more than that the port is open, and only reads.
 pub const METRICS: &str = "/metrics";
 /// What is asked of the kubelet with a token that has no rights.
 pub const KUBELET_PATHS: [&str; 2] = ["/metrics", "/pods"];
@@ -65,7 +59,7 @@ fn from_outside(node: &Node) -> Vec<Endpoint> {
 }
 
 fn of_every_node(ip: IpAddr) -> impl Iterator<Item = Endpoint> {
-    [KUBELET].into_iter().chain(NODE).map(move |port| Endpoint::tcp((ip, port)))
+    NODE.into_iter().map(move |port| Endpoint::tcp((ip, port)))
 }
 
 fn of_leaders(ip: IpAddr) -> impl Iterator<Item = Endpoint> {

@@ -1,0 +1,20 @@
+//! Reports of probes, for tests.
+
+use super::{ProbeReport, ProbeReports};
+use crate::fact::Seen;
+use crate::probe::Answers;
+
+/// What the probes on these nodes answered; that on `n1` is the pod `p1`.
+pub(crate) fn reports<N: Into<String>>(answers: impl IntoIterator<Item = (N, Answers)>) -> ProbeReports {
+    let reports = answers.into_iter().map(|(node, answers)| {
+        let node = node.into();
+        let pod = format!("p{}", node.trim_start_matches('n'));
+        (node, report(&pod, Ok(answers)))
+    });
+    ProbeReports(reports.collect())
+}
+
+/// What this pod answered, or why there is nothing; more is not known of it.
+pub(crate) fn report(pod: &str, answers: Seen<Answers>) -> ProbeReport {
+    ProbeReport { pod: pod.into(), address: None, address_again: None, times: None, answers }
+}
