@@ -319,6 +319,7 @@ mod tests {
             service: None,
             node_addresses: Vec::new(),
             endpoints: Vec::new(),
+            metadata: Vec::new(),
         };
         let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
             .object(&mark)

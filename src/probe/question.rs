@@ -41,6 +41,9 @@ pub struct Questions {
     /// What else is looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// The servers that tell a cloud's instances about themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<MetadataQuestion>,
 }
 
 /// The API server at its ClusterIP.
@@ -109,6 +112,16 @@ pub struct Peer {
     /// Its address, when names have failed before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+}
+
+/// A server that tells a cloud's instances about themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataQuestion {
+    /// Where.
+    pub at: SocketAddr,
+    /// Whether to ask what it serves, and not only whether it is open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requests: bool,
 }
 
 /// The Services in front of the probes.

@@ -2,6 +2,7 @@
 
 pub mod dns_questions;
 pub mod endpoints;
+pub mod metadata_questions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -199,6 +200,7 @@ impl Wave {
                     peers: peers.into_iter().map(|i| peer(ready[i].0)).collect(),
                     node_addresses: node.internal_addresses().collect(),
                     endpoints: endpoints::of(name, nodes, turn),
+                    metadata: metadata_questions::of(node),
                 };
                 ((*name).clone(), questions)
             })
@@ -275,6 +277,7 @@ async fn by_address(cluster: &Cluster, site: &Site<'_>, first: &Wave, reports: &
             service: None,
             node_addresses: Vec::new(),
             endpoints: Vec::new(),
+            metadata: Vec::new(),
             peers,
             ..questions.clone()
         };

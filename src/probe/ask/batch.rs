@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join_all};
 
 use super::http::Strangers;
-use super::{api, dns, interfaces, kubelet, metrics, peer, reach, resolver, service, token};
+use super::{api, dns, interfaces, kubelet, metadata, metrics, peer, reach, resolver, service, token};
 use crate::probe::{Answers, Questions};
 
 /// What every question needs to know.
@@ -36,7 +36,12 @@ pub async fn ask(questions: &Questions) -> Answers {
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
-    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics) = tokio::join!(
+    // Where the pod's network only comes up, nothing is open: what is closed counts once the kubelet has been asked.
+    let kubelet_and_metadata = async {
+        let kubelet = kubelet::ask_kubelets(&questions.node_addresses, &strangers, &terms).await;
+        (kubelet, metadata::ask(&questions.metadata, &strangers).await)
+    };
+    let (api, dns, peers, service, (kubelet, metadata), kube_proxy, reached, token, dns_metrics) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -46,7 +51,7 @@ pub async fn ask(questions: &Questions) -> Answers {
             &questions.run,
             &terms
         ))),
-        kubelet::ask_kubelets(&questions.node_addresses, &strangers, &terms),
+        kubelet_and_metadata,
         kubelet::ask_kube_proxies(&questions.node_addresses, &strangers),
         reach::ask(&questions.endpoints, &strangers, &terms),
         token::ask(),
@@ -65,6 +70,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         kube_proxy,
         reached,
         token: Some(token),
+        metadata,
         resolver,
     }
 }
