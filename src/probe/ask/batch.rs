@@ -36,12 +36,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
-    // Where the pod's network only comes up, nothing is open: what is closed counts once the kubelet has been asked.
-    let kubelet_and_metadata = async {
-        let kubelet = kubelet::ask_kubelets(&questions.node_addresses, &strangers, &terms).await;
-        (kubelet, metadata::ask(&questions.metadata, &strangers).await)
-    };
-    let (api, dns, peers, service, (kubelet, metadata), kube_proxy, reached, token, dns_metrics) = tokio::join!(
+    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics, metadata) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -51,11 +46,12 @@ pub async fn ask(questions: &Questions) -> Answers {
             &questions.run,
             &terms
         ))),
-        kubelet_and_metadata,
+        kubelet::ask_kubelets(&questions.node_addresses, &strangers, &terms),
         kubelet::ask_kube_proxies(&questions.node_addresses, &strangers),
         reach::ask(&questions.endpoints, &strangers, &terms),
         token::ask(),
         metrics::ask(questions.dns.as_ref().map_or(&[], |dns| dns.metrics.as_slice()), &strangers),
+        metadata::ask(&questions.metadata, &questions.node_addresses, &strangers),
     );
     let variable = |name| env::var(name).ok();
     Answers {

@@ -12,7 +12,7 @@ use crate::cluster::handshake::{Authority, Target, handshake};
 use crate::probe::answer::{Got, KubeProxyAnswer, KubeletAnswer};
 
 /// The kubelet's API.
-const KUBELET: u16 = 10250;
+pub const KUBELET: u16 = 10250;
 /// kube-proxy's health.
 const HEALTH: u16 = 10256;
 /// kube-proxy's metrics, which belong to the node alone.

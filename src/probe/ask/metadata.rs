@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::http::{Strangers, body};
+use super::kubelet::KUBELET;
 use crate::probe::answer::{AwsSession, Fault, GoogleAccounts, Got, Metadata, MetadataAnswer};
 use crate::probe::question::MetadataQuestion;
 
@@ -30,11 +31,17 @@ const NAMES: usize = 5;
 /// The longest name of an account.
 const NAME: usize = 120;
 
-/// Asks every server.
+/// Asks every server, once the pod's network is seen to work: before, everything is closed.
 pub async fn ask(
     questions: &[MetadataQuestion],
+    node: &[IpAddr],
     strangers: &Got<Strangers>,
 ) -> BTreeMap<SocketAddr, Got<MetadataAnswer>> {
+    if !questions.is_empty() {
+        let kubelets = node.iter().map(|ip| timeout(DEADLINE, TcpStream::connect((*ip, KUBELET))));
+        // That a kubelet stays closed is told by who asks it.
+        drop(join_all(kubelets).await);
+    }
     let asked = questions.iter().map(|question| async { (question.at, one(question, strangers).await) });
     join_all(asked).await.into_iter().collect()
 }
@@ -189,7 +196,7 @@ mod tests {
 
     async fn asked(at: SocketAddr) -> Got<MetadataAnswer> {
         let strangers = Strangers::anew(Duration::from_secs(4));
-        ask(&[MetadataQuestion { at, requests: true }], &strangers).await.remove(&at).unwrap()
+        ask(&[MetadataQuestion { at, requests: true }], &[], &strangers).await.remove(&at).unwrap()
     }
 
     async fn served(answer: fn(&Request<()>) -> (u16, &'static str)) -> (Metadata, Requests) {
@@ -284,7 +291,7 @@ mod tests {
     async fn who_is_closed_is_asked_nothing_and_who_is_silent_not_waited_for_long() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let open = ask(&[MetadataQuestion { at, requests: false }], &Err(Fault::Reset)).await;
+        let open = ask(&[MetadataQuestion { at, requests: false }], &[], &Err(Fault::Reset)).await;
         assert_eq!(open[&at], Ok(MetadataAnswer::Open));
         // It accepts connections, and says nothing on them.
         let began = Instant::now();
