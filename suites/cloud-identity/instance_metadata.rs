@@ -123,13 +123,13 @@ impl Seen {
             return self.verdict.undecided(Subject::node(name), &Unobserved::unreachable(target, unclear));
         }
         self.verdict.confirm();
-        let note = match &metadata.google {
+        let remark = match &metadata.google {
             Ok(GoogleAccounts { status: 200, .. }) => {
                 format!("{at} answers as the server of Google's workload identity, and not in the name of the node")
             }
             _ => format!("somebody answers at {at}, and gives pods nothing of what AWS, Google and Azure serve there"),
         };
-        self.notes.entry(note).or_default().insert(name.to_owned());
+        self.notes.entry(remark).or_default().insert(name.to_owned());
     }
 }
 

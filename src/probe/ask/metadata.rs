@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_list_of_accounts_is_short_and_holds_names_only() {
-        let many: String = (0..9).map(|i| format!("a{i}@p.iam.gserviceaccount.com/\n")).collect();
+        let many = "a@p.iam.gserviceaccount.com/\n".repeat(9);
         assert_eq!(accounts(&many).unwrap().len(), NAMES);
         assert_eq!(accounts("p.svc.id.goog/\ndefault/"), Ok(vec!["p.svc.id.goog".to_owned()]));
         assert_eq!(accounts(""), Ok(vec![]));
