@@ -10,9 +10,10 @@
 //! Google and Azure. Then close the address:
 //! AWS, for the instances that are there and in the launch template of those to come: `aws ec2
 //! modify-instance-metadata-options --instance-id INSTANCE --http-tokens required --http-put-response-hop-limit 1`.
-//! GKE: `gcloud container node-pools update POOL --cluster CLUSTER --workload-metadata GKE_METADATA`. AKS: `az aks update
-//! --resource-group GROUP --name CLUSTER --enable-imds-restriction` (a preview, which some add-ons do not support), then
-//! `az aks upgrade --resource-group GROUP --name CLUSTER --node-image-only`. Elsewhere, or besides: a policy of the whole
+//! GKE: `gcloud container clusters update CLUSTER --workload-pool PROJECT.svc.id.goog`, then `gcloud container node-pools
+//! update POOL --cluster CLUSTER --workload-metadata GKE_METADATA`. AKS: `az aks update --resource-group GROUP --name CLUSTER
+//! --enable-imds-restriction` (a preview, which some add-ons do not support), then `az aks upgrade --resource-group GROUP
+//! --name CLUSTER --node-image-only`. Elsewhere, or besides: a policy of the whole
 //! cluster (Calico's `GlobalNetworkPolicy`, Cilium's `CiliumClusterwideNetworkPolicy`) that denies pods egress to
 //! 169.254.169.254/32 and fd00:ec2::254/128. A `NetworkPolicy` closes one namespace; pods of a new one, such as those
 //! that look here, still get through.
@@ -191,7 +192,8 @@ fn google(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference
     }
     let expected = format!("no metadata for pods at {at}, as Google serves them, but those of workload identity");
     let mend = format!(
-        "on GKE, gcloud container node-pools update POOL --cluster CLUSTER --workload-metadata GKE_METADATA; elsewhere {}",
+        "on GKE, gcloud container clusters update CLUSTER --workload-pool PROJECT.svc.id.goog, then gcloud container \
+         node-pools update POOL --cluster CLUSTER --workload-metadata GKE_METADATA; elsewhere {}",
         deny(at)
     );
     Some(if of_nodes.is_empty() {
