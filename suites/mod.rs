@@ -5,6 +5,8 @@
 pub mod addons;
 #[path = "authn-authz/mod.rs"]
 pub mod authn_authz;
+#[path = "cloud-identity/mod.rs"]
+pub mod cloud_identity;
 pub mod cni;
 #[path = "control-plane/mod.rs"]
 pub mod control_plane;
@@ -34,6 +36,7 @@ pub static ALL: &[&Suite] = &[
     &nodes::SUITE,
     &addons::SUITE,
     &ha::SUITE,
+    &cloud_identity::SUITE,
 ];
 
 /// Every check, in the order of reports.

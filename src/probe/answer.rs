@@ -48,6 +48,9 @@ pub struct Answers {
     /// The claims of the pod's own token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Got<Claims>>,
+    /// The servers that tell a cloud's instances about themselves, or why they are closed to the pod.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<SocketAddr, Got<MetadataAnswer>>,
 }
 
 /// What was got, or how it failed.
@@ -320,6 +323,49 @@ pub struct KubeProxyAnswer {
     pub metrics: Got<u16>,
 }
 
+/// A server that tells a cloud's instances about themselves, and accepts connections of the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetadataAnswer {
+    /// It was asked nothing.
+    Open,
+    /// What it serves.
+    Serves(Metadata),
+}
+
+/// What such a server answers to the requests of several clouds' clients. No credential is asked for, and no token is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// AWS, version 1: the status of a request for the names of the metadata.
+    pub aws: Got<u16>,
+    /// AWS, version 2: whether a session is given, and what it opens.
+    pub aws_session: Got<AwsSession>,
+    /// Google: the accounts that can be acted as.
+    pub google: Got<GoogleAccounts>,
+    /// Azure: the status of a request for the description of the instance.
+    pub azure: Got<u16>,
+}
+
+/// A session at AWS's server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwsSession {
+    /// The status of the request for one.
+    pub status: u16,
+    /// Whether the instance has a role, told to who has a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Got<bool>>,
+}
+
+/// The accounts that Google's server names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoogleAccounts {
+    /// The status of the request.
+    pub status: u16,
+    /// Their names, which look like addresses of mail; the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
 /// Reads what probes tell of their interfaces. Those that could not tell a failure told the sizes alone.
 fn mtu<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Got<BTreeMap<String, u32>>>, D::Error> {
     #[derive(Deserialize)]
@@ -358,6 +404,7 @@ impl Answers {
         self.kube_proxy.extend(other.kube_proxy);
         self.reached.0.extend(other.reached.0);
         self.token = self.token.take().or(other.token);
+        self.metadata.extend(other.metadata);
     }
 }
 

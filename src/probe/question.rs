@@ -44,6 +44,9 @@ pub struct Questions {
     /// What else is looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// The servers that tell a cloud's instances about themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<MetadataQuestion>,
 }
 
 impl Questions {
@@ -61,6 +64,7 @@ impl Questions {
             service: None,
             node_addresses: Vec::new(),
             endpoints: Vec::new(),
+            metadata: Vec::new(),
         }
     }
 }
@@ -131,6 +135,16 @@ pub struct Peer {
     /// Its address, when names have failed before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+}
+
+/// A server that tells a cloud's instances about themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataQuestion {
+    /// Where.
+    pub at: SocketAddr,
+    /// Whether to ask what it serves, and not only whether it is open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requests: bool,
 }
 
 /// The Services in front of the probes.

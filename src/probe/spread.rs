@@ -21,6 +21,8 @@ mod size {
     pub const RECORDS: (usize, usize) = (400, 40);
     /// The kubelet; its certificate, the same at each of the node's addresses, is most of it.
     pub const KUBELET: usize = 1300;
+    /// A server of metadata that serves pods; one that is closed takes a third.
+    pub const METADATA: usize = 120;
     /// A peer.
     pub const PEER: usize = 30;
     /// A port.
@@ -52,8 +54,14 @@ pub fn name(place: usize) -> String {
 /// The questions in this many parts; none when they do not fit. What can be asked apart moves to where room is left.
 fn pack(questions: &Questions, parts: usize) -> Option<Vec<Questions>> {
     let limit = message::limit(parts + SERVING);
-    let empty =
-        Questions { api: None, dns: None, service: None, node_addresses: Vec::new(), ..without_lists(questions) };
+    let empty = Questions {
+        api: None,
+        dns: None,
+        service: None,
+        node_addresses: Vec::new(),
+        metadata: Vec::new(),
+        ..without_lists(questions)
+    };
     let mut packed = vec![(limit.checked_sub(indivisible(questions))?, without_lists(questions))];
     packed.extend((1..parts).map(|_| (limit.saturating_sub(size::ALWAYS), empty.clone())));
     if let Some(dns) = &questions.dns {
@@ -82,7 +90,8 @@ fn without_lists(questions: &Questions) -> Questions {
 }
 
 fn indivisible(questions: &Questions) -> usize {
-    size::ALWAYS + size::ONCE + questions.node_addresses.len().min(1) * size::KUBELET
+    let metadata = questions.metadata.len() * size::METADATA;
+    size::ALWAYS + size::ONCE + questions.node_addresses.len().min(1) * size::KUBELET + metadata
 }
 
 fn dns_size(dns: &DnsQuestion) -> usize {
@@ -100,7 +109,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::probe::question::Peer;
+    use crate::probe::question::{MetadataQuestion, Peer};
 
     fn questions(peers: usize, certificates: u16) -> Questions {
         let at = |port| SocketAddr::from(([10, 77, 0, 11], port));
@@ -112,6 +121,7 @@ mod tests {
                 .map(|i| Endpoint::certificate(at(2379 + i)))
                 .chain([Endpoint::tcp(at(10250))])
                 .collect(),
+            metadata: vec![MetadataQuestion { at: ([169, 254, 169, 254], 80).into(), requests: true }],
             ..Questions::none("x7f4k".parse().unwrap(), "p", Duration::from_secs(1))
         }
     }
@@ -131,6 +141,8 @@ mod tests {
         assert_eq!(parts.iter().map(|(_, part)| part.peers.len()).sum::<usize>(), 15);
         assert_eq!(parts.iter().map(|(_, part)| part.endpoints.len()).sum::<usize>(), 3);
         assert_eq!(parts.iter().filter(|(_, part)| part.node_addresses.is_empty()).count(), 1, "asked once");
+        // The kubelet is the control of what is closed: both are asked by one container.
+        assert!(parts.iter().all(|(_, part)| part.metadata.is_empty() == part.node_addresses.is_empty()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod dns_questions;
 pub mod endpoints;
+pub mod metadata_questions;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -197,6 +198,7 @@ impl Wave {
                     peers: peers.into_iter().map(|i| peer(ready[i].0)).collect(),
                     node_addresses: node.internal_addresses().collect(),
                     endpoints: endpoints::of(name, nodes, turn),
+                    metadata: metadata_questions::of(node),
                     ..Questions::none(run.clone(), pod, ANSWER)
                 };
                 ((*name).clone(), questions)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join_all};
 
 use super::http::Strangers;
-use super::{api, dns, interfaces, kubelet, metrics, peer, reach, resolver, service, token};
+use super::{api, dns, interfaces, kubelet, metadata, metrics, peer, reach, resolver, service, token};
 use crate::probe::answer::largest_packet;
 use crate::probe::{Answers, Questions};
 
@@ -36,7 +36,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
-    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics) = tokio::join!(
+    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics, metadata) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -51,6 +51,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         reach::ask(&questions.endpoints, &strangers, &terms),
         token::ask(),
         metrics::ask(questions.dns.as_ref().map_or(&[], |dns| dns.metrics.as_slice()), &strangers),
+        metadata::ask(&questions.metadata, &questions.node_addresses, &strangers),
     );
     let variable = |name| env::var(name).ok();
     Answers {
@@ -65,6 +66,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         kube_proxy,
         reached,
         token: Some(token),
+        metadata,
         resolver,
     }
 }

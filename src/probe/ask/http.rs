@@ -38,18 +38,18 @@ impl Strangers {
 
     /// The text at a URL, if the answer is HTTP 200 and no longer than this.
     pub async fn text(&self, url: &str, limit: usize) -> Got<String> {
-        let mut response = self.0.get(url).send().await.map_err(|e| http_fault(&e))?;
+        let response = self.0.get(url).send().await.map_err(|e| http_fault(&e))?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(Fault::Other(format!("HTTP {}", response.status().as_u16())));
         }
-        let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| http_fault(&e))? {
-            if text.len() + chunk.len() > limit {
-                return Err(Fault::Other(format!("the answer is longer than {limit} bytes")));
-            }
-            text.extend_from_slice(&chunk);
-        }
-        String::from_utf8(text).map_err(|e| Fault::Other(e.to_string()))
+        body(response, limit).await
+    }
+
+    /// The response to a request with headers of its own, if it comes within the deadline.
+    pub async fn response(&self, request: http::Request<()>, deadline: Duration) -> Got<reqwest::Response> {
+        let (parts, ()) = request.into_parts();
+        let sent = self.0.request(parts.method, parts.uri.to_string()).headers(parts.headers).timeout(deadline);
+        sent.send().await.map_err(|e| http_fault(&e))
     }
 
     /// The status of any request.
@@ -66,6 +66,18 @@ impl Strangers {
         let response = sent.send().await.map_err(|e| http_fault(&e))?;
         Ok(response.status().as_u16())
     }
+}
+
+/// The text of a response, if it is no longer than this.
+pub async fn body(mut response: reqwest::Response, limit: usize) -> Got<String> {
+    let mut text = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| http_fault(&e))? {
+        if text.len() + chunk.len() > limit {
+            return Err(Fault::Other(format!("the answer is longer than {limit} bytes")));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    String::from_utf8(text).map_err(|e| Fault::Other(e.to_string()))
 }
 
 fn builder(answer: Duration) -> reqwest::ClientBuilder {

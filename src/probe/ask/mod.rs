@@ -6,6 +6,7 @@ pub mod dns;
 mod http;
 pub mod interfaces;
 pub mod kubelet;
+pub mod metadata;
 mod metrics;
 pub mod peer;
 mod peer_load;

@@ -458,6 +458,22 @@ delete_rule() { while on "$1" iptables -w -t "$2" -D "${@:3}" 2>/dev/null; do :;
 
 pod_range_of() { kubectl get node "$1" -o jsonpath='{.spec.podCIDR}'; }
 
+# ---- what a cloud tells its instances --------------------------------------------------------------------------
+
+# serve_metadata NODE: the program on stdin answers at the address that clouds use for it, reached by the node and its pods.
+serve_metadata() {
+    stop_metadata "$1"
+    cat >"$SCRATCH/metadata.py"
+    on "$1" ip addr add 169.254.169.254/32 dev lo
+    on "$1" setsid python3 "$SCRATCH/metadata.py" >/dev/null 2>&1 </dev/null &
+    wait_for 20 'the metadata are served' on "$1" curl -s -o /dev/null --max-time 3 http://169.254.169.254/
+}
+
+stop_metadata() {
+    on "$1" pkill -f "$SCRATCH/metadata.py" || true
+    on "$1" ip addr del 169.254.169.254/32 dev lo 2>/dev/null || true
+}
+
 # ---- certificates ----------------------------------------------------------------------------------------------
 
 # days N: the moment N days from now (N may be negative), as openssl writes it.
