@@ -263,6 +263,8 @@ fn stuck(container: &ContainerStatus) -> Option<String> {
     let reason = waiting.reason.as_deref()?;
     let message = first_line(waiting.message.as_deref().unwrap_or_default());
     match reason {
+        // A kubelet that has only started says so until it knows the cluster's Services.
+        "CreateContainerConfigError" if message.starts_with("services have not yet been read") => None,
         "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => Some(format!(
             "the image {} cannot be had on this node ({reason}: {message}): load it with `seaworthy image -o probe.tar`, or name another with --probe-image",
             container.image
@@ -313,4 +315,34 @@ fn overdue(state: &str, deadline: Duration) -> Unobserved {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{ContainerState, ContainerStateWaiting};
+
+    use super::*;
+
+    fn waiting(reason: &str, message: &str) -> ContainerStatus {
+        let waiting = ContainerStateWaiting { reason: Some(reason.into()), message: Some(message.into()) };
+        ContainerStatus {
+            image: "seaworthy.dev/probe:1".into(),
+            state: Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() }),
+            ..ContainerStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_container_that_will_not_start_is_told_from_one_that_has_not_yet() {
+        let image = stuck(&waiting("ErrImagePull", "not found")).unwrap();
+        assert!(image.contains("seaworthy.dev/probe:1 cannot be had on this node"), "{image}");
+        let root = "container has runAsNonRoot and image will run as root";
+        assert!(stuck(&waiting("CreateContainerConfigError", root)).unwrap().contains(root));
+        for (reason, message) in [
+            ("ContainerCreating", ""),
+            ("CreateContainerConfigError", "services have not yet been read at least once, cannot construct envvars"),
+        ] {
+            assert_eq!(stuck(&waiting(reason, message)), None, "{reason}");
+        }
+    }
 }

@@ -70,6 +70,11 @@ impl Level {
         matches!(self, Self::Restricted | Self::Served | Self::Watching | Self::Monitoring)
     }
 
+    /// Whether its probes answer others.
+    const fn serves(self) -> bool {
+        !matches!(self, Self::Monitoring)
+    }
+
     /// As Pod Security calls it.
     const fn pod_security(self) -> &'static str {
         match self {
@@ -237,7 +242,10 @@ impl ProbePod<'_> {
     /// The pod.
     pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
         let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
-        let mut containers = vec![serving(self.image, mark.run, self.name)];
+        let mut containers = Vec::new();
+        if mark.level.serves() {
+            containers.push(serving(self.image, mark.run, self.name));
+        }
         for (name, questions) in spread::over_containers(self.questions.clone()) {
             let ask = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
             containers.push(container(&name, self.image, "ask", ask, account.clone()));

@@ -247,8 +247,8 @@ fn deny(at: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::facts::probe_reports::ProbeReport;
     use crate::fact::facts::probe_reports::metadata_questions::{IPV4, IPV6, WIRE_SERVER};
+    use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::{ApiAnswer, Got, KubeletAnswer};
 
     const REFUSED: Got<u16> = Ok(404);
@@ -298,17 +298,9 @@ mod tests {
     }
 
     fn judged_on(node: &Node, answers: &[Answers]) -> Verdict {
-        let report = |answers: &Answers| ProbeReport {
-            pod: "p".into(),
-            address: None,
-            address_again: None,
-            times: None,
-            answers: Ok(answers.clone()),
-        };
         let name = |i| format!("n{}", i + 1);
         let nodes = (0..answers.len()).map(|i| (name(i), node.clone())).collect();
-        let reports = answers.iter().enumerate().map(|(i, answers)| (name(i), report(answers))).collect();
-        judge(&Nodes(nodes), &ProbeReports(reports))
+        judge(&Nodes(nodes), &reports(answers.iter().enumerate().map(|(i, answers)| (name(i), answers.clone()))))
     }
 
     fn judged(answers: Answers) -> Verdict {

@@ -1,11 +1,13 @@
 //! What kubelets answer to an account that may read what monitoring reads, and nothing else.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::nodes::{Node, Nodes};
+use super::nodes::Nodes;
+use super::probe_reports::{ProbeReport, ProbeReports};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::probe::answer::{Fault, Got};
@@ -34,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct KubeletMonitoring(pub BTreeMap<String, Seen<BTreeMap<String, Got<u16>>>>);
 
 impl Observe for KubeletMonitoring {
-    type Needs<'a> = (&'a Nodes,);
+    type Needs<'a> = (&'a Nodes, &'a ProbeReports);
     const NAME: &'static str = "kubelet-monitoring";
     const ACCESS: Access = Access::Grant;
     const RULES: &'static [Rule] = &[
@@ -51,45 +53,43 @@ impl Observe for KubeletMonitoring {
     ];
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(cluster: &Cluster, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
         let run = &cluster.settings().probe.run;
-        let linux: Vec<(&String, &Node)> = nodes.linux().collect();
-        if linux.is_empty() {
-            return Err(Unobserved::absent("no node runs Linux, which probes need"));
-        }
         if let Some(namespace) = &cluster.settings().probe.namespace {
             let why = "a right on nodes is in no namespace, and a run in a namespace that was named makes nothing outside of it";
             return Err(Unobserved::absent(format!("{why}: {namespace}")));
         }
         let site = Site::prepare(cluster, Level::Monitoring).await?;
-        site.grant(&OPEN.map(|(_, resource)| resource)).await?;
+        site.grant(&OPEN.map(|(_, right)| right)).await?;
         let name = Level::Monitoring.name(run);
-        let (mut questions, mut reports, mut doubtful) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for (i, (node, about)) in linux.into_iter().enumerate() {
-            let pod = format!("{name}-{i}");
-            match about.kubelet(node) {
+        let (mut questions, mut statuses) = (BTreeMap::new(), BTreeMap::new());
+        for (i, (node, probe)) in probes.0.iter().enumerate() {
+            match kubelet(nodes, node, probe) {
                 Ok(kubelet) => {
-                    if !about.is_ready() {
-                        doubtful.push(pod.clone());
-                    }
                     let endpoints = paths().map(|path| Endpoint::get_with_token(kubelet, path)).collect();
-                    questions
-                        .insert(node.clone(), Questions { endpoints, ..Questions::none(run.clone(), pod, ANSWER) });
+                    let none = Questions::none(run.clone(), format!("{name}-{i}"), ANSWER);
+                    questions.insert(node.clone(), Questions { endpoints, ..none });
                 }
-                Err(why) => drop(reports.insert(node.clone(), Err(why))),
+                Err(why) => drop(statuses.insert(node.clone(), Err(why))),
             }
         }
         let made = site.pods(&questions).await;
         let pods = questions.values().map(|questions| questions.pod.clone());
-        let mut collected = site.collect(pods.zip(made), &doubtful, PATIENCE).await;
-        reports.extend(questions.into_iter().map(|(node, questions)| {
-            let collected =
-                collected.remove(&questions.pod).unwrap_or_else(|| Collected::nothing(Unobserved::Interrupted));
-            let statuses = collected.answers(&node).map(|answers| statuses(&questions.endpoints, &answers));
-            (node, statuses)
+        let mut collected = site.collect(pods.zip(made), &[], PATIENCE).await;
+        statuses.extend(questions.into_iter().map(|(node, questions)| {
+            let nothing = || Collected::nothing(Unobserved::Interrupted);
+            let answers = collected.remove(&questions.pod).unwrap_or_else(nothing).answers(&node);
+            (node, answers.map(|answers| statuses_of(&questions.endpoints, &answers)))
         }));
-        Ok(Self(reports))
+        Ok(Self(statuses))
     }
+}
+
+/// The kubelet to be asked on a node. A node on which no probe came about is not waited for again.
+fn kubelet(nodes: &Nodes, name: &str, probe: &ProbeReport) -> Seen<SocketAddr> {
+    probe.answers.as_ref().map_err(Clone::clone)?;
+    let node = nodes.0.get(name).ok_or_else(|| Unobserved::absent(format!("there is no Node {name}")))?;
+    node.kubelet(name)
 }
 
 /// All that is asked.
@@ -98,7 +98,7 @@ fn paths() -> impl Iterator<Item = &'static str> {
 }
 
 /// The statuses of what was asked, by path.
-fn statuses(asked: &[Endpoint], answers: &Answers) -> BTreeMap<String, Got<u16>> {
+fn statuses_of(asked: &[Endpoint], answers: &Answers) -> BTreeMap<String, Got<u16>> {
     paths()
         .zip(asked)
         .map(|(path, endpoint)| {
