@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::cluster::{Call, Cluster, Reply, until};
+use crate::fact::Seen;
+
 pub use applicant::Applicant;
 pub use token::Minted;
 pub use whoami::WhoAmI;
@@ -23,3 +26,13 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked whether it has done it.
 pub const PAUSE: Duration = Duration::from_millis(100);
+/// How long an instance of the API server may take to learn of a token. A live one needs a tenth of a second.
+const TIME_TO_LEARN: Duration = Duration::from_secs(5);
+/// How long one may take to forget it: whom it has known, it takes for known for ten seconds more.
+const TIME_TO_FORGET: Duration = Duration::from_secs(15);
+
+/// The answer to somebody whose token is new. Each instance learns of it for itself, and behind a balancer any of them answers.
+pub async fn answer_to_newcomer(cluster: &Cluster, call: &Call) -> Seen<Reply> {
+    let is_known = |seen: &Seen<Reply>| seen.as_ref().map_or(true, |reply| reply.status != 401);
+    until(TIME_TO_LEARN, PAUSE, || cluster.send(call), is_known).await
+}

@@ -10,7 +10,7 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Applicant, LIFETIME, PATIENCE, PAUSE};
+use super::{Applicant, LIFETIME, PATIENCE, PAUSE, answer_to_newcomer};
 use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
 use crate::cluster::{Call, Cluster, Identity, Outlying, until};
 use crate::fact::Seen;
@@ -84,7 +84,7 @@ pub fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, 
 pub async fn issuance(cluster: &Cluster, name: &str, by: &Identity) -> Seen<(Issuance, Option<String>)> {
     let began = Instant::now();
     let call = Call::get::<CertificateSigningRequest>(name).by(by.clone());
-    let look = || cluster.fetch::<CertificateSigningRequest>(&call);
+    let look = async || answer_to_newcomer(cluster, &call).await?.decode::<CertificateSigningRequest>(&call);
     let request = until(PATIENCE, PAUSE, look, |seen| seen.as_ref().map_or(true, is_decided)).await?;
     let waited_ms = milliseconds(began.elapsed());
     let status = request.status.unwrap_or_default();

@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::PAUSE;
+use super::{PAUSE, TIME_TO_FORGET, TIME_TO_LEARN};
 use crate::cluster::{Call, Cluster, Identity, until};
 use crate::fact::Seen;
-
-/// How long the API server may take to learn of a token. A live one needs a tenth of a second.
-const TIME_TO_LEARN: Duration = Duration::from_secs(5);
 
 /// The answer to a SelfSubjectReview, which every authenticated user may ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,4 +69,10 @@ pub async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<So
 pub async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
     let is_known = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.status != 401);
     until(TIME_TO_LEARN, PAUSE, || who_am_i(cluster, identity.clone(), None), is_known).await
+}
+
+/// The same about somebody whom the API server may still know.
+pub async fn who_was_withdrawn(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
+    let is_unknown = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.status == 401);
+    until(TIME_TO_FORGET, PAUSE, || who_am_i(cluster, identity.clone(), None), is_unknown).await
 }

@@ -12,7 +12,7 @@ use super::cluster_info::ClusterInfo;
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::join::token::Purpose;
-use crate::join::whoami::{who_am_i, who_is_new};
+use crate::join::whoami::{who_am_i, who_is_new, who_was_withdrawn};
 use crate::join::{LIFETIME, Minted, WhoAmI};
 
 /// Whom the API server takes the bearers of real tokens for that are not good, and of one that is. All are removed.
@@ -93,6 +93,7 @@ async fn try_all(
     ];
     let refused = join_all(bad.map(async |(kind, bearer)| {
         let seen = match bearer {
+            Ok(bearer) if kind == BadToken::Deleted => who_was_withdrawn(cluster, &bearer).await,
             Ok(bearer) => who_am_i(cluster, bearer, None).await,
             Err(why) => Err(why),
         };

@@ -19,7 +19,7 @@ use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_request, submission};
 use crate::join::token::Purpose;
 use crate::join::whoami::who_is_new;
-use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, removal};
+use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, answer_to_newcomer, removal};
 use crate::milliseconds::milliseconds;
 use crate::probe::object::name;
 
@@ -152,7 +152,7 @@ fn cluster_info() -> Call {
 }
 
 async fn answer(cluster: &Cluster, call: Call) -> Seen<Answered> {
-    cluster.send(&call).await.map(|reply| Answered::from(&reply))
+    answer_to_newcomer(cluster, &call).await.map(|reply| Answered::from(&reply))
 }
 
 /// Reads cluster-info until it is signed with the token, or closed. Gives the signed text as well.

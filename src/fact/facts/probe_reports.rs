@@ -28,8 +28,9 @@ use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
 use crate::probe::{Answers, Questions, RunId, mesh, object};
 
-/// How long names and addresses may take to become known to all nodes.
-pub const SETTLE: Duration = Duration::from_secs(8);
+/// How long names and addresses may take to become known to all nodes: a second or two, and many more where a node's processors
+/// are busy.
+const SETTLE: Duration = Duration::from_secs(12);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
 /// How long all probes of a wave have, from their creation to their answers.
@@ -70,7 +71,7 @@ impl ProbeReport {
 }
 
 /// How long nodes have to learn of a probe that serves, in milliseconds: what is seen of it, and its rules, come late.
-const LEARNING_MS: u64 = 3000;
+const LEARNING_MS: u64 = 5000;
 
 impl ProbeReports {
     /// Whether a probe began to serve when the one on this node had nearly ended, so that the two need not have met: its
