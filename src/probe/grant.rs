@@ -69,7 +69,7 @@ mod tests {
             json!([{ "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] }])
         );
         let subjects = &grant.binding()["subjects"];
-        let account = json!({ "kind": "ServiceAccount", "name": "seaworthy-x7f4k-monitoring", "namespace": "seaworthy-x7f4k-monitoring" });
-        assert_eq!(subjects, &json!([account]));
+        let name = "seaworthy-x7f4k-monitoring";
+        assert_eq!(subjects, &json!([{ "kind": "ServiceAccount", "name": name, "namespace": name }]));
     }
 }

@@ -50,7 +50,15 @@ fn judge(
     let (mut slow, mut slowest) = (BTreeSet::new(), 0);
     let name = format!("kubernetes.default.svc.{}", domain.0);
     if servers_known.pods.is_empty() {
-        verdict.find(Subject::object("Service", "kube-system", &dns.name), nobody_behind(dns, servers_known.service));
+        if ask_elsewhere(reports, servers_known.service) {
+            let name = &dns.name;
+            verdict.note(format!(
+                "nobody is behind Service kube-system/{name}, and no pod is told to ask it: names come from elsewhere"
+            ));
+        } else {
+            let subject = Subject::object("Service", "kube-system", &dns.name);
+            verdict.find(subject, nobody_behind(dns, servers_known.service));
+        }
     }
     let broken = broken_pods(reports, servers_known);
     for (node, report) in &reports.0 {
@@ -116,6 +124,15 @@ fn judge(
         );
     }
     verdict
+}
+
+/// Whether the pods of all nodes are told to ask others than the DNS Service, as on GKE where Cloud DNS has taken over.
+fn ask_elsewhere(reports: &ProbeReports, service: IpAddr) -> bool {
+    let mut answers = reports.0.values().filter_map(|report| report.answers.as_ref().ok()).peekable();
+    let asks_others = |servers: &BTreeMap<SocketAddr, DnsAnswer>| {
+        !servers.is_empty() && servers.keys().all(|server| server.ip() != service)
+    };
+    answers.peek().is_some() && answers.all(|answers| asks_others(&answers.dns))
 }
 
 /// The Service has no ready endpoint: either it selects no pod at all, or none of those that it selects is ready.
@@ -242,6 +259,22 @@ mod tests {
             assert_eq!(finding.expected, "a ready endpoint of Service kube-dns");
             assert!(finding.mend.unwrap().contains(mend));
         }
+    }
+
+    #[test]
+    fn a_service_that_nobody_asks_needs_no_pods() {
+        let cache: SocketAddr = "169.254.169.254:53".parse().unwrap();
+        let judged = |lookups: &Lookups| {
+            let answer = DnsAnswer { udp: lookups.clone(), tcp: lookups.clone(), records: BTreeMap::new() };
+            let answers = Answers { dns: [(cache, answer)].into(), ..Answers::default() };
+            let servers = DnsServers { service: SERVICE, pods: BTreeSet::new(), pod_port: 53 };
+            let domain = ClusterDomain("cluster.local".into());
+            judge(&reports([("n1", answers)]), &servers, &dns(None), &kubernetes_service(API), &domain)
+        };
+        let verdict = judged(&good());
+        assert_eq!((verdict.findings(Severity::Critical).len(), verdict.notes().len()), (0, 1));
+        let seen = judged(&lost(Fault::TimedOut)).findings(Severity::Critical).remove(0);
+        assert!(seen.expected.contains("169.254.169.254, the server that pods are told to ask"), "{}", seen.expected);
     }
 
     #[test]

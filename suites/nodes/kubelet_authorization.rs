@@ -52,9 +52,8 @@ fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonit
     }
     match monitoring {
         Ok(monitoring) => {
-            // Where even a token without rights is let in, or none is known, there is nothing finer to say.
-            let settled = monitoring.0.iter().filter(|(name, _)| !is_not_refusing(nodes, reports, name));
-            for (name, statuses) in settled {
+            // Where even a token without rights is let in, or none is known, or nobody answers, all is said above.
+            for (name, statuses) in monitoring.0.iter().filter(|(name, _)| refuses(nodes, reports, name)) {
                 monitoring_rights::judge(&mut verdict, &mut folded, name, nodes.0.get(name), statuses);
             }
         }
@@ -103,16 +102,15 @@ fn judge_path(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: Socket
     });
 }
 
-/// Whether the kubelet of a node gives anything else than 403 to a token without rights.
-fn is_not_refusing(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
+/// Whether the kubelet of a node was seen to refuse a token without rights, and never to let it in or not to know it.
+fn refuses(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
     let Some(Ok(answers)) = reports.0.get(node).map(|report| &report.answers) else { return false };
     let addresses = nodes.0.get(node).into_iter().flat_map(Node::internal_addresses);
-    let mut endpoints = addresses.flat_map(|address| {
+    let endpoints = addresses.flat_map(|address| {
         KUBELET_PATHS.map(|path| Endpoint::get_with_token(SocketAddr::new(address, KUBELET), path))
     });
-    endpoints.any(|endpoint| {
-        answers.reached.at(&endpoint).is_some_and(|met| met.as_ref().is_ok_and(|met| *met != Met::Status(403)))
-    })
+    let met: Vec<&Met> = endpoints.filter_map(|endpoint| answers.reached.at(&endpoint)?.as_ref().ok()).collect();
+    !met.is_empty() && met.iter().all(|met| **met == Met::Status(403))
 }
 
 #[cfg(test)]
@@ -125,7 +123,16 @@ mod tests {
     use crate::probe::reached::Reached;
 
     fn judged(met: Option<Got<Met>>, api: Got<u16>) -> Verdict {
-        let node = Node { addresses: vec![("InternalIP".into(), "10.77.0.11".into())], ..Node::default() };
+        judged_with(met, api, Err(&Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() }))
+    }
+
+    fn judged_with(
+        met: Option<Got<Met>>,
+        api: Got<u16>,
+        monitoring: Result<&KubeletMonitoring, &Unobserved>,
+    ) -> Verdict {
+        let addresses = vec![("InternalIP".into(), "10.77.0.11".into())];
+        let node = Node { addresses, kubelet_version: "v1.37.2".into(), ..Node::default() };
         let at: SocketAddr = "10.77.0.11:10250".parse().unwrap();
         let reached = met.map(|met| KUBELET_PATHS.map(|path| (Endpoint::get_with_token(at, path), met.clone())));
         let answers = Answers {
@@ -143,8 +150,7 @@ mod tests {
             reached: Reached(reached.into_iter().flatten().collect()),
             ..Answers::default()
         };
-        let not_allowed = Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() };
-        judge(&Nodes([("n1".to_owned(), node)].into()), &reports([("n1", answers)]), Err(&not_allowed))
+        judge(&Nodes([("n1".to_owned(), node)].into()), &reports([("n1", answers)]), monitoring)
     }
 
     fn severities(verdict: &Verdict) -> Vec<Severity> {
@@ -154,7 +160,21 @@ mod tests {
     #[test]
     fn a_token_without_rights_is_refused() {
         let verdict = judged(Some(Ok(Met::Status(403))), Ok(200));
-        assert_eq!((verdict.observations(), severities(&verdict)), (2, vec![]));
+        assert_eq!((verdict.observations(), severities(&verdict), verdict.notes().len()), (2, vec![], 1));
+    }
+
+    #[test]
+    fn a_token_with_some_rights_is_judged_where_one_without_is_refused() {
+        let all_refused = ["/configz", "/healthz", "/metrics", "/pods"].map(|path| (path.to_owned(), Ok(403)));
+        let monitoring = KubeletMonitoring([("n1".to_owned(), Ok(all_refused.into()))].into());
+        let with = |met| judged_with(Some(met), Ok(200), Ok(&monitoring));
+        assert_eq!(severities(&with(Ok(Met::Status(403)))), [Severity::Major]);
+        assert_eq!(severities(&with(Ok(Met::Status(200)))), [Severity::Critical; 2]);
+        let silent = with(Err(Fault::TimedOut));
+        assert_eq!((silent.observations(), silent.undecideds().len()), (0, 2));
+        let failed = Unobserved::Refused { missing: "create clusterroles".into(), message: "no".into() };
+        let verdict = judged_with(Some(Ok(Met::Status(403))), Ok(200), Err(&failed));
+        assert_eq!((verdict.observations(), verdict.undecideds().len()), (2, 1));
     }
 
     #[test]

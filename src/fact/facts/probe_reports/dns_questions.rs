@@ -41,7 +41,9 @@ pub fn of(
     let pods: Vec<IpAddr> = dns.pods.iter().copied().collect();
     let some = (0..pods.len().min(SERVERS)).map(|i| pods[(place.unwrap_or_default() + i) % pods.len()]);
     let some = some.map(|pod| SocketAddr::new(pod, dns.pod_port));
-    let servers = [SocketAddr::new(dns.service, ports::DNS)].into_iter().chain(some).collect();
+    // A Service without pods answers nobody. Pods that are told to ask it do so all the same.
+    let service = (!pods.is_empty()).then(|| SocketAddr::new(dns.service, ports::DNS));
+    let servers = service.into_iter().chain(some).collect();
     let is_witness =
         |turn: usize| place.is_some_and(|place| (0..WITNESSES).any(|i| (turn + i) % names.probes == place));
     let metrics = pods.iter().enumerate().filter(|(i, _)| is_witness(*i)).take(SERVERS);
@@ -115,6 +117,11 @@ mod tests {
         };
         let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
         of(Some(place), &names, &dns, Some([10, 96, 0, 1].into()), &Expectations::default())
+    }
+
+    #[test]
+    fn a_service_without_pods_is_not_asked_unless_pods_are_told_to() {
+        assert!(asked(0, 0).servers.is_empty() && asked(0, 0).metrics.is_empty());
     }
 
     #[test]
