@@ -1,6 +1,6 @@
 //! What a probe answers, small enough for a termination message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +16,9 @@ use crate::jwt::Claims;
 pub struct Answers {
     /// What the pod's resolver is told.
     pub resolver: Resolver,
+    /// The addresses of `kubernetes.default`, as the C library finds them by the search list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_name: Option<Got<BTreeSet<IpAddr>>>,
     /// What the environment says about the API server: host and port.
     pub environment: Option<(String, String)>,
     /// The largest packet that each of the pod's network interfaces sends, in bytes, or why one cannot be told.
@@ -169,13 +172,16 @@ pub struct DnsAnswer {
 }
 
 /// An answer to a question for records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     /// The response code, as `NXDOMAIN`.
     pub code: String,
     /// The records, as a zone file writes them, with their types in front.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<String>,
+    /// Whether a datagram did not hold them, so that they came by TCP.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// What a CoreDNS server has counted since it started.
@@ -395,6 +401,7 @@ impl Answers {
     /// Adds the answers to other questions that the same pod was asked.
     pub fn extend(&mut self, other: Self) {
         self.mtu = self.mtu.take().or(other.mtu);
+        self.short_name = self.short_name.take().or(other.short_name);
         self.api = self.api.take().or(other.api);
         self.dns.extend(other.dns);
         self.dns_metrics.extend(other.dns_metrics);

@@ -106,15 +106,17 @@ impl<'a> Site<'a> {
     /// Makes the Services, one of them an alias of a name, and waits for the cluster's CA to be published beside them.
     pub async fn fronts(&self, alias_of: &str) -> Seen<Fronts> {
         let mark = self.mark();
-        let (names, spread, affinity, alias, authority) = tokio::join!(
+        let (names, spread, affinity, alias, many, authority) = tokio::join!(
             self.service(mark.names()),
             self.service(mark.spread()),
             self.service(mark.affinity()),
             self.service(mark.alias(alias_of)),
+            self.service(mark.many_ports()),
             self.authority(),
         );
         names?;
         alias?;
+        many?;
         let (spread, affinity) = (spread?, affinity?);
         let node_port = spread
             .spec

@@ -16,6 +16,10 @@ pub const RUN: &str = "seaworthy.dev/run";
 /// The annotation that says when leftovers of the run may be removed.
 pub const EXPIRES: &str = "seaworthy.dev/expires";
 
+/// How many ports the Service with many of them has. The answer about each takes some seventy bytes, and a datagram of DNS
+/// holds 512 unless more is asked for (RFC 1035, section 4.2.1).
+pub const MANY_PORTS: u16 = 10;
+
 /// The label by which Services find the probes that serve.
 pub const LEVEL: &str = "seaworthy.dev/level";
 
@@ -156,6 +160,13 @@ impl Mark<'_> {
             "metadata": self.metadata(&format!("{}-alias", name(self.run))),
             "spec": { "type": "ExternalName", "externalName": of },
         })
+    }
+
+    /// A Service of so many ports that an answer about all of them takes more than a datagram. Nobody is behind it.
+    pub fn many_ports(&self) -> Value {
+        let port = |i: u16| json!({ "name": format!("port-{i}"), "protocol": "TCP", "port": PORT + i });
+        let ports: Vec<Value> = (0..MANY_PORTS).map(port).collect();
+        json!({ "metadata": self.metadata(&format!("{}-many", name(self.run))), "spec": { "ports": ports } })
     }
 
     /// The Service that keeps a client with one probe.

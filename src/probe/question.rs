@@ -118,6 +118,9 @@ pub struct RecordQuestion {
     /// How many records to wait for while names become known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub count: usize,
+    /// Whether who knows the name knows all of its records, and need not be asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]

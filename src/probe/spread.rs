@@ -18,7 +18,7 @@ mod size {
     /// A DNS server.
     pub const DNS_SERVER: usize = 80;
     /// Other records, which all servers tell alike: at the first, and at each.
-    pub const RECORDS: (usize, usize) = (400, 40);
+    pub const RECORDS: (usize, usize) = (550, 50);
     /// The kubelet; its certificate, the same at each of the node's addresses, is most of it.
     pub const KUBELET: usize = 1300;
     /// A server of metadata that serves pods; one that is closed takes a third.

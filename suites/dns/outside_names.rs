@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn records(code: &str, data: &[&str]) -> Records {
-        Records { code: code.into(), data: data.iter().map(ToString::to_string).collect() }
+        Records { code: code.into(), data: data.iter().map(ToString::to_string).collect(), ..Records::default() }
     }
 
     #[test]

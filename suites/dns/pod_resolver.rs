@@ -10,19 +10,20 @@
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>; kubernetes/kubernetes
-//! `pkg/kubelet/network/dns/dns.go`. A NodeLocal cache at a link-local address is as good as the Service's own address.
+//! `pkg/kubelet/network/dns/dns.go`. That the list works is tried with `kubernetes.default`, by the C library musl. A NodeLocal cache at a link-local address is as good as the Service's own address.
 
 use std::net::IpAddr;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::Resolver;
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
 
-fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain) -> Verdict {
+fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: Option<&KubernetesService>) -> Verdict {
     if dns.addresses.is_empty() {
         return Verdict::not_applicable(format!("Service kube-system/{} is headless", dns.name));
     }
@@ -55,6 +56,22 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain) -> Ve
             Finding::new("pods have option ndots:5", format!("they have {}", list(options)))
                 .so("names with dots are not searched for in the cluster first")
         });
+        // Where not even the whole name is known, DN-04 says so.
+        let served = answers.dns.values().any(|server| server.udp.answered > 0);
+        if let (Some(short_name), true) = (&answers.short_name, served) {
+            let is_api = |found: &IpAddr| api.is_none_or(|api| api.cluster_ip == *found);
+            let found = short_name.as_ref().is_ok_and(|found| found.iter().any(is_api));
+            folded.expect(&mut verdict, node, found, || {
+                let seen = match short_name {
+                    Ok(found) => format!("it is {}", names(found)),
+                    Err(fault) => fault.to_string(),
+                };
+                let wanted = api.map(|api| format!(" and is {}", api.cluster_ip)).unwrap_or_default();
+                Finding::new(format!("kubernetes.default resolves in pods by their search list{wanted}"), seen)
+                    .so("programs that use short names, or the C library musl, do not find Services")
+                    .mend("look at DN-06: a server that answers NXDOMAIN to AAAA is the usual cause; else at /etc/resolv.conf in the pods of this node")
+            });
+        }
     }
     folded.tell(&mut verdict);
     verdict
@@ -67,12 +84,17 @@ fn list(words: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::testing::seen;
+    use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
+    use crate::probe::answer::{DnsAnswer, Fault, Got, Lookups};
 
     fn judged(resolver: Resolver) -> Vec<String> {
-        let answers = Answers { resolver, ..Answers::default() };
+        seen(&judged_of(Answers { resolver, ..Answers::default() }))
+    }
+
+    fn judged_of(answers: Answers) -> Verdict {
         let dns = ClusterDns {
             name: "kube-dns".into(),
             addresses: vec![[10, 96, 0, 10].into(), "fd01::a".parse().unwrap()],
@@ -80,8 +102,8 @@ mod tests {
             ports: Vec::new(),
             servers: Ok(Vec::new()),
         };
-        let verdict = judge(&reports([("n1", answers)]), &dns, &ClusterDomain("cluster.local".into()));
-        verdict.findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+        let (domain, api) = (ClusterDomain("cluster.local".into()), kubernetes_service([10, 96, 0, 1]));
+        judge(&reports([("n1", answers)]), &dns, &domain, Some(&api))
     }
 
     fn healthy() -> Resolver {
@@ -104,6 +126,22 @@ mod tests {
     #[test]
     fn another_server_is_named() {
         assert_eq!(judged(Resolver { nameservers: vec!["10.77.0.1".into()], ..healthy() }), ["they ask 10.77.0.1"]);
+    }
+
+    #[test]
+    fn a_short_name_is_to_be_the_apis_where_the_whole_one_is_known() {
+        let with = |answered: u32, short_name: Option<Got<&str>>| {
+            let udp = Lookups { asked: 5, answered, ..Lookups::default() };
+            let answer = DnsAnswer { udp, tcp: Lookups::default(), records: [].into() };
+            let short_name = short_name.map(|got| got.map(|address| [address.parse().unwrap()].into()));
+            let dns = [(([10, 96, 0, 10], 53).into(), answer)].into();
+            judged_of(Answers { resolver: healthy(), dns, short_name, ..Answers::default() })
+        };
+        let unknown = || Some(Err(Fault::Unresolved("no such name".into())));
+        assert_eq!((with(5, Some(Ok("10.96.0.1"))).observations(), seen(&with(5, Some(Ok("10.96.0.1"))))), (4, vec![]));
+        assert_eq!(seen(&with(5, Some(Ok("192.0.2.1")))), ["it is 192.0.2.1"]);
+        assert_eq!(seen(&with(5, unknown())), ["the name does not resolve: no such name"]);
+        assert_eq!((with(0, unknown()).observations(), with(5, None).observations()), (3, 3));
     }
 
     #[test]

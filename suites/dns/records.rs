@@ -1,4 +1,4 @@
-//! # Every DNS server answers as the specification says: SRV, PTR, CNAME, headless Services, and NXDOMAIN
+//! # Every DNS server answers as the specification says: SRV, PTR, CNAME, headless Services, long answers, and NXDOMAIN
 //!
 //! ## Why
 //! Programs depend on more than addresses: clustered databases find their members by the name of a headless Service and by SRV
@@ -13,7 +13,8 @@
 //! ## Source
 //! <https://github.com/kubernetes/dns/blob/master/docs/specification.md>; RFC 2308 and RFC 8020 (NXDOMAIN is for names, not for
 //! types); kubernetes/kubernetes `test/e2e/network/dns.go`. Two probes ask every server about the API, about themselves, and
-//! about a name that does not exist.
+//! about a name that does not exist. About a Service of many ports they ask so that the answer does not fit into a datagram:
+//! it is cut there (RFC 1035, section 4.1.1, TC), and whole by TCP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -23,10 +24,15 @@ use crate::fact::Unobserved;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::dns_questions::{NOBODY, reverse};
+use crate::fact::facts::probe_reports::dns_questions::{MANY, NOBODY, reverse};
 use crate::probe::answer::{DnsAnswer, Got, Records};
+use crate::probe::object::MANY_PORTS;
 
 crate::check!("DN-06", "dns-records", Minor, judge);
+
+/// How a long answer comes to arrive.
+const LET_TCP_THROUGH: &str = "let TCP port 53 through between the node and the server, as UDP is: look at firewalls and policies there, \
+                               and at DN-04 for the nodes that lose it";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
     let mut verdict = Verdict::new();
@@ -78,6 +84,7 @@ impl Expected<'_> {
             // The same server answers the same, whoever asks: its findings fold over the probes.
             folded.expect(verdict, &subject, holds, || {
                 let finding = Finding::new(format!("{question} is {wanted}"), told(got)).so(so);
+                let finding = if is_long(question) { finding.mend(LET_TCP_THROUGH) } else { finding };
                 match severity {
                     Some(severity) => finding.severity(severity),
                     None => finding,
@@ -93,6 +100,19 @@ impl Expected<'_> {
         let data = |wanted: &str| got.as_ref().is_ok_and(|got| got.data.iter().any(|record| record == wanted));
         let port = self.service.ports.first().map_or(443, |port| port.1);
         let judged = match kind {
+            "SRV" if is_long(name) => {
+                let got_some = got.as_ref().map_or(true, |got| !got.data.is_empty());
+                // A server need not tell of all ports at once.
+                if !got_some {
+                    return None;
+                }
+                (
+                    format!("{MANY_PORTS} records, by TCP where a datagram does not hold them"),
+                    got.as_ref().is_ok_and(|got| got.data.len() == usize::from(MANY_PORTS)),
+                    Some(Severity::Major),
+                    "answers that are too long for a datagram do not arrive: names with many addresses do not resolve",
+                )
+            }
             "SRV" => {
                 let holds = got
                     .as_ref()
@@ -156,6 +176,11 @@ impl Expected<'_> {
     }
 }
 
+/// Whether a question is about the Service of many ports.
+fn is_long(question: &str) -> bool {
+    question.split('.').next().is_some_and(|first| first.ends_with(MANY))
+}
+
 fn told(got: &Got<Records>) -> String {
     match got {
         Ok(got) if got.data.is_empty() => format!("{} without a record", got.code),
@@ -177,7 +202,11 @@ mod tests {
 
     fn records() -> BTreeMap<String, Got<Records>> {
         let is = |code: &str, data: &[&str]| {
-            Ok(Records { code: code.into(), data: data.iter().map(ToString::to_string).collect() })
+            Ok(Records {
+                code: code.into(),
+                data: data.iter().map(ToString::to_string).collect(),
+                ..Records::default()
+            })
         };
         [
             (
@@ -237,7 +266,7 @@ mod tests {
     }
 
     fn empty(code: &str) -> Records {
-        Records { code: code.into(), data: Vec::new() }
+        Records { code: code.into(), data: Vec::new(), ..Records::default() }
     }
 
     #[test]
@@ -251,9 +280,9 @@ mod tests {
         assert_eq!(changed("SRV", &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
         assert_eq!(changed("PTR", &Err(Fault::TimedOut)), ["no answer"]);
         assert_eq!(changed("AAAA", &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
-        let wildcard = Ok(Records { code: "NOERROR".into(), data: vec!["a 192.0.2.1".into()] });
+        let wildcard = Ok(Records { code: "NOERROR".into(), data: vec!["a 192.0.2.1".into()], ..Records::default() });
         assert_eq!(changed("A seaworthy-nobody", &wildcard), ["NOERROR: a 192.0.2.1"]);
-        let some = Ok(Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()] });
+        let some = Ok(Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()], ..Records::default() });
         assert_eq!(changed("A seaworthy-x7f4k", &some), ["NOERROR: a 10.244.1.9"]);
     }
 
@@ -263,10 +292,29 @@ mod tests {
     }
 
     #[test]
+    fn a_long_answer_is_to_be_whole() {
+        let with = |got: Got<Records>| {
+            let verdict = judged(|records| {
+                records.insert("SRV seaworthy-x7f4k-many.seaworthy-x7f4k.svc.cluster.local.".into(), got.clone());
+            });
+            let severities: Vec<_> =
+                verdict.findings(Severity::Minor).into_iter().map(|found| found.severity).collect();
+            (verdict.observations() - judged(|_| ()).observations(), severities)
+        };
+        let of = |count: usize| Ok(Records { data: vec!["srv".into(); count], truncated: true, ..empty("NOERROR") });
+        let (whole, none) = (with(of(10)), with(Ok(empty("NOERROR"))));
+        assert!(whole.0 > 0 && whole.1.is_empty());
+        assert_eq!(none, (0, vec![]), "a server need not tell of all ports at once");
+        for got in [of(6), Err(Fault::TimedOut)] {
+            assert_eq!(with(got).1, [Severity::Major]);
+        }
+    }
+
+    #[test]
     fn a_probe_that_began_after_the_question_is_not_missed() {
         let at = |served_ms, answered_ms| Some(Times { served_ms, answered_ms });
         let without_the_second = |records: &mut BTreeMap<String, Got<Records>>| {
-            let one = Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()] };
+            let one = Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()], ..Records::default() };
             records.insert("A seaworthy-x7f4k.seaworthy-x7f4k.svc.cluster.local.".into(), Ok(one));
         };
         let late = judged_at([at(900, 9_800), at(15_000, 16_000)], without_the_second);

@@ -36,7 +36,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         questions.peers.iter().map(|peer| peer.pod.clone()).zip(join_all(asked).await).collect::<BTreeMap<_, _>>()
     };
     let strangers = Strangers::client(&terms);
-    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics, metadata) = tokio::join!(
+    let (api, dns, peers, service, kubelet, kube_proxy, reached, token, dns_metrics, metadata, short_name) = tokio::join!(
         OptionFuture::from(questions.api.as_ref().map(|question| api::ask(question, &terms))),
         OptionFuture::from(questions.dns.as_ref().map(|question| dns::ask(question, &resolver, &terms))),
         peers,
@@ -52,6 +52,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         token::ask(),
         metrics::ask(questions.dns.as_ref().map_or(&[], |dns| dns.metrics.as_slice()), &strangers),
         metadata::ask(&questions.metadata, &questions.node_addresses, &strangers),
+        OptionFuture::from(questions.dns.as_ref().map(|_| resolver::short_name(terms.answer))),
     );
     let variable = |name| env::var(name).ok();
     Answers {
@@ -67,6 +68,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         reached,
         token: Some(token),
         metadata,
+        short_name,
         resolver,
     }
 }

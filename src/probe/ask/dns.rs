@@ -51,11 +51,13 @@ async fn records(server: SocketAddr, question: &RecordQuestion, terms: &Terms) -
             Ok(response) => response?,
             Err(_) => return Err(Fault::TimedOut),
         };
-        Ok(Records { code: response.code, data: response.data })
+        Ok(Records { code: response.code, data: response.data, truncated: response.truncated })
     };
     let got = loop {
         let got = asked().await;
-        let enough = got.as_ref().is_ok_and(|got| got.data.len() >= question.count);
+        let enough = got.as_ref().is_ok_and(|got| {
+            got.data.len() >= question.count || (question.at_once && got.code != mnemonic(ResponseCode::NXDomain))
+        });
         if enough || Instant::now() + PAUSE >= terms.settled {
             break got;
         }
@@ -133,7 +135,10 @@ async fn response_by_udp(server: SocketAddr, name: &str, kind: RecordType) -> Go
     loop {
         let length = socket.recv(&mut datagram).await?;
         match read(&datagram[..length], id)? {
-            Some(response) if response.truncated => return response_by_tcp(server, name, kind).await,
+            Some(response) if response.truncated => {
+                let whole = response_by_tcp(server, name, kind).await?;
+                return Ok(Response { truncated: true, ..whole });
+            }
             Some(response) => return Ok(response),
             // A stray answer to another question.
             None => {}
@@ -166,6 +171,7 @@ fn query(name: &str, kind: RecordType) -> Got<(Vec<u8>, u16)> {
 }
 
 struct Response {
+    /// Whether it was longer than a datagram holds.
     truncated: bool,
     code: String,
     /// The records of the answer, with their types in front.

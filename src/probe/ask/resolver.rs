@@ -1,14 +1,31 @@
 //! What the pod's resolver is told.
 
-use crate::probe::answer::Resolver;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use crate::probe::answer::{Fault, Got, Resolver};
 
 /// Where it is told.
 const FILE: &str = "/etc/resolv.conf";
+/// A name with fewer dots than a search list is for.
+const SHORT_NAME: &str = "kubernetes.default";
 
 /// Reads it. A pod without the file has a resolver that is told nothing.
 pub async fn read() -> Resolver {
     let text = tokio::task::spawn_blocking(|| std::fs::read_to_string(FILE)).await;
     text.ok().and_then(Result::ok).map_or_else(Resolver::default, |text| parse(&text))
+}
+
+/// The addresses of the API by its short name, as any program in the pod asks the C library, which goes through the search
+/// list.
+pub async fn short_name(patience: Duration) -> Got<BTreeSet<IpAddr>> {
+    let found = timeout(patience, lookup_host((SHORT_NAME, 0))).await.map_err(|_| Fault::TimedOut)?;
+    let found = found.map_err(|e| Fault::Unresolved(e.to_string()))?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 /// Parses `resolv.conf`: the last search list counts, as in resolv.conf(5).

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::expectations::Expectations;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::ports;
+use crate::probe::object::MANY_PORTS;
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
 /// How often each probe asks each DNS server by UDP and by TCP.
@@ -17,6 +18,9 @@ const WITNESSES: usize = 2;
 const COMMON: usize = 16;
 /// A name that nothing in a cluster has.
 pub const NOBODY: &str = "seaworthy-nobody.default";
+
+/// How the name of the Service with many ports ends.
+pub const MANY: &str = "-many";
 
 /// What names are made of.
 pub struct Names<'a> {
@@ -60,7 +64,7 @@ pub fn of(
 
 fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) -> Vec<RecordQuestion> {
     let Names { domain, namespace, service, probes } = names;
-    let ask = |kind: &str, name: String, count| RecordQuestion { kind: kind.into(), name, count };
+    let ask = |kind: &str, name: String, count| RecordQuestion { kind: kind.into(), name, count, at_once: false };
     // Services and pods have addresses of the API's family, and may have of the other.
     let (own, other) = if api.is_some_and(|api| api.is_ipv6()) { ("AAAA", "A") } else { ("A", "AAAA") };
     let mut records = vec![
@@ -69,6 +73,11 @@ fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) 
         ask("A", format!("{NOBODY}.svc.{domain}."), 0),
         ask("TXT", format!("dns-version.{domain}."), 1),
         ask("CNAME", format!("{service}-alias.{namespace}.svc.{domain}."), 1),
+        // Not in the specification: a server may have none, and then has none whenever it is asked.
+        RecordQuestion {
+            at_once: true,
+            ..ask("SRV", format!("{service}{MANY}.{namespace}.svc.{domain}."), usize::from(MANY_PORTS))
+        },
     ];
     records.extend(api.map(|api| ask("PTR", reverse(api), 1)));
     if *probes <= COMMON {
@@ -127,7 +136,7 @@ mod tests {
     #[test]
     fn two_probes_ask_for_records_and_look_at_each_servers_metrics() {
         let asked = [0, 1, 2].map(|place| asked(place, 2));
-        assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [7, 7, 0]);
+        assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [8, 8, 0]);
         assert_eq!(asked.iter().map(|asked| asked.metrics.len()).sum::<usize>(), 4);
         assert!(asked.iter().all(|asked| asked.servers.len() == 3));
         assert_eq!(asked[0].servers[..2], ["10.96.0.10:53", "10.244.0.2:8053"].map(|at| at.parse().unwrap()));
