@@ -10,7 +10,8 @@
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>; kubernetes/kubernetes
-//! `pkg/kubelet/network/dns/dns.go`. That the list works is tried with `kubernetes.default`, by the C library musl. A NodeLocal cache at a link-local address is as good as the Service's own address.
+//! `pkg/kubelet/network/dns/dns.go`. That the list works is tried with `kubernetes.default`, by the C library musl. A
+//! NodeLocal cache at a link-local address is as good as the Service's own address.
 
 use std::net::IpAddr;
 
@@ -69,7 +70,10 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
                 let wanted = api.map(|api| format!(" and is {}", api.cluster_ip)).unwrap_or_default();
                 Finding::new(format!("kubernetes.default resolves in pods by their search list{wanted}"), seen)
                     .so("programs that use short names, or the C library musl, do not find Services")
-                    .mend("look at DN-06: a server that answers NXDOMAIN to AAAA is the usual cause; else at /etc/resolv.conf in the pods of this node")
+                    .mend(
+                        "look at DN-06: a server that answers NXDOMAIN to AAAA is the usual cause; else at \
+                         /etc/resolv.conf in the pods of this node",
+                    )
             });
         }
     }

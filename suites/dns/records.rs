@@ -31,8 +31,8 @@ use crate::probe::object::MANY_PORTS;
 crate::check!("DN-06", "dns-records", Minor, judge);
 
 /// How a long answer comes to arrive.
-const LET_TCP_THROUGH: &str = "let TCP port 53 through between the node and the server, as UDP is: look at firewalls and policies there, \
-                               and at DN-04 for the nodes that lose it";
+const LET_TCP_THROUGH: &str = "let TCP port 53 through between the node and the server, as UDP is: look at firewalls \
+                               and policies there, and at DN-04 for the nodes that lose it";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
     let mut verdict = Verdict::new();
