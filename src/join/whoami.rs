@@ -73,6 +73,6 @@ pub async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> 
 
 /// The same about somebody whom the API server may still know.
 pub async fn who_was_withdrawn(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
-    let is_unknown = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.status == 401);
+    let is_unknown = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.user.is_none());
     until(TIME_TO_FORGET, PAUSE, || who_am_i(cluster, identity.clone(), None), is_unknown).await
 }

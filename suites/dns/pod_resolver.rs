@@ -16,11 +16,12 @@
 use std::net::IpAddr;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
+use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::Resolver;
+use crate::probe::answer::{Fault, Resolver};
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
 
@@ -59,7 +60,9 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         });
         // Where not even the whole name is known, DN-04 says so.
         let served = answers.dns.values().any(|server| server.udp.answered > 0);
-        if let (Some(short_name), true) = (&answers.short_name, served) {
+        if let (Some(Err(slow @ Fault::TimedOut)), true) = (&answers.short_name, served) {
+            verdict.undecided(Subject::node(node), &Unobserved::unreachable("kubernetes.default in a pod", slow));
+        } else if let (Some(short_name), true) = (&answers.short_name, served) {
             let is_api = |found: &IpAddr| api.is_none_or(|api| api.cluster_ip == *found);
             let found = short_name.as_ref().is_ok_and(|found| found.iter().any(is_api));
             folded.expect(&mut verdict, node, found, || {
@@ -92,7 +95,7 @@ mod tests {
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Fault, Got, Lookups};
+    use crate::probe::answer::{DnsAnswer, Got, Lookups};
 
     fn judged(resolver: Resolver) -> Vec<String> {
         seen(&judged_of(Answers { resolver, ..Answers::default() }))
@@ -145,6 +148,8 @@ mod tests {
         assert_eq!((with(5, Some(Ok("10.96.0.1"))).observations(), seen(&with(5, Some(Ok("10.96.0.1"))))), (4, vec![]));
         assert_eq!(seen(&with(5, Some(Ok("192.0.2.1")))), ["it is 192.0.2.1"]);
         assert_eq!(seen(&with(5, unknown())), ["the name does not resolve: no such name"]);
+        let slow = with(5, Some(Err(Fault::TimedOut)));
+        assert_eq!((seen(&slow).len(), slow.undecideds().len()), (0, 1));
         assert_eq!((with(0, unknown()).observations(), with(5, None).observations()), (3, 3));
     }
 

@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
 use crate::fact::Unobserved;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -39,7 +39,7 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
     let mut folded = Folded::new();
     let probes: BTreeMap<IpAddr, &str> =
         reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
-    let mut asked = 0;
+    let (mut asked, mut short) = (0, BTreeSet::new());
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let late: BTreeSet<&str> = reports
@@ -55,12 +55,19 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
                 continue;
             }
             asked += answer.records.len();
+            if answer.records.iter().any(|(question, got)| is_untried(question, got)) {
+                short.insert(server.ip());
+            }
             expected.judge(&mut verdict, &mut folded, server, answer);
         }
     }
     if asked == 0 && verdict.undecideds().is_empty() {
         let why = Unobserved::invalid("the probes", "no server that knows the API's name was asked for other records");
         verdict.undecided(Subject::cluster(), &why);
+    }
+    if !short.is_empty() {
+        verdict
+            .note(format!("long answers were not tried at {}, which do not tell of all ports at once", names(&short)));
     }
     folded.tell(&mut verdict);
     verdict
@@ -101,9 +108,7 @@ impl Expected<'_> {
         let port = self.service.ports.first().map_or(443, |port| port.1);
         let judged = match kind {
             "SRV" if is_long(name) => {
-                let got_some = got.as_ref().map_or(true, |got| !got.data.is_empty());
-                // A server need not tell of all ports at once.
-                if !got_some {
+                if is_untried(question, got) {
                     return None;
                 }
                 (
@@ -174,6 +179,11 @@ impl Expected<'_> {
             .collect();
         self.probes.iter().filter(|(address, _)| !listed.contains(address)).map(|(_, node)| *node).collect()
     }
+}
+
+/// Whether a server has no long answer to the question for one, as those other than CoreDNS may not.
+fn is_untried(question: &str, got: &Got<Records>) -> bool {
+    is_long(question) && got.as_ref().is_ok_and(|got| !got.truncated && got.data.len() < usize::from(MANY_PORTS))
 }
 
 /// Whether a question is about the Service of many ports.
@@ -302,9 +312,12 @@ mod tests {
             (verdict.observations() - judged(|_| ()).observations(), severities)
         };
         let of = |count: usize| Ok(Records { data: vec!["srv".into(); count], truncated: true, ..empty("NOERROR") });
-        let (whole, none) = (with(of(10)), with(Ok(empty("NOERROR"))));
+        let whole = with(of(10));
         assert!(whole.0 > 0 && whole.1.is_empty());
-        assert_eq!(none, (0, vec![]), "a server need not tell of all ports at once");
+        for few in [Vec::new(), vec!["srv 10 100 0 x.".to_owned()]] {
+            let short = Ok(Records { data: few, ..empty("NOERROR") });
+            assert_eq!(with(short), (0, vec![]), "a server need not tell of all ports at once");
+        }
         for got in [of(6), Err(Fault::TimedOut)] {
             assert_eq!(with(got).1, [Severity::Major]);
         }

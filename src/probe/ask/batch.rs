@@ -52,7 +52,7 @@ pub async fn ask(questions: &Questions) -> Answers {
         token::ask(),
         metrics::ask(questions.dns.as_ref().map_or(&[], |dns| dns.metrics.as_slice()), &strangers),
         metadata::ask(&questions.metadata, &questions.node_addresses, &strangers),
-        OptionFuture::from(questions.dns.as_ref().map(|_| resolver::short_name(terms.answer))),
+        OptionFuture::from(questions.dns.as_ref().map(|_| resolver::short_name(&terms))),
     );
     let variable = |name| env::var(name).ok();
     Answers {

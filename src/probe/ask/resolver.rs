@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::batch::Terms;
 use crate::probe::answer::{Fault, Got, Resolver};
 
 /// Where it is told.
 const FILE: &str = "/etc/resolv.conf";
 /// A name with fewer dots than a search list is for.
 const SHORT_NAME: &str = "kubernetes.default";
+/// How long to wait before it is looked up again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Reads it. A pod without the file has a resolver that is told nothing.
 pub async fn read() -> Resolver {
@@ -21,11 +24,19 @@ pub async fn read() -> Resolver {
 }
 
 /// The addresses of the API by its short name, as any program in the pod asks the C library, which goes through the search
-/// list.
-pub async fn short_name(patience: Duration) -> Got<BTreeSet<IpAddr>> {
-    let found = timeout(patience, lookup_host((SHORT_NAME, 0))).await.map_err(|_| Fault::TimedOut)?;
-    let found = found.map_err(|e| Fault::Unresolved(e.to_string()))?;
-    Ok(found.map(|address| address.ip()).collect())
+/// list. A server that is busy is asked again: each name of the list takes an answer of its own.
+pub async fn short_name(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
+    loop {
+        let found = match timeout(terms.answer, lookup_host((SHORT_NAME, 0))).await {
+            Ok(Ok(found)) => return Ok(found.map(|address| address.ip()).collect()),
+            Ok(Err(why)) => Fault::Unresolved(why.to_string()),
+            Err(_) => Fault::TimedOut,
+        };
+        if Instant::now() + PAUSE >= terms.settled {
+            return Err(found);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Parses `resolv.conf`: the last search list counts, as in resolv.conf(5).
