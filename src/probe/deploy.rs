@@ -224,22 +224,24 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// Waits for what pods say, by name with what came of making them; see [`collect`].
+    /// Waits for what pods say, each by its node and name with what came of making it; see [`collect`]. By node.
     pub async fn collect(
         &self,
-        made: impl IntoIterator<Item = (String, Seen<()>)>,
+        made: impl IntoIterator<Item = ((String, String), Seen<()>)>,
         doubtful: &[String],
         patience: Duration,
     ) -> BTreeMap<String, Collected> {
-        let (mut pods, mut collected) = (Vec::new(), BTreeMap::new());
-        for (pod, made) in made {
+        let (mut nodes, mut collected) = (BTreeMap::new(), BTreeMap::new());
+        for ((node, pod), made) in made {
             match made {
-                Ok(()) => pods.push(pod),
-                Err(why) => drop(collected.insert(pod, Collected::nothing(why))),
+                Ok(()) => drop(nodes.insert(pod, node)),
+                Err(why) => drop(collected.insert(node, Collected::nothing(why))),
             }
         }
+        let pods: Vec<String> = nodes.keys().cloned().collect();
         if !pods.is_empty() {
-            collected.extend(collect(self.cluster, &self.namespace, self.run, &pods, doubtful, patience).await);
+            let said = collect(self.cluster, &self.namespace, self.run, &pods, doubtful, patience).await;
+            collected.extend(said.into_iter().filter_map(|(pod, said)| Some((nodes.remove(&pod)?, said))));
         }
         collected
     }

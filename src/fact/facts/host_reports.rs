@@ -160,13 +160,8 @@ async fn asked(
     let is_doubtful = |node: &String| !nodes.0.get(node).is_some_and(Node::is_ready);
     let doubtful: Vec<String> =
         probes.iter().filter(|(node, _)| is_doubtful(node)).map(|(_, (pod, _))| pod.clone()).collect();
-    let pods = probes.values().map(|(pod, _)| pod.clone());
-    let mut collected = site.collect(pods.zip(made), &doubtful, patience).await;
-    let of = |(node, (pod, _)): (&String, &(String, HostQuestions))| {
-        let nothing = || Collected::nothing(Unobserved::Interrupted);
-        (node.clone(), collected.remove(pod).unwrap_or_else(nothing))
-    };
-    probes.iter().map(of).collect()
+    let pods = probes.iter().map(|(node, (pod, _))| (node.clone(), pod.clone()));
+    site.collect(pods.zip(made), &doubtful, patience).await
 }
 
 fn questions(node: &Node) -> HostQuestions {

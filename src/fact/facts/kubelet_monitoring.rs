@@ -11,7 +11,6 @@ use super::probe_reports::{ProbeReport, ProbeReports};
 use crate::cluster::Cluster;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::probe::answer::{Fault, Got};
-use crate::probe::collect::Collected;
 use crate::probe::deploy::Site;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::object::Level;
@@ -74,12 +73,11 @@ impl Observe for KubeletMonitoring {
             }
         }
         let made = site.pods(&questions).await;
-        let pods = questions.values().map(|questions| questions.pod.clone());
-        let mut collected = site.collect(pods.zip(made), &[], PATIENCE).await;
-        statuses.extend(questions.into_iter().map(|(node, questions)| {
-            let nothing = || Collected::nothing(Unobserved::Interrupted);
-            let answers = collected.remove(&questions.pod).unwrap_or_else(nothing).answers(&node);
-            (node, answers.map(|answers| statuses_of(&questions.endpoints, &answers)))
+        let pods = questions.iter().map(|(node, questions)| (node.clone(), questions.pod.clone()));
+        let collected = site.collect(pods.zip(made), &[], PATIENCE).await;
+        statuses.extend(collected.into_iter().map(|(node, collected)| {
+            let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].endpoints, &answers));
+            (node, statuses)
         }));
         Ok(Self(statuses))
     }

@@ -22,7 +22,7 @@ use crate::expectations::Expectations;
 use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::{Fault, PeerAnswer};
-use crate::probe::collect::{Collected, Times};
+use crate::probe::collect::Times;
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
@@ -211,16 +211,15 @@ impl Wave {
 
     async fn run(&self, site: &Site<'_>, patience: Duration) -> BTreeMap<String, ProbeReport> {
         let made = site.pods(&self.questions).await;
-        let pods = self.questions.values().map(|questions| questions.pod.clone());
-        let mut collected = site.collect(pods.zip(made), &self.doubtful, patience).await;
-        self.questions
-            .iter()
-            .map(|(node, questions)| {
-                let nothing = || Collected::nothing(Unobserved::Interrupted);
-                let collected = collected.remove(&questions.pod).unwrap_or_else(nothing);
+        let pods = self.questions.iter().map(|(node, questions)| (node.clone(), questions.pod.clone()));
+        let collected = site.collect(pods.zip(made), &self.doubtful, patience).await;
+        collected
+            .into_iter()
+            .map(|(node, collected)| {
+                let pod = self.questions[&node].pod.clone();
                 let (address, times) = (collected.address, collected.times);
-                let answers = collected.answers(node);
-                (node.clone(), ProbeReport { pod: questions.pod.clone(), address, address_again: None, times, answers })
+                let answers = collected.answers(&node);
+                (node, ProbeReport { pod, address, address_again: None, times, answers })
             })
             .collect()
     }
