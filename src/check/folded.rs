@@ -6,13 +6,28 @@ use super::finding::Difference;
 use super::{Subject, Verdict};
 
 /// Collects findings by node, and tells those that are equal once, with the nodes that they are about.
-#[derive(Debug, Default)]
-pub struct Folded(Vec<(Difference, BTreeSet<String>)>);
+#[derive(Debug)]
+pub struct Folded {
+    /// The kind of what they are about.
+    kind: &'static str,
+    findings: Vec<(Difference, BTreeSet<String>)>,
+}
+
+impl Default for Folded {
+    fn default() -> Self {
+        Self::about("Node")
+    }
+}
 
 impl Folded {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing yet about things of another kind.
+    pub fn about(kind: &'static str) -> Self {
+        Self { kind, findings: Vec::new() }
     }
 
     /// Asserts one thing of a node: counted at once, told when all nodes are known.
@@ -23,18 +38,18 @@ impl Folded {
         }
         let difference = finding();
         let equal = |other: &&mut (Difference, BTreeSet<String>)| other.0.says_the_same_as(&difference);
-        match self.0.iter_mut().find(equal) {
+        match self.findings.iter_mut().find(equal) {
             Some((_, nodes)) => {
                 nodes.insert(node.to_owned());
             }
-            None => self.0.push((difference, BTreeSet::from([node.to_owned()]))),
+            None => self.findings.push((difference, BTreeSet::from([node.to_owned()]))),
         }
     }
 
     /// Tells the findings.
     pub fn tell(self, verdict: &mut Verdict) {
-        for (difference, nodes) in self.0 {
-            verdict.tell_counted(Subject::nodes(&nodes), difference);
+        for (difference, nodes) in self.findings {
+            verdict.tell_counted(Subject::several(self.kind, &nodes), difference);
         }
     }
 }

@@ -37,12 +37,18 @@ impl Subject {
 
     /// Nodes that share something: one by its name, several by theirs, many by how many there are besides the first.
     pub fn nodes<N: AsRef<str>>(all: impl IntoIterator<Item = N>) -> Self {
+        Self::several("Node", all)
+    }
+
+    /// The same of other things, whose kind takes an s where there are several.
+    pub fn several<N: AsRef<str>>(kind: &str, all: impl IntoIterator<Item = N>) -> Self {
         let all: Vec<N> = all.into_iter().collect();
         let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
+        let kinds = format!("{kind}s");
         match all.len() {
-            1 => Self::node(named.concat()),
-            count if count <= NAMED => Self::cluster_object("Nodes", named.join(", ")),
-            count => Self::cluster_object("Nodes", format!("{} and {} more", named.join(", "), count - NAMED)),
+            1 => Self::cluster_object(kind, named.concat()),
+            count if count <= NAMED => Self::cluster_object(kinds, named.join(", ")),
+            count => Self::cluster_object(kinds, format!("{} and {} more", named.join(", "), count - NAMED)),
         }
     }
 

@@ -38,7 +38,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
             return verdict;
         }
     };
-    let mut folded = Folded::new();
+    let mut folded = Folded::about("DNS server");
     for (name, addresses) in &expectations.external_names {
         let judged = each_server(&mut verdict, reports, (kind_of(addresses), name), |verdict, server, got| {
             let data = got.as_ref().map(|got| got.data.as_slice()).unwrap_or_default();
@@ -47,7 +47,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
                 .filter_map(|record| record.strip_prefix("a ").or(record.strip_prefix("aaaa "))?.parse().ok())
                 .collect();
             let holds = !found.is_empty() && (addresses.is_empty() || found.iter().all(|one| addresses.contains(one)));
-            folded.expect(verdict, &server_name(server), holds, || {
+            folded.expect(verdict, &server.ip().to_string(), holds, || {
                 let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let wanted = if written.is_empty() { "resolves".into() } else { format!("is {}", written.join(", ")) };
                 Finding::new(format!("{name} {wanted}"), told(got))
@@ -59,7 +59,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     for name in &expectations.unresolved_names {
         let judged = each_server(&mut verdict, reports, (kind_of(&[]), name), |verdict, server, got| {
             let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
-            folded.expect(verdict, &server_name(server), !resolved, || {
+            folded.expect(verdict, &server.ip().to_string(), !resolved, || {
                 Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
                     .so("pods can reach out by DNS, which carries data as well")
             });
@@ -96,10 +96,6 @@ fn unasked(verdict: &mut Verdict, name: &str, judged: usize) {
             Unobserved::invalid("the probes", format!("no server that knows the cluster's names was asked for {name}"));
         verdict.undecided(Subject::cluster(), &why);
     }
-}
-
-fn server_name(server: &SocketAddr) -> String {
-    format!("the server {}", server.ip())
 }
 
 fn told(got: &Got<Records>) -> String {

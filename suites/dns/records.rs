@@ -36,7 +36,7 @@ const LET_TCP_THROUGH: &str = "let TCP port 53 through between the node and the 
 
 fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
+    let mut folded = Folded::about("DNS server");
     let probes: BTreeMap<IpAddr, &str> =
         reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
     let (mut asked, mut short) = (0, BTreeSet::new());
@@ -66,8 +66,7 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
         verdict.undecided(Subject::cluster(), &why);
     }
     if !short.is_empty() {
-        verdict
-            .note(format!("long answers were not tried at {}, which do not tell of all ports at once", names(&short)));
+        verdict.note(format!("no long answer was to be had at {}: whether one arrives was not tried", names(&short)));
     }
     folded.tell(&mut verdict);
     verdict
@@ -85,7 +84,7 @@ struct Expected<'a> {
 
 impl Expected<'_> {
     fn judge(&self, verdict: &mut Verdict, folded: &mut Folded, server: &SocketAddr, answer: &DnsAnswer) {
-        let subject = format!("the server {}", server.ip());
+        let subject = server.ip().to_string();
         for (question, got) in &answer.records {
             let Some((wanted, holds, severity, so)) = self.of(question, got) else { continue };
             // The same server answers the same, whoever asks: its findings fold over the probes.
