@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen};
 
 /// What a profile expects of a cluster. A fact like any other, so that a recording is judged by the same expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,6 +25,7 @@ pub mod rbac;
 pub mod redaction;
 pub mod report;
 pub mod run;
+pub mod seen;
 #[path = "../suites/mod.rs"]
 pub mod suites;
 pub mod version;

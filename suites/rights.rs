@@ -5,9 +5,9 @@ use std::fmt::Debug;
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::access_review::Review;
 use crate::fact::facts::rbac::{Grant, PolicyRule};
+use crate::seen::Unobserved;
 
 /// Rights by which whoever has them gets at secrets, at other identities or at other workloads.
 const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[

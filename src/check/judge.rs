@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Documentation, Judged, Severity, Verdict};
-use crate::fact::{Facts, Need, Parameter, Seen, Unobserved};
+use crate::fact::{Facts, Need, Parameter};
+use crate::seen::{Seen, Unobserved};
 
 /// A function from facts to a verdict. Its needs are read off its type, the way Bevy reads a system's.
 pub trait Judge<Parameters> {

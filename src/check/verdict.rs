@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use super::finding::Difference;
 use super::{Finding, Severity, Subject};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// Something that a judge needed and did not see.
 #[derive(Clone, Debug, PartialEq, Eq)]

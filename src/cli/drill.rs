@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use super::Failure;
 use super::choice::ChoiceArgs;
 use crate::drill::NodePower;
-use crate::fact::Access;
 use crate::run::Profile;
+use crate::seen::Access;
 
 /// The only profile beside which drills may be allowed.
 const PROFILE: &str = "ci";

@@ -6,13 +6,14 @@ use serde::Serialize;
 use super::choice::{Suggested, patterns};
 use super::{Failure, print_json};
 use crate::check::{Check, Severity};
+use crate::fact::Rule;
 use crate::fact::node::Origin;
-use crate::fact::{Access, Rule};
 use crate::report::markdown::{Block, blocks};
 use crate::report::text::page::Page;
 use crate::report::text::style::{FAINT, PLAIN, STRONG};
 use crate::report::{Colour, Console};
 use crate::run::{ExitCode, Plan, Selection};
+use crate::seen::Access;
 
 /// Explain checks: what they assert, why it matters, how a finding is mended
 #[derive(Debug, Args)]

@@ -7,9 +7,9 @@ use super::choice::{Suggested, chosen, patterns, profiles};
 use super::table::{table, width};
 use super::{Failure, print, print_json};
 use crate::check::{Check, Severity};
-use crate::fact::Access;
 use crate::report::{Colour, Console};
 use crate::run::{ExitCode, Plan, Profile, Selection};
+use crate::seen::Access;
 
 /// List the checks
 #[derive(Debug, Args)]

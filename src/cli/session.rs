@@ -15,12 +15,13 @@ use super::connection::{ConnectionArgs, namespace};
 use crate::cluster::{Call, Cluster, Settings, connect};
 use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
-use crate::fact::{Access, Source, Unobserved};
+use crate::fact::Source;
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::join::removal;
 use crate::probe::{ProbeSettings, RunId, sweep};
 use crate::redaction::Redaction;
 use crate::run::{ExitCode, Plan, Profile};
+use crate::seen::{Access, Unobserved};
 
 /// How long the clean-up waits for everything to be gone.
 const CLEAN_UP: Duration = Duration::from_secs(20);

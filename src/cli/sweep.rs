@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use super::connection::{ConnectionArgs, namespace};
 use super::{Failure, print};
-use crate::fact::{Seen, Unobserved};
 use crate::join::removal;
 use crate::probe::RunId;
 use crate::probe::sweep::{find, remove};
 use crate::run::ExitCode;
+use crate::seen::{Seen, Unobserved};
 
 /// How long the removal of one run's leftovers may take.
 const PATIENCE: Duration = Duration::from_secs(60);

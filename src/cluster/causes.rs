@@ -6,8 +6,8 @@ use kube::client::AuthError;
 use rustls::CertificateError;
 
 use super::Call;
-use crate::fact::Unobserved;
 use crate::redaction::Redaction;
+use crate::seen::Unobserved;
 
 /// The most that is told of what a credential plugin says on its standard error, in characters. The end tells most.
 const SAID_LIMIT: usize = 400;

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::call::Trust;
 use super::identity::{ClientCertificate, Token};
 use super::{Call, Identity, Kubeconfig};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// The name by which every API server's certificate is checked when it is dialled by address.
 const SERVER_NAME: &str = "kubernetes";

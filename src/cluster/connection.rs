@@ -12,7 +12,7 @@ use super::handshake::{Handshake, Target, Unreachable};
 use super::kubeconfig::explain;
 use super::{Call, Cluster, Kubeconfig, KubeconfigError, Reply, Settings};
 use crate::certificate::Distrust;
-use crate::fact::Unobserved;
+use crate::seen::Unobserved;
 
 /// How long a credential plugin may take, which may have to wait for a person who logs in.
 pub(super) const LOGIN: Duration = Duration::from_secs(60);

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::Cluster;
 use super::handshake::{Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated, outdated_over};
 use crate::certificate::Certificate;
-use crate::fact::observer::timed_out;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 impl Cluster {
     /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
@@ -54,7 +53,7 @@ async fn through(
 
 fn unseen(target: &Target, why: Unreachable) -> Unobserved {
     match why {
-        Unreachable::TimedOut { after } => timed_out(target.address.to_string(), after),
+        Unreachable::TimedOut { after } => Unobserved::timed_out(target.address.to_string(), after),
         // Something is there, and has answered.
         why @ (Unreachable::Declined { .. } | Unreachable::NotTls { .. }) => {
             Unobserved::invalid(target.address.to_string(), why)

@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use super::causes::{certificate_fault, failure};
 use super::requests::whole;
 use super::{Call, Cluster, Reply};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 impl Cluster {
     /// A client for requests to kubelets without any credential.

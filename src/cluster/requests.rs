@@ -17,8 +17,7 @@ use super::causes::{failure, is_name_mismatch};
 use super::clients::NoClient;
 use super::connection::LOGIN;
 use super::{Call, Cluster, Identity, Reply};
-use crate::fact::observer::timed_out;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// The most that one answer may hold, in bytes. A page of 500 large objects stays below it.
 const BODY_LIMIT: usize = 64 << 20;
@@ -172,7 +171,7 @@ impl Cluster {
         }
         let limit = self.deadline(LOGIN);
         let made = tokio::time::timeout(limit, self.client(call)).await;
-        made.unwrap_or_else(|_| Err(timed_out("the credential plugin".to_owned(), limit))).map(drop)
+        made.unwrap_or_else(|_| Err(Unobserved::timed_out("the credential plugin".to_owned(), limit))).map(drop)
     }
 
     /// The client for a request.

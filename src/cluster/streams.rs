@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, DuplexStream};
 use super::causes::failure;
 use super::reply::is_our_refusal;
 use super::{Call, Cluster};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// The most that is read of what a command prints, in bytes.
 const OUTPUT_LIMIT: u64 = 1024;

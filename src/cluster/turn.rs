@@ -10,8 +10,7 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
 use super::{Call, Cluster};
-use crate::fact::observer::timed_out;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// The right to be in flight, for as long as it is kept.
 pub(super) struct Turn<'a> {
@@ -38,7 +37,7 @@ impl Cluster {
 impl Turn<'_> {
     /// Has the exchange with `target` within its time.
     pub(super) async fn take<T>(self, target: &impl Display, exchange: impl Future<Output = Seen<T>>) -> Seen<T> {
-        let timed_out = |_| Err(timed_out(target.to_string(), self.deadline));
+        let timed_out = |_| Err(Unobserved::timed_out(target.to_string(), self.deadline));
         tokio::time::timeout(self.deadline, exchange).await.unwrap_or_else(timed_out)
     }
 }

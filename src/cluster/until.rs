@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// Looks until what is seen is what was waited for, or patience is over: then what was seen last counts. Whether a failure
 /// is waited out is for `done` to say; a refusal never is.

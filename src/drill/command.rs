@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// What stands for the node's name in a command.
 const NODE: &str = "{node}";

@@ -8,8 +8,9 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Rule, Seen, Unobserved};
+use super::Rule;
 use crate::cluster::{Call, Cluster};
+use crate::seen::{Seen, Unobserved};
 
 /// The RBAC that asking needs.
 pub const RULE: Rule = Rule::cluster("authorization.k8s.io", "subjectaccessreviews", &["create"]);

@@ -4,7 +4,6 @@
 //! never recorded, so that today's derivation applies to last year's recording. Both state what they need in their
 //! types, as checks do, so the whole graph is known before anything is sent.
 
-pub mod access;
 pub mod access_review;
 pub mod answered;
 pub mod facts;
@@ -14,12 +13,9 @@ pub mod observer;
 pub mod recording;
 pub mod rule;
 pub mod store;
-pub mod unobserved;
 
-pub use access::Access;
 pub use need::{Need, Needs, Parameter};
 pub use node::{Derive, Fact, Node, Observe};
 pub use observer::{Observer, Source};
 pub use rule::{Rule, Scope};
 pub use store::Facts;
-pub use unobserved::{Seen, Unobserved};

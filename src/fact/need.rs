@@ -1,6 +1,7 @@
 //! How checks and facts state their needs: by the types of their parameters.
 
-use super::{Fact, Facts, Node, Seen, Unobserved};
+use super::{Fact, Facts, Node};
+use crate::seen::{Seen, Unobserved};
 
 /// One fact that a check or another fact takes.
 #[derive(Clone, Copy)]

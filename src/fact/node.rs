@@ -12,8 +12,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::store::Slot;
-use super::{Access, Facts, Need, Needs, Rule, Seen, Unobserved};
+use super::{Facts, Need, Needs, Rule};
 use crate::cluster::Cluster;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Something observed about a cluster, or derived from what was observed.
 ///

@@ -5,17 +5,18 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 
 use super::node::{Observation, Origin};
 use super::recording::Recording;
 use super::store::Slot;
-use super::{Access, Facts, Need, Node, Unobserved};
+use super::{Facts, Need, Node};
 use crate::cluster::Cluster;
 use crate::event::{Event, Events};
 use crate::milliseconds::milliseconds;
+use crate::seen::{Access, Unobserved};
 
 /// Where facts come from.
 pub enum Source {
@@ -119,16 +120,11 @@ async fn live(name: &'static str, observation: Observation, cluster: Arc<Cluster
         done = &mut task => done.unwrap_or_else(|panic| Err(Unobserved::invalid(format!("observing {name}"), panic))),
         () = tokio::time::sleep(deadline), if may_be_cut_off => {
             task.abort();
-            Err(timed_out(format!("observing {name}"), deadline))
+            Err(Unobserved::timed_out(format!("observing {name}"), deadline))
         }
         () = cancelled, if may_be_cut_off => {
             task.abort();
             Err(Unobserved::Interrupted)
         }
     }
-}
-
-/// `target` gave no answer within `deadline`.
-pub fn timed_out(target: impl Into<String>, deadline: Duration) -> Unobserved {
-    Unobserved::TimedOut { target: target.into(), after_ms: milliseconds(deadline) }
 }

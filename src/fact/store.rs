@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::node::Origin;
-use super::{Fact, Need, Node, Seen, Unobserved};
+use super::{Fact, Need, Node};
+use crate::seen::{Seen, Unobserved};
 
 /// A fact without its type, or why it was not observed.
 pub type Slot = Seen<Arc<dyn Any + Send + Sync>>;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::cluster::{Call, Cluster, Reply, until};
-use crate::fact::Seen;
+use crate::seen::Seen;
 
 pub use applicant::Applicant;
 pub use token::Minted;

@@ -9,9 +9,9 @@ use kube::core::PartialObjectMeta;
 use super::{request, token};
 use crate::bootstrap_token::SECRET_NAME;
 use crate::cluster::{Call, Cluster, Outlying};
-use crate::fact::{Seen, Unobserved};
 use crate::probe::RunId;
 use crate::probe::object::{MANAGED_BY, marked};
+use crate::seen::{Seen, Unobserved};
 
 /// An object that a run has left in no namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]

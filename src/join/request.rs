@@ -13,10 +13,10 @@ use serde_json::json;
 use super::{Applicant, LIFETIME, PATIENCE, PAUSE, answer_to_newcomer};
 use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
 use crate::cluster::{Call, Cluster, Identity, Outlying, until};
-use crate::fact::Seen;
 use crate::milliseconds::milliseconds;
 use crate::probe::RunId;
 use crate::probe::object::{Level, Mark, name};
+use crate::seen::Seen;
 
 /// The signer of the certificates by which kubelets are known.
 pub const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";

@@ -11,9 +11,9 @@ use super::removal::remove;
 use crate::bootstrap_token::SECRET_NAME;
 use crate::cluster::identity::Token;
 use crate::cluster::{Call, Cluster, Identity, Outlying};
-use crate::fact::{Seen, Unobserved};
 use crate::probe::RunId;
 use crate::probe::object::{Level, Mark};
+use crate::seen::{Seen, Unobserved};
 
 /// The group that kubeadm gives to the bearers of its tokens.
 pub const GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{PAUSE, TIME_TO_FORGET, TIME_TO_LEARN};
 use crate::cluster::{Call, Cluster, Identity, until};
-use crate::fact::Seen;
+use crate::seen::Seen;
 
 /// The answer to a SelfSubjectReview, which every authenticated user may ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

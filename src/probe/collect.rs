@@ -11,9 +11,8 @@ use tokio::io::AsyncBufReadExt;
 use super::object::RUN;
 use super::{Answers, RunId, message};
 use crate::cluster::{Call, Cluster};
-use crate::fact::observer::timed_out;
-use crate::fact::{Seen, Unobserved};
 use crate::milliseconds::milliseconds;
+use crate::seen::{Seen, Unobserved};
 
 /// The container that answers others.
 const SERVE: &str = "serve";
@@ -305,7 +304,7 @@ fn overdue(state: &str, deadline: Duration) -> Unobserved {
             "the kubelet",
             format!("it did not start the probe within {} s", deadline.as_secs()),
         ),
-        "Running" => timed_out("the probe", deadline),
+        "Running" => Unobserved::timed_out("the probe", deadline),
         state => Unobserved::unreachable(
             "the kubelet",
             format!("the probe did not get beyond {state} within {} s", deadline.as_secs()),

@@ -20,7 +20,7 @@ use super::policed::Policy;
 use super::trial::TrialPod;
 use super::{Questions, RunId};
 use crate::cluster::{Call, Cluster, Footprint, until};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// How long the controller-manager may take to publish the cluster's CA in a new namespace before the probes start
 /// without it.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::ask::watch::Try;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// Passes on every try that a pod tells, and at last why it tells no more. Ends when nobody listens.
 pub async fn follow<T>(

@@ -6,7 +6,7 @@
 //! Nothing is executed in a pod, no log is read, nothing is forwarded, unless that itself is what is tried.
 //!
 //! What can only be seen from a node itself is asked by another kind of pod, in [`host`], which only a profile that
-//! allows [`Privileged`](crate::fact::Access::Privileged) access gets.
+//! allows [`Privileged`](crate::seen::Access::Privileged) access gets.
 
 pub mod answer;
 pub mod ask;

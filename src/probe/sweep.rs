@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::object::{Level, MANAGED_BY, RUN, marked};
 use crate::cluster::{Call, Cluster, Footprint, until};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// How often a namespace that is being deleted is looked at.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -14,8 +14,9 @@ use crate::cluster::Cluster;
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::observer::Observer;
-use crate::fact::{Access, Facts, Observe, Parameter, Source, Unobserved};
+use crate::fact::{Facts, Observe, Parameter, Source};
 use crate::milliseconds::milliseconds;
+use crate::seen::{Access, Unobserved};
 
 /// For how long at most everything else waits until the probes run.
 const HEAD_START: Duration = Duration::from_secs(2);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::check::Check;
 use crate::fact::node::Origin;
-use crate::fact::{Access, Facts, Rule};
+use crate::fact::{Facts, Rule};
+use crate::seen::Access;
 
 /// Which checks run, and all that follows from their parameters.
 pub struct Plan {

@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 use super::Selection;
 use crate::check::Severity;
 use crate::expectations::{Expectations, check_holder};
-use crate::fact::Access;
+use crate::seen::Access;
 
 /// A profile, as its YAML states it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -15,10 +15,10 @@
 //! annotation somebody gave the configuration to kubeadm in a file, which is told and nothing to mend.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::authorship::Authorship;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
+use crate::seen::Unobserved;
 
 crate::check!("AD-02", "component-configs", Info, judge);
 

@@ -23,7 +23,6 @@
 //! purpose.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
@@ -32,6 +31,7 @@ use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::proxy_replacements::ProxyReplacements;
 use crate::fact::facts::system_accounts::SystemAccounts;
 use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
+use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 use crate::version::Version;
 

@@ -20,12 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_metrics::NodeMetrics;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Container, Pod, Pods};
 use crate::fact::facts::system_workloads::SystemWorkloads;
+use crate::seen::Unobserved;
 
 crate::check!("AD-03", "system-pods", Major, judge);
 

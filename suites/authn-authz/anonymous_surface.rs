@@ -16,9 +16,9 @@
 //! not let in at all. Only what an API server says counts: its refusals are objects of kind Status.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::anonymous_surface::{AnonymousAnswer, AnonymousSurface};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::seen::Unobserved;
 
 crate::check!("AA-17", "anonymous-surface", Critical, judge);
 

@@ -19,10 +19,10 @@
 use super::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::expectations::Expectations;
-use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Grant, Holder, PolicyRule, Rbac};
+use crate::seen::Unobserved;
 use crate::suites::rights::{SUPER_ADMIN, bind_as, subject, unbind};
 
 crate::check!("AA-19", "cluster-admins", Major, judge);

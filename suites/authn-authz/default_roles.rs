@@ -16,8 +16,8 @@
 //! starts; what stays broken is one that was changed and is left alone.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::rbac::{AUTOUPDATE, PolicyRule, Rbac};
+use crate::seen::Unobserved;
 
 crate::check!("AA-21", "default-roles", Minor, judge);
 

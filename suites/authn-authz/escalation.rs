@@ -23,9 +23,9 @@ use super::power_paths::{End, Graph, Path};
 use super::powers::{IN_NAMESPACES, Power};
 use crate::check::{Finding, Subject, Verdict};
 use crate::expectations::Expectations;
-use crate::fact::Unobserved;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::seen::Unobserved;
 use crate::suites::rights::subject;
 
 crate::check!("AA-20", "escalation", Major, judge);

@@ -20,9 +20,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::legacy_tokens::{LegacyToken, LegacyTokens};
+use crate::seen::Unobserved;
 
 crate::check!("AA-26", "legacy-tokens", Minor, judge);
 

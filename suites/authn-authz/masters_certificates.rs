@@ -13,8 +13,8 @@
 //! `dryRun=All`; the control is the same request for a group that has no rights.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::client_certificate_requests::ClientCertificateRequests;
+use crate::seen::Unobserved;
 
 crate::check!("AA-16", "masters-certificates", Major, judge);
 

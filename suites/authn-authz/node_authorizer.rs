@@ -46,8 +46,8 @@ fn judge(reviews: &NodeReviews) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Unobserved;
     use crate::fact::access_review::{Review, Who, testing};
+    use crate::seen::Unobserved;
 
     fn judged(config_map: fn(Review) -> Review, secret: fn(Review) -> Review) -> Verdict {
         let kubelet = Who::kubelet("n2");

@@ -18,10 +18,10 @@
 //! ten minutes and is of a node that does not exist; of objects only metadata is asked for, and writes are dry runs.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::answered::Answered;
 use crate::fact::facts::node_credential::{NodeCredential, NodeDeed};
 use crate::fact::facts::server_version::ServerVersion;
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("AA-27", "node-credential", Critical, judge);

@@ -1,10 +1,10 @@
 //! What the checks about a node's rights share: their control.
 
 use crate::check::{Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::access_review::Review;
 use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
+use crate::seen::Unobserved;
 use crate::suites::rights::may_not;
 use crate::version::Version;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::answered::Answered;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// A request that NodeRestriction refuses: the request, what it would do, and the words in which it is refused.
 pub(super) struct Refused<W>(pub(super) W, pub(super) &'static str, pub(super) &'static str);

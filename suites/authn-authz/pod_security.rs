@@ -16,9 +16,9 @@
 //! refuse first, which is as good.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::answered::Answered;
 use crate::fact::facts::pod_security::PodSecurity;
+use crate::seen::Unobserved;
 
 crate::check!("AA-23", "pod-security", Major, judge);
 

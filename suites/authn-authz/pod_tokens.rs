@@ -15,10 +15,10 @@
 //! which is the default, tokens that are mounted by default (of 3,607 seconds, not those of the probes) live for a year.
 
 use crate::check::{Finding, Folded, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::jwt::{Bound, Claims, Named};
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("AA-25", "pod-tokens", Major, judge);

@@ -18,9 +18,9 @@
 use super::expected_holders::{OF_EVERYBODY, OF_OPENSHIFT, unexpected};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::default_service_account_reviews::DefaultServiceAccountReviews;
 use crate::fact::facts::rbac::{Grant, Holder, Rbac};
+use crate::seen::Unobserved;
 use crate::suites::rights::{dangers, may_not, rules, subject, unbind};
 
 crate::check!("AA-18", "public-bindings", Critical, judge);

@@ -14,8 +14,8 @@
 //! everybody gets); <https://kubernetes.io/docs/reference/access-authn-authz/authorization/>
 
 use crate::check::{Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::nobody_reviews::{NobodyAsks, NobodyReviews};
+use crate::seen::Unobserved;
 use crate::suites::rights::{asked, may_not};
 
 crate::check!("AA-01", "rbac-in-force", Critical, judge);

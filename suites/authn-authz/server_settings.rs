@@ -16,12 +16,12 @@
 //! file of `--authorization-config` orders does not show: then the metrics must show that the Node authorizer decides.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_flags::ApiServerFlags;
 use crate::fact::facts::api_server_metrics::ApiServerMetrics;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::prometheus::Sample;
+use crate::seen::Unobserved;
 
 crate::check!("AA-03", "server-settings", Major, judge);
 
@@ -214,9 +214,9 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::fact::Seen;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::testing::static_pod;
+    use crate::seen::Seen;
 
     type Told<'a> = &'a [(&'a str, &'a str)];
 

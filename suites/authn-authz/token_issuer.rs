@@ -19,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::instance_tokens::{InstanceToken, InstanceTokens};
 use crate::fact::facts::issuer_discovery::{Issuer, IssuerDiscovery};
+use crate::seen::Unobserved;
 
 crate::check!("AA-24", "token-issuer", Major, judge);
 
@@ -139,11 +139,11 @@ fn judge_token(verdict: &mut Verdict, address: SocketAddr, token: &InstanceToken
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Access;
     use crate::fact::facts::issuer_discovery::Configuration;
     use crate::join::WhoAmI;
     use crate::jwt::testing::Signer;
     use crate::jwt::{Claims, Header, Key, KeySet};
+    use crate::seen::Access;
 
     const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 

@@ -33,12 +33,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::metadata_questions::{self, is_of};
 use crate::probe::Answers;
 use crate::probe::answer::{AwsSession, Fault, GoogleAccounts, Metadata, MetadataAnswer};
+use crate::seen::Unobserved;
 
 crate::check!("CI-01", "instance-metadata", Critical, judge);
 

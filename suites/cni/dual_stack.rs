@@ -17,12 +17,12 @@ use std::collections::BTreeSet;
 
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::cidr::Cidr;
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
 use crate::probe::answer::Backends;
+use crate::seen::Unobserved;
 
 crate::check!("CN-07", "dual-stack", Minor, judge);
 

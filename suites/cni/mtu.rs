@@ -20,10 +20,10 @@ use std::collections::BTreeMap;
 
 use super::paths::{Broken, Paths};
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::{ApiAnswer, LargeAnswer, PeerAnswer};
+use crate::seen::Unobserved;
 
 crate::check!("CN-05", "mtu", Major, judge);
 

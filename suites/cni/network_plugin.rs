@@ -18,10 +18,10 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::{Condition, Node, Nodes, silence};
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::seen::Unobserved;
 
 crate::check!("CN-01", "network-plugin", Critical, judge);
 

@@ -18,11 +18,11 @@
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::expectations::{Expectations, NetworkPolicies};
-use crate::fact::Unobserved;
 use crate::fact::facts::network_policy_trial::NetworkPolicyTrial;
 use crate::fact::facts::network_policy_trial::sights::{Sights, Step, Way};
 use crate::milliseconds::seconds;
 use crate::probe::sight::Sight;
+use crate::seen::Unobserved;
 
 crate::check!("CN-06", "network-policy", Major, judge);
 

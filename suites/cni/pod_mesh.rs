@@ -47,7 +47,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     }
     // A peer that never got an address has its own undecided entry when it did not answer at all.
     for node in unknown.iter().filter(|node| reports.0.get(*node).is_some_and(|report| report.answers.is_ok())) {
-        let why = crate::fact::Unobserved::unreachable(
+        let why = crate::seen::Unobserved::unreachable(
             format!("the probe on {node}"),
             "neither its name nor its address became known",
         );
@@ -133,10 +133,10 @@ impl Mesh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Unobserved;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
     use crate::probe::answer::{Fault, Loss};
+    use crate::seen::Unobserved;
 
     fn address(node: usize) -> IpAddr {
         [10, 244, u8::try_from(node).unwrap(), 9].into()

@@ -25,10 +25,10 @@ use std::net::IpAddr;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
 use crate::cidr::Cidr;
-use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::seen::Unobserved;
 use crate::suites::node_ranges;
 
 crate::check!("CN-03", "pod-ranges", Major, judge);

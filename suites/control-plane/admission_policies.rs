@@ -16,8 +16,8 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::admission_policies::{AdmissionPolicies, Policies};
+use crate::seen::Unobserved;
 
 crate::check!("CP-12", "admission-policies", Minor, judge);
 
@@ -83,8 +83,8 @@ fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Seen;
     use crate::fact::facts::admission_policies::{Policy, PolicyBinding};
+    use crate::seen::Seen;
 
     fn policies(policy: Policy, binding: PolicyBinding) -> Policies {
         Policies {

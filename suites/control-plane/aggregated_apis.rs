@@ -60,7 +60,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::answered::Answered;
     use crate::fact::facts::nodes::Condition;
-    use crate::fact::{Seen, Unobserved};
+    use crate::seen::{Seen, Unobserved};
 
     fn judged(status: &str, answer: Seen<u16>) -> Verdict {
         let api = AggregatedApi {

@@ -19,9 +19,9 @@
 //! even where it is not published for Service default/kubernetes: a load balancer may send requests there.
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_health::{ApiServerHealth, Health};
 use crate::fact::facts::nodes::Nodes;
+use crate::seen::Unobserved;
 
 crate::check!("CP-01", "api-server-health", Critical, judge);
 

@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::METRICS;
@@ -29,6 +28,7 @@ use crate::ports::{INSECURE_API_SERVER, KUBE_CONTROLLER_MANAGER, KUBELET, LEADER
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, Reached};
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("CP-09", "closed-ports", Major, judge);

@@ -24,10 +24,10 @@
 //! CA's key is kept elsewhere, and then somebody outside must sign. Judged only where kubeadm built the control plane.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::rbac::Rbac;
+use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 
 crate::check!("CP-07", "bootstrap-controllers", Major, judge);

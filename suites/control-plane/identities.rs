@@ -104,8 +104,8 @@ fn lively(alive: &[(&String, &ApiServerIdentity)]) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Unobserved;
     use crate::fact::facts::nodes::Node;
+    use crate::seen::Unobserved;
 
     fn identity(host: &str, address: Option<&str>, renewed: &str) -> (String, ApiServerIdentity) {
         let identity = ApiServerIdentity {

@@ -18,7 +18,6 @@ use std::collections::BTreeSet;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::cidr::Cidr;
-use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -26,6 +25,7 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::server_version::ServerVersion;
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("CP-08", "kubeadm-config", Minor, judge);

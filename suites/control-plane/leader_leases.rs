@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::leader_leases::LeaderLease;
-    use crate::fact::{Seen, Unobserved};
+    use crate::seen::{Seen, Unobserved};
 
     fn judged(scheduler: Seen<&str>) -> Verdict {
         let lease = |renewed: &str| LeaderLease {

@@ -14,9 +14,9 @@
 //! instance is asked at its own address.
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_versions::ApiServerVersions;
 use crate::fact::facts::server_version::ServerVersion;
+use crate::seen::Unobserved;
 
 crate::check!("CP-02", "version-spread", Major, judge);
 
@@ -58,7 +58,7 @@ fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Seen;
+    use crate::seen::Seen;
 
     fn version(git: &str) -> ServerVersion {
         ServerVersion { git: git.into(), version: git.parse().unwrap() }

@@ -23,7 +23,7 @@ use crate::fact::facts::admission_webhooks::{AdmissionWebhooks, Webhook};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::namespaces::Namespaces;
 use crate::fact::facts::webhook_backends::{WebhookBackend, WebhookBackends};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 use crate::suites::pki::lifetime::{least, left, length, remainder};
 
 crate::check!("CP-11", "admission-webhooks", Major, judge);

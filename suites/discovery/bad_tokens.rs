@@ -20,8 +20,8 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bad_tokens::{BadToken, BadTokens};
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::unknown_tokens::UnknownTokens;
-use crate::fact::{Seen, Unobserved};
 use crate::join::WhoAmI;
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("DI-11", "bad-tokens", Critical, judge);
 
@@ -91,8 +91,8 @@ fn is_refused(verdict: &mut Verdict, what: &str, seen: &Seen<WhoAmI>) {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::Access;
     use crate::fact::facts::cluster_info::testing;
+    use crate::seen::Access;
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn answered(status: u16, user: Option<&str>) -> Seen<WhoAmI> {

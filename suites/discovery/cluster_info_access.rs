@@ -28,7 +28,7 @@ use crate::fact::facts::anonymous_surface::AnonymousAnswer;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_access::ClusterInfoAccess;
 use crate::fact::facts::rbac::{PolicyRule, Rbac};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("DI-02", "cluster-info-access", Major, judge);
 

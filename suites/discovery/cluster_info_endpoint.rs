@@ -107,7 +107,7 @@ mod tests {
     use crate::certificate::testing::Authority as Issuer;
     use crate::cluster::handshake::Handshake;
     use crate::fact::facts::cluster_info::testing::cluster_info;
-    use crate::fact::{Seen, Unobserved};
+    use crate::seen::{Seen, Unobserved};
     use crate::suites::pki::testing::{clock, handshakes, presented};
 
     fn judged(ca: &Issuer, seen: Seen<Handshake>, api_servers: &ApiServerHandshakes) -> Verdict {

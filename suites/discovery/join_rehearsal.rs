@@ -25,7 +25,6 @@ use super::kubeadm_grants::{BY_HAND, reading};
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::{Discovery as Way, Expectations};
-use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::bootstrap_tokens::Signature;
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
@@ -35,6 +34,7 @@ use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
 use crate::join::request::Issuance;
 use crate::join::token::GROUP;
+use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 use crate::suites::pki::issued::{judge_life, judge_trust};
 

@@ -17,11 +17,11 @@
 use jiff::SignedDuration;
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Expiration};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubeadm_certs::KubeadmCerts;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::seen::Unobserved;
 
 crate::check!("DI-09", "kubeadm-certs", Major, judge);
 

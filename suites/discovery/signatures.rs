@@ -15,10 +15,10 @@
 //! Without permission to list the token Secrets only the signatures' form is judged, and never as a pass.
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Signature};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
+use crate::seen::Unobserved;
 
 crate::check!("DI-04", "signatures", Critical, judge);
 

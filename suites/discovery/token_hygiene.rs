@@ -20,11 +20,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::Expectations;
-use crate::fact::Unobserved;
 use crate::fact::facts::bootstrap_tokens::{BootstrapToken, BootstrapTokens, Expiration};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::nodes::Nodes;
+use crate::seen::Unobserved;
 
 crate::check!("DI-06", "token-hygiene", Major, judge);
 

@@ -40,8 +40,8 @@ fn judge(reviews: &CorednsReviews) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Unobserved;
     use crate::fact::access_review::{Question, Review, Who, testing};
+    use crate::seen::Unobserved;
 
     fn judged(answer: impl Fn(Question) -> Review) -> Verdict {
         let account = Who::service_account("kube-system", "coredns");

@@ -17,12 +17,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::{ClusterDns, DnsServer};
 use crate::fact::facts::dns_deployment::DnsDeployment;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{self, Node, Nodes};
 use crate::fact::facts::pods::Pods;
+use crate::seen::Unobserved;
 
 crate::check!("DN-02", "dns-deployment", Major, judge);
 
@@ -159,9 +159,9 @@ fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&Dns
 mod tests {
     use super::*;
     use crate::check::testing::seen;
-    use crate::fact::Seen;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::{Container, Pod};
+    use crate::seen::Seen;
 
     fn nodes(zones: &[(&str, &str)]) -> Nodes {
         let node = |zone: &str| Node {

@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::{DnsMetrics, Fault, Got};
+use crate::seen::Unobserved;
 
 crate::check!("DN-09", "dns-failures", Major, judge);
 

@@ -18,12 +18,12 @@
 use std::net::IpAddr;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::service_range::ServiceRange;
 use crate::ports;
+use crate::seen::Unobserved;
 
 crate::check!("DN-01", "dns-service", Critical, judge);
 

@@ -17,10 +17,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::expectations::Expectations;
-use crate::fact::Unobserved;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::dns_questions::{absolute, kind_of};
 use crate::probe::answer::{Got, Records};
+use crate::seen::Unobserved;
 
 crate::check!("DN-07", "outside-names", Minor, judge);
 

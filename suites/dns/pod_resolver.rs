@@ -16,12 +16,12 @@
 use std::net::IpAddr;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::{Fault, Resolver};
+use crate::seen::Unobserved;
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
 

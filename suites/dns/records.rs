@@ -20,13 +20,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::dns_questions::{MANY, NOBODY, reverse};
 use crate::probe::answer::{DnsAnswer, Got, Records};
 use crate::probe::object::MANY_PORTS;
+use crate::seen::Unobserved;
 
 crate::check!("DN-06", "dns-records", Minor, judge);
 

@@ -23,11 +23,11 @@
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::control_plane_loss::course::Course;
 use crate::fact::facts::control_plane_loss::watch::Watched;
 use crate::fact::facts::control_plane_loss::{ControlPlaneLoss, RESTORED, Sign};
 use crate::milliseconds::seconds;
+use crate::seen::Unobserved;
 
 crate::check!("HA-06", "loss-drill", Major, judge);
 

@@ -22,7 +22,7 @@ use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
 use crate::fact::facts::nodes::{Node, Nodes};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("HA-02", "endpoint-spread", Major, judge);
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::certificate::testing::Authority;
     use crate::check::Severity;
-    use crate::fact::Unobserved;
+    use crate::seen::Unobserved;
     use crate::suites::pki::testing::{handshakes, presented};
 
     fn judged(serials: &[(usize, usize)], failures: &[(&str, usize)]) -> Verdict {

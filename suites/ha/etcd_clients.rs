@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Folded, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -26,6 +25,7 @@ use crate::ports::{ETCD, KUBELET};
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::{Ask, Endpoint};
 use crate::probe::reached::{Met, Reached, TlsMet, is_open};
+use crate::seen::Unobserved;
 
 crate::check!("HA-04", "etcd-clients", Critical, judge);
 

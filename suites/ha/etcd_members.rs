@@ -24,13 +24,13 @@ use std::collections::BTreeMap;
 use super::etcdctl::etcdctl;
 use super::member_metrics;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_health::ApiServerHealth;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::HostReports;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::seen::Unobserved;
 
 crate::check!("HA-03", "etcd-members", Critical, judge);
 
@@ -172,10 +172,10 @@ fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Access;
     use crate::fact::facts::api_server_health::{Health, HealthAnswer};
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
+    use crate::seen::Access;
 
     struct Facts {
         pods: Pods,

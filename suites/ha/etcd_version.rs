@@ -16,10 +16,10 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::Pods;
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("HA-05", "etcd-version", Minor, judge);

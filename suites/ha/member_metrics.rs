@@ -9,8 +9,8 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::{ETCD_METRICS, HostReports};
 use crate::fact::facts::pods::Pod;
-use crate::fact::{Seen, Unobserved};
 use crate::prometheus::{Line, Sample};
+use crate::seen::{Seen, Unobserved};
 
 /// Of its quota, how much the database of a healthy member takes at most.
 const FULL: f64 = 0.8;

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::check::testing::seen_of;
     use crate::fact::facts::kubelet_logs::LogAnswer;
-    use crate::fact::{Seen, Unobserved};
+    use crate::seen::{Seen, Unobserved};
 
     fn judged(came: impl IntoIterator<Item = Seen<Came>>) -> Verdict {
         let asked = came.into_iter().enumerate().map(|(i, came)| {

@@ -16,7 +16,6 @@
 use std::net::SocketAddr;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::CHECKPOINT;
@@ -24,6 +23,7 @@ use crate::fact::facts::rbac::{Grant, PolicyRule, Rbac};
 use crate::ports::KUBELET;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::Met;
+use crate::seen::Unobserved;
 use crate::suites::rights;
 
 crate::check!("KL-10", "checkpoint-rights", Major, judge);
@@ -100,12 +100,12 @@ fn judge_kubelet(
 mod tests {
     use super::*;
     use crate::check::testing::seen_of;
-    use crate::fact::Access;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::rbac::testing::rule;
     use crate::probe::Answers;
     use crate::probe::reached::Reached;
+    use crate::seen::Access;
 
     fn not_allowed() -> Unobserved {
         Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() }

@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_clocks::{Dated, KubeletClocks};
 use crate::fact::facts::node_leases::NodeLeases;
 use crate::fact::facts::nodes::Nodes;
+use crate::seen::Unobserved;
 
 use super::reach::out_of_reach;
 

@@ -66,7 +66,7 @@ mod tests {
     use crate::check::Severity;
     use crate::check::testing::seen_of;
     use crate::fact::facts::pod_streams::StreamAnswers;
-    use crate::fact::{Seen, Unobserved};
+    use crate::seen::{Seen, Unobserved};
 
     fn judged<const N: usize>(answers: [Seen<(Came, Came)>; N]) -> Verdict {
         let asked = answers.into_iter().enumerate().map(|(i, answers)| {

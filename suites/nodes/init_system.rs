@@ -24,12 +24,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::host_reports::HostReports;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::probe::host::answer::{Definition, Services, UnitFiles};
+use crate::seen::Unobserved;
 
 crate::check!("KL-08", "init-system", Major, judge);
 

@@ -18,7 +18,7 @@ use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::kubelet_anonymous::KubeletAnonymous;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 use super::reach::out_of_reach;
 
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(judge(&nodes(), Ok(&unreachable), Ok(&reports)).findings(Severity::Critical).len(), 1);
         let verdict = judge(&nodes(), Ok(&unreachable), Err(&Unobserved::Interrupted));
         assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
-        let not_allowed = Unobserved::NotAllowed { access: crate::fact::Access::Create, profile: "audit".into() };
+        let not_allowed = Unobserved::NotAllowed { access: crate::seen::Access::Create, profile: "audit".into() };
         let reason = judge(&nodes(), Ok(&unreachable), Err(&not_allowed));
         assert!(reason.reason().is_some_and(|reason| reason.starts_with("no kubelet can be asked from here")));
     }

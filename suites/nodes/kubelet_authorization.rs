@@ -26,7 +26,6 @@ use std::net::SocketAddr;
 
 use super::monitoring_rights;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubelet_monitoring::KubeletMonitoring;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -35,6 +34,7 @@ use crate::ports::KUBELET;
 use crate::probe::Answers;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::Met;
+use crate::seen::Unobserved;
 
 crate::check!("KL-04", "kubelet-authorization", Critical, judge);
 
@@ -116,11 +116,11 @@ fn refuses(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Access;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::{ApiAnswer, Fault, Got};
     use crate::probe::reached::Reached;
+    use crate::seen::Access;
 
     fn judged(met: Option<Got<Met>>, api: Got<u16>) -> Verdict {
         judged_with(met, api, Err(&Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() }))

@@ -22,11 +22,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubelet_configs::KubeletConfigs;
 use crate::fact::facts::kubelet_configuration::KubeletConfiguration;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::nodes::{Node, Nodes};
+use crate::seen::Unobserved;
 
 use super::reach::out_of_reach;
 
@@ -324,7 +324,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fact::Seen;
+    use crate::seen::Seen;
 
     /// What kubeadm 1.37 writes, shortened, and what a kubelet makes of it.
     fn told() -> Value {

@@ -20,10 +20,10 @@ use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_ports::{KubeletPorts, Port};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::{Seen, Unobserved};
 use crate::ports::{KUBELET, KUBELET_HEALTHZ, KUBELET_READ_ONLY};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::is_open;
+use crate::seen::{Seen, Unobserved};
 
 use super::reach::out_of_reach;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::{CLOSED, OPEN};
 use crate::fact::facts::nodes::Node;
-use crate::fact::{Seen, Unobserved};
 use crate::probe::answer::Got;
+use crate::seen::{Seen, Unobserved};
 use crate::version::Version;
 
 /// The right that all kubelets know.

@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::{Machine, Node, Nodes};
+use crate::seen::Unobserved;
 use crate::suites::node_ranges::{another, easiest};
 
 crate::check!("KL-12", "node-identity", Major, judge);

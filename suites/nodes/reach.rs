@@ -1,6 +1,6 @@
 //! Whether kubelets can be asked from where the program runs.
 
-use crate::fact::Unobserved;
+use crate::seen::Unobserved;
 
 /// Why none of them can, as from outside of a network of nodes: all are out of reach, for this first reason. Each item is
 /// why one kubelet was not seen, or nothing when it was.

@@ -17,10 +17,10 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_leases::{NodeLease, NodeLeases};
 use crate::fact::facts::nodes::{Node, Nodes};
+use crate::seen::Unobserved;
 
 crate::check!("KL-01", "node-readiness", Critical, judge);
 

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::nodes::{Machine, Nodes};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 use crate::version::Version;
 
 crate::check!("KL-11", "runtime-and-kernel", Major, judge);

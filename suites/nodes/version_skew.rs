@@ -17,9 +17,9 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("KL-02", "kubelet-version-skew", Major, judge);

@@ -159,9 +159,9 @@ mod tests {
     use super::*;
     use crate::certificate::testing::Authority as Issuer;
     use crate::check::{Finding, Severity};
-    use crate::fact::Unobserved;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::pods::testing::static_pod;
+    use crate::seen::Unobserved;
     use crate::suites::pki::testing::{handshakes, presented};
 
     const USUAL: [&str; 7] = [

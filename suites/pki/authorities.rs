@@ -25,13 +25,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lifetime::{least, left, length, remainder};
 use crate::certificate::{Certificate, Description, PublicKey};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
 use crate::fact::facts::root_ca_config_maps::RootCaConfigMaps;
+use crate::seen::Unobserved;
 
 crate::check!("PK-05", "authorities", Major, judge);
 

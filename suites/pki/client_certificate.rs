@@ -20,13 +20,13 @@
 use super::issued::{judge_life, judge_trust};
 use crate::certificate::{Certificate, ExtendedKeyUsage};
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::client_certificate::ClientCertificateTrial;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::join::request::Issuance;
+use crate::seen::Unobserved;
 
 crate::check!("PK-12", "client-certificate", Major, judge);
 

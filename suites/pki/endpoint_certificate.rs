@@ -40,9 +40,9 @@
 use crate::certificate::verify;
 use crate::check::{Finding, Subject, Verdict};
 use crate::cluster::handshake::Handshake;
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
+use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 
 crate::check!("PK-01", "endpoint-certificate", Critical, judge);

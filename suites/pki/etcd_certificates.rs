@@ -30,11 +30,11 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::{Seen, Unobserved};
 use crate::ports;
 use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::{Met, is_open};
+use crate::seen::{Seen, Unobserved};
 use crate::suites::kubeadm_phase::again_on;
 
 crate::check!("PK-15", "etcd-certificates", Major, judge);

@@ -74,7 +74,7 @@ fn bucket(samples: &[Sample], bound: f64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::fact::{Seen, Unobserved};
+    use crate::seen::{Seen, Unobserved};
 
     fn histogram(short: f64, day: f64, week: f64, all: f64) -> Vec<Sample> {
         [("1800", short), ("86400", day), ("604800", week), ("2.592e+06", week), ("+Inf", all)]

@@ -22,9 +22,9 @@ use std::collections::BTreeSet;
 
 use crate::certificate::Certificate;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::{AuthenticationAuthorities, Proxies};
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::seen::Unobserved;
 
 crate::check!("PK-07", "front-proxy", Major, judge);
 

@@ -93,8 +93,8 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, years};
     use crate::check::Severity;
-    use crate::fact::Unobserved;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
+    use crate::seen::Unobserved;
     use crate::suites::pki::testing::{clock, handshakes, presented};
 
     fn judged(authority: &Authority, handshakes: &ApiServerHandshakes) -> Verdict {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::check::{Subject, Verdict, names};
 use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// Each published instance. Where none can be reached, as from outside of a network of nodes or of a managed control
 /// plane, or where the instances are not known, the verdict to give instead.

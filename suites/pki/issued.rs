@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::{Certificate, Description, verify_client};
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::join::LIFETIME;
+use crate::seen::Unobserved;
 
 /// How much longer than asked a certificate may last: it is dated back, so that clocks that are behind accept it.
 const SLACK: SignedDuration = SignedDuration::from_mins(10);

@@ -32,7 +32,7 @@ use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-08", "kubelet-certificates", Major, judge);
 

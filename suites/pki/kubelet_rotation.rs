@@ -33,10 +33,10 @@ use jiff::SignedDuration;
 
 use super::lifetime::length;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubelet_metrics::{CLIENT_ERRORS, CLIENT_TTL, KubeletMetrics, SERVER_ERRORS, SERVER_TTL};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
+use crate::seen::Unobserved;
 
 crate::check!("PK-10", "kubelet-rotation", Critical, judge);
 
@@ -171,9 +171,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::fact::Seen;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::testing::static_pod;
+    use crate::seen::Seen;
 
     const DAY: f64 = 86_400.0;
 

@@ -27,12 +27,12 @@ use jiff::Timestamp;
 
 use super::lifetime::{is_early, least, left, length, remainder};
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::{Disk, HostReports};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::probe::host::answer::{CertificateOnDisk, Content, DiskFile};
+use crate::seen::Unobserved;
 
 crate::check!("PK-17", "pki-on-disk", Major, judge);
 
@@ -308,8 +308,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::fact::Seen;
     use crate::fact::facts::host_reports::HostReport;
+    use crate::seen::Seen;
     use crate::suites::pki::testing::clock;
 
     fn certificate(from: &str, until: &str, signed_by: &str) -> CertificateOnDisk {

@@ -165,8 +165,8 @@ fn places(namespaces: &BTreeSet<String>) -> String {
 mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, years};
-    use crate::fact::Unobserved;
     use crate::fact::facts::namespaces::Namespace;
+    use crate::seen::Unobserved;
     use crate::suites::pki::testing::{clock, handshakes, now, presented};
 
     fn contents<const N: usize>(contents: [(&[&str], Vec<Certificate>); N]) -> RootCaConfigMaps {

@@ -22,10 +22,10 @@ use super::instances::is_out_of_reach;
 use super::lifetime::{least, left, length, remainder};
 use crate::certificate::{Certificate, Description};
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
+use crate::seen::Unobserved;
 
 crate::check!("PK-04", "serving-certificate-lifetime", Critical, judge);
 

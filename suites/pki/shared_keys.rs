@@ -28,7 +28,7 @@ use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::etcd_handshakes::EtcdHandshakes;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-13", "one-key-per-server", Major, judge);
 

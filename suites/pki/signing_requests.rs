@@ -29,7 +29,7 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::certificate_signing_requests::{CertificateSigningRequests, SigningRequest};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-09", "stuck-signing-requests", Major, judge);
 

@@ -29,7 +29,7 @@ use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::etcd_handshakes::EtcdHandshakes;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::fact::facts::outdated_tls::OutdatedTls;
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-14", "tls-floor", Minor, judge);
 

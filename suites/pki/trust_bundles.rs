@@ -21,11 +21,11 @@ use jiff::SignedDuration;
 use super::lifetime::length;
 use crate::certificate::Certificate;
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_trust_bundles::{ClusterTrustBundles, SIGNER};
 use crate::fact::facts::pod_certificate_requests::PodCertificateRequests;
 use crate::fact::facts::root_ca_config_maps::RootCaConfigMaps;
+use crate::seen::Unobserved;
 
 crate::check!("PK-16", "cluster-trust-bundles", Info, judge);
 

@@ -20,9 +20,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::cidr::is_link_local;
-use crate::fact::Unobserved;
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::pods::Pods;
+use crate::seen::Unobserved;
 
 crate::check!("SN-03", "api-endpoints", Critical, judge);
 
@@ -116,8 +116,8 @@ fn is_reachable_by_others(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::check::testing::seen_of;
-    use crate::fact::Seen;
     use crate::fact::facts::pods::{Container, Pod};
+    use crate::seen::Seen;
 
     const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 

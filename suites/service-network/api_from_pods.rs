@@ -21,11 +21,11 @@ use std::net::IpAddr;
 
 use crate::certificate::Distrust;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::Answers;
 use crate::probe::answer::ApiAnswer;
+use crate::seen::Unobserved;
 use crate::suites::shortfall;
 
 crate::check!("SN-04", "api-from-pods", Critical, judge);

@@ -21,12 +21,12 @@ use std::net::IpAddr;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::expectations::Expectations;
-use crate::fact::Unobserved;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
 use crate::probe::answer::Got;
+use crate::seen::Unobserved;
 
 crate::check!("SN-10", "exposure", Minor, judge);
 

@@ -19,11 +19,11 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::Unobserved;
 use crate::fact::facts::host_reports::{HostReports, PROXY_MODE};
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
+use crate::seen::Unobserved;
 
 crate::check!("SN-06", "proxy-mode", Minor, judge);
 
@@ -130,9 +130,9 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Access;
     use crate::fact::facts::host_reports::HostReport;
     use crate::probe::host::answer::{HttpAnswer, Text};
+    use crate::seen::Access;
 
     fn judged(mode: Option<&str>, version: &str) -> Verdict {
         let hosts = Unobserved::NotAllowed { access: Access::Privileged, profile: "post-install".into() };

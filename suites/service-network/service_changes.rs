@@ -102,8 +102,8 @@ mod tests {
     use super::*;
     use crate::check::testing::in_full;
     use crate::fact::facts::service_trial::ServiceSights;
-    use crate::fact::{Seen, Unobserved};
     use crate::probe::answer::Fault;
+    use crate::seen::{Seen, Unobserved};
 
     fn open(after_ms: u64) -> Sight {
         Sight { fault: None, alike: 1, after_ms }

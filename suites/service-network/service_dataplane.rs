@@ -16,9 +16,9 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Folded, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
 use crate::probe::answer::{Backends, ServiceAnswer};
+use crate::seen::Unobserved;
 
 crate::check!("SN-09", "service-dataplane", Critical, judge);
 

@@ -23,12 +23,12 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::fact::Unobserved;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::proxy_replacements::{ProxyReplacements, SURE};
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("SN-05", "service-proxy", Critical, judge);
@@ -220,9 +220,9 @@ impl<'a> Agents<'a> {
 mod tests {
     use super::*;
     use crate::check::testing::seen_of;
-    use crate::fact::Seen;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
+    use crate::seen::Seen;
 
     fn node(version: &str) -> Node {
         let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };

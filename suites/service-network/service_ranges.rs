@@ -191,12 +191,12 @@ fn written(ranges: &[Cidr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Unobserved;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::{Container, Pod};
     use crate::fact::facts::service_addresses::Reservation;
     use crate::fact::facts::service_cidrs::{Complaint, ServiceCidr};
+    use crate::seen::Unobserved;
 
     struct Facts {
         cidrs: ServiceCidrs,

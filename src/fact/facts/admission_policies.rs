@@ -6,7 +6,8 @@ use k8s_openapi::api::admissionregistration::v1 as admission;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The port of a Service where a webhook states none.
 const USUAL_PORT: i32 = 443;

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster, Identity};
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen};
 
 /// The paths that are asked for.
 const PATHS: [&str; 12] = [

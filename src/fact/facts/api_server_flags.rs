@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The forms in which `/flagz` is meant to be read by programs: of 1.37 and of older versions. Its text changes its
 /// separators at each start.

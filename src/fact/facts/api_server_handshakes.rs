@@ -11,7 +11,8 @@ use super::api_server_instances::ApiServerInstances;
 use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The name that clients in the cluster ask for.
 const IN_CLUSTER: &str = "kubernetes.default.svc";

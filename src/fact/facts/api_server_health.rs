@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster, Identity, Reply};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What the API server says of its health: at the configured URL, and at each instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]

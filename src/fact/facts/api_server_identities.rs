@@ -7,7 +7,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The identity leases of API servers in kube-system, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use super::api_server_endpoints::ApiServerEndpoints;
 use super::pods::Pods;
-use crate::fact::{Derive, Seen, Unobserved};
+use crate::fact::Derive;
+use crate::seen::{Seen, Unobserved};
 
 /// The addresses of all API server instances that show: those that are published for Service default/kubernetes, and
 /// those that static pods advertise. An instance that nobody publishes still answers clients that know its address.

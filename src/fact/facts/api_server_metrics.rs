@@ -8,8 +8,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::prometheus::{Line, Sample, metric};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What is kept of an answer that holds tens of thousands of lines: the metric, and a label that it must have.
 const KEPT: [(&str, Option<(&str, &str)>); 5] = [

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::api_server_instances::ApiServerInstances;
 use super::server_version::ServerVersion;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The version of each API server instance, as it says itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]

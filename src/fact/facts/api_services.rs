@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::nodes::Condition;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The APIServices.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The name of the ConfigMap, and of the Role by which authenticators read it.
 const NAME: &str = "extension-apiserver-authentication";

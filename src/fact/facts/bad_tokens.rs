@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::bootstrap_tokens::BootstrapTokens;
 use super::cluster_info::ClusterInfo;
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::join::token::Purpose;
 use crate::join::whoami::{who_am_i, who_is_new, who_was_withdrawn};
 use crate::join::{LIFETIME, Minted, WhoAmI};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Whom the API server takes the bearers of real tokens for that are not good, and of one that is. All are removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]

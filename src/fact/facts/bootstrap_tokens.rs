@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::cluster_info::{ClusterInfo, Signed};
 use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
 use crate::cluster::{Call, Cluster, until};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// A token younger than this may be unsigned for a moment.
 const YOUNG: SignedDuration = SignedDuration::from_mins(1);

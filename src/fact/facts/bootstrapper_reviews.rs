@@ -8,7 +8,8 @@ use super::kubeadm_config::KubeadmConfig;
 use super::node_under_test::NONE;
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// What the bearer of a bootstrap token may do in a kubeadm cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The requests for certificates that are there; controllers remove the old ones.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

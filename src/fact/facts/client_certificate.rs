@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cluster::{Call, Cluster, Identity};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::join::request::{self, CLIENT, Issuance, client_request, issuance, submission};
 use crate::join::whoami::who_am_i;
 use crate::join::{Applicant, WhoAmI, removal};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// A certificate of ten minutes for a user without any right: requested, approved by ourselves, and used once. The key
 /// exists in memory only, and the request is removed.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::node_certificate_requests::request;
 use crate::cluster::Cluster;
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// What requests for client certificates come to, sent with `dryRun=All` as ourselves.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What time it is: in the cluster, and here. Judges use the cluster's.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cidr::is_link_local;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::ports;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Where the cluster's DNS lives, on all but OpenShift.
 const NAMESPACE: &str = "kube-system";

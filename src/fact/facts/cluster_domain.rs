@@ -2,7 +2,8 @@
 
 use super::corefile::{Corefile, ServerBlock};
 use super::kubeadm_config::KubeadmConfig;
-use crate::fact::{Derive, Seen, Unobserved};
+use crate::fact::Derive;
+use crate::seen::{Seen, Unobserved};
 
 /// The domain under which cluster names live: kubeadm's, or the one that CoreDNS serves; the usual one where neither is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use crate::bootstrap_token::{self, SIGNATURE_KEY};
 use crate::certificate::Certificate;
 use crate::cluster::handshake::Authority;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The most bytes of a kubeconfig that are parsed.
 const LARGEST: usize = 256 << 10;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::anonymous_surface::AnonymousAnswer;
 use crate::cluster::{Call, Cluster, Identity};
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen};
 
 /// The answers to requests without credentials for ConfigMaps of kube-public.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::cluster_info::ClusterInfo;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What the server of kube-public/cluster-info presents; the verdict rests on the authorities given there.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The signer of the API servers' serving certificates.
 pub const SIGNER: &str = "kubernetes.io/kube-apiserver-serving";

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Seen, Unobserved};
+use crate::seen::{Seen, Unobserved};
 
 /// A ConfigMap of which some keys are read.
 pub(super) struct ConfigMap {

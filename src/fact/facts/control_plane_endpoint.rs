@@ -12,8 +12,9 @@ use super::kubeadm_config::KubeadmConfig;
 use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
 use crate::ports;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// How often the endpoint is dialled.
 const CONNECTIONS: usize = 30;

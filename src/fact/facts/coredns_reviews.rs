@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::pods::{Pod, Pods};
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What CoreDNS makes its answers from, with the API groups.
 const RESOURCES: [(&str, &str); 4] =

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Plugins whose arguments are kept: those of others may hold credentials.
 const KEPT: [&str; 5] = ["kubernetes", "forward", "proxy", "import", "cache"];

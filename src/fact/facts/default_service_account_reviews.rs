@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::namespaces::Namespaces;
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Review, Who, review_all};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// In how many namespaces the authorizers are asked; RBAC itself is read for all.
 const SAMPLE: usize = 3;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::system_workloads::SystemWorkloads;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 const NAMESPACE: &str = "kube-system";
 /// What kubeadm, managed clusters and k3s call it.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::cluster_dns::ClusterDns;
-use crate::fact::{Derive, Seen, Unobserved};
+use crate::fact::Derive;
 use crate::ports;
+use crate::seen::{Seen, Unobserved};
 
 /// The addresses at which the cluster's DNS can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::pods::{Pod, Pods};
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
 use crate::ports;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What each member of etcd that runs as a static pod presents, by node; by its pod, where it cannot be dialled.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

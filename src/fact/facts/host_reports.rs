@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::Got;
 use crate::probe::collect::Collected;
@@ -17,6 +17,7 @@ use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNI
 use crate::probe::host::{HostAnswers, HostQuestions};
 use crate::probe::message;
 use crate::probe::object::Level;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// How long one HTTP answer may take.
 const ANSWER: Duration = Duration::from_secs(2);

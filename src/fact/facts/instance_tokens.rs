@@ -13,11 +13,12 @@ use super::issuer_discovery::IssuerDiscovery;
 use super::probe_reports::ProbeReports;
 use crate::cluster::identity::Token;
 use crate::cluster::{Call, Cluster, Identity};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::join::WhoAmI;
 use crate::join::whoami::who_am_i;
 use crate::jwt::{Claims, Header, Parsed};
 use crate::probe::object::name;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// A token of the probes' service account from each API server instance, and what the instances make of it. The tokens
 /// themselves are not kept.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster, Reply};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::jwt::KeySet;
+use crate::seen::{Access, Seen, Unobserved};
 
 const CONFIGURATION: &str = "/.well-known/openid-configuration";
 const KEYS: &str = "/openid/v1/jwks";

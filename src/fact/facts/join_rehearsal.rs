@@ -15,13 +15,14 @@ use crate::certificate::{Certificate, Distrust};
 use crate::cluster::handshake::{Authority, Target};
 use crate::cluster::{Call, Cluster, Identity, Trust, until};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_request, submission};
 use crate::join::token::Purpose;
 use crate::join::whoami::who_is_new;
 use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, answer_to_newcomer, removal};
 use crate::milliseconds::milliseconds;
 use crate::probe::object::name;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The ConfigMaps of kube-system that a joining node reads.
 pub const CONFIG_MAPS: [&str; 3] = ["kubeadm-config", "kubelet-config", "kube-proxy"];

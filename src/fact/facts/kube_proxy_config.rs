@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::authorship::Authorship;
 use super::config_map::ConfigMap;
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What kube-proxy is configured with: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use kube::core::PartialObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The Secret's name.
 const NAME: &str = "kubeadm-certs";

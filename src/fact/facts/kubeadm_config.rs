@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::config_map::ConfigMap;
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// What kubeadm was told: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

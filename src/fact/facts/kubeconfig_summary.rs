@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// How the kubeconfig tells clients to reach and to trust the API server; nothing about the user.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What is asked. All of it only reads.
 pub const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];

@@ -8,7 +8,8 @@ use super::kubeadm_config::KubeadmConfig;
 use super::server_version::ServerVersion;
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 use crate::version::Version;
 
 /// The user of kubeadm's apiserver-kubelet-client.crt.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::{Call, Cluster, Identity};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The clocks of the nodes, and the one that they should agree with. Any answer is dated, a refusal among them.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::kubelet_configuration::KubeletConfiguration;
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Where a kubelet tells what it runs with.
 const PATH: &str = "/configz";

@@ -8,7 +8,8 @@ use super::authorship::Authorship;
 use super::config_map::ConfigMap;
 use super::kubelet_configuration::KubeletConfiguration;
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// What kubeadm tells the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

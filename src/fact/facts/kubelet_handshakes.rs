@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::Observe;
+use crate::seen::{Access, Seen};
 
 /// What each node's kubelet presents at its first InternalIP, by the node's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -10,7 +10,8 @@ use super::nodes::{Node, Nodes};
 use super::pods::{Container, Pod, Pods};
 use crate::cluster::reply::is_our_refusal;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Whose logs are asked for: the cluster's own pods, of which nearly every node runs one.
 const NAMESPACE: &str = "kube-system";

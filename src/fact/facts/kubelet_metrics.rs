@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::prometheus;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The metrics that are kept, of many hundreds.
 const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];

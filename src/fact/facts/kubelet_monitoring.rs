@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::nodes::Nodes;
 use super::probe_reports::{ProbeReport, ProbeReports};
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::probe::answer::{Fault, Got};
 use crate::probe::deploy::Site;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::object::Level;
 use crate::probe::reached::Met;
 use crate::probe::{Answers, Questions};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Those of a kubelet's paths to which it has the right, and what the right is to.
 pub const OPEN: [(&str, &str); 3] =

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
-use crate::fact::observer::timed_out;
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
 use crate::ports;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// Which ports of each node are open, by node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
     let api = connect(api_at, deadline).await.and_then(|port| match port {
         Port::Open => Ok(()),
         Port::Closed => Err(Unobserved::unreachable(api_at.to_string(), "connection refused")),
-        Port::Silent => Err(timed_out(api_at.to_string(), deadline)),
+        Port::Silent => Err(Unobserved::timed_out(api_at.to_string(), deadline)),
     });
     // Where not even the API answers, whether another port does says nothing.
     let (read_only, health) = match &api {

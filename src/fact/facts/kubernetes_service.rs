@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The Service default/kubernetes.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster, until};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The components that elect a leader.
 pub(super) const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::config_map::ConfigMap;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The ConfigMap that says since when the API servers note the use of such tokens.
 pub const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";

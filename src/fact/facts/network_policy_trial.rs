@@ -15,7 +15,7 @@ use super::dns_servers::DnsServers;
 use super::nodes::Nodes;
 use crate::cluster::Cluster;
 use crate::expectations::{Expectations, NetworkPolicies};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
@@ -25,6 +25,7 @@ use crate::probe::follow::follow;
 use crate::probe::object::Level;
 use crate::probe::policed::{Policy, Role};
 use crate::probe::trial::TrialPod;
+use crate::seen::{Access, Seen, Unobserved};
 use sights::{Sights, Step, Way};
 
 /// How long pods have to start.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// What a user without any rights may do.
 #[derive(Clone, Debug, Serialize, Deserialize)]

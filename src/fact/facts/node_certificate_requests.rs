@@ -12,8 +12,9 @@ use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest};
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::join::applicant::Applicant;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -12,12 +12,13 @@ use super::join_rehearsal::JoinRehearsal;
 use super::node_under_test::NONE;
 use super::nodes::Nodes;
 use crate::cluster::{Call, Cluster};
+use crate::fact::Observe;
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Seen, Unobserved};
 use crate::join::request::{KUBELET_CLIENT, submission};
 use crate::join::whoami::who_am_i;
 use crate::join::{Applicant, WhoAmI};
 use crate::probe::RunId;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What can be done with the certificate that the join rehearsal brought: real requests, no impersonation. Of objects
 /// that exist only metadata is asked for, and writes are sent with `dryRun=All`.

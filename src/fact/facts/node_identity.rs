@@ -8,7 +8,8 @@ use super::server_version::ServerVersion;
 use crate::cluster::{Call, Cluster, Identity, Reply};
 use crate::fact::answered::Answered;
 use crate::fact::rule::Impersonation;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 
 /// How requests are sent in the name of the node under test, as the server and our own rights allow.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
 use crate::cluster::{Call, Cluster, until};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// For how long a Ready node's missing lease is looked for again: a kubelet that has just joined makes it when it renews
 /// for the first time, up to ten seconds later.

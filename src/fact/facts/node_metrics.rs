@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::api_services::ApiServices;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The APIService of the resource metrics API.
 const API: &str = "v1beta1.metrics.k8s.io";

@@ -11,7 +11,8 @@ use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// A uid that no object has: a second lock besides `dryRun` on evictions.
 const NO_UID: &str = "00000000-0000-4000-8000-000000000000";

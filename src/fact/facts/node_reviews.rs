@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::node_under_test::{NONE, NodeUnderTest};
 use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// What a node may do.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -12,7 +12,8 @@ use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use super::pods::Pods;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// How long a token would live that should not have been given: the least that a server gives.
 const SECONDS: u32 = 600;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::nodes::Nodes;
 use super::pods::{Pod, Pods};
-use crate::fact::{Derive, Seen, Unobserved};
+use crate::fact::Derive;
+use crate::seen::{Seen, Unobserved};
 
 /// A name that no object has: to the Node authorizer it is one that has nothing to do with the node.
 pub const NONE: &str = "seaworthy-none";

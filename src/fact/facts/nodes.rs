@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::ports;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The label that kubeadm and others put on control-plane nodes.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";

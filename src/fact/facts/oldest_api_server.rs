@@ -2,7 +2,8 @@
 
 use super::pods::Pods;
 use super::server_version::ServerVersion;
-use crate::fact::{Derive, Seen};
+use crate::fact::Derive;
+use crate::seen::Seen;
 use crate::version::Version;
 
 /// The version of the oldest API server that shows: the one that answered, and those that run as static pods.

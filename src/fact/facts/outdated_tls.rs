@@ -12,8 +12,9 @@ use super::etcd_handshakes::EtcdHandshakes;
 use super::kubelet_handshakes::KubeletHandshakes;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Outdated, Target};
-use crate::fact::{Access, Observe, Seen, Unobserved};
+use crate::fact::Observe;
 use crate::ports;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What servers answer to a client that speaks TLS 1.1 at most. Only those are asked that complete a handshake of
 /// today, which is the control: a server that refuses everything is not secure but down.

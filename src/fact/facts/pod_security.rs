@@ -12,7 +12,8 @@ use super::node_under_test::NONE;
 use super::probe_reports::ProbeReports;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// In how many namespaces besides that of the probes it is tried.
 const SAMPLE: usize = 5;

@@ -11,10 +11,11 @@ use super::kubelet_logs::Came;
 use super::nodes::Nodes;
 use super::probe_reports::ProbeReports;
 use crate::cluster::{Cluster, Streamed};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::probe::PORT;
 use crate::probe::ask::peer;
 use crate::probe::serve::Reply;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// How many nodes are asked about, at the most: each takes two streams.
 const MOST: usize = 20;

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
 use crate::ports;
+use crate::seen::{Access, Seen};
 
 /// The annotations that tell where a pod came from; others may hold anything and are not kept.
 const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernetes.io/config.hash", ADVERTISED];

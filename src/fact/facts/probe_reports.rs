@@ -19,7 +19,7 @@ use super::kubernetes_service::KubernetesService;
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::expectations::Expectations;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::{Fault, PeerAnswer};
 use crate::probe::collect::Times;
@@ -27,6 +27,7 @@ use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
 use crate::probe::{Answers, Questions, RunId, mesh, object};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// How long names and addresses may take to become known to all nodes: a second or two, and many more where a node's processors
 /// are busy.

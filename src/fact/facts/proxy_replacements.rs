@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::pods::Pods;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// What Cilium is told where it does all of kube-proxy's work; its older releases say `strict`.
 pub const SURE: [&str; 2] = ["true", "strict"];

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The name that the ConfigMap has in every namespace.
 const NAME: &str = "kube-root-ca.crt";

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 
 /// The version of the API server behind the configured endpoint.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::service_exposure::{Exposure, ServiceExposure};
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The addresses of all Services, and the IPAddress objects that reserve them, which came with Kubernetes 1.33.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen, Unobserved};
 
 /// The name of the ServiceCIDR that the API servers make of their own flag.
 pub const DEFAULT: &str = "kubernetes";

@@ -3,7 +3,8 @@
 use super::kubeadm_config::KubeadmConfig;
 use super::service_cidrs::{DEFAULT, ServiceCidrs};
 use crate::cidr::Cidr;
-use crate::fact::{Derive, Seen, Unobserved};
+use crate::fact::Derive;
+use crate::seen::{Seen, Unobserved};
 
 /// The primary range of service addresses: its first address is the API's, its tenth by custom the DNS's.
 #[derive(Clone, Debug, PartialEq, Eq)]

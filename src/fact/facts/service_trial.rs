@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
-use crate::fact::{Access, Observe, Rule, Seen, Unobserved};
+use crate::fact::{Observe, Rule};
 use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
@@ -20,6 +20,7 @@ use crate::probe::follow::follow;
 use crate::probe::object::Level;
 use crate::probe::sight::Sight;
 use crate::probe::trial::TrialPod;
+use crate::seen::{Access, Seen, Unobserved};
 
 /// How many nodes watch, at the most: each takes a pod.
 const MOST: usize = 20;

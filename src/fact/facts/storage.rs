@@ -7,7 +7,8 @@ use k8s_openapi::api::storage::v1 as core;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The annotation that makes a class the default, and the one that did before 1.6 and still does.
 const DEFAULT: [&str; 2] =

@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// Where they live.
 const NAMESPACE: &str = "kube-system";

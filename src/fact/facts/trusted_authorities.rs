@@ -3,7 +3,8 @@
 use super::kubeconfig_summary::KubeconfigSummary;
 use super::root_ca_config_maps::RootCaConfigMaps;
 use crate::certificate::Certificate;
-use crate::fact::{Derive, Seen, Unobserved};
+use crate::fact::Derive;
+use crate::seen::{Seen, Unobserved};
 
 /// The authorities from which the cluster's servers have their certificates: those of the kubeconfig, and those that
 /// pods in kube-system are given. The kubeconfig's alone may be a load balancer's, or none.

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::identity::Token;
 use crate::cluster::{Cluster, Identity};
-use crate::fact::{Access, Observe, Seen};
+use crate::fact::Observe;
 use crate::join::token::Purpose;
 use crate::join::whoami::who_am_i;
 use crate::join::{Minted, WhoAmI};
+use crate::seen::{Access, Seen};
 
 /// Whom the API server takes the bearers of tokens for that nobody issued.
 #[derive(Clone, Debug, Serialize, Deserialize)]

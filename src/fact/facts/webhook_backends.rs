@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::admission_webhooks::AdmissionWebhooks;
 use crate::cluster::{Call, Cluster};
-use crate::fact::{Access, Observe, Rule, Seen};
+use crate::fact::{Observe, Rule};
+use crate::seen::{Access, Seen};
 
 /// The Services that admission webhooks name, by `NAMESPACE/NAME`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -11,8 +11,9 @@ use crate::fact::facts::host_reports::{ETCD_METRICS, HostReports};
 use crate::fact::facts::leader_leases::LeaderLeases;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
-use crate::fact::{Derive, Observe, Seen, Unobserved};
+use crate::fact::{Derive, Observe};
 use crate::prometheus::Line;
+use crate::seen::{Seen, Unobserved};
 
 /// How many control-plane nodes, and members of etcd, bear the loss of one.
 const ENOUGH: usize = 3;

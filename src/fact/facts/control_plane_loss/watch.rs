@@ -22,12 +22,12 @@ use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::leader_leases::{COMPONENTS, lease, request};
-use crate::fact::{Seen, Unobserved};
 use crate::ports;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
 use crate::probe::collect::running;
 use crate::probe::deploy::Site;
 use crate::probe::object::Level;
+use crate::seen::{Seen, Unobserved};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);

@@ -1,8 +1,8 @@
 //! Reports of probes, for tests.
 
 use super::{ProbeReport, ProbeReports};
-use crate::fact::Seen;
 use crate::probe::Answers;
+use crate::seen::Seen;
 
 /// What the probes on these nodes answered; that on `n1` is the pod `p1`.
 pub(crate) fn reports<N: Into<String>>(answers: impl IntoIterator<Item = (N, Answers)>) -> ProbeReports {

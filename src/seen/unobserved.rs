@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Access;
+use crate::milliseconds::milliseconds;
 
 /// What was seen, or why it was not.
 pub type Seen<T> = Result<T, Unobserved>;
@@ -95,6 +96,11 @@ impl Unobserved {
     /// `target` could not be reached.
     pub fn unreachable(target: impl Into<String>, cause: impl ToString) -> Self {
         Self::Unreachable { target: target.into(), cause: cause.to_string() }
+    }
+
+    /// `target` gave no answer within `deadline`.
+    pub fn timed_out(target: impl Into<String>, deadline: Duration) -> Self {
+        Self::TimedOut { target: target.into(), after_ms: milliseconds(deadline) }
     }
 
     /// The same for a permission that a run can do without: what was refused is not looked at.

@@ -1,0 +1,7 @@
+//! What every other module may use: what was seen or why it was not, and what observing does to a cluster.
+
+mod access;
+mod unobserved;
+
+pub use access::Access;
+pub use unobserved::{Seen, Unobserved};
