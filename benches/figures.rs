@@ -10,6 +10,7 @@
 //! With `SEAWORTHY_SONOBUOY` naming that program, and `SEAWORTHY_SHELL_IMAGE` an image with a shell that the nodes have,
 //! Sonobuoy's run of a trivial DaemonSet plugin, until its results are retrieved, is measured in the same rounds.
 
+#![expect(clippy::disallowed_types, reason = "the floor is what another client of the API server needs")]
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints figures")]
 
 use std::io::{BufRead, BufReader};

@@ -1,6 +1,6 @@
 //! Checks as trials of libtest-mimic, so that what drives tests can drive them: `cargo test`, cargo-nextest, an IDE.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::Parser;
@@ -49,7 +49,7 @@ pub fn chosen(checks: Vec<&'static Check>, arguments: &Arguments) -> Vec<&'stati
 
 /// Where the verdicts of a run are handed to the trials that wait for them.
 #[derive(Default)]
-pub struct Verdicts(HashMap<String, oneshot::Sender<Judged>>);
+pub struct Verdicts(BTreeMap<String, oneshot::Sender<Judged>>);
 
 impl Verdicts {
     /// A trial for each check, which waits for that check's verdict.

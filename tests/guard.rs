@@ -1,6 +1,8 @@
 //! What guards a stopped node: it is started again whatever becomes of the one that had it stopped. No node is touched
 //! here: the commands make files in a folder of the test's own.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits in a thread of its own")]
+
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;

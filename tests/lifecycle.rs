@@ -2,6 +2,7 @@
 //!
 //! Runs only when `SEAWORTHY_BED` names a program that makes clusters, one of which is up and has the probes' image.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits in a thread of its own")]
 #![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
 
 mod bed;

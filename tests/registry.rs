@@ -2,6 +2,8 @@
 //!
 //! Without that program the tests are reported as ignored, with the reason.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits in a thread of its own")]
+
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

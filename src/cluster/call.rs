@@ -4,10 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, Resource};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::Identity;
 use crate::certificate::Certificate;
+
+/// What a value in a query must not contain as it is: all but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One request to the API server. Made by the verb, refined by the other methods.
 #[derive(Clone)]
@@ -264,7 +268,7 @@ impl Call {
             path.push(if i == 0 && !path.contains('?') { '?' } else { '&' });
             path.push_str(key);
             path.push('=');
-            path.extend(value.bytes().map(percent_encoded));
+            path.extend(utf8_percent_encode(value, RESERVED));
         }
         path
     }
@@ -284,14 +288,6 @@ impl Call {
                 format!("{} {resource}{subresource}{group}{named} {place}", self.verb.name())
             }
         }
-    }
-}
-
-fn percent_encoded(byte: u8) -> std::borrow::Cow<'static, str> {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).to_string().into()
-    } else {
-        format!("%{byte:02X}").into()
     }
 }
 

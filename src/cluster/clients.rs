@@ -1,6 +1,5 @@
 //! The clients by which requests are sent: one for each credential, instance and trust.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -17,10 +16,14 @@ use crate::seen::{Seen, Unobserved};
 /// The name by which every API server's certificate is checked when it is dialled by address.
 const SERVER_NAME: &str = "kubernetes";
 
+/// Clients are looked up and never listed; credentials have no order.
+#[expect(clippy::disallowed_types, reason = "no order is seen of it")]
+type ByLine = std::collections::HashMap<Line, Arc<OnceCell<Client>>>;
+
 /// The clients by which requests are sent, made when they are first needed.
 #[derive(Default)]
 pub(super) struct Clients {
-    by_line: Mutex<HashMap<Line, Arc<OnceCell<Client>>>>,
+    by_line: Mutex<ByLine>,
     server_name: OnceLock<&'static str>,
 }
 

@@ -2,6 +2,10 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+#[expect(
+    clippy::disallowed_types,
+    reason = "streams are upgraded by kube; the call that describes each is made here"
+)]
 use kube::Api;
 use kube::api::AttachParams;
 use tokio::io::{AsyncReadExt, DuplexStream};
@@ -85,6 +89,7 @@ impl Cluster {
         .await
     }
 
+    #[expect(clippy::disallowed_types, reason = "as above")]
     async fn streamed<T>(
         &self,
         namespace: &str,

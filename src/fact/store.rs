@@ -2,7 +2,6 @@
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
@@ -21,13 +20,13 @@ pub(super) struct Cell {
 
 /// The facts that the selected checks need, each settled at most once.
 pub struct Facts {
-    cells: HashMap<TypeId, Cell>,
+    cells: BTreeMap<TypeId, Cell>,
 }
 
 impl Facts {
     /// Room for these facts and for everything that they need.
     pub fn closure(needs: impl IntoIterator<Item = Need>) -> Self {
-        let mut cells = HashMap::new();
+        let mut cells = BTreeMap::new();
         let mut open: Vec<Need> = needs.into_iter().collect();
         while let Some(need) = open.pop() {
             let node = (need.node)();

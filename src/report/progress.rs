@@ -1,7 +1,7 @@
 //! What is shown while a run goes on, on the standard error: a bar on a terminal, otherwise a line for each suite that
 //! is done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(120);
 struct Live {
     screen: MultiProgress,
     checks: Option<ProgressBar>,
-    facts: HashMap<String, ProgressBar>,
+    facts: BTreeMap<String, ProgressBar>,
     wrong: BTreeMap<Outcome, usize>,
 }
 
