@@ -13,6 +13,8 @@ pub mod drill;
 pub mod event;
 pub mod expectations;
 pub mod fact;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod harness;
 pub mod image;
 pub mod join;

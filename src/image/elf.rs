@@ -14,7 +14,7 @@ const ELFOSABI_LINUX: u8 = 3;
 
 /// The facts that decide whether and where an ELF file runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Elf {
+pub(crate) struct Elf {
     pub(super) machine: Machine,
     /// Whether the file can be started: a program, not an object, a shared library or a core.
     pub(super) program: bool,
@@ -33,7 +33,7 @@ pub(super) struct Machine {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ElfError {
+pub(crate) enum ElfError {
     #[error("not an ELF file")]
     NotElf,
     #[error("cut off")]
@@ -53,7 +53,7 @@ impl From<io::Error> for ElfError {
 
 impl Elf {
     /// Reads the header and the program headers, and nothing else of the file.
-    pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Self, ElfError> {
+    pub(crate) fn read(file: &mut (impl Read + Seek)) -> Result<Self, ElfError> {
         let mut ident = [0; 16];
         file.read_exact(&mut ident).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => ElfError::NotElf,

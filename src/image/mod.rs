@@ -22,7 +22,7 @@ mod archive;
 mod assemble;
 mod digest;
 mod docker_config;
-mod elf;
+pub(crate) mod elf;
 mod executable;
 mod layer;
 mod manifest;

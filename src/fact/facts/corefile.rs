@@ -54,6 +54,13 @@ impl ServerBlock {
     }
 }
 
+impl Corefile {
+    /// Reads the text of the ConfigMap's key.
+    pub fn read(text: &str) -> Self {
+        Self { blocks: parse(text) }
+    }
+}
+
 impl Observe for Corefile {
     type Needs<'a> = ();
     const NAME: &'static str = "corefile";
@@ -73,7 +80,7 @@ impl Observe for Corefile {
         let map = map?;
         let text = map.data.unwrap_or_default().remove("Corefile");
         let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key Corefile"))?;
-        Ok(Self { blocks: parse(&text) })
+        Ok(Self::read(&text))
     }
 }
 

@@ -40,7 +40,7 @@ pub async fn short_name(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
 }
 
 /// Parses `resolv.conf`: the last search list counts, as in resolv.conf(5).
-fn parse(text: &str) -> Resolver {
+pub(crate) fn parse(text: &str) -> Resolver {
     let mut resolver = Resolver::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();

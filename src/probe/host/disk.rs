@@ -120,8 +120,8 @@ fn look_at(path: &Path) -> io::Result<Option<Found>> {
     let metadata = fs::metadata(path)?;
     let (content, certificates) = match extension.as_str() {
         "key" => (Content::Key, Vec::new()),
-        "conf" => unless_unreadable(kubeconfig(path)),
-        _ => unless_unreadable(certificates(path)),
+        "conf" => unless_unreadable(text(path).and_then(|text| kubeconfig(&text))),
+        _ => unless_unreadable(open(path).and_then(certificates)),
     };
     Ok(Some(Found { file: file(&metadata, content), certificates }))
 }
@@ -134,12 +134,22 @@ fn unless_unreadable(read: Result<(Content, Vec<Certificate>), String>) -> (Cont
     read.unwrap_or_else(|because| (Content::Unreadable { because }, Vec::new()))
 }
 
-/// The certificates of a file; the lines of a private key are passed over one by one.
-fn certificates(path: &Path) -> Result<(Content, Vec<Certificate>), String> {
+fn open(path: &Path) -> Result<impl BufRead, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
+    Ok(BufReader::new(file.take(READ_LIMIT)))
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    open(path)?.read_to_string(&mut text).map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+/// The certificates of a file; the lines of a private key are passed over one by one.
+pub(crate) fn certificates(file: impl BufRead) -> Result<(Content, Vec<Certificate>), String> {
     let mut pem = String::new();
     let (mut within, mut and_key) = (false, false);
-    for line in BufReader::new(file.take(READ_LIMIT)).lines() {
+    for line in file.lines() {
         let line = line.map_err(|e| e.to_string())?;
         within |= line.starts_with("-----BEGIN CERTIFICATE-----");
         and_key |= line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY");
@@ -185,12 +195,9 @@ struct User {
     password: Option<IgnoredAny>,
 }
 
-fn kubeconfig(path: &Path) -> Result<(Content, Vec<Certificate>), String> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    file.take(READ_LIMIT).read_to_string(&mut text).map_err(|e| e.to_string())?;
+pub(crate) fn kubeconfig(text: &str) -> Result<(Content, Vec<Certificate>), String> {
     // The parser's own words could quote what is secret.
-    let config: Kubeconfig = serde_saphyr::from_str(&text).map_err(|_| "it is no kubeconfig".to_owned())?;
+    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is no kubeconfig".to_owned())?;
     let [NamedUser { user }] = &config.users[..] else {
         return Err(format!("it has {} users instead of one", config.users.len()));
     };

@@ -127,11 +127,8 @@ impl All {
         if text.is_empty() {
             return Definition::Masked;
         }
-        let setting = TRIGGERS.iter().find(|(kind, _)| unit.ends_with(kind)).map(|(_, setting)| *setting);
-        for (key, value) in text.replace("\\\n", " ").lines().filter_map(|line| line.split_once('=')) {
-            if SETTINGS.contains(&key.trim()) || setting == Some(key.trim()) {
-                value.split_whitespace().for_each(|name| self.start(name, unit));
-            }
+        for name in started(&text, unit) {
+            self.start(&name, unit);
         }
         Definition::Read
     }
@@ -157,6 +154,15 @@ impl All {
             Vec::new()
         })
     }
+}
+
+/// The units that are started with this one, by the text of its file.
+pub(crate) fn started(text: &str, unit: &str) -> Vec<String> {
+    let setting = TRIGGERS.iter().find(|(kind, _)| unit.ends_with(kind)).map(|(_, setting)| *setting);
+    let text = text.replace("\\\n", " ");
+    let settings = text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value));
+    let starting = settings.filter(|(key, _)| SETTINGS.contains(key) || setting == Some(*key));
+    starting.flat_map(|(_, value)| value.split_whitespace().map(str::to_owned)).collect()
 }
 
 /// Where the end of a link lies among what is mounted: `/lib` is `/usr/lib` where it is mounted at all.
