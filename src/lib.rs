@@ -11,7 +11,6 @@ pub mod cli;
 pub mod cluster;
 pub mod drill;
 pub mod event;
-pub mod expectations;
 pub mod fact;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -19,6 +18,7 @@ pub mod harness;
 pub mod image;
 pub mod join;
 pub mod jwt;
+pub mod live;
 pub mod milliseconds;
 pub mod ports;
 pub mod probe;

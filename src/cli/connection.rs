@@ -7,9 +7,6 @@ use clap::Args;
 
 use super::Failure;
 use crate::cluster::{Cluster, Kubeconfig, Settings, connect};
-use crate::expectations::Expectations;
-use crate::image::DEFAULT_PROBE_IMAGE;
-use crate::probe::{ProbeSettings, RunId};
 
 /// The longest that anything may be told to take.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,24 +35,15 @@ impl ConnectionArgs {
         Ok(Kubeconfig::load(self.kubeconfig.as_deref(), self.context.as_deref()).await?)
     }
 
-    /// How to ask, for a command that runs no checks.
-    pub fn settings(&self, probe: ProbeSettings) -> Settings {
-        Settings {
-            jobs: usize::from(self.jobs),
-            request_timeout: self.request_timeout,
-            timeout: None,
-            expectations: Expectations::default(),
-            probe,
-            node_power: None,
-        }
+    /// How to ask, within this time if there is one for everything.
+    pub fn settings(&self, timeout: Option<Duration>) -> Settings {
+        Settings { jobs: usize::from(self.jobs), request_timeout: self.request_timeout, timeout }
     }
 
     /// Connects, for a command that runs no checks.
     pub async fn connect(&self) -> Result<Cluster, Failure> {
-        let run = RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?;
-        let probe = ProbeSettings { run, image: DEFAULT_PROBE_IMAGE.into(), namespace: None, keep: false };
         let (_, never) = tokio::sync::watch::channel(false);
-        Ok(connect(self.kubeconfig().await?, self.settings(probe), never).await?)
+        Ok(connect(self.kubeconfig().await?, self.settings(None), never).await?)
     }
 }
 

@@ -72,7 +72,7 @@ impl Explained {
         let facts = plan.facts.nodes().into_values().map(|node| {
             let access = match node.origin {
                 Origin::Observed(observation) => Some(observation.access),
-                Origin::Derived(_) => None,
+                Origin::Derived(_) | Origin::Given => None,
             };
             FactTaken { name: node.name, access }
         });

@@ -62,7 +62,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         return super::judge::example(&args.choice.filter, &args.reports).await;
     }
     let (mut profile, checks) = args.choice.resolve()?;
-    let node_power = args.drill.resolve(&args.choice, &mut profile)?;
+    let power = args.drill.resolve(&args.choice, &mut profile)?;
     let named = args.choice.filter.named();
     let plan = Plan::new(checks);
     let profile_file = Path::new(&args.choice.profile);
@@ -73,7 +73,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     args.reports.check(&read, args.record.as_deref())?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
-    let session = Box::pin(Session::open(&args.connection, args.probes, profile, node_power, args.timeout)).await?;
+    let session = Box::pin(Session::open(&args.connection, args.probes, profile, power, args.timeout)).await?;
     let started = session.started(&plan);
     let header = started.clone();
     let (events, receiver) = Events::channel();

@@ -12,13 +12,14 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
-use crate::cluster::{Call, Cluster, Settings, connect};
+use crate::cluster::{Call, Cluster, connect};
 use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::fact::Source;
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::join::removal;
-use crate::probe::{ProbeSettings, RunId, sweep};
+use crate::live::{Inputs, Ledger, Live, RunId};
+use crate::probe::sweep;
 use crate::redaction::Redaction;
 use crate::run::{ExitCode, Plan, Profile};
 use crate::seen::{Access, Unobserved};
@@ -45,7 +46,9 @@ pub struct ProbeArgs {
 pub struct Session {
     /// What may not reach any output.
     pub redaction: Redaction,
-    cluster: Arc<Cluster>,
+    live: Arc<Live>,
+    /// Whether the probes are left in place.
+    keep: bool,
     profile: Profile,
 }
 
@@ -55,33 +58,28 @@ impl Session {
         connection: &ConnectionArgs,
         probes: ProbeArgs,
         profile: Profile,
-        node_power: Option<NodePower>,
+        power: Option<NodePower>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let kubeconfig = connection.kubeconfig().await?;
         let redaction = kubeconfig.redaction();
-        let probe = ProbeSettings {
+        let inputs = Inputs {
             run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
             image: probes.probe_image,
             namespace: probes.namespace,
-            keep: probes.keep,
-        };
-        let settings = Settings {
-            timeout: Some(timeout),
-            expectations: profile.expect.clone(),
-            node_power,
-            ..connection.settings(probe)
+            power,
         };
         let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("no signal can be heard: {e}")))?;
         let mut interrupted = stopped.clone();
         let cluster = tokio::select! {
-            connected = connect(kubeconfig, settings, stopped) => Arc::new(connected?),
+            connected = connect(kubeconfig, connection.settings(Some(timeout)), stopped) => connected?,
             Ok(_) = interrupted.wait_for(|stopped| *stopped) => return Err(Failure::Interrupted),
         };
-        if let Some(namespace) = &cluster.settings().probe.namespace {
+        if let Some(namespace) = &inputs.namespace {
             exists(&cluster, namespace).await?;
         }
-        Ok(Self { redaction, cluster, profile })
+        let live = Arc::new(Live { cluster, inputs, ledger: Ledger::default() });
+        Ok(Self { redaction, live, keep: probes.keep, profile })
     }
 
     /// What the first event of a run says.
@@ -90,11 +88,11 @@ impl Session {
         RunStarted {
             seaworthy: env!("CARGO_PKG_VERSION").into(),
             at: Timestamp::now(),
-            cluster: self.cluster.summary().clone(),
+            cluster: self.live.cluster.summary().clone(),
             profile: self.profile.name.clone(),
             gate: self.profile.fail_on,
             checks: plan.checks.iter().copied().map(Planned::from).collect(),
-            namespace: creates.then(|| self.cluster.settings().probe.place()),
+            namespace: creates.then(|| self.live.inputs.place()),
             recording: None,
         }
     }
@@ -102,7 +100,8 @@ impl Session {
     /// Where facts come from.
     pub fn source(&self) -> Source {
         Source::Live {
-            cluster: self.cluster.clone(),
+            live: self.live.clone(),
+            expectations: self.profile.expect.clone(),
             allowed: self.profile.allow.clone(),
             profile: self.profile.name.clone(),
         }
@@ -111,21 +110,21 @@ impl Session {
     /// Removes what the run created, unless it is to be kept. Bootstrap tokens and requests for certificates never are;
     /// those that a rehearsal has removed itself are not here any more.
     pub async fn clean_up(&self, events: &Events) {
-        self.cluster.begin_clean_up();
-        let probe = &self.cluster.settings().probe;
-        for object in self.cluster.outlying() {
-            if let Err(why) = removal::remove(&self.cluster, &object).await {
+        let Live { cluster, inputs, ledger } = self.live.as_ref();
+        let cluster = cluster.without_end();
+        for object in ledger.outlying() {
+            if let Err(why) = removal::remove(&cluster, &object).await {
                 let left = Some(format!("{object}: {why}"));
                 events.send(Event::CleanedUp { namespace: object.namespace(), left });
             }
         }
-        let run = probe.run.to_string();
-        let footprints = self.cluster.footprints();
+        let run = inputs.run.to_string();
+        let footprints = ledger.footprints();
         let removed = footprints.iter().map(async |footprint| {
-            let left = if probe.keep {
+            let left = if self.keep {
                 Some("kept, as asked".to_owned())
             } else {
-                sweep::remove(&self.cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
+                sweep::remove(&cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
             };
             events.send(Event::CleanedUp { namespace: Some(footprint.namespace.clone()), left });
         });

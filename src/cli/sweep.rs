@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::connection::{ConnectionArgs, namespace};
 use super::{Failure, print};
 use crate::join::removal;
-use crate::probe::RunId;
+use crate::live::RunId;
 use crate::probe::sweep::{find, remove};
 use crate::run::ExitCode;
 use crate::seen::{Seen, Unobserved};

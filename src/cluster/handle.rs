@@ -1,21 +1,16 @@
 //! The handle through which facts ask a cluster.
 
-use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SetOnce, watch};
 
 use super::clients::Clients;
 use super::handshake::Authority;
-use super::{Footprint, Kubeconfig, Outlying};
+use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
-use crate::drill::NodePower;
-use crate::event::ClusterSummary;
-use crate::expectations::Expectations;
-use crate::probe::ProbeSettings;
 
 /// How a run asks.
 #[derive(Clone, Debug)]
@@ -26,27 +21,19 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How long the whole run may take.
     pub timeout: Option<Duration>,
-    /// What the profile expects of this cluster.
-    pub expectations: Expectations,
-    /// How probes are run.
-    pub probe: ProbeSettings,
-    /// How a node is stopped and started again, in a run that may do so.
-    pub node_power: Option<NodePower>,
 }
 
-/// A cluster that can be asked.
+/// A cluster that can be asked. Clones share clients, and count their requests together.
+#[derive(Clone)]
 pub struct Cluster {
-    kubeconfig: Kubeconfig,
+    kubeconfig: Arc<Kubeconfig>,
     settings: Settings,
     summary: ClusterSummary,
-    pub(super) clients: Clients,
-    pub(super) in_flight: Semaphore,
-    pub(super) sent: AtomicUsize,
+    pub(super) clients: Arc<Clients>,
+    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) sent: Arc<AtomicUsize>,
     end: Option<Instant>,
-    cleans_up: AtomicBool,
-    outlying: Mutex<BTreeSet<Outlying>>,
-    footprints: Mutex<Vec<Footprint>>,
-    under_way: SetOnce<()>,
+    under_way: Arc<SetOnce<()>>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -59,19 +46,21 @@ impl Cluster {
             version: String::new(),
         };
         Self {
-            in_flight: Semaphore::new(settings.jobs),
+            in_flight: Arc::new(Semaphore::new(settings.jobs)),
             end: settings.timeout.map(|timeout| Instant::now() + timeout),
-            cleans_up: AtomicBool::new(false),
-            kubeconfig,
+            kubeconfig: Arc::new(kubeconfig),
             settings,
             summary,
-            clients: Clients::default(),
-            sent: AtomicUsize::new(0),
-            outlying: Mutex::default(),
-            footprints: Mutex::default(),
-            under_way: SetOnce::new(),
+            clients: Arc::default(),
+            sent: Arc::default(),
+            under_way: Arc::default(),
             cancel,
         }
+    }
+
+    /// The same cluster for the clean-up: what the run made is removed also when the run's time is over.
+    pub fn without_end(&self) -> Self {
+        Self { end: None, ..self.clone() }
     }
 
     pub(super) fn set_version(&mut self, version: String) {
@@ -111,16 +100,6 @@ impl Cluster {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Remembers where the run has created objects, for the clean-up at its end.
-    pub fn leaves(&self, footprint: Footprint) {
-        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
-    }
-
-    /// Where the run has created objects.
-    pub fn footprints(&self) -> Vec<Footprint> {
-        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Says that the probes run, or will not: what waited so as not to delay them may begin.
     pub fn let_others_begin(&self) {
         // The first to say so is enough.
@@ -132,30 +111,9 @@ impl Cluster {
         self.under_way.wait().await;
     }
 
-    /// Remembers an object of the run that is in no namespace of the run, for the clean-up at its end.
-    pub fn leaves_outlying(&self, object: Outlying) {
-        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
-    }
-
-    /// Forgets one, because it is gone.
-    pub fn has_removed(&self, object: &Outlying) {
-        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
-    }
-
-    /// The objects of the run that are left in no namespace of the run.
-    pub fn outlying(&self) -> BTreeSet<Outlying> {
-        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Says that the clean-up begins. What the run made is removed also when its time is over.
-    pub fn begin_clean_up(&self) {
-        self.cleans_up.store(true, Ordering::Relaxed);
-    }
-
     /// This deadline, or what is left of the run's.
     pub fn deadline(&self, deadline: Duration) -> Duration {
-        let end = self.end.filter(|_| !self.cleans_up.load(Ordering::Relaxed));
-        end.map_or(deadline, |end| deadline.min(end.saturating_duration_since(Instant::now())))
+        self.end.map_or(deadline, |end| deadline.min(end.saturating_duration_since(Instant::now())))
     }
 
     /// Whether the run is stopped.

@@ -5,8 +5,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{Cluster, Kubeconfig, Settings};
-use crate::expectations::Expectations;
-use crate::probe::ProbeSettings;
 
 /// A cluster at this URL, of which so many requests may be in flight, each for so long.
 pub(crate) fn cluster(url: &str, jobs: usize, request_timeout: Duration) -> Cluster {
@@ -18,8 +16,6 @@ pub(crate) fn cluster(url: &str, jobs: usize, request_timeout: Duration) -> Clus
         authorities: Vec::new(),
         origin: String::new(),
     };
-    let probe = ProbeSettings { run: "x7f4k".parse().unwrap(), image: String::new(), namespace: None, keep: false };
-    let expectations = Expectations::default();
-    let settings = Settings { jobs, request_timeout, timeout: None, expectations, probe, node_power: None };
+    let settings = Settings { jobs, request_timeout, timeout: None };
     Cluster::new(kubeconfig, settings, watch::channel(false).1)
 }

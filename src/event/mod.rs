@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::check::{Check, Judged, Outcome, Severity};
+use crate::cluster::ClusterSummary;
 use crate::redaction::Redaction;
 
 /// One event of a run.
@@ -93,17 +94,6 @@ impl From<&Check> for Planned {
     fn from(check: &Check) -> Self {
         Self { id: check.id.into(), name: check.name.into(), suite: check.suite().into() }
     }
-}
-
-/// A cluster in a few words.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterSummary {
-    /// The name that the kubeconfig gives it.
-    pub name: String,
-    /// The API server's URL.
-    pub server: String,
-    /// The API server's version.
-    pub version: String,
 }
 
 /// The end of a run.

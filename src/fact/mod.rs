@@ -2,7 +2,7 @@
 //!
 //! An [`Observe`]d fact asks the cluster and is recorded. A [`Derive`]d fact is a pure function of other facts and
 //! never recorded, so that today's derivation applies to last year's recording. Both state what they need in their
-//! types, as checks do, so the whole graph is known before anything is sent.
+//! types, as checks do, so the whole graph is known before anything is sent. A [`Given`] fact is what the run is given.
 
 pub mod access_review;
 pub mod answered;
@@ -15,7 +15,7 @@ pub mod rule;
 pub mod store;
 
 pub use need::{Need, Needs, Parameter};
-pub use node::{Derive, Fact, Node, Observe};
+pub use node::{Derive, Fact, Given, Node, Observe};
 pub use observer::{Observer, Source};
 pub use rule::{Rule, Scope};
 pub use store::Facts;

@@ -13,13 +13,14 @@ use serde_json::value::RawValue;
 
 use super::store::Slot;
 use super::{Facts, Need, Needs, Rule};
-use crate::cluster::Cluster;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Something observed about a cluster, or derived from what was observed.
 ///
-/// Implemented by [`observed!`](crate::observed) for types that implement [`Observe`] and by
-/// [`derived!`](crate::derived) for types that implement [`Derive`].
+/// Implemented by [`observed!`](crate::observed) for types that implement [`Observe`], by
+/// [`derived!`](crate::derived) for types that implement [`Derive`] and by [`given!`](crate::given) for types that
+/// implement [`Given`].
 pub trait Fact: Any + Send + Sync + Sized {
     /// The fact as a node of the graph.
     fn node() -> Node;
@@ -38,7 +39,7 @@ pub trait Observe: Fact + Serialize + DeserializeOwned {
     /// How long observing may take once its needs are there.
     const DEADLINE: Duration = Duration::from_secs(15);
     /// Asks the cluster.
-    fn observe(cluster: &Cluster, needs: Self::Needs<'_>) -> impl Future<Output = Seen<Self>> + Send;
+    fn observe(live: &Live, needs: Self::Needs<'_>) -> impl Future<Output = Seen<Self>> + Send;
 }
 
 /// A fact that is a pure function of others. It is never recorded.
@@ -49,6 +50,12 @@ pub trait Derive: Fact {
     const NAME: &'static str;
     /// Derives it.
     fn derive(needs: Self::Needs<'_>) -> Seen<Self>;
+}
+
+/// A fact that the run is given. It is recorded, so that a recording is judged by the same.
+pub trait Given: Fact + Serialize + DeserializeOwned {
+    /// The name in recordings; never reused for something else.
+    const NAME: &'static str;
 }
 
 /// Makes a type that implements [`Observe`] a fact.
@@ -75,6 +82,18 @@ macro_rules! derived {
     };
 }
 
+/// Makes a type that implements [`Given`] a fact.
+#[macro_export]
+macro_rules! given {
+    ($fact:ty) => {
+        impl $crate::fact::Fact for $fact {
+            fn node() -> $crate::fact::Node {
+                $crate::fact::Node::given::<Self>()
+            }
+        }
+    };
+}
+
 type Observing = Pin<Box<dyn Future<Output = Slot> + Send>>;
 
 /// A fact without its type.
@@ -88,6 +107,8 @@ pub struct Node {
     pub needs: fn() -> Vec<Need>,
     /// Where it comes from.
     pub origin: Origin,
+    /// How it is recorded; none of a derived fact, which never is.
+    pub record: Option<Record>,
 }
 
 /// Where a fact comes from.
@@ -97,9 +118,11 @@ pub enum Origin {
     Observed(Observation),
     /// From other facts.
     Derived(fn(&Facts) -> Slot),
+    /// From whoever started the run.
+    Given,
 }
 
-/// How a fact is observed and recorded.
+/// How a fact is observed.
 #[derive(Clone, Copy)]
 pub struct Observation {
     /// The worst effect.
@@ -108,9 +131,27 @@ pub struct Observation {
     pub rules: &'static [Rule],
     /// How long it may take.
     pub deadline: Duration,
-    pub(super) observe: fn(Arc<Cluster>, Arc<Facts>) -> Observing,
+    pub(super) observe: fn(Arc<Live>, Arc<Facts>) -> Observing,
+}
+
+/// How a fact is recorded.
+#[derive(Clone, Copy)]
+pub struct Record {
     pub(super) encode: fn(&(dyn Any + Send + Sync)) -> serde_json::Result<Value>,
     pub(super) decode: fn(&RawValue) -> Slot,
+}
+
+impl Record {
+    fn of<F: Fact + Serialize + DeserializeOwned>() -> Self {
+        Self {
+            encode: |fact| serde_json::to_value(fact.downcast_ref::<F>()),
+            decode: |raw| {
+                let seen: Seen<F> = serde_json::from_str(raw.get())
+                    .map_err(|e| Unobserved::invalid(format!("the recorded fact {}", F::node().name), e))?;
+                erase(seen)
+            },
+        }
+    }
 }
 
 impl Node {
@@ -124,19 +165,14 @@ impl Node {
                 access: F::ACCESS,
                 rules: F::RULES,
                 deadline: F::DEADLINE,
-                observe: |cluster, facts| {
+                observe: |live, facts| {
                     Box::pin(async move {
                         let needs = F::Needs::take(&facts)?;
-                        erase(F::observe(&cluster, needs).await)
+                        erase(F::observe(&live, needs).await)
                     })
                 },
-                encode: |fact| serde_json::to_value(fact.downcast_ref::<F>()),
-                decode: |raw| {
-                    let seen: Seen<F> = serde_json::from_str(raw.get())
-                        .map_err(|e| Unobserved::invalid(format!("the recorded fact {}", F::NAME), e))?;
-                    erase(seen)
-                },
             }),
+            record: Some(Record::of::<F>()),
         }
     }
 
@@ -147,6 +183,18 @@ impl Node {
             name: F::NAME,
             needs: <F::Needs<'static> as Needs>::list,
             origin: Origin::Derived(|facts| erase(F::derive(F::Needs::take(facts)?))),
+            record: None,
+        }
+    }
+
+    /// The node of a given fact.
+    pub fn given<F: Given>() -> Self {
+        Self {
+            id: TypeId::of::<F>(),
+            name: F::NAME,
+            needs: Vec::new,
+            origin: Origin::Given,
+            record: Some(Record::of::<F>()),
         }
     }
 }

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
+use super::facts::expectations::Expectations;
 use super::node::{Observation, Origin};
 use super::recording::Recording;
 use super::store::Slot;
 use super::{Facts, Need, Node};
-use crate::cluster::Cluster;
 use crate::event::{Event, Events};
+use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::seen::{Access, Unobserved};
 
@@ -22,8 +23,10 @@ use crate::seen::{Access, Unobserved};
 pub enum Source {
     /// A live cluster.
     Live {
-        /// The cluster.
-        cluster: Arc<Cluster>,
+        /// The run.
+        live: Arc<Live>,
+        /// What the profile expects of the cluster.
+        expectations: Expectations,
         /// What observing may do.
         allowed: BTreeSet<Access>,
         /// The name of the profile that allows it.
@@ -43,6 +46,9 @@ pub struct Observer {
 impl Observer {
     /// An observer of these facts.
     pub fn new(facts: Arc<Facts>, source: Source, events: Events) -> Arc<Self> {
+        if let Source::Live { expectations, .. } = &source {
+            facts.give(expectations.clone());
+        }
         Arc::new(Self { facts, source, events })
     }
 
@@ -71,7 +77,11 @@ impl Observer {
                 match node.origin {
                     Origin::Derived(derive) => catch_unwind(AssertUnwindSafe(|| derive(&self.facts)))
                         .unwrap_or_else(|_| Err(Unobserved::invalid(node.name, "deriving it panicked"))),
-                    Origin::Observed(observation) => self.observe(node.name, observation).await,
+                    Origin::Observed(observation) => self.observe(&node, observation).await,
+                    Origin::Given => match &self.source {
+                        Source::Recorded(recording) => recorded(recording, &node),
+                        Source::Live { .. } => Err(Unobserved::invalid(node.name, "the run was not given it")),
+                    },
                 }
             })
             .await;
@@ -88,16 +98,14 @@ impl Observer {
         }
     }
 
-    async fn observe(&self, name: &'static str, observation: Observation) -> Slot {
+    async fn observe(&self, node: &Node, observation: Observation) -> Slot {
+        let name = node.name;
         match &self.source {
-            Source::Recorded(recording) => match recording.fact(name) {
-                Some(raw) => (observation.decode)(raw),
-                None => Err(Unobserved::NotRecorded { fact: name.into() }),
-            },
-            Source::Live { cluster, .. } => {
+            Source::Recorded(recording) => recorded(recording, node),
+            Source::Live { live, .. } => {
                 self.events.send(Event::FactStarted { fact: name.into() });
                 let start = Instant::now();
-                let slot = live(name, observation, cluster.clone(), self.facts.clone()).await;
+                let slot = observed(name, observation, live.clone(), self.facts.clone()).await;
                 self.events.send(Event::FactObserved {
                     fact: name.into(),
                     elapsed_ms: milliseconds(start.elapsed()),
@@ -109,11 +117,19 @@ impl Observer {
     }
 }
 
+/// What a recording holds of a fact.
+fn recorded(recording: &Recording, node: &Node) -> Slot {
+    match (recording.fact(node.name), node.record) {
+        (Some(raw), Some(record)) => (record.decode)(raw),
+        _ => Err(Unobserved::NotRecorded { fact: node.name.into() }),
+    }
+}
+
 /// Observes in a task of its own, so that a panic becomes an error of this fact alone.
-async fn live(name: &'static str, observation: Observation, cluster: Arc<Cluster>, facts: Arc<Facts>) -> Slot {
-    let deadline = cluster.deadline(observation.deadline);
-    let cancelled = cluster.cancelled();
-    let mut task = tokio::spawn((observation.observe)(cluster, facts));
+async fn observed(name: &'static str, observation: Observation, live: Arc<Live>, facts: Arc<Facts>) -> Slot {
+    let deadline = live.cluster.deadline(observation.deadline);
+    let cancelled = live.cluster.cancelled();
+    let mut task = tokio::spawn((observation.observe)(live, facts));
     // What was taken down is brought back before the end, whatever happens: such a fact minds the end of the run itself.
     let may_be_cut_off = observation.access != Access::Disrupt;
     tokio::select! {

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 
 use super::Facts;
 use crate::check::Severity;
-use crate::event::{ClusterSummary, RunStarted};
+use crate::cluster::ClusterSummary;
+use crate::event::RunStarted;
 use crate::redaction::Redaction;
 
 /// What the first field of a recording says.

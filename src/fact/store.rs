@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::node::Origin;
-use super::{Fact, Need, Node};
+use super::{Fact, Given, Need, Node};
 use crate::seen::{Seen, Unobserved};
 
 /// A fact without its type, or why it was not observed.
@@ -37,6 +36,14 @@ impl Facts {
             cells.insert(node.id, Cell { node, slot: OnceCell::new() });
         }
         Self { cells }
+    }
+
+    /// Takes a fact that the run is given, if anything needs it.
+    pub fn give<F: Given>(&self, fact: F) {
+        if let Some(cell) = self.cells.get(&TypeId::of::<F>()) {
+            // Only the first one counts: a fact does not change.
+            let _ = cell.slot.set(Ok(Arc::new(fact)));
+        }
     }
 
     /// The nodes, by name.
@@ -73,13 +80,13 @@ impl Facts {
         unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
     }
 
-    /// Every observed fact that was settled, as it is recorded, by name.
+    /// Every fact that is recorded and was settled, by name.
     pub fn recorded(&self) -> Result<BTreeMap<&'static str, Seen<serde_json::Value>>, serde_json::Error> {
         let mut all = BTreeMap::new();
         for cell in self.cells.values() {
-            let (Origin::Observed(observation), Some(slot)) = (cell.node.origin, cell.slot.get()) else { continue };
+            let (Some(record), Some(slot)) = (cell.node.record, cell.slot.get()) else { continue };
             let recorded = match slot {
-                Ok(fact) => Ok((observation.encode)(fact.as_ref())?),
+                Ok(fact) => Ok((record.encode)(fact.as_ref())?),
                 Err(why) => Err(why.clone()),
             };
             all.insert(cell.node.name, recorded);

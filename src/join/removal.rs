@@ -8,8 +8,8 @@ use kube::core::PartialObjectMeta;
 
 use super::{request, token};
 use crate::bootstrap_token::SECRET_NAME;
-use crate::cluster::{Call, Cluster, Outlying};
-use crate::probe::RunId;
+use crate::cluster::{Call, Cluster};
+use crate::live::{Live, Outlying, RunId};
 use crate::probe::object::{MANAGED_BY, marked};
 use crate::seen::{Seen, Unobserved};
 
@@ -40,12 +40,16 @@ pub async fn remove(cluster: &Cluster, object: &Outlying) -> Seen<()> {
         Outlying::SigningRequest(name) => Call::delete::<CertificateSigningRequest>(name),
     };
     match cluster.send(&call).await?.accepted(&call) {
-        Ok(()) | Err(Unobserved::Absent { .. }) => {
-            cluster.has_removed(object);
-            Ok(())
-        }
-        Err(why) => Err(why),
+        Err(Unobserved::Absent { .. }) => Ok(()),
+        removed => removed,
     }
+}
+
+/// Removes one of this run, and strikes it from the ledger.
+pub async fn withdraw(live: &Live, object: &Outlying) -> Seen<()> {
+    remove(&live.cluster, object).await?;
+    live.ledger.strike(object);
+    Ok(())
 }
 
 /// Finds what runs have left. What the objects hold is not asked for.

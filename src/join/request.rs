@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::{Applicant, LIFETIME, PATIENCE, PAUSE, answer_to_newcomer};
 use crate::certificate::{Certificate, MAXIMUM_BUNDLE};
-use crate::cluster::{Call, Cluster, Identity, Outlying, until};
+use crate::cluster::{Call, Cluster, Identity, until};
+use crate::live::{Ledger, Outlying, RunId};
 use crate::milliseconds::milliseconds;
-use crate::probe::RunId;
-use crate::probe::object::{Level, Mark, name};
+use crate::probe::object::{Level, Mark};
 use crate::seen::Seen;
 
 /// The signer of the certificates by which kubelets are known.
@@ -52,17 +52,17 @@ impl Issuance {
 
 /// The names of a run's requests.
 pub fn is_of_run(request: &str, run: &RunId) -> bool {
-    request.strip_prefix(&name(run)).is_some_and(|rest| matches!(rest, "-node" | "-client"))
+    request.strip_prefix(&run.name()).is_some_and(|rest| matches!(rest, "-node" | "-client"))
 }
 
 /// The request of a run for a node's certificate.
 pub fn node_request(run: &RunId) -> String {
-    format!("{}-node", name(run))
+    format!("{}-node", run.name())
 }
 
 /// The request of a run for a client's certificate.
 pub fn client_request(run: &RunId) -> String {
-    format!("{}-client", name(run))
+    format!("{}-client", run.name())
 }
 
 /// Submits a request for a certificate of ten minutes. The reply is the caller's to judge.
@@ -121,9 +121,9 @@ fn read(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// Remembers that the request may be there, before it is sent.
-pub fn remember(cluster: &Cluster, name: &str) -> Outlying {
+pub fn remember(ledger: &Ledger, name: &str) -> Outlying {
     let outlying = Outlying::SigningRequest(name.to_owned());
-    cluster.leaves_outlying(outlying.clone());
+    ledger.add_outlying(outlying.clone());
     outlying
 }
 

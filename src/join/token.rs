@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
-use super::removal::remove;
+use super::removal::withdraw;
 use crate::bootstrap_token::SECRET_NAME;
 use crate::cluster::identity::Token;
-use crate::cluster::{Call, Cluster, Identity, Outlying};
-use crate::probe::RunId;
+use crate::cluster::{Call, Identity};
+use crate::live::{Live, Outlying, RunId};
 use crate::probe::object::{Level, Mark};
 use crate::seen::{Seen, Unobserved};
 
@@ -109,20 +109,20 @@ impl Minted {
     }
 
     /// Puts it into the cluster, good until that time.
-    pub async fn create(&self, cluster: &Cluster, expires: Timestamp) -> Seen<()> {
-        let call =
-            Call::create::<Secret>(self.object(&cluster.settings().probe.run, expires)).in_namespace("kube-system");
-        cluster.leaves_outlying(self.outlying());
+    pub async fn create(&self, live: &Live, expires: Timestamp) -> Seen<()> {
+        let Live { cluster, inputs, ledger } = live;
+        let call = Call::create::<Secret>(self.object(&inputs.run, expires)).in_namespace("kube-system");
+        ledger.add_outlying(self.outlying());
         let made = cluster.send(&call).await?.accepted(&call);
         if made.is_err() {
-            cluster.has_removed(&self.outlying());
+            ledger.strike(&self.outlying());
         }
         made
     }
 
     /// Takes it out of the cluster.
-    pub async fn remove(&self, cluster: &Cluster) -> Seen<()> {
-        remove(cluster, &self.outlying()).await
+    pub async fn remove(&self, live: &Live) -> Seen<()> {
+        withdraw(live, &self.outlying()).await
     }
 
     fn outlying(&self) -> Outlying {

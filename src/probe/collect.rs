@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 
 use super::object::RUN;
-use super::{Answers, RunId, message};
+use super::{Answers, message};
 use crate::cluster::{Call, Cluster};
+use crate::live::RunId;
 use crate::milliseconds::milliseconds;
 use crate::seen::{Seen, Unobserved};
 

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAcco
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 
+use super::Questions;
 use super::ask::watch::WatchQuestions;
 use super::collect::{Collected, collect};
 use super::grant::Grant;
@@ -18,8 +19,8 @@ use super::host::object::HostPod;
 use super::object::{LEVEL, Level, Mark, ProbePod, RUN};
 use super::policed::Policy;
 use super::trial::TrialPod;
-use super::{Questions, RunId};
-use crate::cluster::{Call, Cluster, Footprint, until};
+use crate::cluster::{Call, until};
+use crate::live::{Footprint, Live};
 use crate::seen::{Seen, Unobserved};
 
 /// How long the controller-manager may take to publish the cluster's CA in a new namespace before the probes start
@@ -30,8 +31,7 @@ const AUTHORITY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where the probes of a run live.
 pub struct Site<'a> {
-    cluster: &'a Cluster,
-    run: &'a RunId,
+    live: &'a Live,
     level: Level,
     namespace: String,
     /// The uid of the namespace, if the run made it.
@@ -58,22 +58,22 @@ pub struct Fronts {
 impl<'a> Site<'a> {
     /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to; opens the
     /// pods that are to come to all else, unless it is policies that are tried.
-    pub async fn prepare(cluster: &'a Cluster, level: Level) -> Seen<Self> {
-        let settings = &cluster.settings().probe;
-        let run = &settings.run;
+    pub async fn prepare(live: &'a Live, level: Level) -> Seen<Self> {
+        let Live { cluster, inputs, ledger } = live;
+        let run = &inputs.run;
         let lifetime = cluster.deadline(Duration::from_secs(300)) + Duration::from_secs(60);
         let expires = Timestamp::now()
             + SignedDuration::try_from(lifetime).map_err(|e| Unobserved::invalid("the run's timeout", e))?;
         let mark = Mark { run, level, expires, owner: None };
-        let own_namespace = settings.namespace.is_none();
-        let namespace = settings.namespace.clone().unwrap_or_else(|| level.name(run));
+        let own_namespace = inputs.namespace.is_none();
+        let namespace = inputs.namespace.clone().unwrap_or_else(|| level.name(run));
         let mut made = None;
         if own_namespace {
             let call = Call::create::<Namespace>(mark.namespace());
             let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
             let reply = cluster.send(&call).await.inspect_err(|_| {
                 // Who does not answer in time may have made it all the same.
-                cluster.leaves(footprint.clone());
+                ledger.add(footprint.clone());
             })?;
             if reply.status == 409 {
                 let cause = "it exists and is not of this run: nothing in it is touched";
@@ -81,7 +81,7 @@ impl<'a> Site<'a> {
             }
             made = reply.decode::<Namespace>(&call)?.metadata.uid;
         }
-        cluster.leaves(Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) });
+        ledger.add(Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) });
         let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
         let account: ServiceAccount = cluster.fetch(&account).await.map_err(|why| match why {
             // To a run that was given a namespace, its absence is no reason to skip anything.
@@ -90,8 +90,7 @@ impl<'a> Site<'a> {
         })?;
         let uid = account.metadata.uid.unwrap_or_default();
         let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let site =
-            Self { cluster, run, level, namespace, made, expires, lifetime_seconds, owner: (level.name(run), uid) };
+        let site = Self { live, level, namespace, made, expires, lifetime_seconds, owner: (level.name(run), uid) };
         if level.is_open() {
             site.policy(Policy::Open).await?;
         }
@@ -133,12 +132,12 @@ impl<'a> Site<'a> {
     }
 
     async fn service(&self, service: serde_json::Value) -> Seen<Service> {
-        self.cluster.fetch(&Call::create::<Service>(service).in_namespace(&self.namespace)).await
+        self.live.cluster.fetch(&Call::create::<Service>(service).in_namespace(&self.namespace)).await
     }
 
     async fn authority(&self) -> Seen<String> {
         let call = Call::get_in::<ConfigMap>(&self.namespace, "kube-root-ca.crt");
-        let look = || self.cluster.fetch::<ConfigMap>(&call);
+        let look = || self.live.cluster.fetch::<ConfigMap>(&call);
         let published = until(AUTHORITY_PATIENCE, AUTHORITY_PAUSE, look, Result::is_ok).await?;
         let text = published.data.and_then(|mut data| data.remove("ca.crt"));
         text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ca.crt"))
@@ -146,7 +145,7 @@ impl<'a> Site<'a> {
 
     /// Makes a pod for each batch of questions; each is made or refused on its own.
     pub async fn pods(&self, probes: impl IntoIterator<Item = (&String, &Questions)>) -> Vec<Seen<()>> {
-        let image = &self.cluster.settings().probe.image;
+        let image = &self.live.inputs.image;
         join_all(probes.into_iter().map(|(node, questions)| async move {
             let pod =
                 ProbePod { name: &questions.pod, node, image, lifetime_seconds: self.lifetime_seconds, questions };
@@ -160,7 +159,7 @@ impl<'a> Site<'a> {
         &self,
         probes: impl IntoIterator<Item = (&String, &(String, HostQuestions))>,
     ) -> Vec<Seen<()>> {
-        let image = &self.cluster.settings().probe.image;
+        let image = &self.live.inputs.image;
         join_all(probes.into_iter().map(|(node, (name, questions))| async move {
             let pod = HostPod { name, node, image, lifetime_seconds: self.lifetime_seconds, questions };
             self.pod(node, pod.object(&self.mark())).await
@@ -170,7 +169,7 @@ impl<'a> Site<'a> {
 
     /// Makes a pod of a trial, and tells its name.
     pub async fn trial_pod(&self, pod: &TrialPod<'_>) -> Seen<String> {
-        let image = &self.cluster.settings().probe.image;
+        let image = &self.live.inputs.image;
         self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
         Ok(pod.name(&self.mark()))
     }
@@ -184,8 +183,8 @@ impl<'a> Site<'a> {
     pub async fn withdraw_services(&self) -> Seen<()> {
         let call = Call::delete_all::<Service>()
             .in_namespace(&self.namespace)
-            .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.run, self.level.label()));
-        self.cluster.send(&call).await?.accepted(&call)
+            .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.live.inputs.run, self.level.label()));
+        self.live.cluster.send(&call).await?.accepted(&call)
     }
 
     /// Makes a pod on each of these nodes that watches, and tells its name by the node's.
@@ -200,15 +199,15 @@ impl<'a> Site<'a> {
     /// Makes a network policy.
     pub async fn policy(&self, policy: Policy) -> Seen<()> {
         let call = Call::create::<NetworkPolicy>(policy.object(&self.mark())).in_namespace(&self.namespace);
-        self.cluster.send(&call).await?.accepted(&call)
+        self.live.cluster.send(&call).await?.accepted(&call)
     }
 
     /// Removes the network policies again.
     pub async fn lift_policies(&self) -> Seen<()> {
         let call = Call::delete_all::<NetworkPolicy>()
             .in_namespace(&self.namespace)
-            .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.run, self.level.label()));
-        self.cluster.send(&call).await?.accepted(&call)
+            .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.live.inputs.run, self.level.label()));
+        self.live.cluster.send(&call).await?.accepted(&call)
     }
 
     /// Gives the probes the right to get these resources, as `nodes/metrics`, until the run's namespace is deleted.
@@ -219,7 +218,7 @@ impl<'a> Site<'a> {
         };
         let grant = Grant { mark: self.mark(), namespace: (&self.namespace, uid), resources };
         for call in [Call::create::<ClusterRole>(grant.role()), Call::create::<ClusterRoleBinding>(grant.binding())] {
-            self.cluster.send(&call).await?.accepted(&call)?;
+            self.live.cluster.send(&call).await?.accepted(&call)?;
         }
         Ok(())
     }
@@ -240,7 +239,8 @@ impl<'a> Site<'a> {
         }
         let pods: Vec<String> = nodes.keys().cloned().collect();
         if !pods.is_empty() {
-            let said = collect(self.cluster, &self.namespace, self.run, &pods, doubtful, patience).await;
+            let said =
+                collect(&self.live.cluster, &self.namespace, &self.live.inputs.run, &pods, doubtful, patience).await;
             collected.extend(said.into_iter().filter_map(|(pod, said)| Some((nodes.remove(&pod)?, said))));
         }
         collected
@@ -249,11 +249,16 @@ impl<'a> Site<'a> {
     async fn pod(&self, node: &str, object: serde_json::Result<serde_json::Value>) -> Seen<()> {
         let object = object.map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
         let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
-        self.cluster.send(&call).await?.accepted(&call)
+        self.live.cluster.send(&call).await?.accepted(&call)
     }
 
     fn mark(&self) -> Mark<'_> {
-        Mark { run: self.run, level: self.level, expires: self.expires, owner: Some((&self.owner.0, &self.owner.1)) }
+        Mark {
+            run: &self.live.inputs.run,
+            level: self.level,
+            expires: self.expires,
+            owner: Some((&self.owner.0, &self.owner.1)),
+        }
     }
 }
 

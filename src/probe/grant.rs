@@ -50,7 +50,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::probe::RunId;
+    use crate::live::RunId;
     use crate::probe::object::{Level, MANAGED_BY};
 
     #[test]

@@ -23,7 +23,6 @@ pub mod policed;
 pub mod question;
 pub mod reached;
 pub mod serve;
-pub mod settings;
 pub mod sight;
 pub mod spread;
 pub mod sweep;
@@ -31,7 +30,6 @@ pub mod trial;
 
 pub use answer::Answers;
 pub use question::Questions;
-pub use settings::{ProbeSettings, RunId};
 
 /// The port at which probes serve, by TCP and by UDP.
 pub const PORT: u16 = 8080;

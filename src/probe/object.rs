@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::ask::watch::WatchQuestions;
 use super::serve::{POD_VARIABLE, RUN_VARIABLE};
 use super::trial::ROLE;
-use super::{PORT, Questions, RunId, question, spread};
+use super::{PORT, Questions, question, spread};
+use crate::live::RunId;
 
 /// The label that marks everything of ours.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "seaworthy");
@@ -47,13 +48,14 @@ impl Level {
 
     /// The name of the run's objects of this level; pods append a number.
     pub fn name(self, run: &RunId) -> String {
+        let run = run.name();
         match self {
-            Self::Restricted => format!("seaworthy-{run}"),
-            Self::Privileged => format!("seaworthy-{run}-host"),
-            Self::Policed => format!("seaworthy-{run}-policy"),
-            Self::Served => format!("seaworthy-{run}-service"),
-            Self::Watching => format!("seaworthy-{run}-drill"),
-            Self::Monitoring => format!("seaworthy-{run}-monitoring"),
+            Self::Restricted => run,
+            Self::Privileged => format!("{run}-host"),
+            Self::Policed => format!("{run}-policy"),
+            Self::Served => format!("{run}-service"),
+            Self::Watching => format!("{run}-drill"),
+            Self::Monitoring => format!("{run}-monitoring"),
         }
     }
 
@@ -86,11 +88,6 @@ impl Level {
             Self::Privileged => "privileged",
         }
     }
-}
-
-/// The name of the objects of a run's restricted probes; pods append a number.
-pub fn name(run: &RunId) -> String {
-    Level::Restricted.name(run)
 }
 
 /// What all objects of a run have in common.
@@ -157,7 +154,7 @@ impl Mark<'_> {
     /// The Service that is another name for a name.
     pub fn alias(&self, of: &str) -> Value {
         json!({
-            "metadata": self.metadata(&format!("{}-alias", name(self.run))),
+            "metadata": self.metadata(&format!("{}-alias", self.run.name())),
             "spec": { "type": "ExternalName", "externalName": of },
         })
     }
@@ -166,7 +163,7 @@ impl Mark<'_> {
     pub fn many_ports(&self) -> Value {
         let port = |i: u16| json!({ "name": format!("port-{i}"), "protocol": "TCP", "port": PORT + i });
         let ports: Vec<Value> = (0..MANY_PORTS).map(port).collect();
-        json!({ "metadata": self.metadata(&format!("{}-many", name(self.run))), "spec": { "ports": ports } })
+        json!({ "metadata": self.metadata(&format!("{}-many", self.run.name())), "spec": { "ports": ports } })
     }
 
     /// The Service that keeps a client with one probe.
@@ -263,7 +260,7 @@ impl ProbePod<'_> {
         }
         let mut pod = restricted_pod(mark, self.name, self.node, self.lifetime_seconds, &containers);
         pod["spec"]["hostname"] = self.name.into();
-        pod["spec"]["subdomain"] = name(mark.run).into();
+        pod["spec"]["subdomain"] = mark.run.name().into();
         pod["spec"]["volumes"] = json!([{
             "name": "account",
             "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } }] },

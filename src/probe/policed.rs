@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::RunId;
 use super::object::{LEVEL, Mark, RUN};
 use super::trial::ROLE;
+use crate::live::RunId;
 
 /// What a pod does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

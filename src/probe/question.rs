@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunId;
 use super::answer::Got;
 use super::endpoint::Endpoint;
 use super::message::MESSAGE_LIMIT;
+use crate::live::RunId;
 use crate::milliseconds::milliseconds;
 
 /// The environment variable that carries the questions.

@@ -9,7 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
 use super::object::{Level, MANAGED_BY, RUN, marked};
-use crate::cluster::{Call, Cluster, Footprint, until};
+use crate::cluster::{Call, Cluster, until};
+use crate::live::Footprint;
 use crate::seen::{Seen, Unobserved};
 
 /// How often a namespace that is being deleted is looked at.

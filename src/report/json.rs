@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{Console, Gathered, OutputError, OutputFile, Report};
 use crate::check::{Judged, Outcome, Severity};
-use crate::event::{ClusterSummary, Event};
+use crate::cluster::ClusterSummary;
+use crate::event::Event;
 
 /// The verdicts of a run.
 #[derive(Debug, Serialize)]

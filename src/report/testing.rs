@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::check::outcome::Unseen;
 use crate::check::{Finding, Judged, Outcome, Severity, Subject};
-use crate::event::{ClusterSummary, Event, Planned, RunFinished, RunStarted};
+use crate::cluster::ClusterSummary;
+use crate::event::{Event, Planned, RunFinished, RunStarted};
 
 /// A check with this outcome, and nothing else to say.
 pub fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {

@@ -50,7 +50,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     let Run { plan: Plan { checks, facts }, source, gate, named, started } = run;
     let start = Instant::now();
     let cluster = match &source {
-        Source::Live { cluster, .. } => Some(cluster.clone()),
+        Source::Live { live, .. } => Some(live.cluster.clone()),
         Source::Recorded(_) => None,
     };
     events.send(Event::RunStarted(started));
@@ -80,9 +80,9 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             judged.sort_by_key(|judged| checks.iter().position(|check| check.id == judged.id));
             judged
         },
-        start_probes(&observer, cluster.as_deref()),
+        start_probes(&observer, cluster.as_ref()),
     );
-    let interrupted = cluster.as_ref().is_some_and(|cluster| cluster.is_cancelled());
+    let interrupted = cluster.as_ref().is_some_and(Cluster::is_cancelled);
     let exit_code =
         if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
     let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();

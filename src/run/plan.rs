@@ -43,6 +43,6 @@ impl Plan {
 fn observation(origin: Origin) -> Option<(Access, &'static [Rule])> {
     match origin {
         Origin::Observed(observation) => Some((observation.access, observation.rules)),
-        Origin::Derived(_) => None,
+        Origin::Derived(_) | Origin::Given => None,
     }
 }

@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::Selection;
 use crate::check::Severity;
-use crate::expectations::{Expectations, check_holder};
+use crate::fact::facts::expectations::{Expectations, check_holder};
 use crate::seen::Access;
 
 /// A profile, as its YAML states it.

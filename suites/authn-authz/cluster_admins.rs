@@ -18,7 +18,7 @@
 
 use super::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS};
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::expectations::Expectations;
+use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Grant, Holder, PolicyRule, Rbac};

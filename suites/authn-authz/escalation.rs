@@ -22,7 +22,7 @@ use super::expected_holders::ADMINISTRATORS;
 use super::power_paths::{End, Graph, Path};
 use super::powers::{IN_NAMESPACES, Power};
 use crate::check::{Finding, Subject, Verdict};
-use crate::expectations::Expectations;
+use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Grant, Rbac};
 use crate::seen::Unobserved;

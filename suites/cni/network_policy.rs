@@ -17,7 +17,7 @@
 //! says `expect: {network-policy: required}`, and then it has 10 s. Only the profile ci waits so long.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::expectations::{Expectations, NetworkPolicies};
+use crate::fact::facts::expectations::{Expectations, NetworkPolicies};
 use crate::fact::facts::network_policy_trial::NetworkPolicyTrial;
 use crate::fact::facts::network_policy_trial::sights::{Sights, Step, Way};
 use crate::milliseconds::seconds;

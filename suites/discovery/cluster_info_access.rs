@@ -23,10 +23,10 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Subject, Verdict, names};
-use crate::expectations::{Discovery, Expectations};
 use crate::fact::facts::anonymous_surface::AnonymousAnswer;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_access::ClusterInfoAccess;
+use crate::fact::facts::expectations::{Discovery, Expectations};
 use crate::fact::facts::rbac::{PolicyRule, Rbac};
 use crate::seen::{Seen, Unobserved};
 

@@ -17,11 +17,11 @@
 use crate::certificate::verify;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::cluster::handshake::Authority;
-use crate::expectations::{Discovery, Expectations};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_handshake::ClusterInfoHandshake;
+use crate::fact::facts::expectations::{Discovery, Expectations};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 
 crate::check!("DI-03", "cluster-info-endpoint", Critical, judge);

@@ -14,7 +14,7 @@
 
 use super::kubeadm_grants::{ALL, KubeadmGrant, Reads, When};
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::expectations::{Discovery, Expectations};
+use crate::fact::facts::expectations::{Discovery, Expectations};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_client_reviews::is_bound_in;
 use crate::fact::facts::pods::Pods;

@@ -19,10 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::expectations::Expectations;
 use crate::fact::facts::bootstrap_tokens::{BootstrapToken, BootstrapTokens, Expiration};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
+use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::seen::Unobserved;
 

@@ -16,7 +16,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Folded, Subject, Verdict};
-use crate::expectations::Expectations;
+use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::dns_questions::{absolute, kind_of};
 use crate::probe::answer::{Got, Records};

@@ -18,7 +18,7 @@
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::cidr::Cidr;
-use crate::expectations::Expectations;
+use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::service_cidrs::ServiceCidrs;

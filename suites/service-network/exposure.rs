@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
-use crate::expectations::Expectations;
 use crate::fact::facts::clock::Clock;
+use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};

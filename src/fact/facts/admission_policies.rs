@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -63,7 +64,7 @@ impl Observe for AdmissionPolicies {
         Rule::cluster(GROUP, "mutatingadmissionpolicybindings", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let (validating, mutating) = tokio::join!(validating(cluster), mutating(cluster));
         Ok(Self { validating, mutating })
     }

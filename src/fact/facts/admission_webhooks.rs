@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The port of a Service where a webhook states none.
@@ -107,7 +108,7 @@ impl Observe for AdmissionWebhooks {
         Rule::cluster("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let validating = cluster.list(
             Call::list::<admission::ValidatingWebhookConfiguration>(),
             |configuration: admission::ValidatingWebhookConfiguration| {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster, Identity};
+use crate::cluster::{Call, Identity};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The paths that are asked for.
@@ -44,7 +45,7 @@ impl Observe for AnonymousSurface {
     const NAME: &'static str = "anonymous-surface";
     const ACCESS: Access = Access::Anonymous;
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let answers = join_all(PATHS.map(async |path| {
             let reply = cluster.send(&Call::url(path).by(Identity::Anonymous)).await;
             (path.to_owned(), reply.map(|reply| AnonymousAnswer { status: reply.status, reason: reply.reason() }))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The forms in which `/flagz` is meant to be read by programs: of 1.37 and of older versions. Its text changes its
@@ -43,7 +44,7 @@ impl Observe for ApiServerFlags {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::urls(&["/flagz"])];
 
-    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let each = instances.0.iter().map(async |address| (*address, flags(cluster, *address).await));
         Ok(Self(join_all(each).await.into_iter().collect()))
     }

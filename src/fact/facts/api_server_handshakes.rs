@@ -12,6 +12,7 @@ use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The name that clients in the cluster ask for.
@@ -33,7 +34,7 @@ impl Observe for ApiServerHandshakes {
     const NAME: &'static str = "api-server-handshakes";
     const ACCESS: Access = Access::Handshake;
 
-    async fn observe(cluster: &Cluster, (kubeconfig, instances): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (kubeconfig, instances): Self::Needs<'_>) -> Seen<Self> {
         let at = Timestamp::now();
         let target = kubeconfig.target();
         let endpoint = cluster.handshake(&target, &kubeconfig.authorities);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster, Identity, Reply};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What the API server says of its health: at the configured URL, and at each instance.
@@ -66,7 +67,7 @@ impl Observe for ApiServerHealth {
     const ACCESS: Access = Access::Anonymous;
     const RULES: &'static [Rule] = &[Rule::urls(&["/livez", "/readyz"])];
 
-    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let addresses = instances.map_err(Clone::clone).map(|instances| &instances.0);
         let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
             let health = health(cluster, |path| Call::url(path).to_instance(*address)).await;

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The identity leases of API servers in kube-system, by name.
@@ -31,7 +32,7 @@ impl Observe for ApiServerIdentities {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::list::<Lease>()
             .in_namespace("kube-system")
             .with("labelSelector", "apiserver.kubernetes.io/identity=kube-apiserver");

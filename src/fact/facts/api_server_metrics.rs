@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use super::api_server_instances::ApiServerInstances;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::prometheus::{Line, Sample, metric};
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -37,7 +38,7 @@ impl Observe for ApiServerMetrics {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::urls(&["/metrics"])];
 
-    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let each = instances.0.iter().map(async |address| {
             (address.to_string(), metrics(cluster, &Call::url("/metrics").to_instance(*address)).await)
         });

@@ -11,6 +11,7 @@ use super::api_server_instances::ApiServerInstances;
 use super::server_version::ServerVersion;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The version of each API server instance, as it says itself.
@@ -23,7 +24,7 @@ impl Observe for ApiServerVersions {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::urls(&["/version"])];
 
-    async fn observe(cluster: &Cluster, (instances,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let each = instances.0.iter().map(async |address| (*address, version(cluster, *address).await));
         Ok(Self(join_all(each).await.into_iter().collect()))
     }

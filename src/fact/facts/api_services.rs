@@ -10,6 +10,7 @@ use super::nodes::Condition;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The APIServices.
@@ -39,7 +40,7 @@ impl Observe for ApiServices {
     const RULES: &'static [Rule] =
         &[Rule::cluster("apiregistration.k8s.io", "apiservices", &["list"]), Rule::urls(&["/apis/*"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let all = cluster.list(Call::list::<APIService>(), trim).await?;
         let local = all.iter().filter(|(_, _, api)| api.is_none()).count();
         let aggregated = all.into_iter().filter_map(|(name, path, api)| Some((name, path, api?)));

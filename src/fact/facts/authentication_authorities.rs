@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The name of the ConfigMap, and of the Role by which authenticators read it.
@@ -41,7 +42,7 @@ impl Observe for AuthenticationAuthorities {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&[NAME])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let map: ConfigMap = cluster.fetch(&Call::get_in::<ConfigMap>("kube-system", NAME)).await?;
         let data = map.data.unwrap_or_default();
         let bundle =

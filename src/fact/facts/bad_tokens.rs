@@ -14,6 +14,7 @@ use crate::fact::{Observe, Rule};
 use crate::join::token::Purpose;
 use crate::join::whoami::{who_am_i, who_is_new, who_was_withdrawn};
 use crate::join::{LIFETIME, Minted, WhoAmI};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Whom the API server takes the bearers of real tokens for that are not good, and of one that is. All are removed.
@@ -49,27 +50,27 @@ impl Observe for BadTokens {
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["create", "delete"])];
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
-        let run = &cluster.settings().probe.run;
+    async fn observe(live: &Live, _: Self::Needs<'_>) -> Seen<Self> {
+        let run = &live.inputs.run;
         let mint = |purpose| Minted::new(run, purpose);
         let (expired, signing, withdrawn, control) =
             (mint(Purpose::Expired)?, mint(Purpose::SigningOnly)?, mint(Purpose::Withdrawn)?, mint(Purpose::Control)?);
         let until = Timestamp::now() + LIFETIME;
         // The good one comes last: an API server that knows of it knows of those before it.
         let made = async {
-            expired.create(cluster, Timestamp::now() - SignedDuration::from_mins(1)).await?;
-            signing.create(cluster, until).await?;
-            withdrawn.create(cluster, until).await?;
-            withdrawn.remove(cluster).await?;
-            control.create(cluster, until).await
+            expired.create(live, Timestamp::now() - SignedDuration::from_mins(1)).await?;
+            signing.create(live, until).await?;
+            withdrawn.create(live, until).await?;
+            withdrawn.remove(live).await?;
+            control.create(live, until).await
         };
         let seen = match made.await {
-            Ok(()) => Ok(try_all(cluster, &control, [&expired, &signing, &withdrawn]).await),
+            Ok(()) => Ok(try_all(&live.cluster, &control, [&expired, &signing, &withdrawn]).await),
             Err(why) => Err(why),
         };
         let mut left = BTreeMap::new();
         for token in [&expired, &signing, &withdrawn, &control] {
-            if let Err(why) = token.remove(cluster).await {
+            if let Err(why) = token.remove(live).await {
                 left.insert(format!("the Secret of token {}", token.id()), why);
             }
         }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_info::{ClusterInfo, Signed};
 use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
-use crate::cluster::{Call, Cluster, until};
+use crate::cluster::{Call, until};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// A token younger than this may be unsigned for a moment.
@@ -95,19 +96,19 @@ impl Observe for BootstrapTokens {
     // RBAC cannot tell the types of Secrets apart. Who does not want to grant this loses what rests on it only.
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["list"])];
 
-    async fn observe(cluster: &Cluster, (info,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (info,): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::list::<Secret>()
             .in_namespace("kube-system")
             .with("fieldSelector", "type=bootstrap.kubernetes.io/token");
         let look = async |info: &ClusterInfo| -> Seen<Self> {
-            let tokens = cluster.list(call.clone(), |secret| trim(secret, &info.signed)).await?;
+            let tokens = live.cluster.list(call.clone(), |secret| trim(secret, &info.signed)).await?;
             Ok(Self(tokens.into_iter().collect()))
         };
         let tokens = look(info).await?;
         if !tokens.may_be_signed_soon(Timestamp::now()) {
             return Ok(tokens);
         }
-        let look_again = async || look(&ClusterInfo::observe(cluster, ()).await?).await;
+        let look_again = async || look(&ClusterInfo::observe(live, ()).await?).await;
         let signed = |seen: &Seen<Self>| seen.as_ref().map_or(true, |seen| !seen.may_be_signed_soon(Timestamp::now()));
         until(TIME_TO_SIGN, PAUSE, look_again, signed).await
     }

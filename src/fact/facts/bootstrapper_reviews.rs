@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::kubeadm_config::KubeadmConfig;
 use super::node_under_test::NONE;
-use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What the bearer of a bootstrap token may do in a kubeadm cluster.
@@ -114,7 +114,7 @@ impl Observe for BootstrapperReviews {
     const ACCESS: Access = Access::Review;
     const RULES: &'static [Rule] = &[access_review::RULE];
 
-    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, _: Self::Needs<'_>) -> Seen<Self> {
         review_all(cluster, BootstrapperAsks::ALL.map(|ask| (ask, ask.question()))).await.map(Self)
     }
 }

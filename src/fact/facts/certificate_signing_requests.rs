@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The requests for certificates that are there; controllers remove the old ones.
@@ -55,7 +56,7 @@ impl Observe for CertificateSigningRequests {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("certificates.k8s.io", "certificatesigningrequests", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         Ok(Self(cluster.list(Call::list::<CertificateSigningRequest>(), trim).await?))
     }
 }

@@ -11,6 +11,7 @@ use crate::fact::{Observe, Rule};
 use crate::join::request::{self, CLIENT, Issuance, client_request, issuance, submission};
 use crate::join::whoami::who_am_i;
 use crate::join::{Applicant, WhoAmI, removal};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// A certificate of ten minutes for a user without any right: requested, approved by ourselves, and used once. The key
@@ -38,14 +39,14 @@ impl Observe for ClientCertificateTrial {
     ];
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let run = &cluster.settings().probe.run;
+    async fn observe(live: &Live, (): Self::Needs<'_>) -> Seen<Self> {
+        let run = &live.inputs.run;
         let (user, name) = (format!("seaworthy:{run}"), client_request(run));
         let applicant =
             Applicant::new(&user, None).map_err(|error| Unobserved::invalid("the making of a key", error))?;
-        let outlying = request::remember(cluster, &name);
-        let seen = run_trial(cluster, &name, &applicant).await;
-        let left = removal::remove(cluster, &outlying).await.err();
+        let outlying = request::remember(&live.ledger, &name);
+        let seen = run_trial(live, &name, &applicant).await;
+        let left = removal::withdraw(live, &outlying).await.err();
         let (issuance, identity) = seen?;
         Ok(Self { user, issuance, identity, left })
     }
@@ -53,13 +54,9 @@ impl Observe for ClientCertificateTrial {
 
 crate::observed!(ClientCertificateTrial);
 
-async fn run_trial(
-    cluster: &Cluster,
-    name: &str,
-    applicant: &Applicant,
-) -> Seen<(Seen<Issuance>, Option<Seen<WhoAmI>>)> {
-    let run = &cluster.settings().probe.run;
-    let call = submission(run, name, CLIENT, applicant, Identity::Own);
+async fn run_trial(live: &Live, name: &str, applicant: &Applicant) -> Seen<(Seen<Issuance>, Option<Seen<WhoAmI>>)> {
+    let Live { cluster, inputs, .. } = live;
+    let call = submission(&inputs.run, name, CLIENT, applicant, Identity::Own);
     cluster.send(&call).await?.accepted(&call)?;
     approve(cluster, name).await?;
     let (issuance, pem) = match issuance(cluster, name, &Identity::Own).await {

@@ -4,9 +4,9 @@ use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use super::node_certificate_requests::request;
-use crate::cluster::Cluster;
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What requests for client certificates come to, sent with `dryRun=All` as ourselves.
@@ -24,7 +24,7 @@ impl Observe for ClientCertificateRequests {
     const ACCESS: Access = Access::DryRun;
     const RULES: &'static [Rule] = &[Rule::cluster("certificates.k8s.io", "certificatesigningrequests", &["create"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let ask = async |organization: &str| {
             let call = request("seaworthy", organization, "kube-apiserver-client", "client auth")?;
             let reply = cluster.send(&call).await?;

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What time it is: in the cluster, and here. Judges use the cluster's.
@@ -21,7 +22,7 @@ impl Observe for Clock {
     const NAME: &'static str = "clock";
     const ACCESS: Access = Access::Read;
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         // Any answer carries the date, a refusal among them.
         let call = Call::url("/version");
         let reply = cluster.send(&call).await?;

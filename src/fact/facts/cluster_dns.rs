@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cidr::is_link_local;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -89,7 +90,7 @@ impl Observe for ClusterDns {
         Rule::namespaced(NAMESPACE, "discovery.k8s.io", "endpointslices", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let usual = Call::get_in::<core::Service>(NAMESPACE, SERVICE);
         let (usual, servers) = tokio::join!(cluster.fetch::<core::Service>(&usual), servers(cluster, SERVICE));
         match usual {

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap_token::{self, SIGNATURE_KEY};
 use crate::certificate::Certificate;
+use crate::cluster::Call;
 use crate::cluster::handshake::Authority;
-use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The most bytes of a kubeconfig that are parsed.
@@ -203,7 +204,7 @@ impl Observe for ClusterInfo {
     const RULES: &'static [Rule] =
         &[Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let map: ConfigMap = cluster.fetch(&Call::get_in::<ConfigMap>("kube-public", "cluster-info")).await?;
         Ok(Self::read(map.data.unwrap_or_default()))
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::anonymous_surface::AnonymousAnswer;
 use crate::cluster::{Call, Cluster, Identity};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The answers to requests without credentials for ConfigMaps of kube-public.
@@ -25,7 +26,7 @@ impl Observe for ClusterInfoAccess {
     const NAME: &'static str = "cluster-info-access";
     const ACCESS: Access = Access::Anonymous;
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let get = |name| Call::get_in::<ConfigMap>("kube-public", name);
         let list = Call::list::<ConfigMap>().in_namespace("kube-public").with("limit", "1");
         let (cluster_info, list, root_ca) = join3(

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cluster_info::ClusterInfo;
-use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What the server of kube-public/cluster-info presents; the verdict rests on the authorities given there.
@@ -17,7 +17,7 @@ impl Observe for ClusterInfoHandshake {
     const NAME: &'static str = "cluster-info-handshake";
     const ACCESS: Access = Access::Handshake;
 
-    async fn observe(cluster: &Cluster, (info,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (info,): Self::Needs<'_>) -> Seen<Self> {
         let Some(Ok(server)) = info.cluster().map(|cluster| &cluster.server) else {
             return Err(Unobserved::invalid("ConfigMap kube-public/cluster-info", "it names no server to dial"));
         };

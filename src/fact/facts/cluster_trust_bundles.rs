@@ -4,8 +4,9 @@ use k8s_openapi::api::certificates::{v1, v1beta1};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The signer of the API servers' serving certificates.
@@ -30,7 +31,7 @@ impl Observe for ClusterTrustBundles {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("certificates.k8s.io", "clustertrustbundles", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let selector = || format!("spec.signerName={SIGNER}");
         let call = Call::list::<v1::ClusterTrustBundle>().with("fieldSelector", selector());
         let trim = |bundle: v1::ClusterTrustBundle| trust_bundle(bundle.metadata.name, &bundle.spec.trust_bundle);

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::api_server_instances::ApiServerInstances;
 use super::kubeadm_config::KubeadmConfig;
 use super::kubeconfig_summary::KubeconfigSummary;
-use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -38,7 +38,7 @@ impl Observe for ControlPlaneEndpoint {
     const ACCESS: Access = Access::Handshake;
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    async fn observe(cluster: &Cluster, (published, kubeconfig, kubeadm): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (published, kubeconfig, kubeadm): Self::Needs<'_>) -> Seen<Self> {
         let instances = published.0.len();
         if instances < 2 {
             return Err(Unobserved::absent("there is one API server: nothing can be balanced"));

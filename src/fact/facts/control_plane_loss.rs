@@ -26,6 +26,7 @@ use crate::drill::Guarded;
 use crate::drill::guard::STOP;
 use crate::drill::guarded::START;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::seen::{Access, Seen, Unobserved};
 use candidate::Candidate;
@@ -97,8 +98,9 @@ impl Observe for ControlPlaneLoss {
         Rule::probes("", "pods/log", &["get"]),
     ];
 
-    async fn observe(cluster: &Cluster, (service, domain, dns, hosts): Self::Needs<'_>) -> Seen<Self> {
-        let power = cluster.settings().node_power.as_ref();
+    async fn observe(live: &Live, (service, domain, dns, hosts): Self::Needs<'_>) -> Seen<Self> {
+        let Live { cluster, inputs, .. } = live;
+        let power = inputs.power.as_ref();
         let power = power.ok_or_else(|| Unobserved::absent("nothing says how a node is stopped: --stop-node"))?;
         let needed = BEFORE + BEFORE + STOP + GONE + LOSS + START + RESTORED;
         if cluster.deadline(needed) < needed {
@@ -106,13 +108,13 @@ impl Observe for ControlPlaneLoss {
             return Err(Unobserved::invalid("the run's --timeout", cause));
         }
         let ready = async {
-            let candidate = candidate::find(cluster, hosts).await?;
-            let scene = Scene::prepare(cluster, candidate, service, domain, dns, BEFORE).await?;
+            let candidate = candidate::find(live, hosts).await?;
+            let scene = Scene::prepare(live, candidate, service, domain, dns, BEFORE).await?;
             Ok((power.stop.of(&scene.candidate.node)?, power.start.of(&scene.candidate.node)?, scene))
         };
         let (stop, start, scene) = unless_stopped(cluster, Box::pin(ready)).await?;
         tokio::select! {
-            drill = drill(cluster, &scene, &stop, start) => drill,
+            drill = drill(live, &scene, &stop, start) => drill,
             () = scene.watch() => Err(Unobserved::Interrupted),
         }
     }
@@ -121,7 +123,8 @@ impl Observe for ControlPlaneLoss {
 crate::observed!(ControlPlaneLoss);
 
 /// Stops the node and starts it again.
-async fn drill(cluster: &Cluster, scene: &Scene<'_>, stop: &str, start: String) -> Seen<ControlPlaneLoss> {
+async fn drill(live: &Live, scene: &Scene<'_>, stop: &str, start: String) -> Seen<ControlPlaneLoss> {
+    let cluster = &live.cluster;
     let Candidate { node, address, leads, .. } = &scene.candidate;
     let renewed = unless_stopped(cluster, async {
         scene.works(BEFORE).await?;
@@ -136,7 +139,7 @@ async fn drill(cluster: &Cluster, scene: &Scene<'_>, stop: &str, start: String) 
     let start_failed = guarded.start().await.err();
     let restored = match &start_failed {
         None => {
-            let signs = async { Ok(restored(cluster, &scene.candidate, renewed).await) };
+            let signs = async { Ok(restored(live, &scene.candidate, renewed).await) };
             unless_stopped(cluster, signs).await
         }
         Some(why) => Err(Unobserved::invalid("the command of --start-node", why)),
@@ -187,12 +190,12 @@ async fn renewed(cluster: &Cluster, node: &str) -> Seen<Option<Timestamp>> {
 }
 
 /// Looks until each sign is seen, and tells how many milliseconds that took, or why it could not be looked for at last.
-async fn restored(cluster: &Cluster, stopped: &Candidate, before: Option<Timestamp>) -> Vec<(Sign, Seen<Option<u64>>)> {
+async fn restored(live: &Live, stopped: &Candidate, before: Option<Timestamp>) -> Vec<(Sign, Seen<Option<u64>>)> {
     let began = Instant::now();
     let signs = [Sign::ApiServer, Sign::Published, Sign::Node].map(async |sign| {
         // What fails while the control plane mends itself may work the next time, and an API server that has just begun
         // refuses everybody until it knows its rules: so a refusal, too, counts only when it is the last answer.
-        let look = async || Ok(shows(cluster, stopped, sign, before).await);
+        let look = async || Ok(shows(live, stopped, sign, before).await);
         let shown = until(RESTORED, PAUSE, look, |seen| matches!(seen, Ok(Ok(true)))).await.flatten();
         (sign, shown.map(|shown| shown.then(|| milliseconds(began.elapsed()))))
     });
@@ -211,7 +214,8 @@ fn told_apart(signs: Vec<(Sign, Seen<Option<u64>>)>) -> (BTreeMap<Sign, Option<u
     (looked_for, unseen)
 }
 
-async fn shows(cluster: &Cluster, stopped: &Candidate, sign: Sign, before: Option<Timestamp>) -> Seen<bool> {
+async fn shows(live: &Live, stopped: &Candidate, sign: Sign, before: Option<Timestamp>) -> Seen<bool> {
+    let cluster = &live.cluster;
     match sign {
         Sign::ApiServer => {
             let call = Call::url("/readyz").to_instance(stopped.address).anew();
@@ -219,7 +223,7 @@ async fn shows(cluster: &Cluster, stopped: &Candidate, sign: Sign, before: Optio
         }
         Sign::Published => Ok(slices(cluster, published()).await?.contains(&stopped.address)),
         Sign::Node => {
-            let nodes = Nodes::observe(cluster, ()).await?;
+            let nodes = Nodes::observe(live, ()).await?;
             let ready = nodes.0.get(&stopped.node).is_some_and(Node::is_ready);
             Ok(ready && renewed(cluster, &stopped.node).await? > before)
         }

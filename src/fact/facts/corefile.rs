@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Plugins whose arguments are kept: those of others may hold credentials.
@@ -67,7 +68,7 @@ impl Observe for Corefile {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&NAMES)];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let mut call = Call::get_in::<ConfigMap>("kube-system", NAMES[0]);
         let mut map = cluster.fetch::<ConfigMap>(&call).await;
         if let Err(absent @ Unobserved::Absent { .. }) = map {

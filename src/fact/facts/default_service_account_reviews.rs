@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::namespaces::Namespaces;
-use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Review, Who, review_all};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// In how many namespaces the authorizers are asked; RBAC itself is read for all.
@@ -30,7 +30,7 @@ impl Observe for DefaultServiceAccountReviews {
     const ACCESS: Access = Access::Review;
     const RULES: &'static [Rule] = &[access_review::RULE];
 
-    async fn observe(cluster: &Cluster, (namespaces,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (namespaces,): Self::Needs<'_>) -> Seen<Self> {
         let asked = sample(namespaces);
         let questions = asked.iter().flat_map(|namespace| {
             let account = Who::service_account(namespace, "default");

@@ -4,8 +4,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use serde::{Deserialize, Serialize};
 
 use super::system_workloads::SystemWorkloads;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 const NAMESPACE: &str = "kube-system";
@@ -34,7 +35,7 @@ impl Observe for DnsDeployment {
         Rule::namespaced(NAMESPACE, "apps", "deployments", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (workloads,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (workloads,): Self::Needs<'_>) -> Seen<Self> {
         if let Some(usual) = workloads.ok().and_then(|workloads| workloads.0.get(&format!("Deployment/{USUAL}"))) {
             let (desired, available, updated) = (usual.desired, usual.available, usual.updated);
             return Ok(Self { name: USUAL.into(), desired, available, updated });

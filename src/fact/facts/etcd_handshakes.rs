@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::pods::{Pod, Pods};
-use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -59,7 +59,7 @@ impl Observe for EtcdHandshakes {
     const NAME: &'static str = "etcd-handshakes";
     const ACCESS: Access = Access::Handshake;
 
-    async fn observe(cluster: &Cluster, (pods,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (pods,): Self::Needs<'_>) -> Seen<Self> {
         let members: Vec<Result<(String, IpAddr), (String, Unobserved)>> = pods
             .of_namespace("kube-system")
             .filter(|pod| pod.component() == Some("etcd") && pod.host_network)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
-use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::Got;
 use crate::probe::collect::Collected;
@@ -113,13 +113,13 @@ impl Observe for HostReports {
     ];
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let linux: Vec<_> = nodes.linux().collect();
         if linux.is_empty() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
-        let site = Site::prepare(cluster, Level::Privileged).await?;
-        let name = Level::Privileged.name(&cluster.settings().probe.run);
+        let site = Site::prepare(live, Level::Privileged).await?;
+        let name = Level::Privileged.name(&live.inputs.run);
         let probes = linux
             .iter()
             .enumerate()

@@ -12,12 +12,12 @@ use serde_json::json;
 use super::issuer_discovery::IssuerDiscovery;
 use super::probe_reports::ProbeReports;
 use crate::cluster::identity::Token;
-use crate::cluster::{Call, Cluster, Identity};
+use crate::cluster::{Call, Identity};
 use crate::fact::{Observe, Rule};
 use crate::join::WhoAmI;
 use crate::join::whoami::who_am_i;
 use crate::jwt::{Claims, Header, Parsed};
-use crate::probe::object::name;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// A token of the probes' service account from each API server instance, and what the instances make of it. The tokens
@@ -46,7 +46,7 @@ impl Observe for InstanceTokens {
     const ACCESS: Access = Access::Create;
     const RULES: &'static [Rule] = &[Rule::probes("", "serviceaccounts/token", &["create"])];
 
-    async fn observe(cluster: &Cluster, (discovery, _): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (discovery, _): Self::Needs<'_>) -> Seen<Self> {
         let instances: Vec<SocketAddr> =
             discovery.0.iter().filter(|(_, issuer)| !issuer.is_out_of_reach()).map(|(address, _)| *address).collect();
         if instances.is_empty() {
@@ -55,7 +55,7 @@ impl Observe for InstanceTokens {
             ));
         }
         let each = instances.iter().map(async |address| {
-            let token = token(cluster, discovery, *address, &instances).await;
+            let token = token(live, discovery, *address, &instances).await;
             (*address, token)
         });
         Ok(Self(join_all(each).await.into_iter().collect()))
@@ -65,17 +65,16 @@ impl Observe for InstanceTokens {
 crate::observed!(InstanceTokens);
 
 async fn token(
-    cluster: &Cluster,
+    Live { cluster, inputs, .. }: &Live,
     discovery: &IssuerDiscovery,
     address: SocketAddr,
     instances: &[SocketAddr],
 ) -> Seen<InstanceToken> {
-    let probe = &cluster.settings().probe;
     let call = Call::create::<ServiceAccount>(json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "expirationSeconds": 600 },
     }))
-    .in_namespace(probe.place())
-    .named(name(&probe.run))
+    .in_namespace(inputs.place())
+    .named(inputs.run.name())
     .subresource("token")
     .to_instance(address);
     let request: TokenRequest = cluster.fetch(&call).await?;

@@ -7,9 +7,10 @@ use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
 
 use super::api_server_instances::ApiServerInstances;
-use crate::cluster::{Call, Cluster, Reply};
+use crate::cluster::{Call, Reply};
 use crate::fact::{Observe, Rule};
 use crate::jwt::KeySet;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 const CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -51,7 +52,7 @@ impl Observe for IssuerDiscovery {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::urls(&[CONFIGURATION, KEYS])];
 
-    async fn observe(cluster: &Cluster, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
         let each = endpoints.0.iter().map(async |address| {
             let ask = async |path: &str| {
                 let call = Call::url(path).to_instance(*address);

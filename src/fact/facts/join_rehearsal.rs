@@ -20,8 +20,8 @@ use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_reques
 use crate::join::token::Purpose;
 use crate::join::whoami::who_is_new;
 use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, answer_to_newcomer, removal};
+use crate::live::{Inputs, Live};
 use crate::milliseconds::milliseconds;
-use crate::probe::object::name;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The ConfigMaps of kube-system that a joining node reads.
@@ -96,10 +96,10 @@ impl Observe for JoinRehearsal {
     ];
     const DEADLINE: Duration = Duration::from_secs(120);
 
-    async fn observe(cluster: &Cluster, _: Self::Needs<'_>) -> Seen<Self> {
-        let run = &cluster.settings().probe.run;
-        let (token, node) = (Minted::new(run, Purpose::Join)?, name(run));
-        token.create(cluster, Timestamp::now() + LIFETIME).await?;
+    async fn observe(live: &Live, _: Self::Needs<'_>) -> Seen<Self> {
+        let Live { cluster, inputs: Inputs { run, .. }, .. } = live;
+        let (token, node) = (Minted::new(run, Purpose::Join)?, run.name());
+        token.create(live, Timestamp::now() + LIFETIME).await?;
 
         let discovered = discover(cluster, &token).await;
         let refetch = match &discovered {
@@ -117,9 +117,9 @@ impl Observe for JoinRehearsal {
         }))
         .await;
         let mut left = BTreeMap::new();
-        let Certified { request, issuance, credential } = certify(cluster, &node, &bearer, &mut left).await;
+        let Certified { request, issuance, credential } = certify(live, &node, &bearer, &mut left).await;
         let discovery = discovered.map(|(discovery, _)| discovery);
-        let withdrawal = match token.remove(cluster).await {
+        let withdrawal = match token.remove(live).await {
             Ok(()) if discovery.as_ref().is_ok_and(|seen| seen.signature != Signature::Missing) => {
                 Some(withdrawal(cluster, token.id()).await)
             }
@@ -219,26 +219,21 @@ struct Certified {
 }
 
 /// Asks for a node's certificate, waits for it, and takes the request away.
-async fn certify(
-    cluster: &Cluster,
-    node: &str,
-    bearer: &Identity,
-    left: &mut BTreeMap<String, Unobserved>,
-) -> Certified {
+async fn certify(live: &Live, node: &str, bearer: &Identity, left: &mut BTreeMap<String, Unobserved>) -> Certified {
     let refused = |why| Certified { request: Err(why), issuance: None, credential: None };
     let applicant = match Applicant::kubelet(node) {
         Ok(applicant) => applicant,
         Err(error) => return refused(Unobserved::invalid("the making of a key", error)),
     };
-    let run = &cluster.settings().probe.run;
+    let Live { cluster, inputs: Inputs { run, .. }, ledger } = live;
     let name = node_request(run);
-    let outlying = request::remember(cluster, &name);
+    let outlying = request::remember(ledger, &name);
     let request = answer(cluster, submission(run, &name, KUBELET_CLIENT, &applicant, bearer.clone())).await;
     let submitted = request.as_ref().is_ok_and(|answered| answered.status < 300);
     let issued = if submitted { Some(issuance(cluster, &name, bearer).await) } else { None };
     if request.as_ref().is_ok_and(|answered| answered.status >= 300) {
-        cluster.has_removed(&outlying);
-    } else if let Err(why) = removal::remove(cluster, &outlying).await {
+        ledger.strike(&outlying);
+    } else if let Err(why) = removal::withdraw(live, &outlying).await {
         left.insert(outlying.to_string(), why);
     }
     let (issuance, pem) = match issued {
@@ -278,7 +273,7 @@ mod tests {
         let why = || Unobserved::unreachable(format!("GET as {}", token.bearer()), "reset");
         let rehearsal = JoinRehearsal {
             token: token.id().into(),
-            node: name(&run),
+            node: run.name(),
             discovery: Err(why()),
             refetch: None,
             identity: Err(why()),

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::authorship::Authorship;
 use super::config_map::ConfigMap;
-use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What kube-proxy is configured with: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
@@ -72,7 +72,7 @@ impl Observe for KubeProxyConfig {
     const RULES: &'static [Rule] =
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kube-proxy"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let map = ConfigMap::fetch(cluster, "kube-system", "kube-proxy").await?;
         if !map.keys().any(|key| ["kubeconfig.conf", "config.conf"].contains(&key.as_str())) {
             return Err(Unobserved::absent("ConfigMap kube-system/kube-proxy is not as kubeadm writes it"));

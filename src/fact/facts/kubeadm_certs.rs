@@ -5,8 +5,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The Secret's name.
@@ -36,7 +37,7 @@ impl Observe for KubeadmCerts {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["get"]).named(&[NAME])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::get_in::<Secret>("kube-system", NAME).metadata_only();
         let PartialObjectMeta::<Secret> { metadata, .. } = cluster.fetch(&call).await?;
         let owners = metadata.owner_references.into_iter().flatten();

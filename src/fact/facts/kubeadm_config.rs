@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::config_map::ConfigMap;
-use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What kubeadm was told: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
@@ -76,7 +76,7 @@ impl Observe for KubeadmConfig {
     const RULES: &'static [Rule] =
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubeadm-config"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let map = ConfigMap::fetch(cluster, "kube-system", "kubeadm-config").await?;
         let read: ClusterConfiguration = map.yaml("ClusterConfiguration")?;
         Ok(Self {

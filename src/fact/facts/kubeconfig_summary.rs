@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// How the kubeconfig tells clients to reach and to trust the API server; nothing about the user.
@@ -40,7 +40,7 @@ impl Observe for KubeconfigSummary {
     const NAME: &'static str = "kubeconfig-summary";
     const ACCESS: Access = Access::Read;
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let config = &cluster.kubeconfig().config;
         Ok(Self {
             https: config.cluster_url.scheme_str() == Some("https"),

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
-use crate::cluster::Cluster;
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What is asked. All of it only reads.
@@ -23,7 +23,7 @@ impl Observe for KubeletAnonymous {
     const NAME: &'static str = "kubelet-anonymous";
     const ACCESS: Access = Access::Anonymous;
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let client = cluster.stranger_to_kubelets()?;
         let asked = nodes.0.iter().map(|(name, node)| {
             let client = &client;

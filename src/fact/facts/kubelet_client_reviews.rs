@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::kubeadm_config::KubeadmConfig;
 use super::server_version::ServerVersion;
-use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 use crate::version::Version;
 
@@ -68,7 +68,7 @@ impl Observe for KubeletClientReviews {
     const ACCESS: Access = Access::Review;
     const RULES: &'static [Rule] = &[access_review::RULE];
 
-    async fn observe(cluster: &Cluster, (_, server): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (_, server): Self::Needs<'_>) -> Seen<Self> {
         let asks: &[KubeletClientAsks] =
             if is_bound_in(server.version) { &KubeletClientAsks::BY_BINDING } else { &KubeletClientAsks::BY_GROUP };
         review_all(cluster, asks.iter().map(|ask| (*ask, ask.question()))).await.map(Self)

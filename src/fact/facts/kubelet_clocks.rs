@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
-use crate::cluster::{Call, Cluster, Identity};
+use crate::cluster::{Call, Identity};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The clocks of the nodes, and the one that they should agree with. Any answer is dated, a refusal among them.
@@ -39,7 +40,7 @@ impl Observe for KubeletClocks {
     // Thousands of nodes, of which many may not answer.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let client = cluster.stranger_to_kubelets()?;
         let call = Call::url("/version").by(Identity::Anonymous);
         let before = Timestamp::now();

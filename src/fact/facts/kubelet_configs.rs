@@ -11,6 +11,7 @@ use super::kubelet_configuration::KubeletConfiguration;
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Where a kubelet tells what it runs with.
@@ -70,7 +71,7 @@ impl Observe for KubeletConfigs {
     // Thousands of nodes, of which many may not answer.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(cluster, name, node).await));
         Ok(Self::new(join_all(asked).await))
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::authorship::Authorship;
 use super::config_map::ConfigMap;
 use super::kubelet_configuration::KubeletConfiguration;
-use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What kubeadm tells the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
@@ -41,7 +41,7 @@ impl Observe for KubeletDefaults {
     const RULES: &'static [Rule] =
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubelet-config"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let map = ConfigMap::fetch(cluster, "kube-system", "kubelet-config").await?;
         let read: Dns = map.yaml("kubelet")?;
         Ok(Self {

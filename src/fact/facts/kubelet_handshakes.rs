@@ -10,6 +10,7 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What each node's kubelet presents at its first InternalIP, by the node's name.
@@ -23,7 +24,7 @@ impl Observe for KubeletHandshakes {
     // Thousands of nodes, of which many may not answer.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let handshakes = nodes.0.iter().map(async |(name, node)| (name.clone(), kubelet(cluster, name, node).await));
         Ok(Self(join_all(handshakes).await.into_iter().collect()))
     }

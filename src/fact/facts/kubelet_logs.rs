@@ -11,6 +11,7 @@ use super::pods::{Container, Pod, Pods};
 use crate::cluster::reply::is_our_refusal;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Whose logs are asked for: the cluster's own pods, of which nearly every node runs one.
@@ -63,7 +64,7 @@ impl Observe for KubeletLogs {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "", "pods/log", &["get"])];
 
-    async fn observe(cluster: &Cluster, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
         // A node on which none of these pods runs has no log to ask for.
         let with_log: BTreeMap<&str, (&Pod, &Container)> = pods
             .of_namespace(NAMESPACE)

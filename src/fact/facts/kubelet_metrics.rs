@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::prometheus;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -35,7 +36,7 @@ impl Observe for KubeletMetrics {
     // Thousands of nodes, of which many may not answer.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(cluster, name, node).await));
         Ok(Self(join_all(asked).await.into_iter().collect()))
     }

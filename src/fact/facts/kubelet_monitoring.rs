@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
 use super::probe_reports::{ProbeReport, ProbeReports};
-use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::probe::answer::{Fault, Got};
 use crate::probe::deploy::Site;
 use crate::probe::endpoint::Endpoint;
@@ -53,13 +53,13 @@ impl Observe for KubeletMonitoring {
     ];
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
-        let run = &cluster.settings().probe.run;
-        if let Some(namespace) = &cluster.settings().probe.namespace {
+    async fn observe(live: &Live, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
+        let run = &live.inputs.run;
+        if let Some(namespace) = &live.inputs.namespace {
             let why = "a right on nodes is in no namespace, and a run in a namespace that was named makes nothing outside of it";
             return Err(Unobserved::absent(format!("{why}: {namespace}")));
         }
-        let site = Site::prepare(cluster, Level::Monitoring).await?;
+        let site = Site::prepare(live, Level::Monitoring).await?;
         site.grant(&OPEN.map(|(_, right)| right)).await?;
         let name = Level::Monitoring.name(run);
         let (mut questions, mut statuses) = (BTreeMap::new(), BTreeMap::new());

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use super::nodes::{Node, Nodes};
-use crate::cluster::Cluster;
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -51,7 +51,7 @@ impl Observe for KubeletPorts {
     // Thousands of nodes, of which many may not answer.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let deadline = cluster.deadline(cluster.settings().request_timeout);
         let dialled = nodes.0.iter().map(async |(name, node)| (name.clone(), dial(name, node, deadline).await));
         Ok(Self(join_all(dialled).await.into_iter().collect()))

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The Service default/kubernetes.
@@ -32,7 +33,7 @@ impl Observe for KubernetesService {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced("default", "", "services", &["get"]).named(&["kubernetes"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::get_in::<Service>("default", "kubernetes");
         let service: Service = cluster.fetch(&call).await?;
         let spec = service.spec.unwrap_or_default();

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster, until};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The components that elect a leader.
@@ -51,7 +52,7 @@ impl Observe for LeaderLeases {
     const RULES: &'static [Rule] =
         &[Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["get"]).named(&COMPONENTS)];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let leases = join_all(COMPONENTS.map(async |name| (name.to_owned(), settled(cluster, name).await))).await;
         let leases: BTreeMap<_, _> = leases.into_iter().collect();
         if let [Some(Err(absent @ Unobserved::Absent { .. })), Some(Err(Unobserved::Absent { .. }))] =

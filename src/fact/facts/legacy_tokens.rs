@@ -11,8 +11,9 @@ use kube::core::PartialObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use super::config_map::ConfigMap;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The ConfigMap that says since when the API servers note the use of such tokens.
@@ -59,7 +60,7 @@ impl Observe for LegacyTokens {
         Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&[TRACKING]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let secrets =
             Call::list::<Secret>().with("fieldSelector", "type=kubernetes.io/service-account-token").metadata_only();
         let (tracking, tokens) = join(

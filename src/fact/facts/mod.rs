@@ -36,6 +36,7 @@ pub mod default_service_account_reviews;
 pub mod dns_deployment;
 pub mod dns_servers;
 pub mod etcd_handshakes;
+pub mod expectations;
 pub mod host_reports;
 pub mod instance_tokens;
 pub mod issuer_discovery;

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// All namespaces, by name.
@@ -32,7 +33,7 @@ impl Observe for Namespaces {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("", "namespaces", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         Ok(Self(cluster.list(Call::list::<core::Namespace>(), trim).await?.into_iter().collect()))
     }
 }

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use super::cluster_domain::ClusterDomain;
 use super::dns_servers::DnsServers;
+use super::expectations::{Expectations, NetworkPolicies};
 use super::nodes::Nodes;
-use crate::cluster::Cluster;
-use crate::expectations::{Expectations, NetworkPolicies};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
@@ -65,13 +65,13 @@ impl Observe for NetworkPolicyTrial {
     ];
     const DEADLINE: Duration = Duration::from_secs(90);
 
-    async fn observe(cluster: &Cluster, (nodes, domain, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (nodes, domain, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
         let (servers_on, clients_on) = places(nodes)?;
-        let site = Site::prepare(cluster, Level::Policed).await?;
+        let site = Site::prepare(live, Level::Policed).await?;
         let serving = [Role::Guarded, Role::Open].map(|role| (role, pod(role, servers_on, None)));
-        let addresses = start(cluster, &site, &serving).await?;
+        let addresses = start(live, &site, &serving).await?;
         let targets = targets(&addresses, dns.and_then(|dns| server(dns, nodes)), &domain.0);
-        let run = &cluster.settings().probe.run;
+        let run = &live.inputs.run;
         let questions = [Role::Granted, Role::Stranger, Role::Confined].map(|role| {
             let own = targets.iter().filter(|(way, _)| way.from() == role);
             let targets = own.map(|(way, target)| (way.name().to_owned(), target.clone())).collect();
@@ -79,12 +79,12 @@ impl Observe for NetworkPolicyTrial {
         });
         let asking: Vec<_> =
             questions.iter().map(|(role, watch)| (*role, pod(*role, clients_on, Some(watch)))).collect();
-        let clients = start(cluster, &site, &asking).await?;
+        let clients = start(live, &site, &asking).await?;
         let ways: BTreeSet<Way> = targets.into_keys().collect();
         let (told, tries) = mpsc::channel(WAITING);
         let trial = Trial { ways: ways.iter().copied().collect(), tries };
         let logs =
-            clients.iter().map(|(_, pod, _)| follow(cluster, site.namespace(), pod, told.clone(), |tried| tried));
+            clients.iter().map(|(_, pod, _)| follow(&live.cluster, site.namespace(), pod, told.clone(), |tried| tried));
         tokio::select! {
             // The logs end only with the pods: whoever tries is told so.
             steps = trial.go(&site, expectations.network_policy) => Ok(Self {
@@ -192,10 +192,10 @@ fn pod<'a>(role: Role, node: &'a str, watch: Option<&'a WatchQuestions>) -> Tria
 }
 
 /// Makes pods and waits until they run; tells their names and addresses.
-async fn start(cluster: &Cluster, site: &Site<'_>, pods: &[(Role, TrialPod<'_>)]) -> Seen<Vec<(Role, String, IpAddr)>> {
+async fn start(live: &Live, site: &Site<'_>, pods: &[(Role, TrialPod<'_>)]) -> Seen<Vec<(Role, String, IpAddr)>> {
     let made = join_all(pods.iter().map(|(_, pod)| site.trial_pod(pod))).await;
     let names = made.into_iter().collect::<Seen<Vec<String>>>()?;
-    let addresses = running(cluster, site.namespace(), &cluster.settings().probe.run, &names, START).await?;
+    let addresses = running(&live.cluster, site.namespace(), &live.inputs.run, &names, START).await?;
     let known = |((role, _), name): (&(Role, TrialPod<'_>), String)| {
         let address = *addresses.get(&name)?;
         Some((*role, name, address))

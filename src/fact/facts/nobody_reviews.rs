@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What a user without any rights may do.
@@ -49,7 +49,7 @@ impl Observe for NobodyReviews {
     const ACCESS: Access = Access::Review;
     const RULES: &'static [Rule] = &[access_review::RULE];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         review_all(cluster, NobodyAsks::ALL.map(|ask| (ask, ask.question()))).await.map(Self)
     }
 }

@@ -10,10 +10,11 @@ use serde_json::json;
 
 use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
 use crate::join::applicant::Applicant;
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.
@@ -47,7 +48,7 @@ impl Observe for NodeCertificateRequests {
         &["impersonate-on:arbitrary-node:create"],
     )];
 
-    async fn observe(cluster: &Cluster, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
         let other = under_test.other.as_deref().unwrap_or(NONE);
         let requests = [
             (CertificateRequested::OwnClient, under_test.node.as_str(), "kube-apiserver-client-kubelet", "client auth"),

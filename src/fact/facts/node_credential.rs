@@ -11,13 +11,14 @@ use serde_json::json;
 use super::join_rehearsal::JoinRehearsal;
 use super::node_under_test::NONE;
 use super::nodes::Nodes;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::Observe;
 use crate::fact::answered::Answered;
 use crate::join::request::{KUBELET_CLIENT, submission};
 use crate::join::whoami::who_am_i;
 use crate::join::{Applicant, WhoAmI};
-use crate::probe::RunId;
+use crate::live::Live;
+use crate::live::RunId;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What can be done with the certificate that the join rehearsal brought: real requests, no impersonation. Of objects
@@ -67,13 +68,13 @@ impl Observe for NodeCredential {
     const NAME: &'static str = "node-credential";
     const ACCESS: Access = Access::Join;
 
-    async fn observe(cluster: &Cluster, (rehearsal, nodes): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, inputs, .. }: &Live, (rehearsal, nodes): Self::Needs<'_>) -> Seen<Self> {
         let Some(credential) = &rehearsal.credential else {
             return Err(Unobserved::invalid("the join rehearsal", "it brought no certificate (DI-10 says why)"));
         };
         let identity = who_am_i(cluster, credential.clone(), None).await;
         let other = nodes.0.keys().next().map(String::as_str);
-        let deeds = deeds(&cluster.settings().probe.run, &rehearsal.node, other)
+        let deeds = deeds(&inputs.run, &rehearsal.node, other)
             .map_err(|error| Unobserved::invalid("the making of a key", error))?;
         let answers = join_all(deeds.into_iter().map(async |(deed, call)| {
             let reply = cluster.send(&call.by(credential.clone())).await;

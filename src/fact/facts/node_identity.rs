@@ -9,6 +9,7 @@ use crate::cluster::{Call, Cluster, Identity, Reply};
 use crate::fact::answered::Answered;
 use crate::fact::rule::Impersonation;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 
@@ -83,7 +84,7 @@ impl Observe for NodeIdentity {
         Rule::as_node("", "nodes", &["impersonate-on:arbitrary-node:get"]),
     ];
 
-    async fn observe(cluster: &Cluster, (under_test, server): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (under_test, server): Self::Needs<'_>) -> Seen<Self> {
         let node = under_test.node.as_str();
         let ways = Impersonation::known_to(server.version);
         let mut refusal = String::new();

@@ -8,8 +8,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
-use crate::cluster::{Call, Cluster, until};
+use crate::cluster::{Call, until};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// For how long a Ready node's missing lease is looked for again: a kubelet that has just joined makes it when it renews
@@ -39,7 +40,7 @@ impl Observe for NodeLeases {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "coordination.k8s.io", "leases", &["list"])];
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let look = async || -> Seen<Self> {
             let leases = cluster.list(Call::list::<Lease>().in_namespace(NAMESPACE), trim).await?;
             Ok(Self(leases.into_iter().collect()))

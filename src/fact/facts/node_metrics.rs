@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::api_services::ApiServices;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The APIService of the resource metrics API.
@@ -49,7 +50,7 @@ impl Observe for NodeMetrics {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("metrics.k8s.io", "nodes", &["list"])];
 
-    async fn observe(cluster: &Cluster, (apis,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (apis,): Self::Needs<'_>) -> Seen<Self> {
         if apis.is_ok_and(|apis| !apis.aggregated.contains_key(API)) {
             return Err(Unobserved::absent(format!("there is no APIService {API}")));
         }

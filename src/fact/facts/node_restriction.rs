@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// A uid that no object has: a second lock besides `dryRun` on evictions.
@@ -74,7 +75,7 @@ impl Observe for NodeRestriction {
         Rule::as_node("", "pods/eviction", &["impersonate-on:arbitrary-node:create"]),
     ];
 
-    async fn observe(cluster: &Cluster, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (under_test, identity): Self::Needs<'_>) -> Seen<Self> {
         let writes = join_all(
             writes(under_test, &identity.uid)
                 .into_iter()

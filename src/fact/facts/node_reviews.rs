@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::node_under_test::{NONE, NodeUnderTest};
-use crate::cluster::Cluster;
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// What a node may do.
@@ -172,7 +172,7 @@ impl Observe for NodeReviews {
     const ACCESS: Access = Access::Review;
     const RULES: &'static [Rule] = &[access_review::RULE];
 
-    async fn observe(cluster: &Cluster, (under_test,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (under_test,): Self::Needs<'_>) -> Seen<Self> {
         review_all(cluster, questions(under_test)).await.map(Self)
     }
 }

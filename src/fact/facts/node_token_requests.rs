@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::node_identity::NodeIdentity;
 use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
 use super::pods::Pods;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// How long a token would live that should not have been given: the least that a server gives.
@@ -49,7 +50,7 @@ impl Observe for NodeTokenRequests {
     const RULES: &'static [Rule] =
         &[Rule::as_node("", "serviceaccounts/token", &["impersonate-on:arbitrary-node:create"])];
 
-    async fn observe(cluster: &Cluster, (under_test, identity, pods): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (under_test, identity, pods): Self::Needs<'_>) -> Seen<Self> {
         let request = |bound: Value| {
             let account = &under_test.service_account;
             Call::create::<ServiceAccount>(json!({

@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -203,7 +204,7 @@ impl Observe for Nodes {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("", "nodes", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let nodes = cluster.list(Call::list::<core::Node>(), trim).await?;
         Ok(Self(nodes.into_iter().collect()))
     }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::api_server_handshakes::ApiServerHandshakes;
 use super::etcd_handshakes::EtcdHandshakes;
 use super::kubelet_handshakes::KubeletHandshakes;
-use crate::cluster::Cluster;
 use crate::cluster::handshake::{Authority, Outdated, Target};
 use crate::fact::Observe;
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -35,7 +35,7 @@ impl Observe for OutdatedTls {
     // Thousands of nodes.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(cluster: &Cluster, (api, kubelets, etcd): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (api, kubelets, etcd): Self::Needs<'_>) -> Seen<Self> {
         let offer = async |target: Target| {
             let answer = cluster.outdated_handshake(&target).await;
             (target.address, answer)

@@ -5,8 +5,9 @@ use k8s_openapi::api::certificates::{v1, v1beta1};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The requests for certificates of pods that are there; controllers remove them within a quarter of an hour.
@@ -36,7 +37,7 @@ impl Observe for PodCertificateRequests {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("certificates.k8s.io", "podcertificaterequests", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let trim = |request: v1::PodCertificateRequest| {
             let conditions = request.status.and_then(|status| status.conditions);
             pod_certificate(request.metadata, request.spec.pod_name, request.spec.signer_name, conditions)

@@ -13,6 +13,7 @@ use super::probe_reports::ProbeReports;
 use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// In how many namespaces besides that of the probes it is tried.
@@ -50,9 +51,9 @@ impl Observe for PodSecurity {
     // Where else pods may be created, it is tried there too.
     const RULES: &'static [Rule] = &[Rule::probes("", "pods", &["create"])];
 
-    async fn observe(cluster: &Cluster, (namespaces, probes): Self::Needs<'_>) -> Seen<Self> {
-        let own = cluster.settings().probe.place();
-        let ours = match (cluster.settings().probe.namespace.is_none(), probes) {
+    async fn observe(Live { cluster, inputs, .. }: &Live, (namespaces, probes): Self::Needs<'_>) -> Seen<Self> {
+        let own = inputs.place();
+        let ours = match (inputs.namespace.is_none(), probes) {
             (true, Ok(_)) => Some((own.clone(), "restricted".to_owned())),
             _ => None,
         };

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::kubelet_logs::Came;
 use super::nodes::Nodes;
 use super::probe_reports::ProbeReports;
-use crate::cluster::{Cluster, Streamed};
+use crate::cluster::Streamed;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::probe::PORT;
 use crate::probe::ask::peer;
 use crate::probe::serve::Reply;
@@ -49,12 +50,12 @@ impl Observe for PodStreams {
     const RULES: &'static [Rule] =
         &[Rule::probes("", "pods/exec", &["create", "get"]), Rule::probes("", "pods/portforward", &["create", "get"])];
 
-    async fn observe(cluster: &Cluster, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
         let asked = nodes.sample(MOST).filter_map(|(name, _)| Some((name, probes.0.get(name)?)));
         let asked = asked.map(async |(name, probe)| {
             // A probe that did not come about says so for all checks alike.
             let answers = match &probe.answers {
-                Ok(_) => ask(cluster, &probe.pod).await,
+                Ok(_) => ask(live, &probe.pod).await,
                 Err(why) => Err(why.clone()),
             };
             (name.clone(), answers)
@@ -66,12 +67,11 @@ impl Observe for PodStreams {
 
 crate::observed!(PodStreams);
 
-async fn ask(cluster: &Cluster, pod: &str) -> Seen<StreamAnswers> {
-    let settings = &cluster.settings().probe;
-    let namespace = settings.place();
+async fn ask(Live { cluster, inputs, .. }: &Live, pod: &str) -> Seen<StreamAnswers> {
+    let namespace = inputs.place();
     let (exec, port_forward) = tokio::join!(
         cluster.execute(&namespace, pod, "serve", &COMMAND),
-        cluster.forward(&namespace, pod, PORT, async |stream| peer::over(stream, &settings.run).await),
+        cluster.forward(&namespace, pod, PORT, async |stream| peer::over(stream, &inputs.run).await),
     );
     let word = |printed: &String| printed.starts_with("seaworthy");
     let own = |reply: &Reply| reply.pod == pod;

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen};
 
@@ -209,7 +210,7 @@ impl Observe for Pods {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("", "pods", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let pods = cluster.list(Call::list::<core::Pod>(), trim).await?;
         Ok(Self(pods.into_iter().map(|pod| (format!("{}/{}", pod.namespace, pod.name), pod)).collect()))
     }

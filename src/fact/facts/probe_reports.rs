@@ -15,18 +15,18 @@ use serde::{Deserialize, Serialize};
 use super::api_server_endpoints::ApiServerEndpoints;
 use super::cluster_domain::ClusterDomain;
 use super::dns_servers::DnsServers;
+use super::expectations::Expectations;
 use super::kubernetes_service::KubernetesService;
 use super::nodes::{Node, Nodes};
-use crate::cluster::Cluster;
-use crate::expectations::Expectations;
 use crate::fact::{Observe, Rule};
+use crate::live::{Live, RunId};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::{Fault, PeerAnswer};
 use crate::probe::collect::Times;
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
-use crate::probe::{Answers, Questions, RunId, mesh, object};
+use crate::probe::{Answers, Questions, mesh};
 use crate::seen::{Access, Seen, Unobserved};
 
 /// How long names and addresses may take to become known to all nodes: a second or two, and many more where a node's processors
@@ -111,19 +111,16 @@ impl Observe for ProbeReports {
     ];
     const DEADLINE: Duration = Duration::from_secs(90);
 
-    async fn observe(
-        cluster: &Cluster,
-        (nodes, domain, api, instances, dns, expectations): Self::Needs<'_>,
-    ) -> Seen<Self> {
+    async fn observe(live: &Live, (nodes, domain, api, instances, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
         if nodes.linux().next().is_none() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
-        let site = Site::prepare(cluster, Level::Restricted).await?;
+        let site = Site::prepare(live, Level::Restricted).await?;
         let fronts = site.fronts(&format!("kubernetes.default.svc.{}", domain.0)).await?;
         // Who could not learn of the instances asks none by itself.
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
-        let wave = Wave::new(&cluster.settings().probe.run, site.namespace(), &surroundings, &fronts);
+        let wave = Wave::new(&live.inputs.run, site.namespace(), &surroundings, &fronts);
         let mut reports = wave.run(&site, PATIENCE).await;
         by_address(&site, &wave, &mut reports).await;
         Ok(Self(reports))
@@ -151,7 +148,7 @@ struct Surroundings<'a> {
 
 impl Wave {
     fn new(run: &RunId, namespace: &str, known: &Surroundings<'_>, fronts: &Fronts) -> Self {
-        let service = object::name(run);
+        let service = run.name();
         let Surroundings { nodes, domain, .. } = *known;
         let pods: Vec<_> =
             nodes.linux().enumerate().map(|(i, (name, node))| (name, node, format!("{service}-{i}"))).collect();

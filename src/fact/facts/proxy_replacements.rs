@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::pods::Pods;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// What Cilium is told where it does all of kube-proxy's work; its older releases say `strict`.
@@ -38,7 +39,7 @@ impl Observe for ProxyReplacements {
         Rule::cluster("crd.projectcalico.org", "felixconfigurations", &["get"]).named(&["default"]),
     ];
 
-    async fn observe(cluster: &Cluster, (pods,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (pods,): Self::Needs<'_>) -> Seen<Self> {
         let (cilium, calico) = tokio::join!(cilium(cluster, pods), calico(cluster, pods));
         Ok(Self { cilium, calico })
     }

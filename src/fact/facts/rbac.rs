@@ -7,8 +7,9 @@ use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// All roles and bindings. Those of a namespace are named `NAMESPACE/NAME`.
@@ -215,7 +216,7 @@ impl Observe for Rbac {
         Rule::cluster("rbac.authorization.k8s.io", "rolebindings", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let (mut of_roles, mut of_bindings) = (Marks::default(), Marks::default());
         let (cluster_roles, roles, cluster_role_bindings, role_bindings) = futures_util::future::join4(
             cluster.list(Call::list::<rbac::ClusterRole>(), |role: rbac::ClusterRole| {

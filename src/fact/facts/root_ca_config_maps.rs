@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The name that the ConfigMap has in every namespace.
@@ -40,7 +41,7 @@ impl Observe for RootCaConfigMaps {
     // RBAC honours the name in a list that selects by it, so that this opens no other ConfigMap.
     const RULES: &'static [Rule] = &[Rule::cluster("", "configmaps", &["list"]).named(&[NAME])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::list::<ConfigMap>().with("fieldSelector", format!("metadata.name={NAME}"));
         let mut contents: BTreeMap<Result<Vec<Certificate>, String>, BTreeSet<String>> = BTreeMap::new();
         for (namespace, certificates) in cluster.list(call, trim).await? {

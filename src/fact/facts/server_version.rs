@@ -3,8 +3,9 @@
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 
@@ -23,7 +24,7 @@ impl Observe for ServerVersion {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::urls(&["/version"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::url("/version");
         let info: Info = cluster.fetch(&call).await?;
         let version = info.git_version.parse().map_err(|e| Unobserved::invalid(call.to_string(), e))?;

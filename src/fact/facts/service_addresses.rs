@@ -7,8 +7,9 @@ use k8s_openapi::api::networking::v1 as networking;
 use serde::{Deserialize, Serialize};
 
 use super::service_exposure::{Exposure, ServiceExposure};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The addresses of all Services, and the IPAddress objects that reserve them, which came with Kubernetes 1.33.
@@ -36,7 +37,7 @@ impl Observe for ServiceAddresses {
     const RULES: &'static [Rule] =
         &[Rule::cluster("", "services", &["list"]), Rule::cluster("networking.k8s.io", "ipaddresses", &["list"])];
 
-    async fn observe(cluster: &Cluster, (services,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (services,): Self::Needs<'_>) -> Seen<Self> {
         // An address is reserved before its Service exists: in this order, only a deletion in between can mislead.
         let mut services = addresses(services);
         let reserved = cluster.list(Call::list::<networking::IPAddress>(), trim).await?;

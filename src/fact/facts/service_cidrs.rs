@@ -8,8 +8,9 @@ use k8s_openapi::api::networking::v1 as networking;
 use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The name of the ServiceCIDR that the API servers make of their own flag.
@@ -59,7 +60,7 @@ impl Observe for ServiceCidrs {
         Rule::namespaced("default", "", "events", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let call = Call::list::<networking::ServiceCIDR>();
         let events = Call::list::<Event>()
             .in_namespace("default")

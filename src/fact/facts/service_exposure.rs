@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// All Services, by `NAMESPACE/NAME`.
@@ -35,7 +36,7 @@ impl Observe for ServiceExposure {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::cluster("", "services", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         Self::list(cluster).await
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::nodes::{Node, Nodes};
-use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
@@ -74,28 +74,28 @@ impl Observe for ServiceTrial {
     ];
     const DEADLINE: Duration = Duration::from_secs(150);
 
-    async fn observe(cluster: &Cluster, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let (backend_on, _) = nodes.ready_workers_first()?[0];
-        let site = Site::prepare(cluster, Level::Served).await?;
+        let site = Site::prepare(live, Level::Served).await?;
         let at = SocketAddr::new(site.trial_service(SERVER).await?, PORT);
         let targets = [(TARGET.to_owned(), WatchTarget::Probe(at))].into();
-        let watch = WatchQuestions { run: cluster.settings().probe.run.clone(), targets };
+        let watch = WatchQuestions { run: live.inputs.run.clone(), targets };
         let watching: Vec<(&String, &Node)> = nodes.sample(MOST).collect();
         let others = nodes.0.len() - watching.len();
         let linux =
             watching.into_iter().filter(|(_, node)| node.operating_system == "linux" && !node.is_virtual()).enumerate();
         let started = linux.map(async |(i, (name, node))| {
-            (name.clone(), start_watching(cluster, &site, &i.to_string(), name, node, &watch).await)
+            (name.clone(), start_watching(live, &site, &i.to_string(), name, node, &watch).await)
         });
         let (pods, unwatched) = apart(join_all(started).await);
         let (told, tries) = mpsc::channel(WAITING);
         let logs = pods.iter().map(|(node, pod)| {
-            follow(cluster, site.namespace(), pod, told.clone(), move |tried| (node.clone(), tried))
+            follow(&live.cluster, site.namespace(), pod, told.clone(), move |tried| (node.clone(), tried))
         });
         let watchers = Watchers { nodes: pods.keys().cloned().collect(), lost: unwatched, tries };
         let backend = TrialPod { role: SERVER, node: backend_on, watch: None };
         tokio::select! {
-            seen = watchers.go(cluster, &site, &backend) => {
+            seen = watchers.go(live, &site, &backend) => {
                 seen.map(|(opening_ms, closing_ms, nodes)| {
                     Self { opening_ms, closing_ms, nodes, others }
                 })
@@ -110,7 +110,7 @@ crate::observed!(ServiceTrial);
 
 /// Makes a pod that watches, and waits until it runs.
 async fn start_watching(
-    cluster: &Cluster,
+    live: &Live,
     site: &Site<'_>,
     role: &str,
     name: &str,
@@ -121,13 +121,12 @@ async fn start_watching(
         return Err(Unobserved::unreachable(format!("the kubelet of {name}"), "the node is not Ready"));
     }
     let pod = site.trial_pod(&TrialPod { role, node: name, watch: Some(watch) }).await?;
-    started(cluster, site, &pod).await?;
+    started(live, site, &pod).await?;
     Ok(pod)
 }
 
-async fn started(cluster: &Cluster, site: &Site<'_>, pod: &String) -> Seen<()> {
-    let run = &cluster.settings().probe.run;
-    running(cluster, site.namespace(), run, std::slice::from_ref(pod), START).await.map(drop)
+async fn started(live: &Live, site: &Site<'_>, pod: &String) -> Seen<()> {
+    running(&live.cluster, site.namespace(), &live.inputs.run, std::slice::from_ref(pod), START).await.map(drop)
 }
 
 /// Those that were seen, and why the others were not.
@@ -153,7 +152,7 @@ impl Watchers {
     /// Gives the Service a backend and takes the Service away; tells how long one looked each time, and what was seen.
     async fn go(
         mut self,
-        cluster: &Cluster,
+        live: &Live,
         site: &Site<'_>,
         backend: &TrialPod<'_>,
     ) -> Seen<(u64, u64, BTreeMap<String, Seen<ServiceSights>>)> {
@@ -161,7 +160,7 @@ impl Watchers {
         let (_, silence) = self.look(VOICE, |_| true).await;
         self.keep(&silence);
         let pod = site.trial_pod(backend).await?;
-        started(cluster, site, &pod).await?;
+        started(live, site, &pod).await?;
         let (opening_ms, mut opened) = self.look(PATIENCE, Sight::is_open).await;
         self.keep(&opened);
         self.nodes.retain(|node| opened.get(node).is_some_and(Sight::is_open));
@@ -169,7 +168,7 @@ impl Watchers {
         let (closing_ms, mut closed) = self.look(PATIENCE, |sight| !sight.is_open() && sight.is_steady()).await;
         self.keep(&closed);
         // What no longer answers because its backend ended says nothing of the Service.
-        started(cluster, site, &pod).await?;
+        started(live, site, &pod).await?;
         opened.retain(|node, _| !self.lost.contains_key(node));
         let seen = opened.into_iter().map(|(node, opened)| {
             let closed = closed.remove(&node);

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::storage::v1 as core;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The annotation that makes a class the default, and the one that did before 1.6 and still does.
@@ -44,7 +45,7 @@ impl Observe for Storage {
         Rule::cluster("storage.k8s.io", "csinodes", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let (classes, drivers) = tokio::join!(
             cluster.list(Call::list::<core::StorageClass>(), class),
             cluster.list(Call::list::<core::CSINode>(), drivers),

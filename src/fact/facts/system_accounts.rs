@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// Where they live.
@@ -22,7 +23,7 @@ impl Observe for SystemAccounts {
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "", "serviceaccounts", &["list"])];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let name = |account: ServiceAccount| account.metadata.name.unwrap_or_default();
         let names = cluster.list(Call::list::<ServiceAccount>().in_namespace(NAMESPACE), name).await?;
         Ok(Self(names.into_iter().collect()))

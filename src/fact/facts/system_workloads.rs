@@ -6,8 +6,9 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// Where they live.
@@ -46,7 +47,7 @@ impl Observe for SystemWorkloads {
         Rule::namespaced(NAMESPACE, "apps", "daemonsets", &["list"]),
     ];
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let (deployments, daemon_sets) = tokio::join!(
             cluster.list(Call::list::<Deployment>().in_namespace(NAMESPACE), of_deployment),
             cluster.list(Call::list::<DaemonSet>().in_namespace(NAMESPACE), of_daemon_set),

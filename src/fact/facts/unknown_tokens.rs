@@ -3,12 +3,13 @@
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Identity;
 use crate::cluster::identity::Token;
-use crate::cluster::{Cluster, Identity};
 use crate::fact::Observe;
 use crate::join::token::Purpose;
 use crate::join::whoami::who_am_i;
 use crate::join::{Minted, WhoAmI};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// Whom the API server takes the bearers of tokens for that nobody issued.
@@ -25,8 +26,8 @@ impl Observe for UnknownTokens {
     const NAME: &'static str = "unknown-tokens";
     const ACCESS: Access = Access::Anonymous;
 
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        let unknown = Minted::new(&cluster.settings().probe.run, Purpose::Unknown)?;
+    async fn observe(Live { cluster, inputs, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
+        let unknown = Minted::new(&inputs.run, Purpose::Unknown)?;
         let shapeless = Identity::Bearer(Token::new("seaworthy-none"));
         let (bootstrap, shapeless) =
             join(who_am_i(cluster, unknown.bearer(), None), who_am_i(cluster, shapeless, None)).await;

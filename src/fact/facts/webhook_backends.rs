@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::admission_webhooks::AdmissionWebhooks;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
+use crate::live::Live;
 use crate::seen::{Access, Seen};
 
 /// The Services that admission webhooks name, by `NAMESPACE/NAME`.
@@ -36,7 +37,7 @@ impl Observe for WebhookBackends {
     const RULES: &'static [Rule] =
         &[Rule::cluster("", "services", &["list"]), Rule::cluster("discovery.k8s.io", "endpointslices", &["list"])];
 
-    async fn observe(cluster: &Cluster, (webhooks,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (webhooks,): Self::Needs<'_>) -> Seen<Self> {
         let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (namespace, name) in webhooks.0.iter().filter_map(|webhook| webhook.service.as_deref()?.split_once('/')) {
             wanted.entry(namespace).or_default().insert(name);

@@ -9,10 +9,11 @@ use tokio::time::timeout;
 
 use super::batch::Terms;
 use super::{dns, peer_load};
+use crate::live::RunId;
+use crate::probe::PORT;
 use crate::probe::answer::{Fault, Got, PeerAnswer, Resolver};
 use crate::probe::question::Peer;
 use crate::probe::serve::{Greeting, Reply};
-use crate::probe::{PORT, RunId};
 
 /// How often a name is asked for again while it is not known yet.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::batch::Terms;
 use super::peer::{greeting, retried, understand};
-use crate::probe::RunId;
+use crate::live::RunId;
 use crate::probe::answer::{Fault, Got, LargeAnswer, Loss};
 use crate::probe::serve::{DATAGRAM_LIMIT, Reply};
 

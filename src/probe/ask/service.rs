@@ -8,10 +8,11 @@ use tokio::time::timeout;
 
 use super::batch::Terms;
 use super::peer;
+use crate::live::RunId;
+use crate::probe::PORT;
 use crate::probe::answer::{Backends, Fault, Got, ServiceAnswer};
 use crate::probe::question::ServiceQuestion;
 use crate::probe::serve::Reply;
-use crate::probe::{PORT, RunId};
 
 /// How often a Service is asked again before the nodes have its rules.
 const PAUSE: Duration = Duration::from_millis(50);

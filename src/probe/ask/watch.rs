@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::http::Strangers;
 use super::{dns, peer};
+use crate::live::RunId;
 use crate::milliseconds::milliseconds;
-use crate::probe::RunId;
 use crate::probe::answer::{Fault, Got};
 
 /// How long one try may take: long enough for three exchanges, so that a lost packet is no change.

@@ -68,7 +68,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::probe::RunId;
+    use crate::live::RunId;
     use crate::probe::host::question::{Directory, Excerpt};
     use crate::probe::object::Level;
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::cluster::Cluster;
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::api_server_health::ApiServerHealth;
 use crate::fact::facts::api_server_instances::ApiServerInstances;
@@ -12,6 +11,7 @@ use crate::fact::facts::leader_leases::LeaderLeases;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::{Derive, Observe};
+use crate::live::Live;
 use crate::prometheus::Line;
 use crate::seen::{Seen, Unobserved};
 
@@ -48,16 +48,17 @@ struct ControlPlane<'a> {
 }
 
 /// Looks at the control plane anew, and chooses.
-pub async fn find(cluster: &Cluster, hosts: &HostReports) -> Seen<Candidate> {
+pub async fn find(live: &Live, hosts: &HostReports) -> Seen<Candidate> {
     let (nodes, pods, endpoints, leases) = tokio::try_join!(
-        Nodes::observe(cluster, ()),
-        Pods::observe(cluster, ()),
-        ApiServerEndpoints::observe(cluster, ()),
-        LeaderLeases::observe(cluster, ()),
+        Nodes::observe(live, ()),
+        Pods::observe(live, ()),
+        ApiServerEndpoints::observe(live, ()),
+        LeaderLeases::observe(live, ()),
     )?;
     let instances = ApiServerInstances::derive((&endpoints, &pods))?;
-    let health = ApiServerHealth::observe(cluster, (Ok(&instances),)).await?;
-    let endpoint = cluster.endpoint().ok_or_else(|| Unobserved::invalid("the kubeconfig", "its server has no host"))?;
+    let health = ApiServerHealth::observe(live, (Ok(&instances),)).await?;
+    let endpoint =
+        live.cluster.endpoint().ok_or_else(|| Unobserved::invalid("the kubeconfig", "its server has no host"))?;
     let found = tokio::net::lookup_host((endpoint.host(), endpoint.port())).await;
     let addresses = found.map_err(|e| Unobserved::unreachable(endpoint.host(), e))?.map(|at| at.ip()).collect();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());

@@ -16,12 +16,13 @@ use tokio::time::timeout;
 
 use super::candidate::{Candidate, is_held_on};
 use super::course::{Course, Tried, is_steady};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::Call;
 use crate::fact::facts::api_server_endpoints::{published, slices};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::leader_leases::{COMPONENTS, lease, request};
+use crate::live::Live;
 use crate::ports;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
 use crate::probe::collect::running;
@@ -97,7 +98,7 @@ type Tries = BTreeMap<Watched, Vec<Tried>>;
 
 /// A cluster of which a node is to be lost, and the pods that watch.
 pub struct Scene<'a> {
-    cluster: &'a Cluster,
+    live: &'a Live,
     /// The node.
     pub candidate: Candidate,
     namespace: String,
@@ -109,7 +110,7 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Puts pods that watch onto nodes that stay, and waits so long until they run.
     pub async fn prepare(
-        cluster: &'a Cluster,
+        live: &'a Live,
         candidate: Candidate,
         service: &KubernetesService,
         domain: &ClusterDomain,
@@ -122,15 +123,15 @@ impl<'a> Scene<'a> {
             (API.to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
             (NAMES.to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, ports::DNS), name)),
         ];
-        let run = &cluster.settings().probe.run;
-        let site = Site::prepare(cluster, Level::Watching).await?;
+        let run = &live.inputs.run;
+        let site = Site::prepare(live, Level::Watching).await?;
         let nodes: Vec<&str> = candidate.watchers.iter().take(WATCHERS).map(String::as_str).collect();
         let pods = site.watching_pods(&nodes, &WatchQuestions { run: run.clone(), targets: targets.into() }).await?;
         let names: Vec<String> = pods.values().cloned().collect();
-        running(cluster, site.namespace(), run, &names, patience).await?;
+        running(&live.cluster, site.namespace(), run, &names, patience).await?;
         let tries = watched(&pods).map(|what| (what, Vec::new())).collect();
         let namespace = site.namespace().to_owned();
-        Ok(Self { cluster, candidate, namespace, pods, tries: Mutex::new(tries) })
+        Ok(Self { live, candidate, namespace, pods, tries: Mutex::new(tries) })
     }
 
     /// Tries everything for as long as it is polled.
@@ -227,17 +228,18 @@ impl<'a> Scene<'a> {
             Watched::Endpoint => self.send(Call::url("/readyz").anew()).await,
             Watched::Write => {
                 let written = json!({ "metadata": { "annotations": { WRITTEN: Timestamp::now().to_string() } } });
-                let account = Level::Watching.name(&self.cluster.settings().probe.run);
+                let account = Level::Watching.name(&self.live.inputs.run);
                 let call = Call::patch::<ServiceAccount>(account, written).in_namespace(&self.namespace);
                 self.send(call.to_instance(survivor)).await
             }
             Watched::Published => {
-                let named = slices(self.cluster, published().to_instance(survivor)).await.map_err(|e| e.to_string())?;
+                let named =
+                    slices(&self.live.cluster, published().to_instance(survivor)).await.map_err(|e| e.to_string())?;
                 if named.contains(&stopped.address) { Err(format!("it names {}", stopped.address)) } else { Ok(()) }
             }
             Watched::Lease(component) => {
                 let call = request(component).to_instance(survivor);
-                let (lease, _) = lease(self.cluster, &call).await.map_err(|e| e.to_string())?;
+                let (lease, _) = lease(&self.live.cluster, &call).await.map_err(|e| e.to_string())?;
                 let now = Instant::now();
                 let (_, seen) = *renewal.insert(match *renewal {
                     Some((renewed, seen)) if renewed == lease.renewed => (renewed, seen),
@@ -257,7 +259,7 @@ impl<'a> Scene<'a> {
     }
 
     async fn send(&self, call: Call) -> Result<(), String> {
-        let reply = self.cluster.send(&call).await;
+        let reply = self.live.cluster.send(&call).await;
         reply.and_then(|reply| reply.accepted(&call)).map_err(|why| why.to_string())
     }
 
@@ -273,7 +275,7 @@ impl<'a> Scene<'a> {
 
     async fn read(&self, node: &str, pod: &str, log: &mut Log) -> std::io::Result<()> {
         let call = Call::get_in::<Pod>(&self.namespace, pod).subresource("log").with("follow", "true").anew();
-        let stream = timeout(TRY, self.cluster.stream(&call)).await?;
+        let stream = timeout(TRY, self.live.cluster.stream(&call)).await?;
         let mut lines = stream.map_err(std::io::Error::other)?.lines();
         let mut number = 0;
         while let Some(line) = timeout(SILENCE, lines.next_line()).await?? {

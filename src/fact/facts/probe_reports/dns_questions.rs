@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::expectations::Expectations;
 use crate::fact::facts::dns_servers::DnsServers;
+use crate::fact::facts::expectations::Expectations;
 use crate::ports;
 use crate::probe::object::MANY_PORTS;
 use crate::probe::question::{DnsQuestion, RecordQuestion};

@@ -1,34 +1,14 @@
-//! How probes are run.
+//! What tells the objects of one run from those of another.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How probes are run.
-#[derive(Clone, Debug)]
-pub struct ProbeSettings {
-    /// The run's id, which marks everything that it creates.
-    pub run: RunId,
-    /// The image of the probe pods.
-    pub image: String,
-    /// An existing namespace to use; without one, the run makes its own.
-    pub namespace: Option<String>,
-    /// Leave the probes in place after the run.
-    pub keep: bool,
-}
-
 /// A text that is no run's id.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not the id of a run: five letters and digits, as in the name of its namespace seaworthy-ID")]
 pub struct NotARunId(String);
-
-impl ProbeSettings {
-    /// The namespace in which probes run.
-    pub fn place(&self) -> String {
-        self.namespace.clone().unwrap_or_else(|| super::object::name(&self.run))
-    }
-}
 
 /// The id of a run: five letters and digits that are legal in every Kubernetes name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +34,11 @@ impl RunId {
         let mut bytes = [0; LENGTH];
         aws_lc_rs::rand::fill(&mut bytes)?;
         Ok(Self(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()))
+    }
+
+    /// The name of what the run creates, and of its namespace; what it creates for a special purpose appends to it.
+    pub fn name(&self) -> String {
+        format!("seaworthy-{self}")
     }
 }
 

@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
-use crate::cluster::Cluster;
-use crate::fact::Observe;
-use crate::seen::{Access, Seen};
+use crate::fact::Given;
 
 /// What a profile expects of a cluster. A fact like any other, so that a recording is judged by the same expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,14 +91,8 @@ impl Default for Expectations {
     }
 }
 
-impl Observe for Expectations {
-    type Needs<'a> = ();
+impl Given for Expectations {
     const NAME: &'static str = "expectations";
-    const ACCESS: Access = Access::Read;
-
-    async fn observe(cluster: &Cluster, (): Self::Needs<'_>) -> Seen<Self> {
-        Ok(cluster.settings().expectations.clone())
-    }
 }
 
-crate::observed!(Expectations);
+crate::given!(Expectations);

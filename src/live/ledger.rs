@@ -1,6 +1,8 @@
 //! What a run leaves in the cluster until it is cleaned up.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use crate::bootstrap_token::SECRET_NAME;
 
@@ -41,6 +43,40 @@ pub struct Footprint {
     pub own_namespace: bool,
     /// The service account in it that all other objects belong to.
     pub owner: String,
+}
+
+/// What a run has created, for the clean-up at its end.
+#[derive(Default)]
+pub struct Ledger {
+    footprints: Mutex<Vec<Footprint>>,
+    outlying: Mutex<BTreeSet<Outlying>>,
+}
+
+impl Ledger {
+    /// Adds a place where the run creates objects.
+    pub fn add(&self, footprint: Footprint) {
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
+    }
+
+    /// Where the run has created objects.
+    pub fn footprints(&self) -> Vec<Footprint> {
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds an object that is in no namespace of the run.
+    pub fn add_outlying(&self, object: Outlying) {
+        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
+    }
+
+    /// Strikes one out, because it is deleted or was never created.
+    pub fn strike(&self, object: &Outlying) {
+        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+
+    /// The objects of the run that are left in no namespace of the run.
+    pub fn outlying(&self) -> BTreeSet<Outlying> {
+        self.outlying.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,21 @@
+//! A live run, as facts see it: the cluster, what the run was given, and what it must remove again.
+
+mod inputs;
+mod ledger;
+mod run_id;
+
+use crate::cluster::Cluster;
+
+pub use inputs::Inputs;
+pub use ledger::{Footprint, Ledger, Outlying};
+pub use run_id::{NotARunId, RunId};
+
+/// What observing a fact has at hand.
+pub struct Live {
+    /// The cluster, to send requests to.
+    pub cluster: Cluster,
+    /// What the run was given.
+    pub inputs: Inputs,
+    /// What the run has created and must remove.
+    pub ledger: Ledger,
+}
