@@ -49,6 +49,12 @@ impl Redaction {
         Self { known: known.into_iter().filter(|secret| secret.len() >= 6).collect() }
     }
 
+    /// Removes these values as well.
+    pub fn and(mut self, more: impl IntoIterator<Item = String>) -> Self {
+        self.known.extend(Self::of(more).known);
+        self
+    }
+
     /// A text without secrets.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut clean = SHAPES.replace_all(text, |found: &Captures<'_>| match found.name(BOOTSTRAP_TOKEN) {

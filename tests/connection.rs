@@ -322,7 +322,7 @@ async fn what_a_credential_plugin_prints_is_never_told() {
     let done = run_plugin(&fails, &[]).await;
     undecided(&done, &["user \"a\" has no credential: exec sh: ", "ended with exit status: 7: log in first"]);
     let strange = run_plugin("echo status: [opaque-token-0815", &[]).await;
-    undecided(&strange, &["exec sh: what the credential plugin printed is no ExecCredential"]);
+    undecided(&strange, &["exec sh: the credential plugin did not print an ExecCredential"]);
     let bare = run_plugin("echo opaque-token-0815; exit 1", &[]).await;
     undecided(&bare, &["exec sh: the credential plugin ended with exit status: 1"]);
     for done in [done, strange, bare] {
@@ -372,6 +372,7 @@ async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
         ),
         (json!({ "client-certificate-data": "AA==" }), "it has a client-certificate, and no client-key"),
         (json!({ "client-certificate-data": "-", "client-key-data": "-" }), "is not base64"),
+        (json!({ "client-certificate-data": "A A==", "client-key-data": "AA==" }), "is not base64"),
         (json!({ "tokenFile": "nowhere" }), "nowhere cannot be read: "),
         (
             json!({ "exec": { "command": "no-such-plugin", "installHint": "get it" } }),
@@ -397,6 +398,140 @@ async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
     let path =
         written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority": "/nowhere" }), &json!({}));
     ended(&run_with(path, &[]).await, 2, &["cluster \"a\": its certificate-authority /nowhere cannot be read: "]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_no_header_can_carry_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = json!({ "server": "https://127.0.0.1:1" });
+    let (file, token) = (folder.path().join("token"), "opaque-0815\n");
+    std::fs::write(&file, "opaque-0815\nopaque-0815\n").unwrap();
+    for (user, says) in [
+        (json!({ "token": token }), "its token ends with a line break"),
+        (json!({ "token": "opaque-\u{1}0815" }), "its token contains a control character"),
+        (json!({ "tokenFile": file }), "contains a line break"),
+        (
+            json!({ "auth-provider": { "name": "oidc", "config": { "id-token": token } } }),
+            "its auth-provider's id-token ends with a line break",
+        ),
+        (json!({ "token": "a", "as": "0815\n" }), "its as ends with a line break"),
+    ] {
+        let done = run_with(written(&folder, &cluster, &user), &[]).await;
+        ended(&done, 2, &["user \"a\": its ", says, "which an HTTP header cannot carry"]);
+        assert!(!String::from_utf8_lossy(&done.stderr).contains("0815"));
+    }
+    for expires in ["", r#", "expirationTimestamp": "2100-01-01T00:00:00Z""#] {
+        let script =
+            format!(r#"printf '%s' '{{"kind":"ExecCredential","status":{{"token":"opaque-0815\n"{expires}}}}}'"#);
+        let done = run_plugin(&script, &[]).await;
+        undecided(&done, &["user \"a\" has no credential: exec sh: the token that", "ends with a line break"]);
+        assert!(!String::from_utf8_lossy(&done.stderr).contains("0815"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_is_taken_as_kubectl_takes_it() {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, closed).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, " not-a-real-token\r\n").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "\n").unwrap();
+    let lines: Vec<_> = BASE64_STANDARD.encode(&ca.pem).as_bytes().chunks(64).map(<[u8]>::to_vec).collect();
+    let cluster = json!({
+        "server": format!("https://{address}"), "tls-server-name": "", "certificate-authority": "", "proxy-url": "",
+        "certificate-authority-data": String::from_utf8(lines.join(&b"\r\n"[..])).unwrap(),
+    });
+    let plugin = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "echo",
+        "args": ["kind: ExecCredential\nstatus: {token: not-a-real-token}"],
+    });
+    for user in [
+        json!({ "tokenFile": file }),
+        json!({ "tokenFile": file, "token": "another" }),
+        json!({ "tokenFile": empty, "token": "not-a-real-token" }),
+        json!({ "tokenFile": "nowhere", "token": "not-a-real-token" }),
+        json!({ "token": "not-a-real-token", "username": "", "password": "" }),
+        json!({ "token": "not-a-real-token", "client-key-data": "-" }),
+        json!({
+            "token": "not-a-real-token", "tokenFile": "", "client-certificate": "", "client-certificate-data": "",
+            "client-key": "", "client-key-data": "",
+        }),
+        json!({ "exec": plugin }),
+    ] {
+        let done = run_with(written(&folder, &cluster, &user), &["-o", "json", "--select", "CP-01"]).await;
+        let said = String::from_utf8_lossy(&done.stderr);
+        let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{user}: {said}"));
+        assert_eq!(verdicts["checks"][0]["outcome"], "error", "{user}");
+    }
+    let done = run_with(written(&folder, &cluster, &json!({ "tokenFile": empty })), &[]).await;
+    ended(&done, 2, &["its tokenFile ", " is empty"]);
+    let both = json!({ "token": "a", "username": "a", "password": "a" });
+    ended(&run_with(written(&folder, &cluster, &both), &[]).await, 2, &["both a token and a username"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_a_url_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (server, says) in [
+        ("127.0.0.1:6443", "its server \"127.0.0.1:6443\" is not a URL with a scheme: write https://127.0.0.1:6443"),
+        ("localhost", "write https://localhost"),
+        ("localhost:6443", "write https://localhost:6443"),
+        ("user:hunter2-0815@localhost:6443", "write https://localhost:6443"),
+        ("https://", "its server \"https://\" is not a URL"),
+        ("https://user:hunter2-0815@127.0.0.1:99999", "its server has the port \"99999\""),
+        ("unix:///run/api.sock", "its server "),
+        ("https://127.0.0.1:6443 ", "is not a URL"),
+        ("", "it has no server"),
+    ] {
+        let done = run_with(written(&folder, &json!({ "server": server }), &json!({ "token": "a" })), &[]).await;
+        ended(&done, 2, &["context \"a\": cluster \"a\": ", says]);
+        assert!(!String::from_utf8_lossy(&done.stderr).contains("0815"));
+    }
+}
+
+/// The credential that [`guarded`] was last shown.
+static SHOWN: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+
+/// A server that remembers the credential.
+fn guarded(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.uri().path() != "/version" {
+        return failure(404, "NotFound", "not found");
+    }
+    // Strangers show none.
+    if let Some(shown) = request.headers().get("Authorization") {
+        shown.to_str().unwrap().clone_into(&mut SHOWN.lock().unwrap());
+    }
+    version()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_a_url_is_used_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let unreachable = json!({ "server": "https://user:hunter%32-0815@127.0.0.1:1" });
+    let done = run_with(written(&folder, &unreachable, &json!({})), &[]).await;
+    undecided(&done, &["https://127.0.0.1:1: the API server cannot be reached"]);
+    assert!(!String::from_utf8_lossy(&done.stderr).contains("0815"));
+
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, guarded).await;
+    let server = format!("https://user:hunter%32-0815@{address}");
+    let path = kubeconfig(&folder, &server, &ca.pem);
+    let files = ["junit", "json", "events", "record"].map(|name| folder.path().join(format!("output.{name}")));
+    let mut arguments = vec!["--verbose"];
+    for (flag, file) in ["--junit", "--json", "--events", "--record"].into_iter().zip(&files) {
+        arguments.extend([flag, file.to_str().unwrap()]);
+    }
+    let done = run_with(path, &arguments).await;
+    // Base64 of user:hunter2-0815, as in Go.
+    assert_eq!(*SHOWN.lock().unwrap(), "Basic dXNlcjpodW50ZXIyLTA4MTU=");
+    let written = files.iter().map(|file| std::fs::read(file).unwrap());
+    for output in written.chain([done.stdout, done.stderr]) {
+        let text = String::from_utf8(output).unwrap();
+        assert!(!text.contains("0815") && !text.contains("dXNlcjpodW50"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

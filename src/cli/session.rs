@@ -62,7 +62,6 @@ impl Session {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let kubeconfig = connection.kubeconfig().await?;
-        let redaction = kubeconfig.redaction();
         let inputs = Inputs {
             run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
             image: probes.probe_image,
@@ -78,6 +77,7 @@ impl Session {
         if let Some(namespace) = &inputs.namespace {
             exists(&cluster, namespace).await?;
         }
+        let redaction = cluster.redaction().await;
         let live = Arc::new(Live { cluster, inputs, ledger: Ledger::default() });
         Ok(Self { redaction, live, keep: probes.keep, profile })
     }

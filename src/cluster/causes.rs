@@ -6,11 +6,7 @@ use kube::client::AuthError;
 use rustls::CertificateError;
 
 use super::Call;
-use crate::redaction::Redaction;
 use crate::seen::Unobserved;
-
-/// The most that is told of what a credential plugin says on its standard error, in characters. The end tells most.
-const SAID_LIMIT: usize = 400;
 
 /// What is wrong with the server's certificate, if that is why a request was not sent.
 pub(super) fn certificate_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
@@ -45,38 +41,12 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Why there is no credential. The error's own texts quote what a plugin printed, which is one, and its environment.
+/// Why there is no credential.
 pub(super) fn fault(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { out, .. } => {
-            format!("the credential plugin ended with {}{}", out.status, said(&out.stderr, &out.stdout))
-        }
-        AuthError::AuthExecStart(why) => format!("the credential plugin cannot be started: {why}"),
-        AuthError::AuthExecParse(_) => "what the credential plugin printed is no ExecCredential".into(),
-        AuthError::ExecPluginFailed => "the ExecCredential that the credential plugin printed has no status".into(),
-        AuthError::MalformedTokenExpirationDate(_) => {
-            "the credential's expirationTimestamp is no time as RFC 3339 writes it".into()
-        }
-        AuthError::ParseTokenKey(_) => "what the credential plugin printed is not JSON".into(),
-        AuthError::MissingCommand => "its exec names no command".into(),
         AuthError::ReadTokenFile(why, path) => format!("its tokenFile {} cannot be read: {why}", path.display()),
-        AuthError::InvalidBearerToken(_) => "its token has characters, such as a line's end, that no header may".into(),
-        AuthError::InvalidBasicAuth(_) => "its username or password has characters that no header may".into(),
+        AuthError::InvalidBearerToken(_) => "its token has a character that an HTTP header cannot carry".into(),
         other => causes(other),
-    }
-}
-
-/// The last line that a plugin says on its standard error, without any word that it printed as well.
-fn said(error: &[u8], printed: &[u8]) -> String {
-    let printed = String::from_utf8_lossy(printed);
-    let words = printed.split(|c: char| c.is_whitespace() || "\"',:{}[]".contains(c));
-    let text = String::from_utf8_lossy(error);
-    let last = text.trim().lines().last().unwrap_or_default();
-    let text = Redaction::of(words.map(str::to_owned)).text(last).into_owned();
-    match text.chars().count().checked_sub(SAID_LIMIT) {
-        Some(more) if more > 0 => format!(": \u{2026}{}", text.chars().skip(more).collect::<String>()),
-        _ if text.is_empty() => String::new(),
-        _ => format!(": {text}"),
     }
 }
 
@@ -103,8 +73,6 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::{ExitStatus, Output};
 
     use super::*;
 
@@ -119,20 +87,5 @@ mod tests {
         assert!(is_name_mismatch(&io::Error::other(of_another)));
         assert_eq!(certificate_fault(&io::Error::other("the certificate of the proxy: connection refused")), None);
         assert_eq!(certificate_fault(&io::Error::other(rustls::Error::HandshakeNotComplete)), None);
-    }
-
-    #[test]
-    fn what_a_plugin_printed_is_never_told() {
-        let out = Output {
-            status: ExitStatus::from_raw(256),
-            stdout: br#"{"status": {"token": "opaque-0815"}}"#.to_vec(),
-            stderr: format!("{}login first: opaque-0815\n", "x".repeat(SAID_LIMIT)).into_bytes(),
-        };
-        let error = AuthError::AuthExecRun { cmd: "SECRET=1 plugin".into(), out: Box::new(out) };
-        let told = fault(&error);
-        assert!(told.starts_with("the credential plugin ended with exit status: 1: \u{2026}x"), "{told}");
-        assert!(told.ends_with("login first: [redacted]") && !told.contains("SECRET"), "{told}");
-        let failed = failure(&Call::url("/version"), &kube::Error::Service(Box::new(error)));
-        assert!(failed.to_string().ends_with("login first: [redacted]"), "{failed}");
     }
 }

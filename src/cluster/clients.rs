@@ -10,8 +10,10 @@ use tokio::sync::OnceCell;
 
 use super::call::Trust;
 use super::identity::{ClientCertificate, Token};
+use super::plugin::{self, Issued, PluginError};
 use super::{Call, Identity, Kubeconfig};
-use crate::seen::{Seen, Unobserved};
+use crate::redaction::Redaction;
+use crate::seen::Unobserved;
 
 /// The name by which every API server's certificate is checked when it is dialled by address.
 const SERVER_NAME: &str = "kubernetes";
@@ -25,6 +27,7 @@ type ByLine = std::collections::HashMap<Line, Arc<OnceCell<Client>>>;
 pub(super) struct Clients {
     by_line: Mutex<ByLine>,
     server_name: OnceLock<&'static str>,
+    issued: tokio::sync::Mutex<Option<Issued>>,
 }
 
 /// What a client presents. Impersonation is a header on our own credential.
@@ -51,6 +54,8 @@ pub(super) enum NoClient {
     Unfit(Unobserved),
     /// It could not be made of what the kubeconfig says.
     Failed(Box<kube::Error>),
+    /// The credential plugin gave no credential.
+    NoCredential(PluginError),
     /// Making it was given up, as the program ends.
     Abandoned,
 }
@@ -61,11 +66,17 @@ impl From<Unobserved> for NoClient {
     }
 }
 
-/// Makes a client. That may run the kubeconfig's credential plugin, which takes its time, so it has a thread that nobody
-/// needs to wait for.
+impl From<PluginError> for NoClient {
+    fn from(why: PluginError) -> Self {
+        Self::NoCredential(why)
+    }
+}
+
+/// Makes a client. That reads files, so it has a thread of its own.
 async fn made(config: Config) -> Result<Client, NoClient> {
     match tokio::task::spawn_blocking(move || Client::try_from(config)).await {
         Ok(made) => made.map_err(|e| NoClient::Failed(Box::new(e))),
+        Err(why) if why.is_panic() => Err(NoClient::Unfit(Unobserved::invalid("making an HTTP client", why))),
         Err(_) => Err(NoClient::Abandoned),
     }
 }
@@ -93,18 +104,50 @@ impl Clients {
             Identity::Certified(certificate) => Credential::Certificate(certificate.clone()),
         };
         let line = Line { credential, instance: call.instance, trust: call.trust.clone() };
+        if line.credential == Credential::Own {
+            self.renew(kubeconfig).await?;
+        }
         if call.anew {
-            return made(self.config(kubeconfig, &line)?).await;
+            return made(self.config(kubeconfig, &line).await?).await;
         }
         let client = {
             let mut clients = self.by_line.lock().unwrap_or_else(PoisonError::into_inner);
             clients.entry(line.clone()).or_default().clone()
         };
         // Who waits for a client that somebody else makes, and gives up, makes one if it is needed again.
-        client.get_or_try_init(|| async { made(self.config(kubeconfig, &line)?).await }).await.cloned()
+        client.get_or_try_init(|| async { made(self.config(kubeconfig, &line).await?).await }).await.cloned()
     }
 
-    fn config(&self, kubeconfig: &Kubeconfig, Line { credential, instance, trust }: &Line) -> Seen<Config> {
+    /// Runs the credential plugin of the kubeconfig, if there is one, unless what it has issued can still be used.
+    async fn renew(&self, kubeconfig: &Kubeconfig) -> Result<(), PluginError> {
+        let Some(exec) = plugin::of(&kubeconfig.config.auth_info) else { return Ok(()) };
+        let mut issued = self.issued.lock().await;
+        if !issued.as_ref().is_some_and(Issued::is_fresh) {
+            *issued = Some(plugin::run(exec).await?);
+            // Clients with an earlier credential are of no use any more.
+            self.by_line.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        Ok(())
+    }
+
+    /// Our own credential, as it is now.
+    pub(super) async fn own(&self, kubeconfig: &Kubeconfig) -> Result<AuthInfo, PluginError> {
+        self.renew(kubeconfig).await?;
+        let user = &kubeconfig.config.auth_info;
+        Ok(self.issued.lock().await.as_ref().map_or_else(|| user.clone(), |issued| issued.held_by(user)))
+    }
+
+    /// Removes our own secrets from whatever is written.
+    pub(super) async fn redaction(&self, kubeconfig: &Kubeconfig) -> Redaction {
+        let issued = self.issued.lock().await;
+        kubeconfig.redaction().and(issued.iter().flat_map(Issued::secrets))
+    }
+
+    async fn config(
+        &self,
+        kubeconfig: &Kubeconfig,
+        Line { credential, instance, trust }: &Line,
+    ) -> Result<Config, NoClient> {
         let mut config = kubeconfig.config.clone();
         if let Some(name) = self.server_name.get() {
             config.tls_server_name = Some((*name).to_owned());
@@ -115,7 +158,7 @@ impl Clients {
         config.connect_timeout = None;
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
         match credential {
-            Credential::Own => {}
+            Credential::Own => config.auth_info = self.own(kubeconfig).await?,
             Credential::Nothing => config.auth_info = AuthInfo::default(),
             Credential::Bearer(token) => {
                 config.auth_info = AuthInfo { token: Some(token.expose().to_owned().into()), ..AuthInfo::default() };
@@ -133,7 +176,7 @@ impl Clients {
             Trust::Anybody if *credential == Credential::Nothing => config.accept_invalid_certs = true,
             Trust::Anybody => {
                 let cause = "a credential is not shown to a server that nobody vouches for";
-                return Err(Unobserved::invalid(config.cluster_url.to_string(), cause));
+                return Err(Unobserved::invalid(config.cluster_url.to_string(), cause).into());
             }
             Trust::Only(authorities) => {
                 config.accept_invalid_certs = false;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::version::Info;
-use kube::client::AuthError;
 use tokio::sync::watch;
 
 use super::causes::{causes, fault, no_credential};
@@ -192,43 +191,37 @@ pub async fn connect(
 async fn prepare(cluster: &Cluster, call: &Call) -> Result<(), ConnectError> {
     let kubeconfig = cluster.kubeconfig();
     let Kubeconfig { origin, user, context, .. } = kubeconfig;
-    let exec = kubeconfig.config.auth_info.exec.as_ref();
-    let command = exec.and_then(|exec| exec.command.as_deref());
     let limit = cluster.deadline(LOGIN);
-    let error = match tokio::time::timeout(limit, Box::pin(cluster.clients.of(kubeconfig, call))).await {
-        Ok(Ok(_)) => return Ok(()),
-        Ok(Err(NoClient::Failed(error))) => error,
-        Ok(Err(NoClient::Unfit(why))) => return Err(unreachable(cluster, why)),
-        Ok(Err(NoClient::Abandoned)) => return Err(unreachable(cluster, Unobserved::Interrupted)),
-        Err(_) => {
-            let timeout = cluster.settings().timeout.filter(|timeout| *timeout < LOGIN);
-            let (deadline, hint) = timeout.map_or((LOGIN, ""), |timeout| (timeout, "; --timeout sets the deadline"));
-            let what =
-                command.map_or_else(|| "reading the credential".into(), |it| format!("the credential plugin {it}"));
-            return Err(ConnectError::Tardy { origin: origin.clone(), user: user.clone(), what, deadline, hint });
-        }
-    };
     let unusable = |cause| {
         ConnectError::Unusable(KubeconfigError::Unusable { origin: origin.clone(), context: context.clone(), cause })
     };
-    let Some(auth) = no_credential(error.as_ref()) else {
-        return Err(unusable(match error.as_ref() {
-            kube::Error::InferKubeconfig(error) => format!("user {user:?}: {}", explain(error)),
-            other => causes(other),
-        }));
+    let Ok(made) = tokio::time::timeout(limit, Box::pin(cluster.clients.of(kubeconfig, call))).await else {
+        let timeout = cluster.settings().timeout.filter(|timeout| *timeout < LOGIN);
+        let (deadline, hint) = timeout.map_or((LOGIN, ""), |timeout| (timeout, "; --timeout sets the deadline"));
+        let command = kubeconfig.config.auth_info.exec.as_ref().and_then(|exec| exec.command.as_deref());
+        let what = command.map_or_else(|| "reading the credential".into(), |it| format!("the credential plugin {it}"));
+        return Err(ConnectError::Tardy { origin: origin.clone(), user: user.clone(), what, deadline, hint });
     };
-    let by = command.map(|command| format!("exec {command}: ")).unwrap_or_default();
-    let cause = kubeconfig.redaction().text(&format!("{by}{}", fault(auth))).into_owned();
-    Err(match auth {
-        AuthError::AuthExecStart(_) => {
-            let hint = exec.and_then(|exec| exec.install_hint.as_deref()).map(|hint| format!(" ({})", hint.trim()));
-            unusable(format!("user {user:?}: {cause}{}", hint.unwrap_or_default()))
+    let error = match made {
+        Ok(_) => return Ok(()),
+        Err(NoClient::Failed(error)) => error,
+        Err(NoClient::NoCredential(error)) => {
+            let cause = kubeconfig.redaction().text(&error.to_string()).into_owned();
+            return Err(if error.is_not_started() {
+                unusable(format!("user {user:?}: {cause}"))
+            } else {
+                ConnectError::NoCredential { origin: origin.clone(), user: user.clone(), cause }
+            });
         }
-        AuthError::ReadTokenFile(..) | AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_) => {
-            unusable(format!("user {user:?}: {cause}"))
-        }
-        _ => ConnectError::NoCredential { origin: origin.clone(), user: user.clone(), cause },
-    })
+        Err(NoClient::Unfit(why)) => return Err(unreachable(cluster, why)),
+        Err(NoClient::Abandoned) => return Err(unreachable(cluster, Unobserved::Interrupted)),
+    };
+    let cause = match (error.as_ref(), no_credential(error.as_ref())) {
+        (kube::Error::InferKubeconfig(error), _) => explain(error),
+        (_, Some(error)) => fault(error),
+        (other, None) => causes(other),
+    };
+    Err(unusable(format!("user {user:?}: {}", kubeconfig.redaction().text(&cause))))
 }
 
 /// Finds out why there was no answer, from what the endpoint presents to a client that asks nothing.

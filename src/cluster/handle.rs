@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::handshake::Authority;
 use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
+use crate::redaction::Redaction;
 
 /// How a run asks.
 #[derive(Clone, Debug)]
@@ -75,6 +76,11 @@ impl Cluster {
     /// Which cluster, and as whom.
     pub fn kubeconfig(&self) -> &Kubeconfig {
         &self.kubeconfig
+    }
+
+    /// Removes our own secrets from whatever is written, those that a credential plugin has issued among them.
+    pub async fn redaction(&self) -> Redaction {
+        self.clients.redaction(&self.kubeconfig).await
     }
 
     /// The host and port of the configured URL.

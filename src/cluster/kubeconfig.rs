@@ -1,5 +1,9 @@
 //! Which cluster, and as whom: kubeconfig files in all their forms, or the service account of the pod that we run in.
 
+mod server;
+mod user;
+
+use std::borrow::Cow;
 use std::env;
 use std::fs;
 use std::io::IsTerminal;
@@ -9,9 +13,11 @@ use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
 use kube::config::{
     AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig as File, KubeconfigError as Upstream,
-    LoadDataError,
+    LoadDataError, NamedAuthInfo, NamedCluster,
 };
 
+use self::server::Login;
+pub(super) use self::user::unfit_for_header;
 use super::causes::causes;
 use crate::certificate::Certificate;
 use crate::redaction::Redaction;
@@ -186,7 +192,7 @@ impl Kubeconfig {
             let known = listed(file.clusters.iter().map(|cluster| cluster.name.as_str()));
             return Err(dangling("cluster", &parts.cluster, known));
         };
-        let cluster = cluster.cluster.clone().unwrap_or_default();
+        let mut cluster = cluster.cluster.clone().unwrap_or_default();
         // As for kubectl, a context without a user is one of nobody's.
         let user = parts.user.unwrap_or_default();
         let auth_info = match file.auth_infos.iter().find(|named| named.name == user) {
@@ -201,10 +207,27 @@ impl Kubeconfig {
         let unusable =
             |cause: String| KubeconfigError::Unusable { origin: origin.clone(), context: context.clone(), cause };
         let of_cluster = |cause: String| unusable(format!("cluster {:?}: {cause}", parts.cluster));
-        check_user(&auth_info).map_err(|cause| unusable(format!("user {user:?}: {cause}")))?;
-        check_cluster(&cluster).map_err(of_cluster)?;
-        let mut config =
-            Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(|e| of_cluster(explain(&e)))?;
+        let auth_info = user::usable(auth_info).map_err(|cause| unusable(format!("user {user:?}: {cause}")))?;
+        let auth_info = match usable_cluster(&mut cluster).map_err(of_cluster)? {
+            Some(login) => user::logged_in(auth_info, login),
+            None => auth_info,
+        };
+        // Only what the context uses is left.
+        let used = File {
+            clusters: vec![NamedCluster {
+                name: parts.cluster.clone(),
+                cluster: Some(cluster.clone()),
+                ..NamedCluster::default()
+            }],
+            auth_infos: vec![NamedAuthInfo {
+                name: user.clone(),
+                auth_info: Some(auth_info),
+                ..NamedAuthInfo::default()
+            }],
+            contexts: vec![named.clone()],
+            ..File::default()
+        };
+        let mut config = Config::from_custom_kubeconfig(used, &options).await.map_err(|e| of_cluster(explain(&e)))?;
         if let Some(exec) = &mut config.auth_info.exec
             && exec.interactive_mode != Some(ExecInteractiveMode::Always)
             && !std::io::stdin().is_terminal()
@@ -215,6 +238,19 @@ impl Kubeconfig {
         // The proxy of the environment is not for servers that NO_PROXY names.
         if cluster.proxy_url.is_none() && Matcher::from_env().intercept(&config.cluster_url).is_none() {
             config.proxy_url = None;
+        }
+        if cluster.proxy_url.is_none()
+            && let Some(proxy) = config.proxy_url.as_ref().filter(|proxy| proxy.scheme().is_none())
+        {
+            // The environment may name a proxy by its host and port alone.
+            config.proxy_url = format!("http://{proxy}").parse().ok();
+        }
+        if let Some(proxy) = &config.proxy_url
+            && !matches!(proxy.scheme_str(), Some("http" | "https" | "socks5"))
+        {
+            return Err(of_cluster(
+                "its proxy-url, or HTTPS_PROXY, must begin with http://, https:// or socks5://".into(),
+            ));
         }
         let authorities = authorities(&config);
         if config.root_cert.is_some() && authorities.is_empty() {
@@ -251,14 +287,14 @@ impl Kubeconfig {
     /// Removes this user's secrets from whatever is written.
     pub fn redaction(&self) -> Redaction {
         use secrecy::ExposeSecret;
-        let AuthInfo { password, token, client_key_data, exec, auth_provider, .. } = &self.config.auth_info;
+        let AuthInfo { password, token, token_file, client_key_data, exec, auth_provider, .. } = &self.config.auth_info;
         let written = [password, token, client_key_data].into_iter().flatten();
+        let of_file = token_file.iter().filter_map(|path| fs::read_to_string(path).ok()).map(|it| it.trim().to_owned());
         let given = exec.iter().flat_map(|exec| exec.env.iter().flatten()).filter_map(|variable| variable.get("value"));
         let provided = auth_provider.iter().flat_map(|provider| provider.config.values());
-        let urls = [Some(&self.config.cluster_url), self.config.proxy_url.as_ref()];
-        let in_urls = urls.into_iter().flatten().filter_map(password_of);
+        let in_url = self.config.proxy_url.iter().filter_map(password_of);
         let written = written.map(|secret| secret.expose_secret().to_owned());
-        Redaction::of(written.chain(given.chain(provided).cloned()).chain(in_urls))
+        Redaction::of(written.chain(given.chain(provided).cloned()).chain(in_url).chain(of_file))
     }
 }
 
@@ -269,7 +305,7 @@ fn password_of(url: &http::Uri) -> Option<String> {
 }
 
 fn read(path: &Path) -> Result<File, KubeconfigError> {
-    File::read_from(path).map_err(|e| match e {
+    let mut file = File::read_from(path).map_err(|e| match e {
         Upstream::ReadConfig(source, _) => KubeconfigError::Unreadable { path: path.into(), source },
         Upstream::Parse(cause) => KubeconfigError::Malformed {
             path: path.into(),
@@ -277,7 +313,16 @@ fn read(path: &Path) -> Result<File, KubeconfigError> {
             cause: cause.to_string().lines().next().unwrap_or_default().to_owned(),
         },
         other => KubeconfigError::Malformed { path: path.into(), cause: other.to_string() },
-    })
+    })?;
+    // Relative paths start at the file's folder, so that an empty one has become the folder.
+    let folder = path.parent().map(|folder| folder.join("").to_string_lossy().into_owned());
+    let clusters = file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut());
+    let users = file.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut());
+    let of_users = users.flat_map(|it| [&mut it.client_certificate, &mut it.client_key, &mut it.token_file]);
+    for named in clusters.map(|cluster| &mut cluster.certificate_authority).chain(of_users) {
+        named.take_if(|named| Some(&*named) == folder.as_ref());
+    }
+    Ok(file)
 }
 
 fn authorities(config: &Config) -> Vec<Certificate> {
@@ -300,40 +345,27 @@ fn something_else(file: &File) -> Option<String> {
     }
 }
 
-/// What is wrong with a user, as far as that can be told before a request is sent.
-fn check_user(user: &AuthInfo) -> Result<(), String> {
-    if let Some(provider) = &user.auth_provider
-        && !(provider.name == "oidc" && provider.config.contains_key("id-token"))
-    {
-        return Err(if provider.name == "oidc" {
-            "its auth-provider oidc has no id-token, and seaworthy asks for none: log in by kubectl, or use exec with a plugin".into()
-        } else {
-            let name = &provider.name;
-            format!(
-                "its auth-provider {name} is not supported: use exec, with the credential plugin that took its place"
-            )
-        });
+/// Makes a cluster one that requests can be sent to, and takes the login out of its URL, or says what is wrong with it.
+fn usable_cluster(cluster: &mut Cluster) -> Result<Option<Login>, String> {
+    let Cluster { server, certificate_authority, certificate_authority_data, proxy_url, tls_server_name, .. } = cluster;
+    // As in client-go, an empty text is none.
+    for text in [&mut *server, certificate_authority, certificate_authority_data, proxy_url, tls_server_name] {
+        text.take_if(|text| text.is_empty());
     }
-    let (certificate, key) = (&user.client_certificate_data, &user.client_key_data);
-    let has = [certificate.is_some() || user.client_certificate.is_some(), key.is_some() || user.client_key.is_some()];
-    match has {
-        [true, false] => return Err("it has a client-certificate, and no client-key or client-key-data".into()),
-        [false, true] => return Err("it has a client-key, and no client-certificate or client-certificate-data".into()),
-        _ => {}
+    let text = server.as_deref().ok_or(NO_SERVER)?;
+    let (url, login) = server::server(text)?;
+    *server = Some(url);
+    if let Some(data) = certificate_authority_data {
+        *data = without_line_breaks(data).into_owned();
+    } else {
+        readable("certificate-authority", certificate_authority.as_deref())?;
     }
-    readable("client-certificate", user.client_certificate.as_deref().filter(|_| certificate.is_none()))?;
-    readable("client-key", user.client_key.as_deref().filter(|_| key.is_none()))?;
-    readable("tokenFile", user.token_file.as_deref().filter(|_| user.token.is_none()))?;
-    if user.exec.as_ref().is_some_and(|exec| exec.command.as_ref().is_none_or(String::is_empty)) {
-        return Err("its exec names no command".into());
-    }
-    Ok(())
+    Ok(login)
 }
 
-/// What is wrong with a cluster, as far as that can be told before a request is sent.
-fn check_cluster(cluster: &Cluster) -> Result<(), String> {
-    let instead = cluster.certificate_authority_data.is_some();
-    readable("certificate-authority", cluster.certificate_authority.as_deref().filter(|_| !instead))
+/// Base64 without the line breaks that Go's decoder skips.
+pub(crate) fn without_line_breaks(base64: &str) -> Cow<'_, str> {
+    if base64.contains(['\r', '\n']) { base64.replace(['\r', '\n'], "").into() } else { base64.into() }
 }
 
 /// Whether a file that a kubeconfig names can be read.
@@ -344,6 +376,8 @@ fn readable(key: &str, path: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// What is wrong with a cluster without a URL.
+const NO_SERVER: &str = "it has no server";
 /// What is wrong with a CA of which nothing can be made.
 const NO_CERTIFICATE: &str = "its certificate-authority or certificate-authority-data holds no certificate in PEM form";
 
@@ -353,7 +387,7 @@ pub(super) fn explain(error: &Upstream) -> String {
         Upstream::LoadCertificateAuthority(LoadDataError::DecodeBase64(_)) => "certificate-authority-data",
         Upstream::LoadClientCertificate(LoadDataError::DecodeBase64(_)) => "client-certificate-data",
         Upstream::LoadClientKey(LoadDataError::DecodeBase64(_)) => "client-key-data",
-        Upstream::MissingClusterUrl => return "it has no server".into(),
+        Upstream::MissingClusterUrl => return NO_SERVER.into(),
         Upstream::ParseClusterUrl(why) => return format!("its server is no URL: {why}"),
         Upstream::ParseProxyUrl(why) => return format!("its proxy-url, or HTTPS_PROXY, is no URL: {why}"),
         Upstream::ParseCertificates(_) => return NO_CERTIFICATE.into(),

@@ -33,7 +33,8 @@ impl Cluster {
     pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
         let call = Call::url(path).to_instance(address);
         let exchange = Box::pin(async {
-            let config = self.kubelet_config(address)?;
+            let own = self.clients.own(self.kubeconfig()).await.map_err(|e| failure(&call, &e))?;
+            let config = self.kubelet_config(address, own)?;
             let shows_certificate = config.accept_invalid_certs;
             let client = Client::try_from(config).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
             let sent = client.send(Self::request(&call)?).await;
@@ -58,7 +59,7 @@ impl Cluster {
         }
     }
 
-    fn kubelet_config(&self, address: SocketAddr) -> Seen<Config> {
+    fn kubelet_config(&self, address: SocketAddr, own: AuthInfo) -> Seen<Config> {
         let mut config = self.kubeconfig().config.clone();
         config.cluster_url =
             format!("https://{address}").parse().map_err(|e| Unobserved::invalid(address.to_string(), e))?;
@@ -68,7 +69,6 @@ impl Cluster {
         config.default_retry = false;
         config.connect_timeout = None;
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
-        let own = std::mem::take(&mut config.auth_info);
         let shows_certificate = own.client_certificate.is_some() || own.client_certificate_data.is_some();
         config.accept_invalid_certs = shows_certificate;
         config.auth_info = if shows_certificate {

@@ -180,6 +180,7 @@ impl Cluster {
         Box::pin(self.clients.of(self.kubeconfig(), call)).await.map_err(|why| match why {
             NoClient::Unfit(why) => why,
             NoClient::Failed(error) => failure(call, error.as_ref()),
+            NoClient::NoCredential(error) => failure(call, &error),
             NoClient::Abandoned => Unobserved::Interrupted,
         })
     }

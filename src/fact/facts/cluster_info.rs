@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap_token::{self, SIGNATURE_KEY};
 use crate::certificate::Certificate;
-use crate::cluster::Call;
 use crate::cluster::handshake::Authority;
+use crate::cluster::{Call, without_line_breaks};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
@@ -192,7 +192,7 @@ fn authorities(data: &str) -> Result<Vec<Certificate>, String> {
     if data.is_empty() {
         return Err("it has no certificate-authority-data".into());
     }
-    let pem = BASE64_STANDARD.decode(data).ok().and_then(|pem| String::from_utf8(pem).ok());
+    let pem = BASE64_STANDARD.decode(&*without_line_breaks(data)).ok().and_then(|pem| String::from_utf8(pem).ok());
     let pem = pem.ok_or("its certificate-authority-data is not base64 of PEM")?;
     Certificate::from_pem_bundle(&pem).map_err(|error| format!("in its certificate-authority-data {error}"))
 }
@@ -278,6 +278,13 @@ mod tests {
         assert_eq!(cluster.server.as_ref().map(ToString::to_string), Ok("10.77.0.11:6443".to_owned()));
         assert_eq!(cluster.authorities, Ok(vec![Certificate::from_der([1])]));
         assert!(read.users.is_empty() && read.contexts.is_empty());
+        let wrapped = BASE64_STANDARD
+            .encode(PEM)
+            .as_bytes()
+            .chunks(20)
+            .fold(String::new(), |text, line| text + std::str::from_utf8(line).unwrap() + "\r\n");
+        assert_eq!(authorities(&wrapped), cluster.authorities);
+        assert!(authorities(&wrapped.replace("\r\n", " ")).is_err());
     }
 
     #[test]
