@@ -117,7 +117,7 @@ pub fn asked<'a, K: Ord + Debug>(
     let review = reviews.get(question);
     if review.is_none() {
         let fact = format!("the answer to the question {question:?}");
-        verdict.undecided(Subject::cluster(), &Unobserved::NotRecorded { fact });
+        verdict.unseen(Subject::cluster(), &Unobserved::NotRecorded { fact });
     }
     review
 }
@@ -207,7 +207,7 @@ mod tests {
         may_not(&mut verdict, &reviews, "so");
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.name, "system:serviceaccount:a:default, system:serviceaccount:b:default");
+        assert_eq!(findings[0].subjects[0].name, "system:serviceaccount:a:default, system:serviceaccount:b:default");
     }
 
     #[test]
@@ -217,14 +217,14 @@ mod tests {
         let mut verdict = Verdict::new();
         may_not(&mut verdict, [&review], "so");
         assert!(!may(&mut verdict, &review, "so"));
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
     }
 
     #[test]
     fn a_question_that_was_not_asked_is_undecided() {
         let mut verdict = Verdict::new();
         assert!(asked(&mut verdict, &BTreeMap::new(), &"ListSecrets").is_none());
-        assert!(verdict.undecideds()[0].why.to_string().contains("ListSecrets"));
+        assert!(verdict.gaps()[0].why.to_string().contains("ListSecrets"));
     }
 
     #[test]
@@ -242,6 +242,6 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "may not list secrets, nor watch secrets");
         assert_eq!(findings[0].seen, "allowed: RBAC: allowed by ClusterRoleBinding \"mesh\"");
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (2, 1));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1));
     }
 }

@@ -131,7 +131,7 @@ impl Verdicts {
         }
         for node in nodes.split_whitespace() {
             let said =
-                check.unseen.iter().find(|unseen| unseen.subject.as_ref().is_some_and(|s| s.name.contains(node)));
+                check.unseen.iter().find(|unseen| unseen.subjects.iter().any(|subject| subject.name.contains(node)));
             let said = said.ok_or_else(|| format!("nothing is said of {node}: {:?}", check.unseen))?;
             if !said.why.contains(why) {
                 return Err(format!("{node}: {:?} does not say {why:?}", said.why).into());

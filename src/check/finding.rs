@@ -1,61 +1,72 @@
-//! One thing that is wrong, as a reader needs it.
+//! One thing that is not as expected, as a reader needs it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Severity, Subject};
 
-/// One thing that is wrong.
+/// One thing that is not as expected, with everything that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it is about.
-    pub subject: Subject,
+    /// What it is about: all of it, sorted; at least one.
+    pub subjects: Vec<Subject>,
     /// What was expected.
     pub expected: String,
-    /// What was seen instead.
+    /// What was seen instead, in one sentence.
     pub seen: String,
-    /// What follows from it.
+    /// What `seen` counts or sums up, item by item: all of it, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// The consequence for whoever operates the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub so: Option<String>,
-    /// How to mend it here; without one, the check's own Fix applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub impact: Option<String>,
+    /// How to fix this very finding.
+    pub fix: String,
     /// How much it matters.
     pub severity: Severity,
 }
 
-/// A finding in the making: all but its subject, and its severity only where it differs from the check's.
+impl Finding {
+    /// States what was expected and what was seen instead.
+    #[expect(clippy::new_ret_no_self, reason = "a finding gets its subjects from the verdict that it is given to")]
+    pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Difference {
+        Difference {
+            expected: expected.into(),
+            seen: seen.into(),
+            evidence: Vec::new(),
+            impact: None,
+            severity: None,
+            fix: String::new(),
+        }
+    }
+}
+
+/// A finding before a verdict gives it its subjects.
 #[derive(Clone, Debug)]
 pub struct Difference {
     pub(super) expected: String,
     pub(super) seen: String,
-    pub(super) so: Option<String>,
-    pub(super) mend: Option<String>,
+    pub(super) evidence: Vec<String>,
+    pub(super) impact: Option<String>,
+    /// Only where it differs from the check's.
     pub(super) severity: Option<Severity>,
-}
-
-impl Finding {
-    /// States what was expected and what was seen instead.
-    #[expect(clippy::new_ret_no_self, reason = "a finding gets its subject from the verdict that it is given to")]
-    pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Difference {
-        Difference { expected: expected.into(), seen: seen.into(), so: None, mend: None, severity: None }
-    }
+    pub(super) fix: String,
 }
 
 impl Difference {
-    /// Whether a reader could not tell the two apart.
-    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
-        (&self.expected, &self.seen, &self.so, &self.mend, self.severity)
-            == (&other.expected, &other.seen, &other.so, &other.mend, other.severity)
+    /// States how to fix it. Commands run as they are written, with names filled in.
+    pub fn fix(self, how: impl Into<String>) -> Self {
+        Self { fix: how.into(), ..self }
     }
 
-    /// States what follows from it.
-    pub fn so(self, consequence: impl Into<String>) -> Self {
-        Self { so: Some(consequence.into()), ..self }
+    /// States the consequence in operations terms.
+    pub fn impact(self, consequence: impl Into<String>) -> Self {
+        Self { impact: Some(consequence.into()), ..self }
     }
 
-    /// States how to mend it in this very case.
-    pub fn mend(self, how: impl Into<String>) -> Self {
-        Self { mend: Some(how.into()), ..self }
+    /// Lists what `seen` counts or sums up. Reports shorten the list; a judge never does.
+    pub fn evidence<T: ToString>(mut self, items: impl IntoIterator<Item = T>) -> Self {
+        self.evidence.extend(items.into_iter().map(|item| item.to_string()));
+        self
     }
 
     /// Gives it another severity than its check's.
@@ -63,8 +74,18 @@ impl Difference {
         Self { severity: Some(severity), ..self }
     }
 
-    /// Worth knowing, but not a fault: below the usual gate.
+    /// Worth knowing, but not a fault: below the default gate.
     pub fn info(self) -> Self {
         self.severity(Severity::Info)
+    }
+
+    /// Transitional: `impact`.
+    pub fn so(self, consequence: impl Into<String>) -> Self {
+        self.impact(consequence)
+    }
+
+    /// Transitional: `fix`.
+    pub fn mend(self, how: impl Into<String>) -> Self {
+        self.fix(how)
     }
 }

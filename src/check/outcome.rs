@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Finding, Severity, Subject, Verdict};
+use super::{Check, Finding, Note, Severity, Subject, Verdict};
 use crate::seen::{Seen, Unobserved};
 
 /// What became of a check.
@@ -13,13 +13,13 @@ use crate::seen::{Seen, Unobserved};
 pub enum Outcome {
     /// A finding at or above the gate.
     Fail,
-    /// It could not look.
+    /// It could not be checked.
     Error,
     /// Findings below the gate only.
     Warn,
-    /// It does not apply, or may not look.
+    /// It does not apply, or the profile does not allow it.
     Skip,
-    /// It looked, and everything was right.
+    /// Everything was checked and is as expected.
     Pass,
 }
 
@@ -48,9 +48,9 @@ impl fmt::Display for Outcome {
 /// Something that was needed and not seen, as reports show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unseen {
-    /// What was not seen; none when it is a whole fact.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Subject>,
+    /// What was not seen, sorted; empty when it is a whole fact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Subject>,
     /// Why.
     pub why: String,
     /// The permission that our own credential lacks, if that is why.
@@ -59,12 +59,12 @@ pub struct Unseen {
 }
 
 impl Unseen {
-    fn new(subject: Option<Subject>, why: &Unobserved) -> Self {
+    fn new(subjects: Vec<Subject>, why: &Unobserved) -> Self {
         let missing = match why {
             Unobserved::Refused { missing, .. } | Unobserved::NotGranted { missing, .. } => Some(missing.clone()),
             _ => None,
         };
-        Self { subject, why: why.to_string(), missing }
+        Self { subjects, why: why.to_string(), missing }
     }
 }
 
@@ -94,12 +94,9 @@ pub struct Judged {
     /// Why it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the reader is told besides.
+    /// What the reader should also know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-    /// How such findings are mended, when anything is wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub notes: Vec<Note>,
 }
 
 impl Judged {
@@ -118,15 +115,14 @@ impl Judged {
             unseen: Vec::new(),
             reason: None,
             notes: Vec::new(),
-            fix: None,
         };
         match concluded {
             Err(why) if why.is_skip() => judged.skip(why.to_string()),
-            Err(why) => judged.unseen.push(Unseen::new(None, &why)),
+            Err(why) => judged.unseen.push(Unseen::new(Vec::new(), &why)),
             Ok(verdict) => judged.conclude(check, &verdict, gate),
         }
-        if !judged.findings.is_empty() {
-            judged.fix = Some(documentation.fix);
+        for finding in judged.findings.iter_mut().filter(|finding| finding.fix.is_empty()) {
+            finding.fix = crate::report::markdown::first_step(&documentation.fix);
         }
         judged
     }
@@ -139,15 +135,14 @@ impl Judged {
     fn conclude(&mut self, check: &Check, verdict: &Verdict, gate: Severity) {
         self.observations = verdict.observations();
         self.findings = verdict.findings(check.severity);
-        self.notes = verdict.notes().to_vec();
-        self.unseen = verdict.undecideds().iter().map(|u| Unseen::new(Some(u.subject.clone()), &u.why)).collect();
+        self.notes = verdict.notes();
+        let gaps = verdict.gaps();
+        self.unseen = gaps.iter().map(|gap| Unseen::new(gap.subjects.clone(), &gap.why)).collect();
         self.outcome = if self.findings.iter().any(|finding| finding.severity >= gate) {
             Outcome::Fail
         } else if !self.unseen.is_empty() {
             // Several things that may not be looked at are one reason to skip, as long as nothing was asserted besides.
-            if verdict.observations() == 0
-                && verdict.undecideds().iter().all(|u| matches!(u.why, Unobserved::NotAllowed { .. }))
-            {
+            if verdict.observations() == 0 && gaps.iter().all(|gap| matches!(gap.why, Unobserved::NotAllowed { .. })) {
                 self.reason = self.unseen.first().map(|unseen| unseen.why.clone());
                 self.unseen.clear();
                 Outcome::Skip
@@ -159,7 +154,7 @@ impl Judged {
         } else if let Some(reason) = verdict.reason() {
             return self.skip(reason.into());
         } else if self.observations == 0 {
-            self.unseen.push(Unseen { subject: None, why: "the check asserted nothing".into(), missing: None });
+            self.unseen.push(Unseen { subjects: Vec::new(), why: "the check asserted nothing".into(), missing: None });
             Outcome::Error
         } else {
             Outcome::Pass

@@ -68,6 +68,25 @@ impl Subject {
     }
 }
 
+/// Subjects in words, the kind once for those that share it: `Node n1, n2, ConfigMap kube-system/coredns`.
+pub fn listed<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> String {
+    let mut words = String::new();
+    let mut before: Option<&Subject> = None;
+    for subject in subjects {
+        if before.is_some() {
+            words.push_str(", ");
+        }
+        match before {
+            Some(before) if before.kind == subject.kind && before.namespace == subject.namespace => {
+                words.push_str(&subject.name);
+            }
+            _ => words.push_str(&subject.to_string()),
+        }
+        before = Some(subject);
+    }
+    words
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.namespace, self.kind.as_str(), self.name.as_str()) {

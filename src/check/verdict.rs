@@ -1,29 +1,81 @@
 //! What a judge concludes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 
 use super::finding::Difference;
-use super::{Finding, Severity, Subject};
+use super::{Finding, Note, Severity, Subject};
 use crate::seen::{Seen, Unobserved};
 
 /// Something that a judge needed and did not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undecided {
-    /// What was not seen.
-    pub subject: Subject,
+pub struct Gap {
+    /// What was not seen, sorted.
+    pub subjects: Vec<Subject>,
     /// Why.
     pub why: Unobserved,
 }
 
 /// What a judge concludes from the facts. A verdict that asserted nothing is an error, not a pass.
+///
+/// Findings that differ only in their subjects are one finding about all of them; so are notes, and things that were not
+/// seen for the same reason. No judge needs to collect them.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     observations: usize,
-    findings: Vec<(Subject, Difference)>,
-    undecided: Vec<Undecided>,
-    notes: Vec<String>,
+    findings: Merged<Statement, BTreeSet<String>>,
+    unseen: Merged<Unobserved>,
+    notes: Merged<String>,
     not_applicable: Option<String>,
+}
+
+/// What a finding states, whatever it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Statement {
+    expected: String,
+    seen: String,
+    impact: Option<String>,
+    fix: String,
+    severity: Option<Severity>,
+}
+
+/// Things that were said about subjects: each once, in the order in which it was first said.
+#[derive(Clone, Debug)]
+struct Merged<Said, Details = ()> {
+    place: HashMap<Said, usize>,
+    about: Vec<(BTreeSet<Subject>, Details)>,
+}
+
+impl<Said, Details> Default for Merged<Said, Details> {
+    fn default() -> Self {
+        Self { place: HashMap::new(), about: Vec::new() }
+    }
+}
+
+impl<Said: std::hash::Hash + Eq, Details: Default> Merged<Said, Details> {
+    fn say(&mut self, said: Said, subjects: impl IntoIterator<Item = Subject>) -> &mut Details {
+        let next = self.about.len();
+        let place = *self.place.entry(said).or_insert(next);
+        if place == next {
+            self.about.push(Default::default());
+        }
+        let (about, details) = &mut self.about[place];
+        about.extend(subjects);
+        details
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Said, Vec<Subject>, &Details)> {
+        let mut said: Vec<_> = self.place.iter().collect();
+        said.sort_unstable_by_key(|(_, place)| **place);
+        said.into_iter().map(|(said, place)| {
+            let (subjects, details) = &self.about[*place];
+            (said, subjects.iter().cloned().collect(), details)
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.about.is_empty()
+    }
 }
 
 impl Verdict {
@@ -39,9 +91,10 @@ impl Verdict {
 
     /// Asserts one thing: counts an observation, and a finding unless it `holds`. Returns whether it does.
     pub fn expect(&mut self, subject: Subject, holds: bool, finding: impl FnOnce() -> Difference) -> bool {
-        self.observations += 1;
-        if !holds {
-            self.findings.push((subject, finding()));
+        if holds {
+            self.confirm();
+        } else {
+            self.find(subject, finding());
         }
         holds
     }
@@ -53,28 +106,41 @@ impl Verdict {
 
     /// Counts something seen to be wrong.
     pub fn find(&mut self, subject: Subject, finding: Difference) {
-        self.expect(subject, false, || finding);
+        self.find_together([subject], 1, finding);
     }
 
-    /// Tells a finding whose observations are counted already.
+    /// Counts several observations that share one cause, with the finding that sums them up.
+    pub fn find_together(
+        &mut self,
+        subjects: impl IntoIterator<Item = Subject>,
+        observations: usize,
+        finding: Difference,
+    ) {
+        self.observations += observations;
+        let Difference { expected, seen, evidence, impact, severity, fix } = finding;
+        let statement = Statement { expected, seen, impact, fix, severity };
+        self.findings.say(statement, subjects).extend(evidence);
+    }
+
+    /// Transitional.
     pub fn tell_counted(&mut self, subject: Subject, finding: Difference) {
-        self.findings.push((subject, finding));
+        self.find_together([subject], 0, finding);
     }
 
     /// Counts something that should have been seen and was not: the verdict cannot be a pass.
     ///
-    /// What is absent or not allowed is as undecided here as what failed: a judge that can do without it says so by
-    /// not calling this.
-    pub fn undecided(&mut self, subject: Subject, why: &Unobserved) {
-        self.undecided.push(Undecided { subject, why: why.clone() });
+    /// What is absent or not allowed prevents a pass here just as what failed does: a judge that can do without it does
+    /// not call this.
+    pub fn unseen(&mut self, subject: Subject, why: &Unobserved) {
+        self.unseen.say(why.clone(), [subject]);
     }
 
-    /// Takes something seen, or counts it as undecided.
+    /// Takes something seen, or counts it as unseen.
     pub fn seen<'a, T>(&mut self, subject: impl FnOnce() -> Subject, seen: &'a Seen<T>) -> Option<&'a T> {
         self.known(subject, seen.as_ref())
     }
 
-    /// Takes a fact that a judge can do without elsewhere, or counts it as undecided here.
+    /// Takes a fact that a judge can do without elsewhere, or counts it as unseen here.
     pub fn known<'a, T>(
         &mut self,
         subject: impl FnOnce() -> Subject,
@@ -83,13 +149,13 @@ impl Verdict {
         match fact {
             Ok(value) => Some(value),
             Err(why) => {
-                self.undecided(subject(), why);
+                self.unseen(subject(), why);
                 None
             }
         }
     }
 
-    /// Goes through many things; those that were not seen count as undecided.
+    /// Goes through many things; those that were not seen count as unseen.
     pub fn each<K, T>(
         &mut self,
         many: &BTreeMap<K, Seen<T>>,
@@ -101,14 +167,19 @@ impl Verdict {
         for (key, seen) in many {
             match seen {
                 Ok(value) => judge(self, key, value),
-                Err(why) => self.undecided(subject(key), why),
+                Err(why) => self.unseen(subject(key), why),
             }
         }
     }
 
-    /// Tells the reader something that is neither right nor wrong.
+    /// Adds what the reader should know that is neither right nor wrong.
     pub fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
+        self.notes.say(note.into(), []);
+    }
+
+    /// Adds a note about something. The same note about several things is one note.
+    pub fn note_about(&mut self, subject: Subject, note: impl Into<String>) {
+        self.notes.say(note.into(), [subject]);
     }
 
     /// How many things were asserted.
@@ -116,14 +187,19 @@ impl Verdict {
         self.observations
     }
 
-    /// What was needed and not seen.
-    pub fn undecideds(&self) -> &[Undecided] {
-        &self.undecided
+    /// Whether everything that was needed was seen.
+    pub fn saw_everything(&self) -> bool {
+        self.unseen.is_empty()
     }
 
-    /// What the reader is told besides.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// What was needed and not seen.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.unseen.iter().map(|(why, subjects, ())| Gap { subjects, why: why.clone() }).collect()
+    }
+
+    /// What the reader should know.
+    pub fn notes(&self) -> Vec<Note> {
+        self.notes.iter().map(|(text, subjects, ())| Note { subjects, text: text.clone() }).collect()
     }
 
     /// Why the check does not apply.
@@ -133,20 +209,69 @@ impl Verdict {
 
     /// What is wrong; `severity` is the check's, for findings that have none of their own.
     pub fn findings(&self, severity: Severity) -> Vec<Finding> {
-        let mut findings: Vec<_> = self
-            .findings
-            .iter()
-            .map(|(subject, difference)| Finding {
-                subject: subject.clone(),
-                expected: difference.expected.clone(),
-                seen: difference.seen.clone(),
-                so: difference.so.clone(),
-                mend: difference.mend.clone(),
-                severity: difference.severity.unwrap_or(severity),
-            })
-            .collect();
+        let finding = |(statement, subjects, evidence): (&Statement, Vec<Subject>, &BTreeSet<String>)| Finding {
+            subjects,
+            expected: statement.expected.clone(),
+            seen: statement.seen.clone(),
+            evidence: evidence.iter().cloned().collect(),
+            impact: statement.impact.clone(),
+            fix: statement.fix.clone(),
+            severity: statement.severity.unwrap_or(severity),
+        };
+        let mut findings: Vec<_> = self.findings.iter().map(finding).collect();
         // The worst first; the judge's own order otherwise.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::seen_of;
+
+    fn differs(seen: &str) -> Difference {
+        Finding::new("a", seen).fix("c")
+    }
+
+    #[test]
+    fn equal_findings_are_one_with_all_their_subjects() {
+        let mut verdict = Verdict::new();
+        for node in ["n2", "n1"] {
+            verdict.expect(Subject::node(node), false, || differs("b").evidence([format!("{node}: off")]));
+        }
+        verdict.expect(Subject::node("n3"), false, || differs("c"));
+        verdict.expect(Subject::node("n4"), true, || differs("b"));
+        assert_eq!(seen_of(&verdict), ["Node n1, n2: b", "Node n3: c"]);
+        assert_eq!(verdict.findings(Severity::Minor)[0].evidence, ["n1: off", "n2: off"]);
+        assert_eq!(verdict.observations(), 4);
+    }
+
+    #[test]
+    fn findings_of_other_severity_or_with_another_fix_stay_apart() {
+        let mut verdict = Verdict::new();
+        verdict.find(Subject::node("n1"), differs("b"));
+        verdict.find(Subject::node("n2"), differs("b").info());
+        verdict.find(Subject::node("n3"), Finding::new("a", "b").fix("d"));
+        assert_eq!(verdict.findings(Severity::Minor).len(), 3);
+    }
+
+    #[test]
+    fn equal_notes_and_equal_reasons_are_one() {
+        let mut verdict = Verdict::new();
+        for node in ["n1", "n2"] {
+            verdict.note_about(Subject::node(node), "the clock is set by hand");
+            verdict.unseen(Subject::node(node), &Unobserved::Interrupted);
+        }
+        assert_eq!(verdict.notes().iter().map(|note| note.subjects.len()).collect::<Vec<_>>(), [2]);
+        assert_eq!(verdict.gaps().iter().map(|gap| gap.subjects.len()).collect::<Vec<_>>(), [2]);
+        assert!(!verdict.saw_everything());
+    }
+
+    #[test]
+    fn several_observations_of_one_cause_count_each() {
+        let mut verdict = Verdict::new();
+        verdict.find_together([Subject::node("n1"), Subject::node("n2")], 6, differs("b"));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (6, vec!["Node n1, n2: b".to_owned()]));
     }
 }

@@ -10,6 +10,7 @@ pub mod output;
 pub mod plain;
 pub mod progress;
 pub mod reports;
+pub mod shortened;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;

@@ -1,9 +1,9 @@
-//! All that is to be said about a check, in plain text, for formats that take one text.
+//! Everything to know about a check, in plain text, for formats that take one text.
 
 use std::fmt::Write;
 
-use super::markdown;
-use crate::check::{Finding, Judged};
+use super::shortened;
+use crate::check::{Finding, Judged, Note};
 
 /// Everything about a check that is not a plain pass.
 pub fn text(check: &Judged) -> String {
@@ -12,12 +12,11 @@ pub fn text(check: &Judged) -> String {
         _ = write!(text, "\n{}", described(finding));
     }
     for unseen in &check.unseen {
-        let subject = unseen.subject.as_ref().map(|subject| format!("{subject}: ")).unwrap_or_default();
-        _ = write!(text, "\ncould not look: {subject}{}\n", unseen.why);
-    }
-    let unmended = check.findings.iter().any(|finding| finding.mend.is_none());
-    if let (Some(fix), true) = (&check.fix, unmended) {
-        _ = write!(text, "\nmend      {}\n", markdown::first_step(fix));
+        let subjects = match unseen.subjects.as_slice() {
+            [] => String::new(),
+            some => format!("{}: ", shortened::subjects(some, true)),
+        };
+        _ = write!(text, "\ncould not be checked: {subjects}{}\n", unseen.why);
     }
     _ = write!(text, "\nseaworthy explain {}\n", check.id);
     text
@@ -29,25 +28,34 @@ pub fn line(check: &Judged) -> String {
         let why = check.unseen.first().map(|unseen| unseen.why.as_str()).or(check.reason.as_deref());
         return why.unwrap_or(&check.title).to_owned();
     };
-    let line = format!("{}: expected {}, seen {}", worst.subject, worst.expected, worst.seen);
+    let subjects = shortened::subjects(&worst.subjects, false);
+    let line = format!("{subjects}: expected {}, seen {}", worst.expected, worst.seen);
     match check.findings.len() {
         0 | 1 => line,
         more => format!("{line} (and {} more)", more - 1),
     }
 }
 
+/// A note with what it is about.
+pub fn note(note: &Note, all: bool) -> String {
+    match note.subjects.as_slice() {
+        [] => note.text.clone(),
+        some => format!("{}: {}", shortened::subjects(some, all), note.text),
+    }
+}
+
 fn described(finding: &Finding) -> String {
-    let mut text = format!("{} ({})\n", finding.subject, finding.severity);
+    let mut text = format!("{} ({})\n", shortened::subjects(&finding.subjects, true), finding.severity);
+    let evidence = shortened::items(&finding.evidence, "\n          ", true);
     let lines = [
-        ("expected", Some(&finding.expected)),
-        ("seen", Some(&finding.seen)),
-        ("so", finding.so.as_ref()),
-        ("mend", finding.mend.as_ref()),
+        ("expected", finding.expected.as_str()),
+        ("seen", finding.seen.as_str()),
+        ("evidence", evidence.as_str()),
+        ("impact", finding.impact.as_deref().unwrap_or_default()),
+        ("fix", finding.fix.as_str()),
     ];
-    for (label, value) in lines {
-        if let Some(value) = value {
-            _ = writeln!(text, "{label:<10}{value}");
-        }
+    for (label, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
+        _ = writeln!(text, "{label:<10}{value}");
     }
     text
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::outcome::Unseen;
-use crate::check::{Finding, Judged, Outcome, Severity, Subject};
+use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
 use crate::event::{Event, Planned, RunFinished, RunStarted};
 
@@ -21,24 +21,24 @@ pub fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
         unseen: Vec::new(),
         reason: None,
         notes: Vec::new(),
-        fix: None,
     }
 }
 
 /// A finding about this.
 pub fn finding(subject: Subject, seen: &str) -> Finding {
     Finding {
-        subject,
+        subjects: vec![subject],
         expected: "10.96.0.1   first address of the service range 10.96.0.0/12".into(),
         seen: seen.into(),
-        so: Some("every pod that verifies the API server at its ClusterIP fails".into()),
-        mend: None,
+        evidence: Vec::new(),
+        impact: Some("every pod that verifies the API server at its ClusterIP fails".into()),
+        fix: "Add the name to `apiServer.certSANs`.".into(),
         severity: Severity::Critical,
     }
 }
 
 fn unseen(subject: Option<Subject>, why: &str, missing: Option<&str>) -> Unseen {
-    Unseen { subject, why: why.into(), missing: missing.map(Into::into) }
+    Unseen { subjects: subject.into_iter().collect(), why: why.into(), missing: missing.map(Into::into) }
 }
 
 /// The checks of the run, in the order of the plan.
@@ -47,15 +47,17 @@ pub fn checks() -> Vec<Judged> {
     let fail = Judged {
         severity: Severity::Critical,
         findings: vec![
-            finding(Subject::address("10.77.0.11:6443"), names),
-            finding(Subject::address("10.77.0.12:6443"), names),
             Finding {
-                mend: Some("kubeadm init phase certs apiserver".into()),
+                subjects: ["10.77.0.11:6443", "10.77.0.12:6443"].map(Subject::address).into(),
+                evidence: vec!["10.96.0.1".into(), "kubernetes.default".into()],
+                ..finding(Subject::cluster(), names)
+            },
+            Finding {
+                fix: "kubeadm init phase certs apiserver".into(),
                 severity: Severity::Minor,
                 ..finding(Subject::node("n3"), "no certificate")
             },
         ],
-        fix: Some("Add the name to\n`apiServer.certSANs`.\n\nElse ask.".into()),
         unseen: vec![unseen(Some(Subject::address("10.77.0.13:6443")), "connection refused", None)],
         ..judged("PK-02", "apiserver-names", "pki", Outcome::Fail)
     };
@@ -63,9 +65,9 @@ pub fn checks() -> Vec<Judged> {
     let at = |node: &str| unseen(Some(Subject::node(node)), &format!("the probe on {node} did not start"), None);
     let warn = Judged {
         findings: vec![Finding {
-            mend: Some("kubectl -n kube-system scale deployment coredns --replicas=2".into()),
+            fix: "kubectl -n kube-system scale deployment coredns --replicas=2".into(),
             severity: Severity::Info,
-            so: None,
+            impact: None,
             expected: "two replicas".into(),
             ..finding(Subject::cluster(), "one")
         }],
@@ -87,7 +89,7 @@ pub fn checks() -> Vec<Judged> {
         Judged { unseen: vec![at("n2"), at("n3")], ..judged("SN-05", "dataplane", "service-network", Outcome::Error) },
         warn,
         Judged {
-            notes: vec!["one search domain more than usual".into()],
+            notes: vec![Note { subjects: vec![Subject::node("n1")], text: "one search domain more than usual".into() }],
             ..judged("DN-05", "pod-resolver", "dns", Outcome::Pass)
         },
         skip("CN-01", "the profile audit does not allow create access"),

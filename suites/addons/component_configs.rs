@@ -38,7 +38,7 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
             None => verdict.note(format!("there is no ConfigMap {name}")),
             Some(None) => {
                 let why = Unobserved::invalid(subject.to_string(), "the recording does not tell who wrote it");
-                verdict.undecided(subject, &why);
+                verdict.unseen(subject, &why);
             }
             Some(Some(Authorship::Generated)) => verdict.confirm(),
             Some(Some(Authorship::Supplied)) => {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_old_recording_does_not_pass_and_another_distribution_is_left_alone() {
-        assert_eq!(judged(None).undecideds().len(), 1);
+        assert_eq!(judged(None).gaps().len(), 1);
         assert!(judge(None, None).reason().is_some());
     }
 }

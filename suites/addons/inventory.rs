@@ -234,7 +234,7 @@ mod tests {
     fn what_kubeadm_installs_passes() {
         let verdict = judged(|_| ());
         assert_eq!((verdict.observations(), in_full(&verdict)), (11, vec![]));
-        assert_eq!(verdict.notes(), ["kube-proxy 1.37.2", "CoreDNS 1.14.6"]);
+        assert_eq!(crate::check::testing::notes(&verdict), ["kube-proxy 1.37.2", "CoreDNS 1.14.6"]);
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
             all.proxy = None;
         });
         assert_eq!(in_full(&verdict), Vec::<String>::new());
-        assert_eq!(verdict.notes()[0], "no object of kube-proxy exists: it was left out");
+        assert_eq!(crate::check::testing::notes(&verdict)[0], "no object of kube-proxy exists: it was left out");
     }
 
     #[test]
@@ -265,7 +265,10 @@ mod tests {
             })
         };
         let verdict = without(Some("true"));
-        assert_eq!((in_full(&verdict).len(), verdict.notes()[0].starts_with("Cilium does the work")), (0, true));
+        assert_eq!(
+            (in_full(&verdict).len(), crate::check::testing::notes(&verdict)[0].starts_with("Cilium does the work")),
+            (0, true)
+        );
         assert_eq!(in_full(&without(Some("false"))), ["major DaemonSet kube-system/kube-proxy: it does not exist"]);
     }
 

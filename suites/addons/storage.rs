@@ -110,7 +110,7 @@ mod tests {
         let judged = |classes: &[_]| judge(&storage(classes), &Pods::default(), &nodes());
         assert!(judged(&[("a", true, "10:00"), ("b", false, "11:00")]).findings(Severity::Minor).is_empty());
         assert_eq!(
-            judged(&[("a", false, "10:00")]).notes(),
+            crate::check::testing::notes(&judged(&[("a", false, "10:00")])),
             ["no StorageClass is the default: a claim must name one of a"]
         );
         assert!(judged(&[]).reason().is_some());
@@ -120,10 +120,10 @@ mod tests {
     fn of_two_defaults_the_newest_wins() {
         let classes = [("old", true, "10:00"), ("new", true, "11:00")];
         let findings = judge(&storage(&classes), &Pods::default(), &nodes()).findings(Severity::Minor);
-        assert_eq!(findings[0].so.as_deref(), Some("claims without a class get new, the newest"));
+        assert_eq!(findings[0].impact.as_deref(), Some("claims without a class get new, the newest"));
         assert_eq!(
-            findings[0].mend.as_deref(),
-            Some("kubectl annotate storageclass old storageclass.kubernetes.io/is-default-class-")
+            findings[0].fix.as_str(),
+            "kubectl annotate storageclass old storageclass.kubernetes.io/is-default-class-"
         );
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let pods = Pods([("storage/driver-x".to_owned(), pod)].into());
         let mut storage = storage(&[("a", true, "10:00")]);
         let findings = judge(&storage, &pods, &nodes()).findings(Severity::Minor);
-        assert_eq!(findings[0].subject, Subject::node("n1"));
+        assert_eq!(findings[0].subjects[0], Subject::node("n1"));
         storage.drivers.insert("n1".into(), vec!["csi.example".into()]);
         assert!(judge(&storage, &pods, &nodes()).findings(Severity::Minor).is_empty());
     }

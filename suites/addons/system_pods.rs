@@ -140,7 +140,7 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp)
     }
     for (node, count) in unseen {
         let pods = format!("{count} pods of the system on {node}");
-        verdict.undecided(Subject::node(node), &Unobserved::unreachable(pods, "the node is not Ready"));
+        verdict.unseen(Subject::node(node), &Unobserved::unreachable(pods, "the node is not Ready"));
     }
     for ((namespace, _, why), pods) in stuck {
         let names = names(pods.iter().map(|pod| &pod.name));
@@ -200,7 +200,7 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
         Ok(NodeMetrics::Of(known)) => {
             let ready: Vec<(&String, &Node)> = nodes.0.iter().filter(|(_, node)| node.is_ready()).collect();
             if ready.is_empty() {
-                return verdict.undecided(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
+                return verdict.unseen(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
             }
             // A new node has metrics when it was asked twice.
             let is_missed = |name: &String, node: &Node| !known.contains(name) && node.comes_or_goes(now).is_none();
@@ -222,7 +222,7 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
                 .mend("kubectl get apiservice v1beta1.metrics.k8s.io -o yaml; kubectl -n kube-system get pods -l k8s-app=metrics-server"),
         ),
         Err(Unobserved::Absent { .. }) => verdict.note("the metrics API is not installed"),
-        Err(why) => verdict.undecided(subject(), why),
+        Err(why) => verdict.unseen(subject(), why),
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
     fn running_pods_and_full_workloads_pass() {
         let verdict = judged([pod("a", "Running", None), pod("b", "Succeeded", None)], &workloads(2, USUAL), none());
         assert_eq!((verdict.observations(), seen_of(&verdict)), (4, vec![]));
-        assert_eq!(verdict.notes(), ["the metrics API is not installed"]);
+        assert_eq!(crate::check::testing::notes(&verdict), ["the metrics API is not installed"]);
     }
 
     #[test]
@@ -329,7 +329,10 @@ mod tests {
         };
         let verdict = of("2026-11-22T11:58:00Z");
         assert_eq!(seen_of(&verdict), Vec::<String>::new());
-        assert!(verdict.notes().contains(&"pods of Deployment/coredns that are still starting: 1".to_owned()));
+        assert!(
+            crate::check::testing::notes(&verdict)
+                .contains(&"pods of Deployment/coredns that are still starting: 1".to_owned())
+        );
         assert_eq!(seen_of(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
     }
 
@@ -343,7 +346,7 @@ mod tests {
             }
             let mut verdict = Verdict::new();
             judge_metrics(&mut verdict, &nodes, Ok(&metrics(known)), NOW.parse().unwrap());
-            (verdict.observations(), seen_of(&verdict).len(), verdict.notes().len())
+            (verdict.observations(), seen_of(&verdict).len(), crate::check::testing::notes(&verdict).len())
         };
         assert_eq!(judged(&["n2"], &["n1"]), (1, 0, 0));
         assert_eq!(judged(&[], &["n1"]), (1, 1, 0));

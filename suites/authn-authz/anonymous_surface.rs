@@ -49,8 +49,7 @@ fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict
                 (404, _) if !may_be_open => verdict.find(subject(), absent()),
                 (status, _) => {
                     let cause = format!("HTTP {status}, which no API server answers to this");
-                    verdict
-                        .undecided(subject(), &Unobserved::invalid(format!("GET {path} without credentials"), cause));
+                    verdict.unseen(subject(), &Unobserved::invalid(format!("GET {path} without credentials"), cause));
                 }
             }
         },
@@ -134,21 +133,22 @@ mod tests {
     #[test]
     fn health_version_and_cluster_info_are_public() {
         let verdict = judge(&surface(&healthy()), Some(&KubeadmConfig::default()));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 11);
     }
 
     #[test]
     fn without_kubeadm_cluster_info_is_not_public() {
         let findings = judge(&surface(&healthy()), None).findings(Severity::Critical);
-        assert_eq!((findings.len(), findings[0].subject.name.as_str()), (1, CLUSTER_INFO));
+        assert_eq!((findings.len(), findings[0].subjects[0].name.as_str()), (1, CLUSTER_INFO));
     }
 
     #[test]
     fn objects_are_critical_discovery_is_major_the_issuer_is_told() {
         let open = [("/api/v1/namespaces", 200, ""), ("/api", 200, ""), (ISSUER, 200, "")];
         let findings = judge(&surface(&open), None).findings(Severity::Critical);
-        let seen: Vec<_> = findings.iter().map(|finding| (finding.subject.name.as_str(), finding.severity)).collect();
+        let seen: Vec<_> =
+            findings.iter().map(|finding| (finding.subjects[0].name.as_str(), finding.severity)).collect();
         assert_eq!(
             seen,
             [("/api/v1/namespaces", Severity::Critical), ("/api", Severity::Major), (ISSUER, Severity::Info)]
@@ -159,8 +159,8 @@ mod tests {
     fn anonymous_requests_may_be_off_but_kubeadm_probes_with_them() {
         let off: Vec<_> = healthy().into_iter().map(|(path, ..)| (path, 401, "Unauthorized")).collect();
         let verdict = judge(&surface(&off), None);
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
-        assert_eq!(verdict.notes(), ["anonymous requests are turned off"]);
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
+        assert_eq!(crate::check::testing::notes(&verdict), ["anonymous requests are turned off"]);
         let findings = judge(&surface(&off), Some(&KubeadmConfig::default())).findings(Severity::Critical);
         assert_eq!((findings[0].severity, findings[0].seen.as_str()), (Severity::Info, "/livez, /readyz refused"));
     }
@@ -170,16 +170,19 @@ mod tests {
         let limited = [("/livez", 200, ""), ("/api", 401, "Unauthorized")];
         let verdict = judge(&surface(&limited), None);
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert_eq!(verdict.notes(), ["anonymous requests are limited to certain paths, among them /livez"]);
+        assert_eq!(
+            crate::check::testing::notes(&verdict),
+            ["anonymous requests are limited to certain paths, among them /livez"]
+        );
     }
 
     #[test]
     fn what_no_api_server_answered_is_undecided() {
         let verdict = judge(&surface(&[("/api", 403, ""), ("/apis", 502, "")]), None);
-        assert_eq!(verdict.undecideds().len(), 2);
+        assert_eq!(verdict.gaps().len(), 2);
         let health = [("/livez", 502, ""), ("/readyz", 500, ""), ("/version", 503, "ServiceUnavailable")];
-        assert_eq!(judge(&surface(&health), None).undecideds().len(), 1, "a load balancer answers for one of them");
+        assert_eq!(judge(&surface(&health), None).gaps().len(), 1, "a load balancer answers for one of them");
         let unreachable = [("/api".to_owned(), Err(Unobserved::unreachable("GET /api", "refused")))];
-        assert_eq!(judge(&AnonymousSurface(unreachable.into()), None).undecideds().len(), 1);
+        assert_eq!(judge(&AnonymousSurface(unreachable.into()), None).gaps().len(), 1);
     }
 }

@@ -136,13 +136,16 @@ mod tests {
         let verdict = judged(&healthy(), true, &Expectations::default());
         assert!(verdict.findings(Severity::Major).is_empty());
         assert_eq!(verdict.observations(), 4);
-        assert_eq!(verdict.notes(), ["administrators as expected: Group kubeadm:cluster-admins, Group system:masters"]);
+        assert_eq!(
+            crate::check::testing::notes(&verdict),
+            ["administrators as expected: Group kubeadm:cluster-admins, Group system:masters"]
+        );
     }
 
     #[test]
     fn admin_conf_without_rights_is_found_in_a_kubeadm_cluster_only() {
         let findings = judged(&rbac(), true, &Expectations::default()).findings(Severity::Major);
-        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding kubeadm:cluster-admins");
+        assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding kubeadm:cluster-admins");
         assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("the binding does not exist", Severity::Major));
         assert!(judged(&rbac(), false, &Expectations::default()).findings(Severity::Major).is_empty());
     }

@@ -191,7 +191,7 @@ fn judge(rbac: &Rbac) -> Verdict {
     match &rbac.marks {
         None => {
             let why = Unobserved::NotRecorded { fact: format!("the annotation {AUTOUPDATE} in rbac") };
-            verdict.undecided(Subject::cluster(), &why);
+            verdict.unseen(Subject::cluster(), &why);
         }
         Some(marks) => {
             for object in &marks.left_alone {
@@ -304,13 +304,13 @@ mod tests {
 
     fn found(rbac: &Rbac) -> Vec<(String, String)> {
         let findings = judge(rbac).findings(Severity::Minor);
-        findings.into_iter().map(|finding| (finding.subject.to_string(), finding.seen)).collect()
+        findings.into_iter().map(|finding| (finding.subjects[0].to_string(), finding.seen)).collect()
     }
 
     #[test]
     fn the_defaults_are_right() {
         let verdict = judge(&healthy());
-        assert!(verdict.findings(Severity::Minor).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Minor).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), DEFAULTS.len() + 7 + 2 * CONTROLLERS.len());
     }
 
@@ -361,6 +361,6 @@ mod tests {
 
     #[test]
     fn an_old_recording_does_not_tell_what_is_left_alone() {
-        assert_eq!(judge(&Rbac { marks: None, ..healthy() }).undecideds().len(), 1);
+        assert_eq!(judge(&Rbac { marks: None, ..healthy() }).gaps().len(), 1);
     }
 }

@@ -184,7 +184,11 @@ mod tests {
         let verdict = judged(&healthy());
         assert!(verdict.findings(Severity::Major).is_empty(), "{:?}", verdict.findings(Severity::Major));
         assert_eq!(verdict.observations(), 3);
-        assert!(verdict.notes()[0].contains("kube-system/deployment-controller"), "{:?}", verdict.notes());
+        assert!(
+            crate::check::testing::notes(&verdict)[0].contains("kube-system/deployment-controller"),
+            "{:?}",
+            crate::check::testing::notes(&verdict)
+        );
     }
 
     #[test]
@@ -194,7 +198,7 @@ mod tests {
             .with_binding("helper", "ClusterRole helper", &["ServiceAccount kube-system/deployment-controller"]);
         let findings = judged(&rbac).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding helper");
+        assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding helper");
         assert!(findings[0].seen.ends_with("binds cluster-admin to whom it likes (bind) → everything"), "{findings:?}");
     }
 
@@ -205,10 +209,8 @@ mod tests {
             .with_binding("prometheus", "ClusterRole prometheus", &["ServiceAccount ops/prometheus"]);
         let findings = judged(&rbac).findings(Severity::Major);
         assert!(findings[0].seen.contains("runs commands in every pod"), "{findings:?}");
-        assert!(findings[0].so.as_ref().unwrap().contains("every pod"));
-        assert!(
-            findings[0].mend.as_ref().unwrap().starts_with("kubectl edit clusterrole prometheus: give nodes/metrics")
-        );
+        assert!(findings[0].impact.as_ref().unwrap().contains("every pod"));
+        assert!(findings[0].fix.starts_with("kubectl edit clusterrole prometheus: give nodes/metrics"));
         let mirror = Pod {
             namespace: "kube-system".into(),
             labels: [("component".to_owned(), "etcd".to_owned())].into(),
@@ -262,7 +264,7 @@ mod tests {
             findings[0].seen.ends_with("in kube-system → a pod beside the control plane → everything"),
             "{findings:?}"
         );
-        assert!(findings[0].mend.as_ref().unwrap().starts_with("kubectl edit role runner -n kube-system"));
+        assert!(findings[0].fix.starts_with("kubectl edit role runner -n kube-system"));
     }
 
     #[test]
@@ -284,7 +286,7 @@ mod tests {
         assert!(
             seen[0].starts_with("Group support by ClusterRole view, which gathers it from ClusterRole view-kubelets")
         );
-        let mend = findings[0].mend.as_ref().unwrap();
+        let mend = &findings[0].fix;
         assert!(mend.starts_with("kubectl edit clusterrole view-kubelets: give nodes/metrics"), "{mend}");
     }
 
@@ -297,7 +299,7 @@ mod tests {
             .with_binding("everybody", "ClusterRole edit", &["Group staff"])
             .with_binding("deployer", "ClusterRole tokens", &["ServiceAccount ops/deployer"]);
         let findings = judged(&rbac).findings(Severity::Major);
-        let mends: Vec<_> = findings.iter().filter_map(|finding| finding.mend.as_deref()).collect();
+        let mends: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
         let apart = "move ServiceAccount ops/deployer to a namespace of its own, or take the subject out of the \
                      binding: kubectl -n ops edit rolebinding developers (or delete it, if nobody else is in it)";
         assert!(mends.contains(&apart), "{mends:?}");
@@ -332,6 +334,6 @@ mod tests {
     #[test]
     fn without_pods_it_is_undecided() {
         let verdict = judge(&healthy(), Err(&Unobserved::Interrupted), &Expectations::default());
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 }

@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn other_nodes_are_out_of_reach() {
         let verdict = judge(&writes(&[OWN, (Write::OtherNode, 403, REFUSAL), (Write::NewNode, 403, REFUSAL)]));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 3);
     }
 
@@ -67,7 +67,7 @@ mod tests {
         let dead = "failed calling webhook \"nodes.policy.example.com\"";
         let verdict = judge(&writes(&[(Write::OwnNode, 500, dead), (Write::OtherNode, 403, REFUSAL)]));
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert!(verdict.undecideds()[0].why.to_string().contains("nodes.policy.example.com"));
+        assert!(verdict.gaps()[0].why.to_string().contains("nodes.policy.example.com"));
     }
 
     #[test]

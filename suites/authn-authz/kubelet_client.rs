@@ -87,7 +87,7 @@ mod tests {
     fn without_its_binding_each_command_is_missed() {
         let findings = judged(&[KubeletClientAsks::CreateProxyInGroup], "v1.36.1").findings(Severity::Critical);
         assert_eq!(findings.len(), 3);
-        assert!(findings[2].so.as_deref().unwrap().starts_with("kubectl exec"), "{findings:?}");
+        assert!(findings[2].impact.as_deref().unwrap().starts_with("kubectl exec"), "{findings:?}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
                 None => "whether it is in use is not known: since when use is noted was not seen",
                 Some(_) => "it does not say when it was created",
             };
-            verdict.undecided(subject, &Unobserved::invalid(format!("Secret {path}"), unknown));
+            verdict.unseen(subject, &Unobserved::invalid(format!("Secret {path}"), unknown));
             continue;
         };
         verdict.expect(subject, idle_since >= a_year_ago, || {
@@ -79,7 +79,7 @@ fn tracked_since(verdict: &mut Verdict, legacy: &LegacyTokens) -> Option<Date> {
                 Some(day)
             }
             Err(e) => {
-                verdict.undecided(subject(), &Unobserved::invalid(day.clone(), e));
+                verdict.unseen(subject(), &Unobserved::invalid(day.clone(), e));
                 None
             }
         },
@@ -92,7 +92,7 @@ fn tracked_since(verdict: &mut Verdict, legacy: &LegacyTokens) -> Option<Date> {
             None
         }
         Err(why) => {
-            verdict.undecided(subject(), why);
+            verdict.unseen(subject(), why);
             None
         }
     }
@@ -122,15 +122,18 @@ mod tests {
     #[test]
     fn a_token_in_use_is_right_whatever_its_age() {
         let verdict = judged("2023-01-01", token("2019-05-01", Some("2026-11-01")));
-        assert!(verdict.findings(Severity::Minor).is_empty() && verdict.undecideds().is_empty());
-        assert_eq!(verdict.notes(), ["tokens in Secrets: 1 that are accepted, 0 that are refused"]);
+        assert!(verdict.findings(Severity::Minor).is_empty() && verdict.saw_everything());
+        assert_eq!(
+            crate::check::testing::notes(&verdict),
+            ["tokens in Secrets: 1 that are accepted, 0 that are refused"]
+        );
     }
 
     #[test]
     fn a_token_unused_for_a_year_is_found() {
         let findings = judged("2023-01-01", token("2019-05-01", Some("2025-03-01"))).findings(Severity::Minor);
         assert_eq!(findings[0].seen, "the token of service account ops/deployer was last used 2025-03-01");
-        assert!(findings[0].mend.as_ref().unwrap().contains("-n ops label secret deployer-token"));
+        assert!(findings[0].fix.contains("-n ops label secret deployer-token"));
         let findings = judged("2024-01-01", token("2019-05-01", None)).findings(Severity::Minor);
         assert!(findings[0].seen.contains("never used since 2024-01-01"));
     }
@@ -156,8 +159,8 @@ mod tests {
         let tokens = [("ops/old".to_owned(), token("2019-05-01", None))].into();
         let old = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens };
         let verdict = judge(&old, &Clock { server: now, here: now });
-        assert_eq!((verdict.findings(Severity::Minor).len(), verdict.undecideds().len()), (1, 1), "unused since when?");
+        assert_eq!((verdict.findings(Severity::Minor).len(), verdict.gaps().len()), (1, 1), "unused since when?");
         let refused = LegacyTokens { tracked_since: Err(Unobserved::Interrupted), tokens: [].into() };
-        assert_eq!(judge(&refused, &Clock { server: now, here: now }).undecideds().len(), 1);
+        assert_eq!(judge(&refused, &Clock { server: now, here: now }).gaps().len(), 1);
     }
 }

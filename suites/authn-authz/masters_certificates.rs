@@ -50,12 +50,12 @@ fn judge(requests: &ClientCertificateRequests) -> Verdict {
             )
             .so("whoever approves requests makes administrators whose rights nobody can take away"),
         ),
-        status => verdict.undecided(subject(), &attempt("system:masters", status, &masters.message)),
+        status => verdict.unseen(subject(), &attempt("system:masters", status, &masters.message)),
     }
     if (200..300).contains(&ordinary.status) {
         verdict.confirm();
     } else {
-        verdict.undecided(subject(), &attempt("seaworthy", ordinary.status, &ordinary.message));
+        verdict.unseen(subject(), &attempt("seaworthy", ordinary.status, &ordinary.message));
     }
     verdict
 }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn masters_are_refused_and_others_are_not() {
         let verdict = judged((403, "use of … signer with system:masters group is not allowed"), 201);
-        assert!(verdict.findings(Severity::Major).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Major).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 2);
     }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn refusals_without_a_control_are_undecided() {
-        assert_eq!(judged((403, ITS_WORDS), 403).undecideds().len(), 1);
-        assert_eq!(judged((500, "broken"), 201).undecideds().len(), 1);
+        assert_eq!(judged((403, ITS_WORDS), 403).gaps().len(), 1);
+        assert_eq!(judged((500, "broken"), 201).gaps().len(), 1);
     }
 }

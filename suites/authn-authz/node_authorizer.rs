@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn own_is_allowed_and_unrelated_is_denied_by_the_node_authorizer() {
         let verdict = judged(|own| own, |unrelated| unrelated);
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
     }
 
     #[test]
@@ -86,6 +86,6 @@ mod tests {
     #[test]
     fn a_question_without_an_answer_is_undecided() {
         let unanswered = |review: Review| Review { answer: Err(Unobserved::Interrupted), ..review };
-        assert_eq!(judged(unanswered, |unrelated| unrelated).undecideds().len(), 1);
+        assert_eq!(judged(unanswered, |unrelated| unrelated).gaps().len(), 1);
     }
 }

@@ -96,10 +96,10 @@ mod tests {
     fn the_old_binding_to_all_nodes_is_found() {
         let rbac = healthy().with_binding("system:node", "ClusterRole system:node", &["Group system:nodes"]);
         let findings = judge(&rbac).findings(Severity::Critical);
-        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding system:node");
+        assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding system:node");
         assert!(findings[0].seen.contains("ClusterRole system:node is given to Group system:nodes"));
-        assert!(findings[0].so.as_ref().unwrap().contains("reads Secrets"));
-        assert!(findings[0].mend.as_ref().unwrap().contains("subjects"));
+        assert!(findings[0].impact.as_ref().unwrap().contains("reads Secrets"));
+        assert!(findings[0].fix.contains("subjects"));
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
             &["User system:node:n1"],
         );
         let findings = judge(&rbac).findings(Severity::Critical);
-        assert_eq!(findings[0].subject.to_string(), "RoleBinding mesh/mesh-cni");
+        assert_eq!(findings[0].subjects[0].to_string(), "RoleBinding mesh/mesh-cni");
         assert_eq!(findings[0].severity, Severity::Critical);
     }
 

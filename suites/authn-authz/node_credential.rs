@@ -113,7 +113,7 @@ fn judge(credential: &NodeCredential, server: &ServerVersion) -> Verdict {
                 Finding::new(format!("may {what}"), format!("HTTP {}: {}", answer.status, answer.message))
                     .so(consequence),
             ),
-            _ => verdict.undecided(subject(), &inconclusive(what, answer)),
+            _ => verdict.unseen(subject(), &inconclusive(what, answer)),
         }
     }
     for by in [By::Authorizer, By::Selectors, By::Admission, By::Requests] {
@@ -130,7 +130,7 @@ fn judge(credential: &NodeCredential, server: &ServerVersion) -> Verdict {
                     done.push(format!("{what} (HTTP {})", answer.status));
                     so.push(consequence);
                 }
-                _ => verdict.undecided(subject(), &inconclusive(what, answer)),
+                _ => verdict.unseen(subject(), &inconclusive(what, answer)),
             }
         }
         so.dedup();
@@ -162,7 +162,7 @@ fn answer<'a>(
 ) -> Option<&'a Answered> {
     let subject = || Subject::user(format!("system:node:{}", credential.node));
     let Some(seen) = credential.answers.get(&deed) else {
-        verdict.undecided(subject(), &Unobserved::absent(format!("it was not tried: {what}")));
+        verdict.unseen(subject(), &Unobserved::absent(format!("it was not tried: {what}")));
         return None;
     };
     verdict.seen(subject, seen)
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_node_that_can_what_it_must_passes() {
         let verdict = judged(&credential(&[]), "v1.37.2");
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 13);
     }
 
@@ -225,7 +225,7 @@ mod tests {
     fn an_old_authorizer_does_not_look_at_selectors() {
         let credential = credential(&[(NodeDeed::ListPods, 200), (NodeDeed::ListNodes, 200)]);
         let old = judged(&credential, "v1.31.4");
-        assert!(old.findings(Severity::Critical).is_empty() && old.notes().len() == 1);
+        assert!(old.findings(Severity::Critical).is_empty() && crate::check::testing::notes(&old).len() == 1);
         assert_eq!(judged(&credential, "v1.34.0").findings(Severity::Critical).len(), 1);
     }
 
@@ -242,6 +242,6 @@ mod tests {
     fn a_dead_webhook_decides_nothing() {
         let verdict = judged(&credential(&[(NodeDeed::RegisterAnother, 500)]), "v1.37.2");
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 }

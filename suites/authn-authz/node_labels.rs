@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_node_sets_only_what_it_may() {
         let verdict = judge(&writes(&refused()));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 6);
     }
 
@@ -68,6 +68,6 @@ mod tests {
     fn refusals_without_a_control_are_undecided() {
         let mut answers = refused();
         answers[5] = (Write::OwnLabels, 403, "read only");
-        assert!(judge(&writes(&answers)).undecideds()[0].why.to_string().contains("read only"));
+        assert!(judge(&writes(&answers)).gaps()[0].why.to_string().contains("read only"));
     }
 }

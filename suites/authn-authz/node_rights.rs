@@ -32,11 +32,11 @@ pub(super) fn control(verdict: &mut Verdict, reviews: &NodeReviews, allowed: Nod
     match reviews.0.get(&allowed) {
         Some(Review { question, answer: Ok(answer) }) if !answer.allowed => {
             let cause = format!("denials prove nothing, it may not even {question}: {}", answer.words());
-            verdict.undecided(Subject::user(&question.user), &Unobserved::invalid("the authorizer", cause));
+            verdict.unseen(Subject::user(&question.user), &Unobserved::invalid("the authorizer", cause));
         }
-        Some(Review { question, answer: Err(why) }) => verdict.undecided(Subject::user(&question.user), why),
+        Some(Review { question, answer: Err(why) }) => verdict.unseen(Subject::user(&question.user), why),
         Some(_) => verdict.confirm(),
-        None => verdict.undecided(Subject::cluster(), &Unobserved::absent("the control was not asked")),
+        None => verdict.unseen(Subject::cluster(), &Unobserved::absent("the control was not asked")),
     }
 }
 

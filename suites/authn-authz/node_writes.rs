@@ -42,7 +42,7 @@ pub(super) fn are_refused<W: Ord>(
                     .so("something else refuses it, after or instead of NodeRestriction")
                     .info(),
             ),
-            _ => verdict.undecided(subject(), &inconclusive(what, answer)),
+            _ => verdict.unseen(subject(), &inconclusive(what, answer)),
         }
     }
     if !let_through.is_empty() {
@@ -61,10 +61,10 @@ pub(super) fn control<W: Ord>(verdict: &mut Verdict, tried: Tried<'_, W>, (write
         Some(Ok(answer)) if passed(answer) => verdict.confirm(),
         Some(Ok(answer)) => {
             let cause = format!("HTTP {}: {}; without it refusals prove nothing", answer.status, answer.message);
-            verdict.undecided(subject(), &Unobserved::invalid(format!("the attempt to {what}"), cause));
+            verdict.unseen(subject(), &Unobserved::invalid(format!("the attempt to {what}"), cause));
         }
-        Some(Err(why)) => verdict.undecided(subject(), why),
-        None => verdict.undecided(subject(), &Unobserved::absent(format!("it was not tried: {what}"))),
+        Some(Err(why)) => verdict.unseen(subject(), why),
+        None => verdict.unseen(subject(), &Unobserved::absent(format!("it was not tried: {what}"))),
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
             let mut verdict = Verdict::new();
             let tried = Tried { node: "n2", answers: &answers };
             are_refused(&mut verdict, tried, &[Refused(1, "evict", "only")], "so", Severity::Critical);
-            (verdict.findings(Severity::Critical).len(), verdict.undecideds().len())
+            (verdict.findings(Severity::Critical).len(), verdict.gaps().len())
         };
         assert_eq!(judged("Cannot evict pod as it would violate the pod's disruption budget."), (1, 0));
         assert_eq!(judged("Too many requests, please try again later."), (0, 1));

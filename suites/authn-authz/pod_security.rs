@@ -38,7 +38,7 @@ fn judge(fact: &PodSecurity) -> Verdict {
                 continue;
             }
             Err(why) => {
-                verdict.undecided(subject(), why);
+                verdict.unseen(subject(), why);
                 continue;
             }
         };
@@ -59,15 +59,15 @@ fn judge(fact: &PodSecurity) -> Verdict {
                 )
                 .so("the label does nothing: whoever may create pods in the namespace owns its node"),
             ),
-            _ => verdict.undecided(subject(), &inconclusive("a privileged pod", &tried.privileged)),
+            _ => verdict.unseen(subject(), &inconclusive("a privileged pod", &tried.privileged)),
         }
         if (200..300).contains(&tried.modest.status) {
             verdict.confirm();
         } else {
-            verdict.undecided(subject(), &inconclusive("a pod that asks for nothing", &tried.modest));
+            verdict.unseen(subject(), &inconclusive("a pod that asks for nothing", &tried.modest));
         }
     }
-    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+    if verdict.observations() == 0 && verdict.saw_everything() {
         let namespaces = refused_us.join(", ");
         return Verdict::not_applicable(format!(
             "no probes run, and creating pods is not granted in the namespaces that ask for Pod Security: {namespaces}"
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_privileged_pod_is_refused_and_a_modest_one_is_not() {
         let verdict = judged(vec![("seaworthy", Ok(tried(REFUSED, 201)))]);
-        assert!(verdict.findings(Severity::Major).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Major).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 2);
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn an_exempted_namespace_is_found() {
         let verdict = judged(vec![("payments", Ok(tried((201, ""), 201))), ("seaworthy", Ok(tried(REFUSED, 201)))]);
         let findings = verdict.findings(Severity::Major);
-        assert_eq!((findings.len(), findings[0].subject.name.as_str()), (1, "payments"));
+        assert_eq!((findings.len(), findings[0].subjects[0].name.as_str()), (1, "payments"));
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn refusals_without_a_control_are_undecided() {
-        assert_eq!(judged(vec![("a", Ok(tried(REFUSED, 403)))]).undecideds().len(), 1);
+        assert_eq!(judged(vec![("a", Ok(tried(REFUSED, 403)))]).gaps().len(), 1);
     }
 
     #[test]
@@ -137,6 +137,6 @@ mod tests {
         let refused = Unobserved::Refused { missing: "create pods".into(), message: "no".into() };
         assert!(judged(vec![("payments", Err(refused.clone()))]).reason().unwrap().contains("payments"));
         let both = judged(vec![("payments", Err(refused)), ("seaworthy", Ok(tried(REFUSED, 201)))]);
-        assert_eq!((both.reason(), both.notes().len()), (None, 1));
+        assert_eq!((both.reason(), crate::check::testing::notes(&both).len()), (None, 1));
     }
 }

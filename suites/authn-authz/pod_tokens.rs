@@ -36,8 +36,8 @@ fn judge(reports: &ProbeReports, server: &ServerVersion) -> Verdict {
         let subject = || Subject::node(node);
         let Some(answers) = verdict.seen(subject, &report.answers) else { continue };
         match &answers.token {
-            None => verdict.undecided(subject(), &Unobserved::absent("the probe did not look at its token")),
-            Some(Err(fault)) => verdict.undecided(subject(), &Unobserved::invalid("the probe's token", fault)),
+            None => verdict.unseen(subject(), &Unobserved::absent("the probe did not look at its token")),
+            Some(Err(fault)) => verdict.unseen(subject(), &Unobserved::invalid("the probe's token", fault)),
             Some(Ok(claims)) => judge_claims(&mut verdict, &mut folded, node, &report.pod, claims, server.version),
         }
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_token_as_it_was_asked_for_passes() {
         let verdict = judged(Some(Ok(claims())), "v1.37.2");
-        assert!(verdict.findings(Severity::Major).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Major).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 5);
     }
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_was_not_looked_at_is_undecided() {
-        assert_eq!(judged(None, "v1.37.2").undecideds().len(), 1);
-        assert_eq!(judged(Some(Err(Fault::TimedOut)), "v1.37.2").undecideds().len(), 1);
+        assert_eq!(judged(None, "v1.37.2").gaps().len(), 1);
+        assert_eq!(judged(Some(Err(Fault::TimedOut)), "v1.37.2").gaps().len(), 1);
     }
 }

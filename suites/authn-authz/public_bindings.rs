@@ -47,7 +47,7 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
                     .note(format!("the authorizers were asked about {asked} only; {unasked} more were judged by RBAC"));
             }
         }
-        Err(why) => verdict.undecided(crate::check::Subject::cluster(), why),
+        Err(why) => verdict.unseen(crate::check::Subject::cluster(), why),
     }
     verdict
 }
@@ -149,18 +149,21 @@ mod tests {
     #[test]
     fn what_kubernetes_gives_is_right() {
         let verdict = judge(&healthy(), Ok(&reviews(false)));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 2);
-        assert_eq!(verdict.notes(), ["the authorizers were asked about kube-system only; 3 more were judged by RBAC"]);
+        assert_eq!(
+            crate::check::testing::notes(&verdict),
+            ["the authorizers were asked about kube-system only; 3 more were judged by RBAC"]
+        );
     }
 
     #[test]
     fn anonymous_readers_are_critical() {
         let findings = judged(&healthy().with_binding("dashboard", "ClusterRole view", &["User system:anonymous"]));
-        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding dashboard");
+        assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding dashboard");
         assert_eq!(findings[0].severity, Severity::Critical);
         assert_eq!(findings[0].seen, "ClusterRole view is given to User system:anonymous: get pods");
-        assert!(findings[0].mend.as_ref().unwrap().contains("kubectl delete clusterrolebinding dashboard"));
+        assert!(findings[0].fix.contains("kubectl delete clusterrolebinding dashboard"));
     }
 
     #[test]
@@ -169,7 +172,7 @@ mod tests {
         let findings = judged(&healthy().with_binding("system:discovery", "ClusterRole system:discovery", &both));
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major));
         let mend = "kubectl edit clusterrolebinding system:discovery: remove Group system:unauthenticated";
-        assert_eq!(findings[0].mend.as_deref(), Some(mend));
+        assert_eq!(findings[0].fix.as_str(), mend);
     }
 
     #[test]
@@ -180,7 +183,7 @@ mod tests {
                 .with_binding("viewers", "ClusterRole view", &["Group system:serviceaccounts"]),
         );
         let severities: Vec<_> =
-            findings.iter().map(|finding| (finding.subject.name.as_str(), finding.severity)).collect();
+            findings.iter().map(|finding| (finding.subjects[0].name.as_str(), finding.severity)).collect();
         assert_eq!(severities, [("permissive-binding", Severity::Critical), ("viewers", Severity::Major)]);
     }
 
@@ -220,6 +223,6 @@ mod tests {
 
     #[test]
     fn without_answers_it_is_undecided() {
-        assert_eq!(judge(&healthy(), Err(&Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(judge(&healthy(), Err(&Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

@@ -32,7 +32,7 @@ fn judge(reviews: &NobodyReviews) -> Verdict {
             verdict.confirm();
         } else {
             let cause = format!("may not {}, which everybody may: {}", control.question, answer.words());
-            verdict.undecided(Subject::user(&control.question.user), &Unobserved::invalid("the authorizer", cause));
+            verdict.unseen(Subject::user(&control.question.user), &Unobserved::invalid("the authorizer", cause));
         }
     }
     verdict
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_nobody_is_denied() {
         let verdict = judge(&reviews(false, true));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 2);
     }
 
@@ -71,6 +71,6 @@ mod tests {
 
     #[test]
     fn denials_prove_nothing_without_the_one_right_that_everybody_has() {
-        assert_eq!(judge(&reviews(false, false)).undecideds().len(), 1);
+        assert_eq!(judge(&reviews(false, false)).gaps().len(), 1);
     }
 }

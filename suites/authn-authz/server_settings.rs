@@ -104,7 +104,7 @@ fn judge(
         return Verdict::not_applicable(format!("no API server serves its settings or is a static pod: {why}"));
     }
     for (subject, why) in silent {
-        verdict.undecided(subject, why);
+        verdict.unseen(subject, why);
     }
     if is_managed && verdict.observations() == 0 {
         return Verdict::not_applicable(
@@ -147,7 +147,7 @@ fn judge_settings(verdict: &mut Verdict, subject: &Subject, settings: &Settings<
                         .info()
                 });
             }
-            None => verdict.undecided(
+            None => verdict.unseen(
                 subject.clone(),
                 &Unobserved::invalid(file, "what it orders does not show, and the metrics were not seen"),
             ),
@@ -304,13 +304,13 @@ mod tests {
     #[test]
     fn settings_that_nobody_tells_are_undecided_or_managed() {
         let why = || Err(Unobserved::unreachable("10.77.0.11:6443", "refused"));
-        assert_eq!(judged(why(), &[], &[], false).undecideds().len(), 1);
+        assert_eq!(judged(why(), &[], &[], false).gaps().len(), 1);
         assert!(judged(why(), &[], &[], true).reason().is_some());
         // K3s serves no /flagz and has no static pods.
         let absent = || Err(Unobserved::absent("GET /flagz: HTTP 404"));
         assert!(judged(absent(), &[], &[], false).reason().unwrap().contains("HTTP 404"));
         let reload = [(RELOADS[0].0, "status", "success", 9.0)];
-        assert_eq!(judged(absent(), &[], &reload, false).undecideds().len(), 1, "something else was seen");
+        assert_eq!(judged(absent(), &[], &reload, false).gaps().len(), 1, "something else was seen");
         let decided = [(DECISIONS, "type", "Node", 7.0), (ADMISSIONS, "name", "NodeRestriction", 7.0)];
         assert_eq!(judged(why(), &[], &decided, true).observations(), 2);
     }

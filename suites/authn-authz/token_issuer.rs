@@ -51,7 +51,7 @@ fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserve
         Err(why) if why.is_skip() => {
             verdict.note(format!("only what is published was compared, no token tried: {why}"));
         }
-        Err(why) => verdict.undecided(Subject::cluster_object("tokens of", "service accounts"), why),
+        Err(why) => verdict.unseen(Subject::cluster_object("tokens of", "service accounts"), why),
     }
     verdict
 }
@@ -184,7 +184,7 @@ mod tests {
         let tokens =
             InstanceTokens([(at(11), Ok(token(&accepted, Ok(())))), (at(12), Ok(token(&accepted, Ok(()))))].into());
         let verdict = judge(&discovery, Ok(&tokens));
-        assert!(verdict.findings(Severity::Major).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Major).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 14);
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 2);
         assert!(findings[0].seen.contains("https://old.example at 10.77.0.12:6443"));
-        assert_eq!(verdict.notes().len(), 1);
+        assert_eq!(crate::check::testing::notes(&verdict).len(), 1);
     }
 
     #[test]
@@ -207,8 +207,8 @@ mod tests {
         let refused = token(&[(11, 201), (12, 401)], Ok(()));
         let findings = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(refused))].into()))).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "10.77.0.12:6443");
-        assert!(findings[0].so.as_ref().unwrap().contains("another instance"));
+        assert_eq!(findings[0].subjects[0].to_string(), "10.77.0.12:6443");
+        assert!(findings[0].impact.as_ref().unwrap().contains("another instance"));
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         assert!(verdict.reason().is_some());
         let seen = issuer(ISSUER, &Signer::new().key("k"));
         let verdict = judge(&IssuerDiscovery([(at(11), seen), (at(12), lost())].into()), Err(&not_allowed()));
-        assert_eq!(verdict.undecideds().len(), 2);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         assert!(judge(&discovery, Err(&not_allowed())).reason().is_some());
         let token = InstanceToken { verified: BTreeMap::new(), ..token(&[(11, 201)], Ok(())) };
         let verdict = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(token))].into())));
-        assert!(verdict.undecideds().is_empty() && verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
+        assert!(verdict.saw_everything() && verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
         assert_eq!(verdict.observations(), 1, "its token is accepted");
     }
 }

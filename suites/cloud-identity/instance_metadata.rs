@@ -51,12 +51,12 @@ fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
         let Some(answers) = seen.verdict.seen(|| Subject::node(name), &report.answers) else { continue };
         let Some(node) = nodes.0.get(name) else {
             let why = Unobserved::invalid(format!("Node {name}"), "a probe ran on it, and it is not among the nodes");
-            seen.verdict.undecided(Subject::node(name), &why);
+            seen.verdict.unseen(Subject::node(name), &why);
             continue;
         };
         if answers.metadata.is_empty() {
             let fact = "what pods meet at their instance's metadata".to_owned();
-            seen.verdict.undecided(Subject::node(name), &Unobserved::NotRecorded { fact });
+            seen.verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
             continue;
         }
         for question in metadata_questions::of(node) {
@@ -83,18 +83,18 @@ impl Seen {
         match answers.metadata.get(&at) {
             None => {
                 let fact = format!("what pods meet at {at}");
-                self.verdict.undecided(Subject::node(name), &Unobserved::NotRecorded { fact });
+                self.verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
             }
             Some(Err(fault @ (Fault::Refused | Fault::TimedOut | Fault::Reset | Fault::NoRoute))) => {
                 if reaches_anything(answers) {
                     self.verdict.confirm();
                 } else {
                     let why = format!("{fault}, and the same pod reached neither the API server nor the kubelet");
-                    self.verdict.undecided(Subject::node(name), &Unobserved::unreachable(at.to_string(), why));
+                    self.verdict.unseen(Subject::node(name), &Unobserved::unreachable(at.to_string(), why));
                 }
             }
             Some(Err(fault)) => {
-                self.verdict.undecided(Subject::node(name), &Unobserved::unreachable(at.to_string(), fault));
+                self.verdict.unseen(Subject::node(name), &Unobserved::unreachable(at.to_string(), fault));
             }
             Some(Ok(MetadataAnswer::Open)) => self.folded.expect(&mut self.verdict, name, false, || wire_server(at)),
             Some(Ok(MetadataAnswer::Serves(metadata))) => self.judge_server(name, node, at, metadata),
@@ -121,7 +121,7 @@ impl Seen {
                 Err(fault) => fault.to_string(),
             };
             let target = format!("{at}, asked as {whose}'s clients ask");
-            return self.verdict.undecided(Subject::node(name), &Unobserved::unreachable(target, unclear));
+            return self.verdict.unseen(Subject::node(name), &Unobserved::unreachable(target, unclear));
         }
         self.verdict.confirm();
         let remark = match &metadata.google {
@@ -316,26 +316,26 @@ mod tests {
         for fault in [Fault::TimedOut, Fault::Refused, Fault::NoRoute] {
             let closed = answers(Err(fault));
             let verdict = judged(closed.clone());
-            assert_eq!((verdict.observations(), verdict.undecideds().len(), severities(&verdict)), (2, 0, vec![]));
+            assert_eq!((verdict.observations(), verdict.gaps().len(), severities(&verdict)), (2, 0, vec![]));
             let verdict = judged(Answers { api: Some(api(0)), ..closed });
-            assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+            assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
         }
         // The kubelet's refusal to connect is no control.
         let kubelet = KubeletAnswer { certificate: Err(Fault::TimedOut), anonymous: [].into() };
         let deaf = Answers { api: None, kubelet: [(IPV4, kubelet)].into(), ..answers(Err(Fault::TimedOut)) };
         assert_eq!(judged(deaf).observations(), 0);
         let strange = judged(answers(Err(Fault::Other("strange".into()))));
-        assert_eq!((strange.observations(), strange.undecideds().len()), (1, 1));
+        assert_eq!((strange.observations(), strange.gaps().len()), (1, 1));
     }
 
     #[test]
     fn what_was_not_asked_does_not_pass() {
         let verdict = judged(Answers { metadata: [].into(), ..answers(Err(Fault::TimedOut)) });
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 1));
-        assert!(matches!(verdict.undecideds()[0].why, Unobserved::NotRecorded { .. }));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
+        assert!(matches!(verdict.gaps()[0].why, Unobserved::NotRecorded { .. }));
         let azure = Node { provider_id: Some("azure:///x".into()), ..Node::default() };
         let verdict = judged_on(&azure, &[answers(Err(Fault::TimedOut))]);
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (2, 1), "the WireServer was not dialled");
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1), "the WireServer was not dialled");
     }
 
     #[test]
@@ -357,8 +357,8 @@ mod tests {
         let mend = |id: &str| {
             let node = Node { provider_id: Some(id.into()), ..Node::default() };
             let findings = judged_on(&node, &two).findings(Severity::Critical);
-            assert_eq!((findings.len(), findings[0].subject.to_string().as_str()), (1, "Nodes n1, n2"));
-            findings[0].mend.clone().unwrap()
+            assert_eq!((findings.len(), crate::check::subject::listed(&findings[0].subjects)), (1, "Node n1, n2".into()));
+            findings[0].fix.clone()
         };
         assert!(mend("aws:///a/i-0abc").contains("--http-tokens required --http-put-response-hop-limit 1"));
         assert_eq!(mend("openstack:///x"), "deny pods egress to 169.254.169.254/32 by a policy of the whole cluster");
@@ -368,8 +368,8 @@ mod tests {
     fn a_hop_limit_that_keeps_sessions_from_pods_passes_with_a_note() {
         for session in [Err(Fault::TimedOut), Ok(AwsSession { status: 403, role: None })] {
             let verdict = judged(serves(Metadata { aws: Ok(401), aws_session: session, ..refuses() }));
-            assert_eq!((verdict.observations(), verdict.undecideds().len(), severities(&verdict)), (2, 0, vec![]));
-            assert_eq!(verdict.notes().len(), 1);
+            assert_eq!((verdict.observations(), verdict.gaps().len(), severities(&verdict)), (2, 0, vec![]));
+            assert_eq!(crate::check::testing::notes(&verdict).len(), 1);
         }
     }
 
@@ -382,7 +382,10 @@ mod tests {
             Metadata { azure: Ok(503), ..refuses() },
         ] {
             let verdict = judged(serves(metadata));
-            assert_eq!((verdict.observations(), verdict.undecideds().len(), verdict.notes().len()), (1, 1, 0));
+            assert_eq!(
+                (verdict.observations(), verdict.gaps().len(), crate::check::testing::notes(&verdict).len()),
+                (1, 1, 0)
+            );
         }
     }
 
@@ -394,7 +397,7 @@ mod tests {
         assert_eq!(severities(&verdict), [Severity::Critical]);
         // As it is where pods have an identity of their own, and the probe's has none.
         let pool = judged(serves(names(&["p.svc.id.goog"])));
-        assert_eq!((severities(&pool), pool.notes().len(), pool.undecideds().len()), (vec![], 1, 0));
+        assert_eq!((severities(&pool), crate::check::testing::notes(&pool).len(), pool.gaps().len()), (vec![], 1, 0));
         assert_eq!(severities(&judged(serves(names(&[])))), [Severity::Major]);
         let labels = [(WORKLOAD_IDENTITY.to_owned(), "true".to_owned())].into();
         let node = Node { labels, ..Node::default() };

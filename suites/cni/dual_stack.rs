@@ -93,7 +93,7 @@ fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let Some(service) = &answers.service else {
             let why = Unobserved::invalid(format!("the probe on {node}"), "it did not try the Services");
-            verdict.undecided(Subject::node(node), &why);
+            verdict.unseen(Subject::node(node), &why);
             continue;
         };
         folded.expect(verdict, node, service.other_family.as_ref().is_some_and(works), || {
@@ -223,7 +223,7 @@ mod tests {
     fn a_node_whose_probe_tried_no_service_is_undecided() {
         let mut facts = dual();
         facts.reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().service = None;
-        assert_eq!((judged(&facts).undecideds().len(), seen(&facts).len()), (1, 0));
+        assert_eq!((judged(&facts).gaps().len(), seen(&facts).len()), (1, 0));
     }
 
     #[test]

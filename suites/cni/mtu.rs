@@ -42,7 +42,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
             && answers.peers.values().any(|answer| answer.large.is_some())
         {
             let why = Unobserved::invalid(format!("the probe on {from}"), format!("how large its packets are: {why}"));
-            verdict.undecided(Subject::node(from), &why);
+            verdict.unseen(Subject::node(from), &why);
         }
         mtu.extend(own.as_ref().map(|own| (from.as_str(), *own)));
         for (pod, answer) in &answers.peers {
@@ -84,7 +84,7 @@ fn is_small_through(answer: &PeerAnswer) -> bool {
 
 fn untried(verdict: &mut Verdict, node: &str, what: &str) {
     let why = Unobserved::invalid(format!("the probe on {node}"), format!("it did not try {what}"));
-    verdict.undecided(Subject::node(node), &why);
+    verdict.unseen(Subject::node(node), &why);
 }
 
 /// How full packets fail, if they do.
@@ -208,7 +208,7 @@ mod tests {
     fn full_packets_everywhere_pass() {
         let verdict = judged(&healthy());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (15, vec![]));
-        assert!(verdict.undecideds().is_empty());
+        assert!(verdict.saw_everything());
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             seen(&reports),
             ["for full packets, n1 does not reach n2, while the way back works (TCP and UDP: no answer)"]
         );
-        let mend = judged(&reports).findings(Severity::Major).remove(0).mend.unwrap();
+        let mend = judged(&reports).findings(Severity::Major).remove(0).fix;
         assert!(mend.starts_with("on n1: `ping -M do -c 3 -s 1472 10.77.0.2`"), "{mend}");
     }
 
@@ -252,7 +252,7 @@ mod tests {
                 peer.large.as_mut().unwrap().datagram = datagram.clone();
             });
             let verdict = judged(&reports);
-            assert_eq!((verdict.observations(), verdict.undecideds().len()), (13, 1));
+            assert_eq!((verdict.observations(), verdict.gaps().len()), (13, 1));
         }
     }
 
@@ -260,8 +260,8 @@ mod tests {
     fn what_was_not_tried_is_undecided_unless_small_packets_fail() {
         let mut reports = healthy();
         answers(&mut reports, 0).peers.get_mut("p1").unwrap().large = None;
-        assert_eq!(judged(&reports).undecideds().len(), 1);
+        assert_eq!(judged(&reports).gaps().len(), 1);
         answers(&mut reports, 0).peers.get_mut("p1").unwrap().udp = Err(Fault::TimedOut);
-        assert!(judged(&reports).undecideds().is_empty());
+        assert!(judged(&reports).saw_everything());
     }
 }

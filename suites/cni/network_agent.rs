@@ -106,7 +106,7 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
 
 fn judge_agent(verdict: &mut Verdict, plugin: &str, name: &str, node: &Node, agent: &Pod) {
     if node.is_silent() {
-        return verdict.undecided(Subject::node(name), &silence(name));
+        return verdict.unseen(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), agent.ready, || {
         Finding::new(
@@ -205,7 +205,7 @@ mod tests {
         let mut nodes = nodes();
         let silent = Condition { status: "Unknown".into(), reason: String::new(), message: String::new() };
         nodes.0.get_mut("n2").unwrap().conditions.insert("Ready".into(), silent);
-        assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).undecideds().len(), 1);
+        assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).gaps().len(), 1);
         nodes.0.get_mut("n2").unwrap().labels.insert("type".into(), "virtual-kubelet".into());
         assert!(judged(&nodes, &pods(CALICO, &["n1"])).findings(Severity::Major).is_empty());
     }
@@ -231,7 +231,14 @@ mod tests {
         let mut nodes = nodes();
         nodes.0.get_mut("n2").unwrap().created = Some("2026-11-28T11:59:00Z".parse().unwrap());
         let verdict = judged(&nodes, &pods(CALICO, &["n1"]));
-        assert_eq!((verdict.observations(), verdict.findings(Severity::Major).len(), verdict.notes().len()), (1, 0, 1));
+        assert_eq!(
+            (
+                verdict.observations(),
+                verdict.findings(Severity::Major).len(),
+                crate::check::testing::notes(&verdict).len()
+            ),
+            (1, 0, 1)
+        );
         assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).observations(), 2, "of a new cluster all is judged");
     }
 

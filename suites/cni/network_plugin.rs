@@ -43,14 +43,14 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
             continue;
         }
         if ready.is_none() || node.is_silent() {
-            verdict.undecided(Subject::node(name), &silence(name));
+            verdict.unseen(Subject::node(name), &silence(name));
             continue;
         }
         let faults = faults(node, ready);
         if let Some(ready) = ready.filter(|ready| faults.is_empty() && ready.status != "True") {
             // Whether the plugin is ready is the runtime's to say, which may be what is down.
             let cause = format!("Ready={}: {}", ready.status, ready.message);
-            verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("the network of {name}"), cause));
+            verdict.unseen(Subject::node(name), &Unobserved::invalid(format!("the network of {name}"), cause));
         } else if faults.is_empty() {
             verdict.confirm();
         }
@@ -156,9 +156,9 @@ mod tests {
         let nodes = [("n1", node("False", MISSING)), ("n2", node("False", MISSING))];
         let findings = judged(nodes, &coredns(None)).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "Nodes n1, n2");
+        assert_eq!(findings[0].subjects[0].to_string(), "Nodes n1, n2");
         assert!(findings[0].seen.contains("NetworkPluginNotReady"), "{}", findings[0].seen);
-        assert!(findings[0].so.as_deref().unwrap().ends_with("coredns-1 waits for a node"));
+        assert!(findings[0].impact.as_deref().unwrap().ends_with("coredns-1 waits for a node"));
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_silent_kubelet_is_undecided() {
-        assert_eq!(judged([("n3", node("Unknown", ""))], &Pods::default()).undecideds().len(), 1);
+        assert_eq!(judged([("n3", node("Unknown", ""))], &Pods::default()).gaps().len(), 1);
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn closed_before(verdict: &mut Verdict, trial: &NetworkPolicyTrial, before: &Sig
         let how = before.ways.get(way).and_then(|sight| sight.fault.as_ref());
         let how = how.map_or_else(|| "it was not tried often enough".into(), ToString::to_string);
         let why = Unobserved::unreachable(format!("the way {way}"), format!("{how}, before there was a policy"));
-        verdict.undecided(Subject::cluster(), &why);
+        verdict.unseen(Subject::cluster(), &why);
     }
 }
 
@@ -89,7 +89,7 @@ fn closed_before(verdict: &mut Verdict, trial: &NetworkPolicyTrial, before: &Sig
 fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: Step, sights: &Sights) -> bool {
     let Some(sight) = sights.steady(way) else {
         let why = Unobserved::invalid(format!("the pods on {}", trial.clients_on), format!("too few tries {way}"));
-        verdict.undecided(Subject::cluster(), &why);
+        verdict.unseen(Subject::cluster(), &why);
         return true;
     };
     let should_be_open = way.should_be_open(step);
@@ -195,11 +195,11 @@ mod tests {
 
     fn told(trial: &NetworkPolicyTrial) -> Vec<String> {
         let verdict = judge(trial, &Expectations::default());
-        assert!(verdict.reason().is_none() && verdict.undecideds().is_empty(), "{verdict:?}");
+        assert!(verdict.reason().is_none() && verdict.saw_everything(), "{verdict:?}");
         verdict
             .findings(Severity::Major)
             .into_iter()
-            .map(|f| format!("{}: {}; {}", f.subject, f.expected, f.seen))
+            .map(|f| format!("{}: {}; {}", f.subjects[0], f.expected, f.seen))
             .collect()
     }
 
@@ -207,7 +207,10 @@ mod tests {
     fn policies_that_stop_and_let_through_pass() {
         assert!(told(&enforced()).is_empty());
         assert_eq!(judge(&enforced(), &required()).observations(), 21);
-        assert_eq!(judge(&enforced(), &required()).notes(), ["traffic stops 0.9 s after a policy that denies it"]);
+        assert_eq!(
+            crate::check::testing::notes(&judge(&enforced(), &required())),
+            ["traffic stops 0.9 s after a policy that denies it"]
+        );
     }
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
         assert!(reason.starts_with("the network has no policy engine: 6 s after"), "{reason}");
         let findings = judge(&unenforced(), &required()).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert!(findings[0].so.as_ref().unwrap().contains("no policy engine"));
+        assert!(findings[0].impact.as_ref().unwrap().contains("no policy engine"));
     }
 
     #[test]
@@ -239,7 +242,7 @@ mod tests {
         assert!(told(&trial)[0].contains("it does not (no answer)"));
         let mut trial = enforced();
         trial.steps.insert(Step::Denied, Ok(sights(&Way::ALL)));
-        assert_eq!(told(&trial).len(), 3, "pods that no policy selects");
+        assert_eq!(told(&trial).len(), 2, "pods that no policy selects");
         let mut trial = enforced();
         trial.steps.insert(Step::Lifted, Ok(sights(&[Way::ConfinedToDns])));
         assert!(told(&trial)[0].ends_with("after all policies were removed"));
@@ -249,17 +252,17 @@ mod tests {
     fn what_was_closed_before_or_not_seen_is_undecided() {
         let mut trial = enforced();
         trial.steps = [(Step::Before, Ok(sights(&Way::ALL)))].into();
-        assert_eq!(judge(&trial, &required()).undecideds().len(), 7);
+        assert_eq!(judge(&trial, &required()).gaps().len(), 6);
         let mut trial = enforced();
         trial.steps.insert(Step::Before, Ok(sights(&[Way::ConfinedToDns, Way::StrangerToDns])));
-        assert_eq!(judge(&trial, &required()).undecideds().len(), 2);
+        assert_eq!(judge(&trial, &required()).gaps().len(), 2);
         assert_eq!(judge(&trial, &required()).findings(Severity::Major).len(), 0);
         let mut trial = unenforced();
         trial.steps.insert(Step::Denied, Err(Unobserved::Interrupted));
-        assert_eq!(judge(&trial, &Expectations::default()).undecideds().len(), 1);
+        assert_eq!(judge(&trial, &Expectations::default()).gaps().len(), 1);
         let mut trial = unenforced();
         trial.steps.get_mut(&Step::Denied).unwrap().as_mut().unwrap().ways.remove(&Way::GrantedToGuarded);
         let verdict = judge(&trial, &Expectations::default());
-        assert!(verdict.reason().is_none() && !verdict.undecideds().is_empty());
+        assert!(verdict.reason().is_none() && !verdict.saw_everything());
     }
 }

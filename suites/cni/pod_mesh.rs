@@ -51,7 +51,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
             format!("the probe on {node}"),
             "neither its name nor its address became known",
         );
-        verdict.undecided(Subject::node(node), &why);
+        verdict.unseen(Subject::node(node), &why);
     }
     mesh.tell(&mut verdict, nodes);
     verdict
@@ -228,6 +228,6 @@ mod tests {
         reports.0.get_mut("n2").unwrap().answers =
             Err(Unobserved::unreachable("the kubelet", "it did not start the probe"));
         let verdict = judge(&reports, &Nodes::default());
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 }

@@ -43,7 +43,7 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
     for (name, node) in &nodes.0 {
         match node.pod_cidrs.iter().map(|cidr| cidr.parse()).collect::<Result<Vec<Cidr>, _>>() {
             Ok(cidrs) => drop(ranges.insert(name, cidrs)),
-            Err(cause) => verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause)),
+            Err(cause) => verdict.unseen(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause)),
         }
     }
     if subnet.is_none() && ranges.values().all(Vec::is_empty) {
@@ -55,7 +55,7 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
         ));
     }
     if ranges.values().all(Vec::is_empty)
-        && verdict.undecideds().is_empty()
+        && verdict.saw_everything()
         && let Some((example, address, _)) = addresses(pods).next()
     {
         return Verdict::not_applicable(format!(
@@ -244,15 +244,15 @@ mod tests {
     fn an_entry_that_contradicts_all_nodes_is_one_finding_about_the_entry() {
         let findings = judged(&[&["10.244.0.0/24"], &["10.244.1.0/24"]], "10.64.0.0/10").findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "ConfigMap kube-system/kubeadm-config");
-        assert!(findings[0].mend.as_ref().unwrap().starts_with("no node is to be changed"));
+        assert_eq!(findings[0].subjects[0].to_string(), "ConfigMap kube-system/kubeadm-config");
+        assert!(findings[0].fix.starts_with("no node is to be changed"));
     }
 
     #[test]
     fn nodes_without_ranges_are_one_finding_unless_pods_have_addresses_all_the_same() {
         let kubeadm = KubeadmConfig { pod_subnet: Some("10.244.0.0/16".into()), ..KubeadmConfig::default() };
         let findings = judge(&nodes(&[&[], &[]]), &Pods::default(), Some(&kubeadm)).findings(Severity::Major);
-        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Nodes n1, n2".into()));
+        assert_eq!((findings.len(), crate::check::subject::listed(&findings[0].subjects)), (1, "Node n1, n2".into()));
         let verdict = judge(&nodes(&[&[], &[]]), &pods("10.244.0.5"), Some(&kubeadm));
         assert!(verdict.reason().unwrap().contains("10.244.0.5, and no node has a range"));
     }

@@ -30,10 +30,10 @@ fn judge(fact: &AdmissionPolicies) -> Verdict {
         match seen {
             Ok(policies) => judge_kind(&mut verdict, kind, policies),
             Err(Unobserved::Absent { .. }) => verdict.note(format!("this cluster does not serve {kind}")),
-            Err(why) => verdict.undecided(Subject::cluster_object(kind, ""), why),
+            Err(why) => verdict.unseen(Subject::cluster_object(kind, ""), why),
         }
     }
-    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+    if verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable("there is no admission policy and no binding");
     }
     verdict
@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn nothing_to_judge_is_said_and_what_is_refused_is_undecided() {
         assert!(judged(Ok(Policies::default())).reason().is_some());
-        assert_eq!(judged(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(judged(Err(Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

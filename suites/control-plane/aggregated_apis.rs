@@ -90,14 +90,14 @@ mod tests {
             "{}",
             findings[0].seen
         );
-        assert!(findings[0].mend.as_deref().unwrap().contains("kubectl delete apiservice v1beta1.metrics.k8s.io"));
+        assert!(findings[0].fix.contains("kubectl delete apiservice v1beta1.metrics.k8s.io"));
     }
 
     #[test]
     fn one_that_says_it_is_available_and_does_not_answer_is_found() {
         assert_eq!(judged("True", Ok(503)).findings(Severity::Major)[0].seen, "HTTP 503: service unavailable");
         let refused = Unobserved::Refused { missing: "get on /apis".into(), message: "no".into() };
-        assert_eq!(judged("True", Err(refused)).undecideds().len(), 1);
+        assert_eq!(judged("True", Err(refused)).gaps().len(), 1);
     }
 
     #[test]

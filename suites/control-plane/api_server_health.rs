@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn healthy_instances_pass() {
         let verdict = judge(&health([(11, well()), (12, well())]), Ok(&nodes(true)));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 6);
     }
 
@@ -130,7 +130,7 @@ mod tests {
         let verdict = judge(&health([(11, well()), (12, sick)]), Ok(&nodes(true)));
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 2);
-        assert_eq!(findings[1].subject, Subject::address("10.77.0.12:6443"));
+        assert_eq!(findings[1].subjects[0], Subject::address("10.77.0.12:6443"));
         assert_eq!(findings[1].seen, "/readyz answers 500; failed: kms-providers, etcd");
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].seen.contains("connection refused"), "{}", findings[0].seen);
-        assert!(verdict.undecideds().is_empty());
+        assert!(verdict.saw_everything());
     }
 
     #[test]
@@ -148,15 +148,19 @@ mod tests {
         for nodes in [Ok(&nodes(true)), Err(&Unobserved::Interrupted)] {
             let verdict = judge(&health([(11, silent()), (12, silent())]), nodes);
             assert!(verdict.findings(Severity::Critical).is_empty());
-            assert_eq!(verdict.undecideds().len(), 4);
+            assert_eq!(verdict.gaps().len(), 1);
         }
     }
 
     #[test]
     fn a_managed_control_plane_is_judged_by_its_url() {
         let verdict = judge(&health([(11, silent())]), Ok(&nodes(false)));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 2);
-        assert!(verdict.notes()[0].contains("10.77.0.11:6443"), "{:?}", verdict.notes());
+        assert!(
+            crate::check::testing::notes(&verdict)[0].contains("10.77.0.11:6443"),
+            "{:?}",
+            crate::check::testing::notes(&verdict)
+        );
     }
 }

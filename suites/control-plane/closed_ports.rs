@@ -66,7 +66,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
             .collect();
         if through.is_empty() {
             let why = Unobserved::unreachable(format!("the kubelet of {name} at {ip}"), "no probe pod reached it");
-            verdict.undecided(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &why);
             continue;
         }
         for port in LEADERS.into_iter().chain(RETIRED) {
@@ -111,7 +111,7 @@ fn is_decided(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) ->
             return true;
         }
     };
-    verdict.undecided(Subject::node(name), &why);
+    verdict.unseen(Subject::node(name), &why);
     true
 }
 
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(guarded[0].seen, "10.77.0.11:10259 answers HTTP 403 to pods on n2");
         let open = answers(scheduler(), 200);
         assert_eq!(open[0].severity, Severity::Major);
-        assert!(open[0].mend.as_deref().unwrap().contains("kube-scheduler.yaml, and no /metrics"), "{open:?}");
+        assert!(open[0].fix.contains("kube-scheduler.yaml, and no /metrics"), "{open:?}");
     }
 
     #[test]
@@ -237,14 +237,14 @@ mod tests {
     #[test]
     fn nothing_passes_without_a_control() {
         let kubelet = Endpoint::tcp((IpAddr::from(IP), KUBELET));
-        assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").undecideds().len(), 1);
+        assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").gaps().len(), 1);
         let mut lost = reports(&[]);
         let silent = testing::report("q", Err(Unobserved::unreachable("pod q", "it was evicted")));
         lost.0.insert("n3".into(), silent);
         let version = ServerVersion { git: "v1.37.2".into(), version: Version::minor(37) };
-        assert_eq!(judge(&lost, &nodes(), &version).undecideds().len(), 1, "a probe that failed has seen nothing");
+        assert_eq!(judge(&lost, &nodes(), &version).gaps().len(), 1, "a probe that failed has seen nothing");
         let strange = judged(&[(scheduler(), Err(Fault::Other("no TLS".into())))], "v1.37.2");
-        assert_eq!((strange.undecideds().len(), strange.observations()), (1, 4));
+        assert_eq!((strange.gaps().len(), strange.observations()), (1, 4));
         assert!(
             judge(
                 &reports(&[]),

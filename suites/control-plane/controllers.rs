@@ -84,7 +84,7 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
         if pod.has_flags() {
             judge_flags(&mut verdict, pod, &subject);
         } else {
-            verdict.undecided(subject, &Unobserved::invalid("its command line", "it shows no flag"));
+            verdict.unseen(subject, &Unobserved::invalid("its command line", "it shows no flag"));
         }
     }
     let role = Subject::object("Role", "kube-system", "system:controller:bootstrap-signer");
@@ -99,7 +99,7 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
                 .mend("restart an API server: it writes its roles again unless they are annotated otherwise")
             });
         }
-        Err(why) => verdict.undecided(role, why),
+        Err(why) => verdict.unseen(role, why),
     }
     verdict
 }
@@ -186,7 +186,7 @@ mod tests {
         let findings = with(2, "--controllers=*,bootstrapsigner,tokencleaner,-csrsigning");
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "the controller csrsigning");
-        let mend = findings[0].mend.as_deref().unwrap();
+        let mend = &findings[0].fix;
         assert!(mend.starts_with("on n1: set it in") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
@@ -217,6 +217,6 @@ mod tests {
         assert!(judge(&Pods::default(), Some(&KubeadmConfig::default()), Ok(&Rbac::default())).reason().is_some());
         let pods = Pods([static_pod("kube-controller-manager", "n1", &[])].into());
         let verdict = judge(&pods, Some(&KubeadmConfig::default()), Err(&Unobserved::Interrupted));
-        assert_eq!(verdict.undecideds().len(), 2);
+        assert_eq!(verdict.gaps().len(), 2);
     }
 }

@@ -138,7 +138,10 @@ mod tests {
         assert_eq!((verdict.observations(), verdict.findings(Severity::Minor)), (3, vec![]));
         let older = judged([identity("n1", None, NOW), identity("n2", None, LONG_AGO)], &["10.77.0.11:6443"]);
         assert_eq!((older.observations(), older.findings(Severity::Minor)), (1, vec![]));
-        assert_eq!(older.notes(), ["apiserver-n2 of n2: last renewed at 2026-11-24T11:30:00Z; it expires by itself"]);
+        assert_eq!(
+            crate::check::testing::notes(&older),
+            ["apiserver-n2 of n2: last renewed at 2026-11-24T11:30:00Z; it expires by itself"]
+        );
     }
 
     #[test]
@@ -155,7 +158,7 @@ mod tests {
     fn an_address_without_a_living_server_is_found() {
         let both = [identity("n1", Some("10.77.0.11:6443"), NOW), identity("n2", Some("10.77.0.12:6443"), LONG_AGO)];
         let findings = judged(both, &["10.77.0.11:6443", "10.77.0.12:6443"]).findings(Severity::Minor);
-        assert_eq!(findings[0].subject.to_string(), "10.77.0.12");
+        assert_eq!(findings[0].subjects[0].to_string(), "10.77.0.12");
         assert_eq!(findings.len(), 2);
     }
 

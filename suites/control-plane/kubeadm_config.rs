@@ -57,7 +57,7 @@ fn judge(
                     .mend("kubectl -n kube-system patch configmap kubeadm-config --type json -p '[{\"op\": \"remove\", \"path\": \"/data/ClusterStatus\"}]'")
             });
         }
-        None => verdict.undecided(config(), &Unobserved::NotRecorded { fact: "the keys of kubeadm-config".into() }),
+        None => verdict.unseen(config(), &Unobserved::NotRecorded { fact: "the keys of kubeadm-config".into() }),
     }
     let hosts: BTreeSet<&str> = pods.static_pods("kube-apiserver").filter_map(|pod| pod.node.as_deref()).collect();
     let is_host = |name: &str, node: &Node| node.is_control_plane() || hosts.contains(name);
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn an_old_recording_does_not_pass_for_what_it_lacks() {
         let verdict = judged(&KubeadmConfig { keys: None, ..kubeadm() }, control_plane(), true);
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         let mut old = control_plane();
         old.labels.insert(OLD_ROLE.into(), String::new());
         let findings = judged(&kubeadm(), old, true).findings(Severity::Minor);
-        assert_eq!(findings[0].mend.as_deref(), Some("kubectl label node n1 node-role.kubernetes.io/master-"));
+        assert_eq!(findings[0].fix.as_str(), "kubectl label node n1 node-role.kubernetes.io/master-");
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
     fn a_stale_lease_names_its_last_holder() {
         let findings = judged(Ok("2026-11-22T11:59:29Z")).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject, Subject::object("Lease", "kube-system", "kube-scheduler"));
+        assert_eq!(findings[0].subjects[0], Subject::object("Lease", "kube-system", "kube-scheduler"));
         assert_eq!(findings[0].seen, "last renewed 31 s ago by n1_0, at 2026-11-22T11:59:29Z");
     }
 
@@ -101,6 +101,6 @@ mod tests {
 
     #[test]
     fn a_lease_that_was_not_seen_is_undecided() {
-        assert_eq!(judged(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(judged(Err(Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn parts_are_known_by_name_image_and_program() {
         let by_name = judged("DaemonSet/self-hosted-kube-scheduler", &["scheduler:1"]);
-        let mend = by_name[0].mend.as_deref().unwrap();
+        let mend = &by_name[0].fix;
         assert!(
             mend.ends_with("only then: kubectl -n kube-system delete daemonset self-hosted-kube-scheduler"),
             "{mend}"

@@ -217,7 +217,7 @@ mod tests {
         pods.0.remove("kube-system/kube-scheduler-n1");
         let findings = findings(&pods, &nodes("True"));
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject, Subject::object("Pod", NAMESPACE, "kube-scheduler-n1"));
+        assert_eq!(findings[0].subjects[0], Subject::object("Pod", NAMESPACE, "kube-scheduler-n1"));
         assert_eq!(findings[0].seen, "there is no such pod");
     }
 
@@ -251,7 +251,7 @@ mod tests {
         pods.0.values_mut().for_each(|pod| pod.ready = false);
         let findings = findings(&pods, &nodes("Unknown"));
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject, Subject::node("N1"));
+        assert_eq!(findings[0].subjects[0], Subject::node("N1"));
     }
 
     #[test]

@@ -50,8 +50,11 @@ fn judge(webhooks: &AdmissionWebhooks, backends: &WebhookBackends, namespaces: &
         judge_authorities(&mut verdict, webhook, clock);
         judge_scope(&mut verdict, webhook, namespaces);
     }
-    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
-        return Verdict::not_applicable(format!("nothing of them can be seen: {}", verdict.notes().join("; ")));
+    if verdict.observations() == 0 && verdict.saw_everything() {
+        return Verdict::not_applicable(format!(
+            "nothing of them can be seen: {}",
+            verdict.notes().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        ));
     }
     verdict
 }
@@ -155,7 +158,7 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
         let Some(known) = namespaces.0.get(namespace) else { continue };
         let Some(labels) = &known.labels else {
             let why = Unobserved::NotRecorded { fact: format!("the labels of namespace {namespace}") };
-            return verdict.undecided(subject(webhook), &why);
+            return verdict.unseen(subject(webhook), &why);
         };
         if webhook.namespaces.iter().all(|requirement| requirement.is_met(labels)) {
             blocked.push((resource, Some(namespace)));
@@ -263,7 +266,7 @@ mod tests {
         assert_eq!(seen(other_port), "it has the ports 8443");
         let elsewhere = WebhookBackend { external_name: Some("hooks.example.com".into()), ..backend(0) };
         assert!(judged(webhook(), Ok(elsewhere)).findings(Severity::Major).is_empty());
-        assert_eq!(judged(webhook(), Err(Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(judged(webhook(), Err(Unobserved::Interrupted)).gaps().len(), 1);
     }
 
     #[test]
@@ -271,7 +274,7 @@ mod tests {
         let with = |authorities| judged(Webhook { authorities, ..webhook() }, Ok(backend(1))).findings(Severity::Major);
         let expired = with(Some(Ok(vec![until(2026).certificate])));
         assert_eq!(expired[0].severity, Severity::Critical);
-        assert!(expired[0].so.as_deref().unwrap().contains("CREATE of pods"));
+        assert!(expired[0].impact.as_deref().unwrap().contains("CREATE of pods"));
         assert!(with(Some(Ok(vec![until(2026).certificate, until(2036).certificate]))).is_empty());
         assert_eq!(with(Some(Err("it is no text".into())))[0].seen, "it is no text");
         assert!(with(None)[0].seen.starts_with("no caBundle"));
@@ -283,7 +286,7 @@ mod tests {
         let findings = judged(wide.clone(), Ok(backend(1))).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
         assert_eq!(findings[0].seen, "it decides about pods of kube-system, pods of policy");
-        assert!(findings[0].mend.as_deref().unwrap().ends_with("NotIn [kube-system, policy]"));
+        assert!(findings[0].fix.ends_with("NotIn [kube-system, policy]"));
         let all = WebhookRule {
             groups: vec!["*".into()],
             resources: vec!["*".into()],
@@ -291,11 +294,11 @@ mod tests {
             scope: "*".into(),
         };
         let everything = judged(Webhook { rules: vec![all], ..wide.clone() }, Ok(backend(1)));
-        let mend = everything.findings(Severity::Major)[0].mend.clone().unwrap();
+        let mend = everything.findings(Severity::Major)[0].fix.clone();
         assert!(mend.contains("leave nodes out of its rules; a"), "{mend}");
         assert!(mend.ends_with("NotIn [default, kube-system, policy]"), "{mend}");
         let narrowed = judged(Webhook { conditions: 1, ..wide }, Ok(backend(1)));
-        assert!(narrowed.findings(Severity::Major).is_empty() && narrowed.notes().len() == 1);
+        assert!(narrowed.findings(Severity::Major).is_empty() && crate::check::testing::notes(&narrowed).len() == 1);
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn judge(_: &ClusterInfo, unknown: &UnknownTokens, bad: Result<&BadTokens, &Unob
         Err(why) if why.is_skip() => {
             verdict.note(format!("only made-up tokens were tried, no wrong, expired or deleted ones: {why}"));
         }
-        Err(why) => verdict.undecided(Subject::cluster_object("user", "bootstrap tokens"), why),
+        Err(why) => verdict.unseen(Subject::cluster_object("user", "bootstrap tokens"), why),
     }
     verdict
 }
@@ -48,7 +48,7 @@ fn judge_bad(verdict: &mut Verdict, bad: &BadTokens) {
             verdict.confirm();
         } else {
             let cause = format!("it is not accepted, so that refusals prove nothing: {}", control.words());
-            verdict.undecided(subject(), &Unobserved::invalid("the API server, shown a good bootstrap token,", cause));
+            verdict.unseen(subject(), &Unobserved::invalid("the API server, shown a good bootstrap token,", cause));
         }
     }
     for (kind, seen) in &bad.refused {
@@ -61,7 +61,7 @@ fn judge_bad(verdict: &mut Verdict, bad: &BadTokens) {
         is_refused(verdict, what, seen);
     }
     for (object, why) in &bad.left {
-        verdict.undecided(Subject::cluster_object("the removal of", object), why);
+        verdict.unseen(Subject::cluster_object("the removal of", object), why);
     }
 }
 
@@ -82,7 +82,7 @@ fn is_refused(verdict: &mut Verdict, what: &str, seen: &Seen<WhoAmI>) {
         ),
         (status, None) => {
             let cause = format!("HTTP {status}: {}", answer.message);
-            verdict.undecided(subject(), &Unobserved::invalid(format!("the API server, shown {what},"), cause));
+            verdict.unseen(subject(), &Unobserved::invalid(format!("the API server, shown {what},"), cause));
         }
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         let bad = bad(good, &[(BadToken::WrongSecret, 401), (BadToken::Expired, 401)]);
         let verdict =
             judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
-        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.undecideds().is_empty());
+        assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 5);
     }
 
@@ -123,7 +123,7 @@ mod tests {
         let bad = bad(answered(401, None), &[(BadToken::Expired, 401)]);
         let verdict =
             judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
-        assert!(verdict.undecideds()[0].why.to_string().contains("prove nothing"));
+        assert!(verdict.gaps()[0].why.to_string().contains("prove nothing"));
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].seen.starts_with("accepted as legacy"));
-        assert!(verdict.undecideds().is_empty() && verdict.notes().len() == 1);
+        assert!(verdict.saw_everything() && crate::check::testing::notes(&verdict).len() == 1);
     }
 
     #[test]
@@ -156,6 +156,6 @@ mod tests {
         let why = Unobserved::unreachable("POST", "reset");
         let verdict =
             judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(503, None), Err(&why));
-        assert_eq!(verdict.undecideds().len(), 2);
+        assert_eq!(verdict.gaps().len(), 2);
     }
 }

@@ -76,12 +76,12 @@ fn judge(
                 )
                 .so("everybody who reaches the API server reads more than cluster-info"),
             ),
-            Door::Unclear => verdict.undecided(subject, &unclear(request, answer)),
+            Door::Unclear => verdict.unseen(subject, &unclear(request, answer)),
         }
     }
     match rbac {
         Ok(rbac) => judge_grant(&mut verdict, rbac),
-        Err(why) => verdict.undecided(Subject::object("RoleBinding", "kube-public", GRANT), why),
+        Err(why) => verdict.unseen(Subject::object("RoleBinding", "kube-public", GRANT), why),
     }
     verdict
 }
@@ -111,7 +111,7 @@ fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<AnonymousAnswer>, dis
             )
             .mend(format!("kubectl -n kube-public delete rolebinding {GRANT}")),
         ),
-        (_, Door::Unclear) => verdict.undecided(subject(), &unclear(request, answer)),
+        (_, Door::Unclear) => verdict.unseen(subject(), &unclear(request, answer)),
     }
 }
 
@@ -220,9 +220,9 @@ mod tests {
         let closed = access(answer(403, "Forbidden"));
         let verdict = judged(&closed, &Rbac::default(), Discovery::Token);
         assert_eq!(findings(&verdict)[0].seen, "it is refused with 403 Forbidden");
-        assert!(findings(&verdict)[0].mend.as_ref().unwrap().contains("bootstrap-token"));
+        assert!(findings(&verdict)[0].fix.contains("bootstrap-token"));
         let verdict = judged(&access(answer(401, "Unauthorized")), &Rbac::default(), Discovery::Token);
-        assert!(findings(&verdict)[0].mend.as_ref().unwrap().contains("--anonymous-auth=false"));
+        assert!(findings(&verdict)[0].fix.contains("--anonymous-auth=false"));
         assert!(findings(&judged(&closed, &Rbac::default(), Discovery::File)).is_empty());
         let open = judged(&access(answer(200, "")), &kubeadms(), Discovery::File);
         assert!(findings(&open)[0].expected.contains("since nodes join by a file"));
@@ -232,7 +232,7 @@ mod tests {
     fn more_than_cluster_info_is_found() {
         let wide = ClusterInfoAccess { list: answer(200, ""), ..access(answer(200, "")) };
         let verdict = judged(&wide, &kubeadms(), Discovery::Token);
-        assert_eq!(findings(&verdict)[0].subject.to_string(), "Namespace kube-public");
+        assert_eq!(findings(&verdict)[0].subjects[0].to_string(), "Namespace kube-public");
 
         let path = format!("kube-public/{GRANT}");
         let rbac = kubeadms().with_role(&path, vec![rule(&["get", "update"], "", &["configmaps"])]);
@@ -254,6 +254,6 @@ mod tests {
         };
         let verdict = judged(&proxy, &kubeadms(), Discovery::Token);
         assert!(findings(&verdict).is_empty());
-        assert_eq!(verdict.undecideds().len(), 3);
+        assert_eq!(verdict.gaps().len(), 3);
     }
 }

@@ -64,7 +64,7 @@ fn judge(
             Finding::new("an API server where cluster-info sends joining nodes", why.to_string())
                 .so("no node can join with a token"),
         ),
-        Err(why) => verdict.undecided(subject(), why),
+        Err(why) => verdict.unseen(subject(), why),
     }
     if let Some(configured) = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref()) {
         verdict.expect(subject(), is_same(configured, server), || {
@@ -128,7 +128,7 @@ mod tests {
         let verdict = judged(&ca, presented(&leaf), &handshakes(presented(&leaf), []));
         assert!(verdict.findings(Severity::Critical).is_empty());
         assert_eq!(verdict.observations(), 2);
-        assert!(verdict.notes()[0].starts_with("--discovery-token-ca-cert-hash sha256:"));
+        assert!(crate::check::testing::notes(&verdict)[0].starts_with("--discovery-token-ca-cert-hash sha256:"));
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
         let findings =
             judged(&elsewhere, presented(&leaf), &handshakes(presented(&leaf), [])).findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.to_string(), "10.77.0.100:6443");
+        assert_eq!(finding.subjects[0].to_string(), "10.77.0.100:6443");
         assert!(finding.seen.contains("CN=kubernetes"));
     }
 
@@ -151,8 +151,8 @@ mod tests {
         let handshake = ClusterInfoHandshake(presented(&leaf));
         let api_servers = handshakes(presented(&leaf), []);
         let verdict = judge(&info, &handshake, &api_servers, None, &Expectations::default(), &clock());
-        assert_eq!((verdict.undecideds().len(), verdict.findings(Severity::Critical).len()), (1, 0));
-        assert!(verdict.notes().is_empty());
+        assert_eq!((verdict.gaps().len(), verdict.findings(Severity::Critical).len()), (1, 0));
+        assert!(crate::check::testing::notes(&verdict).is_empty());
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let outside = handshakes(presented(&leaf), [("10.77.0.11:6443", silent())]);
         let verdict = judged(&ca, silent(), &outside);
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 
     #[test]

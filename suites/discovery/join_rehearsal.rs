@@ -180,7 +180,7 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
             ),
             status => {
                 let cause = format!("HTTP {status} for a node that does not exist: {}", lookup.message);
-                verdict.undecided(bearer(rehearsal), &Unobserved::invalid("the API server", cause));
+                verdict.unseen(bearer(rehearsal), &Unobserved::invalid("the API server", cause));
             }
         }
     }
@@ -193,7 +193,7 @@ fn judge_reading(verdict: &mut Verdict, rehearsal: &JoinRehearsal, kube_proxy: R
                 // kubeadm was told to leave kube-proxy to others.
                 Err(Unobserved::Absent { .. }) => continue,
                 Err(why) => {
-                    verdict.undecided(subject(), why);
+                    verdict.unseen(subject(), why);
                     continue;
                 }
             }
@@ -325,7 +325,7 @@ fn usages(leaf: &Description) -> String {
 fn judge_removal(verdict: &mut Verdict, rehearsal: &JoinRehearsal) {
     match &rehearsal.withdrawal {
         None => {}
-        Some(Err(why)) => verdict.undecided(cluster_info(), why),
+        Some(Err(why)) => verdict.unseen(cluster_info(), why),
         Some(Ok(vanished)) => {
             verdict.expect(cluster_info(), vanished.is_some(), || {
                 Finding::new(
@@ -338,7 +338,7 @@ fn judge_removal(verdict: &mut Verdict, rehearsal: &JoinRehearsal) {
         }
     }
     for (object, why) in &rehearsal.left {
-        verdict.undecided(Subject::cluster_object("the removal of", object), why);
+        verdict.unseen(Subject::cluster_object("the removal of", object), why);
     }
     let waits: BTreeMap<&str, u64> = [
         ("signature", rehearsal.discovery.as_ref().ok().map(|seen| seen.waited_ms)),

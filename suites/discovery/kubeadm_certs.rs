@@ -88,7 +88,7 @@ fn judge(
                 verdict.find(subject(), finding.so(DANGER).mend(REMOVE));
             }
         }
-        Err(why) => verdict.undecided(Subject::object("Secret", "kube-system", names(&owners)), why),
+        Err(why) => verdict.unseen(Subject::object("Secret", "kube-system", names(&owners)), why),
     }
     verdict
 }
@@ -154,6 +154,6 @@ mod tests {
         let refused = Unobserved::Refused { missing: "list secrets".into(), message: "no".into() };
         let certs = certs(HOUR, &["bootstrap-token-uplcrt"]);
         let verdict = judge(Some(&certs), Some(&KubeadmConfig::default()), Err(&refused), &clock());
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 }

@@ -241,15 +241,13 @@ mod tests {
     fn a_missing_binding_names_the_step_that_fails() {
         let findings = judged(&without("kubeadm:kubelet-bootstrap"), &pods(), "v1.37.2");
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "ClusterRoleBinding kubeadm:kubelet-bootstrap");
-        assert_eq!(findings[0].so.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
+        assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding kubeadm:kubelet-bootstrap");
+        assert_eq!(findings[0].impact.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
         assert_eq!(
-            findings[0].mend.as_deref(),
-            Some(
-                "kubectl create clusterrolebinding kubeadm:kubelet-bootstrap --clusterrole=system:node-bootstrapper \
+            findings[0].fix,
+            "kubectl create clusterrolebinding kubeadm:kubelet-bootstrap --clusterrole=system:node-bootstrapper \
                  --group=system:bootstrappers:kubeadm:default-node-token --dry-run=client -o yaml | \
                  kubectl auth reconcile -f -"
-            )
         );
     }
 
@@ -257,7 +255,7 @@ mod tests {
     fn approval_by_hand_is_a_matter_of_taste() {
         let findings = judged(&without("kubeadm:node-autoapprove-bootstrap"), &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
-        assert!(findings[0].so.as_deref().unwrap().contains("where that is meant"));
+        assert!(findings[0].impact.as_deref().unwrap().contains("where that is meant"));
     }
 
     #[test]
@@ -287,10 +285,8 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].seen, "it is given to Group system:authenticated as well");
         assert_eq!(
-            findings[0].mend.as_deref(),
-            Some(
-                "kubectl -n kube-system edit rolebinding kubeadm:nodes-kubeadm-config: remove Group system:authenticated"
-            )
+            findings[0].fix.as_str(),
+            "kubectl -n kube-system edit rolebinding kubeadm:nodes-kubeadm-config: remove Group system:authenticated"
         );
     }
 
@@ -317,15 +313,13 @@ mod tests {
     fn a_role_that_was_widened_or_is_gone_is_found() {
         let all = rule(&["get", "list"], "", &["configmaps"]);
         let findings = judged(&healthy().with_role("kube-system/kube-proxy", vec![all]), &pods(), "v1.37.2");
-        assert_eq!((findings.len(), findings[0].subject.to_string().as_str()), (1, "Role kube-system/kube-proxy"));
+        assert_eq!((findings.len(), findings[0].subjects[0].to_string().as_str()), (1, "Role kube-system/kube-proxy"));
         assert_eq!(findings[0].seen, "it permits to get,list configmaps as well");
         assert_eq!(
-            findings[0].mend.as_deref(),
-            Some(
-                "kubectl create role kube-proxy -n kube-system --verb=get --resource=configmaps \
+            findings[0].fix,
+            "kubectl create role kube-proxy -n kube-system --verb=get --resource=configmaps \
                  --resource-name=kube-proxy --dry-run=client -o yaml | \
                  kubectl auth reconcile --remove-extra-permissions -f -"
-            )
         );
         let mut gone = healthy();
         gone.cluster_roles.remove("kubeadm:get-nodes");

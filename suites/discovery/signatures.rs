@@ -45,7 +45,7 @@ fn judge(info: &ClusterInfo, tokens: Result<&BootstrapTokens, &Unobserved>, cloc
             return verdict;
         }
         Err(why) => {
-            verdict.undecided(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
+            verdict.unseen(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
             return verdict;
         }
     };
@@ -101,7 +101,7 @@ mod tests {
         let verdict = judge(&info(&[("beacon", Ok(()))]), Ok(&beacon(Signature::Mismatch)), &clock());
         let findings = verdict.findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.to_string(), "Secret kube-system/bootstrap-token-beacon");
+        assert_eq!(finding.subjects[0].to_string(), "Secret kube-system/bootstrap-token-beacon");
         assert!(finding.seen.contains("jws-kubeconfig-beacon"));
     }
 
@@ -122,7 +122,7 @@ mod tests {
         assert!(finding.seen.contains("not permitted: list secrets"));
 
         let slow = Unobserved::unreachable("GET", "reset");
-        assert_eq!(judge(&info(&[("beacon", Ok(()))]), Err(&slow), &clock()).undecideds().len(), 1);
+        assert_eq!(judge(&info(&[("beacon", Ok(()))]), Err(&slow), &clock()).gaps().len(), 1);
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn judge(
             return verdict;
         }
         Err(why) => {
-            verdict.undecided(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
+            verdict.unseen(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
             return verdict;
         }
     };
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(never.seen, "it never expires");
         let late = only_finding(&judged(expiring(Expiration::At(in_hours(48))), &Nodes::default()));
         assert!(late.seen.starts_with("in 48 hours, at "));
-        assert_eq!(late.mend.as_deref(), Some("kubeadm token delete lastly"));
+        assert_eq!(late.fix.as_str(), "kubeadm token delete lastly");
         let unreadable = only_finding(&judged(expiring(Expiration::Unreadable), &Nodes::default()));
         assert!(unreadable.seen.contains("counts as expired"));
     }
@@ -243,7 +243,7 @@ mod tests {
             |ids: &[&str]| judge(&info(ids), Err(&refused), &Nodes::default(), &Expectations::default(), &clock());
         assert_eq!(only_finding(&judged(&["beacon"])).severity, Severity::Info);
         assert_eq!(judged(&["abcdef"]).findings(Severity::Major)[0].severity, Severity::Critical);
-        assert_eq!(judged(&[]).undecideds().len(), 1);
+        assert_eq!(judged(&[]).gaps().len(), 1);
     }
 
     #[test]

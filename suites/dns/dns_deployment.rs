@@ -48,20 +48,20 @@ fn judge(
             return verdict;
         }
         (Err(Unobserved::Absent { .. }), Err(why)) if kubeadm.is_some() => {
-            verdict.undecided(Subject::object("Deployment", "kube-system", "coredns"), why);
+            verdict.unseen(Subject::object("Deployment", "kube-system", "coredns"), why);
             return verdict;
         }
         (Err(Unobserved::Absent { evidence }), _) => {
             return Verdict::not_applicable(format!("{evidence}: something else serves names"));
         }
         (Err(why), _) => {
-            verdict.undecided(Subject::object("Deployment", "kube-system", "coredns"), why);
+            verdict.unseen(Subject::object("Deployment", "kube-system", "coredns"), why);
             return verdict;
         }
     };
     judge_replicas(&mut verdict, deployment, nodes, pods);
     match ready {
-        Err(why) => verdict.undecided(Subject::object("EndpointSlice", "kube-system", "kube-dns"), why),
+        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "kube-system", "kube-dns"), why),
         Ok(ready) if dns.is_some() => {
             let subject = Subject::object("Deployment", "kube-system", &deployment.name);
             verdict.expect(subject, !ready.is_empty() || deployment.desired == 0, || {
@@ -266,6 +266,6 @@ mod tests {
     fn servers_that_were_not_seen_are_undecided() {
         let unseen = ClusterDns { servers: Seen::Err(Unobserved::Interrupted), ..dns(&[]) };
         let verdict = judge(Ok(&deployment(2, 2)), Some(&unseen), None, &nodes(&THREE), &Pods::default());
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (2, 1));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1));
     }
 }

@@ -52,7 +52,7 @@ fn judge(dns: &ClusterDns, pods: &Pods, reports: Result<&ProbeReports, &Unobserv
     match reports {
         Ok(reports) => judge_metrics(&mut verdict, reports, &found),
         Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not looked at: {why}")),
-        Err(why) => verdict.undecided(Subject::cluster(), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
 }
@@ -98,7 +98,7 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
     }
     if seen.is_empty() {
         let why = Unobserved::invalid("the probes", "none of them looked at a server's metrics");
-        return verdict.undecided(Subject::cluster(), &why);
+        return verdict.unseen(Subject::cluster(), &why);
     }
     let mut closed = Vec::new();
     for (server, got) in seen {
@@ -113,7 +113,7 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
             }
             None => {
                 let fault = got.iter().find_map(|got| got.as_ref().err()).map(ToString::to_string).unwrap_or_default();
-                verdict.undecided(subject, &Unobserved::unreachable(format!("http://{server}/metrics"), fault));
+                verdict.unseen(subject, &Unobserved::unreachable(format!("http://{server}/metrics"), fault));
             }
         }
     }
@@ -262,14 +262,18 @@ mod tests {
 
     #[test]
     fn metrics_that_are_closed_are_told_and_those_out_of_reach_undecided() {
-        assert_eq!(judged(running(), Err(Fault::Refused)).notes().len(), 1);
-        assert_eq!(judged(running(), Err(Fault::TimedOut)).undecideds().len(), 1);
+        assert_eq!(crate::check::testing::notes(&judged(running(), Err(Fault::Refused))).len(), 1);
+        assert_eq!(judged(running(), Err(Fault::TimedOut)).gaps().len(), 1);
         let serves = |answered| {
             let udp = Lookups { asked: 5, answered, ..Lookups::default() };
             [("10.244.1.2:53".parse().unwrap(), DnsAnswer { udp, tcp: Lookups::default(), records: [].into() })].into()
         };
         let verdict = judged_with(running(), Err(Fault::TimedOut), serves(5));
-        assert_eq!((verdict.notes().len(), verdict.undecideds().len()), (1, 0), "only its metrics are closed");
-        assert_eq!(judged_with(running(), Err(Fault::TimedOut), serves(0)).undecideds().len(), 1);
+        assert_eq!(
+            (crate::check::testing::notes(&verdict).len(), verdict.gaps().len()),
+            (1, 0),
+            "only its metrics are closed"
+        );
+        assert_eq!(judged_with(running(), Err(Fault::TimedOut), serves(0)).gaps().len(), 1);
     }
 }

@@ -50,7 +50,7 @@ fn judge(
             return Verdict::not_applicable(format!("{evidence}: the cluster's DNS is another one"));
         }
         Err(why) => {
-            verdict.undecided(Subject::object("Service", "kube-system", "kube-dns"), why);
+            verdict.unseen(Subject::object("Service", "kube-system", "kube-dns"), why);
             return verdict;
         }
     };
@@ -133,11 +133,11 @@ mod tests {
     fn the_address_that_kubelets_have_passes() {
         let verdict = judged(&dns("10.96.0.10"), &["10.96.0.10"]);
         assert_eq!((verdict.observations(), seen(&verdict)), (4, vec![]));
-        assert!(verdict.notes().is_empty());
+        assert!(crate::check::testing::notes(&verdict).is_empty());
         let chosen = judged(&dns("10.96.0.53"), &["10.96.0.53"]);
         assert_eq!(
-            (seen(&chosen), chosen.notes()),
-            (vec![], &["clusterIP 10.96.0.53, not kubeadm's usual 10.96.0.10".to_owned()][..])
+            (seen(&chosen), crate::check::testing::notes(&chosen)),
+            (vec![], vec!["clusterIP 10.96.0.53, not kubeadm's usual 10.96.0.10".to_owned()])
         );
     }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_cache_on_each_node_stands_between() {
         let verdict = judged(&dns("10.96.0.53"), &["169.254.20.10"]);
-        assert_eq!((seen(&verdict), verdict.notes().len()), (vec![], 1));
+        assert_eq!((seen(&verdict), crate::check::testing::notes(&verdict).len()), (vec![], 1));
     }
 
     #[test]
@@ -170,6 +170,6 @@ mod tests {
         let verdict = judge(Err(&absent), None, Some(&KubeadmConfig::default()), None);
         assert_eq!(seen(&verdict), ["services \"kube-dns\" not found"]);
         assert!(judge(Err(&absent), None, None, None).reason().is_some());
-        assert_eq!(judge(Err(&Unobserved::Interrupted), None, None, None).undecideds().len(), 1);
+        assert_eq!(judge(Err(&Unobserved::Interrupted), None, None, None).gaps().len(), 1);
     }
 }

@@ -34,7 +34,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     let reports = match reports {
         Ok(reports) => reports,
         Err(why) => {
-            verdict.undecided(Subject::cluster(), why);
+            verdict.unseen(Subject::cluster(), why);
             return verdict;
         }
     };
@@ -94,7 +94,7 @@ fn unasked(verdict: &mut Verdict, name: &str, judged: usize) {
     if judged == 0 {
         let why =
             Unobserved::invalid("the probes", format!("no server that knows the cluster's names was asked for {name}"));
-        verdict.undecided(Subject::cluster(), &why);
+        verdict.unseen(Subject::cluster(), &why);
     }
 }
 
@@ -160,6 +160,6 @@ mod tests {
     fn without_expectations_nothing_is_judged_and_without_questions_nothing_decided() {
         assert!(judged(Ok(records("NXDOMAIN", &[])), &Expectations::default()).reason().is_some());
         let other = Expectations { unresolved_names: vec!["example.com".into()], ..Expectations::default() };
-        assert_eq!(judged(Ok(records("NXDOMAIN", &[])), &other).undecideds().len(), 1);
+        assert_eq!(judged(Ok(records("NXDOMAIN", &[])), &other).gaps().len(), 1);
     }
 }

@@ -61,7 +61,7 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         // Where not even the whole name is known, DN-04 says so.
         let served = answers.dns.values().any(|server| server.udp.answered > 0);
         if let (Some(Err(slow @ Fault::TimedOut)), true) = (&answers.short_name, served) {
-            verdict.undecided(Subject::node(node), &Unobserved::unreachable("kubernetes.default in a pod", slow));
+            verdict.unseen(Subject::node(node), &Unobserved::unreachable("kubernetes.default in a pod", slow));
         } else if let (Some(short_name), true) = (&answers.short_name, served) {
             let is_api = |found: &IpAddr| api.is_none_or(|api| api.cluster_ip == *found);
             let found = short_name.as_ref().is_ok_and(|found| found.iter().any(is_api));
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(seen(&with(5, Some(Ok("192.0.2.1")))), ["it is 192.0.2.1"]);
         assert_eq!(seen(&with(5, unknown())), ["the name does not resolve: no such name"]);
         let slow = with(5, Some(Err(Fault::TimedOut)));
-        assert_eq!((seen(&slow).len(), slow.undecideds().len()), (0, 1));
+        assert_eq!((seen(&slow).len(), slow.gaps().len()), (0, 1));
         assert_eq!((with(0, unknown()).observations(), with(5, None).observations()), (3, 3));
     }
 

@@ -61,9 +61,9 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
             expected.judge(&mut verdict, &mut folded, server, answer);
         }
     }
-    if asked == 0 && verdict.undecideds().is_empty() {
+    if asked == 0 && verdict.saw_everything() {
         let why = Unobserved::invalid("the probes", "no server that knows the API's name was asked for other records");
-        verdict.undecided(Subject::cluster(), &why);
+        verdict.unseen(Subject::cluster(), &why);
     }
     if !short.is_empty() {
         verdict.note(format!("no long answer was to be had at {}: whether one arrives was not tried", names(&short)));
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn without_an_answer_to_any_question_nothing_is_decided() {
-        assert_eq!(judged(BTreeMap::clear).undecideds().len(), 1);
+        assert_eq!(judged(BTreeMap::clear).gaps().len(), 1);
     }
 
     #[test]

@@ -257,7 +257,7 @@ mod tests {
             let verdict = judge(&healthy(), &servers, &dns(ready), &kubernetes_service(API), &domain);
             let finding = verdict.findings(Severity::Critical).remove(0);
             assert_eq!(finding.expected, "a ready endpoint of Service kube-dns");
-            assert!(finding.mend.unwrap().contains(mend));
+            assert!(finding.fix.contains(mend));
         }
     }
 
@@ -272,7 +272,7 @@ mod tests {
             judge(&reports([("n1", answers)]), &servers, &dns(None), &kubernetes_service(API), &domain)
         };
         let verdict = judged(&good());
-        assert_eq!((verdict.findings(Severity::Critical).len(), verdict.notes().len()), (0, 1));
+        assert_eq!((verdict.findings(Severity::Critical).len(), crate::check::testing::notes(&verdict).len()), (0, 1));
         let seen = judged(&lost(Fault::TimedOut)).findings(Severity::Critical).remove(0);
         assert!(seen.expected.contains("169.254.169.254, the server that pods are told to ask"), "{}", seen.expected);
     }
@@ -286,7 +286,7 @@ mod tests {
             dns.get_mut(&SocketAddr::new(server, 53)).unwrap().tcp = old.tcp;
         }
         let findings = judged(&reports).findings(Severity::Critical);
-        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Node n2".into()));
+        assert_eq!((findings.len(), findings[0].subjects[0].to_string()), (1, "Node n2".into()));
         assert!(findings[0].expected.contains("by UDP"), "{}", findings[0].expected);
         assert_eq!(findings[0].seen, "at none of 2 servers: no answer");
     }
@@ -299,7 +299,7 @@ mod tests {
         let dns = &mut reports.0.get_mut("n2").unwrap().answers.as_mut().unwrap().dns;
         dns.get_mut(&SocketAddr::new(SERVICE, 53)).unwrap().udp.answered = 3;
         let findings = judged(&reports).findings(Severity::Critical);
-        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, POD.to_string()));
+        assert_eq!((findings.len(), findings[0].subjects[0].to_string()), (1, POD.to_string()));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn judge(
     if answered == 0 {
         // Nodes may reach what we do not: PK-02 and KL-12 tell of an endpoint that nobody reaches.
         let why = names(endpoint.failures.iter().map(|(why, count)| format!("{why} ({count})")));
-        verdict.undecided(subject(), &Unobserved::unreachable(endpoint.endpoint.to_string(), why));
+        verdict.unseen(subject(), &Unobserved::unreachable(endpoint.endpoint.to_string(), why));
         return verdict;
     }
     let dead = unreachable(servers);
@@ -191,15 +191,15 @@ mod tests {
         };
         let finding = judge(&endpoint, &servers, Err(&Unobserved::Interrupted)).findings(Severity::Major).remove(0);
         assert_eq!(finding.seen, "10 of 30 are not: reset (10)");
-        assert!(finding.so.unwrap().starts_with("10.77.0.13:6443 cannot be reached"));
-        assert!(finding.mend.unwrap().starts_with("take 10.77.0.13:6443 out"));
+        assert!(finding.impact.unwrap().starts_with("10.77.0.13:6443 cannot be reached"));
+        assert!(finding.fix.starts_with("take 10.77.0.13:6443 out"));
     }
 
     #[test]
     fn an_endpoint_that_is_out_of_our_reach_is_undecided() {
         let verdict = judged(&[], &[("timed out", 30)]);
         assert_eq!((verdict.observations(), seen(&verdict)), (0, vec![]));
-        assert!(verdict.undecideds()[0].why.to_string().contains("timed out (30)"));
+        assert!(verdict.gaps()[0].why.to_string().contains("timed out (30)"));
     }
 
     #[test]
@@ -240,6 +240,9 @@ mod tests {
             failures: BTreeMap::new(),
         };
         let verdict = judge(&endpoint, &servers, Err(&Unobserved::Interrupted));
-        assert_eq!((verdict.observations(), verdict.undecideds().len(), verdict.notes().len()), (1, 0, 2));
+        assert_eq!(
+            (verdict.observations(), verdict.gaps().len(), crate::check::testing::notes(&verdict).len()),
+            (1, 0, 2)
+        );
     }
 }

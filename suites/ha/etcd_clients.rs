@@ -39,7 +39,7 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
     let mut seen: BTreeMap<SocketAddr, (usize, usize)> = BTreeMap::new();
     for (from, report) in &reports.0 {
         if let Err(why) = &report.answers {
-            verdict.undecided(Subject::node(from), why);
+            verdict.unseen(Subject::node(from), why);
         }
     }
     for (name, node) in nodes.control_plane() {
@@ -65,12 +65,12 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
             if open + closed == 0 {
                 let why =
                     Unobserved::unreachable(at.to_string(), "no probe that reaches the node's kubelet has tried it");
-                verdict.undecided(Subject::node(name), &why);
+                verdict.unseen(Subject::node(name), &why);
             }
             seen.insert(at, (open, closed));
         }
     }
-    if etcd == 0 && seen.values().all(|(open, _)| *open == 0) && verdict.undecideds().is_empty() {
+    if etcd == 0 && seen.values().all(|(open, _)| *open == 0) && verdict.saw_everything() {
         return Verdict::not_applicable(
             "no pod of kube-system is etcd's, and pods find its ports closed on every control-plane node: it runs elsewhere",
         );
@@ -118,7 +118,7 @@ fn judge_stranger(
                 .so("any pod reads every Secret and writes itself any right, in plain text")
         });
     } else {
-        verdict.undecided(Subject::node(from), &Unobserved::unreachable(at.to_string(), said));
+        verdict.unseen(Subject::node(from), &Unobserved::unreachable(at.to_string(), said));
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
         for client in [Ok(refuses()), Err(Fault::Refused), Err(Fault::TimedOut)] {
             let verdict = judged(&client, &Ok(Met::Open), true);
             assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (4, 0));
-            assert!(verdict.undecideds().is_empty());
+            assert!(verdict.saw_everything());
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_closed_port_without_its_control_is_undecided() {
         let verdict = judged(&Err(Fault::TimedOut), &Err(Fault::TimedOut), true);
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let mut reports = reports([("n1", answers)]);
         reports.0.insert("n2".into(), report("p2", silent));
         let verdict = judge(&nodes, &Pods::default(), &reports);
-        assert_eq!((verdict.undecideds().len(), verdict.reason()), (1, None));
+        assert_eq!((verdict.gaps().len(), verdict.reason()), (1, None));
     }
 
     #[test]

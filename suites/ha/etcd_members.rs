@@ -61,7 +61,7 @@ fn judge(
         member_metrics::judge(&mut verdict, &members, hosts, clock);
     }
     judge_health(&mut verdict, health);
-    if members.is_empty() && verdict.observations() == 0 && verdict.undecideds().is_empty() {
+    if members.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(
             "no API server instance tells of etcd, and no pod is a member: it is out of sight",
         );
@@ -164,7 +164,7 @@ fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
                 });
             }
             // That an instance is out of order altogether is judged by CP-01.
-            Err(why) => verdict.undecided(Subject::address(address), why),
+            Err(why) => verdict.unseen(Subject::address(address), why),
         }
     }
 }
@@ -252,12 +252,12 @@ mod tests {
         let mut facts = facts(3);
         facts.nodes.0.get_mut("n3").unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
         assert_eq!(findings(&facts), [(Severity::Major, "n3 is not Ready".to_owned())]);
-        let mend = judged(&facts, None).findings(Severity::Critical)[0].mend.clone().unwrap();
+        let mend = judged(&facts, None).findings(Severity::Critical)[0].fix.clone();
         assert!(mend.starts_with("start n3") && mend.contains("gone for good: kubectl -n kube-system exec etcd-n1"));
         facts.pods.0.get_mut("kube-system/etcd-n2").unwrap().ready = false;
         assert!(findings(&facts).iter().all(|(severity, _)| *severity == Severity::Critical));
         let found = judged(&facts, None).findings(Severity::Critical);
-        assert!(found.iter().all(|finding| !finding.mend.as_ref().unwrap().contains("member remove")), "{found:?}");
+        assert!(found.iter().all(|finding| !finding.fix.contains("member remove")), "{found:?}");
     }
 
     #[test]
@@ -294,6 +294,6 @@ mod tests {
             .values_mut()
             .for_each(|health| health.ready = Err(Unobserved::Interrupted));
         let verdict = judged(&facts, None);
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 }

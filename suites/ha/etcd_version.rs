@@ -45,7 +45,7 @@ fn judge(pods: &Pods, oldest: &OldestApiServer, kubeadm: Option<&KubeadmConfig>)
         } else {
             let subject = Subject::object("Pod", &pod.namespace, &pod.name);
             let why = Unobserved::invalid(subject.to_string(), format!("its image {image:?} does not tell a version"));
-            verdict.undecided(subject, &why);
+            verdict.unseen(subject, &why);
         }
     }
     let spread: Vec<String> = versions.iter().map(|(version, on)| format!("{version} on {}", names(on))).collect();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
-        let told = |f: Finding| format!("{} {}: {}", f.severity, f.subject, f.seen);
+        let told = |f: Finding| format!("{} {}: {}", f.severity, f.subjects[0], f.seen);
         verdict.findings(Severity::Minor).into_iter().map(told).collect()
     }
 
@@ -145,8 +145,11 @@ mod tests {
 
     #[test]
     fn an_unknown_release_and_an_untold_version_are_not_guessed() {
-        assert_eq!(judged(&["etcd:3.9.0-0"], "v1.42.0").notes(), ["which etcd belongs to 1.42 is not known here"]);
-        assert_eq!(judged(&["etcd@sha256:abc"], "v1.37.2").undecideds().len(), 1);
+        assert_eq!(
+            crate::check::testing::notes(&judged(&["etcd:3.9.0-0"], "v1.42.0")),
+            ["which etcd belongs to 1.42 is not known here"]
+        );
+        assert_eq!(judged(&["etcd@sha256:abc"], "v1.37.2").gaps().len(), 1);
         assert!(judged(&[], "v1.37.2").reason().is_some());
     }
 }

@@ -51,7 +51,7 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
                 "the members' leader, learners and quota are seen by privileged probes, which the profile {profile} does not allow"
             ));
         }
-        Err(why) => return verdict.undecided(Subject::cluster(), why),
+        Err(why) => return verdict.unseen(Subject::cluster(), why),
     };
     let mut new = Vec::new();
     for pod in members {
@@ -78,7 +78,7 @@ pub fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&HostReports
             }
             // A member that does not answer is judged by its pod.
             Err(_) if !pod.ready => {}
-            Err(why) => verdict.undecided(subject(), &why),
+            Err(why) => verdict.unseen(subject(), &why),
         }
     }
     if !new.is_empty() {

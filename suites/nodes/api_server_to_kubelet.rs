@@ -156,6 +156,6 @@ mod tests {
     #[test]
     fn what_we_may_not_ask_is_undecided() {
         let refused = Unobserved::Refused { missing: "get pods/log".into(), message: "forbidden".into() };
-        assert_eq!(judged([Ok(Came::Wanted), Err(refused)]).undecideds().len(), 1);
+        assert_eq!(judged([Ok(Came::Wanted), Err(refused)]).gaps().len(), 1);
     }
 }

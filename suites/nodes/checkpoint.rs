@@ -46,7 +46,7 @@ fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>
         }
         // Who has the right is known without; what kubelets do with one who has not is for the profiles that may ask.
         Err(Unobserved::NotAllowed { .. }) => verdict.note("kubelets were not asked: that takes a pod with a token"),
-        Err(why) => verdict.undecided(Subject::cluster(), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     folded.tell(&mut verdict);
     verdict
@@ -78,11 +78,10 @@ fn judge_kubelet(
     let status = match met {
         Some(Ok(Met::Status(status))) => *status,
         Some(Err(fault)) => {
-            return verdict.undecided(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
+            return verdict.unseen(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
         }
         Some(Ok(_)) | None => {
-            return verdict
-                .undecided(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
+            return verdict.unseen(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
         }
     };
     // A kubelet that does not know the token refuses it all the same: whether it should know it is another check's.
@@ -119,7 +118,10 @@ mod tests {
             .with_binding("cluster-admin", "ClusterRole cluster-admin", &["Group system:masters"])
             .with_binding("api", "ClusterRole system:kubelet-api-admin", &["User kube-apiserver-kubelet-client"]);
         let verdict = judge(&rbac, &Nodes::default(), Err(&not_allowed()));
-        assert_eq!((verdict.observations(), seen_of(&verdict), verdict.notes().len()), (2, vec![], 1));
+        assert_eq!(
+            (verdict.observations(), seen_of(&verdict), crate::check::testing::notes(&verdict).len()),
+            (2, vec![], 1)
+        );
     }
 
     #[test]

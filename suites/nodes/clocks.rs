@@ -74,7 +74,7 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
         return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
     }
     for (node, why) in unseen {
-        verdict.undecided(Subject::node(node), &why);
+        verdict.unseen(Subject::node(node), &why);
     }
     for (kind, nodes) in skewed {
         tell(&mut verdict, kind, &nodes);
@@ -147,7 +147,7 @@ mod tests {
 
     fn seen(verdict: &Verdict) -> Vec<(String, Severity)> {
         let findings = verdict.findings(Severity::Major).into_iter();
-        findings.map(|finding| (format!("{}: {}", finding.subject, finding.seen), finding.severity)).collect()
+        findings.map(|finding| (format!("{}: {}", finding.subjects[0], finding.seen), finding.severity)).collect()
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
     fn a_node_out_of_reach_is_judged_by_its_lease() {
         let unreachable = || Err(Unobserved::unreachable("n3", "refused"));
         let verdict = judged([Ok(0), Ok(0), unreachable()], -5);
-        assert_eq!((seen(&verdict), verdict.undecideds().len()), (vec![], 1));
+        assert_eq!((seen(&verdict), verdict.gaps().len()), (vec![], 1));
         let verdict = judged([Ok(0), Ok(0), unreachable()], 90);
         assert_eq!(seen(&verdict)[0].0, "Node n3: ahead of the API server's clock: n3 by 90 s at least");
     }

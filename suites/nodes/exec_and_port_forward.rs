@@ -98,12 +98,12 @@ mod tests {
                 "Node n2: for p1: no answer within 5000 ms"
             ]
         );
-        assert!(verdict.findings(Severity::Major)[0].so.as_deref().unwrap().contains("while logs work"));
+        assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("while logs work"));
     }
 
     #[test]
     fn what_we_may_not_do_is_undecided() {
         let refused = Unobserved::Refused { missing: "create pods/exec".into(), message: "forbidden".into() };
-        assert_eq!(judged([Ok((Came::Wanted, Came::Wanted)), Err(refused)]).undecideds().len(), 1);
+        assert_eq!(judged([Ok((Came::Wanted, Came::Wanted)), Err(refused)]).gaps().len(), 1);
     }
 }

@@ -80,7 +80,7 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
         let Some(services) = verdict.seen(|| Subject::node(name), &report.services) else { continue };
         for (group, why) in &services.unseen {
             let why = Unobserved::invalid(format!("the control group {group} on {name}"), why);
-            verdict.undecided(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &why);
         }
         if !services.systemd {
             if services.unseen.is_empty() {
@@ -91,7 +91,7 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
         let Some(files) = verdict.seen(|| Subject::node(name), &report.units) else { continue };
         if let Some((directory, why)) = files.unlisted.first_key_value() {
             let why = Unobserved::invalid(format!("{directory} on {name}"), why);
-            verdict.undecided(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &why);
             continue;
         }
         let look = Look { name, node: nodes.0.get(name), services, files, pods, kubeadm };
@@ -102,7 +102,7 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
     if !without.is_empty() {
         let remark =
             format!("systemd is not the init of {}: what starts the kubelet is not known there", names(&without));
-        if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        if verdict.observations() == 0 && verdict.saw_everything() {
             return Verdict::not_applicable(remark);
         }
         verdict.note(remark);
@@ -171,7 +171,7 @@ impl<'a> Look<'a> {
         if !starts && unit != KUBELET && !read(KUBELET) {
             let why = format!("nothing in /etc/systemd/system and /usr/lib/systemd tells what {KUBELET} starts");
             return verdict
-                .undecided(Subject::node(self.name), &Unobserved::invalid(format!("{unit} on {}", self.name), why));
+                .unseen(Subject::node(self.name), &Unobserved::invalid(format!("{unit} on {}", self.name), why));
         }
         let masked = self.files.units.get(unit).is_some_and(|unit| unit.defined == Definition::Masked);
         folded.expect(verdict, self.name, starts, || {
@@ -345,7 +345,9 @@ mod tests {
     fn found(verdict: &Verdict) -> Vec<(Severity, String)> {
         let found = verdict.findings(Severity::Major).into_iter();
         found
-            .map(|finding| (finding.severity, format!("{}: {}: {}", finding.subject, finding.expected, finding.seen)))
+            .map(|finding| {
+                (finding.severity, format!("{}: {}: {}", listed(&finding.subjects), finding.expected, finding.seen))
+            })
             .collect()
     }
 
@@ -363,7 +365,10 @@ mod tests {
     fn nodes_in_order_pass() {
         let verdict =
             judged([report(in_order()), report(in_order())], "containerd://2.4.0", &KubeadmConfig::default(), &[]);
-        assert_eq!((found(&verdict), verdict.notes(), verdict.undecideds().len()), (Vec::new(), &[][..], 0));
+        assert_eq!(
+            (found(&verdict), crate::check::testing::notes(&verdict), verdict.gaps().len()),
+            (Vec::new(), vec![], 0)
+        );
         assert!(verdict.observations() >= 10);
     }
 
@@ -371,7 +376,7 @@ mod tests {
     fn what_runs_and_is_not_started_at_boot_is_found() {
         let found = seen(|_, files| files.units.get_mut(KUBELET).unwrap().started_by.clear());
         let text =
-            "Nodes n1, n2: kubelet.service is started at boot: it runs, and is not enabled: nothing starts it at boot";
+            "Node n1, n2: kubelet.service is started at boot: it runs, and is not enabled: nothing starts it at boot";
         assert_eq!(found, [(Severity::Major, text.to_owned())]);
         let found = seen(|_, files| files.units.get_mut("containerd.service").unwrap().defined = Definition::Masked);
         assert!(found.len() == 1 && found[0].1.contains("is masked"), "{found:?}");
@@ -406,7 +411,10 @@ mod tests {
         services.running.insert("snap.kubelet.daemon.service".into());
         let nodes = [report((services, files))];
         let verdict = judged(nodes, "containerd://2.4.0", &KubeadmConfig::default(), &[]);
-        assert!(found_none(&verdict) && verdict.notes()[0].contains("snap.kubelet.daemon.service"), "{verdict:?}");
+        assert!(
+            found_none(&verdict) && crate::check::testing::notes(&verdict)[0].contains("snap.kubelet.daemon.service"),
+            "{verdict:?}"
+        );
     }
 
     fn found_none(verdict: &Verdict) -> bool {
@@ -423,7 +431,7 @@ mod tests {
         assert_eq!(seen(runs("etcd.service"))[0].0, Severity::Minor);
         assert!(seen(runs("etcd.service"))[0].1.starts_with("Node n1: no etcd.service beside the static pod"));
         assert!(seen(runs("kube-scheduler.service"))[0].1.starts_with("Node n1: "), "though its pod is gone");
-        assert!(seen(runs("kube-proxy.service"))[0].1.starts_with("Nodes n1, n2: "));
+        assert!(seen(runs("kube-proxy.service"))[0].1.starts_with("Node n1, n2: "));
         let later = seen(|_, files| {
             let unit = Unit { defined: Definition::Read, started_by: ["multi-user.target".into()].into() };
             files.units.insert("etcd.service".into(), unit);
@@ -443,13 +451,16 @@ mod tests {
         let flags = ["kube-apiserver", "--etcd-servers-overrides=/events#https://10.0.0.9:2379"];
         assert!(found_none(&judged([node()], "containerd://2.4.0", &KubeadmConfig::default(), &flags)));
         let worker = judged([report(in_order()), node()], "containerd://2.4.0", &KubeadmConfig::default(), &[]);
-        assert!(found_none(&worker) && worker.notes()[0].starts_with("etcd.service"), "{worker:?}");
+        assert!(
+            found_none(&worker) && crate::check::testing::notes(&worker)[0].starts_with("etcd.service"),
+            "{worker:?}"
+        );
     }
 
     #[test]
     fn a_runtime_of_no_known_unit_is_told() {
         let verdict = judged([report(in_order())], "rkt://1.0", &KubeadmConfig::default(), &[]);
-        assert!(found_none(&verdict) && verdict.notes()[0].contains("rkt"), "{verdict:?}");
+        assert!(found_none(&verdict) && crate::check::testing::notes(&verdict)[0].contains("rkt"), "{verdict:?}");
     }
 
     #[test]
@@ -458,16 +469,16 @@ mod tests {
         let skipped = judged([without_systemd("n1"), without_systemd("n2")], "containerd://2.4.0", &kubeadm, &[]);
         assert!(skipped.reason().unwrap().contains("n1, n2"));
         let mixed = judged([report(in_order()), without_systemd("n2")], "containerd://2.4.0", &kubeadm, &[]);
-        assert!(mixed.reason().is_none() && mixed.notes()[0].contains("n2"), "{mixed:?}");
+        assert!(mixed.reason().is_none() && crate::check::testing::notes(&mixed)[0].contains("n2"), "{mixed:?}");
         let old = judged([HostReport::unseen()], "containerd://2.4.0", &kubeadm, &[]);
-        assert_eq!((old.undecideds().len(), old.observations()), (1, 0));
+        assert_eq!((old.gaps().len(), old.observations()), (1, 0));
         let (mut services, mut files) = in_order();
         files.units.remove(KUBELET);
         files.units.remove("containerd.service");
         services.running.remove(KUBELET);
         services.unseen.insert("system.slice/kubelet.service".into(), "permission denied".into());
         let unread = judged([report((services, files))], "containerd://2.4.0", &kubeadm, &[]);
-        assert!(found_none(&unread) && unread.undecideds().len() == 2, "{unread:?}");
+        assert!(found_none(&unread) && unread.gaps().len() == 2, "{unread:?}");
         assert!(judge(&HostReports(BTreeMap::new()), &Nodes::default(), &Pods::default(), None).reason().is_some());
         let certificates_dir = Some("/var/lib/minikube/certs".to_owned());
         let minikube = KubeadmConfig { certificates_dir, ..KubeadmConfig::default() };

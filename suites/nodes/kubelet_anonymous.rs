@@ -40,7 +40,7 @@ fn judge(
     for (node, statuses) in seen {
         match statuses {
             Ok(statuses) => judge_node(&mut verdict, &mut folded, node, &statuses),
-            Err(why) => verdict.undecided(Subject::node(node), &why),
+            Err(why) => verdict.unseen(Subject::node(node), &why),
         }
     }
     folded.tell(&mut verdict);
@@ -138,7 +138,7 @@ mod tests {
         let reports = reports([("n1", answers)]);
         assert_eq!(judge(&nodes(), Ok(&unreachable), Ok(&reports)).findings(Severity::Critical).len(), 1);
         let verdict = judge(&nodes(), Ok(&unreachable), Err(&Unobserved::Interrupted));
-        assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
+        assert_eq!((verdict.gaps().len(), verdict.observations()), (1, 0));
         let not_allowed = Unobserved::NotAllowed { access: crate::seen::Access::Create, profile: "audit".into() };
         let reason = judge(&nodes(), Ok(&unreachable), Err(&not_allowed));
         assert!(reason.reason().is_some_and(|reason| reason.starts_with("no kubelet can be asked from here")));

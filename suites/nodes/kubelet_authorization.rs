@@ -60,7 +60,7 @@ fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonit
         Err(why) if why.is_skip() => {
             verdict.note(format!("whether an account with few rights gets what they are to was not tried: {why}"));
         }
-        Err(why) => verdict.undecided(Subject::cluster(), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     folded.tell(&mut verdict);
     verdict
@@ -71,18 +71,17 @@ fn judge_path(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: Socket
     let status = match answers.reached.at(&endpoint) {
         Some(Ok(Met::Status(status))) => *status,
         Some(Err(fault)) => {
-            return verdict.undecided(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
+            return verdict.unseen(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
         }
         Some(Ok(_)) | None => {
-            return verdict
-                .undecided(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
+            return verdict.unseen(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
         }
     };
     // A token that nobody takes says nothing about the kubelet.
     let taken = answers.api.as_ref().is_some_and(|api| api.version == Ok(200));
     if status == 401 && !taken {
         let why = Unobserved::invalid(endpoint.to_string(), "401, and the API server did not take the token either");
-        return verdict.undecided(Subject::node(node), &why);
+        return verdict.unseen(Subject::node(node), &why);
     }
     folded.expect(verdict, node, status == 403, || {
         let finding = Finding::new(
@@ -160,7 +159,10 @@ mod tests {
     #[test]
     fn a_token_without_rights_is_refused() {
         let verdict = judged(Some(Ok(Met::Status(403))), Ok(200));
-        assert_eq!((verdict.observations(), severities(&verdict), verdict.notes().len()), (2, vec![], 1));
+        assert_eq!(
+            (verdict.observations(), severities(&verdict), crate::check::testing::notes(&verdict).len()),
+            (2, vec![], 1)
+        );
     }
 
     #[test]
@@ -171,10 +173,10 @@ mod tests {
         assert_eq!(severities(&with(Ok(Met::Status(403)))), [Severity::Major]);
         assert_eq!(severities(&with(Ok(Met::Status(200)))), [Severity::Critical; 2]);
         let silent = with(Err(Fault::TimedOut));
-        assert_eq!((silent.observations(), silent.undecideds().len()), (0, 2));
+        assert_eq!((silent.observations(), silent.gaps().len()), (0, 2));
         let failed = Unobserved::Refused { missing: "create clusterroles".into(), message: "no".into() };
         let verdict = judged_with(Some(Ok(Met::Status(403))), Ok(200), Err(&failed));
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (2, 1));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1));
     }
 
     #[test]
@@ -189,7 +191,7 @@ mod tests {
             [(Some(Ok(Met::Status(401))), Ok(401)), (Some(Err(Fault::TimedOut)), Ok(200)), (None, Ok(200))]
         {
             let verdict = judged(met, api);
-            assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 2));
+            assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
         }
     }
 }

@@ -83,7 +83,7 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
         match (configuration, nodes.0.get(name)) {
             (Ok(configuration), Some(node)) => seen.push((name, node, configuration)),
             (Ok(_), None) => {}
-            (Err(why), _) => verdict.undecided(Subject::node(name), &why),
+            (Err(why), _) => verdict.unseen(Subject::node(name), &why),
         }
     }
     for (name, node, configuration) in &seen {
@@ -101,13 +101,13 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
             } else {
                 let why =
                     Unobserved::invalid("ConfigMap kube-system/kubelet-config", "the recording does not hold it all");
-                verdict.undecided(Subject::object("ConfigMap", "kube-system", "kubelet-config"), &why);
+                verdict.unseen(Subject::object("ConfigMap", "kube-system", "kubelet-config"), &why);
                 None
             }
         }
         Err(Unobserved::Absent { .. }) => None,
         Err(why) => {
-            verdict.undecided(Subject::object("ConfigMap", "kube-system", "kubelet-config"), why);
+            verdict.unseen(Subject::object("ConfigMap", "kube-system", "kubelet-config"), why);
             None
         }
     };
@@ -383,14 +383,15 @@ mod tests {
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
-        let told = |f: crate::check::Finding| format!("{} {}: {}, not {}", f.severity, f.subject, f.seen, f.expected);
+        let told =
+            |f: crate::check::Finding| format!("{} {}: {}, not {}", f.severity, f.subjects[0], f.seen, f.expected);
         verdict.findings(Severity::Major).into_iter().map(told).collect()
     }
 
     #[test]
     fn what_kubeadm_makes_passes() {
         let verdict = judged(Ok(configz()), Ok(&defaults()));
-        assert_eq!((seen(&verdict), verdict.notes()), (vec![], &[][..]));
+        assert_eq!((seen(&verdict), crate::check::testing::notes(&verdict)), (vec![], vec![]));
     }
 
     #[test]
@@ -441,11 +442,11 @@ mod tests {
     #[test]
     fn what_was_not_seen_does_not_pass() {
         let verdict = judged(Err(Unobserved::unreachable("n3", "refused")), Ok(&defaults()));
-        assert_eq!((verdict.undecideds().len(), seen(&verdict)), (1, vec![]));
+        assert_eq!((verdict.gaps().len(), seen(&verdict)), (1, vec![]));
         let verdict = judged(Ok(configz()), Err(&Unobserved::Interrupted));
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
         let verdict = judged(Ok(configz()), Ok(&KubeletDefaults::default()));
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn judge_port(verdict: &mut Verdict, folded: &mut Folded, node: &str, port: u16,
     let open = match views {
         [Ok(here), Ok(pods)] => here || pods,
         [Ok(open), Err(_)] | [Err(_), Ok(open)] => open,
-        [Err(why), Err(_)] => return verdict.undecided(Subject::node(node), &why),
+        [Err(why), Err(_)] => return verdict.unseen(Subject::node(node), &why),
     };
     folded.expect(verdict, node, !open, || {
         if port == KUBELET_READ_ONLY {
@@ -140,8 +140,8 @@ mod tests {
         let findings = judged([open(), open()]).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert_eq!(
-            (findings[0].subject.to_string().as_str(), findings[0].severity),
-            ("Nodes n1, n2", Severity::Critical)
+            (crate::check::subject::listed(&findings[0].subjects).as_str(), findings[0].severity),
+            ("Node n1, n2", Severity::Critical)
         );
         let findings = judged([ports(Port::Closed, Port::Open), open()]).findings(Severity::Critical);
         assert_eq!(findings.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Critical, Severity::Minor]);
@@ -165,12 +165,12 @@ mod tests {
         let filtered = || ports(Port::Silent, Port::Silent);
         let judged = |reports| judge(&nodes(), Ok(&here([filtered(), filtered()])), Ok(&reports));
         let verdict = judged(reports(Ok(Met::Open), Ok(Met::Open)));
-        assert_eq!(verdict.findings(Severity::Critical)[0].subject, Subject::node("n2"));
+        assert_eq!(verdict.findings(Severity::Critical)[0].subjects[0], Subject::node("n2"));
         assert!(judged(reports(Ok(Met::Open), Err(Fault::Refused))).findings(Severity::Critical).is_empty());
         // Without the control, closed means nothing.
         let unreached = reports(Err(Fault::NoRoute), Err(Fault::NoRoute));
         let verdict = judge(&nodes(), Err(&Unobserved::Interrupted), Ok(&unreached));
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 4));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
     }
 
     #[test]
@@ -183,6 +183,6 @@ mod tests {
             health: Err(refused),
         };
         let verdict = judged([Ok(ports), Err(Unobserved::Interrupted)]);
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 4));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn judge(
     let version = match version {
         Ok(version) => version,
         Err(why) => {
-            return verdict.undecided(Subject::node(name), &Unobserved::invalid("the version of the kubelet", why));
+            return verdict.unseen(Subject::node(name), &Unobserved::invalid("the version of the kubelet", why));
         }
     };
     let mut refused: BTreeMap<&str, &str> = BTreeMap::new();
@@ -35,8 +35,8 @@ pub(super) fn judge(
         match status(statuses, path) {
             Ok(200) => verdict.confirm(),
             Ok(403) => drop(refused.insert(path, right)),
-            Ok(status) => verdict.undecided(Subject::node(name), &Unobserved::invalid(path, format!("HTTP {status}"))),
-            Err(why) => verdict.undecided(Subject::node(name), &why),
+            Ok(status) => verdict.unseen(Subject::node(name), &Unobserved::invalid(path, format!("HTTP {status}"))),
+            Err(why) => verdict.unseen(Subject::node(name), &why),
         }
     }
     if !refused.is_empty() {
@@ -66,7 +66,7 @@ pub(super) fn judge(
             .so("who may watch this node reads what its pods hold")
             .mend("see which of the API server's authorizers allows more than RBAC does (--authorization-config)")
         }),
-        Err(why) => verdict.undecided(Subject::node(name), &why),
+        Err(why) => verdict.unseen(Subject::node(name), &why),
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
             &[("/configz", Ok(200)), ("/healthz", Ok(200)), ("/metrics", Ok(200)), ("/pods", Ok(403))],
         );
         assert_eq!((verdict.observations(), findings(&verdict)), (4, vec![]));
-        assert!(verdict.undecideds().is_empty());
+        assert!(verdict.saw_everything());
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         let verdict = judged("v1.34.1", &answers);
         let [(Severity::Major, expected)] = &findings(&verdict)[..] else { panic!("{verdict:?}") };
         assert!(expected.contains("GET /configz, /healthz") && expected.contains("nodes/configz, nodes/healthz"));
-        assert_eq!((verdict.observations(), verdict.undecideds().len()), (3, 0));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (3, 0));
         let old = judged("v1.32.9", &answers);
         assert_eq!((old.observations(), findings(&old)), (2, vec![]));
     }
@@ -132,8 +132,8 @@ mod tests {
         for status in [Ok(401), Ok(500), Err(Fault::TimedOut)] {
             let answers = ["/configz", "/healthz", "/metrics"].map(|path| (path, status.clone()));
             let verdict = judged("v1.37.2", &answers);
-            assert_eq!((verdict.observations(), verdict.undecideds().len()), (0, 4), "{status:?}");
+            assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 4), "{status:?}");
         }
-        assert_eq!(judged("unknown", &[]).undecideds().len(), 1);
+        assert_eq!(judged("unknown", &[]).gaps().len(), 1);
     }
 }

@@ -94,7 +94,7 @@ fn judge(nodes: &Nodes) -> Verdict {
     for (name, node) in &nodes.0 {
         if node.machine.is_none() {
             let why = Unobserved::invalid(format!("Node {name}"), "the recording does not tell its machine");
-            verdict.undecided(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &why);
         }
     }
     let on_one_host = on_one_host(nodes);
@@ -220,7 +220,7 @@ mod tests {
             }
         }));
         assert_eq!(seen_of(&verdict), ["Nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
-        let mend = verdict.findings(Severity::Major).remove(0).mend.unwrap();
+        let mend = verdict.findings(Severity::Major).remove(0).fix;
         assert!(mend.starts_with("one after the other, of n2, n3: kubectl drain NODE"), "{mend}");
     }
 
@@ -233,7 +233,7 @@ mod tests {
             }
         }));
         assert_eq!(seen_of(&verdict), ["Nodes n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
-        let mend = verdict.findings(Severity::Major).remove(0).mend.unwrap();
+        let mend = verdict.findings(Severity::Major).remove(0).fix;
         assert!(mend.starts_with("kubectl drain n3") && mend.contains("new UUID"), "{mend}");
     }
 
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_old_recording_does_not_pass() {
-        assert_eq!(judge(&nodes(|all| all[2].machine = None)).undecideds().len(), 1);
+        assert_eq!(judge(&nodes(|all| all[2].machine = None)).gaps().len(), 1);
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
                 continue;
             }
             let cause = format!("{why}, and is not ready yet: {}", faults[0].1);
-            verdict.undecided(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause));
+            verdict.unseen(Subject::node(name), &Unobserved::invalid(format!("Node {name}"), cause));
             continue;
         }
         for fault in faults {
@@ -184,7 +184,7 @@ mod tests {
         gone.deleting = Some("2026-11-22T11:58:00Z".parse().unwrap());
         let verdict = judged([("n1", node()), ("n2", gone), ("n3", young)], FRESH);
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (1, vec![]));
-        assert_eq!((verdict.notes().len(), verdict.undecideds().len()), (1, 1));
+        assert_eq!((crate::check::testing::notes(&verdict).len(), verdict.gaps().len()), (1, 1));
     }
 
     const FRESH: &str = "2026-11-22T11:59:55Z";
@@ -202,15 +202,15 @@ mod tests {
         let verdict = judged([("n1", node()), ("n2", lost.clone()), ("n3", lost)], FRESH);
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "Nodes n2, n3");
+        assert_eq!(findings[0].subjects[0].to_string(), "Nodes n2, n3");
         assert_eq!(findings[0].seen, "Ready=Unknown (NodeStatusUnknown: message of NodeStatusUnknown)");
-        assert!(findings[0].mend.as_ref().unwrap().starts_with("is each of them on"));
+        assert!(findings[0].fix.starts_with("is each of them on"));
     }
 
     #[test]
     fn a_stale_lease_is_found_on_a_node_that_still_reads_as_ready() {
         let findings = judged([("n3", node())], "2026-11-22T11:59:20Z").findings(Severity::Critical);
-        assert_eq!(findings[0].subject, Subject::node("n3"));
+        assert_eq!(findings[0].subjects[0], Subject::node("n3"));
         assert_eq!(findings[0].seen, "last renewed 40 s ago, at 2026-11-22T11:59:20Z; it lasts 40 s");
         let verdict = judge(&Nodes([("n3".into(), node())].into()), &NodeLeases::default(), &clock());
         assert_eq!(verdict.findings(Severity::Critical)[0].seen, "there is no lease");

@@ -41,7 +41,7 @@ fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict
     for (name, node) in nodes.0.iter().filter(|(_, node)| !node.is_virtual()) {
         let Some(machine) = &node.machine else {
             let why = Unobserved::invalid(format!("Node {name}"), "the recording does not tell its machine");
-            verdict.undecided(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &why);
             continue;
         };
         let kind = format!("{}, {}, {} ({})", machine.runtime, machine.kernel, node.os_image, node.architecture);
@@ -49,7 +49,7 @@ fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict
         match node.kubelet_version.parse() {
             Ok(kubelet) => judge_runtime(&mut verdict, &mut folded, name, kubelet, machine),
             Err(cause) => {
-                verdict.undecided(Subject::node(name), &Unobserved::invalid("the kubelet's version", cause));
+                verdict.unseen(Subject::node(name), &Unobserved::invalid("the kubelet's version", cause));
             }
         }
         if node.operating_system == "linux" {
@@ -67,7 +67,7 @@ fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict
 fn judge_runtime(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet: Version, machine: &Machine) {
     let Some((runtime, version)) = machine.runtime.split_once("://") else {
         let why = Unobserved::invalid(format!("Node {node}"), format!("its runtime is {:?}", machine.runtime));
-        return verdict.undecided(Subject::node(node), &why);
+        return verdict.unseen(Subject::node(node), &why);
     };
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u64>().ok());
     if runtime != "containerd" {
@@ -75,7 +75,7 @@ fn judge_runtime(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet
     }
     let Some(major) = major else {
         let why = Unobserved::invalid(format!("Node {node}"), format!("its runtime is {:?}", machine.runtime));
-        return verdict.undecided(Subject::node(node), &why);
+        return verdict.unseen(Subject::node(node), &why);
     };
     folded.expect(verdict, node, major >= 2, || {
         let finding = Finding::new("containerd 2 or later", format!("containerd {version} under a kubelet {kubelet}"))
@@ -103,12 +103,12 @@ fn nftables(proxy: Result<&KubeProxyConfig, &Unobserved>) -> Seen<bool> {
 fn judge_kernel(verdict: &mut Verdict, folded: &mut Folded, node: &str, machine: &Machine, nftables: &Seen<bool>) {
     let Some(kernel) = release(&machine.kernel) else {
         let why = Unobserved::invalid(format!("Node {node}"), format!("its kernel is {:?}", machine.kernel));
-        return verdict.undecided(Subject::node(node), &why);
+        return verdict.unseen(Subject::node(node), &why);
     };
     let (major, minor) = kernel;
     match nftables {
         // What the proxy needs matters only where the kernel may not have it.
-        Err(why) if kernel < NFTABLES => verdict.undecided(Subject::node(node), why),
+        Err(why) if kernel < NFTABLES => verdict.unseen(Subject::node(node), why),
         Err(_) | Ok(false) => {}
         Ok(true) => folded.expect(verdict, node, kernel >= NFTABLES, || {
             Finding::new("Linux 5.13 or later for kube-proxy in nftables mode", format!("Linux {major}.{minor}"))
@@ -156,8 +156,8 @@ mod tests {
         assert_eq!(judged(&nodes("v1.37.2", "containerd://2.4.2", "6.18.44-fc"), Some("nftables")), []);
         assert_eq!(judged(&nodes("v1.36.0", "cri-o://1.36.1", "5.15.0-105-generic"), None), []);
         let verdict = judge(&nodes("v1.37.2", "containerd://2.4.2", "6.1.0"), Err(&Unobserved::Interrupted));
-        assert_eq!(verdict.undecideds(), []);
-        assert_eq!(verdict.notes(), ["2 of containerd://2.4.2, 6.1.0,  ()"]);
+        assert_eq!(verdict.gaps(), []);
+        assert_eq!(crate::check::testing::notes(&verdict), ["2 of containerd://2.4.2, 6.1.0,  ()"]);
     }
 
     #[test]
@@ -181,14 +181,14 @@ mod tests {
     #[test]
     fn a_kernel_is_undecided_when_it_would_matter_what_the_proxy_uses() {
         let old = nodes("v1.37.2", "containerd://2.4.2", "5.10.0");
-        assert_eq!(judge(&old, Err(&Unobserved::Interrupted)).undecideds().len(), 2);
-        assert_eq!(judge(&old, Err(&Unobserved::absent("k3s"))).undecideds().len(), 0);
+        assert_eq!(judge(&old, Err(&Unobserved::Interrupted)).gaps().len(), 1);
+        assert_eq!(judge(&old, Err(&Unobserved::absent("k3s"))).gaps().len(), 0);
     }
 
     #[test]
     fn what_cannot_be_read_is_undecided() {
         for (runtime, kernel) in [("", "6.1.0"), ("containerd://latest", "6.1.0"), ("containerd://2.0.0", "linux")] {
-            assert_eq!(judge(&nodes("v1.37.2", runtime, kernel), Err(&Unobserved::Interrupted)).undecideds().len(), 2);
+            assert_eq!(judge(&nodes("v1.37.2", runtime, kernel), Err(&Unobserved::Interrupted)).gaps().len(), 2);
         }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
 
     fn seen(pods: impl IntoIterator<Item = (String, Pod)>) -> Vec<String> {
         let findings = judge(&Pods(pods.into_iter().collect()), &nodes()).findings(Severity::Info);
-        findings.into_iter().map(|finding| format!("{}: {}", finding.subject, finding.seen)).collect()
+        findings.into_iter().map(|finding| format!("{}: {}", finding.subjects[0], finding.seen)).collect()
     }
 
     #[test]
@@ -170,6 +170,9 @@ mod tests {
     #[test]
     fn no_static_pod_at_all_is_as_it_should_be() {
         let verdict = judge(&Pods::default(), &nodes());
-        assert_eq!((verdict.observations(), verdict.notes()), (3, &["no node runs a static pod".to_owned()][..]));
+        assert_eq!(
+            (verdict.observations(), crate::check::testing::notes(&verdict)),
+            (3, vec!["no node runs a static pod".to_owned()])
+        );
     }
 }

@@ -32,7 +32,7 @@ fn judge(nodes: &Nodes, oldest: &OldestApiServer) -> Verdict {
         let kubelet: Version = match node.kubelet_version.parse() {
             Ok(version) => version,
             Err(cause) => {
-                verdict.undecided(Subject::node(name), &Unobserved::invalid("the kubelet's version", cause));
+                verdict.unseen(Subject::node(name), &Unobserved::invalid("the kubelet's version", cause));
                 continue;
             }
         };
@@ -106,19 +106,19 @@ mod tests {
     fn three_minors_older_is_as_good_as_equal() {
         let verdict = judged(&[("n1", "v1.37.9"), ("n2", "v1.34.0-eks-1"), ("n3", "v1.36.1+k3s1")], "v1.37.2");
         assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (3, vec![]));
-        assert_eq!(verdict.notes(), ["kubelets: 1 of 1.34, 1 of 1.36, 1 of 1.37"]);
+        assert_eq!(crate::check::testing::notes(&verdict), ["kubelets: 1 of 1.34, 1 of 1.36, 1 of 1.37"]);
     }
 
     #[test]
     fn four_minors_older_and_one_newer_are_not() {
         let findings =
             judged(&[("n1", "v1.38.0"), ("n2", "v1.33.9"), ("n3", "v1.33.9")], "v1.37.2").findings(Severity::Major);
-        assert_eq!(findings[0].subject.to_string(), "Nodes n2, n3");
+        assert_eq!(findings[0].subjects[0].to_string(), "Nodes n2, n3");
         assert_eq!(findings[0].seen, "kubelet 1.33.9, 4 minors older than the API server 1.37.2");
-        assert_eq!(findings[1].subject, Subject::node("n1"));
+        assert_eq!(findings[1].subjects[0], Subject::node("n1"));
         assert_eq!(findings[1].seen, "kubelet 1.38.0, 1 minor newer than the API server 1.37.2");
         assert_eq!(findings[1].expected, "kubelet 1.34 to 1.37");
-        let mends: Vec<_> = findings.iter().filter_map(|finding| finding.mend.as_deref()).collect();
+        let mends: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
         assert!(mends[0].starts_with("one node after the other: kubectl drain NODE"), "{mends:?}");
         assert!(mends[1].starts_with("upgrade the API servers to 1.38"), "{mends:?}");
     }
@@ -131,6 +131,6 @@ mod tests {
 
     #[test]
     fn a_version_that_cannot_be_read_is_undecided() {
-        assert_eq!(judged(&[("n1", "unknown")], "v1.37.2").undecideds().len(), 1);
+        assert_eq!(judged(&[("n1", "unknown")], "v1.37.2").gaps().len(), 1);
     }
 }

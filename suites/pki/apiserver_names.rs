@@ -211,7 +211,7 @@ mod tests {
     fn what_is_missing_is_named_once_for_each_instance() {
         let verdict = judged(&["n1", "kubernetes", "10.77.0.11", "lb.example.org"], Some(&kubeadm()));
         let [finding] = &findings(&verdict)[..] else { panic!("{:?}", findings(&verdict)) };
-        assert_eq!(finding.subject.to_string(), "10.77.0.11:6443");
+        assert_eq!(finding.subjects[0].to_string(), "10.77.0.11:6443");
         assert_eq!(
             finding.expected,
             "a certificate also for kubernetes.default, kubernetes.default.svc, \
@@ -241,7 +241,7 @@ mod tests {
         let leaf = Issuer::new("kubernetes").leaf(&["kubernetes.default.svc", "10.43.0.1"]);
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         let one = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent())]);
-        assert_eq!(judged_on(&one, None).undecideds().len(), 1);
+        assert_eq!(judged_on(&one, None).gaps().len(), 1);
         let none = handshakes(presented(&leaf), [("10.77.0.12:6443", silent())]);
         assert!(judged_on(&none, None).reason().unwrap().contains("10.77.0.12:6443"));
     }

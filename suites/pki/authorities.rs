@@ -138,7 +138,7 @@ fn present<'a, T>(verdict: &mut Verdict, source: Source, seen: Result<&'a T, &Un
         Ok(value) => Some(value),
         Err(Unobserved::Absent { .. }) => None,
         Err(why) => {
-            verdict.undecided(source.subject(), why);
+            verdict.unseen(source.subject(), why);
             None
         }
     }
@@ -306,14 +306,14 @@ mod tests {
         let verdict = Bundles::all(&until(2036, 1, 1)).judged();
         assert!(verdict.findings(Severity::Major).is_empty(), "{:?}", verdict.findings(Severity::Major));
         assert_eq!(verdict.observations(), 6);
-        assert!(verdict.notes()[0].contains("CN=kubernetes sha256:"));
+        assert!(crate::check::testing::notes(&verdict)[0].contains("CN=kubernetes sha256:"));
     }
 
     #[test]
     fn an_authority_near_its_end_is_found_once_with_all_its_places() {
         let findings = Bundles::all(&until(2027, 6, 1)).judged().findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.name, "CN=kubernetes");
+        assert_eq!(finding.subjects[0].name, "CN=kubernetes");
         assert!(finding.seen.starts_with("it expires in 189 days, at 2027-06-01T00:00:00Z; found in the kubeconfig, "));
         assert_eq!(finding.severity, Severity::Major);
         assert_eq!(
@@ -371,7 +371,7 @@ mod tests {
         let strange = Bundles { cluster_info: vec![elsewhere.certificate], ..Bundles::all(&here) };
         let findings = strange.judged().findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.name, "cluster-info");
+        assert_eq!(finding.subjects[0].name, "cluster-info");
         assert!(finding.expected.contains("kube-public/cluster-info"));
     }
 }

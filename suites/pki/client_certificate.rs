@@ -46,10 +46,8 @@ fn judge(
     let subject = || Subject::user(&trial.user);
     let removal = |verdict: &mut Verdict| {
         if let Some(why) = &trial.left {
-            verdict.undecided(
-                Subject::cluster_object("the removal of the CertificateSigningRequest of", &trial.user),
-                why,
-            );
+            verdict
+                .unseen(Subject::cluster_object("the removal of the CertificateSigningRequest of", &trial.user), why);
         }
     };
     let Some(issuance) = verdict.seen(subject, &trial.issuance) else {

@@ -106,7 +106,7 @@ fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Ve
 fn tell_who_presents_it(verdict: &mut Verdict, endpoint: &Handshake, handshakes: &ApiServerHandshakes) {
     match &handshakes.instances {
         Err(why @ Unobserved::Refused { .. }) => {
-            verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why);
+            verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why);
         }
         Err(why) => verdict.note(format!("whether an API server presents it is not known: {why}")),
         Ok(instances) => {
@@ -152,7 +152,7 @@ mod tests {
         let handshakes = handshakes(presented(&ca.leaf(&["n1", "10.77.0.11"])), []);
         let findings = judge(&kubeconfig(&ca), &handshakes).findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.to_string(), "10.77.0.100:6443");
+        assert_eq!(finding.subjects[0].to_string(), "10.77.0.100:6443");
         assert_eq!(finding.expected, "a certificate for 10.77.0.100");
         assert_eq!(finding.seen, "a certificate for n1, 10.77.0.11");
 
@@ -189,12 +189,16 @@ mod tests {
         let endpoint = presented(&ca.leaf(&["10.77.0.100"]));
         let refused = Unobserved::Refused { missing: "list endpointslices".into(), message: "no".into() };
         let unknown = ApiServerHandshakes { instances: Err(refused), ..handshakes(endpoint.clone(), []) };
-        assert_eq!(judge(&kubeconfig(&ca), &unknown).undecideds().len(), 1);
+        assert_eq!(judge(&kubeconfig(&ca), &unknown).gaps().len(), 1);
 
         let others = handshakes(endpoint, [("10.77.0.11:6443", presented(&ca.leaf(&["10.77.0.11"])))]);
         let verdict = judge(&kubeconfig(&ca), &others);
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert!(verdict.notes().iter().any(|note| note.contains("ends TLS")), "{:?}", verdict.notes());
+        assert!(
+            crate::check::testing::notes(&verdict).iter().any(|note| note.contains("ends TLS")),
+            "{:?}",
+            crate::check::testing::notes(&verdict)
+        );
     }
 
     #[test]
@@ -202,7 +206,7 @@ mod tests {
         let ca = Authority::new("kubernetes");
         let silent = handshakes(Err(Unobserved::unreachable("10.77.0.100:6443", "refused")), []);
         let verdict = judge(&kubeconfig(&ca), &silent);
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
         assert!(verdict.findings(Severity::Critical).is_empty());
     }
 }

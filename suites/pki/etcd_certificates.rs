@@ -58,7 +58,7 @@ fn judge(
     let mut open = BTreeSet::new();
     let mut signers: Signers = BTreeMap::new();
     for (pod, why) in etcd.unknown() {
-        verdict.undecided(Subject::object("Pod", "kube-system", pod), why);
+        verdict.unseen(Subject::object("Pod", "kube-system", pod), why);
     }
     for (node, member) in etcd.dialled() {
         for port in member.presented.keys() {
@@ -86,7 +86,7 @@ fn judge(
                     all_asked &= from_pod(node, at, reports).is_some();
                     unseen.push((node, at, member.presented.get(port).and_then(|seen| seen.as_ref().err())));
                 }
-                Err(why) => verdict.undecided(Subject::address(at), &why),
+                Err(why) => verdict.unseen(Subject::address(at), &why),
             }
         }
     }
@@ -99,7 +99,7 @@ fn judge(
             Some(why @ Unobserved::Unreachable { .. })
                 if is_open_here(at.port()) || refuses_a_pod && open.contains(&at.port()) =>
             {
-                verdict.undecided(Subject::address(at), why);
+                verdict.unseen(Subject::address(at), why);
             }
             _ => closed.push(at),
         }
@@ -108,9 +108,9 @@ fn judge(
     if kubeadm.is_some() && clients.is_none() && !signers.is_empty() {
         let unknown = Unobserved::absent("it holds no readable authority of clients");
         let why = authorities.err().unwrap_or(&unknown);
-        verdict.undecided(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
+        verdict.unseen(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
     }
-    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+    if verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(format!(
             "etcd cannot be reached {} ({}), which is good: nothing but API servers need it. Its certificates on disk are \
              for PK-17",
@@ -330,7 +330,7 @@ mod tests {
     fn a_member_that_was_not_dialled_is_undecided() {
         let why = Unobserved::invalid("Pod kube-system/etcd-n2", "it has no address");
         let verdict = judged(&EtcdHandshakes([("etcd-n2".to_owned(), Err(why))].into()));
-        assert_eq!((verdict.undecideds().len(), verdict.reason()), (1, None));
+        assert_eq!((verdict.gaps().len(), verdict.reason()), (1, None));
     }
 
     #[test]
@@ -342,9 +342,9 @@ mod tests {
             let presented = ports::ETCD.map(|port| (port, Err(second()))).into();
             etcd.0.insert("n2".into(), Ok(EtcdMember { address: [10, 77, 0, 12].into(), presented }));
             let verdict = judged(&etcd);
-            (verdict.undecideds().len(), verdict.notes().len())
+            (verdict.gaps().len(), crate::check::testing::notes(&verdict).len())
         };
-        assert_eq!(with(|| Unobserved::unreachable("10.77.0.12:2379", "the connection was refused")), (2, 0));
+        assert_eq!(with(|| Unobserved::unreachable("10.77.0.12:2379", "the connection was refused")), (1, 0));
         assert_eq!(with(|| Unobserved::TimedOut { target: "10.77.0.12:2379".into(), after_ms: 5000 }), (0, 1));
     }
 
@@ -368,7 +368,7 @@ mod tests {
         let of_cluster = judged_with(&etcd, Ok(&of_clients(&ca))).findings(Severity::Major);
         assert!(of_cluster[0].seen.ends_with("signs the cluster's clients"), "whatever its name: {of_cluster:?}");
         let refused = Unobserved::Refused { missing: "get configmaps".into(), message: "no".into() };
-        assert_eq!(judged_with(&etcd, Err(&refused)).undecideds().len(), 1);
+        assert_eq!(judged_with(&etcd, Err(&refused)).gaps().len(), 1);
     }
 
     #[test]
@@ -376,6 +376,6 @@ mod tests {
         let ca = Authority::new("etcd-ca");
         let peer = leaf(&ca, &NAMES, (2027, 11, 1));
         let strange = Err(Unobserved::invalid("10.77.0.11:2379", "no idea"));
-        assert_eq!(judged(&member(strange, &peer)).undecideds().len(), 1);
+        assert_eq!(judged(&member(strange, &peer)).gaps().len(), 1);
     }
 }

@@ -52,7 +52,7 @@ fn judge(metrics: &ApiServerMetrics) -> Verdict {
             .info()
         });
     }
-    if !without.is_empty() && verdict.observations() == 0 && verdict.undecideds().is_empty() {
+    if !without.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(format!("the metrics of {} have no {METRIC}", without.join(", ")));
     }
     for address in without {
@@ -102,6 +102,6 @@ mod tests {
     #[test]
     fn without_the_metric_there_is_nothing_to_judge() {
         assert!(judged(Ok(Vec::new())).reason().is_some());
-        assert_eq!(judged(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(judged(Err(Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

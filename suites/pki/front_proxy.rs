@@ -56,7 +56,7 @@ fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
     }
     match &authorities.proxies {
         Some(proxies) => judge_proxies(&mut verdict, proxies),
-        None => verdict.undecided(subject(), &Unobserved::NotRecorded { fact: "the names of proxies".into() }),
+        None => verdict.unseen(subject(), &Unobserved::NotRecorded { fact: "the names of proxies".into() }),
     }
     for pod in pods.static_pods("kube-apiserver").filter(|pod| pod.has_flags()) {
         judge_flags(&mut verdict, pod);
@@ -179,7 +179,7 @@ mod tests {
         let open = pods("/pki/ca.crt", "");
         let findings = judged(&ca, &other, Some(proxies(&["front-proxy-client"])), &open).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (2, Severity::Critical));
-        assert_eq!(findings[0].so.as_deref(), Some(OPEN));
+        assert_eq!(findings[0].impact.as_deref(), Some(OPEN));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn what_was_not_recorded_is_undecided_and_no_proxies_are_none() {
         let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
-        assert_eq!(judged(&client, &proxy, None, &right()).undecideds().len(), 1);
+        assert_eq!(judged(&client, &proxy, None, &right()).gaps().len(), 1);
         let none = AuthenticationAuthorities { client: None, request_header: None, proxies: Some(Proxies::default()) };
         assert!(judge(&none, &Pods::default()).reason().is_some());
     }

@@ -123,7 +123,7 @@ mod tests {
             handshakes(presented(&good), [("10.77.0.11:6443", presented(&good)), ("10.77.0.12:6443", presented(&old))]);
         let findings = judged(&ca, &seen).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.to_string(), "10.77.0.12:6443");
+        assert_eq!(finding.subjects[0].to_string(), "10.77.0.12:6443");
         assert_eq!(finding.expected, "a certificate for api.bed.test, by which this instance is reached");
     }
 
@@ -148,7 +148,7 @@ mod tests {
         let silent = Err(Unobserved::unreachable("10.77.0.12:6443", "the connection was refused"));
         let seen =
             handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent.clone())]);
-        assert_eq!(judged(&ca, &seen).undecideds()[0].subject.to_string(), "10.77.0.12:6443");
+        assert_eq!(judged(&ca, &seen).gaps()[0].subjects[0].to_string(), "10.77.0.12:6443");
         let out_of_reach = handshakes(presented(&leaf), [("10.77.0.12:6443", silent)]);
         assert!(judged(&ca, &out_of_reach).reason().is_some());
     }

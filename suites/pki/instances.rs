@@ -13,7 +13,7 @@ use crate::seen::{Seen, Unobserved};
 pub(super) fn instances(seen: &ApiServerHandshakes) -> Result<&BTreeMap<SocketAddr, Seen<Handshake>>, Verdict> {
     let instances = seen.instances.as_ref().map_err(|why| {
         let mut verdict = Verdict::new();
-        verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why);
+        verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why);
         verdict
     })?;
     if seen.endpoint.is_ok() && !instances.is_empty() && instances.values().all(is_out_of_reach) {

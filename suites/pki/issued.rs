@@ -41,8 +41,8 @@ pub(crate) fn judge_trust(
                 )
             });
         }
-        Ok(Some(Err(why))) => verdict.undecided(subject, &Unobserved::invalid("client-ca-file", why)),
-        Ok(None) => verdict.undecided(subject, &Unobserved::absent("no client-ca-file is published")),
-        Err(why) => verdict.undecided(subject, why),
+        Ok(Some(Err(why))) => verdict.unseen(subject, &Unobserved::invalid("client-ca-file", why)),
+        Ok(None) => verdict.unseen(subject, &Unobserved::absent("no client-ca-file is published")),
+        Err(why) => verdict.unseen(subject, why),
     }
 }

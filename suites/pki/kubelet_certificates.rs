@@ -228,7 +228,7 @@ mod tests {
         let ca = Authority::new("kubernetes");
         let verdict = judged(&ca, [("n2", presented(&signed(&ca, "n2", &["n2", "10.77.0.12"])))]);
         assert!(verdict.findings(Severity::Major).is_empty());
-        assert_eq!((verdict.observations(), verdict.notes().len()), (2, 0));
+        assert_eq!((verdict.observations(), crate::check::testing::notes(&verdict).len()), (2, 0));
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         let expired = ca.leaf_with(&["n2", "10.77.0.12"], &PKCS_ECDSA_P256_SHA256, years(2020, 2021));
         let findings = judged(&ca, [("n2", presented(&expired))]).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.to_string(), "Node n2");
+        assert_eq!(finding.subjects[0].to_string(), "Node n2");
         assert!(finding.seen.contains("days ago, at 2021-12-31T00:00:00Z"), "{}", finding.seen);
     }
 
@@ -265,7 +265,10 @@ mod tests {
     fn another_name_is_a_note_and_another_authority_a_remark() {
         let (ca, company) = (Authority::new("kubernetes"), Authority::new("company"));
         let names = ["n2", "10.77.0.12"];
-        assert!(judged(&ca, [("n2", presented(&ca.leaf(&names)))]).notes()[0].contains("KubeletCertCNValidation"));
+        assert!(
+            crate::check::testing::notes(&judged(&ca, [("n2", presented(&ca.leaf(&names)))]))[0]
+                .contains("KubeletCertCNValidation")
+        );
         let findings = judged(&ca, [("n2", presented(&company.leaf(&names)))]).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Info);
     }
@@ -275,7 +278,7 @@ mod tests {
         let ca = Authority::new("kubernetes");
         let silent = || Err(Unobserved::unreachable("10.77.0.13:10250", "the connection was refused"));
         let one = judged(&ca, [("n2", presented(&signed(&ca, "n2", &["n2", "10.77.0.12"]))), ("n3", silent())]);
-        assert_eq!(one.undecideds()[0].subject.to_string(), "Node n3");
+        assert_eq!(one.gaps()[0].subjects[0].to_string(), "Node n3");
         assert!(judged(&ca, [("n3", silent())]).reason().unwrap().contains("n3"));
     }
 

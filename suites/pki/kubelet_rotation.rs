@@ -50,7 +50,7 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     let signed_for = pods.ok().and_then(signing_duration);
     let mut verdict = Verdict::new();
     if let Err(why) = pods {
-        verdict.undecided(Subject::cluster_object("signing duration", "of the controller-manager"), why);
+        verdict.unseen(Subject::cluster_object("signing duration", "of the controller-manager"), why);
     }
     let mut folded = Folded::new();
     let mut by_themselves = BTreeSet::new();
@@ -68,7 +68,7 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     folded.tell(&mut verdict);
     if !by_themselves.is_empty() {
         let told = format!("renewed when the agent starts, not by requests: {}", names(by_themselves));
-        if verdict.observations() == 0 && verdict.undecideds().is_empty() {
+        if verdict.observations() == 0 && verdict.saw_everything() {
             return Verdict::not_applicable(told);
         }
         verdict.note(told);
@@ -221,9 +221,13 @@ mod tests {
     fn without_the_controller_manager_only_the_end_counts() {
         let pods = Pods::default();
         let verdict = judged(Ok(&[(CLIENT_TTL, DAY)]), &pods, "v1.37.2");
-        assert_eq!((verdict.findings(Severity::Critical).len(), verdict.notes().len()), (0, 1));
+        assert_eq!((verdict.findings(Severity::Critical).len(), crate::check::testing::notes(&verdict).len()), (0, 1));
         let hidden = Pods([static_pod("kube-controller-manager", "n1", &[])].into());
-        assert_eq!(judged(Ok(&[(CLIENT_TTL, DAY)]), &hidden, "v1.37.2").notes().len(), 1, "its flags do not show");
+        assert_eq!(
+            crate::check::testing::notes(&judged(Ok(&[(CLIENT_TTL, DAY)]), &hidden, "v1.37.2")).len(),
+            1,
+            "its flags do not show"
+        );
         assert_eq!(judged(Ok(&[(CLIENT_TTL, -DAY)]), &pods, "v1.37.2").findings(Severity::Critical).len(), 1);
     }
 
@@ -237,7 +241,7 @@ mod tests {
     fn without_the_right_to_list_pods_it_is_undecided() {
         let metrics = KubeletMetrics([("n3".to_owned(), Ok([(CLIENT_TTL.to_owned(), DAY.to_string())].into()))].into());
         let refused = Unobserved::Refused { missing: "list pods".into(), message: "no".into() };
-        assert_eq!(judge(&metrics, &Nodes::default(), Err(&refused)).undecideds().len(), 1);
+        assert_eq!(judge(&metrics, &Nodes::default(), Err(&refused)).gaps().len(), 1);
     }
 
     #[test]
@@ -252,6 +256,6 @@ mod tests {
         let far = Err(Unobserved::unreachable("10.77.0.13:10250", "refused"));
         assert!(judged(far, &manager(&[]), "v1.37.2").reason().unwrap().contains("nodes/proxy"));
         let refused = Err(Unobserved::Refused { missing: "get nodes/metrics".into(), message: "no".into() });
-        assert_eq!(judged(refused, &manager(&[]), "v1.37.2").undecideds().len(), 1);
+        assert_eq!(judged(refused, &manager(&[]), "v1.37.2").gaps().len(), 1);
     }
 }

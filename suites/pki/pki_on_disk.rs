@@ -110,7 +110,7 @@ fn judge(reports: &HostReports, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, 
         let Some(disk) = verdict.seen(|| Subject::node(name), &report.disk) else { continue };
         for (path, why) in &disk.unlisted {
             let why = Unobserved::invalid(format!("{path} on {name}"), why);
-            verdict.undecided(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &why);
         }
         let looked = Look { node: name, disk, now: clock.server };
         let is_control_plane = nodes.0.get(name).is_some_and(Node::is_control_plane);
@@ -153,7 +153,7 @@ impl Look<'_> {
         for path in known.collect::<BTreeSet<_>>() {
             if let Some(Content::Unreadable { because }) = self.disk.files.get(path).map(|file| &file.content) {
                 let why = Unobserved::invalid(format!("{path} on {}", self.node), because);
-                verdict.undecided(Subject::node(self.node), &why);
+                verdict.unseen(Subject::node(self.node), &why);
             }
         }
         for (path, authority, name, consequence) in CERTIFICATES {
@@ -432,9 +432,9 @@ mod tests {
         let mut files = node();
         files.insert(CA.into(), file(0o644, Content::Unreadable { because: "permission denied".into() }));
         let unlisted = BTreeMap::from([("/var/lib/kubelet/pki".to_owned(), "permission denied".to_owned())]);
-        assert_eq!(judged(Ok(Disk { unlisted, files })).undecideds().len(), 2);
+        assert_eq!(judged(Ok(Disk { unlisted, files })).gaps().len(), 2);
         let verdict = judged(Err(Unobserved::unreachable("the kubelet", "it did not start the probe")));
-        assert_eq!((verdict.undecideds().len(), verdict.observations()), (1, 0));
+        assert_eq!((verdict.gaps().len(), verdict.observations()), (1, 0));
         let none = judged(Ok(Disk::default()));
         assert_eq!(none.findings(Severity::Major).len(), 1);
     }

@@ -123,7 +123,7 @@ fn judge_leftovers(verdict: &mut Verdict, content: &RootCa, certificates: &[Cert
 /// What the API servers present: the instances, or the endpoint where no instance can be reached.
 fn presented<'a>(verdict: &mut Verdict, handshakes: &'a ApiServerHandshakes) -> BTreeMap<String, &'a Chain> {
     match &handshakes.instances {
-        Err(why) => verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why),
+        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) if !instances.is_empty() && instances.values().all(is_out_of_reach) => {
             if let Ok(handshake) = &handshakes.endpoint {
                 verdict.note(format!(
@@ -204,7 +204,7 @@ mod tests {
         all.0.insert("going".into(), Namespace { deleting: true, ..Namespace::default() });
         let findings = judge(&maps, &all, &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.to_string(), "ConfigMap kube-node-lease/kube-root-ca.crt");
+        assert_eq!(finding.subjects[0].to_string(), "ConfigMap kube-node-lease/kube-root-ca.crt");
         assert_eq!(finding.seen, "none in namespace kube-node-lease");
     }
 
@@ -229,7 +229,7 @@ mod tests {
         let maps = contents([(&["a", "b"], both), (&["c"], vec![ca.certificate.clone()])]);
         let findings = judge(&maps, &namespaces(&["a", "b", "c"]), &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.subject.namespace.as_deref(), Some("c"));
+        assert_eq!(finding.subjects[0].namespace.as_deref(), Some("c"));
         assert_eq!(finding.expected, "the same content as in the other 2 namespaces");
     }
 
@@ -251,10 +251,10 @@ mod tests {
         let leaf = ca.leaf(&["10.77.0.11"]);
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         let one = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent())]);
-        assert_eq!(judge(&maps, &namespaces(&["default"]), &one, &clock()).undecideds().len(), 1);
+        assert_eq!(judge(&maps, &namespaces(&["default"]), &one, &clock()).gaps().len(), 1);
         let managed = handshakes(presented(&leaf), [("10.77.0.12:6443", silent())]);
         let verdict = judge(&maps, &namespaces(&["default"]), &managed, &clock());
-        assert!(verdict.undecideds().is_empty());
-        assert!(verdict.notes()[0].contains("10.77.0.12:6443"));
+        assert!(verdict.saw_everything());
+        assert!(crate::check::testing::notes(&verdict)[0].contains("10.77.0.12:6443"));
     }
 }

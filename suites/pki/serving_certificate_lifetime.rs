@@ -40,7 +40,7 @@ fn judge(
     let mut served: BTreeMap<&[Certificate], Vec<String>> = BTreeMap::new();
 
     match &handshakes.instances {
-        Err(why) => verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why),
+        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) => {
             let out_of_reach =
                 handshakes.endpoint.is_ok() && !instances.is_empty() && instances.values().all(is_out_of_reach);
@@ -143,7 +143,7 @@ mod tests {
             let [finding] = &findings[..] else { panic!("{findings:?}") };
             assert_eq!(finding.severity, severity);
             assert!(finding.seen.ends_with(seen), "{}", finding.seen);
-            assert_eq!(finding.subject.to_string(), "10.77.0.11:6443");
+            assert_eq!(finding.subjects[0].to_string(), "10.77.0.11:6443");
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
         silent.instances = Err(why.clone());
         let verdict = judge(&silent, &kubeconfig(), Err(&why));
         assert_eq!(verdict.findings(Severity::Critical).len(), 1);
-        assert_eq!(verdict.undecideds().len(), 1);
+        assert_eq!(verdict.gaps().len(), 1);
         assert_eq!(silent.at, now());
     }
 
@@ -172,9 +172,9 @@ mod tests {
         let leaf = until(2027, 10, 1);
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         let one = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent())]);
-        assert_eq!(judged(&one).undecideds().len(), 1);
+        assert_eq!(judged(&one).gaps().len(), 1);
         let managed = judged(&handshakes(presented(&leaf), [("10.77.0.12:6443", silent())]));
-        assert!(managed.undecideds().is_empty());
+        assert!(managed.saw_everything());
         assert_eq!(managed.observations(), 1);
     }
 }

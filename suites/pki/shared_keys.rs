@@ -68,12 +68,12 @@ fn judge(
     if let Err(why) = authorities
         && !matches!(why, Unobserved::Absent { .. })
     {
-        verdict.undecided(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
+        verdict.unseen(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
     } else if clients.is_empty() {
         verdict.note("the authority of client certificates is not known: whether a server's certificate is a login is not judged");
     }
     match &api.instances {
-        Err(why) => verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why),
+        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) => {
             let shown = instances.iter().map(|(address, seen)| (Server::Api(address.to_string()), seen));
             keys.take(&mut verdict, "API server", shown, clients);
@@ -84,7 +84,7 @@ fn judge(
     match etcd {
         Ok(etcd) => {
             for (pod, why) in etcd.unknown() {
-                verdict.undecided(Subject::object("Pod", "kube-system", pod), why);
+                verdict.unseen(Subject::object("Pod", "kube-system", pod), why);
             }
             let shown = etcd
                 .dialled()
@@ -93,11 +93,14 @@ fn judge(
             keys.take(&mut verdict, "member of etcd", shown, &[]);
         }
         Err(Unobserved::Absent { .. }) => {}
-        Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
+        Err(why) => verdict.unseen(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     keys.tell(&mut verdict);
-    if verdict.observations() == 0 && verdict.undecideds().is_empty() {
-        return Verdict::not_applicable(format!("no server was seen: {}", verdict.notes().join("; ")));
+    if verdict.observations() == 0 && verdict.saw_everything() {
+        return Verdict::not_applicable(format!(
+            "no server was seen: {}",
+            verdict.notes().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        ));
     }
     verdict
 }
@@ -221,7 +224,7 @@ mod tests {
         let shown = kubelets([("n2", presented(&shared)), ("n3", presented(&shared))]);
         let findings = judged(&[("10.77.0.11:6443", &api)], &shown, None, &ca).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "the kubelet of n2, the kubelet of n3");
+        assert_eq!(findings[0].subjects[0].to_string(), "the kubelet of n2, the kubelet of n3");
     }
 
     #[test]
@@ -242,7 +245,7 @@ mod tests {
         });
         let findings = judged(&[], &kubelets([("n2", presented(&login))]), None, &ca).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Minor);
-        assert_eq!(findings[0].so.as_deref(), Some("with this key one can log in as system:node:n2"));
+        assert_eq!(findings[0].impact.as_deref(), Some("with this key one can log in as system:node:n2"));
     }
 
     #[test]
@@ -250,8 +253,8 @@ mod tests {
         let ca = Authority::new("kubernetes");
         let mut api = handshakes(presented(&ca.leaf(&["x"])), []);
         api.instances = Ok([("10.77.0.11:6443".parse().unwrap(), presented(&ca.leaf(&["x"])))].into());
-        let undecided = |why: &Unobserved| judge(&api, &kubelets([]), Err(why), Err(why)).undecideds().len();
-        assert_eq!(undecided(&Unobserved::Refused { missing: "list pods".into(), message: "no".into() }), 2);
+        let undecided = |why: &Unobserved| judge(&api, &kubelets([]), Err(why), Err(why)).gaps().len();
+        assert_eq!(undecided(&Unobserved::Refused { missing: "list pods".into(), message: "no".into() }), 1);
         assert_eq!(undecided(&Unobserved::absent("etcd is hidden")), 0);
     }
 
@@ -261,9 +264,9 @@ mod tests {
         let api = ca.leaf(&["x"]);
         let far = || Err(Unobserved::unreachable("n3", "refused"));
         let none = judged(&[("10.77.0.11:6443", &api)], &kubelets([("n3", far())]), None, &ca);
-        assert_eq!((none.undecideds().len(), none.notes().len()), (0, 1));
+        assert_eq!((none.gaps().len(), crate::check::testing::notes(&none).len()), (0, 1));
         let one = judged(&[("10.77.0.11:6443", &api)], &kubelets([("n2", presented(&api)), ("n3", far())]), None, &ca);
-        assert_eq!(one.undecideds().len(), 1);
+        assert_eq!(one.gaps().len(), 1);
 
         let nothing = judged(&[], &kubelets([("n3", far())]), None, &ca);
         assert!(nothing.reason().unwrap().contains("no kubelet can be reached from here"), "{nothing:?}");

@@ -239,8 +239,11 @@ mod tests {
             request("kubernetes.io/kube-apiserver-client", 500, None),
         ];
         let verdict = judged(requests, None);
-        assert_eq!((seen(&verdict).len(), verdict.observations(), verdict.notes().len()), (0, 3, 1));
-        assert!(judged(Vec::new(), None).notes()[0].contains("says little"));
+        assert_eq!(
+            (seen(&verdict).len(), verdict.observations(), crate::check::testing::notes(&verdict).len()),
+            (0, 3, 1)
+        );
+        assert!(crate::check::testing::notes(&judged(Vec::new(), None))[0].contains("says little"));
     }
 
     #[test]
@@ -272,7 +275,7 @@ mod tests {
         let of_old = Unobserved::unreachable("10.77.0.13:10250", alert);
         for mute in [Unobserved::invalid("10.77.0.13:10250", alert), of_old] {
             let verdict = judged(vec![request(SERVING, 1, None)], Some(mute));
-            assert!(verdict.findings(Severity::Major)[0].so.as_deref().unwrap().contains("no certificate at all"));
+            assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("no certificate at all"));
         }
     }
 

@@ -54,7 +54,7 @@ fn judge(
     judge_versions(&mut verdict, &outdated.etcd, "etcd at", "--tls-min-version=TLS1.2 in its manifest");
 
     match &api.instances {
-        Err(why) => verdict.undecided(Subject::object("EndpointSlice", "default", "kubernetes"), why),
+        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) => {
             let shown = instances.iter().map(|(at, seen)| (format!("the API server at {at}"), seen));
             judge_certificates(&mut verdict, shown);
@@ -69,7 +69,7 @@ fn judge(
     match etcd {
         Ok(etcd) => {
             for (pod, why) in etcd.unknown() {
-                verdict.undecided(Subject::object("Pod", "kube-system", pod), why);
+                verdict.unseen(Subject::object("Pod", "kube-system", pod), why);
             }
             let members = etcd.dialled().flat_map(|(_, member)| {
                 member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
@@ -77,7 +77,7 @@ fn judge(
             judge_certificates(&mut verdict, members);
         }
         Err(Unobserved::Absent { .. }) => {}
-        Err(why) => verdict.undecided(Subject::cluster_object("etcd", "of the control plane"), why),
+        Err(why) => verdict.unseen(Subject::cluster_object("etcd", "of the control plane"), why),
     }
     verdict
 }
@@ -174,7 +174,7 @@ mod tests {
         let leaf = CertificateAuthority::new("kubernetes").leaf(&["n2"]);
         let verdict = judged(Ok(Outdated::Accepted { version: "TLS 1.1".into() }), presented(&leaf));
         let findings = verdict.findings(Severity::Minor);
-        assert_eq!(findings[0].subject.to_string(), "the kubelet of n2");
+        assert_eq!(findings[0].subjects[0].to_string(), "the kubelet of n2");
         assert_eq!(findings[0].seen, "it speaks TLS 1.1 with a client that asks for it");
     }
 
@@ -195,6 +195,6 @@ mod tests {
     fn what_cannot_be_reached_is_told_and_not_passed() {
         let far = || Err(Unobserved::unreachable("10.77.0.12:10250", "refused"));
         let verdict = judged(far(), Err(Unobserved::unreachable("10.77.0.12:10250", "refused")));
-        assert_eq!((verdict.undecideds().len(), verdict.notes().len()), (1, 1));
+        assert_eq!((verdict.gaps().len(), crate::check::testing::notes(&verdict).len()), (1, 1));
     }
 }

@@ -43,7 +43,7 @@ fn judge(
     match requests {
         Ok(requests) => judge_requests(&mut verdict, requests, clock),
         Err(Unobserved::Absent { evidence }) => verdict.note(evidence),
-        Err(why) => verdict.undecided(Subject::cluster_object("PodCertificateRequests", "of all namespaces"), why),
+        Err(why) => verdict.unseen(Subject::cluster_object("PodCertificateRequests", "of all namespaces"), why),
     }
     verdict
 }
@@ -58,7 +58,7 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
     });
     let Some(given) = root_ca.of_namespace("kube-system") else {
         let why = Unobserved::absent("namespace kube-system has no ConfigMap kube-root-ca.crt");
-        return verdict.undecided(Subject::object("ConfigMap", "kube-system", "kube-root-ca.crt"), &why);
+        return verdict.unseen(Subject::object("ConfigMap", "kube-system", "kube-root-ca.crt"), &why);
     };
     for bundle in &bundles.0 {
         let subject = || Subject::cluster_object("ClusterTrustBundle", &bundle.name);
@@ -80,7 +80,7 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
             }
             (_, Err(why)) => {
                 let why = Unobserved::invalid("ConfigMap kube-system/kube-root-ca.crt", why);
-                verdict.undecided(subject(), &why);
+                verdict.unseen(subject(), &why);
             }
         }
     }

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(seen("10.96.0.0/12", Some("10.0.0.0/8"), &[]), ["10.0.0.0/8 holds 10.77.0.11 of n1"]);
         let findings = judged("10.96.0.0/12", Some("10.77.0.0/16"), &[]).findings(Severity::Major);
         assert_eq!(findings[0].seen, "10.77.0.0/16 holds 10.77.0.11 of n1; no node's pod range is of it");
-        assert!(findings[0].mend.as_ref().unwrap().contains("edit configmap kubeadm-config"));
+        assert!(findings[0].fix.contains("edit configmap kubeadm-config"));
     }
 
     #[test]

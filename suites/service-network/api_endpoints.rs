@@ -46,7 +46,7 @@ fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
     for pod in pods.static_pods("kube-apiserver") {
         match pod.advertised_address() {
             Some(address) => advertised.entry(address).or_default().push(&pod.name),
-            None => verdict.undecided(
+            None => verdict.unseen(
                 Subject::object("Pod", &pod.namespace, &pod.name),
                 &Unobserved::invalid("its manifest", "it does not tell the address that it advertises"),
             ),
@@ -74,7 +74,7 @@ fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
         }
         // Endpoints are deprecated: a cluster may do without them.
         Err(Unobserved::Absent { .. }) => {}
-        Err(why) => verdict.undecided(Subject::object("Endpoints", "default", "kubernetes"), why),
+        Err(why) => verdict.unseen(Subject::object("Endpoints", "default", "kubernetes"), why),
     }
     verdict
 }
@@ -193,7 +193,7 @@ mod tests {
     fn a_hidden_control_plane_is_judged_by_what_is_published() {
         let verdict = judge(&published(&[11]), &Pods::default());
         assert_eq!((verdict.observations(), seen_of(&verdict)), (2, vec![]));
-        assert_eq!(verdict.notes().len(), 1);
+        assert_eq!(crate::check::testing::notes(&verdict).len(), 1);
     }
 
     #[test]
@@ -203,6 +203,6 @@ mod tests {
             |endpoints: Seen<BTreeSet<SocketAddr>>| judge(&ApiServerEndpoints { endpoints, ..published(&[11]) }, &pods);
         assert!(seen_of(&with(Err(Unobserved::absent("not found")))).is_empty());
         assert_eq!(seen_of(&with(Ok(BTreeSet::new()))), ["Endpoints default/kubernetes: no address"]);
-        assert_eq!(with(Err(Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(with(Err(Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

@@ -115,7 +115,7 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
     if api.names.is_empty() {
         // A probe that has no CA says so in place of an answer, and its connections prove nothing more.
         let why = api.version.as_ref().err().map_or_else(|| "no name was asked for".into(), ToString::to_string);
-        return verdict.undecided(Subject::node(node), &Unobserved::invalid("the CA that pods trust", why));
+        return verdict.unseen(Subject::node(node), &Unobserved::invalid("the CA that pods trust", why));
     }
     if let Some(distrust) = api.names.values().find_map(of_another_ca) {
         // No name is valid then, and no request gets through: one cause, told once.
@@ -207,7 +207,7 @@ mod tests {
         (api.connected, api.fault, api.version) = (0, Some(Fault::TimedOut), Err(Fault::TimedOut));
         let findings = judge(&reports, &service()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "Node n2");
+        assert_eq!(findings[0].subjects[0].to_string(), "Node n2");
         assert_eq!(findings[0].seen, "no connection to 10.96.0.1 gets a certificate: no answer");
     }
 
@@ -223,7 +223,7 @@ mod tests {
         }
         let findings = judge(&reports, &service()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "Nodes n1, n2");
+        assert_eq!(crate::check::subject::listed(&findings[0].subjects), "Node n1, n2");
         assert_eq!(findings[0].seen, "10.77.0.12:6443 answers none: connection refused");
     }
 
@@ -253,7 +253,7 @@ mod tests {
         }
         let findings = judge(&reports, &service()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subject.to_string(), "Nodes n1, n2");
+        assert_eq!(crate::check::subject::listed(&findings[0].subjects), "Node n1, n2");
         assert!(findings[0].expected.contains("10.96.0.1"));
     }
 
@@ -261,6 +261,6 @@ mod tests {
     fn a_probe_that_did_not_answer_is_undecided() {
         let mut reports = healthy();
         reports.0.get_mut("n1").unwrap().answers = Err(Unobserved::Interrupted);
-        assert_eq!(judge(&reports, &service()).undecideds().len(), 1);
+        assert_eq!(judge(&reports, &service()).gaps().len(), 1);
     }
 }

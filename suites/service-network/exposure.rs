@@ -45,7 +45,7 @@ fn judge(
         Ok(reports) => judge_node_ports(&mut verdict, reports, nodes),
         // Where no probes may run, what the objects say is still worth a verdict.
         Err(why) if why.is_skip() => verdict.note(format!("node ports were not tried: {why}")),
-        Err(why) => verdict.undecided(Subject::cluster(), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     for (name, service) in &services.0 {
         judge_service(&mut verdict, name, service, clock, expectations);
@@ -192,6 +192,6 @@ mod tests {
     fn a_silent_probe_is_undecided_and_a_forbidden_one_told() {
         let mut reports = reports();
         reports.0.get_mut("n2").unwrap().answers = Err(Unobserved::Interrupted);
-        assert_eq!(judged(&reports, Exposure::default(), &Expectations::default()).undecideds().len(), 1);
+        assert_eq!(judged(&reports, Exposure::default(), &Expectations::default()).gaps().len(), 1);
     }
 }

@@ -109,7 +109,7 @@ mod tests {
             metrics: Err(Fault::TimedOut),
         };
         let findings = judge(&reports([("n1", healthy()), ("n2", hung)])).findings(Severity::Major);
-        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Node n2".into()));
+        assert_eq!((findings.len(), findings[0].subjects[0].to_string()), (1, "Node n2".into()));
         assert_eq!(findings[0].seen, "no answer");
     }
 

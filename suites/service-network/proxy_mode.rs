@@ -48,7 +48,7 @@ fn judge(
         }
         Err(why) => {
             let mut verdict = Verdict::new();
-            verdict.undecided(subject(), why);
+            verdict.unseen(subject(), why);
             return verdict;
         }
     };
@@ -60,7 +60,7 @@ fn judge(
     let mut verdict = Verdict::new();
     let Some(mode) = &config.mode else {
         let fact = "the mode in kube-proxy-config".to_owned();
-        verdict.undecided(subject(), &Unobserved::NotRecorded { fact });
+        verdict.unseen(subject(), &Unobserved::NotRecorded { fact });
         return verdict;
     };
     let minor = version.version.minor;
@@ -101,7 +101,7 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
                 "the mode in effect is seen by privileged probes, which the profile {profile} does not allow"
             ));
         }
-        Err(why) => return verdict.undecided(Subject::cluster(), why),
+        Err(why) => return verdict.unseen(Subject::cluster(), why),
     };
     let chosen = if mode.is_empty() { DEFAULT } else { mode };
     let mut others: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -110,7 +110,7 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
         match hosts.lines(node, PROXY_MODE) {
             Ok(lines) if lines.concat() == chosen => verdict.confirm(),
             Ok(lines) => others.entry(lines.concat()).or_default().push(node),
-            Err(why) => verdict.undecided(Subject::node(node), &why),
+            Err(why) => verdict.unseen(Subject::node(node), &why),
         }
     }
     for (mode, nodes) in others {
@@ -169,7 +169,7 @@ mod tests {
         for mode in ["", "iptables", "nftables"] {
             assert_eq!((judged(Some(mode), "v1.37.2").observations(), seen(mode, "v1.37.2").len()), (1, 0), "{mode}");
         }
-        assert_eq!(judged(Some(""), "v1.37.2").notes().len(), 2);
+        assert_eq!(crate::check::testing::notes(&judged(Some(""), "v1.37.2")).len(), 2);
     }
 
     #[test]
@@ -186,8 +186,8 @@ mod tests {
     fn a_proxy_that_did_not_tell_is_undecided() {
         let mut hosts = runs_in("iptables");
         hosts.0.get_mut("n1").unwrap().gets = Err(Unobserved::Interrupted);
-        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Ok(&hosts)).undecideds().len(), 1);
-        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Err(&Unobserved::Interrupted)).undecideds().len(), 1);
+        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Ok(&hosts)).gaps().len(), 1);
+        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Err(&Unobserved::Interrupted)).gaps().len(), 1);
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_does_not_pass() {
-        assert_eq!(judged(None, "v1.37.2").undecideds().len(), 1);
+        assert_eq!(judged(None, "v1.37.2").gaps().len(), 1);
         let version = ServerVersion { git: "v1.37.2".into(), version: "v1.37.2".parse().unwrap() };
         let absent = Unobserved::absent("configmaps \"kube-proxy\" not found");
         assert!(judge(Err(&absent), &Pods::default(), &version, Err(&Unobserved::Interrupted)).reason().is_some());

@@ -154,6 +154,6 @@ mod tests {
     #[test]
     fn a_node_that_tells_nothing_is_undecided() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Err(Unobserved::Interrupted)]);
-        assert_eq!((verdict.undecideds().len(), in_full(&verdict)), (1, vec![]));
+        assert_eq!((verdict.gaps().len(), in_full(&verdict)), (1, vec![]));
     }
 }

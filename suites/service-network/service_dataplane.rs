@@ -36,7 +36,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let Some(service) = &answers.service else {
             let why = Unobserved::invalid(format!("the probe on {node}"), "it did not try the Services");
-            verdict.undecided(Subject::node(node), &why);
+            verdict.unseen(Subject::node(node), &why);
             continue;
         };
         let ServiceAnswer { tcp, udp, affinity, node_port, .. } = service;
@@ -72,7 +72,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
     }
     for node in late.into_iter().filter_map(|pod| reports.node_of(pod)) {
         let cause = "it began to serve when others had nearly ended, as while an image is pulled: run again";
-        verdict.undecided(Subject::node(node), &Unobserved::invalid(format!("the probe on {node}"), cause));
+        verdict.unseen(Subject::node(node), &Unobserved::invalid(format!("the probe on {node}"), cause));
     }
     folded.tell(&mut verdict);
     verdict
@@ -168,7 +168,7 @@ mod tests {
             reports.0.get_mut("n1").unwrap().times = of_n1;
             reports.0.get_mut("n2").unwrap().times = at(1200, 9800);
             let verdict = judge(&reports);
-            (verdict.undecideds().len(), verdict.findings(Severity::Critical).len())
+            (verdict.gaps().len(), verdict.findings(Severity::Critical).len())
         };
         assert_eq!(judged(at(15_000, 16_000)), (1, 0));
         assert_eq!(judged(at(1500, 3000)).0, 0);
@@ -188,7 +188,7 @@ mod tests {
         let mut reports = healthy();
         service(&mut reports).tcp = Backends { asked: 90, fault: Some(Fault::TimedOut), ..Backends::default() };
         let findings = judge(&reports).findings(Severity::Critical);
-        assert_eq!((findings.len(), findings[0].subject.to_string()), (1, "Node n2".into()));
+        assert_eq!((findings.len(), findings[0].subjects[0].to_string()), (1, "Node n2".into()));
         assert_eq!(findings[0].seen, "nothing answers 90 requests: no answer");
     }
 

@@ -66,14 +66,14 @@ fn judge(
                 replaced.entry(agent).or_insert_with(Vec::new).push(name.as_str());
                 verdict.confirm();
             }
-            (None, Some((_, Replaces::Unknown(why)))) => verdict.undecided(Subject::node(name), why),
+            (None, Some((_, Replaces::Unknown(why)))) => verdict.unseen(Subject::node(name), why),
             (None, _) => match proxy_without_pod(node) {
                 Some(how) => elsewhere.push((name.as_str(), how)),
                 None => without.push(name.as_str()),
             },
         }
     }
-    if verdict.observations() == 0 && without.is_empty() && both.is_empty() && verdict.undecideds().is_empty() {
+    if verdict.observations() == 0 && without.is_empty() && both.is_empty() && verdict.saw_everything() {
         return Verdict::not_applicable(match elsewhere.first() {
             Some((_, how)) => format!("{} have no pod of a service proxy: {how}", names(elsewhere.iter().map(|e| e.0))),
             None => "there is no Linux node".to_owned(),
@@ -109,7 +109,7 @@ fn judge(
 
 fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, oldest: OldestApiServer) {
     if node.is_silent() {
-        return verdict.undecided(Subject::node(name), &silence(name));
+        return verdict.unseen(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), proxy.ready, || {
         Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, proxy.state()))
@@ -302,9 +302,9 @@ mod tests {
 
     #[test]
     fn a_version_that_does_not_fit_is_found() {
-        assert_eq!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.38.0"), &none())).len(), 3);
+        assert_eq!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.38.0"), &none())).len(), 1);
         assert!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.34.0"), &none())).is_empty());
-        assert_eq!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.33.0"), &none())).len(), 3);
+        assert_eq!(seen_of(&judged(&on("kube-proxy", &ALL, "v1.33.0"), &none())).len(), 1);
     }
 
     #[test]
@@ -312,10 +312,10 @@ mod tests {
         let pods = on("cilium", &ALL, "v1.19.0");
         let verdict = judged(&pods, &cilium(Ok(Some("true"))));
         assert_eq!((verdict.observations(), seen_of(&verdict)), (3, vec![]));
-        assert_eq!(verdict.notes(), ["Cilium does the work of kube-proxy on n1, n2, n3"]);
+        assert_eq!(crate::check::testing::notes(&verdict), ["Cilium does the work of kube-proxy on n1, n2, n3"]);
         assert_eq!(seen_of(&judged(&pods, &cilium(Ok(Some("false"))))).len(), 1);
         let refused = Unobserved::Refused { missing: "get configmaps".into(), message: "forbidden".into() };
-        assert_eq!(judged(&pods, &cilium(Err(refused))).undecideds().len(), 3);
+        assert_eq!(judged(&pods, &cilium(Err(refused))).gaps().len(), 1);
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         assert!(seen_of(&judged(&pods, &cilium(Ok(Some("false"))))).is_empty());
         let findings = judged(&pods, &cilium(Ok(Some("true")))).findings(Severity::Critical);
         assert_eq!(
-            (findings[0].subject.to_string().as_str(), findings[0].severity),
+            (findings[0].subjects[0].to_string().as_str(), findings[0].severity),
             ("Nodes n1, n2, n3", Severity::Major)
         );
     }
@@ -345,7 +345,7 @@ mod tests {
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
         let verdict =
             judge(&nodes, &on("kube-proxy", &ALL, "v1.37.2"), &none(), &oldest, Err(&Unobserved::Interrupted));
-        assert_eq!((seen_of(&verdict), verdict.undecideds().len()), (vec![], 1));
+        assert_eq!((seen_of(&verdict), verdict.gaps().len()), (vec![], 1));
     }
 
     #[test]

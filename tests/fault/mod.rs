@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use seaworthy::check::{Judged, Outcome};
+use seaworthy::check::subject::listed;
+use seaworthy::check::{Finding, Judged, Outcome};
 
 /// A script that breaks a cluster, and what must be seen then.
 pub struct Fault {
@@ -132,12 +133,11 @@ impl Expected {
 /// All that a check tells its reader.
 fn told(check: &Judged) -> String {
     let findings = check.findings.iter().map(|f| {
-        format!("{}: expected {}; seen {}; {}", f.subject, f.expected, f.seen, f.so.as_deref().unwrap_or_default())
+        let Finding { subjects, expected, seen, evidence, impact, .. } = f;
+        let impact = impact.as_deref().unwrap_or_default();
+        format!("{}: expected {expected}; seen {seen} ({}); {impact}", listed(subjects), evidence.join(", "))
     });
-    let unseen = check.unseen.iter().map(|unseen| {
-        let subject = unseen.subject.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{subject}: {}", unseen.why)
-    });
+    let unseen = check.unseen.iter().map(|unseen| format!("{}: {}", listed(&unseen.subjects), unseen.why));
     findings.chain(unseen).chain(check.reason.clone()).collect::<Vec<_>>().join(" | ")
 }
 

@@ -85,16 +85,16 @@ fn with_texts(texts: &[String; 8], outcome: Outcome) -> Vec<Event> {
     let [id, name, suite, title, expected, seen, why, cluster] = texts;
     let finding = crate::check::Finding {
         expected: expected.clone(),
-        so: Some(why.clone()),
-        mend: Some(title.clone()),
+        impact: Some(why.clone()),
+        fix: title.clone(),
+        evidence: vec![cluster.clone()],
         ..testing::finding(Subject::object(name.as_str(), suite.as_str(), id.as_str()), seen)
     };
     let check = Judged {
         title: title.clone(),
         findings: vec![finding],
-        unseen: vec![Unseen { subject: Some(Subject::node(seen.as_str())), why: why.clone(), missing: None }],
+        unseen: vec![Unseen { subjects: vec![Subject::node(seen.as_str())], why: why.clone(), missing: None }],
         reason: Some(why.clone()),
-        fix: Some(expected.clone()),
         ..testing::judged(id, name, suite, outcome)
     };
     let mut events = testing::events();

@@ -3,12 +3,12 @@
 mod clean_up;
 pub mod findings;
 pub mod header;
+mod not_checked;
 pub mod page;
 pub mod style;
 pub mod summary;
 #[cfg(test)]
 mod tests;
-pub mod undecided;
 pub mod verbose;
 pub mod wrap;
 
@@ -51,7 +51,7 @@ impl Text {
         for check in run.with(Outcome::Fail) {
             findings::write(&mut page, check, self.verbose);
         }
-        undecided::write(&mut page, run, self.verbose);
+        not_checked::write(&mut page, run, self.verbose);
         for check in run.checks().into_iter().map(|timed| &timed.check) {
             if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
                 findings::write(&mut page, check, self.verbose);

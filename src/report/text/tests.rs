@@ -73,7 +73,7 @@ fn nothing_that_a_cluster_says_controls_the_terminal() {
             check.title.push_str("\u{1b}]0;owned\u{7}");
             for finding in &mut check.findings {
                 finding.seen.push_str("\u{1b}[2J\r");
-                finding.subject.name.push('\u{9b}');
+                finding.subjects[0].name.push('\u{9b}');
             }
         }
     }

@@ -4,7 +4,7 @@ use super::page::{INDENT, Page};
 use super::style::{self, FAINT, PLAIN, STRONG};
 use super::summary::grouped;
 use crate::check::{Judged, Outcome};
-use crate::report::Gathered;
+use crate::report::{Gathered, plain};
 
 /// Writes passes, skips and facts.
 pub fn write(page: &mut Page, run: &Gathered) {
@@ -39,7 +39,7 @@ fn one(page: &mut Page, check: &Judged) {
         page.paragraph(INDENT, PLAIN, reason);
     }
     for note in &check.notes {
-        page.paragraph(INDENT, FAINT, note);
+        page.paragraph(INDENT, FAINT, &plain::note(note, true));
     }
 }
 

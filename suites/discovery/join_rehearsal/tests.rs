@@ -110,7 +110,7 @@ impl Cluster {
 fn a_rehearsal_that_went_well_passes() {
     let cluster = Cluster::new();
     let verdict = cluster.judged();
-    assert!(cluster.found().is_empty() && verdict.undecideds().is_empty(), "{verdict:?}");
+    assert!(cluster.found().is_empty() && verdict.saw_everything(), "{verdict:?}");
     assert_eq!(verdict.observations(), 18);
 }
 
@@ -145,7 +145,7 @@ fn a_token_that_is_not_accepted_is_told_once() {
     cluster.rehearsal.lookup = Ok(answered(401));
     cluster.rehearsal.request = Ok(answered(401));
     cluster.rehearsal.issuance = None;
-    assert!(cluster.only().mend.unwrap().contains("--enable-bootstrap-token-auth"));
+    assert!(cluster.only().fix.contains("--enable-bootstrap-token-auth"));
 }
 
 #[test]
@@ -164,11 +164,11 @@ fn each_right_that_is_missing_is_found_by_its_step() {
 
     let mut cluster = Cluster::new();
     cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(403)));
-    assert_eq!(cluster.only().subject.to_string(), "ConfigMap kube-system/kubeadm-config");
-    assert!(cluster.only().mend.unwrap().contains("create rolebinding kubeadm:nodes-kubeadm-config"));
+    assert_eq!(cluster.only().subjects[0].to_string(), "ConfigMap kube-system/kubeadm-config");
+    assert!(cluster.only().fix.contains("create rolebinding kubeadm:nodes-kubeadm-config"));
     cluster.rehearsal.config_maps.insert("kubelet-config".into(), Ok(answered(404)));
     cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(200)));
-    assert!(cluster.only().mend.unwrap().ends_with("upload-config kubelet --config kubeadm.yaml"));
+    assert!(cluster.only().fix.ends_with("upload-config kubelet --config kubeadm.yaml"));
 
     let mut cluster = Cluster::new();
     cluster.rehearsal.request = Ok(answered(403));
@@ -191,7 +191,7 @@ fn whether_there_is_a_kube_proxy_must_be_known() {
     let undecided = |kube_proxy| {
         let (rehearsal, expectations) = (&cluster.rehearsal, Expectations::default());
         judge(rehearsal, &expectations, Err(&absent), Err(&absent), Err(&absent), Err(kube_proxy), &clock())
-            .undecideds()
+            .gaps()
             .len()
     };
     assert_eq!(undecided(&interrupted), undecided(&absent) + 1);
@@ -202,7 +202,7 @@ fn a_pending_request_names_its_cause() {
     let mut cluster = Cluster::new();
     let pending = Issuance { conditions: BTreeMap::new(), certificate: None, waited_ms: 30_000 };
     cluster.rehearsal.issuance = Some(Ok(pending));
-    assert!(cluster.only().mend.unwrap().contains("csrapproving"));
+    assert!(cluster.only().fix.contains("csrapproving"));
     assert_eq!(cluster.only().severity, Severity::Critical);
     cluster.may_be_approved = false;
     assert!(cluster.only().seen.contains("certificatesigningrequests/nodeclient"));
@@ -214,14 +214,14 @@ fn an_approved_request_without_certificate_is_the_signers_fault() {
     let mut cluster = Cluster::new();
     let Some(Ok(issuance)) = &mut cluster.rehearsal.issuance else { panic!() };
     issuance.certificate = None;
-    assert!(cluster.only().mend.unwrap().contains("csrsigning"));
+    assert!(cluster.only().fix.contains("csrsigning"));
 }
 
 #[test]
 fn a_certificate_of_another_authority_is_found() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.issuance = Some(Ok(issued(&Authority::new("kubernetes"), "seaworthy-x7f4k")));
-    assert!(cluster.only().mend.unwrap().contains("--cluster-signing-cert-file"));
+    assert!(cluster.only().fix.contains("--cluster-signing-cert-file"));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn what_is_left_behind_is_undecided() {
     let mut cluster = Cluster::new();
     let refused = Unobserved::Refused { missing: "delete secrets".into(), message: "no".into() };
     cluster.rehearsal.left.insert("the Secret of token jx7f4k".into(), refused);
-    assert_eq!(cluster.judged().undecideds().len(), 1);
+    assert_eq!(cluster.judged().gaps().len(), 1);
 }
 
 #[test]
@@ -241,5 +241,5 @@ fn where_nodes_are_given_a_file_cluster_info_may_be_closed() {
     let absent = Unobserved::absent("no");
     let verdict =
         judge(&cluster.rehearsal, &expectations, Err(&absent), Err(&absent), Err(&absent), Err(&absent), &clock());
-    assert!(!verdict.findings(Severity::Critical).iter().any(|finding| finding.subject == cluster_info()));
+    assert!(!verdict.findings(Severity::Critical).iter().any(|finding| finding.subjects == [cluster_info()]));
 }

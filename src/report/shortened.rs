@@ -1,0 +1,58 @@
+//! Lists in words, cut where a reader has seen enough. Only reports do this: judges and machine-readable formats keep all.
+
+use std::fmt::Write;
+
+use crate::check::Subject;
+use crate::check::subject::listed;
+
+/// How many items are written out.
+const ENOUGH: usize = 8;
+
+/// The items with `separator` between them. Beyond the eighth only how many more there are, unless `all` are wanted.
+pub fn items(items: &[impl AsRef<str>], separator: &str, all: bool) -> String {
+    let shown = &items[..shown(items.len(), all)];
+    let words = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(separator);
+    with_rest(words, items.len() - shown.len())
+}
+
+/// The subjects, the kind once for those that share it: `Node n1, n2 and 3 more`.
+pub fn subjects<'a>(subjects: impl IntoIterator<Item = &'a Subject>, all: bool) -> String {
+    let subjects: Vec<&Subject> = subjects.into_iter().collect();
+    let shown = shown(subjects.len(), all);
+    with_rest(listed(subjects[..shown].iter().copied()), subjects.len() - shown)
+}
+
+/// How many to write out. Counting a single one that is left takes as much room as naming it.
+fn shown(number: usize, all: bool) -> usize {
+    if all || number <= ENOUGH + 1 { number } else { ENOUGH }
+}
+
+fn with_rest(mut words: String, rest: usize) -> String {
+    if rest > 0 {
+        _ = write!(words, " and {rest} more");
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_unless_all_is_wanted() {
+        let names: Vec<String> = (1..=5000).map(|i| format!("n{i}")).collect();
+        assert_eq!(items(&names[..2], ", ", false), "n1, n2");
+        assert_eq!(items(&names[..9], " ", false), "n1 n2 n3 n4 n5 n6 n7 n8 n9");
+        assert_eq!(items(&names, ", ", false), "n1, n2, n3, n4, n5, n6, n7, n8 and 4992 more");
+        assert!(items(&names, ", ", true).ends_with("n5000"));
+        let nodes: Vec<Subject> = names.iter().take(12).map(Subject::node).collect();
+        assert_eq!(subjects(&nodes, false), "Node n1, n2, n3, n4, n5, n6, n7, n8 and 4 more");
+    }
+
+    #[test]
+    fn kinds_and_namespaces_are_named_where_they_change() {
+        let config = |name: &str| Subject::object("ConfigMap", "kube-system", name);
+        let mixed = [config("a"), config("b"), Subject::node("n1"), Subject::cluster()];
+        assert_eq!(subjects(&mixed, false), "ConfigMap kube-system/a, b, Node n1, the cluster");
+    }
+}
