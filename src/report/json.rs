@@ -12,9 +12,13 @@ use crate::check::{Judged, Outcome, Severity};
 use crate::cluster::ClusterSummary;
 use crate::event::Event;
 
+/// The version of `reports/verdicts.schema.json`. It changes when a field is removed or changes its meaning.
+const SCHEMA_VERSION: u8 = 1;
+
 /// The verdicts of a run.
 #[derive(Debug, Serialize)]
 struct Verdicts<'a> {
+    schema_version: u8,
     seaworthy: &'a str,
     cluster: &'a ClusterSummary,
     profile: &'a str,
@@ -32,6 +36,7 @@ impl<'a> Verdicts<'a> {
         let checks: Vec<_> = run.checks().into_iter().map(|timed| &timed.check).collect();
         let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
         Some(Self {
+            schema_version: SCHEMA_VERSION,
             seaworthy: &started.seaworthy,
             cluster: &started.cluster,
             profile: &started.profile,

@@ -357,7 +357,10 @@ mod tests {
         let mend = |id: &str| {
             let node = Node { provider_id: Some(id.into()), ..Node::default() };
             let findings = judged_on(&node, &two).findings(Severity::Critical);
-            assert_eq!((findings.len(), crate::check::subject::listed(&findings[0].subjects)), (1, "Node n1, n2".into()));
+            assert_eq!(
+                (findings.len(), crate::check::subject::listed(&findings[0].subjects)),
+                (1, "Node n1, n2".into())
+            );
             findings[0].fix.clone()
         };
         assert!(mend("aws:///a/i-0abc").contains("--http-tokens required --http-put-response-hop-limit 1"));
