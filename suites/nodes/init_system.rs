@@ -346,7 +346,15 @@ mod tests {
         let found = verdict.findings(Severity::Major).into_iter();
         found
             .map(|finding| {
-                (finding.severity, format!("{}: {}: {}", crate::check::subject::listed(&finding.subjects), finding.expected, finding.seen))
+                (
+                    finding.severity,
+                    format!(
+                        "{}: {}: {}",
+                        crate::check::subject::listed(&finding.subjects),
+                        finding.expected,
+                        finding.seen
+                    ),
+                )
             })
             .collect()
     }
