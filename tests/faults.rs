@@ -1,9 +1,12 @@
-//! Breaks a real cluster in every way that `tests/faults/` knows, and looks whether the checks see it.
+//! Breaks a real cluster in every way that `tests/faults/` has a script for, and requires that the checks see it.
 //!
 //! Runs only when `SEAWORTHY_BED` names a program that makes such a cluster (`up`, `down`, `kubeconfig`, `exec`, `kubectl`).
 //! A fault for another cluster than the one that is up is ignored, with the reason. With `SEAWORTHY_RECORDINGS` set to a
-//! folder, what each run saw is written there, cut to what the fault's checks need: that is how `fixtures/faults` is made.
-//! `SEAWORTHY_NAMESPACE` names an existing namespace for the probes, which saves the removal of one of each run's own.
+//! folder, the recording of each run is written there, cut to what the fault's checks need: that is how `fixtures/faults` is
+//! made. `SEAWORTHY_NAMESPACE` names an existing namespace for the probes, which saves each run the removal of its own.
+//!
+//! What went wrong is in the first word of a failure: the fault was `missed`, the program `failed`, or a script could not
+//! `apply` or `revert` the fault. `tests/testbed/run-faults` reads it, and runs all faults on several clusters at once.
 
 #![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
 
@@ -15,6 +18,7 @@ mod fault;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 use std::{env, fs};
 
 use bed::{Bed, output};
@@ -24,6 +28,10 @@ use seaworthy::check::Judged;
 use seaworthy::fact::recording::Recording;
 use seaworthy::run::Plan;
 use seaworthy::suites;
+use tempfile::TempDir;
+
+/// The file name of a run's recording.
+const RECORDING: &str = "recording.json";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -57,64 +65,97 @@ fn try_fault(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<Comp
     if fault.cluster != (Cluster { systemd: cluster.systemd && fault.cluster.systemd, ..cluster }) {
         return Ok(Completion::ignored_with(format!("needs a cluster of {}", fault.cluster)));
     }
+    let mut clock = Clock::new();
     let broken = Broken::apply(fault, bed)?;
-    let seen = run(fault, bed, recordings);
-    let mended = broken.revert();
-    let (judged, recording) = seen?;
-    mended?;
+    clock.lap("apply");
+    let seen = run(fault, bed).map_err(|failed| named("failed", &failed));
+    clock.lap("run");
+    // A cluster that stays broken spoils all that follows: this is reported first.
+    broken.revert()?;
+    clock.lap("revert");
+    println!("{}: {}", fault.slug, clock.laps.join(", "));
+    let (judged, folder) = seen?;
     let missing = fault.missing(&judged);
     if !missing.is_empty() {
-        return Err(missing.join("\n").into());
+        return Err(format!("missed: {}", missing.join("\n")).into());
     }
-    // A fault often breaks more than the checks that exist for it look at: that is told, and read by people.
+    // A fault often breaks more than the checks that exist for it look at: people read that.
     for line in fault.also_red(&judged) {
         println!("{}: also {line}", fault.slug);
     }
-    if let (Some(recording), Some(folder)) = (recording, recordings) {
-        keep(fault, recording, folder)?;
+    if let Some(recordings) = recordings {
+        keep(fault, &folder.path().join(RECORDING), recordings)?;
     }
     Ok(Completion::Completed)
 }
 
-/// A broken cluster, which is mended whatever happens.
+/// How long each step took.
+struct Clock {
+    since: Instant,
+    laps: Vec<String>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { since: Instant::now(), laps: Vec::new() }
+    }
+
+    fn lap(&mut self, step: &str) {
+        self.laps.push(format!("{step} {:.1} s", self.since.elapsed().as_secs_f64()));
+        self.since = Instant::now();
+    }
+}
+
+/// A failure whose first word says what went wrong.
+fn named(what: &str, failed: &Failed) -> Failed {
+    format!("{what}: {}", failed.message().unwrap_or_default()).into()
+}
+
+/// A broken cluster, which is reverted whatever happens.
 struct Broken<'a> {
     fault: &'a Fault,
     bed: &'a Bed,
-    mended: bool,
+    reverted: bool,
 }
 
 impl<'a> Broken<'a> {
     fn apply(fault: &'a Fault, bed: &'a Bed) -> Result<Self, Failed> {
-        let broken = Self { fault, bed, mended: false };
-        output(Command::new(&fault.script).arg("apply").env("BED", &bed.program))?;
-        Ok(broken)
+        let broken = Self { fault, bed, reverted: false };
+        broken.script("apply").map(|()| broken)
     }
 
     fn revert(mut self) -> Result<(), Failed> {
-        self.mended = true;
-        output(Command::new(&self.fault.script).arg("revert").env("BED", &self.bed.program)).map(drop)
+        self.reverted = true;
+        self.script("revert")
+    }
+
+    fn script(&self, what: &str) -> Result<(), Failed> {
+        let mut command = Command::new(&self.fault.script);
+        output(command.arg(what).env("BED", &self.bed.program)).map(drop).map_err(|failed| named(what, &failed))
     }
 }
 
 impl Drop for Broken<'_> {
     fn drop(&mut self) {
-        if !self.mended {
-            let _ = Command::new(&self.fault.script).arg("revert").env("BED", &self.bed.program).status();
+        if !self.reverted
+            && let Err(failed) = self.script("revert")
+        {
+            println!("{}: {}", self.fault.slug, failed.message().unwrap_or_default());
         }
     }
 }
 
-/// Runs every check as an administrator would, and reads the verdicts.
-fn run(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<(Vec<Judged>, Option<PathBuf>), Failed> {
+/// Runs every check as an administrator would, and reads the verdicts; the recording is in the folder.
+fn run(fault: &Fault, bed: &Bed) -> Result<(Vec<Judged>, TempDir), Failed> {
     let folder = tempfile::tempdir()?;
-    let (verdicts, recording) = (folder.path().join("verdicts.json"), folder.path().join("recording.json"));
+    let verdicts = folder.path().join("verdicts.json");
     let ask = |what: &str| output(Command::new(&fault.script).arg(what).env("BED", &bed.program));
     let (kubeconfig, arguments) = (ask("kubeconfig")?, ask("arguments")?);
     let ran = Command::new(bed::seaworthy())
         .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
-        .arg(&recording)
+        .arg(folder.path().join(RECORDING))
         .args(env::var_os("SEAWORTHY_NAMESPACE").iter().flat_map(|name| [OsStr::new("--namespace"), name]))
         .args(arguments.lines())
         .output()?;
@@ -123,21 +164,17 @@ fn run(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<(Vec<Judge
         return Err(format!("seaworthy ended with {code:?}: {}", String::from_utf8_lossy(&ran.stderr)).into());
     }
     let document: serde_json::Value = serde_json::from_slice(&fs::read(&verdicts)?)?;
-    let judged = serde_json::from_value(document["checks"].clone())?;
-    let kept = recordings.is_some().then(|| folder.keep().join("recording.json"));
-    Ok((judged, kept))
+    Ok((serde_json::from_value(document["checks"].clone())?, folder))
 }
 
-/// Cuts a recording to what the fault's own checks need, and puts it among the fixtures.
-fn keep(fault: &Fault, recording: PathBuf, folder: &Path) -> Result<(), Failed> {
-    let mut cut = Recording::read(&recording)?;
+/// Cuts a recording to what the fault's own checks need, and writes it where recordings are kept.
+fn keep(fault: &Fault, recording: &Path, recordings: &Path) -> Result<(), Failed> {
+    let mut cut = Recording::read(recording)?;
     let checks: Vec<_> = fault.expected.iter().filter_map(|expected| suites::check(&expected.id)).collect();
     cut.checks = checks.iter().map(|check| check.id.to_owned()).collect();
     let needed = Plan::new(checks).facts.nodes();
     cut.retain(|name| needed.contains_key(name));
-    #[expect(clippy::disallowed_methods, reason = "a fixture is under version control")]
-    let mut file = fs::File::create(folder.join(format!("{}.json.gz", fault.slug)))?;
+    let mut file = fs::File::create(recordings.join(format!("{}.json.gz", fault.slug)))?;
     cut.write(&mut file, true)?;
-    fs::remove_dir_all(recording.parent().unwrap_or(&recording))?;
     Ok(())
 }

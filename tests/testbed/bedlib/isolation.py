@@ -3,7 +3,7 @@
 The first cluster uses the machine's own network, so that every program reaches it. Each further one has a network and a mount
 namespace of its own, in which it has the same addresses, and in which its commands run: `bed --cluster NAME run -- COMMAND`.
 """
-import os, pathlib, shutil, signal, subprocess, sys
+import os, pathlib, shutil, signal, subprocess
 
 from .place import CLUSTER, HERE, STATE, wait_for
 
@@ -14,7 +14,7 @@ def enter(name, arguments):
     keeper = keeper_of(state) or make(name, state)
     variables = {**os.environ, "BED_CLUSTER": name, "BED_STATE": str(state)}
     namespaces = ["-t", str(keeper), "--net", "--mount", f"--wdns={os.getcwd()}"]
-    os.execvpe("nsenter", ["nsenter", *namespaces, sys.executable, str(HERE / "bed"), *arguments], variables)
+    os.execvpe("nsenter", ["nsenter", *namespaces, str(HERE / "bed"), *arguments], variables)
 
 
 def keeper_of(state):
