@@ -24,6 +24,7 @@ pub mod ports;
 pub mod probe;
 pub mod prometheus;
 pub mod rbac;
+pub mod recording;
 pub mod redaction;
 pub mod report;
 pub mod run;

@@ -25,7 +25,7 @@ use bed::{Bed, output};
 use fault::{Cluster, Fault};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::Judged;
-use seaworthy::fact::recording::Recording;
+use seaworthy::recording::Recording;
 use seaworthy::run::Plan;
 use seaworthy::suites;
 use tempfile::TempDir;

@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 use fault::Fault;
 use seaworthy::check::{Judged, Outcome, Severity};
 use seaworthy::event::Events;
-use seaworthy::fact::Source;
-use seaworthy::fact::observer::Observer;
-use seaworthy::fact::recording::Recording;
-use seaworthy::run::Plan;
+use seaworthy::recording::Recording;
+use seaworthy::run::{Observer, Plan, Source};
 use seaworthy::suites;
 
 fn fixtures() -> PathBuf {

@@ -3,8 +3,8 @@
 use super::image::ImageCommandError;
 use crate::cluster::{ConnectError, KubeconfigError, causes};
 use crate::event::reading::EventsError;
-use crate::fact::recording::ReadError;
 use crate::image::PushError;
+use crate::recording::ReadError;
 use crate::redaction::Redaction;
 use crate::report::OutputError;
 use crate::report::text::wrap::printable;

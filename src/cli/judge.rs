@@ -12,11 +12,10 @@ use super::run::consume;
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, Planned, RunStarted};
-use crate::fact::Source;
-use crate::fact::recording::Recording;
+use crate::recording::Recording;
 use crate::redaction::Redaction;
 use crate::report::{Progress, Reports};
-use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, engine};
+use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, Source, engine};
 use crate::suites;
 
 /// The recording that comes with the program.

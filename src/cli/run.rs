@@ -13,7 +13,7 @@ use super::drill::DrillArgs;
 use super::reporting::{ReportArgs, output_file};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Event, Events, RunStarted};
-use crate::fact::recording::Recording;
+use crate::recording::{Header, Recording};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
@@ -97,8 +97,14 @@ fn write_recording(
     facts: &crate::fact::Facts,
     redaction: &Redaction,
 ) -> Result<(), Failure> {
-    let recording = Recording::new(started, facts, redaction)
-        .map_err(|e| Failure::System(format!("a fact cannot be recorded: {e}")))?;
+    let header = Header {
+        at: started.at,
+        cluster: started.cluster.clone(),
+        profile: started.profile.clone(),
+        gate: started.gate,
+        checks: started.checks.iter().map(|check| check.id.clone()).collect(),
+    };
+    let recording = Recording::of(header, facts, redaction);
     let compressed = file.is_named(".gz");
     file.write(|mut to| recording.write(&mut to, compressed))?;
     Ok(file.publish()?)

@@ -15,13 +15,12 @@ use super::connection::{ConnectionArgs, namespace};
 use crate::cluster::{Call, Cluster, connect};
 use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
-use crate::fact::Source;
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::join::removal;
 use crate::live::{Inputs, Ledger, Live, RunId};
 use crate::probe::sweep;
 use crate::redaction::Redaction;
-use crate::run::{ExitCode, Plan, Profile};
+use crate::run::{ExitCode, Plan, Profile, Source};
 use crate::seen::{Access, Unobserved};
 
 /// How long the clean-up waits for everything to be gone.

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::Event;
-use crate::fact::recording::{BEGINNING, GZIP};
+use crate::recording::is_recording;
 
 /// Why an event stream could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ impl Stream {
                     stream.push(event).map_err(|cause| EventsError::Order { path: path.into(), line, cause })?;
                 }
                 Err(cause) if cause.is_eof() && !text.ends_with(b"\n") && !stream.events.is_empty() => break,
-                Err(_) if text.starts_with(BEGINNING) || text.starts_with(&GZIP) => {
+                Err(_) if is_recording(&text) => {
                     return Err(EventsError::Recording { path: path.into() });
                 }
                 Err(cause) => return Err(EventsError::Line { path: path.into(), line, cause }),

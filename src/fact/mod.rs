@@ -9,13 +9,10 @@ pub mod answered;
 pub mod facts;
 pub mod need;
 pub mod node;
-pub mod observer;
-pub mod recording;
 pub mod rule;
 pub mod store;
 
 pub use need::{Need, Needs, Parameter};
 pub use node::{Derive, Fact, Given, Node, Observe};
-pub use observer::{Observer, Source};
 pub use rule::{Rule, Scope};
 pub use store::Facts;

@@ -118,7 +118,7 @@ pub enum Origin {
     Observed(Observation),
     /// From other facts.
     Derived(fn(&Facts) -> Slot),
-    /// From whoever started the run.
+    /// From the profile of the run.
     Given,
 }
 
@@ -131,14 +131,16 @@ pub struct Observation {
     pub rules: &'static [Rule],
     /// How long it may take.
     pub deadline: Duration,
-    pub(super) observe: fn(Arc<Live>, Arc<Facts>) -> Observing,
+    /// Asks the cluster.
+    pub observe: fn(Arc<Live>, Arc<Facts>) -> Observing,
 }
 
 /// How a fact is recorded.
 #[derive(Clone, Copy)]
 pub struct Record {
     pub(super) encode: fn(&(dyn Any + Send + Sync)) -> serde_json::Result<Value>,
-    pub(super) decode: fn(&RawValue) -> Slot,
+    /// Reads it back.
+    pub decode: fn(&RawValue) -> Slot,
 }
 
 impl Record {

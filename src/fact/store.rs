@@ -2,8 +2,10 @@
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{Fact, Given, Need, Node};
@@ -12,9 +14,9 @@ use crate::seen::{Seen, Unobserved};
 /// A fact without its type, or why it was not observed.
 pub type Slot = Seen<Arc<dyn Any + Send + Sync>>;
 
-pub(super) struct Cell {
-    pub(super) node: Node,
-    pub(super) slot: OnceCell<Slot>,
+struct Cell {
+    node: Node,
+    slot: OnceCell<Slot>,
 }
 
 /// The facts that the selected checks need, each settled at most once.
@@ -69,8 +71,10 @@ impl Facts {
         }
     }
 
-    pub(super) fn cell(&self, id: TypeId) -> &Cell {
-        self.cells.get(&id).expect("the closure holds everything that is needed")
+    /// Settles a fact, unless it is settled already; a second caller waits for the first.
+    pub async fn settle(&self, node: &Node, settling: impl Future<Output = Slot>) {
+        let cell = self.cells.get(&node.id).expect("the closure holds everything that is needed");
+        cell.slot.get_or_init(|| settling).await;
     }
 
     /// Why facts with these names may not be looked at, as far as the profile does not allow it.
@@ -80,17 +84,17 @@ impl Facts {
         unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
     }
 
-    /// Every fact that is recorded and was settled, by name.
-    pub fn recorded(&self) -> Result<BTreeMap<&'static str, Seen<serde_json::Value>>, serde_json::Error> {
-        let mut all = BTreeMap::new();
-        for cell in self.cells.values() {
-            let (Some(record), Some(slot)) = (cell.node.record, cell.slot.get()) else { continue };
-            let recorded = match slot {
-                Ok(fact) => Ok((record.encode)(fact.as_ref())?),
-                Err(why) => Err(why.clone()),
+    /// Every fact that is recorded and was settled, by name, in the order of names. Each is encoded when it is asked for.
+    pub fn encoded(&self) -> impl Iterator<Item = (&'static str, serde_json::Result<Value>)> {
+        let settled =
+            self.cells.values().filter_map(|cell| Some((cell.node.name, (cell.node.record?, cell.slot.get()?))));
+        let settled: BTreeMap<_, _> = settled.collect();
+        settled.into_iter().map(|(name, (record, slot))| {
+            let (key, value) = match slot {
+                Ok(fact) => ("Ok", (record.encode)(fact.as_ref())),
+                Err(why) => ("Err", serde_json::to_value(why)),
             };
-            all.insert(cell.node.name, recorded);
-        }
-        Ok(all)
+            (name, value.map(|value| Value::Object([(key.to_owned(), value)].into_iter().collect())))
+        })
     }
 }

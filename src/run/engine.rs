@@ -8,13 +8,12 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::profile::allowing;
-use super::{ExitCode, Plan};
+use super::{ExitCode, Observer, Plan, Source};
 use crate::check::{Check, Judged, Outcome, Severity};
 use crate::cluster::Cluster;
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::observer::Observer;
-use crate::fact::{Facts, Observe, Parameter, Source};
+use crate::fact::{Facts, Observe, Parameter};
 use crate::milliseconds::milliseconds;
 use crate::seen::{Access, Unobserved};
 

@@ -1,9 +1,9 @@
-//! Recordings: all facts of a run in one file.
+//! A recording as it is written and read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -11,26 +11,27 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Facts;
+use super::ReadError;
+use super::facts::Settled;
 use crate::check::Severity;
 use crate::cluster::ClusterSummary;
-use crate::event::RunStarted;
+use crate::fact::Facts;
 use crate::redaction::Redaction;
 
 /// What the first field of a recording says.
 const FORMAT: &str = "seaworthy-recording";
 /// How a recording begins.
-pub const BEGINNING: &[u8] = b"{\"format\":\"seaworthy-recording\"";
+const BEGINNING: &[u8] = b"{\"format\":\"seaworthy-recording\"";
 /// How a compressed recording begins.
-pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The version of the format that this program writes, and the newest that it reads.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// The most that a recording may hold once unpacked, in bytes: what a cluster of 5,000 nodes needs, with room.
-const LIMIT: u64 = 1 << 30;
+pub(super) const LIMIT: u64 = 1 << 30;
 
-/// All facts of a run, and what was asked of it.
+/// All facts of a run, and what was asked of it. `F` is where the facts come from.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Recording {
+pub struct Recording<F = Kept> {
     format: String,
     version: u32,
     /// The version of the program that made it.
@@ -45,63 +46,30 @@ pub struct Recording {
     pub gate: Severity,
     /// The ids of the checks that were selected.
     pub checks: Vec<String>,
-    facts: BTreeMap<String, Box<RawValue>>,
+    facts: F,
 }
 
-/// Why a recording could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The file cannot be read.
-    #[error("{}: cannot read the recording: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file ends too early.
-    #[error("{}: the recording is truncated: {cause}", path.display())]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Where it ends.
-        cause: String,
-    },
-    /// The file is longer than any recording.
-    #[error("{}: it holds more than {} MiB, which no recording does", path.display(), LIMIT >> 20)]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is an event stream.
-    #[error("{path}: it is an event stream, not a recording: `seaworthy report {path}` makes reports of it", path = path.display())]
-    Events {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is something else.
-    #[error("{}: not a recording of seaworthy: {cause}", path.display())]
-    NotARecording {
-        /// The file.
-        path: PathBuf,
-        /// What shows it.
-        cause: String,
-    },
-    /// A newer program made it.
-    #[error(
-        "{}: the recording has format version {found}, made by seaworthy {seaworthy}; this is seaworthy {}, which reads up to version {VERSION}: use a newer seaworthy",
-        path.display(),
-        env!("CARGO_PKG_VERSION")
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// The format's version.
-        found: u64,
-        /// The program that made it.
-        seaworthy: String,
-    },
+/// The facts of a recording that was read, by name.
+type Kept = BTreeMap<String, Box<RawValue>>;
+
+/// What a recording says of its run beyond the facts.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// When the run began.
+    pub at: Timestamp,
+    /// The cluster.
+    pub cluster: ClusterSummary,
+    /// The profile's name.
+    pub profile: String,
+    /// Findings of this severity and above fail the run.
+    pub gate: Severity,
+    /// The ids of the checks that were selected.
+    pub checks: Vec<String>,
+}
+
+/// Whether a file that begins so is a recording, whole or not, compressed or not.
+pub fn is_recording(bytes: &[u8]) -> bool {
+    bytes.starts_with(BEGINNING) || bytes.starts_with(&GZIP)
 }
 
 /// All that there is to read, unless it is more than this.
@@ -119,28 +87,26 @@ struct Preamble {
     seaworthy: Option<String>,
 }
 
-impl Recording {
-    /// Takes all settled facts, without anything secret.
-    pub fn new(started: &RunStarted, facts: &Facts, redaction: &Redaction) -> Result<Self, serde_json::Error> {
-        let mut recorded = BTreeMap::new();
-        for (name, seen) in facts.recorded()? {
-            let mut value = serde_json::to_value(seen)?;
-            redaction.value(&mut value);
-            recorded.insert(name.to_owned(), serde_json::value::to_raw_value(&value)?);
-        }
-        Ok(Self {
+impl<'a> Recording<Settled<'a>> {
+    /// A recording of all settled facts, without anything secret. A fact is encoded when it is written, and forgotten
+    /// again: no second copy of the cluster is held.
+    pub fn of(header: Header, facts: &'a Facts, redaction: &'a Redaction) -> Self {
+        let Header { at, cluster, profile, gate, checks } = header;
+        Self {
             format: FORMAT.into(),
             version: VERSION,
             seaworthy: env!("CARGO_PKG_VERSION").into(),
-            at: started.at,
-            cluster: started.cluster.clone(),
-            profile: started.profile.clone(),
-            gate: started.gate,
-            checks: started.checks.iter().map(|check| check.id.clone()).collect(),
-            facts: recorded,
-        })
+            at,
+            cluster,
+            profile,
+            gate,
+            checks,
+            facts: Settled { facts, redaction },
+        }
     }
+}
 
+impl Recording {
     /// A fact as it was recorded.
     pub fn fact(&self, name: &str) -> Option<&RawValue> {
         self.facts.get(name).map(AsRef::as_ref)
@@ -216,8 +182,10 @@ impl Recording {
             _ => serde_json::from_slice(text).map_err(unusable),
         }
     }
+}
 
-    /// Writes the recording, compressed when the name ends in `.gz`.
+impl<F: Serialize> Recording<F> {
+    /// Writes the recording, compressed or not.
     pub fn write(&self, to: &mut impl Write, compressed: bool) -> io::Result<()> {
         if compressed {
             let mut encoder = GzEncoder::new(to, flate2::Compression::best());
@@ -234,6 +202,51 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::cluster_domain::ClusterDomain;
+    use crate::fact::facts::expectations::Expectations;
+    use crate::fact::facts::nodes::Nodes;
+    use crate::fact::{Fact, Parameter};
+    use crate::seen::Unobserved;
+
+    fn header() -> Header {
+        Header {
+            at: Timestamp::UNIX_EPOCH,
+            cluster: ClusterSummary::default(),
+            profile: "audit".into(),
+            gate: Severity::Minor,
+            checks: vec!["DN-01".into()],
+        }
+    }
+
+    /// The facts of a run that was given its expectations, was refused the nodes, and never came to the rest.
+    async fn facts() -> Facts {
+        let facts = Facts::closure([<&Expectations>::need(), <&Nodes>::need(), <&ClusterDomain>::need()]);
+        facts.give(Expectations {
+            powerful: vec!["User bob, token=abcdef.0123456789abcdef".into()],
+            ..Expectations::default()
+        });
+        let refused = Unobserved::Refused { missing: "list nodes".into(), message: "forbidden".into() };
+        facts.settle(&Nodes::node(), async { Err(refused) }).await;
+        facts
+    }
+
+    #[tokio::test]
+    async fn settled_facts_are_written_one_by_one_without_secrets() {
+        let (facts, redaction) = (facts().await, Redaction::default());
+        for compressed in [false, true] {
+            let mut bytes = Vec::new();
+            Recording::of(header(), &facts, &redaction).write(&mut bytes, compressed).unwrap();
+            assert!(is_recording(&bytes));
+            let read = Recording::parse(&bytes, Path::new("r.json")).unwrap();
+            assert_eq!(read.names().collect::<Vec<_>>(), ["expectations", "nodes"]);
+            let expectations = read.fact("expectations").unwrap().get();
+            assert!(expectations.contains("User bob") && !expectations.contains("0123456789abcdef"), "{expectations}");
+            assert!(read.fact("nodes").unwrap().get().starts_with(r#"{"Err":{"#));
+            let mut again = Vec::new();
+            read.write(&mut again, compressed).unwrap();
+            assert!(bytes == again, "what is read is written the same");
+        }
+    }
 
     #[test]
     fn what_is_longer_than_the_limit_is_not_cut() {

@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::facts::expectations::Expectations;
-use super::node::{Observation, Origin};
-use super::recording::Recording;
-use super::store::Slot;
-use super::{Facts, Need, Node};
 use crate::event::{Event, Events};
+use crate::fact::facts::expectations::Expectations;
+use crate::fact::node::{Observation, Origin};
+use crate::fact::store::Slot;
+use crate::fact::{Facts, Need, Node};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
+use crate::recording::Recording;
 use crate::seen::{Access, Unobserved};
 
 /// Where facts come from.
@@ -66,9 +66,7 @@ impl Observer {
 
     async fn settle_node(self: &Arc<Self>, node: Node) {
         self.facts
-            .cell(node.id)
-            .slot
-            .get_or_init(|| async move {
+            .settle(&node, async {
                 // A fact beyond what is allowed needs nothing: what it rests on is not asked for its sake.
                 if let Some(forbidden) = self.forbidden(&node) {
                     return Err(forbidden);
