@@ -1,12 +1,11 @@
 //! What a probe answers, small enough for a termination message.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::fault::{Fault, Got};
 use super::reached::Reached;
 use crate::certificate::{Certificate, Distrust};
 use crate::jwt::Claims;
@@ -54,73 +53,6 @@ pub struct Answers {
     /// The servers that tell a cloud's instances about themselves, or why they are closed to the pod.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<SocketAddr, Got<MetadataAnswer>>,
-}
-
-/// What was got, or how it failed.
-pub type Got<T> = Result<T, Fault>;
-
-/// How something failed, as a client in the pod sees it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// The connection was refused.
-    Refused,
-    /// No answer within the deadline.
-    TimedOut,
-    /// The connection broke.
-    Reset,
-    /// The network has no way there.
-    NoRoute,
-    /// The name does not resolve, for this reason.
-    Unresolved(String),
-    /// Somebody else answered.
-    Stranger(String),
-    /// Somebody answered in another protocol than TLS, with this line.
-    NotTls(String),
-    /// Anything else.
-    Other(String),
-}
-
-/// How the words begin of what does not speak TLS.
-const NOT_TLS: &str = "the answer is not TLS: ";
-
-impl Fault {
-    /// Whether somebody answered in another protocol than TLS. Older probes told that in words alone.
-    pub fn is_not_tls(&self) -> bool {
-        match self {
-            Self::NotTls(_) => true,
-            Self::Stranger(who) => who.starts_with(NOT_TLS),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("connection refused"),
-            Self::TimedOut => f.write_str("no answer"),
-            Self::Reset => f.write_str("connection reset"),
-            Self::NoRoute => f.write_str("no route"),
-            Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
-            Self::Stranger(who) => write!(f, "somebody else answered: {who}"),
-            Self::NotTls(line) => write!(f, "somebody else answered: {NOT_TLS}{line}"),
-            Self::Other(what) => f.write_str(what),
-        }
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::ConnectionRefused => Self::Refused,
-            Kind::TimedOut => Self::TimedOut,
-            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => Self::Reset,
-            Kind::HostUnreachable | Kind::NetworkUnreachable => Self::NoRoute,
-            _ => Self::Other(error.to_string()),
-        }
-    }
 }
 
 /// What the pod's resolver is told, from `/etc/resolv.conf`.
@@ -215,6 +147,13 @@ pub struct Lookups {
     pub fault: Option<Fault>,
     /// How long answers took.
     pub latency: Option<Latency>,
+}
+
+impl Lookups {
+    /// Whether lookups were sent, and nothing at all came back.
+    pub fn is_silent(&self) -> bool {
+        self.answered == 0 && self.fault.as_ref().is_some_and(Fault::is_silence)
+    }
 }
 
 /// How long something took.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
+use tokio::time::timeout_at;
 
 use super::object::RUN;
 use super::{Answers, message};
@@ -17,8 +18,36 @@ use crate::seen::{Seen, Unobserved};
 
 /// The container that answers others.
 const SERVE: &str = "serve";
+/// How long the kubelet may take to report that a container has ended.
+const MESSAGE: Duration = Duration::from_secs(4);
 /// How long a new watch waits after one broke.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the pods have.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the kubelet to acknowledge a pod, when the others have settled.
+    acknowledged: Duration,
+    /// To start, since their creation: an image may have to be pulled.
+    started: Duration,
+    /// To answer, since a pod was seen to have started.
+    answered: Duration,
+}
+
+impl Patience {
+    /// With pods that answer by this deadline, since they began to ask.
+    pub fn with(deadline: Duration) -> Self {
+        Self { answered: deadline + MESSAGE, ..Self::START }
+    }
+
+    const START: Self =
+        Self { acknowledged: Duration::from_secs(8), started: Duration::from_secs(20), answered: Duration::ZERO };
+
+    /// The longest that it can take.
+    fn longest(self) -> Duration {
+        self.started + self.answered
+    }
+}
 
 /// What came of one pod.
 #[derive(Clone, Debug)]
@@ -74,24 +103,28 @@ impl Collected {
 /// Waits until every one of these pods has answered, cannot answer, or has run out of time. A pod answers by the end of
 /// all its containers but `serve`.
 ///
-/// `patience` is how long all of them have; those in `doubtful`, whose nodes are not ready, are waited for only as long
-/// as the others take.
+/// Those in `doubtful`, whose nodes are not ready, are waited for only as long as the others take.
 pub async fn collect(
     cluster: &Cluster,
     namespace: &str,
     run: &RunId,
     pods: &[String],
     doubtful: &[String],
-    patience: Duration,
+    patience: Patience,
 ) -> BTreeMap<String, Collected> {
-    let mut progress: BTreeMap<&str, Progress> = pods.iter().map(|pod| (pod.as_str(), Progress::default())).collect();
-    let deadline = cluster.deadline(patience);
     let began = Instant::now();
+    let deadline = cluster.deadline(patience.longest());
     let end = began + deadline;
+    let mut awaited = Awaited {
+        began,
+        patience,
+        pods: pods.iter().map(|pod| (pod.as_str(), Progress::default())).collect(),
+        doubtful,
+    };
     let call = Call::watch::<Pod>().in_namespace(namespace).with("labelSelector", format!("{RUN}={run}"));
     let watched = async {
         loop {
-            match watch_once(cluster, &call, &mut progress, doubtful, began).await {
+            match watch_once(cluster, &call, &mut awaited).await {
                 Ok(true) => return None,
                 Err(why @ Unobserved::Refused { .. }) => return Some(why),
                 Err(why) if Instant::now() + PAUSE >= end => return Some(why),
@@ -101,12 +134,14 @@ pub async fn collect(
         }
     };
     let failed = tokio::time::timeout(deadline, watched).await.unwrap_or(None);
-    progress
+    let after = deadline.min(began.elapsed());
+    awaited
+        .pods
         .into_iter()
         .map(|(pod, progress)| {
             let messages = progress
                 .settled
-                .unwrap_or_else(|| Err(failed.clone().unwrap_or_else(|| overdue(&progress.state, deadline))));
+                .unwrap_or_else(|| Err(failed.clone().unwrap_or_else(|| overdue(&progress.state, after))));
             (pod.to_owned(), Collected { address: progress.address, times: progress.times, messages })
         })
         .collect()
@@ -156,10 +191,31 @@ pub async fn running(
     addresses.into_iter().map(|(pod, address)| Ok((pod.to_owned(), address?))).collect()
 }
 
+/// The pods that are waited for.
+struct Awaited<'a> {
+    began: Instant,
+    patience: Patience,
+    pods: BTreeMap<&'a str, Progress>,
+    doubtful: &'a [String],
+}
+
+impl Awaited<'_> {
+    /// Until when it is worth waiting; none when every pod has settled.
+    fn end(&self) -> Option<Instant> {
+        let unsettled = |doubtful: bool| {
+            let is_doubtful = |name: &str| self.doubtful.iter().any(|doubt| doubt == name);
+            self.pods.iter().filter(move |(name, pod)| pod.settled.is_none() && is_doubtful(name) == doubtful)
+        };
+        unsettled(false).map(|(_, pod)| self.began + pod.due(self.patience)).max()
+    }
+}
+
 #[derive(Default)]
 struct Progress {
     address: Option<IpAddr>,
     state: String,
+    is_acknowledged: bool,
+    started: Option<Duration>,
     served_ms: Option<u64>,
     times: Option<Times>,
     settled: Option<Seen<BTreeMap<String, Seen<String>>>>,
@@ -172,28 +228,21 @@ struct WatchEvent {
     object: serde_json::Value,
 }
 
-/// Whether all pods are settled; false when the watch ended before.
-async fn watch_once(
-    cluster: &Cluster,
-    call: &Call,
-    progress: &mut BTreeMap<&str, Progress>,
-    doubtful: &[String],
-    began: Instant,
-) -> Seen<bool> {
+/// Whether all pods have settled, or had their time; false when the watch ended before.
+async fn watch_once(cluster: &Cluster, call: &Call, awaited: &mut Awaited<'_>) -> Seen<bool> {
     let mut lines = cluster.stream(call).await?.lines();
-    while let Some(line) = lines.next_line().await.map_err(|e| Unobserved::unreachable(call.to_string(), e))? {
+    while let Some(end) = awaited.end() {
+        let Ok(line) = timeout_at(end.into(), lines.next_line()).await else { return Ok(true) };
+        let Some(line) = line.map_err(|e| Unobserved::unreachable(call.to_string(), e))? else { return Ok(false) };
         let Some((pod, deleted)) = change(call, &line)? else { return Ok(false) };
         let name = pod.metadata.name.clone().unwrap_or_default();
-        let Some(progress_of_pod) = progress.get_mut(name.as_str()) else { continue };
-        progress_of_pod.take(&pod, deleted, milliseconds(began.elapsed()));
-        if progress.values().all(|pod| pod.address.is_some()) {
+        let Some(progress) = awaited.pods.get_mut(name.as_str()) else { continue };
+        progress.take(&pod, deleted, awaited.began.elapsed());
+        if awaited.pods.values().all(|pod| pod.address.is_some()) {
             cluster.let_others_begin();
         }
-        if progress.iter().all(|(name, pod)| pod.settled.is_some() || doubtful.iter().any(|doubt| doubt == name)) {
-            return Ok(true);
-        }
     }
-    Ok(false)
+    Ok(true)
 }
 
 /// What a line of a watch tells: the pod, and whether it was deleted; none when the server ends the watch.
@@ -208,28 +257,42 @@ fn change(call: &Call, line: &str) -> Seen<Option<(Pod, bool)>> {
 }
 
 impl Progress {
-    fn take(&mut self, pod: &Pod, deleted: bool, at_ms: u64) {
+    /// How long after its creation it has had its time. Where every other pod has settled, a kubelet that has not even
+    /// acknowledged this one is waited for no longer.
+    fn due(&self, patience: Patience) -> Duration {
+        match self.started {
+            Some(started) => started + patience.answered,
+            None if self.is_acknowledged => patience.started,
+            None => patience.acknowledged,
+        }
+    }
+
+    fn take(&mut self, pod: &Pod, deleted: bool, at: Duration) {
         if self.settled.is_some() {
             return;
         }
         let Some(status) = &pod.status else { return };
+        self.is_acknowledged |= status.start_time.is_some();
         self.address = status.pod_ip.as_deref().and_then(|address| address.parse().ok()).or(self.address);
         let containers = || status.container_statuses.iter().flatten();
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         self.state = state(pod);
         let invalid = |cause: String| Some(Err(Unobserved::invalid(format!("the probe on {node}"), cause)));
         let asking = || containers().filter(|container| container.name != SERVE);
-        let has_run = |container: &ContainerStatus| {
+        let has_run = |container: &&ContainerStatus| {
             let state = container.state.as_ref();
-            container.name == SERVE && state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+            state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
         };
-        if containers().any(has_run) {
-            self.served_ms.get_or_insert(at_ms);
+        if asking().any(|container| has_run(&container)) {
+            self.started.get_or_insert(at);
+        }
+        if containers().filter(has_run).any(|container| container.name == SERVE) {
+            self.served_ms.get_or_insert(milliseconds(at));
         }
         let ended: Option<BTreeMap<_, _>> =
             asking().map(|container| Some((container.name.clone(), said(&node, terminated(container)?)))).collect();
         self.settled = if let Some(messages) = ended.filter(|messages| !messages.is_empty()) {
-            self.times = self.served_ms.map(|served_ms| Times { served_ms, answered_ms: at_ms });
+            self.times = self.served_ms.map(|served_ms| Times { served_ms, answered_ms: milliseconds(at) });
             Some(Ok(messages))
         } else if let Some(stuck) = containers().find_map(stuck) {
             invalid(stuck)

@@ -12,7 +12,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 
 use super::Questions;
 use super::ask::watch::WatchQuestions;
-use super::collect::{Collected, collect};
+use super::collect::{Collected, Patience, collect};
 use super::grant::Grant;
 use super::host::HostQuestions;
 use super::host::object::HostPod;
@@ -228,7 +228,7 @@ impl<'a> Site<'a> {
         &self,
         made: impl IntoIterator<Item = ((String, String), Seen<()>)>,
         doubtful: &[String],
-        patience: Duration,
+        patience: Patience,
     ) -> BTreeMap<String, Collected> {
         let (mut nodes, mut collected) = (BTreeMap::new(), BTreeMap::new());
         for ((node, pod), made) in made {

@@ -13,6 +13,7 @@ pub mod ask;
 pub mod collect;
 pub mod deploy;
 pub mod endpoint;
+pub mod fault;
 pub mod follow;
 mod grant;
 pub mod host;

@@ -331,7 +331,7 @@ mod tests {
     fn a_probe_is_a_restricted_pod_that_ends_by_itself() {
         let run = run();
         let mark = Mark { run: &run, level: Level::Restricted, expires: Timestamp::UNIX_EPOCH, owner: None };
-        let questions = Questions::none(run.clone(), "p", Duration::from_secs(1));
+        let questions = Questions::none(run.clone(), "p", Duration::from_secs(1), Duration::from_secs(9));
         let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
             .object(&mark)
             .unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Got;
 use super::endpoint::Endpoint;
+use super::fault::Got;
 use super::message::MESSAGE_LIMIT;
 use crate::live::RunId;
 use crate::milliseconds::milliseconds;
@@ -26,6 +26,8 @@ pub struct Questions {
     pub settle_ms: u64,
     /// How long one answer may take, in milliseconds.
     pub answer_ms: u64,
+    /// By when the probe answers with what it has, in milliseconds since it began.
+    pub deadline_ms: u64,
     /// How many bytes the answers may take, packed.
     pub message_limit: usize,
     /// The API server at its ClusterIP.
@@ -51,12 +53,13 @@ pub struct Questions {
 
 impl Questions {
     /// Nothing yet.
-    pub fn none(run: RunId, pod: impl Into<String>, answer: Duration) -> Self {
+    pub fn none(run: RunId, pod: impl Into<String>, answer: Duration, deadline: Duration) -> Self {
         Self {
             run,
             pod: pod.into(),
             settle_ms: 0,
             answer_ms: milliseconds(answer),
+            deadline_ms: milliseconds(deadline),
             message_limit: MESSAGE_LIMIT,
             api: None,
             dns: None,

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Fault, Got};
 use super::endpoint::Endpoint;
+use super::fault::{Fault, Got};
 use crate::certificate::Certificate;
 
 /// What was met at each endpoint. Equal answers are written once, with the endpoints that gave them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Fault;
+use super::fault::Fault;
 use crate::milliseconds::milliseconds;
 
 /// How many tries in a row must end alike to be more than chance.

@@ -122,7 +122,7 @@ mod tests {
                 .chain([Endpoint::tcp(at(10250))])
                 .collect(),
             metadata: vec![MetadataQuestion { at: ([169, 254, 169, 254], 80).into(), requests: true }],
-            ..Questions::none("x7f4k".parse().unwrap(), "p", Duration::from_secs(1))
+            ..Questions::none("x7f4k".parse().unwrap(), "p", Duration::from_secs(1), Duration::from_secs(9))
         }
     }
 

@@ -97,7 +97,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::probe_reports::testing::report;
     use crate::probe::Answers;
-    use crate::probe::answer::{Fault, Got};
+    use crate::probe::fault::{Fault, Got};
 
     fn claims() -> Claims {
         let named = |name: &str| Some(Named { name: name.into(), uid: Some("u".into()) });

@@ -37,7 +37,8 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::metadata_questions::{self, is_of};
 use crate::probe::Answers;
-use crate::probe::answer::{AwsSession, Fault, GoogleAccounts, Metadata, MetadataAnswer};
+use crate::probe::answer::{AwsSession, GoogleAccounts, Metadata, MetadataAnswer};
+use crate::probe::fault::Fault;
 use crate::seen::Unobserved;
 
 crate::check!("CI-01", "instance-metadata", Critical, judge);
@@ -249,7 +250,8 @@ mod tests {
     use super::*;
     use crate::fact::facts::probe_reports::metadata_questions::{IPV4, IPV6, WIRE_SERVER};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::answer::{ApiAnswer, Got, KubeletAnswer};
+    use crate::probe::answer::{ApiAnswer, KubeletAnswer};
+    use crate::probe::fault::Got;
 
     const REFUSED: Got<u16> = Ok(404);
 

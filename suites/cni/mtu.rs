@@ -147,7 +147,7 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     fn address(node: u8) -> std::net::IpAddr {
         [10, 244, node, 9].into()

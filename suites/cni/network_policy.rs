@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
     use crate::check::Severity;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     /// What a step looks like where exactly these ways are closed.
     fn sights(closed: &[Way]) -> Sights {

@@ -21,7 +21,8 @@ use super::paths::{Broken, Paths, Shape};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
-use crate::probe::answer::{Got, PeerAnswer};
+use crate::probe::answer::PeerAnswer;
+use crate::probe::fault::Got;
 
 crate::check!("CN-04", "pod-mesh", Critical, judge);
 
@@ -135,7 +136,8 @@ mod tests {
     use super::*;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
-    use crate::probe::answer::{Fault, Loss};
+    use crate::probe::answer::Loss;
+    use crate::probe::fault::Fault;
     use crate::seen::Unobserved;
 
     fn address(node: usize) -> IpAddr {

@@ -20,7 +20,8 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::{DnsMetrics, Fault, Got};
+use crate::probe::answer::DnsMetrics;
+use crate::probe::fault::{Fault, Got};
 use crate::seen::Unobserved;
 
 crate::check!("DN-09", "dns-failures", Major, judge);

@@ -19,7 +19,8 @@ use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::dns_questions::{absolute, kind_of};
-use crate::probe::answer::{Got, Records};
+use crate::probe::answer::Records;
+use crate::probe::fault::Got;
 use crate::seen::Unobserved;
 
 crate::check!("DN-07", "outside-names", Minor, judge);
@@ -112,7 +113,8 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Fault, Lookups};
+    use crate::probe::answer::{DnsAnswer, Lookups};
+    use crate::probe::fault::Fault;
 
     fn judged(got: Got<Records>, expectations: &Expectations) -> Verdict {
         let records = [("A db.example.org.".to_owned(), got)].into();

@@ -20,7 +20,8 @@ use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::{Fault, Resolver};
+use crate::probe::answer::Resolver;
+use crate::probe::fault::Fault;
 use crate::seen::Unobserved;
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
@@ -95,7 +96,8 @@ mod tests {
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Got, Lookups};
+    use crate::probe::answer::{DnsAnswer, Lookups};
+    use crate::probe::fault::Got;
 
     fn judged(resolver: Resolver) -> Vec<String> {
         seen(&judged_of(Answers { resolver, ..Answers::default() }))

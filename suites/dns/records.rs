@@ -24,7 +24,8 @@ use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::dns_questions::{MANY, NOBODY, reverse};
-use crate::probe::answer::{DnsAnswer, Got, Records};
+use crate::probe::answer::{DnsAnswer, Records};
+use crate::probe::fault::Got;
 use crate::probe::object::MANY_PORTS;
 use crate::seen::Unobserved;
 
@@ -204,8 +205,9 @@ mod tests {
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
-    use crate::probe::answer::{Fault, Lookups};
+    use crate::probe::answer::Lookups;
     use crate::probe::collect::Times;
+    use crate::probe::fault::Fault;
 
     const ADDRESSES: [[u8; 4]; 2] = [[10, 244, 1, 9], [10, 244, 2, 9]];
 

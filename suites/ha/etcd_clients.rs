@@ -22,8 +22,8 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::ports::{ETCD, KUBELET};
-use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::{Ask, Endpoint};
+use crate::probe::fault::{Fault, Got};
 use crate::probe::reached::{Met, Reached, TlsMet, is_open};
 use crate::seen::Unobserved;
 

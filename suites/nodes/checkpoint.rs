@@ -73,7 +73,7 @@ fn judge_kubelet(
     folded: &mut Folded,
     node: &str,
     endpoint: &Endpoint,
-    met: Option<&crate::probe::answer::Got<Met>>,
+    met: Option<&crate::probe::fault::Got<Met>>,
 ) {
     let status = match met {
         Some(Ok(Met::Status(status))) => *status,

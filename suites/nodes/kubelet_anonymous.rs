@@ -105,7 +105,8 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::{Fault, KubeletAnswer};
+    use crate::probe::answer::KubeletAnswer;
+    use crate::probe::fault::Fault;
 
     fn nodes() -> Nodes {
         Nodes([("n1".to_owned(), Node::default())].into())

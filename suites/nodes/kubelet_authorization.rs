@@ -117,7 +117,8 @@ mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::answer::{ApiAnswer, Fault, Got};
+    use crate::probe::answer::ApiAnswer;
+    use crate::probe::fault::{Fault, Got};
     use crate::probe::reached::Reached;
     use crate::seen::Access;
 

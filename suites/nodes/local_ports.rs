@@ -106,7 +106,7 @@ mod tests {
     use crate::fact::facts::kubelet_ports::Ports;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::{Fault, Got};
+    use crate::probe::fault::{Fault, Got};
     use crate::probe::reached::{Met, Reached};
 
     fn nodes() -> Nodes {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Folded, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::{CLOSED, OPEN};
 use crate::fact::facts::nodes::Node;
-use crate::probe::answer::Got;
+use crate::probe::fault::Got;
 use crate::seen::{Seen, Unobserved};
 use crate::version::Version;
 
@@ -85,7 +85,7 @@ fn status(statuses: &BTreeMap<String, Got<u16>>, path: &str) -> Seen<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     fn judged(version: &str, statuses: &[(&str, Got<u16>)]) -> Verdict {
         let node = Node { kubelet_version: version.into(), ..Node::default() };

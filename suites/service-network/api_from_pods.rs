@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     fn service() -> KubernetesService {
         KubernetesService {

@@ -25,7 +25,7 @@ use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
-use crate::probe::answer::Got;
+use crate::probe::fault::Got;
 use crate::seen::Unobserved;
 
 crate::check!("SN-10", "exposure", Minor, judge);
@@ -116,7 +116,8 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
-    use crate::probe::answer::{Backends, Fault, ServiceAnswer};
+    use crate::probe::answer::{Backends, ServiceAnswer};
+    use crate::probe::fault::Fault;
 
     fn reports() -> ProbeReports {
         let seen = |own: u8| {

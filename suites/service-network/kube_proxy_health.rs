@@ -16,7 +16,8 @@
 
 use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::{Got, KubeProxyAnswer};
+use crate::probe::answer::KubeProxyAnswer;
+use crate::probe::fault::Got;
 
 crate::check!("SN-07", "kube-proxy-health", Major, judge);
 
@@ -82,7 +83,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     fn reports(nodes: [(&str, KubeProxyAnswer); 2]) -> ProbeReports {
         testing::reports(nodes.map(|(node, proxy)| {

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::check::testing::in_full;
     use crate::fact::facts::service_trial::ServiceSights;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
     use crate::seen::{Seen, Unobserved};
 
     fn open(after_ms: u64) -> Sight {

@@ -127,8 +127,8 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::Fault;
     use crate::probe::collect::Times;
+    use crate::probe::fault::Fault;
 
     fn answered(pods: &[&str]) -> Backends {
         let answered = pods.iter().map(|pod| ((*pod).to_owned(), 3)).collect();

@@ -9,9 +9,9 @@ use super::nodes::{Node, Nodes};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
-use crate::probe::answer::Got;
-use crate::probe::collect::Collected;
+use crate::probe::collect::{Collected, Patience};
 use crate::probe::deploy::Site;
+use crate::probe::fault::Got;
 use crate::probe::host::answer::{DiskFile, HttpAnswer, Services, UnitFiles};
 use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNING};
 use crate::probe::host::{HostAnswers, HostQuestions};
@@ -21,10 +21,8 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// How long one HTTP answer may take.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long all probes have, from their creation to their answers.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long those have that look at the files of units, once the others have answered.
-const UNITS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a probe may take to answer, since it began to ask.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Directories that hold certificates, keys and kubeconfigs, and whether to look into what is in them.
 const DIRECTORIES: [(&str, bool); 3] =
@@ -124,7 +122,7 @@ impl Observe for HostReports {
             .iter()
             .enumerate()
             .map(|(i, (node, about))| ((*node).clone(), (format!("{name}-{i}"), questions(about))));
-        let mut reports: BTreeMap<String, HostReport> = asked(&site, nodes, probes.collect(), PATIENCE)
+        let mut reports: BTreeMap<String, HostReport> = asked(&site, nodes, probes.collect())
             .await
             .into_iter()
             .map(|(node, collected)| (node.clone(), HostReport::read(&node, &collected)))
@@ -135,7 +133,7 @@ impl Observe for HostReports {
             let units = UNITS.map(Into::into).into();
             (node.clone(), (format!("{name}-units-{i}"), HostQuestions { units, ..HostQuestions::default() }))
         });
-        for (node, collected) in asked(&site, nodes, probes.collect(), UNITS_PATIENCE).await {
+        for (node, collected) in asked(&site, nodes, probes.collect()).await {
             if let Some(report) = reports.get_mut(&node) {
                 report.units = part(&node, &collected, question::UNITS).and_then(|answers| {
                     answers
@@ -155,14 +153,13 @@ async fn asked(
     site: &Site<'_>,
     nodes: &Nodes,
     probes: BTreeMap<String, (String, HostQuestions)>,
-    patience: Duration,
 ) -> BTreeMap<String, Collected> {
     let made = site.host_pods(&probes).await;
     let is_doubtful = |node: &String| !nodes.0.get(node).is_some_and(Node::is_ready);
     let doubtful: Vec<String> =
         probes.iter().filter(|(node, _)| is_doubtful(node)).map(|(_, (pod, _))| pod.clone()).collect();
     let pods = probes.iter().map(|(node, (pod, _))| (node.clone(), pod.clone()));
-    site.collect(pods.zip(made), &doubtful, patience).await
+    site.collect(pods.zip(made), &doubtful, Patience::with(PATIENCE)).await
 }
 
 fn questions(node: &Node) -> HostQuestions {

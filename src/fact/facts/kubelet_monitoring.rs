@@ -10,9 +10,10 @@ use super::nodes::Nodes;
 use super::probe_reports::{ProbeReport, ProbeReports};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
-use crate::probe::answer::{Fault, Got};
+use crate::probe::collect::Patience;
 use crate::probe::deploy::Site;
 use crate::probe::endpoint::Endpoint;
+use crate::probe::fault::{Fault, Got};
 use crate::probe::object::Level;
 use crate::probe::reached::Met;
 use crate::probe::{Answers, Questions};
@@ -25,8 +26,8 @@ pub const OPEN: [(&str, &str); 3] =
 pub const CLOSED: &str = "/pods";
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
-/// How long all probes have, from their creation to their answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// By when a probe answers with what it has, since it began to ask.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The status of requests to each Linux node's kubelet, by node and path, with the token of a service account that may get
 /// `nodes/configz`, `nodes/healthz` and `nodes/metrics`.
@@ -67,7 +68,7 @@ impl Observe for KubeletMonitoring {
             match kubelet(nodes, node, probe) {
                 Ok(kubelet) => {
                     let endpoints = paths().map(|path| Endpoint::get_with_token(kubelet, path)).collect();
-                    let none = Questions::none(run.clone(), format!("{name}-{i}"), ANSWER);
+                    let none = Questions::none(run.clone(), format!("{name}-{i}"), ANSWER, DEADLINE);
                     questions.insert(node.clone(), Questions { endpoints, ..none });
                 }
                 Err(why) => drop(statuses.insert(node.clone(), Err(why))),
@@ -75,7 +76,7 @@ impl Observe for KubeletMonitoring {
         }
         let made = site.pods(&questions).await;
         let pods = questions.iter().map(|(node, questions)| (node.clone(), questions.pod.clone()));
-        let collected = site.collect(pods.zip(made), &[], PATIENCE).await;
+        let collected = site.collect(pods.zip(made), &[], Patience::with(DEADLINE)).await;
         statuses.extend(collected.into_iter().map(|(node, collected)| {
             let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].endpoints, &answers));
             (node, statuses)

@@ -216,7 +216,7 @@ fn targets(servers: &[(Role, String, IpAddr)], dns: Option<SocketAddr>, domain: 
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::{Condition, Node};
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     fn node(ready: bool, control_plane: bool) -> Node {
         let status = if ready { "True" } else { "False" };

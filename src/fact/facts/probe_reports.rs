@@ -21,9 +21,10 @@ use super::nodes::{Node, Nodes};
 use crate::fact::{Observe, Rule};
 use crate::live::{Live, RunId};
 use crate::milliseconds::milliseconds;
-use crate::probe::answer::{Fault, PeerAnswer};
-use crate::probe::collect::Times;
+use crate::probe::answer::PeerAnswer;
+use crate::probe::collect::{Patience, Times};
 use crate::probe::deploy::{Fronts, Site};
+use crate::probe::fault::Fault;
 use crate::probe::object::Level;
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
 use crate::probe::{Answers, Questions, mesh};
@@ -34,10 +35,10 @@ use crate::seen::{Access, Seen, Unobserved};
 const SETTLE: Duration = Duration::from_secs(12);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
-/// How long all probes of a wave have, from their creation to their answers.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the probes that ask again have, from their creation to their answers.
-const PATIENCE_AGAIN: Duration = Duration::from_secs(25);
+/// By when a probe answers with what it has, since it began to ask.
+const DEADLINE: Duration = Duration::from_secs(18);
+/// The same for a probe that asks peers again, by their addresses.
+const DEADLINE_AGAIN: Duration = Duration::from_secs(10);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
 /// Up to this many probes behind a Service, every probe is to meet them all.
@@ -121,7 +122,7 @@ impl Observe for ProbeReports {
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&live.inputs.run, site.namespace(), &surroundings, &fronts);
-        let mut reports = wave.run(&site, PATIENCE).await;
+        let mut reports = wave.run(&site, DEADLINE).await;
         by_address(&site, &wave, &mut reports).await;
         Ok(Self(reports))
     }
@@ -198,7 +199,7 @@ impl Wave {
                     node_addresses: node.internal_addresses().collect(),
                     endpoints: endpoints::of(name, nodes, turn),
                     metadata: metadata_questions::of(node),
-                    ..Questions::none(run.clone(), pod, ANSWER)
+                    ..Questions::none(run.clone(), pod, ANSWER, DEADLINE)
                 };
                 ((*name).clone(), questions)
             })
@@ -207,10 +208,10 @@ impl Wave {
         Self { questions, doubtful }
     }
 
-    async fn run(&self, site: &Site<'_>, patience: Duration) -> BTreeMap<String, ProbeReport> {
+    async fn run(&self, site: &Site<'_>, deadline: Duration) -> BTreeMap<String, ProbeReport> {
         let made = site.pods(&self.questions).await;
         let pods = self.questions.iter().map(|(node, questions)| (node.clone(), questions.pod.clone()));
-        let collected = site.collect(pods.zip(made), &self.doubtful, patience).await;
+        let collected = site.collect(pods.zip(made), &self.doubtful, Patience::with(deadline)).await;
         collected
             .into_iter()
             .map(|(node, collected)| {
@@ -235,8 +236,8 @@ async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String
             .filter(|peer| answers.peers.get(&peer.pod).is_some_and(|answer| answer.address.is_err()))
             .filter_map(|peer| Some(Peer { address: Some(*addresses.get(&peer.pod)?), ..peer.clone() }))
             .collect();
-        let again =
-            Questions { peers, ..Questions::none(questions.run.clone(), format!("{}-again", questions.pod), ANSWER) };
+        let pod = format!("{}-again", questions.pod);
+        let again = Questions { peers, ..Questions::none(questions.run.clone(), pod, ANSWER, DEADLINE_AGAIN) };
         (!again.peers.is_empty()).then_some((node.clone(), again))
     };
     let questions: BTreeMap<_, _> =
@@ -245,7 +246,7 @@ async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String
         return;
     }
     let second = Wave { questions, doubtful: Vec::new() };
-    for (node, again) in second.run(site, PATIENCE_AGAIN).await {
+    for (node, again) in second.run(site, DEADLINE_AGAIN).await {
         let Some(report) = reports.get_mut(&node) else { continue };
         if let (Ok(answers), Ok(answers_again)) = (&mut report.answers, again.answers) {
             answers.peers.extend(answers_again.peers);

@@ -220,7 +220,7 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::answer::Fault;
+    use crate::probe::fault::Fault;
 
     fn told(fault: Option<Fault>) -> Try {
         Try { target: TARGET.into(), fault, at_ms: 0 }

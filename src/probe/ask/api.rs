@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use super::batch::Terms;
 use super::http::account_token;
 use super::repeated::repeated;
+use super::terms::Terms;
 use super::unreachable_fault;
 use crate::certificate::{Certificate, verify};
-use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, handshake};
-use crate::probe::answer::{ApiAnswer, Fault, Got, Latency};
+use crate::cluster::handshake::{Authority, Handshake, Target, handshake};
+use crate::probe::answer::{ApiAnswer, Latency};
+use crate::probe::fault::{Fault, Got};
 use crate::probe::question::ApiQuestion;
 
 /// A header that means nothing and takes eight full packets of an Ethernet.
@@ -28,14 +29,21 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
     };
     let connect = async |address| {
         let target = Target { address: Authority::from(address), server_name: question.names.first().cloned() };
-        handshake(&target, trusted, terms.answer).await
+        handshake(&target, trusted, terms.answer).await.map_err(unreachable_fault)
+    };
+    // The ClusterIP has been known for long: where it is silent, newer ones are not waited for.
+    let at_cluster_ip = async || {
+        let seen = terms.answered(connect(question.address)).await;
+        // The first one counts.
+        let _ = terms.old_service_answers.set(!matches!(seen, Err(Fault::TimedOut)));
+        seen
     };
     let (handshakes, instances, (version, large)) = tokio::join!(
-        repeated(question.connections, terms.answer, || connect(question.address)),
-        join_all(question.instances.iter().map(|instance| connect(*instance))),
+        repeated(question.connections, terms, at_cluster_ip),
+        join_all(question.instances.iter().map(|instance| terms.answered(connect(*instance)))),
         requests(question, pem, terms)
     );
-    let instance = |seen: Result<Handshake, Unreachable>| seen.map(drop).map_err(unreachable_fault);
+    let instance = |seen: Got<Handshake>| seen.map(drop);
     let mut answer = ApiAnswer {
         connected: 0,
         tried: u32::try_from(handshakes.len()).unwrap_or(u32::MAX),
@@ -47,6 +55,9 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         latency: None,
         instances: question.instances.iter().copied().zip(instances.into_iter().map(instance)).collect(),
     };
+    if question.connections > 0 && handshakes.is_empty() {
+        answer.fault = Some(Fault::Unanswered);
+    }
     let mut serials = BTreeSet::new();
     let mut took = Vec::new();
     for (seen, micros) in handshakes {
@@ -60,7 +71,7 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
                 }
                 serials.extend(seen.leaf().describe().ok().map(|leaf| leaf.serial));
             }
-            Err(unreachable) => answer.fault = answer.fault.or(Some(unreachable_fault(unreachable))),
+            Err(fault) => answer.fault = answer.fault.or(Some(fault)),
         }
     }
     answer.serials = serials.into_iter().collect();
@@ -102,9 +113,9 @@ async fn requests(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> (Got
         Err(fault) => return (Err(fault), None),
     };
     let again = request.try_clone();
-    let version = status(request).await;
+    let version = terms.answered(status(request)).await;
     let large = match again.filter(|_| version.is_ok()) {
-        Some(again) => Some(status(again.header(PADDING.0, PADDING.1.repeat(PADDING.2))).await),
+        Some(again) => Some(terms.answered(status(again.header(PADDING.0, PADDING.1.repeat(PADDING.2)))).await),
         None => None,
     };
     (version, large)

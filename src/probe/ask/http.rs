@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ACCOUNT;
-use super::batch::Terms;
-use crate::probe::answer::{Fault, Got};
+use super::terms::Terms;
 use crate::probe::endpoint::{Method, Request};
+use crate::probe::fault::{Fault, Got};
 
 /// A client that asks whoever answers, without looking at certificates: what it sends is not secret. One for the whole
 /// batch, because making one takes longer than most answers.

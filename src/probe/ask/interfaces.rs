@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fmt, fs};
 
-use crate::probe::answer::{Fault, Got};
+use crate::probe::fault::{Fault, Got};
 
 /// Where the kernel shows them.
 const FOLDER: &str = "/sys/class/net";

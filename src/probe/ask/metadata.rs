@@ -16,12 +16,16 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::http::{Strangers, body};
+use super::terms::Terms;
 use crate::ports;
-use crate::probe::answer::{AwsSession, Fault, GoogleAccounts, Got, Metadata, MetadataAnswer};
+use crate::probe::answer::{AwsSession, GoogleAccounts, Metadata, MetadataAnswer};
+use crate::probe::fault::{Fault, Got};
 use crate::probe::question::MetadataQuestion;
 
 /// How long one of these may take: all of them answer from within the machine.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// How long all about one server may take: a connection, and up to three requests one after the other.
+const WHOLE: Duration = Duration::from_secs(4);
 /// How long a session lasts, in seconds: the least that outlasts the one request which is made in it.
 const SESSION: &str = "2";
 /// The most that is read of an answer, in bytes.
@@ -36,13 +40,15 @@ pub async fn ask(
     questions: &[MetadataQuestion],
     node: &[IpAddr],
     strangers: &Got<Strangers>,
+    terms: &Terms,
 ) -> BTreeMap<SocketAddr, Got<MetadataAnswer>> {
     if !questions.is_empty() {
         let kubelets = node.iter().map(|ip| timeout(DEADLINE, TcpStream::connect((*ip, ports::KUBELET))));
         // That a kubelet stays closed is told by who asks it.
         drop(join_all(kubelets).await);
     }
-    let asked = questions.iter().map(|question| async { (question.at, one(question, strangers).await) });
+    let asked =
+        questions.iter().map(async |question| (question.at, terms.within(WHOLE, one(question, strangers)).await));
     join_all(asked).await.into_iter().collect()
 }
 
@@ -194,9 +200,13 @@ mod tests {
         (at, requests)
     }
 
+    fn terms() -> Terms {
+        Terms::new(Duration::ZERO, DEADLINE, Duration::from_secs(60))
+    }
+
     async fn asked(at: SocketAddr) -> Got<MetadataAnswer> {
         let strangers = Strangers::anew(Duration::from_secs(4));
-        ask(&[MetadataQuestion { at, requests: true }], &[], &strangers).await.remove(&at).unwrap()
+        ask(&[MetadataQuestion { at, requests: true }], &[], &strangers, &terms()).await.remove(&at).unwrap()
     }
 
     async fn served(answer: fn(&Request<()>) -> (u16, &'static str)) -> (Metadata, Requests) {
@@ -291,7 +301,7 @@ mod tests {
     async fn who_is_closed_is_asked_nothing_and_who_is_silent_not_waited_for_long() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let open = ask(&[MetadataQuestion { at, requests: false }], &[], &Err(Fault::Reset)).await;
+        let open = ask(&[MetadataQuestion { at, requests: false }], &[], &Err(Fault::Reset), &terms()).await;
         assert_eq!(open[&at], Ok(MetadataAnswer::Open));
         // It accepts connections, and says nothing on them.
         let began = Instant::now();

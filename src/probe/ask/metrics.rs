@@ -6,15 +6,21 @@ use std::net::SocketAddr;
 use futures_util::future::join_all;
 
 use super::http::Strangers;
-use crate::probe::answer::{DnsMetrics, Fault, Got};
+use super::terms::Terms;
+use crate::probe::answer::DnsMetrics;
+use crate::probe::fault::{Fault, Got};
 use crate::prometheus;
 
 /// The most that is read of one server's metrics, in bytes.
 const LIMIT: usize = 1 << 20;
 
 /// Reads the metrics of each server.
-pub async fn ask(servers: &[SocketAddr], strangers: &Got<Strangers>) -> BTreeMap<SocketAddr, Got<DnsMetrics>> {
-    let read = servers.iter().map(|server| async move { (*server, one(*server, strangers).await) });
+pub async fn ask(
+    servers: &[SocketAddr],
+    strangers: &Got<Strangers>,
+    terms: &Terms,
+) -> BTreeMap<SocketAddr, Got<DnsMetrics>> {
+    let read = servers.iter().map(async |server| (*server, terms.answered(one(*server, strangers)).await));
     join_all(read).await.into_iter().collect()
 }
 

@@ -13,7 +13,11 @@ mod peer_load;
 pub mod reach;
 mod repeated;
 pub mod resolver;
+mod retried;
 pub mod service;
+#[cfg(test)]
+mod silent_paths;
+pub mod terms;
 pub mod token;
 pub mod watch;
 
@@ -21,7 +25,7 @@ pub use batch::ask;
 pub(super) use http::http_fault;
 
 use crate::cluster::handshake::Unreachable;
-use crate::probe::answer::Fault;
+use crate::probe::fault::Fault;
 
 /// Where the service account's files are.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

@@ -1,24 +1,24 @@
 //! Other probes, by name or by address, by TCP and UDP.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
+use tokio::time::Instant;
 
-use super::batch::Terms;
+use super::retried::retried;
+use super::terms::Terms;
 use super::{dns, peer_load};
 use crate::live::RunId;
 use crate::probe::PORT;
-use crate::probe::answer::{Fault, Got, PeerAnswer, Resolver};
+use crate::probe::answer::{PeerAnswer, Resolver};
+use crate::probe::fault::{Fault, Got};
 use crate::probe::question::Peer;
 use crate::probe::serve::{Greeting, Reply};
 
 /// How often a name is asked for again while it is not known yet.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often one exchange is tried: a lost packet is not a broken path.
-const TRIES: u32 = 3;
 /// The most that a reply may hold, in bytes.
 const REPLY_LIMIT: usize = 512;
 
@@ -31,15 +31,17 @@ pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, mtu: Option<u32>
     let (tcp, udp) = match &address {
         Ok(address) => {
             let at = SocketAddr::new(*address, PORT);
-            tokio::join!(expect(peer, by_tcp(at, run, terms.answer)), expect(peer, by_udp(at, run, terms.answer)))
+            tokio::join!(
+                terms.answered(expect(peer, by_tcp(at, run, terms.answer))),
+                terms.answered(expect(peer, by_udp(at, run, terms.answer)))
+            )
         }
         Err(fault) => (Err(fault.clone()), Err(fault.clone())),
     };
     let at = address.as_ref().ok().map(|address| SocketAddr::new(*address, PORT));
     let (large, loss) = match at.filter(|_| tcp.is_ok() && udp.is_ok()) {
         Some(at) => {
-            let (large, loss) = tokio::join!(peer_load::large(at, run, mtu, terms), peer_load::loss(at, run));
-            (Some(large), loss)
+            tokio::join!(peer_load::large(at, run, mtu, terms), peer_load::loss(at, run, terms))
         }
         None => (None, None),
     };
@@ -49,11 +51,12 @@ pub async fn ask(peer: &Peer, run: &RunId, resolver: &Resolver, mtu: Option<u32>
 /// Asks for a name until it is known or should be: peers start at different times.
 async fn find(host: &str, resolver: &Resolver, terms: &Terms) -> Got<IpAddr> {
     loop {
-        let found = dns::resolve(host, resolver, terms.answer).await;
+        let found = dns::resolve(host, resolver, terms).await;
         match found {
             Ok(address) => return Ok(address),
-            Err(fault) if Instant::now() + PAUSE >= terms.settled => return Err(fault),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            // A server that drops packets will not learn of the name.
+            Err(fault) if fault.is_silence() || Instant::now() + PAUSE >= terms.settled() => return Err(fault),
+            Err(_) => terms.pause(PAUSE).await,
         }
     }
 }
@@ -63,28 +66,13 @@ async fn expect(peer: &Peer, reply: impl Future<Output = Got<Reply>>) -> Got<IpA
     if reply.pod == peer.pod { Ok(reply.from) } else { Err(Fault::Stranger(reply.pod)) }
 }
 
-/// Tries an exchange a few times within `patience`; the last failure counts.
-pub(super) async fn retried<T, F: Future<Output = Got<T>>>(patience: Duration, exchange: impl Fn() -> F) -> Got<T> {
-    let mut last = Fault::TimedOut;
-    for _ in 0..TRIES {
-        match timeout(patience / TRIES, exchange()).await {
-            Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(fault)) => {
-                last = fault;
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(_) => last = Fault::TimedOut,
-        }
-    }
-    Err(last)
-}
-
-/// Exchanges greetings by TCP, with whoever answers for this run.
+/// Exchanges greetings by TCP with any probe of this run; a lost packet is sent again.
 pub async fn by_tcp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
     retried(patience, || tcp_exchange(at, run)).await
 }
 
-async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
+/// Exchanges greetings by TCP once.
+pub(super) async fn tcp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
     over(TcpStream::connect(at).await?, run).await
 }
 
@@ -97,12 +85,12 @@ pub async fn over(mut stream: impl AsyncRead + AsyncWrite + Unpin, run: &RunId) 
     understand(&line, run, nonce)
 }
 
-/// Exchanges greetings by UDP, with whoever answers for this run.
-pub async fn by_udp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
+async fn by_udp(at: SocketAddr, run: &RunId, patience: Duration) -> Got<Reply> {
     retried(patience, || udp_exchange(at, run)).await
 }
 
-async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
+/// Exchanges greetings by UDP once.
+pub(super) async fn udp_exchange(at: SocketAddr, run: &RunId) -> Got<Reply> {
     let (greeting, nonce) = greeting(run, 0)?;
     let local = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(local).await?;

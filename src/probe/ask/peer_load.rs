@@ -9,10 +9,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::sleep;
 
-use super::batch::Terms;
-use super::peer::{greeting, retried, understand};
+use super::peer::{greeting, understand};
+use super::retried::retried;
+use super::terms::Terms;
 use crate::live::RunId;
-use crate::probe::answer::{Fault, Got, LargeAnswer, Loss};
+use crate::probe::answer::{LargeAnswer, Loss};
+use crate::probe::fault::{Fault, Got};
 use crate::probe::serve::{DATAGRAM_LIMIT, Reply};
 
 /// How much is sent by TCP and comes back, in bytes: more than twenty full packets of an Ethernet.
@@ -21,24 +23,27 @@ const STREAM: u32 = 32768;
 const FRAGMENTED: usize = 8000;
 /// What IP and UDP add to a datagram, by family.
 const HEADERS: (usize, usize) = (28, 48);
-/// How many datagrams are counted at first, and how many more when one of them is lost: one may be chance.
-const DATAGRAMS: (u32, u32) = (40, 160);
+/// How many datagrams are counted at first, and how many more when one of them seems lost: one may be chance.
+const DATAGRAMS: (usize, usize) = (40, 160);
 /// The time between two of them, so that no queue overflows.
 const GAP: Duration = Duration::from_millis(2);
+/// How long the answers to the first ones may take before more are sent.
+const SOON: Duration = Duration::from_millis(300);
 /// How long the last answer may take: on a busy node what is late is not lost.
 const LAST: Duration = Duration::from_secs(3);
 
 /// Sends full packets by TCP, in one datagram, and in one of several fragments. Which datagram fills a packet of `mtu` bytes
-/// is known only where that is.
-pub async fn large(at: SocketAddr, run: &RunId, mtu: Option<u32>, terms: &Terms) -> LargeAnswer {
+/// is known only where that is. None when the probe has no time left for all of them.
+pub async fn large(at: SocketAddr, run: &RunId, mtu: Option<u32>, terms: &Terms) -> Option<LargeAnswer> {
     let headers = if at.is_ipv4() { HEADERS.0 } else { HEADERS.1 };
     let full = mtu.and_then(|mtu| usize::try_from(mtu).ok()).map(|mtu| mtu.saturating_sub(headers).min(DATAGRAM_LIMIT));
     let (tcp, datagram, fragments) = tokio::join!(
-        retried(terms.answer, || stream(at, run)),
-        OptionFuture::from(full.map(|full| retried(terms.answer, move || datagram(at, run, full)))),
-        retried(terms.answer, || datagram(at, run, FRAGMENTED)),
+        terms.answered(retried(terms.answer, || stream(at, run))),
+        OptionFuture::from(full.map(|full| terms.answered(retried(terms.answer, move || datagram(at, run, full))))),
+        terms.answered(retried(terms.answer, || datagram(at, run, FRAGMENTED))),
     );
-    LargeAnswer { tcp, datagram, fragments }
+    let is_cut_off = [Some(&tcp), datagram.as_ref(), Some(&fragments)].contains(&Some(&Err(Fault::Unanswered)));
+    (!is_cut_off).then_some(LargeAnswer { tcp, datagram, fragments })
 }
 
 async fn stream(at: SocketAddr, run: &RunId) -> Got<()> {
@@ -66,42 +71,52 @@ async fn datagram(at: SocketAddr, run: &RunId, length: usize) -> Got<()> {
     if received < length { Err(Fault::Other(format!("{received} bytes of {length} came back"))) } else { Ok(()) }
 }
 
-/// Counts how many of many small datagrams find no answer; none when they cannot even be sent.
-pub async fn loss(at: SocketAddr, run: &RunId) -> Option<Loss> {
+/// Counts how many of many small datagrams find no answer; none when they cannot even be sent, or the probe has no time left.
+pub async fn loss(at: SocketAddr, run: &RunId, terms: &Terms) -> Option<Loss> {
     let socket = connected(at).await.ok()?;
-    let first = series(&socket, run, DATAGRAMS.0).await.ok()?;
-    if first.lost == 0 {
-        return Some(first);
-    }
-    let more = series(&socket, run, DATAGRAMS.1).await.ok()?;
-    Some(Loss { sent: first.sent + more.sent, lost: first.lost + more.lost })
+    let greetings = (0..DATAGRAMS.0 + DATAGRAMS.1).map(|_| greeting(run, 0)).collect::<Got<Vec<_>>>().ok()?;
+    let counted = async { Ok(count(&socket, &greetings).await) };
+    terms.within(SOON + LAST + GAP * 2 * greetings.len() as u32, counted).await.ok()
 }
 
-async fn series(socket: &UdpSocket, run: &RunId, count: u32) -> Got<Loss> {
-    let greetings = (0..count).map(|_| greeting(run, 0)).collect::<Got<Vec<_>>>()?;
-    let mut open: BTreeSet<u64> = greetings.iter().map(|(_, nonce)| *nonce).collect();
-    let send = async {
-        for (greeting, _) in &greetings {
-            // What cannot be sent is lost as well.
-            let _ = socket.send(greeting).await;
-            sleep(GAP).await;
-        }
-        sleep(LAST).await;
-    };
-    let receive = async {
-        let mut datagram = [0; 512];
-        while !open.is_empty() {
-            let Ok(length) = socket.recv(&mut datagram).await else { continue };
-            if let Ok(reply) = serde_json::from_slice::<Reply>(&datagram[..length]) {
-                open.remove(&reply.nonce);
-            }
-        }
-    };
+/// Sends the first datagrams, and the others too if those are not all answered soon.
+async fn count(socket: &UdpSocket, greetings: &[(Vec<u8>, u64)]) -> Loss {
+    let (first, more) = greetings.split_at(DATAGRAMS.0);
+    let mut open: BTreeSet<u64> = first.iter().map(|(_, nonce)| *nonce).collect();
     tokio::select! {
-        () = send => {}
-        () = receive => {}
+        () = async { send(socket, first).await; sleep(SOON).await } => {}
+        () = receive(socket, &mut open) => {}
     }
-    Ok(Loss { sent: count, lost: u32::try_from(open.len()).unwrap_or(count) })
+    let mut sent = first.len();
+    if !open.is_empty() {
+        sent += more.len();
+        open.extend(more.iter().map(|(_, nonce)| *nonce));
+        tokio::select! {
+            () = async { send(socket, more).await; sleep(LAST).await } => {}
+            () = receive(socket, &mut open) => {}
+        }
+    }
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Loss { sent: number(sent), lost: number(open.len()) }
+}
+
+async fn send(socket: &UdpSocket, greetings: &[(Vec<u8>, u64)]) {
+    for (greeting, _) in greetings {
+        // What cannot be sent is lost as well.
+        let _ = socket.send(greeting).await;
+        sleep(GAP).await;
+    }
+}
+
+/// Receives until every one of these greetings is answered.
+async fn receive(socket: &UdpSocket, open: &mut BTreeSet<u64>) {
+    let mut datagram = [0; 512];
+    while !open.is_empty() {
+        let Ok(length) = socket.recv(&mut datagram).await else { continue };
+        if let Ok(reply) = serde_json::from_slice::<Reply>(&datagram[..length]) {
+            open.remove(&reply.nonce);
+        }
+    }
 }
 
 async fn connected(at: SocketAddr) -> Got<UdpSocket> {
@@ -121,6 +136,7 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let at = server.local_addr().unwrap();
         let run: RunId = "x7f4k".parse().unwrap();
+        let terms = Terms::new(Duration::ZERO, Duration::from_secs(4), Duration::from_secs(60));
         let serve = async {
             let mut datagram = [0; 512];
             for turn in 0.. {
@@ -135,7 +151,7 @@ mod tests {
         };
         tokio::select! {
             () = serve => {}
-            loss = loss(at, &run) => assert_eq!(loss, Some(Loss { sent: 200, lost: 50 })),
+            loss = loss(at, &run, &terms) => assert_eq!(loss, Some(Loss { sent: 200, lost: 50 })),
         }
     }
 }

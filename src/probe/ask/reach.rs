@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::batch::Terms;
 use super::http::{Strangers, account_token};
+use super::terms::Terms;
 use super::unreachable_fault;
 use crate::cluster::handshake::{Authority, Target, handshake};
-use crate::probe::answer::{Fault, Got};
 use crate::probe::endpoint::{Ask, Endpoint};
+use crate::probe::fault::Got;
 use crate::probe::reached::{Met, Reached, TlsMet};
 
 /// Looks at every endpoint.
@@ -23,10 +22,7 @@ pub async fn ask(endpoints: &[Endpoint], strangers: &Got<Strangers>, terms: &Ter
             Ask::Tls => tls(endpoint, false, terms).await,
             Ask::Certificate => tls(endpoint, true, terms).await,
             Ask::Http(request) => match strangers {
-                Ok(strangers) => {
-                    let status = strangers.send(endpoint.at, request, &token).await;
-                    status.map(Met::Status)
-                }
+                Ok(strangers) => terms.answered(strangers.send(endpoint.at, request, &token)).await.map(Met::Status),
                 Err(fault) => Err(fault.clone()),
             },
         };
@@ -36,15 +32,13 @@ pub async fn ask(endpoints: &[Endpoint], strangers: &Got<Strangers>, terms: &Ter
 }
 
 async fn connect(endpoint: &Endpoint, terms: &Terms) -> Got<Met> {
-    match timeout(terms.answer, TcpStream::connect(endpoint.at)).await {
-        Ok(connected) => Ok(connected.map(|_| Met::Open)?),
-        Err(_) => Err(Fault::TimedOut),
-    }
+    terms.answered(async { Ok(TcpStream::connect(endpoint.at).await.map(|_| Met::Open)?) }).await
 }
 
 async fn tls(endpoint: &Endpoint, certificate: bool, terms: &Terms) -> Got<Met> {
     let target = Target { address: Authority::from(endpoint.at), server_name: None };
-    let seen = handshake(&target, &[], terms.answer).await.map_err(unreachable_fault)?;
+    let seen = handshake(&target, &[], terms.answer);
+    let seen = terms.answered(async { seen.await.map_err(unreachable_fault) }).await?;
     Ok(Met::Tls(TlsMet {
         asks: seen.client_certificate_requested,
         leaf: certificate.then(|| seen.leaf().clone()),

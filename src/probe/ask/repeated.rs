@@ -1,47 +1,57 @@
 //! The same attempt many times, a few at once: the probes of all nodes ask at the same time, and must not be the load that
 //! they then find.
 
-use std::time::{Duration, Instant};
-
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use futures_util::stream;
+use tokio::time::Instant;
+
+use super::terms::Terms;
+use crate::probe::fault::{Fault, Got};
 
 /// How many attempts run at once.
 const AT_ONCE: usize = 4;
 
-/// What this many attempts gave, and how many microseconds each took. Fewer are made when the first ones take long: none
-/// begins when half of the patience with a single one has passed.
-pub async fn repeated<T, F: Future<Output = T>>(
+/// What this many attempts gave, each of which keeps to the terms, and how many microseconds each took. Fewer are made when the first ones take long: none
+/// begins when half of the time for a single answer has passed. Those that the probe's deadline cuts off are left out.
+pub async fn repeated<T, F: Future<Output = Got<T>>>(
     count: u32,
-    patience: Duration,
+    terms: &Terms,
     attempt: impl Fn() -> F,
-) -> Vec<(T, u64)> {
+) -> Vec<(Got<T>, u64)> {
     let began = Instant::now();
     stream::iter(0..count)
-        .take_while(|_| ready(began.elapsed() < patience / 2))
+        .take_while(|_| ready(began.elapsed() < terms.answer / 2))
         .map(|_| async {
             let began = Instant::now();
             let outcome = attempt().await;
             (outcome, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
         })
         .buffer_unordered(AT_ONCE)
+        .filter(|(outcome, _)| ready(!matches!(outcome, Err(Fault::Unanswered))))
         .collect()
         .await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
 
     #[tokio::test]
     async fn quick_attempts_are_all_made() {
-        assert_eq!(repeated(20, Duration::from_secs(60), || ready(())).await.len(), 20);
+        assert_eq!(repeated(20, &Terms::new(LONG, LONG, LONG), || ready(Ok(()))).await.len(), 20);
     }
 
     #[tokio::test]
-    async fn where_nobody_answers_no_more_are_made_than_run_at_once() {
-        let patience = Duration::from_millis(20);
-        assert_eq!(repeated(20, patience, || tokio::time::sleep(patience)).await.len(), AT_ONCE);
+    async fn on_a_silent_path_no_more_are_made_than_run_at_once_and_after_the_deadline_none_counts() {
+        for (terms, made) in [(Terms::new(LONG, SHORT, LONG), AT_ONCE), (Terms::new(LONG, LONG, SHORT), 0)] {
+            let silent = || terms.answered(std::future::pending::<Got<()>>());
+            assert_eq!(repeated(20, &terms, silent).await.len(), made);
+        }
     }
 }

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::time::timeout;
 
-use super::batch::Terms;
-use crate::probe::answer::{Fault, Got, Resolver};
+use super::terms::Terms;
+use crate::probe::answer::Resolver;
+use crate::probe::fault::{Fault, Got};
 
 /// Where it is told.
 const FILE: &str = "/etc/resolv.conf";
 /// A name with fewer dots than a search list is for.
 const SHORT_NAME: &str = "kubernetes.default";
+/// How many failures count: the name is as old as the cluster. One that takes as long as an answer may counts twice.
+const FAILURES: u32 = 3;
 /// How long to wait before it is looked up again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -26,16 +28,19 @@ pub async fn read() -> Resolver {
 /// The addresses of the API by its short name, as any program in the pod asks the C library, which goes through the search
 /// list. A server that is busy is asked again: each name of the list takes an answer of its own.
 pub async fn short_name(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
+    let lookup = async || match lookup_host((SHORT_NAME, 0)).await {
+        Ok(found) => Ok(found.map(|address| address.ip()).collect()),
+        Err(why) => Err(Fault::Unresolved(why.to_string())),
+    };
+    let mut failures = 0;
     loop {
-        let found = match timeout(terms.answer, lookup_host((SHORT_NAME, 0))).await {
-            Ok(Ok(found)) => return Ok(found.map(|address| address.ip()).collect()),
-            Ok(Err(why)) => Fault::Unresolved(why.to_string()),
-            Err(_) => Fault::TimedOut,
-        };
-        if Instant::now() + PAUSE >= terms.settled {
-            return Err(found);
+        let found = terms.answered(lookup()).await;
+        let Err(fault) = &found else { return found };
+        failures += if fault.is_silence() { 2 } else { 1 };
+        if failures >= FAILURES || terms.is_over() {
+            return found;
         }
-        tokio::time::sleep(PAUSE).await;
+        terms.pause(PAUSE).await;
     }
 }
 

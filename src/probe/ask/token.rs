@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::ACCOUNT;
 use crate::jwt::{Claims, Parsed};
-use crate::probe::answer::{Fault, Got};
+use crate::probe::fault::{Fault, Got};
 
 /// Reads the claims of the pod's token. Its signature, without which it opens nothing, does not leave the pod.
 pub async fn ask() -> Got<Claims> {

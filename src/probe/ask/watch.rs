@@ -13,7 +13,7 @@ use super::http::Strangers;
 use super::{dns, peer};
 use crate::live::RunId;
 use crate::milliseconds::milliseconds;
-use crate::probe::answer::{Fault, Got};
+use crate::probe::fault::{Fault, Got};
 
 /// How long one try may take: long enough for three exchanges, so that a lost packet is no change.
 const TRY: Duration = Duration::from_millis(900);

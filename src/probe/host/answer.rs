@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Description;
-use crate::probe::answer::Got;
+use crate::probe::fault::Got;
 
 /// The answers of one container of a probe on a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::answer::HttpAnswer;
 use super::ask::READ_LIMIT;
 use super::question::Excerpt;
-use crate::probe::answer::{Fault, Got};
 use crate::probe::ask::http_fault;
+use crate::probe::fault::{Fault, Got};
 
 /// Asks without credentials, whoever's certificate answers: nothing secret is sent.
 pub(super) async fn get(excerpt: &Excerpt, patience: Duration) -> Got<HttpAnswer> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::probe::answer::Fault;
+use crate::probe::fault::Fault;
 use crate::probe::policed::Role;
 use crate::probe::sight::Sight;
 
