@@ -183,7 +183,7 @@ mod tests {
     fn a_server_that_lets_strangers_in_is_one_finding() {
         assert_eq!(seen(&Ok(tls(false, None))), ["it asks for none, and completes the handshake"]);
         assert_eq!(seen(&Ok(tls(true, None))), ["it asks for a certificate, and goes on without one"]);
-        let plain = ["somebody else answered: the answer is not TLS: HTTP/1.1 400"];
+        let plain = ["another program answered: the answer is not TLS: HTTP/1.1 400"];
         assert_eq!(seen(&Err(Fault::NotTls("HTTP/1.1 400".into()))), plain);
         assert_eq!(seen(&Err(Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into()))), plain, "of older probes");
         assert!(seen(&Err(Fault::Stranger("it says: this is not TLS".into()))).is_empty());
