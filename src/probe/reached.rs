@@ -47,16 +47,20 @@ impl TlsMet {
 }
 
 impl Reached {
-    /// What was met at an endpoint; none when it was not asked.
+    /// What was met at an endpoint; none when it was not asked, or there was no time left to ask.
     pub fn at(&self, endpoint: &Endpoint) -> Option<&Got<Met>> {
-        self.0.get(endpoint)
+        self.0.get(endpoint).filter(|met| is_answered(met))
     }
 
     /// Everything that was met at a port of an address, whatever was asked there.
     pub fn port(&self, ip: IpAddr, port: u16) -> impl Iterator<Item = (&Endpoint, &Got<Met>)> {
         let at = SocketAddr::new(ip, port);
-        self.0.iter().filter(move |(endpoint, _)| endpoint.at == at)
+        self.0.iter().filter(move |(endpoint, met)| endpoint.at == at && is_answered(met))
     }
+}
+
+fn is_answered(met: &Got<Met>) -> bool {
+    *met != Err(Fault::Unanswered)
 }
 
 /// Whether somebody listens there: an answer came, or a connection that ended otherwise than by not coming about. An error
