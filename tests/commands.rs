@@ -330,7 +330,7 @@ fn where_nothing_was_judged_the_verdict_is_open() {
     for (id, flags) in [("PK-17", "--profile ci"), ("HA-06", "--profile ci --allow disrupt")] {
         let done = seaworthy(&["judge", &path, "--select", id]);
         assert_eq!(done.code, 3, "{}", done.out);
-        assert!(done.out.contains("undecided: nothing was judged; 1 check"), "{}", done.out);
+        assert!(done.out.contains("inconclusive: nothing was judged; 1 check"), "{}", done.out);
         let words = done.out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&format!("access: a run with {flags} does")), "{words}");
     }

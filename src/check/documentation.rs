@@ -1,4 +1,4 @@
-//! What a check's file says about it: the text of `seaworthy explain`.
+//! The documentation of a check, from the head of its file: the text of `seaworthy explain`.
 
 /// The documentation of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub struct Documentation {
     pub title: String,
     /// Why it matters.
     pub why: String,
-    /// How a finding is mended.
+    /// General advice on fixing what it finds.
     pub fix: String,
     /// Where the expectation comes from.
     pub source: String,
@@ -70,7 +70,7 @@ pub const fn head<const LENGTH: usize>(source: &str) -> [u8; LENGTH] {
 mod tests {
     use super::*;
 
-    const FILE: &str = "//! # It works\n//!\n//! ## Why\n//! Because.\n//! So.\n//! ## Fix\n//! Mend it.\n//! ## Source\n//! A book.\n\nfn f() {}\n";
+    const FILE: &str = "//! # It works\n//!\n//! ## Why\n//! Because.\n//! So.\n//! ## Fix\n//! Fix it.\n//! ## Source\n//! A book.\n\nfn f() {}\n";
 
     #[test]
     fn the_head_of_a_file_is_its_documentation() {
@@ -79,7 +79,7 @@ mod tests {
         let parsed = Documentation::parse(std::str::from_utf8(&head).unwrap());
         assert_eq!(parsed.title, "It works");
         assert_eq!(parsed.why, "Because.\nSo.");
-        assert_eq!(parsed.fix, "Mend it.");
+        assert_eq!(parsed.fix, "Fix it.");
         assert_eq!(parsed.source, "A book.");
     }
 

@@ -16,7 +16,7 @@ pub struct Finding {
     /// What `seen` counts or sums up, item by item: all of it, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// The consequence for whoever operates the cluster.
+    /// The consequence in operations terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impact: Option<String>,
     /// How to fix this very finding.

@@ -10,7 +10,7 @@ use crate::seen::{Seen, Unobserved};
 pub trait Judge<Parameters> {
     /// The facts that it takes.
     fn needs(&self) -> Vec<Need>;
-    /// Takes them and judges, or says why it cannot be called.
+    /// Takes them and judges, or returns why it cannot be called.
     fn judge(&self, facts: &Facts) -> Seen<Verdict>;
 }
 
@@ -57,7 +57,7 @@ pub struct Check {
     pub id: &'static str,
     /// The name in the field's words, as `apiserver-sans`.
     pub name: &'static str,
-    /// How much its findings matter, unless a finding says otherwise.
+    /// How much its findings matter, unless a finding overrides it.
     pub severity: Severity,
     /// The file that holds it, from the package's root.
     pub file: &'static str,
@@ -75,7 +75,7 @@ impl Check {
         self.file.rsplit('/').nth(1).unwrap_or_default()
     }
 
-    /// What the file says about it.
+    /// The documentation at the head of its file.
     pub fn documentation(&self) -> Documentation {
         Documentation::parse(self.head)
     }

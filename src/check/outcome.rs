@@ -79,7 +79,7 @@ pub struct Judged {
     pub suite: String,
     /// What it asserts.
     pub title: String,
-    /// How much its findings matter, unless a finding says otherwise.
+    /// How much its findings matter, unless a finding overrides it.
     pub severity: Severity,
     /// What became of it.
     pub outcome: Outcome,
@@ -141,7 +141,7 @@ impl Judged {
         self.outcome = if self.findings.iter().any(|finding| finding.severity >= gate) {
             Outcome::Fail
         } else if !self.unseen.is_empty() {
-            // Several things that may not be looked at are one reason to skip, as long as nothing was asserted besides.
+            // Several things that the profile does not allow are one reason to skip, as long as nothing was asserted.
             if verdict.observations() == 0 && gaps.iter().all(|gap| matches!(gap.why, Unobserved::NotAllowed { .. })) {
                 self.reason = self.unseen.first().map(|unseen| unseen.why.clone());
                 self.unseen.clear();

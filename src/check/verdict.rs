@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
+use std::hash::Hash;
 
 use super::finding::Difference;
 use super::{Finding, Note, Severity, Subject};
@@ -39,23 +40,23 @@ struct Statement {
     severity: Option<Severity>,
 }
 
-/// Things that were said about subjects: each once, in the order in which it was first said.
+/// Statements about subjects: each once, in the order in which it was first made.
 #[derive(Clone, Debug)]
-struct Merged<Said, Details = ()> {
-    place: HashMap<Said, usize>,
+struct Merged<T, Details = ()> {
+    place: HashMap<T, usize>,
     about: Vec<(BTreeSet<Subject>, Details)>,
 }
 
-impl<Said, Details> Default for Merged<Said, Details> {
+impl<T, Details> Default for Merged<T, Details> {
     fn default() -> Self {
         Self { place: HashMap::new(), about: Vec::new() }
     }
 }
 
-impl<Said: std::hash::Hash + Eq, Details: Default> Merged<Said, Details> {
-    fn say(&mut self, said: Said, subjects: impl IntoIterator<Item = Subject>) -> &mut Details {
+impl<T: Eq + Hash, Details: Default> Merged<T, Details> {
+    fn add(&mut self, statement: T, subjects: impl IntoIterator<Item = Subject>) -> &mut Details {
         let next = self.about.len();
-        let place = *self.place.entry(said).or_insert(next);
+        let place = *self.place.entry(statement).or_insert(next);
         if place == next {
             self.about.push(Default::default());
         }
@@ -64,12 +65,12 @@ impl<Said: std::hash::Hash + Eq, Details: Default> Merged<Said, Details> {
         details
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&Said, Vec<Subject>, &Details)> {
-        let mut said: Vec<_> = self.place.iter().collect();
-        said.sort_unstable_by_key(|(_, place)| **place);
-        said.into_iter().map(|(said, place)| {
+    fn iter(&self) -> impl Iterator<Item = (&T, Vec<Subject>, &Details)> {
+        let mut statements: Vec<_> = self.place.iter().collect();
+        statements.sort_unstable_by_key(|(_, place)| **place);
+        statements.into_iter().map(|(statement, place)| {
             let (subjects, details) = &self.about[*place];
-            (said, subjects.iter().cloned().collect(), details)
+            (statement, subjects.iter().cloned().collect(), details)
         })
     }
 
@@ -119,7 +120,7 @@ impl Verdict {
         self.observations += observations;
         let Difference { expected, seen, evidence, impact, severity, fix } = finding;
         let statement = Statement { expected, seen, impact, fix, severity };
-        self.findings.say(statement, subjects).extend(evidence);
+        self.findings.add(statement, subjects).extend(evidence);
     }
 
     /// Transitional.
@@ -132,7 +133,7 @@ impl Verdict {
     /// What is absent or not allowed prevents a pass here just as what failed does: a judge that can do without it does
     /// not call this.
     pub fn unseen(&mut self, subject: Subject, why: &Unobserved) {
-        self.unseen.say(why.clone(), [subject]);
+        self.unseen.add(why.clone(), [subject]);
     }
 
     /// Takes something seen, or counts it as unseen.
@@ -174,12 +175,12 @@ impl Verdict {
 
     /// Adds what the reader should know that is neither right nor wrong.
     pub fn note(&mut self, note: impl Into<String>) {
-        self.notes.say(note.into(), []);
+        self.notes.add(note.into(), []);
     }
 
     /// Adds a note about something. The same note about several things is one note.
     pub fn note_about(&mut self, subject: Subject, note: impl Into<String>) {
-        self.notes.say(note.into(), [subject]);
+        self.notes.add(note.into(), [subject]);
     }
 
     /// How many things were asserted.

@@ -61,7 +61,7 @@ impl Failure {
             Self::Kubeconfig(KubeconfigError::None { .. })
             | Self::Connect(_)
             | Self::Image(ImageCommandError::Push(PushError::Unreachable { .. }))
-            | Self::System(_) => ExitCode::Undecided,
+            | Self::System(_) => ExitCode::Inconclusive,
             Self::Profile(_)
             | Self::Kubeconfig(_)
             | Self::Recording(_)

@@ -46,5 +46,5 @@ pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::Seaworthy);
     }
     say(&format!("{}: the stream is cut off: it does not hold the end of the run", args.file.display()));
-    Ok(ExitCode::Undecided)
+    Ok(ExitCode::Inconclusive)
 }

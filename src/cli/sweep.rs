@@ -68,7 +68,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     }
     let removed = sweep.removed.difference(&sweep.left).count();
     print(&format!("{removed} of {} runs removed\n", found.len()))?;
-    Ok(if sweep.left.is_empty() { ExitCode::Seaworthy } else { ExitCode::Undecided })
+    Ok(if sweep.left.is_empty() { ExitCode::Seaworthy } else { ExitCode::Inconclusive })
 }
 
 /// What is to be removed.

@@ -19,7 +19,7 @@ pub enum EventsError {
         /// Why.
         source: io::Error,
     },
-    /// A line that is no event.
+    /// A line that is not an event.
     #[error("{}:{line}: not an event of seaworthy: {cause}", path.display())]
     Line {
         /// The file.
@@ -136,7 +136,10 @@ mod tests {
         let bad = parse(&format!("{START}\n{{\"event\":\"fact-startled\"}}\n{END}\n")).unwrap_err();
         assert!(bad.starts_with("run.jsonl:2: not an event of seaworthy: unknown variant `fact-startled`"), "{bad}");
         let half = parse(&format!("{START}\n{}\n{END}\n", &FACT[..20])).unwrap_err();
-        assert!(half.starts_with("run.jsonl:2: not an event"), "half a line in the middle is no cut: {half}");
+        assert!(
+            half.starts_with("run.jsonl:2: not an event"),
+            "half a line in the middle does not end the stream: {half}"
+        );
         assert!(parse("<html>").unwrap_err().starts_with("run.jsonl:1: "));
         assert_eq!(parse("").unwrap_err(), "run.jsonl: it holds no events");
     }

@@ -116,7 +116,7 @@ impl Grants {
         self.resources.is_empty() && self.urls.is_empty()
     }
 
-    /// As few rules as say the same.
+    /// The fewest rules that grant the same.
     fn rules(&self) -> Vec<PolicyRule> {
         // Names of a resource that share their verbs, then resources of a group that share names and verbs.
         let mut merged: BTreeMap<(&str, Vec<&str>, &Verbs), Vec<&str>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The standard output: its width, its colours, and what happens when nobody listens any more.
+//! The standard output: its width, its colours, and what happens when its reader is gone.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use anstream::{AutoStream, ColorChoice};
 
 use super::{Colour, OutputError};
 
-/// How wide text is when the standard output is no terminal.
+/// How wide text is when the standard output is not a terminal.
 const WIDTH: usize = 100;
 /// Narrower than this, text is left to the terminal to break.
 const NARROWEST: usize = 40;
@@ -47,7 +47,7 @@ impl Console {
         self.terminal.then_some(self.width)
     }
 
-    /// Writes a text, whose colours go where they are wanted only. A reader who has seen enough, as `head`, is no error.
+    /// Writes a text, with colours only where they are wanted. A reader that stops early, such as `head`, is not an error.
     pub fn write(&mut self, text: &str) -> Result<(), OutputError> {
         if self.closed {
             return Ok(());

@@ -1,9 +1,9 @@
-//! A run as far as its events have told it.
+//! A run, gathered from its events so far.
 
 use crate::check::{Judged, Outcome};
 use crate::event::{Event, Planned, RunFinished, RunStarted};
 
-/// A run as far as its events have told it.
+/// A run, gathered from its events so far.
 #[derive(Clone, Debug, Default)]
 pub struct Gathered {
     /// How it began.

@@ -30,7 +30,7 @@ impl OutputError {
 }
 
 /// A file under a temporary name, beside where it will be. Opened before a run begins, so that a wrong path is found
-/// then; renamed when it is complete, so that nobody reads half of it. A pipe or a device, as `/dev/stdout`, is written
+/// then; renamed when it is complete, so that no one reads half of it. A pipe or a device, as `/dev/stdout`, is written
 /// in place.
 pub struct OutputFile {
     path: PathBuf,
@@ -149,7 +149,10 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !directory.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no folder {}", directory.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("the folder {} does not exist", directory.display()),
+        ));
     }
     tempfile::Builder::new()
         .prefix(".seaworthy-")

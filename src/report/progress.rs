@@ -59,7 +59,7 @@ impl Report for Live {
                     bar.set_message(counts(&self.wrong, |outcome| outcome <= Outcome::Warn));
                 }
             }
-            // The verdict is told now, and the terminal is its alone.
+            // The verdict comes now, and has the terminal to itself.
             Event::RunFinished(_) => {
                 self.checks = None;
                 let _ = self.screen.clear();
@@ -125,7 +125,7 @@ impl<W: Write + Send> Report for Lines<W> {
                 suite.open = suite.open.saturating_sub(1);
                 if suite.open == 0 {
                     let seconds = Duration::from_millis(*at_ms).as_secs_f64();
-                    // Nobody who listens to the standard error is no reason to stop.
+                    // That no one reads the standard error is no reason to stop.
                     let _ =
                         writeln!(self.to, "{} after {seconds:.1} s: {}", suite.name, counts(&suite.counts, |_| true));
                 }

@@ -1,4 +1,4 @@
-//! A run in which everything happens, told in events.
+//! A run in which everything happens, as events.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
 use crate::event::{Event, Planned, RunFinished, RunStarted};
 
-/// A check with this outcome, and nothing else to say.
+/// A check with this outcome, and nothing else.
 pub fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
     Judged {
         id: id.into(),

@@ -48,7 +48,7 @@ pub enum Colour {
 pub enum Progress {
     /// A bar on a terminal, otherwise a line for each suite that is done.
     Shown,
-    /// Nothing: nobody waits.
+    /// Nothing: no one is waiting.
     #[default]
     Hidden,
 }

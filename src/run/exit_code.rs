@@ -8,14 +8,14 @@ use crate::check::Outcome;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Nothing at or above the gate, and no check could not look. At least one was judged.
+    /// No finding at or above the gate, no check errored, and at least one was judged.
     Seaworthy = 0,
     /// At least one finding at or above the gate.
     Findings = 1,
     /// The command line, a profile or a file that was given is wrong.
     Usage = 2,
-    /// The cluster cannot be reached, a check could not look, or every check was skipped.
-    Undecided = 3,
+    /// The cluster is unreachable, a check could not be completed, or every check was skipped.
+    Inconclusive = 3,
     /// No check is selected.
     NothingSelected = 4,
     /// Stopped by a signal.
@@ -23,19 +23,19 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    /// What a run with these outcomes ends with: a finding outweighs what could not be looked at. Skips alone say nothing about
-    /// the cluster.
+    /// The exit code of a run with these outcomes: a finding outweighs what could not be checked. Skips alone show nothing
+    /// about the cluster.
     pub fn of(outcomes: impl IntoIterator<Item = Outcome>) -> Self {
         let outcomes: BTreeSet<Outcome> = outcomes.into_iter().collect();
         let any = |outcome| outcomes.contains(&outcome);
         if any(Outcome::Fail) {
             Self::Findings
         } else if any(Outcome::Error) {
-            Self::Undecided
+            Self::Inconclusive
         } else if any(Outcome::Warn) || any(Outcome::Pass) {
             Self::Seaworthy
         } else if any(Outcome::Skip) {
-            Self::Undecided
+            Self::Inconclusive
         } else {
             Self::NothingSelected
         }
@@ -50,11 +50,11 @@ impl From<ExitCode> for std::process::ExitCode {
 
 /// The table for `--help`.
 pub const HELP: &str = "Exit codes:
-  0    nothing at or above the gate; no check that could not look, and not all skipped
+  0    no finding at or above the gate, no check errored, and at least one ran
   1    findings at or above the gate
   2    wrong usage: command line, profile, kubeconfig or file
-  3    undecided: the cluster cannot be reached, a check could not look, or all were
-       skipped
+  3    inconclusive: the cluster is unreachable, a check could not be completed, or
+       every check was skipped
   4    no check is selected
   130  interrupted";
 
@@ -65,9 +65,9 @@ mod tests {
     #[test]
     fn a_finding_outweighs_what_could_not_be_looked_at() {
         assert_eq!(ExitCode::of([Outcome::Pass, Outcome::Error, Outcome::Fail]), ExitCode::Findings);
-        assert_eq!(ExitCode::of([Outcome::Pass, Outcome::Error, Outcome::Warn]), ExitCode::Undecided);
+        assert_eq!(ExitCode::of([Outcome::Pass, Outcome::Error, Outcome::Warn]), ExitCode::Inconclusive);
         assert_eq!(ExitCode::of([Outcome::Pass, Outcome::Warn, Outcome::Skip]), ExitCode::Seaworthy);
-        assert_eq!(ExitCode::of([Outcome::Skip, Outcome::Skip]), ExitCode::Undecided);
+        assert_eq!(ExitCode::of([Outcome::Skip, Outcome::Skip]), ExitCode::Inconclusive);
         assert_eq!(ExitCode::of([]), ExitCode::NothingSelected);
     }
 }

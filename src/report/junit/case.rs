@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::xml::{Case, Result};
+use super::xml::{Case, Status};
 use crate::check::{Judged, Outcome};
 use crate::event::{Planned, RunStarted};
 use crate::report::gathered::Timed;
@@ -11,22 +11,22 @@ use crate::report::plain::{line, text};
 /// The test case of a judged check.
 pub fn judged(timed: &Timed, started: Option<&RunStarted>) -> Case {
     let Timed { took_ms, check } = timed;
-    let result = match check.outcome {
-        Outcome::Pass | Outcome::Warn => Result::Success,
-        Outcome::Skip => Result::Skipped { message: line(check) },
-        Outcome::Fail => Result::Failure {
+    let status = match check.outcome {
+        Outcome::Pass | Outcome::Warn => Status::Success,
+        Outcome::Skip => Status::Skipped { message: line(check) },
+        Outcome::Fail => Status::Failure {
             kind: check.findings.first().map_or(check.severity, |worst| worst.severity).to_string(),
             message: line(check),
             text: text(check),
         },
-        Outcome::Error => Result::Error { message: line(check), text: text(check) },
+        Outcome::Error => Status::Error { message: line(check), text: text(check) },
     };
     let mut output = properties(check, started);
     if check.outcome == Outcome::Warn {
         output.push('\n');
         output.push_str(&text(check));
     }
-    Case { class: class(&check.suite), name: name(&check.id, &check.name), time_ms: *took_ms, result, output }
+    Case { class: class(&check.suite), name: name(&check.id, &check.name), time_ms: *took_ms, status, output }
 }
 
 /// The test case of a check that the run did not come to judge.
@@ -36,7 +36,7 @@ pub fn unjudged(planned: &Planned) -> Case {
         class: class(&planned.suite),
         name: name(&planned.id, &planned.name),
         time_ms: 0,
-        result: Result::Error { message: message.into(), text: message.into() },
+        status: Status::Error { message: message.into(), text: message.into() },
         output: String::new(),
     }
 }

@@ -41,7 +41,7 @@ fn every_outcome_has_its_element() {
         };
         assert!(as_expected, "{name}: {:?}", case.status);
     }
-    assert!(text.contains("kubectl -n kube-system scale"), "a warning is told in the output of its case");
+    assert!(text.contains("kubectl -n kube-system scale"), "a warning is in the output of its case");
     assert!(text.contains("[[PROPERTY|cluster-version=v1.37.2]]"));
 }
 

@@ -40,7 +40,7 @@ fn duration(ms: u64) -> Duration {
 
 /// What became of a test case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Result {
+pub enum Status {
     /// It passed.
     Success,
     /// Something is wrong.
@@ -52,14 +52,14 @@ pub enum Result {
         /// Everything.
         text: String,
     },
-    /// It could not look.
+    /// It could not be checked.
     Error {
         /// One line.
         message: String,
         /// Everything.
         text: String,
     },
-    /// It does not apply, or may not look.
+    /// It does not apply, or the profile does not allow it.
     Skipped {
         /// Why.
         message: String,
@@ -76,31 +76,31 @@ pub struct Case {
     /// How long the run took from the check before to this one, in milliseconds: all of them add up to the run.
     pub time_ms: u64,
     /// What became of it.
-    pub result: Result,
-    /// What it says besides.
+    pub status: Status,
+    /// Its output.
     pub output: String,
 }
 
-/// The error type of a case that could not look.
-const COULD_NOT_LOOK: &str = "could-not-look";
+/// The error type of a case that could not be checked.
+const NOT_CHECKED: &str = "not-checked";
 
 impl Case {
     fn build(&self) -> TestCase {
         let name = attribute(&self.name);
         let time = duration(self.time_ms);
-        let mut case = match &self.result {
-            Result::Success => TestCaseBuilder::success(&name, time),
-            Result::Failure { kind, message, text } => {
+        let mut case = match &self.status {
+            Status::Success => TestCaseBuilder::success(&name, time),
+            Status::Failure { kind, message, text } => {
                 let mut case = TestCaseBuilder::failure(&name, time, &attribute(kind), &attribute(message));
                 case.set_trace(&cdata(text));
                 case
             }
-            Result::Error { message, text } => {
-                let mut case = TestCaseBuilder::error(&name, time, COULD_NOT_LOOK, &attribute(message));
+            Status::Error { message, text } => {
+                let mut case = TestCaseBuilder::error(&name, time, NOT_CHECKED, &attribute(message));
                 case.set_trace(&cdata(text));
                 case
             }
-            Result::Skipped { message } => {
+            Status::Skipped { message } => {
                 let mut case = TestCaseBuilder::skipped_with_cause(&name, "skip", &attribute(message));
                 case.testcase.time = time;
                 case

@@ -7,7 +7,7 @@ use super::style::{FAINT, STRONG};
 pub fn write(page: &mut Page, namespace: Option<&str>, left: Option<&str>) {
     let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
     match left {
-        None => page.paragraph(0, FAINT, &format!("everything that the run created{place} is removed")),
+        None => page.paragraph(0, FAINT, &format!("removed everything that the run created{place}")),
         Some(left) => page.paragraph(0, STRONG, &format!("left behind{place}: {left}")),
     }
 }

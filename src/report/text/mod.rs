@@ -25,7 +25,7 @@ pub struct Text {
     verbose: bool,
     files: Vec<(&'static str, PathBuf)>,
     run: Gathered,
-    told: bool,
+    written: bool,
 }
 
 impl Text {
@@ -33,12 +33,12 @@ impl Text {
     pub fn new(console: Console, wanted: &Wanted) -> Self {
         let files = [("junit", &wanted.junit), ("json", &wanted.json), ("events", &wanted.events)];
         let files = files.into_iter().filter_map(|(name, path)| Some((name, path.clone()?))).collect();
-        Self { console, verbose: wanted.verbose, files, run: Gathered::default(), told: false }
+        Self { console, verbose: wanted.verbose, files, run: Gathered::default(), written: false }
     }
 
-    /// Tells the verdict, once.
-    fn tell(&mut self) -> Result<(), OutputError> {
-        if std::mem::replace(&mut self.told, true) {
+    /// Writes the verdict, once.
+    fn write_verdict(&mut self) -> Result<(), OutputError> {
+        if std::mem::replace(&mut self.written, true) {
             return Ok(());
         }
         let body = self.body();
@@ -80,12 +80,12 @@ impl Report for Text {
                 clean_up::write(&mut page, namespace.as_deref(), left.as_deref());
                 self.console.write(&page.finish())
             }
-            event if event.is_verdict() => self.tell(),
+            event if event.is_verdict() => self.write_verdict(),
             _ => Ok(()),
         }
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
-        self.tell()
+        self.write_verdict()
     }
 }

@@ -1,4 +1,4 @@
-//! Colours. None of them says anything that the words do not.
+//! Colours. They only repeat what the words say.
 
 use anstyle::{AnsiColor, Style};
 

@@ -1,4 +1,4 @@
-//! The last lines: what was not looked at, where the reports are, and what it comes to.
+//! The last lines: what was not checked, where the reports are, and the verdict.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -48,19 +48,19 @@ fn skipped(page: &mut Page, run: &Gathered) {
     // Stable: the reasons of as many checks stay in the order of the plan.
     reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
     let mut line = format!("{} skipped: ", checks.len());
-    let mut told = 0;
+    let mut shown = 0;
     for (reason, number) in reasons {
-        let part = format!("{}{reason} ({number})", if told == 0 { "" } else { "; " });
-        // Where nothing was judged, why is all that there is to tell.
-        if line.len() + part.len() + OTHERS.len() > page.room(0) && !(told == 0 && nothing_judged(run)) {
+        let part = format!("{}{reason} ({number})", if shown == 0 { "" } else { "; " });
+        // Where nothing was judged, the reason is all that there is to show.
+        if line.len() + part.len() + OTHERS.len() > page.room(0) && !(shown == 0 && nothing_judged(run)) {
             break;
         }
         line.push_str(&part);
-        told += number;
+        shown += number;
     }
-    match (checks.len() - told, told) {
+    match (checks.len() - shown, shown) {
         (0, _) => {}
-        (_, 0) => line.push_str("-v says why"),
+        (_, 0) => line.push_str("-v shows the reasons"),
         (others, _) => _ = write!(line, "; others ({others}), see -v"),
     }
     page.paragraph(0, FAINT, &line);
