@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn the_profile_in_the_readme_is_one() {
         let readme = include_str!("../../README.md");
-        let (_, from) = readme.split_once("### A profile of one's own\n\n").unwrap();
+        let (_, from) = readme.split_once("### Custom profiles\n\n").unwrap();
         let text: Vec<_> = from.lines().take_while(|line| line.starts_with("    ")).map(|line| &line[4..]).collect();
         Profile::parse("mine", "mine.yaml", &text.join("\n")).unwrap();
     }
