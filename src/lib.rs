@@ -15,11 +15,13 @@ pub mod fact;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod harness;
+pub mod holder;
 pub mod image;
 pub mod join;
 pub mod jwt;
 pub mod live;
 pub mod milliseconds;
+pub mod object_ref;
 pub mod ports;
 pub mod probe;
 pub mod prometheus;

@@ -7,6 +7,8 @@ use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::access_review::Review;
 use crate::fact::facts::rbac::{Grant, PolicyRule};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 
 /// Rights by which whoever has them gets at secrets, at other identities or at other workloads.
@@ -58,44 +60,45 @@ pub fn dangers(rules: &[PolicyRule]) -> Vec<&'static str> {
     dangers
 }
 
-/// The binding as what a finding is about.
-pub fn subject(grant: &Grant<'_>) -> Subject {
-    match grant.namespace {
-        Some(namespace) => Subject::object("RoleBinding", namespace, grant.name),
-        None => Subject::cluster_object("ClusterRoleBinding", grant.name),
-    }
-}
-
 /// How kubectl is called where the administrators have lost their rights.
 pub const SUPER_ADMIN: &str = "kubectl --kubeconfig /etc/kubernetes/super-admin.conf";
 
-/// The command that gives a role, as `ClusterRole view`, to holders: whether the binding is missing, lacks some of them
-/// or gives another role.
-pub fn bind_as(kubectl: &str, namespace: Option<&str>, name: &str, role: &str, holders: &[&str]) -> String {
-    let (kind, namespace) = match namespace {
-        Some(namespace) => ("rolebinding", format!(" -n {namespace}")),
-        None => ("clusterrolebinding", String::new()),
-    };
-    let role = role.replace("ClusterRole ", "--clusterrole=").replace("Role ", "--role=");
-    let holders = holders.iter().filter_map(|holder| holder.split_once(' '));
-    let holders = holders.map(|(kind, name)| format!("--{}={}", kind.to_lowercase(), name.replace('/', ":")));
+/// The command that grants a role to holders: whether the binding is missing, lacks some of them or grants another role.
+pub fn bind_as(kubectl: &str, binding: &ObjectRef, role: &ObjectRef, holders: &[Holder]) -> String {
+    let holders = holders.iter().map(|holder| match holder {
+        Holder::Group(name) => format!("--group={name}"),
+        Holder::ServiceAccount(account) => format!("--serviceaccount={}:{}", account.namespace, account.name),
+        Holder::User(name) => format!("--user={name}"),
+    });
     let holders = holders.collect::<Vec<_>>().join(" ");
     format!(
-        "{kubectl} create {kind} {name}{namespace} {role} {holders} --dry-run=client -o yaml | {kubectl} auth reconcile -f -"
+        "{kubectl} create {} --{}={} {holders} --dry-run=client -o yaml | {kubectl} auth reconcile -f -",
+        object(binding),
+        role.kind.to_lowercase(),
+        role.name
     )
+}
+
+/// An object as kubectl's commands name it: its kind, its name and its namespace.
+pub fn object(object: &ObjectRef) -> String {
+    let namespace = object.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    format!("{} {}{namespace}", object.kind.to_lowercase(), object.name)
 }
 
 /// How to take a binding away from holders who should not have it. The binding itself goes only with the last of them:
 /// not from under others, and not one of Kubernetes' own.
-pub fn unbind(grant: &Grant<'_>, unwanted: &[String]) -> String {
-    let (kind, name) = (grant.kind().to_lowercase(), grant.name);
-    let has_others = grant.binding.holders.iter().any(|holder| !unwanted.contains(&holder.to_string()));
+pub fn unbind(grant: &Grant<'_>, unwanted: &[&Holder]) -> String {
+    let (binding, name) = (object(grant.object), &grant.object.name);
+    let has_others = grant.binding.holders.iter().any(|holder| !unwanted.contains(&holder));
     if has_others || name.starts_with("system:") || name.starts_with("kubeadm:") {
-        let namespace = grant.namespace.map(|namespace| format!("-n {namespace} ")).unwrap_or_default();
-        return format!("kubectl {namespace}edit {kind} {name}: remove {}", unwanted.join(", "));
+        return format!("kubectl edit {binding}: remove {}", listed(unwanted));
     }
-    let namespace = grant.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    format!("kubectl describe {kind} {name}{namespace}; kubectl delete {kind} {name}{namespace}")
+    format!("kubectl describe {binding}; kubectl delete {binding}")
+}
+
+/// The holders in one line.
+pub fn listed(holders: &[&Holder]) -> String {
+    holders.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The rules in words, a few of them.
@@ -188,12 +191,12 @@ mod tests {
             .with_binding("kubeadm:cluster-admins", "ClusterRole a", &["Group kubeadm:cluster-admins", "Group devs"])
             .with_binding("ops/devs", "Role a", &["Group devs"])
             .with_binding("ops/both", "Role a", &["Group devs", "Group ops"]);
-        let mends: Vec<_> = rbac.grants().map(|grant| unbind(&grant, &["Group devs".into()])).collect();
+        let mends: Vec<_> = rbac.grants().map(|grant| unbind(&grant, &[&Holder::group("devs")])).collect();
         assert_eq!(
             mends,
             [
                 "kubectl edit clusterrolebinding kubeadm:cluster-admins: remove Group devs",
-                "kubectl -n ops edit rolebinding both: remove Group devs",
+                "kubectl edit rolebinding both -n ops: remove Group devs",
                 "kubectl describe rolebinding devs -n ops; kubectl delete rolebinding devs -n ops",
             ]
         );

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::object_ref::ObjectRef;
+
 /// How many nodes a subject names before it only counts them.
 const NAMED: usize = 8;
 
@@ -85,6 +87,19 @@ pub fn listed<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> String {
         before = Some(subject);
     }
     words
+}
+
+impl From<&ObjectRef> for Subject {
+    fn from(object: &ObjectRef) -> Self {
+        let ObjectRef { kind, namespace, name } = object.clone();
+        Self { kind: kind.into(), namespace: namespace.map(Into::into), name: name.into() }
+    }
+}
+
+impl From<ObjectRef> for Subject {
+    fn from(object: ObjectRef) -> Self {
+        Self::from(&object)
+    }
 }
 
 impl fmt::Display for Subject {

@@ -222,7 +222,7 @@ mod tests {
     async fn facts() -> Facts {
         let facts = Facts::closure([<&Expectations>::need(), <&Nodes>::need(), <&ClusterDomain>::need()]);
         facts.give(Expectations {
-            powerful: vec!["User bob, token=abcdef.0123456789abcdef".into()],
+            powerful: vec!["User bob, token=abcdef.0123456789abcdef".parse().unwrap()],
             ..Expectations::default()
         });
         let refused = Unobserved::Refused { missing: "list nodes".into(), message: "forbidden".into() };

@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::Selection;
 use crate::check::Severity;
-use crate::fact::facts::expectations::{Expectations, check_holder};
+use crate::fact::facts::expectations::Expectations;
 use crate::seen::Access;
 
 /// A profile, as its YAML states it.
@@ -133,20 +133,12 @@ impl Profile {
     }
 }
 
-/// The words of a profile that are checked one by one, with where they stand.
+/// The patterns of a profile, with their positions.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[serde(default)]
 struct Places {
     select: Vec<Spanned<String>>,
     skip: Vec<Spanned<String>>,
-    expect: Holders,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-struct Holders {
-    cluster_admins: Vec<Spanned<String>>,
-    powerful: Vec<Spanned<String>>,
 }
 
 impl Places {
@@ -157,9 +149,6 @@ impl Places {
         };
         for pattern in self.select.iter().chain(&self.skip) {
             Selection::new(std::slice::from_ref(&pattern.value), &[]).map_err(|e| malformed(pattern, e.to_string()))?;
-        }
-        for holder in self.expect.cluster_admins.iter().chain(&self.expect.powerful) {
-            check_holder(&holder.value).map_err(|cause| malformed(holder, cause))?;
         }
         Ok(())
     }

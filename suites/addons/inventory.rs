@@ -31,6 +31,7 @@ use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::proxy_replacements::ProxyReplacements;
 use crate::fact::facts::system_accounts::SystemAccounts;
 use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
+use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 use crate::version::Version;
@@ -70,7 +71,7 @@ fn judge(
         return Verdict::not_applicable("kubeadm did not build it: there is no ConfigMap kube-system/kubeadm-config");
     };
     let mut verdict = Verdict::new();
-    let daemon_set = workloads.0.get("DaemonSet/kube-proxy");
+    let daemon_set = workloads.0.get(&ObjectRef::fixed_in(NAMESPACE, "DaemonSet", "kube-proxy"));
     let has = |account: &str| accounts.0.contains(account);
     let kube_proxy = AddOn {
         name: "kube-proxy",
@@ -90,7 +91,7 @@ fn judge(
     {
         judge_proxy_version(&mut verdict, version, kubeadm, *oldest);
     }
-    let deployment = workloads.0.get("Deployment/coredns");
+    let deployment = workloads.0.get(&ObjectRef::fixed_in(NAMESPACE, "Deployment", "coredns"));
     let core_dns = AddOn {
         name: "coredns",
         workload: deployment,
@@ -167,6 +168,7 @@ fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
 mod tests {
     use super::*;
     use crate::check::testing::in_full;
+    use crate::object_ref::testing::object;
 
     fn workload(container: &str, image: &str) -> Workload {
         Workload {
@@ -190,10 +192,10 @@ mod tests {
         Cluster {
             workloads: SystemWorkloads(
                 [
-                    ("DaemonSet/kube-proxy", workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.37.2")),
-                    ("Deployment/coredns", workload("coredns", "registry.k8s.io/coredns/coredns:v1.14.6")),
+                    ("DaemonSet kube-system/kube-proxy", workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.37.2")),
+                    ("Deployment kube-system/coredns", workload("coredns", "registry.k8s.io/coredns/coredns:v1.14.6")),
                 ]
-                .map(|(name, workload)| (name.to_owned(), workload))
+                .map(|(name, workload)| (object(name), workload))
                 .into(),
             ),
             accounts: SystemAccounts(["coredns", "kube-proxy"].map(str::to_owned).into()),
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn an_add_on_that_was_left_out_is_not_missed() {
         let verdict = judged(|all| {
-            all.workloads.0.remove("DaemonSet/kube-proxy");
+            all.workloads.0.remove(&object("DaemonSet kube-system/kube-proxy"));
             all.accounts.0.remove("kube-proxy");
             all.proxy = None;
         });
@@ -260,7 +262,7 @@ mod tests {
     fn kube_proxy_that_was_removed_for_cilium_is_not_missed() {
         let without = |told: Option<&str>| {
             judged(|all| {
-                all.workloads.0.remove("DaemonSet/kube-proxy");
+                all.workloads.0.remove(&object("DaemonSet kube-system/kube-proxy"));
                 all.replacements.cilium = Ok(told.map(str::to_owned));
             })
         };
@@ -276,9 +278,9 @@ mod tests {
     fn add_ons_of_another_release_are_found() {
         let verdict = judged(|all| {
             let proxy = workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.36.4");
-            all.workloads.0.insert("DaemonSet/kube-proxy".into(), proxy);
+            all.workloads.0.insert(object("DaemonSet kube-system/kube-proxy"), proxy);
             let dns = workload("coredns", "registry.k8s.io/coredns/coredns:v1.14.2");
-            all.workloads.0.insert("Deployment/coredns".into(), dns);
+            all.workloads.0.insert(object("Deployment kube-system/coredns"), dns);
         });
         assert_eq!(
             in_full(&verdict),
@@ -291,7 +293,7 @@ mod tests {
         let verdict = judged(|all| {
             all.api = "v1.42.0";
             let proxy = workload("kube-proxy", "registry.k8s.io/kube-proxy:v1.42.0");
-            all.workloads.0.insert("DaemonSet/kube-proxy".into(), proxy);
+            all.workloads.0.insert(object("DaemonSet kube-system/kube-proxy"), proxy);
         });
         assert_eq!(in_full(&verdict), Vec::<String>::new());
     }

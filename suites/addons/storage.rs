@@ -89,6 +89,7 @@ mod tests {
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
     use crate::fact::facts::storage::StorageClass;
+    use crate::object_ref::testing::named;
 
     fn storage(classes: &[(&str, bool, &str)]) -> Storage {
         let class = |is_default: bool, created: &str| StorageClass {
@@ -141,7 +142,7 @@ mod tests {
             containers: vec![registrar],
             ..Pod::default()
         };
-        let pods = Pods([("storage/driver-x".to_owned(), pod)].into());
+        let pods = Pods([(named("storage/driver-x"), pod)].into());
         let mut storage = storage(&[("a", true, "10:00")]);
         let findings = judge(&storage, &pods, &nodes()).findings(Severity::Minor);
         assert_eq!(findings[0].subjects[0], Subject::node("n1"));

@@ -23,9 +23,11 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_metrics::NodeMetrics;
 use crate::fact::facts::nodes::{Node, Nodes};
-use crate::fact::facts::pods::{Container, Pod, Pods};
+use crate::fact::facts::pods::{Container, Owner, Pod, Pods};
 use crate::fact::facts::system_workloads::SystemWorkloads;
+use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
+use crate::suites::rights;
 
 crate::check!("AD-03", "system-pods", Major, judge);
 
@@ -44,7 +46,10 @@ const STUCK: [&str; 8] = [
     "RunContainerError",
 ];
 /// The add-ons without which nothing works.
-const CRITICAL: [&str; 2] = ["DaemonSet/kube-proxy", "Deployment/coredns"];
+const CRITICAL: [ObjectRef; 2] = [
+    ObjectRef::fixed_in(NAMESPACE, "DaemonSet", "kube-proxy"),
+    ObjectRef::fixed_in(NAMESPACE, "Deployment", "coredns"),
+];
 
 fn judge(
     pods: &Pods,
@@ -55,17 +60,16 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     judge_pods(&mut verdict, pods, nodes, clock.server);
-    for (path, workload) in &workloads.0 {
-        let (kind, name) = path.split_once('/').unwrap_or(("", path));
-        let subject = || Subject::object(kind, NAMESPACE, name);
+    for (object, workload) in &workloads.0 {
+        let subject = || Subject::from(object);
         // Pods of a lost node are counted away by their controllers, and the node is told by KL-01.
-        let lost = lost_pods(kind, name, pods, nodes);
-        let starting = starting_pods(kind, name, pods, nodes, clock.server);
+        let lost = lost_pods(object, pods, nodes);
+        let starting = starting_pods(object, pods, nodes, clock.server);
         let enough_with = |others: usize| {
             workload.available.saturating_add(i32::try_from(others).unwrap_or(i32::MAX)) >= workload.desired
         };
         if enough_with(lost + starting) && !enough_with(lost) {
-            verdict.note(format!("pods of {path} that are still starting: {starting}"));
+            verdict.note(format!("pods of {object} that are still starting: {starting}"));
         } else {
             verdict.expect(subject(), enough_with(lost), || {
                 Finding::new(
@@ -73,11 +77,11 @@ fn judge(
                     format!("{} of {} are", workload.available, workload.desired),
                 )
                 .so("what it does is not done, or done by less than planned")
-                .mend(format!("kubectl -n {NAMESPACE} describe {} {name}", kind.to_lowercase()))
+                .mend(format!("kubectl describe {}", rights::object(object)))
             });
         }
         let priority = workload.priority_class.as_deref().unwrap_or("none");
-        if CRITICAL.contains(&path.as_str()) {
+        if CRITICAL.contains(object) {
             verdict.expect(subject(), priority.starts_with("system-"), || {
                 Finding::new("priority class system-node-critical or system-cluster-critical", priority)
                     .so("it is evicted before, or not scheduled after, pods that matter less")
@@ -94,26 +98,30 @@ fn counted(pods: i32) -> String {
 }
 
 /// How many pods of a workload are missing because their nodes are lost.
-fn lost_pods(kind: &str, name: &str, pods: &Pods, nodes: &Nodes) -> usize {
-    if kind == "DaemonSet" {
+fn lost_pods(workload: &ObjectRef, pods: &Pods, nodes: &Nodes) -> usize {
+    if workload.kind == "DaemonSet" {
         return nodes.0.values().filter(|node| !node.is_ready()).count();
     }
-    pods_of(kind, name, pods).filter(|pod| lost_node(pod, nodes).is_some()).count()
+    pods_of(workload, pods).filter(|pod| lost_node(pod, nodes).is_some()).count()
 }
 
 /// How many pods of a workload are not available because they are still starting, on nodes that are there.
-fn starting_pods(kind: &str, name: &str, pods: &Pods, nodes: &Nodes, now: Timestamp) -> usize {
+fn starting_pods(workload: &ObjectRef, pods: &Pods, nodes: &Nodes, now: Timestamp) -> usize {
     let is_new = |pod: &&Pod| pod.created.is_some_and(|created| now.as_second() - created.as_second() < PATIENCE);
     let is_starting = |pod: &&Pod| pod.node.is_some() && !pod.ready && is_new(pod) && trouble(pod, now).is_none();
-    pods_of(kind, name, pods).filter(is_starting).filter(|pod| lost_node(pod, nodes).is_none()).count()
+    pods_of(workload, pods).filter(is_starting).filter(|pod| lost_node(pod, nodes).is_none()).count()
 }
 
-fn pods_of<'a>(kind: &str, name: &str, pods: &'a Pods) -> impl Iterator<Item = &'a Pod> {
+fn pods_of<'a>(workload: &ObjectRef, pods: &'a Pods) -> impl Iterator<Item = &'a Pod> {
     // A Deployment's pods belong to its ReplicaSets, which have its name and a hash.
-    let (owner, whole) =
-        if kind == "Deployment" { (format!("ReplicaSet/{name}-"), false) } else { (format!("{kind}/{name}"), true) };
-    let is_owner = move |of: &String| if whole { *of == owner } else { of.starts_with(&owner) };
-    pods.of_namespace(NAMESPACE).filter(move |pod| pod.owner.as_ref().is_some_and(&is_owner) && !pod.deleting)
+    let is_owner = move |owner: &Owner| match workload.kind.as_ref() {
+        "Deployment" => {
+            let hash = owner.name.strip_prefix(workload.name.as_ref()).and_then(|rest| rest.strip_prefix('-'));
+            owner.kind == "ReplicaSet" && hash.is_some()
+        }
+        kind => owner.kind == kind && owner.name == workload.name,
+    };
+    pods.of_namespace(NAMESPACE).filter(move |pod| pod.owner.as_ref().is_some_and(is_owner) && !pod.deleting)
 }
 
 /// The node that the pod is on, if that is lost.
@@ -124,7 +132,7 @@ fn lost_node<'a>(pod: &'a Pod, nodes: &Nodes) -> Option<&'a str> {
 
 /// One finding for each workload and cause, not for each of its pods.
 fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp) {
-    let mut stuck: BTreeMap<(String, String, String), Vec<&Pod>> = BTreeMap::new();
+    let mut stuck: BTreeMap<(String, Owner, String), Vec<&Pod>> = BTreeMap::new();
     let ours = |pod: &&Pod| (pod.namespace == NAMESPACE || pod.namespace.starts_with("openshift-")) && !pod.is_mirror();
     let mut unseen: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in pods.0.values().filter(ours) {
@@ -156,9 +164,9 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp)
     }
 }
 
-/// The controller, without the hash by which a Deployment tells its ReplicaSets apart.
-fn owner(pod: &Pod) -> String {
-    pod.owner.clone().unwrap_or_else(|| pod.name.clone())
+/// The controller; a pod without one is its own.
+fn owner(pod: &Pod) -> Owner {
+    pod.owner.clone().unwrap_or_else(|| Owner { kind: "Pod".into(), name: pod.name.clone() })
 }
 
 /// Why the pod does not do its work, if it will not by itself.
@@ -232,22 +240,24 @@ mod tests {
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::{Condition, Node};
     use crate::fact::facts::system_workloads::Workload;
+    use crate::object_ref::NamespacedName;
+    use crate::object_ref::testing::object;
 
     const NOW: &str = "2026-11-22T12:00:00Z";
 
-    fn pod(name: &str, phase: &str, waiting: Option<&str>) -> (String, Pod) {
+    fn pod(name: &str, phase: &str, waiting: Option<&str>) -> (NamespacedName, Pod) {
         let container = Container { name: "main".into(), waiting: waiting.map(str::to_owned), ..Container::default() };
         let pod = Pod {
             namespace: NAMESPACE.into(),
             name: name.into(),
             node: Some("n1".into()),
-            owner: Some("ReplicaSet/coredns-1".into()),
+            owner: Some(Owner { kind: "ReplicaSet".into(), name: "coredns-1".into() }),
             phase: phase.into(),
             created: Some("2026-11-22T11:50:00Z".parse().unwrap()),
             containers: vec![container],
             ..Pod::default()
         };
-        (format!("{NAMESPACE}/{name}"), pod)
+        (NamespacedName::new(NAMESPACE, name.to_owned()), pod)
     }
 
     fn nodes() -> Nodes {
@@ -259,13 +269,13 @@ mod tests {
     fn workloads(available: i32, priority: Option<&str>) -> SystemWorkloads {
         let workload =
             Workload { desired: 2, available, priority_class: priority.map(str::to_owned), ..Workload::default() };
-        SystemWorkloads([("Deployment/coredns".to_owned(), workload)].into())
+        SystemWorkloads([(object("Deployment kube-system/coredns"), workload)].into())
     }
 
     const USUAL: Option<&str> = Some("system-cluster-critical");
 
     fn judged(
-        pods: impl IntoIterator<Item = (String, Pod)>,
+        pods: impl IntoIterator<Item = (NamespacedName, Pod)>,
         workloads: &SystemWorkloads,
         metrics: Result<NodeMetrics, Unobserved>,
     ) -> Verdict {
@@ -331,7 +341,7 @@ mod tests {
         assert_eq!(seen_of(&verdict), Vec::<String>::new());
         assert!(
             crate::check::testing::notes(&verdict)
-                .contains(&"pods of Deployment/coredns that are still starting: 1".to_owned())
+                .contains(&"pods of Deployment kube-system/coredns that are still starting: 1".to_owned())
         );
         assert_eq!(seen_of(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
     }

@@ -16,14 +16,18 @@
 //! `test/e2e_kubeadm/admin_test.go`. Whoever may do everything in kube-system counts: tokens and pods there lead to the
 //! rest. Unexpected administrators are told, not failed: only the cluster's owner knows whether they are meant.
 
+use super::expected_holders::KUBEADM_BINDING;
 use super::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS};
-use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::Pods;
-use crate::fact::facts::rbac::{Grant, Holder, PolicyRule, Rbac};
+use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, PolicyRule, Rbac};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
-use crate::suites::rights::{SUPER_ADMIN, bind_as, subject, unbind};
+use crate::suites::rights::{SUPER_ADMIN, bind_as, listed, unbind};
+use std::collections::BTreeSet;
 
 crate::check!("AA-19", "cluster-admins", Major, judge);
 
@@ -34,7 +38,7 @@ fn judge(
     expectations: &Expectations,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut administrators = Vec::new();
+    let mut administrators: BTreeSet<&Holder> = BTreeSet::new();
     for grant in rbac.grants() {
         if !makes_administrators(&grant) {
             verdict.confirm();
@@ -42,63 +46,59 @@ fn judge(
         }
         let (expected, others): (Vec<_>, Vec<_>) =
             grant.binding.holders.iter().partition(|holder| is_expected(holder, expectations));
-        administrators.extend(expected.iter().map(ToString::to_string));
-        verdict.expect(subject(&grant), others.is_empty(), || {
+        administrators.extend(expected);
+        verdict.expect(grant.object.into(), others.is_empty(), || {
             let seen: Vec<_> = others.iter().map(|holder| described(holder, pods.ok())).collect();
             Finding::new(
-                format!("administrators are {}", names(expectations).join(", ")),
-                format!("{} is given to {}", grant.role(), seen.join(", ")),
+                format!("administrators are {}", listed(&known(expectations).collect::<Vec<_>>())),
+                format!("{} is given to {}", grant.binding.role, seen.join(", ")),
             )
             .so("they may do everything in the cluster")
-            .mend(unbind(&grant, &others.iter().map(ToString::to_string).collect::<Vec<_>>()))
+            .mend(unbind(&grant, &others))
             .info()
         });
     }
     if kubeadm.is_some() {
-        let (group, binding) = KUBEADM_ADMINISTRATORS;
-        verdict.expect(
-            Subject::cluster_object("ClusterRoleBinding", binding),
-            administrators.iter().any(|holder| holder == group),
-            || {
-                Finding::new(
-                    format!("{group} is given ClusterRole cluster-admin"),
-                    match rbac.cluster_role_bindings.get(binding) {
-                        None => "the binding does not exist".to_owned(),
-                        Some(found) => format!("it gives {} {} to others", found.role_kind, found.role),
-                    },
-                )
-                .so("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
-                .mend(bind_as(SUPER_ADMIN, None, binding, "ClusterRole cluster-admin", &[group]))
-                .severity(Severity::Major)
-            },
-        );
+        let (group, role) = (KUBEADM_ADMINISTRATORS, ObjectRef::fixed(CLUSTER_ROLE, "cluster-admin"));
+        verdict.expect(KUBEADM_BINDING.into(), administrators.contains(&group), || {
+            Finding::new(
+                format!("{group} is given {role}"),
+                match rbac.bindings.get(&KUBEADM_BINDING) {
+                    None => "the binding does not exist".to_owned(),
+                    Some(found) => format!("it gives {} to others", found.role),
+                },
+            )
+            .so("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
+            .mend(bind_as(SUPER_ADMIN, &KUBEADM_BINDING, &role, &[group.clone()]))
+            .severity(Severity::Major)
+        });
     }
-    administrators.sort_unstable();
-    administrators.dedup();
     if !administrators.is_empty() {
-        verdict.note(format!("administrators as expected: {}", administrators.join(", ")));
+        let administrators: Vec<_> = administrators.into_iter().collect();
+        verdict.note(format!("administrators as expected: {}", listed(&administrators)));
     }
     verdict
 }
 
 fn makes_administrators(grant: &Grant<'_>) -> bool {
-    let everywhere = grant.namespace.is_none() || grant.namespace == Some("kube-system");
+    let everywhere = grant.namespace().is_none_or(|namespace| namespace == "kube-system");
     everywhere && grant.existing_rules().iter().any(PolicyRule::permits_everything)
 }
 
 fn is_expected(holder: &Holder, expectations: &Expectations) -> bool {
-    names(expectations).contains(&holder.to_string().as_str())
+    known(expectations).any(|known| known == holder)
 }
 
-fn names(expectations: &Expectations) -> Vec<&str> {
-    ADMINISTRATORS.iter().copied().chain(expectations.cluster_admins.iter().map(String::as_str)).collect()
+fn known(expectations: &Expectations) -> impl Iterator<Item = &Holder> {
+    ADMINISTRATORS.iter().chain(&expectations.cluster_admins)
 }
 
 /// The subject, and for a service account how many pods have it.
 fn described(holder: &Holder, pods: Option<&Pods>) -> String {
-    match (&holder.namespace, pods) {
-        (Some(namespace), Some(pods)) if holder.kind == "ServiceAccount" => {
-            let count = pods.of_namespace(namespace).filter(|pod| pod.service_account == holder.name).count();
+    match (holder, pods) {
+        (Holder::ServiceAccount(account), Some(pods)) => {
+            let of_namespace = pods.of_namespace(&account.namespace);
+            let count = of_namespace.filter(|pod| pod.service_account == account.name).count();
             format!("{holder} (pods that have it: {count})")
         }
         _ => holder.to_string(),
@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::rbac::testing::rule;
+    use crate::object_ref::testing::named;
 
     fn rbac() -> Rbac {
         Rbac::default()
@@ -127,7 +128,7 @@ mod tests {
         let pod =
             Pod { namespace: "ops".into(), name: "a".into(), service_account: "deployer".into(), ..Pod::default() };
         let config = KubeadmConfig::default();
-        let pods = Pods([("ops/a".to_owned(), pod)].into());
+        let pods = Pods([(named("ops/a"), pod)].into());
         judge(rbac, kubeadm.then_some(&config), Ok(&pods), expectations)
     }
 
@@ -160,7 +161,7 @@ mod tests {
             findings[0].seen,
             "ClusterRole cluster-admin is given to ServiceAccount ops/deployer (pods that have it: 1)"
         );
-        let expected = Expectations { cluster_admins: vec![account.into()], ..Expectations::default() };
+        let expected = Expectations { cluster_admins: vec![account.parse().unwrap()], ..Expectations::default() };
         assert!(judged(&rbac, true, &expected).findings(Severity::Major).is_empty());
     }
 

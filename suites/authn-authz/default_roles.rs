@@ -16,8 +16,10 @@
 //! starts; what stays broken is one that was changed and is left alone.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::facts::rbac::{AUTOUPDATE, PolicyRule, Rbac};
-use crate::seen::Unobserved;
+use crate::fact::facts::rbac::{AUTOUPDATE, CLUSTER_BINDING, CLUSTER_ROLE, PolicyRule, Rbac};
+use crate::holder::Holder;
+use crate::object_ref::{NamespacedName, ObjectRef};
+use crate::suites::rights::{self, listed};
 
 crate::check!("AA-21", "default-roles", Minor, judge);
 
@@ -27,7 +29,7 @@ struct Default {
     /// What it permits at least: verb, API group and resource; a verb and a path for a non-resource URL.
     permits: &'static [Right],
     /// Who holds it, by the binding of the same name.
-    holder: Option<&'static str>,
+    holder: Option<Holder>,
     /// What does not work without it.
     so: &'static str,
 }
@@ -43,31 +45,31 @@ const DEFAULTS: &[Default] = &[
     Default {
         role: "cluster-admin",
         permits: &[Resource("*", "*", "*")],
-        holder: Some("Group system:masters"),
+        holder: Some(Holder::group("system:masters")),
         so: "administrators are none",
     },
     Default {
         role: "system:discovery",
         permits: &[Url("/api"), Url("/apis"), Url("/version")],
-        holder: Some("Group system:authenticated"),
+        holder: Some(Holder::group("system:authenticated")),
         so: "clients do not learn which APIs there are, and kubectl fails for everybody but administrators",
     },
     Default {
         role: "system:basic-user",
         permits: &[Resource("create", "authorization.k8s.io", "selfsubjectaccessreviews")],
-        holder: Some("Group system:authenticated"),
+        holder: Some(Holder::group("system:authenticated")),
         so: "nobody may ask what they may do: kubectl auth can-i, dashboards and operators fail",
     },
     Default {
         role: "system:public-info-viewer",
         permits: &[Url("/healthz"), Url("/livez"), Url("/readyz"), Url("/version")],
-        holder: Some("Group system:unauthenticated"),
+        holder: Some(Holder::group("system:unauthenticated")),
         so: "probes and load balancers that ask for health without a credential see a dead API server",
     },
     Default {
         role: "system:kube-controller-manager",
         permits: &[Resource("create", "", "serviceaccounts/token"), Resource("watch", "", "pods")],
-        holder: Some("User system:kube-controller-manager"),
+        holder: Some(Holder::user("system:kube-controller-manager")),
         so: "the controller-manager cannot run its controllers",
     },
     Default {
@@ -78,13 +80,13 @@ const DEFAULTS: &[Default] = &[
             Resource("watch", "", "nodes"),
             Resource("update", "", "pods/status"),
         ],
-        holder: Some("User system:kube-scheduler"),
+        holder: Some(Holder::user("system:kube-scheduler")),
         so: "no pod is scheduled",
     },
     Default {
         role: "system:volume-scheduler",
         permits: &[Resource("watch", "", "persistentvolumes")],
-        holder: Some("User system:kube-scheduler"),
+        holder: Some(Holder::user("system:kube-scheduler")),
         so: "no pod with a volume is scheduled",
     },
     Default {
@@ -172,12 +174,13 @@ fn judge(rbac: &Rbac) -> Verdict {
     let mut verdict = Verdict::new();
     for default in DEFAULTS {
         judge_role(&mut verdict, rbac, default.role, default.permits, default.so);
-        if let Some(holder) = default.holder {
+        if let Some(holder) = &default.holder {
             judge_binding(&mut verdict, rbac, default.role, holder, default.so);
         }
     }
     // Others borrow the prefix for roles that are bound in another way, as GKE does; those are theirs.
-    let found = rbac.cluster_roles.keys().filter(|name| rbac.cluster_role_bindings.contains_key(*name));
+    let roles = rbac.roles.keys().filter(|role| role.kind == CLUSTER_ROLE).map(|role| role.name.as_ref());
+    let found = roles.filter(|name| rbac.cluster_binding(name).is_some());
     let found = found.filter_map(|name| name.strip_prefix(CONTROLLER));
     let mut controllers: Vec<&str> = CONTROLLERS.into_iter().chain(found).collect();
     controllers.sort_unstable();
@@ -186,70 +189,63 @@ fn judge(rbac: &Rbac) -> Verdict {
         let name = format!("{CONTROLLER}{controller}");
         let so = format!("the {controller} of the controller-manager does not work");
         judge_role(&mut verdict, rbac, &name, &[], &so);
-        judge_binding(&mut verdict, rbac, &name, &format!("ServiceAccount kube-system/{controller}"), &so);
+        let account = Holder::ServiceAccount(NamespacedName::new("kube-system", controller.to_owned()));
+        judge_binding(&mut verdict, rbac, &name, &account, &so);
     }
-    match &rbac.marks {
-        None => {
-            let why = Unobserved::NotRecorded { fact: format!("the annotation {AUTOUPDATE} in rbac") };
-            verdict.unseen(Subject::cluster(), &why);
-        }
-        Some(marks) => {
-            for object in &marks.left_alone {
-                let (kind, name) = object.split_once(' ').unwrap_or(("ClusterRole", object));
-                verdict.find(
-                    Subject::cluster_object(kind, name),
-                    Finding::new("API servers keep it up to date", format!("{AUTOUPDATE} is false"))
-                        .so("upgrades do not give it the rights that new versions need")
-                        .mend(updated(kind, name))
-                        .info(),
-                );
-            }
-        }
+    for object in &rbac.marks.left_alone {
+        verdict.find(
+            object.into(),
+            Finding::new("API servers keep it up to date", format!("{AUTOUPDATE} is false"))
+                .so("upgrades do not give it the rights that new versions need")
+                .mend(updated(object))
+                .info(),
+        );
     }
     verdict
 }
 
-fn judge_role(verdict: &mut Verdict, rbac: &Rbac, role: &str, permits: &[Right], so: &str) {
-    let subject = Subject::cluster_object("ClusterRole", role);
-    let Some(rules) = rbac.cluster_roles.get(role) else {
+fn judge_role(verdict: &mut Verdict, rbac: &Rbac, name: &str, permits: &[Right], so: &str) {
+    let role = ObjectRef::cluster(CLUSTER_ROLE, name.to_owned());
+    let Some(rules) = rbac.rules(&role) else {
         let finding = Finding::new("Kubernetes' own ClusterRole", "it does not exist").so(so);
-        return verdict.find(subject, finding.mend("restart an API server: it makes it again"));
+        return verdict.find(role.into(), finding.mend("restart an API server: it makes it again"));
     };
     let missing: Vec<_> = permits.iter().filter(|right| !right.is_in(rules)).map(Right::words).collect();
     let expected = match permits {
         [] => "it permits something".to_owned(),
         all => format!("it permits {}", all.iter().map(Right::words).collect::<Vec<_>>().join(", ")),
     };
-    verdict.expect(subject, missing.is_empty() && !rules.is_empty(), || {
+    verdict.expect(Subject::from(&role), missing.is_empty() && !rules.is_empty(), || {
         let seen = match (rules.is_empty(), missing.as_slice()) {
             (true, _) => "it has no rules".to_owned(),
             (false, missing) => format!("it does not permit {}", missing.join(", ")),
         };
-        Finding::new(expected, seen).so(so).mend(updated("ClusterRole", role))
+        Finding::new(expected, seen).so(so).mend(updated(&role))
     });
 }
 
-fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, name: &str, holder: &str, so: &str) {
-    let subject = Subject::cluster_object("ClusterRoleBinding", name);
-    let Some(binding) = rbac.cluster_role_bindings.get(name) else {
-        let finding = Finding::new(format!("it gives ClusterRole {name} to {holder}"), "it does not exist").so(so);
-        return verdict.find(subject, finding.mend("restart an API server: it makes it again"));
+fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, name: &str, holder: &Holder, so: &str) {
+    let object = ObjectRef::cluster(CLUSTER_BINDING, name.to_owned());
+    let role = ObjectRef::cluster(CLUSTER_ROLE, name.to_owned());
+    let Some(binding) = rbac.bindings.get(&object) else {
+        let finding = Finding::new(format!("it gives {role} to {holder}"), "it does not exist").so(so);
+        return verdict.find(object.into(), finding.mend("restart an API server: it makes it again"));
     };
-    let holds = binding.role == name && binding.holders.iter().any(|each| each.to_string() == holder);
-    verdict.expect(subject, holds, || {
-        let holders: Vec<_> = binding.holders.iter().map(ToString::to_string).collect();
-        let to = if holders.is_empty() { "nobody".to_owned() } else { holders.join(", ") };
-        Finding::new(
-            format!("it gives ClusterRole {name} to {holder}"),
-            format!("it gives {} {} to {to}", binding.role_kind, binding.role),
-        )
-        .so(so)
-        .mend(updated("ClusterRoleBinding", name))
+    let holds = binding.role == role && binding.holders.contains(holder);
+    verdict.expect(Subject::from(&object), holds, || {
+        let holders: Vec<_> = binding.holders.iter().collect();
+        let to = if holders.is_empty() { "nobody".to_owned() } else { listed(&holders) };
+        Finding::new(format!("it gives {role} to {holder}"), format!("it gives {} to {to}", binding.role))
+            .so(so)
+            .mend(updated(&object))
     });
 }
 
-fn updated(kind: &str, name: &str) -> String {
-    format!("kubectl annotate --overwrite {} {name} {AUTOUPDATE}=true, then restart an API server", kind.to_lowercase())
+fn updated(role_or_binding: &ObjectRef) -> String {
+    format!(
+        "kubectl annotate --overwrite {} {AUTOUPDATE}=true, then restart an API server",
+        rights::object(role_or_binding)
+    )
 }
 
 impl Right {
@@ -277,17 +273,19 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::rbac::Marks;
     use crate::fact::facts::rbac::testing::rule;
+    use crate::object_ref::testing::object;
 
     fn healthy() -> Rbac {
-        let mut rbac = Rbac { marks: Some(Marks::default()), ..Rbac::default() };
+        let mut rbac = Rbac::default();
         for default in DEFAULTS {
             let rules = default.permits.iter().map(|right| match right {
                 Resource(verb, group, resource) => rule(&[verb], group, &[resource]),
                 Url(path) => PolicyRule { urls: vec![(*path).into()], ..rule(&["get"], "", &[]) },
             });
             rbac = rbac.with_role(default.role, rules.collect());
-            if let Some(holder) = default.holder {
-                rbac = rbac.with_binding(default.role, &format!("ClusterRole {}", default.role), &[holder]);
+            if let Some(holder) = &default.holder {
+                let role = format!("ClusterRole {}", default.role);
+                rbac = rbac.with_binding(default.role, &role, &[&holder.to_string()]);
             }
         }
         for controller in CONTROLLERS {
@@ -338,8 +336,9 @@ mod tests {
 
     #[test]
     fn a_binding_without_its_holder_is_found() {
-        let mut rbac = healthy().with_binding("system:basic-user", "ClusterRole system:basic-user", &[]);
-        rbac.cluster_role_bindings.remove("system:discovery");
+        let rbac = healthy()
+            .with_binding("system:basic-user", "ClusterRole system:basic-user", &[])
+            .without_binding("system:discovery");
         assert_eq!(
             found(&rbac),
             [
@@ -354,13 +353,8 @@ mod tests {
 
     #[test]
     fn a_role_that_is_left_alone_is_told() {
-        let marks = Marks { left_alone: ["ClusterRole view".to_owned()].into(), ..Marks::default() };
-        let findings = judge(&Rbac { marks: Some(marks), ..healthy() }).findings(Severity::Minor);
+        let marks = Marks { left_alone: [object("ClusterRole view")].into(), ..Marks::default() };
+        let findings = judge(&Rbac { marks, ..healthy() }).findings(Severity::Minor);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
-    }
-
-    #[test]
-    fn an_old_recording_does_not_tell_what_is_left_alone() {
-        assert_eq!(judge(&Rbac { marks: None, ..healthy() }).gaps().len(), 1);
     }
 }

@@ -24,9 +24,11 @@ use super::powers::{IN_NAMESPACES, Power};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::pods::Pods;
-use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, Rbac};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
-use crate::suites::rights::subject;
+use crate::suites::rights;
 
 crate::check!("AA-20", "escalation", Major, judge);
 
@@ -36,19 +38,18 @@ const FOR_USERS: [&str; 4] = ["admin", "edit", "view", "cluster-admin"];
 const PARTS_OF_THEM: &str = "system:aggregate-to-";
 
 /// Who gets there in one way, by which grants, and what it comes to.
-type Found<'a> = (Vec<&'a str>, Vec<Grant<'a>>, &'a Power);
+type Found<'a> = (Vec<&'a Holder>, Vec<Grant<'a>>, &'a Power);
 
 fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectations) -> Verdict {
     let mut verdict = Verdict::new();
     let pods = verdict.seen(Subject::cluster, &pods.map_err(Clone::clone)).copied();
     let graph = Graph::new(rbac, pods);
     let paths = graph.paths();
-    let mut expected: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut found: BTreeMap<(Path, Vec<String>), Found<'_>> = BTreeMap::new();
+    let mut expected: BTreeMap<&str, BTreeSet<&Holder>> = BTreeMap::new();
+    let mut found: BTreeMap<(Path, Vec<&ObjectRef>), Found<'_>> = BTreeMap::new();
     for holder in graph.grants.keys() {
-        let known = |names: &[String]| names.contains(holder);
-        let is_administrator = graph.is_administrator(holder) || ADMINISTRATORS.contains(&holder.as_str());
-        if is_administrator || known(&expectations.cluster_admins) || known(&expectations.powerful) {
+        let mut known = ADMINISTRATORS.iter().chain(&expectations.cluster_admins).chain(&expectations.powerful);
+        if graph.is_administrator(holder) || known.any(|known| known == holder) {
             verdict.confirm();
             continue;
         }
@@ -66,7 +67,7 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
         match shortest {
             None => verdict.confirm(),
             Some((path, power, grants)) => {
-                let bindings = grants.iter().map(|grant| subject(grant).to_string()).collect();
+                let bindings = grants.iter().map(|grant| grant.object).collect();
                 found.entry((path, bindings)).or_insert((Vec::new(), grants, power)).0.push(holder);
             }
         }
@@ -81,11 +82,18 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
     verdict
 }
 
-fn tell(verdict: &mut Verdict, graph: &Graph<'_>, path: &Path, holders: &[&str], grants: &[Grant<'_>], power: &Power) {
+fn tell(
+    verdict: &mut Verdict,
+    graph: &Graph<'_>,
+    path: &Path,
+    holders: &[&Holder],
+    grants: &[Grant<'_>],
+    power: &Power,
+) {
     let holders: Vec<_> = holders.iter().map(|holder| graph.described(holder)).collect();
     let roles: BTreeSet<_> = grants.iter().map(|grant| graph.origin(grant, power)).collect();
     let roles = roles.into_iter().collect::<Vec<_>>().join(" and ");
-    let about = grants.first().map_or_else(Subject::cluster, subject);
+    let about = grants.first().map_or_else(Subject::cluster, |grant| grant.object.into());
     let finding = Finding::new(
         "only administrators and the control plane can become administrator",
         format!("{} by {roles}: {}", holders.join(", "), path.words()),
@@ -102,32 +110,33 @@ fn tell(verdict: &mut Verdict, graph: &Graph<'_>, path: &Path, holders: &[&str],
 
 /// How this grant is made less: its role changed, where it is somebody's own; else its binding.
 fn mend(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
-    let kind = grant.binding.role_kind.to_lowercase();
-    let role = graph.source(grant, power).unwrap_or(&grant.binding.role);
-    let is_for_users = kind == "clusterrole" && (FOR_USERS.contains(&role) || role.starts_with(PARTS_OF_THEM));
-    let apart = path.account().filter(|_| grant.namespace.is_some());
-    let apart = apart.map(|account| format!("move {account} to a namespace of its own, or ")).unwrap_or_default();
-    match (is_for_users, grant.namespace) {
+    let (ObjectRef { namespace, name, .. }, role) = (grant.object, &grant.binding.role);
+    let source = graph.source(grant, power).map(|source| ObjectRef::cluster(CLUSTER_ROLE, source.to_owned()));
+    let changed = source.as_ref().unwrap_or(role);
+    let is_for_users = changed.kind == CLUSTER_ROLE
+        && (FOR_USERS.contains(&changed.name.as_ref()) || changed.name.starts_with(PARTS_OF_THEM));
+    let apart = path.account().filter(|_| namespace.is_some());
+    let apart = apart
+        .map(|account| format!("move ServiceAccount {account} to a namespace of its own, or "))
+        .unwrap_or_default();
+    match (is_for_users, namespace) {
         (true, Some(namespace)) => {
             format!(
-                "{apart}take the subject out of the binding: kubectl -n {namespace} edit rolebinding {} (or delete it, if \
-                 nobody else is in it)",
-                grant.name
+                "{apart}take the subject out of the binding: kubectl -n {namespace} edit rolebinding {name} (or delete it, if \
+                 nobody else is in it)"
             )
         }
         (true, None) => format!(
-            "bind ClusterRole {} to the subject by RoleBindings in the namespaces that are meant, then take it out of the other: \
-             kubectl edit clusterrolebinding {} (or delete it, if nobody else is in it)",
-            grant.binding.role, grant.name
+            "bind {role} to the subject by RoleBindings in the namespaces that are meant, then take it out of the other: \
+             kubectl edit clusterrolebinding {name} (or delete it, if nobody else is in it)"
         ),
         (false, namespace) => {
-            let of = namespace.filter(|_| kind == "role").map(|name| format!(" -n {name}")).unwrap_or_default();
             let less = match namespace {
                 // It is given in one namespace already.
                 Some(_) if power.instead == IN_NAMESPACES => "take the right away",
                 _ => power.instead,
             };
-            format!("{apart}kubectl edit {kind} {role}{of}: {less}")
+            format!("{apart}kubectl edit {}: {less}", rights::object(changed))
         }
     }
 }
@@ -139,6 +148,7 @@ mod tests {
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::rbac::Marks;
     use crate::fact::facts::rbac::testing::rule;
+    use crate::object_ref::testing::named;
 
     const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -168,7 +178,7 @@ mod tests {
             service_account: account.into(),
             ..Pod::default()
         };
-        Pods([("ops/a".to_owned(), pod("ops", "deployer")), ("web/a".to_owned(), pod("web", "default"))].into())
+        Pods([(named("ops/a"), pod("ops", "deployer")), (named("web/a"), pod("web", "default"))].into())
     }
 
     fn judged(rbac: &Rbac) -> Verdict {
@@ -217,7 +227,7 @@ mod tests {
             annotations: [("kubernetes.io/config.mirror".to_owned(), "a".to_owned())].into(),
             ..Pod::default()
         };
-        let pods = Pods([("kube-system/etcd".to_owned(), mirror)].into());
+        let pods = Pods([(named("kube-system/etcd"), mirror)].into());
         let findings = judge(&rbac, Ok(&pods), &Expectations::default()).findings(Severity::Major);
         assert!(findings[0].seen.ends_with("→ the pods of the control plane → everything"), "{findings:?}");
     }
@@ -281,7 +291,7 @@ mod tests {
             "ClusterRole view",
             &["Group support"],
         );
-        let findings = judged(&Rbac { marks: Some(marks), ..rbac }).findings(Severity::Major);
+        let findings = judged(&Rbac { marks, ..rbac }).findings(Severity::Major);
         let seen: Vec<_> = findings.iter().map(|finding| finding.seen.as_str()).collect();
         assert!(
             seen[0].starts_with("Group support by ClusterRole view, which gathers it from ClusterRole view-kubelets")
@@ -327,7 +337,7 @@ mod tests {
         );
         assert_eq!(seen(&rbac).len(), 1);
         let expectations =
-            Expectations { powerful: vec!["ServiceAccount ops/deployer".into()], ..Expectations::default() };
+            Expectations { powerful: vec![Holder::account("ops", "deployer")], ..Expectations::default() };
         assert!(judge(&rbac, Ok(&pods()), &expectations).findings(Severity::Major).is_empty());
     }
 

@@ -1,126 +1,115 @@
 //! Who is expected to have which right: the allow-lists of the checks about bindings, as data with their reasons.
 
-use crate::fact::facts::rbac::{Grant, PolicyRule};
+use crate::fact::facts::rbac::{BINDING, CLUSTER_BINDING, CLUSTER_ROLE, Grant, PolicyRule, ROLE};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 
 /// A binding that is as it should be.
 pub(super) struct Expected {
-    /// The namespace; none for a ClusterRoleBinding.
-    namespace: Option<&'static str>,
-    /// The name.
-    name: &'static str,
-    /// The role.
-    role: &'static str,
-    /// Those who may have it, of the ones that a table is about.
-    holders: &'static [&'static str],
-    /// All the resources that the role may speak of.
+    binding: ObjectRef,
+    role: ObjectRef,
+    /// The holders that it may have, of those that a table is about.
+    holders: &'static [Holder],
+    /// All the resources that the role may name.
     resources: &'static [&'static str],
 }
 
+/// A ClusterRoleBinding of a ClusterRole.
 const fn cluster(
     name: &'static str,
     role: &'static str,
-    holders: &'static [&'static str],
+    holders: &'static [Holder],
     resources: &'static [&'static str],
 ) -> Expected {
-    Expected { namespace: None, name, role, holders, resources }
+    let binding = ObjectRef::fixed(CLUSTER_BINDING, name);
+    Expected { binding, role: ObjectRef::fixed(CLUSTER_ROLE, role), holders, resources }
 }
 
-const fn namespaced(namespace: &'static str, expected: Expected) -> Expected {
-    Expected { namespace: Some(namespace), ..expected }
+/// A RoleBinding of the Role of the same name.
+const fn namespaced(
+    namespace: &'static str,
+    name: &'static str,
+    holders: &'static [Holder],
+    resources: &'static [&'static str],
+) -> Expected {
+    let binding = ObjectRef::fixed_in(namespace, BINDING, name);
+    Expected { binding, role: ObjectRef::fixed_in(namespace, ROLE, name), holders, resources }
 }
 
-const NODES: &[&str] = &["Group system:nodes"];
-const EVERYBODY: &[&str] = &["Group system:unauthenticated", "Group system:authenticated"];
+const NODES: &[Holder] = &[Holder::group("system:nodes")];
+const AUTHENTICATED: &[Holder] = &[Holder::group("system:authenticated")];
+const ACCOUNTS: &[Holder] = &[Holder::group("system:serviceaccounts")];
+const ANONYMOUS: &[Holder] = &[Holder::user("system:anonymous")];
+const EVERYBODY: &[Holder] = &[Holder::group("system:unauthenticated"), Holder::group("system:authenticated")];
 
 /// What nodes get by RBAC besides what the Node authorizer lets them do.
 pub(super) const OF_NODES: &[Expected] = &[
     // kubeadm: a kubelet renews its own certificate.
     cluster(
         "kubeadm:node-autoapprove-certificate-rotation",
-        "ClusterRole system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
         NODES,
         &["certificatesigningrequests/selfnodeclient"],
     ),
     // kubeadm upgrade node and kubeadm join of a control-plane node read how the cluster was built.
-    namespaced(
-        "kube-system",
-        cluster("kubeadm:nodes-kubeadm-config", "Role kubeadm:nodes-kubeadm-config", NODES, &["configmaps"]),
-    ),
-    namespaced("kube-system", cluster("kubeadm:kubelet-config", "Role kubeadm:kubelet-config", NODES, &["configmaps"])),
+    namespaced("kube-system", "kubeadm:nodes-kubeadm-config", NODES, &["configmaps"]),
+    namespaced("kube-system", "kubeadm:kubelet-config", NODES, &["configmaps"]),
     // Talos: a kubelet asks for its certificate, and renews it.
-    cluster(
-        "system-bootstrap-node-bootstrapper",
-        "ClusterRole system:node-bootstrapper",
-        NODES,
-        &["certificatesigningrequests"],
-    ),
+    cluster("system-bootstrap-node-bootstrapper", "system:node-bootstrapper", NODES, &["certificatesigningrequests"]),
     cluster(
         "system-bootstrap-node-renewal",
-        "ClusterRole system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
         NODES,
         &["certificatesigningrequests/selfnodeclient"],
     ),
     // EKS: a kubelet asks for its serving certificate.
-    cluster("eks:node-bootstrapper", "ClusterRole eks:node-bootstrapper", NODES, &["certificatesigningrequests"]),
+    cluster("eks:node-bootstrapper", "eks:node-bootstrapper", NODES, &["certificatesigningrequests"]),
 ];
 
 /// What everybody gets, logged in or not.
 pub(super) const OF_EVERYBODY: &[Expected] = &[
     // Load balancers and probes ask for health, clients for the version.
-    cluster("system:public-info-viewer", "ClusterRole system:public-info-viewer", EVERYBODY, &[]),
+    cluster("system:public-info-viewer", "system:public-info-viewer", EVERYBODY, &[]),
     // Whoever can log in may ask who they are and what they may do.
     cluster(
         "system:basic-user",
-        "ClusterRole system:basic-user",
-        &["Group system:authenticated"],
+        "system:basic-user",
+        AUTHENTICATED,
         &["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"],
     ),
     // Clients find out which APIs there are.
-    cluster("system:discovery", "ClusterRole system:discovery", &["Group system:authenticated"], &[]),
+    cluster("system:discovery", "system:discovery", AUTHENTICATED, &[]),
     // Pods verify each other's tokens and certificates.
-    cluster(
-        "system:service-account-issuer-discovery",
-        "ClusterRole system:service-account-issuer-discovery",
-        &["Group system:serviceaccounts"],
-        &[],
-    ),
+    cluster("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", ACCOUNTS, &[]),
     cluster(
         "system:cluster-trust-bundle-discovery",
-        "ClusterRole system:cluster-trust-bundle-discovery",
-        &["Group system:serviceaccounts"],
+        "system:cluster-trust-bundle-discovery",
+        ACCOUNTS,
         &["clustertrustbundles"],
     ),
     // kubeadm: a new node finds the cluster before it has a credential.
-    namespaced(
-        "kube-public",
-        cluster(
-            "kubeadm:bootstrap-signer-clusterinfo",
-            "Role kubeadm:bootstrap-signer-clusterinfo",
-            &["User system:anonymous"],
-            &["configmaps"],
-        ),
-    ),
+    namespaced("kube-public", "kubeadm:bootstrap-signer-clusterinfo", ANONYMOUS, &["configmaps"]),
     // OpenShift opens the issuer's discovery besides health and version.
-    cluster("system:openshift:public-info-viewer", "ClusterRole system:openshift:public-info-viewer", EVERYBODY, &[]),
+    cluster("system:openshift:public-info-viewer", "system:openshift:public-info-viewer", EVERYBODY, &[]),
     // What else OpenShift gives to those who are not logged in (openshift/openshift-apiserver pkg/bootstrappolicy/policy.go,
     // GetOpenshiftBootstrapClusterRoleBindings): to ask about oneself, to delete a token or to start a build of which one
     // knows the secret name or the webhook's secret, and to narrow one's own scope.
     cluster(
         "self-access-reviewers",
-        "ClusterRole self-access-reviewer",
+        "self-access-reviewer",
         EVERYBODY,
         &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
     ),
     cluster(
         "system:oauth-token-deleters",
-        "ClusterRole system:oauth-token-deleter",
+        "system:oauth-token-deleter",
         EVERYBODY,
         &["oauthaccesstokens", "oauthauthorizetokens"],
     ),
-    cluster("system:webhooks", "ClusterRole system:webhook", EVERYBODY, &["buildconfigs/webhooks"]),
+    cluster("system:webhooks", "system:webhook", EVERYBODY, &["buildconfigs/webhooks"]),
     cluster(
         "system:scope-impersonation",
-        "ClusterRole system:scope-impersonation",
+        "system:scope-impersonation",
         EVERYBODY,
         &["userextras/scopes.authorization.openshift.io"],
     ),
@@ -131,16 +120,18 @@ pub(super) const OF_OPENSHIFT: &str = "system:openshift:discovery";
 
 /// Who is a cluster's administrator in every cluster that has them: certificates of the group system:masters, which is
 /// built in and cannot be revoked, and kubeadm's admin.conf.
-pub(super) const ADMINISTRATORS: &[&str] = &["Group system:masters", "Group kubeadm:cluster-admins"];
+pub(super) const ADMINISTRATORS: &[Holder] = &[Holder::group("system:masters"), KUBEADM_ADMINISTRATORS];
 
-/// The group of kubeadm's admin.conf, and the binding that makes it administrator.
-pub(super) const KUBEADM_ADMINISTRATORS: (&str, &str) = ("Group kubeadm:cluster-admins", "kubeadm:cluster-admins");
+/// The group of kubeadm's admin.conf.
+pub(super) const KUBEADM_ADMINISTRATORS: Holder = Holder::group("kubeadm:cluster-admins");
+/// The binding that makes it administrator.
+pub(super) const KUBEADM_BINDING: ObjectRef = ObjectRef::fixed(CLUSTER_BINDING, "kubeadm:cluster-admins");
 
 /// Somebody who is expected to have powers.
 pub(super) struct Powerful {
-    /// Who; `*` at the end stands for all that begin so.
+    /// The holder in words; `*` at the end stands for all that begin so.
     holder: &'static str,
-    /// By which binding, likewise.
+    /// The name of the binding, likewise.
     binding: &'static str,
     /// The powers, by name; none stands for all of them.
     powers: &'static [&'static str],
@@ -281,27 +272,31 @@ pub(super) const POWERFUL: &[Powerful] = &[
 ];
 
 /// The entry that expects somebody to have a power by a binding.
-pub(super) fn expected_power(holder: &str, binding: &str, power: &str) -> Option<&'static Powerful> {
+pub(super) fn expected_power(holder: &Holder, binding: &str, power: &str) -> Option<&'static Powerful> {
+    let holder = holder.to_string();
     let fits = |pattern: &str, text: &str| match pattern.strip_suffix('*') {
         Some(start) => text.starts_with(start),
         None => text == pattern,
     };
     POWERFUL.iter().find(|entry| {
-        fits(entry.holder, holder)
+        fits(entry.holder, &holder)
             && fits(entry.binding, binding)
             && (entry.powers.is_empty() || entry.powers.contains(&power))
     })
 }
 
-/// Those of these holders whom a table does not expect to have what a binding gives.
-pub(super) fn unexpected(table: &[Expected], grant: &Grant<'_>, holders: impl Iterator<Item = String>) -> Vec<String> {
+/// Those of these holders that a table does not expect to have what a binding gives.
+pub(super) fn unexpected<'a>(
+    table: &[Expected],
+    grant: &Grant<'_>,
+    holders: impl Iterator<Item = &'a Holder>,
+) -> Vec<&'a Holder> {
     let expected = table.iter().find(|expected| {
-        (expected.namespace, expected.name) == (grant.namespace, grant.name)
-            && expected.role == grant.role()
+        expected.binding == *grant.object
+            && expected.role == grant.binding.role
             && grant.existing_rules().iter().all(|rule| expected.covers(rule))
     });
-    let holders = holders.filter(|holder| !expected.is_some_and(|it| it.holders.contains(&holder.as_str())));
-    holders.collect()
+    holders.filter(|holder| !expected.is_some_and(|it| it.holders.contains(holder))).collect()
 }
 
 impl Expected {
@@ -318,17 +313,20 @@ mod tests {
 
     #[test]
     fn a_power_is_expected_of_its_holder_by_its_binding_only() {
-        let holder = "ServiceAccount kube-system/deployment-controller";
-        let expected = |binding, power| expected_power(holder, binding, power).is_some();
+        let holder = Holder::account("kube-system", "deployment-controller");
+        let expected = |binding, power| expected_power(&holder, binding, power).is_some();
         assert!(expected("system:controller:deployment-controller", "pods"));
         assert!(!expected("system:controller:deployment-controller", "escalate"), "a role that was widened");
         assert!(!expected("helper", "pods"), "another binding");
-        assert!(expected_power("User eks:node-manager", "eks:node-manager", "tokens").is_some());
+        assert!(expected_power(&Holder::user("eks:node-manager"), "eks:node-manager", "tokens").is_some());
         for binding in ["kube-apiserver-kubelet-admin", "kube-apiserver-kubelet-api-admin"] {
-            assert!(expected_power("User kube-apiserver", binding, "kubelets").is_some());
-            assert!(expected_power("User kube-apiserver", binding, "secrets").is_none());
+            assert!(expected_power(&Holder::user("kube-apiserver"), binding, "kubelets").is_some());
+            assert!(expected_power(&Holder::user("kube-apiserver"), binding, "secrets").is_none());
         }
-        assert!(expected_power("User k3s-cloud-controller-manager", "k3s-cloud-controller-manager", "pods").is_some());
+        assert!(
+            expected_power(&Holder::user("k3s-cloud-controller-manager"), "k3s-cloud-controller-manager", "pods")
+                .is_some()
+        );
     }
 
     #[test]
@@ -338,7 +336,7 @@ mod tests {
                 .with_role("system:basic-user", vec![rule(&["create"], "authorization.k8s.io", resources)])
                 .with_binding("system:basic-user", role, &[holder]);
             let grant = rbac.grants().next().unwrap();
-            unexpected(OF_EVERYBODY, &grant, [holder.to_owned()].into_iter()).is_empty()
+            unexpected(OF_EVERYBODY, &grant, grant.binding.holders.iter()).is_empty()
         };
         let (role, own) = ("ClusterRole system:basic-user", &["selfsubjectaccessreviews"][..]);
         assert!(everybody(role, own, "Group system:authenticated"));

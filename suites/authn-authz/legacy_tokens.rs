@@ -22,6 +22,7 @@ use jiff::tz::TimeZone;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::legacy_tokens::{LegacyToken, LegacyTokens};
+use crate::object_ref::NamespacedName;
 use crate::seen::Unobserved;
 
 crate::check!("AA-26", "legacy-tokens", Minor, judge);
@@ -32,9 +33,9 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
     let a_year_ago = today.saturating_sub(1.year());
     let since = tracked_since(&mut verdict, legacy);
     let (mut live, mut invalid) = (0, 0);
-    for (path, token) in &legacy.tokens {
-        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
-        let subject = Subject::object("Secret", namespace, name);
+    for (secret, token) in &legacy.tokens {
+        let NamespacedName { namespace, name } = secret;
+        let subject = Subject::from(secret.of("Secret"));
         if token.invalid_since.is_some() {
             invalid += 1;
             verdict.confirm();
@@ -47,7 +48,7 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
                 None => "whether it is in use is not known: since when use is noted was not seen",
                 Some(_) => "it does not say when it was created",
             };
-            verdict.unseen(subject, &Unobserved::invalid(format!("Secret {path}"), unknown));
+            verdict.unseen(subject, &Unobserved::invalid(format!("Secret {secret}"), unknown));
             continue;
         };
         verdict.expect(subject, idle_since >= a_year_ago, || {
@@ -106,10 +107,11 @@ fn created(token: &LegacyToken) -> Option<Date> {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::object_ref::testing::named;
 
     fn judged(tracked: &str, token: LegacyToken) -> Verdict {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
-        let tokens = [("ops/deployer-token".to_owned(), LegacyToken { service_account: "deployer".into(), ..token })];
+        let tokens = [(named("ops/deployer-token"), LegacyToken { service_account: "deployer".into(), ..token })];
         let tracked_since = Ok(tracked.to_owned());
         judge(&LegacyTokens { tracked_since, tokens: tokens.into() }, &Clock { server: now, here: now })
     }
@@ -156,7 +158,7 @@ mod tests {
         let absent = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens: [].into() };
         let verdict = judge(&absent, &Clock { server: now, here: now });
         assert_eq!(verdict.findings(Severity::Minor)[0].severity, Severity::Info);
-        let tokens = [("ops/old".to_owned(), token("2019-05-01", None))].into();
+        let tokens = [(named("ops/old"), token("2019-05-01", None))].into();
         let old = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens };
         let verdict = judge(&old, &Clock { server: now, here: now });
         assert_eq!((verdict.findings(Severity::Minor).len(), verdict.gaps().len()), (1, 1), "unused since when?");

@@ -17,8 +17,9 @@
 
 use super::expected_holders::{OF_NODES, unexpected};
 use crate::check::{Finding, Verdict};
-use crate::fact::facts::rbac::{Grant, Holder, Rbac};
-use crate::suites::rights::{dangers, rules, subject, unbind};
+use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::holder::Holder;
+use crate::suites::rights::{dangers, listed, rules, unbind};
 
 crate::check!("AA-04", "node-bindings", Critical, judge);
 
@@ -28,16 +29,16 @@ const BROAD: [&str; 5] = ["system:node", "cluster-admin", "admin", "edit", "view
 fn judge(rbac: &Rbac) -> Verdict {
     let mut verdict = Verdict::new();
     for grant in rbac.grants() {
-        let nodes = grant.binding.holders.iter().filter(|holder| is_node(holder)).map(ToString::to_string);
+        let nodes = grant.binding.holders.iter().filter(|holder| is_node(holder));
         let nodes = unexpected(OF_NODES, &grant, nodes);
-        verdict.expect(subject(&grant), nodes.is_empty(), || {
+        verdict.expect(grant.object.into(), nodes.is_empty(), || {
             let dangers = dangers(grant.existing_rules());
             let finding = Finding::new(
                 "nodes have their rights from the Node authorizer alone",
-                format!("{} is given to {}: {}", grant.role(), nodes.join(", "), rules(grant.existing_rules())),
+                format!("{} is given to {}: {}", grant.binding.role, listed(&nodes), rules(grant.existing_rules())),
             )
             .mend(mend(&grant, &nodes));
-            match (dangers.is_empty(), BROAD.contains(&grant.binding.role.as_str())) {
+            match (dangers.is_empty(), BROAD.contains(&grant.binding.role.name.as_ref())) {
                 (false, _) => finding.so(format!("whoever takes over one node {}", dangers.join(", "))),
                 (true, true) => finding.so("every kubelet has a role that is meant for people"),
                 (true, false) => finding.so("every kubelet has a right that nodes do not need by themselves").info(),
@@ -48,15 +49,15 @@ fn judge(rbac: &Rbac) -> Verdict {
 }
 
 fn is_node(holder: &Holder) -> bool {
-    match holder.kind.as_str() {
-        "Group" => holder.name == "system:nodes",
-        "User" => holder.name.starts_with("system:node:"),
-        _ => false,
+    match holder {
+        Holder::Group(name) => name == "system:nodes",
+        Holder::User(name) => name.starts_with("system:node:"),
+        Holder::ServiceAccount(_) => false,
     }
 }
 
-fn mend(grant: &Grant<'_>, nodes: &[String]) -> String {
-    if grant.name == "system:node" {
+fn mend(grant: &Grant<'_>, nodes: &[&Holder]) -> String {
+    if grant.object.name == "system:node" {
         // It is made again at the next start of an API server, without subjects as it should be.
         return "kubectl patch clusterrolebinding system:node --type merge -p '{\"subjects\":null}'".into();
     }

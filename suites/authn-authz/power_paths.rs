@@ -1,23 +1,38 @@
 //! Where rights lead: the shortest path of each holder to everything, over the service accounts that it can take over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::expected_holders::expected_power;
 use super::powers::{ALL, Power, Reach, Yield};
 use crate::fact::facts::pods::Pods;
-use crate::fact::facts::rbac::{Grant, Holder, PolicyRule, Rbac};
+use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, PolicyRule, Rbac};
+use crate::holder::Holder;
+use crate::object_ref::NamespacedName;
 
 /// Where the control plane and its service accounts are.
 const SYSTEM: &str = "kube-system";
 /// The static pods from which the whole cluster can be had.
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
+/// The shortest way of each service account to everything, as the steps after it was taken over.
+pub(super) type Paths = BTreeMap<NamespacedName, Vec<Step>>;
+
 /// How somebody gets further than they were given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Path {
     /// Where it ends.
     pub(super) end: End,
-    steps: Vec<String>,
+    steps: Vec<Step>,
+}
+
+/// A step of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// A service account that is taken over.
+    Account(NamespacedName),
+    /// What its holder does, or what it reaches.
+    Deed(String),
 }
 
 /// Where a path ends.
@@ -30,21 +45,33 @@ pub(super) enum End {
 
 impl Path {
     /// The worst end first, then the fewest steps, then the words, so that the same facts give the same path.
-    pub(super) fn weight(&self) -> (End, usize, &[String]) {
+    pub(super) fn weight(&self) -> (End, usize, &[Step]) {
         (self.end, self.steps.len(), &self.steps)
     }
 
     /// The service account that is taken over first, if one is.
-    pub(super) fn account(&self) -> Option<&str> {
-        self.steps.get(1).map(String::as_str).filter(|step| namespace_of(step).is_some())
+    pub(super) fn account(&self) -> Option<&NamespacedName> {
+        match self.steps.get(1)? {
+            Step::Account(account) => Some(account),
+            Step::Deed(_) => None,
+        }
     }
 
     pub(super) fn words(&self) -> String {
         let end = match self.end {
-            End::Administrator => Some("everything"),
+            End::Administrator => Some("everything".to_owned()),
             End::Commands | End::Secrets => None,
         };
-        self.steps.iter().map(String::as_str).chain(end).collect::<Vec<_>>().join(" → ")
+        self.steps.iter().map(ToString::to_string).chain(end).collect::<Vec<_>>().join(" → ")
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(account) => write!(f, "ServiceAccount {account}"),
+            Self::Deed(deed) => f.write_str(deed),
+        }
     }
 }
 
@@ -63,25 +90,26 @@ pub(super) struct Held<'a> {
 pub(super) struct Graph<'a> {
     rbac: &'a Rbac,
     /// What was given to each holder.
-    pub(super) grants: BTreeMap<String, Vec<Grant<'a>>>,
-    /// By service account, as a holder, how many pods have it; none when pods were not seen.
-    carriers: Option<BTreeMap<String, usize>>,
+    pub(super) grants: BTreeMap<Holder, Vec<Grant<'a>>>,
+    /// By service account, how many pods have it; none when pods were not seen.
+    carriers: Option<BTreeMap<NamespacedName, usize>>,
     /// The namespaces in which parts of the control plane run as pods.
     control_plane: BTreeSet<&'a str>,
 }
 
 impl<'a> Graph<'a> {
     pub(super) fn new(rbac: &'a Rbac, pods: Option<&'a Pods>) -> Self {
-        let mut grants: BTreeMap<String, Vec<Grant<'a>>> = BTreeMap::new();
+        let mut grants: BTreeMap<Holder, Vec<Grant<'a>>> = BTreeMap::new();
         for grant in rbac.grants() {
             for holder in &grant.binding.holders {
-                grants.entry(canonical(holder)).or_default().push(grant);
+                grants.entry(holder.canonical()).or_default().push(grant);
             }
         }
         let carriers = pods.map(|pods| {
             let mut carriers = BTreeMap::new();
             for pod in pods.0.values().filter(|pod| !pod.is_mirror() && !pod.service_account.is_empty()) {
-                *carriers.entry(account(&pod.namespace, &pod.service_account)).or_default() += 1;
+                let account = NamespacedName::new(pod.namespace.clone(), pod.service_account.clone());
+                *carriers.entry(account).or_default() += 1;
             }
             carriers
         });
@@ -93,38 +121,37 @@ impl<'a> Graph<'a> {
         Self { rbac, grants, carriers, control_plane }
     }
 
-    pub(super) fn is_administrator(&self, holder: &str) -> bool {
+    pub(super) fn is_administrator(&self, holder: &Holder) -> bool {
         let everything = |grant: &Grant<'_>| grant.existing_rules().iter().any(PolicyRule::permits_everything);
         self.grants
             .get(holder)
-            .is_some_and(|all| all.iter().any(|grant| grant.namespace.is_none() && everything(grant)))
+            .is_some_and(|all| all.iter().any(|grant| grant.namespace().is_none() && everything(grant)))
     }
 
     /// What was given to a holder itself.
-    pub(super) fn own_powers(&self, holder: &str) -> Vec<Held<'a>> {
+    pub(super) fn own_powers(&self, holder: &Holder) -> Vec<Held<'a>> {
         Self::powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
     }
 
     /// What a service account has by itself and by its groups.
-    fn account_powers(&self, holder: &str) -> Vec<Held<'a>> {
-        let namespace = namespace_of(holder).unwrap_or_default();
-        let groups = [
-            holder.to_owned(),
-            "Group system:authenticated".to_owned(),
-            "Group system:serviceaccounts".to_owned(),
-            format!("Group system:serviceaccounts:{namespace}"),
+    fn account_powers(&self, account: &NamespacedName) -> Vec<Held<'a>> {
+        let holders = [
+            Holder::ServiceAccount(account.clone()),
+            Holder::group("system:authenticated"),
+            Holder::group("system:serviceaccounts"),
+            Holder::Group(format!("system:serviceaccounts:{}", account.namespace).into()),
         ];
-        let all: Vec<_> = groups.iter().filter_map(|name| self.grants.get(name)).flatten().copied().collect();
+        let all: Vec<_> = holders.iter().filter_map(|name| self.grants.get(name)).flatten().copied().collect();
         Self::powers(&all, None)
     }
 
-    fn powers(grants: &[Grant<'a>], holder: Option<&str>) -> Vec<Held<'a>> {
-        let namespaces: BTreeSet<_> = grants.iter().map(|grant| grant.namespace).collect();
+    fn powers(grants: &[Grant<'a>], holder: Option<&Holder>) -> Vec<Held<'a>> {
+        let namespaces: BTreeSet<_> = grants.iter().map(Grant::namespace).collect();
         let mut all = Vec::new();
         for namespace in namespaces {
             // What is given everywhere adds to what is given here.
             let here: Vec<_> =
-                grants.iter().filter(|grant| grant.namespace.is_none() || grant.namespace == namespace).collect();
+                grants.iter().filter(|grant| grant.namespace().is_none() || grant.namespace() == namespace).collect();
             for power in ALL {
                 let reaches = match (power.reach, namespace) {
                     (_, None) | (Reach::Namespace, _) => true,
@@ -139,7 +166,9 @@ impl<'a> Graph<'a> {
                 }
                 let part = |grant: &Grant<'_>| grant.existing_rules().iter().any(|rule| power.rests_on(rule));
                 let expected = |grant: &Grant<'_>| {
-                    holder.and_then(|holder| expected_power(holder, grant.name, power.name)).map(|entry| entry.why)
+                    holder
+                        .and_then(|holder| expected_power(holder, &grant.object.name, power.name))
+                        .map(|entry| entry.why)
                 };
                 let of_expected: Vec<_> = here.iter().filter(|grant| expected(grant).is_some()).collect();
                 let why = if power.is_given_by(&rules(&of_expected)) {
@@ -149,7 +178,7 @@ impl<'a> Graph<'a> {
                 };
                 let parts: Vec<_> = here.iter().filter(|grant| part(grant)).map(|grant| **grant).collect();
                 // What is given everywhere was found there already.
-                if namespace.is_some() && parts.iter().all(|grant| grant.namespace.is_none()) {
+                if namespace.is_some() && parts.iter().all(|grant| grant.namespace().is_none()) {
                     continue;
                 }
                 all.push(Held { power, namespace, grants: parts, expected: why });
@@ -159,19 +188,17 @@ impl<'a> Graph<'a> {
     }
 
     /// The shortest way of each service account to everything, as the steps after it was taken over.
-    pub(super) fn paths(&self) -> BTreeMap<String, Vec<String>> {
-        let accounts: Vec<&String> = self.grants.keys().filter(|holder| namespace_of(holder).is_some()).collect();
-        let mut paths: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for holder in accounts.iter().filter(|holder| self.is_administrator(holder)) {
-            paths.insert((*holder).clone(), Vec::new());
-        }
+    pub(super) fn paths(&self) -> Paths {
+        let accounts: Vec<&NamespacedName> = self.grants.keys().filter_map(account).collect();
+        let administrators = self.grants.keys().filter(|holder| self.is_administrator(holder)).filter_map(account);
+        let mut paths: Paths = administrators.map(|account| (account.clone(), Vec::new())).collect();
         loop {
             let mut further = Vec::new();
-            for holder in accounts.iter().filter(|holder| !paths.contains_key(holder.as_str())) {
-                let ways = self.account_powers(holder).into_iter().filter_map(|held| self.path(&held, &paths));
+            for account in accounts.iter().filter(|account| !paths.contains_key(**account)) {
+                let ways = self.account_powers(account).into_iter().filter_map(|held| self.path(&held, &paths));
                 let ways = ways.filter(|path| path.end == End::Administrator);
                 if let Some(best) = ways.min_by(|a, b| a.weight().cmp(&b.weight())) {
-                    further.push(((*holder).clone(), best.steps));
+                    further.push(((*account).clone(), best.steps));
                 }
             }
             // Those that are found in one round are as short as can be: longer ones need what this round finds.
@@ -181,30 +208,29 @@ impl<'a> Graph<'a> {
     }
 
     /// Where a power leads, given where service accounts do.
-    pub(super) fn path(&self, held: &Held<'_>, paths: &BTreeMap<String, Vec<String>>) -> Option<Path> {
+    pub(super) fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
         let place = held.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
-        let first = format!("{}{place}", held.power.deed);
-        let ends = |end, further: Vec<String>| Some(Path { end, steps: [vec![first.clone()], further].concat() });
+        let first = Step::Deed(format!("{}{place}", held.power.deed));
+        let ends = |end, further: Vec<Step>| Some(Path { end, steps: [vec![first.clone()], further].concat() });
         let beside = |namespace: &str| held.namespace.is_none_or(|held| held == namespace);
-        let through = |reached: &dyn Fn(&str) -> bool| {
-            let reached =
-                paths.iter().filter(|(holder, _)| namespace_of(holder).is_some_and(beside) && reached(holder));
-            let best = reached.min_by_key(|(holder, steps)| (steps.len(), *holder));
-            best.and_then(|(holder, steps)| ends(End::Administrator, [vec![holder.clone()], steps.clone()].concat()))
+        let through = |reached: &dyn Fn(&NamespacedName) -> bool| {
+            let reached = paths.iter().filter(|(account, _)| beside(&account.namespace) && reached(account));
+            let (account, steps) = reached.min_by_key(|(account, steps)| (steps.len(), *account))?;
+            ends(End::Administrator, [vec![Step::Account(account.clone())], steps.clone()].concat())
         };
         match held.power.yields {
             Yield::Administrator => ends(End::Administrator, Vec::new()),
             Yield::Secrets => ends(End::Secrets, Vec::new()),
             Yield::Accounts if beside(SYSTEM) => match held.power.name {
-                "pods" => ends(End::Administrator, vec!["a pod beside the control plane".into()]),
+                "pods" => ends(End::Administrator, vec![Step::Deed("a pod beside the control plane".into())]),
                 _ => through(&|_| true),
             },
             Yield::Accounts => through(&|_| true),
             Yield::PodAccounts if self.control_plane.iter().any(|namespace| beside(namespace)) => {
-                ends(End::Administrator, vec!["the pods of the control plane".into()])
+                ends(End::Administrator, vec![Step::Deed("the pods of the control plane".into())])
             }
             Yield::PodAccounts => {
-                let carried = |holder: &str| self.carriers.as_ref().is_some_and(|all| all.contains_key(holder));
+                let carried = |account: &_| self.carriers.as_ref().is_some_and(|all| all.contains_key(account));
                 through(&carried)
                     .or_else(|| if held.namespace.is_none() { ends(End::Commands, Vec::new()) } else { None })
             }
@@ -212,51 +238,38 @@ impl<'a> Graph<'a> {
     }
 
     /// The holder, and for a service account how many pods have it.
-    pub(super) fn described(&self, holder: &str) -> String {
-        match (&self.carriers, namespace_of(holder)) {
-            (Some(carriers), Some(_)) => {
-                format!("{holder} (pods that have it: {})", carriers.get(holder).copied().unwrap_or_default())
+    pub(super) fn described(&self, holder: &Holder) -> String {
+        match (&self.carriers, account(holder)) {
+            (Some(carriers), Some(account)) => {
+                format!("{holder} (pods that have it: {})", carriers.get(account).copied().unwrap_or_default())
             }
-            _ => holder.to_owned(),
+            _ => holder.to_string(),
         }
     }
 
     /// The ClusterRole from which the role gathered the power, if it is gathered from others.
     pub(super) fn source(&self, grant: &Grant<'_>, power: &Power) -> Option<&str> {
-        let marks = self.rbac.marks.as_ref().filter(|_| grant.binding.role_kind == "ClusterRole")?;
-        marks.sources(&grant.binding.role).find(|source| {
-            let rules = self.rbac.cluster_roles.get(*source);
+        let role = Some(&grant.binding.role).filter(|role| role.kind == CLUSTER_ROLE)?;
+        self.rbac.marks.sources(&role.name).find(|source| {
+            let rules = self.rbac.cluster_role(source);
             rules.is_some_and(|rules| rules.iter().any(|rule| power.rests_on(rule)))
         })
     }
 
     /// The role, and the one from which it gathered the power.
     pub(super) fn origin(&self, grant: &Grant<'_>, power: &Power) -> String {
-        let role = grant.role();
+        let role = &grant.binding.role;
         match self.source(grant, power) {
             Some(source) => format!("{role}, which gathers it from ClusterRole {source}"),
-            None => role,
+            None => role.to_string(),
         }
     }
 }
 
-/// A service account is the same as the user that it is known as.
-fn canonical(holder: &Holder) -> String {
-    let account_of = |name: &str| {
-        let (namespace, name) = name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
-        Some(account(namespace, name))
-    };
-    match holder.kind.as_str() {
-        "User" => account_of(&holder.name).unwrap_or_else(|| holder.to_string()),
-        _ => holder.to_string(),
+/// The service account that a holder is, if it is one.
+const fn account(holder: &Holder) -> Option<&NamespacedName> {
+    match holder {
+        Holder::ServiceAccount(account) => Some(account),
+        Holder::Group(_) | Holder::User(_) => None,
     }
-}
-
-fn account(namespace: &str, name: &str) -> String {
-    format!("ServiceAccount {namespace}/{name}")
-}
-
-/// The namespace of a holder that is a service account.
-fn namespace_of(holder: &str) -> Option<&str> {
-    holder.strip_prefix("ServiceAccount ")?.split_once('/').map(|(namespace, _)| namespace)
 }

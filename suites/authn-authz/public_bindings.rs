@@ -19,20 +19,21 @@ use super::expected_holders::{OF_EVERYBODY, OF_OPENSHIFT, unexpected};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Verdict};
 use crate::fact::facts::default_service_account_reviews::DefaultServiceAccountReviews;
-use crate::fact::facts::rbac::{Grant, Holder, Rbac};
+use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::holder::Holder;
 use crate::seen::Unobserved;
-use crate::suites::rights::{dangers, may_not, rules, subject, unbind};
+use crate::suites::rights::{dangers, listed, may_not, rules, unbind};
 
 crate::check!("AA-18", "public-bindings", Critical, judge);
 
 /// Those who need no credential.
-const ANONYMOUS: [(&str, &str); 2] = [("User", "system:anonymous"), ("Group", "system:unauthenticated")];
+const ANONYMOUS: [Holder; 2] = [Holder::user("system:anonymous"), Holder::group("system:unauthenticated")];
 /// Those who need any credential.
-const ANYBODY: [(&str, &str); 2] = [("Group", "system:authenticated"), ("Group", "system:serviceaccounts")];
+const ANYBODY: [Holder; 2] = [Holder::group("system:authenticated"), Holder::group("system:serviceaccounts")];
 
 fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
-    let is_openshift = rbac.cluster_roles.contains_key(OF_OPENSHIFT);
+    let is_openshift = rbac.cluster_role(OF_OPENSHIFT).is_some();
     for grant in rbac.grants() {
         judge_everybody(&mut verdict, &grant, is_openshift);
         judge_default_accounts(&mut verdict, &grant);
@@ -53,24 +54,20 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
 }
 
 fn judge_everybody(verdict: &mut Verdict, grant: &Grant<'_>, is_openshift: bool) {
-    let everybody =
-        grant.binding.holders.iter().filter(|holder| is_one_of(holder, &ANONYMOUS) || is_one_of(holder, &ANYBODY));
-    let names = unexpected(OF_EVERYBODY, grant, everybody.map(ToString::to_string));
-    verdict.expect(subject(grant), names.is_empty(), || finding(grant, &names, is_openshift));
+    let holders = grant.binding.holders.iter();
+    let everybody = holders.filter(|holder| ANONYMOUS.contains(holder) || ANYBODY.contains(holder));
+    let holders = unexpected(OF_EVERYBODY, grant, everybody);
+    verdict.expect(grant.object.into(), holders.is_empty(), || finding(grant, &holders, is_openshift));
 }
 
-fn is_one_of(holder: &Holder, some: &[(&str, &str)]) -> bool {
-    some.contains(&(holder.kind.as_str(), holder.name.as_str()))
-}
-
-fn finding(grant: &Grant<'_>, names: &[String], is_openshift: bool) -> Difference {
-    let anonymous = ANONYMOUS.iter().any(|(kind, name)| names.contains(&format!("{kind} {name}")));
-    let (who, seen) = (names.join(", "), rules(grant.existing_rules()));
+fn finding(grant: &Grant<'_>, holders: &[&Holder], is_openshift: bool) -> Difference {
+    let anonymous = ANONYMOUS.iter().any(|anonymous| holders.contains(&anonymous));
+    let (who, seen) = (listed(holders), rules(grant.existing_rules()));
     let finding = Finding::new(
         "everybody has the rights that Kubernetes itself gives, and no others",
-        format!("{} is given to {who}: {seen}", grant.role()),
+        format!("{} is given to {who}: {seen}", grant.binding.role),
     )
-    .mend(unbind(grant, names));
+    .mend(unbind(grant, holders));
     let dangers = dangers(grant.existing_rules());
     let objects = grant.existing_rules().iter().any(|rule| !rule.resources.is_empty());
     match (grant.rules, anonymous, objects) {
@@ -90,16 +87,15 @@ fn finding(grant: &Grant<'_>, names: &[String], is_openshift: bool) -> Differenc
 }
 
 fn judge_default_accounts(verdict: &mut Verdict, grant: &Grant<'_>) {
-    let accounts: Vec<_> =
-        grant.binding.holders.iter().filter(|holder| is_default(holder)).map(ToString::to_string).collect();
+    let accounts: Vec<_> = grant.binding.holders.iter().filter(|holder| is_default(holder)).collect();
     if accounts.is_empty() {
         return;
     }
     let dangers = dangers(grant.existing_rules());
-    verdict.expect(subject(grant), dangers.is_empty(), || {
+    verdict.expect(grant.object.into(), dangers.is_empty(), || {
         Finding::new(
             "pods that name no service account have no rights",
-            format!("{} is given to {}", grant.role(), accounts.join(", ")),
+            format!("{} is given to {}", grant.binding.role, listed(&accounts)),
         )
         .so(format!("every pod there that names no service account {}", dangers.join(", ")))
         .mend(unbind(grant, &accounts))
@@ -108,11 +104,10 @@ fn judge_default_accounts(verdict: &mut Verdict, grant: &Grant<'_>) {
 
 /// The account that pods get which name none, or all accounts of a namespace.
 fn is_default(holder: &Holder) -> bool {
-    match holder.kind.as_str() {
-        "ServiceAccount" => holder.name == "default",
-        "Group" => holder.name.starts_with("system:serviceaccounts:"),
-        "User" => holder.name.starts_with("system:serviceaccount:") && holder.name.ends_with(":default"),
-        _ => false,
+    match holder.canonical() {
+        Holder::ServiceAccount(account) => account.name == "default",
+        Holder::Group(name) => name.starts_with("system:serviceaccounts:"),
+        Holder::User(_) => false,
     }
 }
 

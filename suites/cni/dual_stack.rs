@@ -21,6 +21,7 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
+use crate::object_ref::NamespacedName;
 use crate::probe::answer::Backends;
 use crate::seen::Unobserved;
 
@@ -64,18 +65,16 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, services_have_b
     };
     let running =
         pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running" && !pod.addresses.is_empty());
-    let judged: Vec<(&String, &Pod)> = running.filter(|(_, pod)| has_both(pod)).collect();
-    let single: Vec<&str> =
-        judged.iter().filter(|(_, pod)| pod.addresses.len() < 2).map(|(name, _)| name.as_str()).collect();
+    let judged: Vec<(&NamespacedName, &Pod)> = running.filter(|(_, pod)| has_both(pod)).collect();
+    let single: Vec<_> = judged.iter().filter(|(_, pod)| pod.addresses.len() < 2).map(|(name, _)| *name).collect();
     let Some(first) = single.first() else {
         for _ in &judged {
             verdict.confirm();
         }
         return;
     };
-    let (namespace, name) = first.split_once('/').unwrap_or(("", first));
     verdict.find(
-        Subject::object("Pod", namespace, name),
+        first.of("Pod").into(),
         Finding::new(
             "an address of each family in status.podIPs",
             format!("one; so have {} of {} pods that should have two", single.len(), judged.len()),
@@ -138,6 +137,7 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::service_cidrs::ServiceCidr;
+    use crate::object_ref::testing::named;
     use crate::probe::Answers;
     use crate::probe::answer::ServiceAnswer;
 
@@ -178,7 +178,7 @@ mod tests {
         let answers = Answers { service: Some(service), ..Answers::default() };
         Facts {
             nodes: Nodes([("n1".to_owned(), node)].into()),
-            pods: Pods([("a/b".to_owned(), pod)].into()),
+            pods: Pods([(named("a/b"), pod)].into()),
             cidrs: ServiceCidrs { ranges: [("kubernetes".to_owned(), range)].into(), complaints: Ok(Vec::new()) },
             reports: reports([("n1", answers)]),
         }
@@ -215,7 +215,7 @@ mod tests {
         facts.cidrs.ranges.get_mut("kubernetes").unwrap().cidrs.pop();
         assert_eq!(seen(&facts), ["ranges of IPv4 only"]);
         let mut facts = dual();
-        facts.pods.0.get_mut("a/b").unwrap().addresses.pop();
+        facts.pods.0.get_mut(&named("a/b")).unwrap().addresses.pop();
         assert_eq!(seen(&facts), ["one; so have 1 of 1 pods that should have two"]);
     }
 

@@ -121,7 +121,7 @@ fn judge_agent(verdict: &mut Verdict, plugin: &str, name: &str, node: &Node, age
 fn plugin(pod: &Pod) -> Option<&'static str> {
     let is_agent = |(key, value, _): &&(&str, &str, &str)| pod.labels.get(*key).is_some_and(|label| label == value);
     // Operators and typhas carry other labels; what is not of a DaemonSet is no agent of a node.
-    let owned = pod.owner.as_deref().is_some_and(|owner| owner.starts_with("DaemonSet/"));
+    let owned = pod.owner.as_ref().is_some_and(|owner| owner.kind == "DaemonSet");
     AGENTS.iter().find(is_agent).filter(|_| owned).map(|(.., plugin)| *plugin)
 }
 
@@ -145,6 +145,9 @@ fn is_anothers(
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Condition;
+    use crate::fact::facts::pods::Owner;
+    use crate::object_ref::NamespacedName;
+    use crate::object_ref::testing::named;
 
     fn nodes() -> Nodes {
         let node = |i| (format!("n{i}"), Node { operating_system: "linux".into(), ..Node::default() });
@@ -157,13 +160,13 @@ mod tests {
                 namespace: "kube-system".into(),
                 name: format!("agent-{node}"),
                 labels: [(label.0.to_owned(), label.1.to_owned())].into(),
-                owner: Some("DaemonSet/agent".into()),
+                owner: Some(Owner { kind: "DaemonSet".into(), name: "agent".into() }),
                 node: Some((*node).to_owned()),
                 phase: "Running".into(),
                 ready: true,
                 ..Pod::default()
             };
-            (format!("kube-system/agent-{node}"), pod)
+            (pod.key(), pod)
         };
         Pods(on.iter().map(pod).collect())
     }
@@ -185,7 +188,7 @@ mod tests {
     fn a_cluster_without_a_known_agent_is_not_judged() {
         assert!(judged(&nodes(), &pods(("k8s-app", "kube-proxy"), &["n1", "n2"])).reason().is_some());
         let mut operator = pods(CALICO, &["n1"]);
-        operator.0.values_mut().for_each(|pod| pod.owner = Some("ReplicaSet/x".into()));
+        operator.0.values_mut().for_each(|pod| pod.owner = Some(Owner { kind: "ReplicaSet".into(), name: "x".into() }));
         assert!(judged(&nodes(), &operator).reason().is_some());
     }
 
@@ -194,7 +197,7 @@ mod tests {
         let findings = judged(&nodes(), &pods(CALICO, &["n1"])).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "none runs on n2"));
         let mut failing = pods(CALICO, &["n1", "n2"]);
-        let agent = failing.0.get_mut("kube-system/agent-n2").unwrap();
+        let agent = failing.0.get_mut(&named("kube-system/agent-n2")).unwrap();
         (agent.ready, agent.not_ready_because) = (false, "containers with unready status: [calico-node]".into());
         let findings = judged(&nodes(), &failing).findings(Severity::Major);
         assert_eq!(findings[0].seen, "agent-n2 is not Ready: Running, containers with unready status: [calico-node]");
@@ -215,7 +218,9 @@ mod tests {
         let mut nodes = nodes();
         let pods = |on: &[(&str, &str)]| {
             let all = on.iter().flat_map(|(app, node)| {
-                pods(("k8s-app", app), &[node]).0.into_iter().map(move |(name, pod)| (format!("{name}-{app}"), pod))
+                pods(("k8s-app", app), &[node]).0.into_iter().map(move |(name, pod)| {
+                    (NamespacedName { name: format!("{}-{app}", name.name).into(), ..name }, pod)
+                })
             });
             Pods(all.collect())
         };

@@ -117,6 +117,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::nodes::Taint;
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::testing::named;
 
     fn node(status: &str, message: &str) -> Node {
         let ready = Condition { status: status.into(), reason: "KubeletNotReady".into(), message: message.into() };
@@ -140,7 +141,7 @@ mod tests {
             containers: vec![Container { waiting: Some("ContainerCreating".into()), ..Container::default() }],
             ..Pod::default()
         };
-        Pods([("kube-system/coredns-1".to_owned(), pod)].into())
+        Pods([(named("kube-system/coredns-1"), pod)].into())
     }
 
     const MISSING: &str = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";

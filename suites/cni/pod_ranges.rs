@@ -28,6 +28,7 @@ use crate::cidr::Cidr;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::object_ref::NamespacedName;
 use crate::seen::Unobserved;
 use crate::suites::node_ranges;
 
@@ -92,22 +93,22 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
 }
 
 /// The running pods' addresses on the pod network, with their nodes.
-fn addresses(pods: &Pods) -> impl Iterator<Item = (&str, IpAddr, Option<&str>)> {
+fn addresses(pods: &Pods) -> impl Iterator<Item = (&NamespacedName, IpAddr, Option<&str>)> {
     let on_pod_network = pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running");
     on_pod_network.flat_map(|(name, pod)| {
         let addresses = pod.addresses.iter().filter_map(|address| address.parse().ok());
-        addresses.map(move |address| (name.as_str(), address, pod.node.as_deref()))
+        addresses.map(move |address| (name, address, pod.node.as_deref()))
     })
 }
 
 /// A pod whose address its node's range does not hold, although the node has one: an address that the plugin chose.
-fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Option<(&'a str, IpAddr)> {
+fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Option<(&'a NamespacedName, IpAddr)> {
     let with_range = addresses(pods).filter_map(|(name, address, node)| Some((name, address, ranges.get(node?)?)));
     let mut judged = with_range.filter(|(.., own)| !own.is_empty()).peekable();
     // One pod may be older than its node's range; when none has an address of a range, nobody uses the ranges.
     let first = judged.peek().map(|(name, address, _)| (*name, *address))?;
     judged
-        .all(|(_, address, own): (&str, IpAddr, &Vec<Cidr>)| !own.iter().any(|cidr| cidr.contains(address)))
+        .all(|(_, address, own): (&NamespacedName, IpAddr, &Vec<Cidr>)| !own.iter().any(|cidr| cidr.contains(address)))
         .then_some(first)
 }
 
@@ -195,6 +196,7 @@ fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, nodes:
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
+    use crate::object_ref::testing::named;
 
     fn nodes(ranges: &[&[&str]]) -> Nodes {
         let node = |(i, ranges): (usize, &&[&str])| {
@@ -207,7 +209,7 @@ mod tests {
     fn pods(address: &str) -> Pods {
         let pod =
             Pod { node: Some("n1".into()), phase: "Running".into(), addresses: vec![address.into()], ..Pod::default() };
-        Pods([("kube-system/coredns".to_owned(), pod)].into())
+        Pods([(named("kube-system/coredns"), pod)].into())
     }
 
     fn judged(ranges: &[&[&str]], subnet: &str) -> Verdict {
@@ -264,7 +266,7 @@ mod tests {
             nodes.0.get_mut("n1").unwrap().pod_limit = Some(limit);
             let mut pods = pods("10.244.0.5");
             let host = Pod { node: Some("n1".into()), phase: "Running".into(), host_network: true, ..Pod::default() };
-            pods.0.insert("kube-system/kube-proxy".into(), host);
+            pods.0.insert(named("kube-system/kube-proxy"), host);
             let found = judge(&nodes, &pods, None).findings(Severity::Major).into_iter();
             found.map(|finding| format!("{} {}", finding.severity, finding.seen)).collect::<Vec<_>>()
         };

@@ -60,11 +60,12 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::answered::Answered;
     use crate::fact::facts::nodes::Condition;
+    use crate::object_ref::testing::named;
     use crate::seen::{Seen, Unobserved};
 
     fn judged(status: &str, answer: Seen<u16>) -> Verdict {
         let api = AggregatedApi {
-            service: "kube-system/metrics-server".into(),
+            service: named("kube-system/metrics-server"),
             available: Some(Condition {
                 status: status.into(),
                 reason: "MissingEndpoints".into(),

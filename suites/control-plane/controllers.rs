@@ -26,7 +26,8 @@
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::{Pod, Pods};
-use crate::fact::facts::rbac::Rbac;
+use crate::fact::facts::rbac::{ROLE, Rbac};
+use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 
@@ -66,7 +67,7 @@ const SIGNING: [&str; 2] = ["cluster-signing-cert-file", "cluster-signing-key-fi
 /// Signers that may have a pair of their own instead.
 const KUBELET_CLIENT: [&str; 2] =
     ["cluster-signing-kubelet-client-cert-file", "cluster-signing-kubelet-client-key-file"];
-const SIGNER_ROLE: &str = "kube-system/system:controller:bootstrap-signer";
+const SIGNER_ROLE: ObjectRef = ObjectRef::fixed_in("kube-system", ROLE, "system:controller:bootstrap-signer");
 
 fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unobserved>) -> Verdict {
     if kubeadm.is_none() {
@@ -87,10 +88,10 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
             verdict.unseen(subject, &Unobserved::invalid("its command line", "it shows no flag"));
         }
     }
-    let role = Subject::object("Role", "kube-system", "system:controller:bootstrap-signer");
+    let role = Subject::from(SIGNER_ROLE);
     match rbac {
         Ok(rbac) => {
-            verdict.expect(role, rbac.roles.contains_key(SIGNER_ROLE), || {
+            verdict.expect(role, rbac.roles.contains_key(&SIGNER_ROLE), || {
                 Finding::new(
                     "the right to read tokens, which API servers write when they start",
                     "there is no such Role",
@@ -163,7 +164,7 @@ mod tests {
 
     fn judged(flags: &[&str]) -> Verdict {
         let pods = Pods([static_pod("kube-controller-manager", "n1", flags)].into());
-        let rbac = Rbac { roles: [(SIGNER_ROLE.to_owned(), Vec::new())].into(), ..Rbac::default() };
+        let rbac = Rbac { roles: [(SIGNER_ROLE, Vec::new())].into(), ..Rbac::default() };
         judge(&pods, Some(&KubeadmConfig::default()), Ok(&rbac))
     }
 

@@ -13,8 +13,9 @@
 //! kubernetes/enhancements KEP-378 (historical); kubernetes/kubernetes `cmd/kubeadm` has no phase for it any more, and
 //! the kubelet no checkpoints to start it from. A second scheduler that runs as a Deployment is usual and not meant.
 
-use crate::check::{Finding, Subject, Verdict};
+use crate::check::{Finding, Verdict};
 use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
+use crate::suites::rights;
 
 crate::check!("CP-04", "self-hosted", Info, judge);
 
@@ -29,16 +30,15 @@ fn judge(workloads: &SystemWorkloads) -> Verdict {
     if workloads.0.is_empty() {
         return Verdict::not_applicable("kube-system has no Deployment and no DaemonSet");
     }
-    for (path, workload) in &workloads.0 {
-        let (kind, name) = path.split_once('/').unwrap_or(("", path));
-        let reason = reason(name, workload);
-        verdict.expect(Subject::object(kind, "kube-system", name), reason.is_none(), || {
+    for (object, workload) in &workloads.0 {
+        let reason = reason(&object.name, workload);
+        verdict.expect(object.into(), reason.is_none(), || {
             Finding::new("the control plane is made of static pods only", reason.unwrap_or_default())
                 .so("the cluster cannot be upgraded in place, or an old control plane works beside the new one")
                 .mend(format!(
                     "look whether static pods run the control plane (kubectl -n kube-system get pods -l \
-                     tier=control-plane -o wide); if they do, and only then: kubectl -n kube-system delete {} {name}",
-                    kind.to_lowercase()
+                     tier=control-plane -o wide); if they do, and only then: kubectl delete {}",
+                    rights::object(object)
                 ))
         });
     }
@@ -64,32 +64,35 @@ fn program(path: &str) -> &str {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::object_ref::testing::object;
 
     fn judged(path: &str, runs: &[&str]) -> Vec<Finding> {
         let runs = runs.iter().map(ToString::to_string).collect();
-        judge(&SystemWorkloads([(path.to_owned(), Workload { programs: runs, ..Workload::default() })].into()))
+        judge(&SystemWorkloads([(object(path), Workload { programs: runs, ..Workload::default() })].into()))
             .findings(Severity::Info)
     }
 
     #[test]
     fn add_ons_and_a_second_scheduler_are_no_control_plane() {
-        assert!(judged("Deployment/coredns", &["registry.k8s.io/coredns/coredns:v1.14.2"]).is_empty());
-        assert!(judged("DaemonSet/kube-proxy", &["registry.k8s.io/kube-proxy:v1.37.2"]).is_empty());
-        assert!(judged("Deployment/my-scheduler", &["registry.k8s.io/kube-scheduler:v1.37.2"]).is_empty());
+        assert!(judged("Deployment kube-system/coredns", &["registry.k8s.io/coredns/coredns:v1.14.2"]).is_empty());
+        assert!(judged("DaemonSet kube-system/kube-proxy", &["registry.k8s.io/kube-proxy:v1.37.2"]).is_empty());
+        assert!(judged("Deployment kube-system/my-scheduler", &["registry.k8s.io/kube-scheduler:v1.37.2"]).is_empty());
     }
 
     #[test]
     fn parts_are_known_by_name_image_and_program() {
-        let by_name = judged("DaemonSet/self-hosted-kube-scheduler", &["scheduler:1"]);
+        let by_name = judged("DaemonSet kube-system/self-hosted-kube-scheduler", &["scheduler:1"]);
         let mend = &by_name[0].fix;
         assert!(
-            mend.ends_with("only then: kubectl -n kube-system delete daemonset self-hosted-kube-scheduler"),
+            mend.ends_with("only then: kubectl delete daemonset self-hosted-kube-scheduler -n kube-system"),
             "{mend}"
         );
-        assert!(judged("DaemonSet/pod-checkpointer", &[]).len() == 1);
-        let by_image = judged("DaemonSet/api", &["registry.example:5000/kube-apiserver:v1.13.0@sha256:0"]);
+        assert!(judged("DaemonSet kube-system/pod-checkpointer", &[]).len() == 1);
+        let by_image = judged("DaemonSet kube-system/api", &["registry.example:5000/kube-apiserver:v1.13.0@sha256:0"]);
         assert_eq!(by_image[0].seen, "it runs registry.example:5000/kube-apiserver:v1.13.0@sha256:0");
-        assert!(judged("Deployment/kcm", &["hyperkube:v1.10", "/usr/bin/kube-controller-manager"]).len() == 1);
+        assert!(
+            judged("Deployment kube-system/kcm", &["hyperkube:v1.10", "/usr/bin/kube-controller-manager"]).len() == 1
+        );
     }
 
     #[test]

@@ -29,7 +29,8 @@ use std::collections::BTreeSet;
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
-use crate::fact::facts::pods::{Pod, Pods};
+use crate::fact::facts::pods::{Owner, Pod, Pods};
+use crate::object_ref::NamespacedName;
 
 crate::check!("CP-03", "static-pods", Major, judge);
 
@@ -70,7 +71,7 @@ fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pod
     for component in components {
         let name = format!("{component}-{}", node.to_lowercase());
         let subject = Subject::object("Pod", NAMESPACE, &name);
-        let Some(pod) = pods.0.get(&format!("{NAMESPACE}/{name}")) else {
+        let Some(pod) = pods.0.get(&NamespacedName::new(NAMESPACE, name.clone())) else {
             verdict.find(
                 subject,
                 Finding::new(format!("a static pod of {component} on {node}"), "there is no such pod")
@@ -119,8 +120,9 @@ fn differences(pod: &Pod, node: &str) -> Vec<String> {
     if pod.is_mirror() && source != "file" {
         differences.push(format!("annotation kubernetes.io/config.source is {source}, not file"));
     }
-    let owner = pod.owner.as_deref().unwrap_or("nobody");
-    if pod.is_mirror() && owner != format!("Node/{node}") {
+    let is_owner = |owner: &Owner| owner.kind == "Node" && owner.name == node;
+    if pod.is_mirror() && !pod.owner.as_ref().is_some_and(is_owner) {
+        let owner = pod.owner.as_ref().map_or("nobody".into(), |owner| format!("{} {}", owner.kind, owner.name));
         differences.push(format!("owned by {owner}"));
     }
     if !pod.host_network {
@@ -157,6 +159,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::nodes::{Condition, Node};
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::testing::named;
 
     fn node(ready: &str) -> Node {
         let ready = Condition { status: ready.into(), reason: String::new(), message: String::new() };
@@ -179,7 +182,7 @@ mod tests {
             annotations: [("kubernetes.io/config.source", "file"), ("kubernetes.io/config.mirror", "abc")]
                 .map(|(k, v)| (k.into(), v.into()))
                 .into(),
-            owner: Some("Node/N1".into()),
+            owner: Some(Owner { kind: "Node".into(), name: "N1".into() }),
             node: Some("N1".into()),
             host_network: true,
             priority_class: Some("system-node-critical".into()),
@@ -188,7 +191,7 @@ mod tests {
             ..Pod::default()
         };
         let all = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
-        Pods(all.map(|component| (format!("{NAMESPACE}/{component}-n1"), pod(component))).into())
+        Pods(all.map(|component| (NamespacedName::new(NAMESPACE, format!("{component}-n1")), pod(component))).into())
     }
 
     fn findings(pods: &Pods, nodes: &Nodes) -> Vec<Finding> {
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn etcd_outside_of_the_cluster_is_not_missed() {
         let mut pods = pods();
-        pods.0.remove("kube-system/etcd-n1");
+        pods.0.remove(&named("kube-system/etcd-n1"));
         assert_eq!(findings(&pods, &nodes("True"))[0].expected, "a static pod of etcd on N1");
         let external = KubeadmConfig { external_etcd: true, ..KubeadmConfig::default() };
         assert!(judge(&pods, &nodes("True"), Some(&external)).findings(Severity::Major).is_empty());
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn a_missing_component_is_found() {
         let mut pods = pods();
-        pods.0.remove("kube-system/kube-scheduler-n1");
+        pods.0.remove(&named("kube-system/kube-scheduler-n1"));
         let findings = findings(&pods, &nodes("True"));
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0], Subject::object("Pod", NAMESPACE, "kube-scheduler-n1"));
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn a_look_alike_is_found() {
         let mut pods = pods();
-        let pod = pods.0.get_mut("kube-system/kube-scheduler-n1").unwrap();
+        let pod = pods.0.get_mut(&named("kube-system/kube-scheduler-n1")).unwrap();
         pod.annotations.clear();
         pod.owner = None;
         let findings = findings(&pods, &nodes("True"));
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn a_crash_loop_is_found_with_its_reason() {
         let mut pods = pods();
-        let pod = pods.0.get_mut("kube-system/etcd-n1").unwrap();
+        let pod = pods.0.get_mut(&named("kube-system/etcd-n1")).unwrap();
         pod.ready = false;
         pod.not_ready_because = "containers with unready status: [etcd]".into();
         let waiting = Some("CrashLoopBackOff".to_owned());

@@ -23,6 +23,7 @@ use crate::fact::facts::admission_webhooks::{AdmissionWebhooks, Webhook};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::namespaces::Namespaces;
 use crate::fact::facts::webhook_backends::{WebhookBackend, WebhookBackends};
+use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
 use crate::suites::pki::lifetime::{least, left, length, remainder};
 
@@ -71,13 +72,13 @@ fn delete(webhook: &Webhook) -> String {
     format!("kubectl delete {} {}", webhook.kind.to_lowercase(), webhook.configuration)
 }
 
-fn judge_backend(verdict: &mut Verdict, webhook: &Webhook, backends: &BTreeMap<String, Seen<WebhookBackend>>) {
-    let Some(path) = &webhook.service else {
+fn judge_backend(verdict: &mut Verdict, webhook: &Webhook, backends: &BTreeMap<NamespacedName, Seen<WebhookBackend>>) {
+    let Some(service) = &webhook.service else {
         verdict.note(format!("{}: answered by a URL, which was not called", webhook.name));
         return;
     };
-    let unknown = Err(Unobserved::NotRecorded { fact: format!("Service {path}") });
-    let Some(backend) = verdict.seen(|| subject(webhook), backends.get(path).unwrap_or(&unknown)) else { return };
+    let unknown = Err(Unobserved::NotRecorded { fact: format!("Service {service}") });
+    let Some(backend) = verdict.seen(|| subject(webhook), backends.get(service).unwrap_or(&unknown)) else { return };
     let seen = match &backend.ports {
         None => Some("there is no such Service".to_owned()),
         // Endpoints elsewhere are not to be seen from here.
@@ -89,9 +90,9 @@ fn judge_backend(verdict: &mut Verdict, webhook: &Webhook, backends: &BTreeMap<S
         Some(_) => None,
     };
     verdict.expect(subject(webhook), seen.is_none(), || {
-        Finding::new(format!("Service {path} answers at port {}", webhook.port), seen.unwrap_or_default())
+        Finding::new(format!("Service {service} answers at port {}", webhook.port), seen.unwrap_or_default())
             .so(format!("refused until then: {}", watched(webhook)))
-            .mend(format!("bring Service {path} back; if it is gone for good: {}", delete(webhook)))
+            .mend(format!("bring Service {service} back; if it is gone for good: {}", delete(webhook)))
     });
 }
 
@@ -140,8 +141,7 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
             .note(format!("{}: narrowed by conditions or labels of objects, which were not evaluated", webhook.name));
         return;
     }
-    let own = webhook.service.as_deref().and_then(|path| path.split_once('/')).map(|(namespace, _)| namespace);
-    let own = own.map(|namespace| ("CREATE", "", "pods", Some(namespace)));
+    let own = webhook.service.as_ref().map(|service| ("CREATE", "", "pods", Some(service.namespace.as_ref())));
     let mut blocked = Vec::new();
     for (operation, group, resource, namespace) in VITAL.into_iter().chain(own) {
         let scope = if namespace.is_some() { "Cluster" } else { "Namespaced" };
@@ -198,6 +198,7 @@ mod tests {
     use crate::certificate::testing::Authority;
     use crate::fact::facts::admission_webhooks::{Requirement, WebhookRule};
     use crate::fact::facts::namespaces::Namespace;
+    use crate::object_ref::testing::named;
     use crate::suites::pki::testing::clock;
 
     fn until(year: i32) -> Authority {
@@ -215,7 +216,7 @@ mod tests {
             name: "pods.policy.example.com".into(),
             fails_closed: true,
             timeout_seconds: 10,
-            service: Some("policy/webhook".into()),
+            service: Some(named("policy/webhook")),
             port: 443,
             authorities: Some(Ok(vec![until(2036).certificate])),
             rules: vec![WebhookRule {
@@ -245,7 +246,7 @@ mod tests {
         };
         judge(
             &AdmissionWebhooks(vec![webhook]),
-            &WebhookBackends([("policy/webhook".to_owned(), backend)].into()),
+            &WebhookBackends([(named("policy/webhook"), backend)].into()),
             &Namespaces(["kube-system", "policy", "default"].map(namespace).into()),
             &clock(),
         )

@@ -18,7 +18,8 @@ use super::kubeadm_grants::BY_HAND;
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
 use crate::fact::facts::pods::Pods;
-use crate::fact::facts::rbac::Rbac;
+use crate::fact::facts::rbac::{ROLE, Rbac};
+use crate::object_ref::ObjectRef;
 use crate::suites::rights::{asked, may, may_not, may_or};
 
 crate::check!("DI-07", "bootstrap-rights", Critical, judge);
@@ -45,7 +46,7 @@ const FORBIDDEN: [BootstrapperAsks; 7] = [
 ];
 
 /// What kubeadm writes when it uploads the keys of the control plane for other control-plane nodes.
-const CERTS_ROLE: &str = "kube-system/kubeadm:kubeadm-certs";
+const CERTS_ROLE: ObjectRef = ObjectRef::fixed_in("kube-system", ROLE, "kubeadm:kubeadm-certs");
 
 fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
     let mut verdict = Verdict::new();
@@ -64,9 +65,9 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
     }
     let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| asked(&mut verdict, &reviews.0, ask)).collect();
     if let Some(certs) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeadmCerts) {
-        if rbac.roles.contains_key(CERTS_ROLE) {
+        if rbac.roles.contains_key(&CERTS_ROLE) {
             // kubeadm leaves the Role behind; the Secret goes with its token after two hours.
-            verdict.note(format!("Role {CERTS_ROLE} of an upload of certificates lets a token {}", certs.question));
+            verdict.note(format!("{CERTS_ROLE} of an upload of certificates lets a token {}", certs.question));
         } else {
             forbidden.push(certs);
         }
@@ -80,6 +81,7 @@ mod tests {
     use super::*;
     use crate::fact::access_review::testing;
     use crate::fact::facts::pods::Pod;
+    use crate::object_ref::testing::named;
 
     fn reviews(differently: &[BootstrapperAsks]) -> BootstrapperReviews {
         let required = |ask| {
@@ -103,7 +105,7 @@ mod tests {
             labels: [("k8s-app".to_owned(), "kube-proxy".to_owned())].into(),
             ..Pod::default()
         };
-        Pods([("kube-system/kube-proxy-a".to_owned(), pod)].into())
+        Pods([(named("kube-system/kube-proxy-a"), pod)].into())
     }
 
     #[test]
@@ -148,7 +150,8 @@ mod tests {
     fn the_keys_are_readable_while_their_role_exists() {
         let readable = reviews(&[BootstrapperAsks::KubeadmCerts]);
         assert_eq!(judge(&readable, &Rbac::default(), &proxy()).findings(Severity::Critical).len(), 1);
-        let uploaded = judge(&readable, &Rbac::default().with_role(CERTS_ROLE, Vec::new()), &proxy());
+        let uploaded =
+            judge(&readable, &Rbac { roles: [(CERTS_ROLE, Vec::new())].into(), ..Rbac::default() }, &proxy());
         assert!(uploaded.findings(Severity::Critical).is_empty());
         assert_eq!(crate::check::testing::notes(&uploaded).len(), 1);
     }

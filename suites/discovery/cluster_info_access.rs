@@ -27,13 +27,19 @@ use crate::fact::facts::anonymous_surface::AnonymousAnswer;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_access::ClusterInfoAccess;
 use crate::fact::facts::expectations::{Discovery, Expectations};
-use crate::fact::facts::rbac::{PolicyRule, Rbac};
+use crate::fact::facts::rbac::{self, PolicyRule, Rbac};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("DI-02", "cluster-info-access", Major, judge);
 
 /// The name of kubeadm's Role and RoleBinding.
 const GRANT: &str = "kubeadm:bootstrap-signer-clusterinfo";
+const ROLE: ObjectRef = ObjectRef::fixed_in("kube-public", rbac::ROLE, GRANT);
+const BINDING: ObjectRef = ObjectRef::fixed_in("kube-public", rbac::BINDING, GRANT);
+/// Everybody without credentials.
+const ANONYMOUS: Holder = Holder::user("system:anonymous");
 
 /// How requests without credentials are let in again that no authenticator takes for anonymous ones.
 const UNAUTHENTICATED: &str = "the API servers take no anonymous requests: on each control-plane node, in \
@@ -81,7 +87,7 @@ fn judge(
     }
     match rbac {
         Ok(rbac) => judge_grant(&mut verdict, rbac),
-        Err(why) => verdict.unseen(Subject::object("RoleBinding", "kube-public", GRANT), why),
+        Err(why) => verdict.unseen(BINDING.into(), why),
     }
     verdict
 }
@@ -142,27 +148,20 @@ fn unclear(request: &str, answer: &AnonymousAnswer) -> Unobserved {
 
 /// kubeadm's own grant is as narrow as kubeadm makes it. Where it is missing, the answers above say what follows.
 fn judge_grant(verdict: &mut Verdict, rbac: &Rbac) {
-    let path = format!("kube-public/{GRANT}");
-    if let Some(rules) = rbac.roles.get(&path) {
+    if let Some(rules) = rbac.rules(&ROLE) {
         let wider: Vec<&PolicyRule> = rules.iter().filter(|rule| !is_narrow(rule)).collect();
-        verdict.expect(Subject::object("Role", "kube-public", GRANT), wider.is_empty(), || {
+        verdict.expect(ROLE.into(), wider.is_empty(), || {
             Finding::new("get of the ConfigMap cluster-info, and nothing else", names(wider))
                 .so("everybody who reaches the API server may do that")
         });
     }
-    if let Some(binding) = rbac.role_bindings.get(&path) {
-        let others: BTreeSet<String> = binding
-            .holders
-            .iter()
-            .map(ToString::to_string)
-            .filter(|holder| holder != "User system:anonymous")
-            .collect();
-        verdict.expect(Subject::object("RoleBinding", "kube-public", GRANT), others.is_empty(), || {
-            Finding::new("User system:anonymous, and nobody else", names(others))
+    if let Some(binding) = rbac.bindings.get(&BINDING) {
+        let others: BTreeSet<&Holder> = binding.holders.iter().filter(|holder| **holder != ANONYMOUS).collect();
+        verdict.expect(BINDING.into(), others.is_empty(), || {
+            Finding::new(format!("{ANONYMOUS}, and nobody else"), names(others))
         });
-        let role = format!("{} {}", binding.role_kind, binding.role);
-        verdict.expect(Subject::object("RoleBinding", "kube-public", GRANT), role == format!("Role {GRANT}"), || {
-            Finding::new(format!("Role {GRANT}"), &role)
+        verdict.expect(BINDING.into(), binding.role == ROLE, || {
+            Finding::new(ROLE.to_string(), binding.role.to_string())
                 .so("everybody who reaches the API server has that role in kube-public")
         });
     }
@@ -181,6 +180,7 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::cluster_info::testing::cluster_info;
+    use crate::fact::facts::rbac::Binding;
     use crate::fact::facts::rbac::testing::rule;
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
@@ -194,9 +194,9 @@ mod tests {
 
     fn kubeadms() -> Rbac {
         let narrow = PolicyRule { names: vec!["cluster-info".into()], ..rule(&["get"], "", &["configmaps"]) };
-        let path = format!("kube-public/{GRANT}");
-        let role = format!("Role {GRANT}");
-        Rbac::default().with_role(&path, vec![narrow]).with_binding(&path, &role, &["User system:anonymous"])
+        let binding = Binding { role: ROLE, holders: vec![ANONYMOUS] };
+        let (roles, bindings) = ([(ROLE, vec![narrow])].into(), [(BINDING, binding)].into());
+        Rbac { roles, bindings, ..Rbac::default() }
     }
 
     fn judged(access: &ClusterInfoAccess, rbac: &Rbac, discovery: Discovery) -> Verdict {

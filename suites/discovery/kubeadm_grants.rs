@@ -1,19 +1,20 @@
 //! What kubeadm gives to whom: its roles and bindings, as data with what each is for.
 
 use crate::check::Severity;
+use crate::fact::facts::rbac::{BINDING, CLUSTER_BINDING, CLUSTER_ROLE, ROLE};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::suites::kubeadm_phase::again;
-use crate::suites::rights::{SUPER_ADMIN, bind_as};
+use crate::suites::rights::{SUPER_ADMIN, bind_as, object};
 
 /// A binding that kubeadm writes.
 pub(super) struct KubeadmGrant {
-    /// The namespace; none for a ClusterRoleBinding.
-    pub(super) namespace: Option<&'static str>,
-    /// The binding's name.
-    pub(super) name: &'static str,
+    /// The binding.
+    pub(super) binding: ObjectRef,
     /// The role that it gives.
-    pub(super) role: &'static str,
-    /// Who gets it.
-    pub(super) holders: &'static [&'static str],
+    pub(super) role: ObjectRef,
+    /// The subjects that get it.
+    pub(super) holders: &'static [Holder],
     /// The only object that the role lets them read, for roles that kubeadm writes itself.
     pub(super) reads: Option<Reads>,
     /// When kubeadm writes it.
@@ -30,27 +31,24 @@ impl KubeadmGrant {
 
     /// The command that writes the binding again, whatever is there.
     pub(super) fn mend(&self) -> String {
-        match self.name {
-            ADMINISTRATORS => bind_as(SUPER_ADMIN, None, self.name, self.role, self.holders),
-            _ => bind_as("kubectl", self.namespace, self.name, self.role, self.holders),
-        }
+        let kubectl = if self.binding == ADMINISTRATORS { SUPER_ADMIN } else { "kubectl" };
+        bind_as(kubectl, &self.binding, &self.role, self.holders)
     }
 
     /// What writes the role again, with nothing but what kubeadm gives it.
     pub(super) fn mend_role(&self) -> String {
         let Some(Reads(resource, name)) = self.reads else {
-            return match self.role {
-                COREDNS => again("addon coredns"),
-                _ => "restart an API server: it writes its own roles again when it starts".into(),
+            return if self.role == COREDNS {
+                again("addon coredns")
+            } else {
+                "restart an API server: it writes its own roles again when it starts".into()
             };
         };
-        let (kind, role) = self.role.split_once(' ').unwrap_or(("Role", self.role));
-        let namespace = self.namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
         let name = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();
         format!(
-            "kubectl create {} {role}{namespace} --verb=get --resource={resource}{name} --dry-run=client -o yaml | \
+            "kubectl create {} --verb=get --resource={resource}{name} --dry-run=client -o yaml | \
              kubectl auth reconcile --remove-extra-permissions -f -",
-            kind.to_lowercase()
+            object(&self.role)
         )
     }
 }
@@ -88,127 +86,122 @@ pub(super) enum When {
     UploadedCertificates,
 }
 
-const BOOTSTRAPPERS: &str = "Group system:bootstrappers:kubeadm:default-node-token";
-const NODES: &str = "Group system:nodes";
+const BOOTSTRAPPERS: Holder = Holder::group("system:bootstrappers:kubeadm:default-node-token");
+const NODES: Holder = Holder::group("system:nodes");
 
-const ADMINISTRATORS: &str = "kubeadm:cluster-admins";
-const COREDNS: &str = "ClusterRole system:coredns";
-const SYSTEM: Option<&str> = Some("kube-system");
+const ADMINISTRATORS: ObjectRef = everywhere("kubeadm:cluster-admins");
+const COREDNS: ObjectRef = cluster_role("system:coredns");
+const SYSTEM: &str = "kube-system";
+
+const fn everywhere(name: &'static str) -> ObjectRef {
+    ObjectRef::fixed(CLUSTER_BINDING, name)
+}
+
+const fn cluster_role(name: &'static str) -> ObjectRef {
+    ObjectRef::fixed(CLUSTER_ROLE, name)
+}
 
 /// Every binding that kubeadm writes.
 pub(super) const ALL: &[KubeadmGrant] = &[
     KubeadmGrant {
-        namespace: None,
-        name: ADMINISTRATORS,
-        role: "ClusterRole cluster-admin",
-        holders: &["Group kubeadm:cluster-admins"],
+        binding: ADMINISTRATORS,
+        role: cluster_role("cluster-admin"),
+        holders: &[Holder::group("kubeadm:cluster-admins")],
         reads: None,
         when: When::Always,
         without: "admin.conf has no rights",
     },
     KubeadmGrant {
-        namespace: None,
-        name: "kubeadm:kubelet-bootstrap",
-        role: "ClusterRole system:node-bootstrapper",
+        binding: everywhere("kubeadm:kubelet-bootstrap"),
+        role: cluster_role("system:node-bootstrapper"),
         holders: &[BOOTSTRAPPERS],
         reads: None,
         when: When::Always,
         without: "a joining kubelet cannot ask for its certificate",
     },
     KubeadmGrant {
-        namespace: None,
-        name: "kubeadm:get-nodes",
-        role: "ClusterRole kubeadm:get-nodes",
+        binding: everywhere("kubeadm:get-nodes"),
+        role: cluster_role("kubeadm:get-nodes"),
         holders: &[BOOTSTRAPPERS],
         reads: Some(Reads("nodes", None)),
         when: When::Always,
         without: "kubeadm join cannot tell whether the node's name is taken",
     },
     KubeadmGrant {
-        namespace: None,
-        name: "kubeadm:node-autoapprove-bootstrap",
-        role: "ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        binding: everywhere("kubeadm:node-autoapprove-bootstrap"),
+        role: cluster_role("system:certificates.k8s.io:certificatesigningrequests:nodeclient"),
         holders: &[BOOTSTRAPPERS],
         reads: None,
         when: When::Always,
         without: BY_HAND,
     },
     KubeadmGrant {
-        namespace: None,
-        name: "kubeadm:node-autoapprove-certificate-rotation",
-        role: "ClusterRole system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        binding: everywhere("kubeadm:node-autoapprove-certificate-rotation"),
+        role: cluster_role("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"),
         holders: &[NODES],
         reads: None,
         when: When::Always,
         without: "no kubelet can renew its client certificate, and each is locked out when it expires",
     },
     KubeadmGrant {
-        namespace: SYSTEM,
-        name: "kubeadm:nodes-kubeadm-config",
-        role: "Role kubeadm:nodes-kubeadm-config",
+        binding: ObjectRef::fixed_in(SYSTEM, BINDING, "kubeadm:nodes-kubeadm-config"),
+        role: ObjectRef::fixed_in(SYSTEM, ROLE, "kubeadm:nodes-kubeadm-config"),
         holders: &[BOOTSTRAPPERS, NODES],
         reads: Some(Reads("configmaps", Some("kubeadm-config"))),
         when: When::Always,
         without: "kubeadm join and kubeadm upgrade node cannot read how the cluster was built",
     },
     KubeadmGrant {
-        namespace: SYSTEM,
-        name: "kubeadm:kubelet-config",
-        role: "Role kubeadm:kubelet-config",
+        binding: ObjectRef::fixed_in(SYSTEM, BINDING, "kubeadm:kubelet-config"),
+        role: ObjectRef::fixed_in(SYSTEM, ROLE, "kubeadm:kubelet-config"),
         holders: &[BOOTSTRAPPERS, NODES],
         reads: Some(Reads("configmaps", Some("kubelet-config"))),
         when: When::Always,
         without: "kubeadm join and kubeadm upgrade node cannot read the kubelet's configuration",
     },
     KubeadmGrant {
-        namespace: Some("kube-public"),
-        name: "kubeadm:bootstrap-signer-clusterinfo",
-        role: "Role kubeadm:bootstrap-signer-clusterinfo",
-        holders: &["User system:anonymous"],
+        binding: ObjectRef::fixed_in("kube-public", BINDING, "kubeadm:bootstrap-signer-clusterinfo"),
+        role: ObjectRef::fixed_in("kube-public", ROLE, "kubeadm:bootstrap-signer-clusterinfo"),
+        holders: &[Holder::user("system:anonymous")],
         reads: Some(Reads("configmaps", Some("cluster-info"))),
         when: When::TokenDiscovery,
         without: "kubeadm join with a token cannot read cluster-info",
     },
     KubeadmGrant {
-        namespace: None,
-        name: "kubeadm:node-proxier",
-        role: "ClusterRole system:node-proxier",
-        holders: &["ServiceAccount kube-system/kube-proxy"],
+        binding: everywhere("kubeadm:node-proxier"),
+        role: cluster_role("system:node-proxier"),
+        holders: &[Holder::account("kube-system", "kube-proxy")],
         reads: None,
         when: When::KubeProxy,
         without: "kube-proxy cannot read Services and EndpointSlices, and Services stop following their pods",
     },
     KubeadmGrant {
-        namespace: SYSTEM,
-        name: "kube-proxy",
-        role: "Role kube-proxy",
+        binding: ObjectRef::fixed_in(SYSTEM, BINDING, "kube-proxy"),
+        role: ObjectRef::fixed_in(SYSTEM, ROLE, "kube-proxy"),
         holders: &[BOOTSTRAPPERS],
         reads: Some(Reads("configmaps", Some("kube-proxy"))),
         when: When::KubeProxy,
         without: "kubeadm join cannot read kube-proxy's configuration",
     },
     KubeadmGrant {
-        namespace: None,
-        name: "system:coredns",
+        binding: everywhere("system:coredns"),
         role: COREDNS,
-        holders: &["ServiceAccount kube-system/coredns"],
+        holders: &[Holder::account("kube-system", "coredns")],
         reads: None,
         when: When::CoreDns,
         without: "CoreDNS cannot read Services and EndpointSlices, and cluster names stop resolving",
     },
     KubeadmGrant {
-        namespace: None,
-        name: "kubeadm:apiserver-kubelet-client",
-        role: "ClusterRole system:kubelet-api-admin",
-        holders: &["User kube-apiserver-kubelet-client"],
+        binding: everywhere("kubeadm:apiserver-kubelet-client"),
+        role: cluster_role("system:kubelet-api-admin"),
+        holders: &[Holder::user("kube-apiserver-kubelet-client")],
         reads: None,
         when: When::KubeletClientWithoutGroup,
         without: "kubectl logs, exec and port-forward fail as soon as apiserver-kubelet-client.crt names no group",
     },
     KubeadmGrant {
-        namespace: SYSTEM,
-        name: "kubeadm:kubeadm-certs",
-        role: "Role kubeadm:kubeadm-certs",
+        binding: ObjectRef::fixed_in(SYSTEM, BINDING, "kubeadm:kubeadm-certs"),
+        role: ObjectRef::fixed_in(SYSTEM, ROLE, "kubeadm:kubeadm-certs"),
         holders: &[BOOTSTRAPPERS],
         reads: Some(Reads("secrets", Some("kubeadm-certs"))),
         when: When::UploadedCertificates,

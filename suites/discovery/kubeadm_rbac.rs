@@ -20,7 +20,9 @@ use crate::fact::facts::kubelet_client_reviews::is_bound_in;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Binding, PolicyRule, Rbac};
 use crate::fact::facts::server_version::ServerVersion;
-use crate::suites::rights::rules;
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
+use crate::suites::rights::{self, rules};
 use crate::version::Version;
 
 crate::check!("DI-08", "kubeadm-rbac", Major, judge);
@@ -28,13 +30,13 @@ crate::check!("DI-08", "kubeadm-rbac", Major, judge);
 fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectations, version: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();
     for grant in ALL {
-        match binding(rbac, grant) {
+        match rbac.bindings.get(&grant.binding) {
             Some(binding) => judge_binding(&mut verdict, rbac, grant, binding),
             None if is_expected(grant, pods, expectations, version.version) => {
                 verdict.find(
-                    subject(grant),
+                    Subject::from(&grant.binding),
                     Finding::new(
-                        format!("{} is given to {}", grant.role, grant.holders.join(" and ")),
+                        format!("{} is given to {}", grant.role, both(grant.holders)),
                         "the binding does not exist",
                     )
                     .so(grant.without)
@@ -49,18 +51,8 @@ fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectation
     verdict
 }
 
-fn binding<'a>(rbac: &'a Rbac, grant: &KubeadmGrant) -> Option<&'a Binding> {
-    match grant.namespace {
-        Some(namespace) => rbac.role_bindings.get(&format!("{namespace}/{}", grant.name)),
-        None => rbac.cluster_role_bindings.get(grant.name),
-    }
-}
-
-fn subject(grant: &KubeadmGrant) -> Subject {
-    match grant.namespace {
-        Some(namespace) => Subject::object("RoleBinding", namespace, grant.name),
-        None => Subject::cluster_object("ClusterRoleBinding", grant.name),
-    }
+fn both<'a>(holders: impl IntoIterator<Item = &'a Holder>) -> String {
+    holders.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, version: Version) -> bool {
@@ -76,32 +68,29 @@ fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, v
 }
 
 fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
-    let role = format!("{} {}", binding.role_kind, binding.role);
-    let gives_its_role = verdict.expect(subject(grant), role == grant.role, || {
-        Finding::new(format!("gives {}", grant.role), format!("gives {role}")).so(grant.without).mend(grant.mend())
+    let subject = || Subject::from(&grant.binding);
+    let gives_its_role = verdict.expect(subject(), binding.role == grant.role, || {
+        Finding::new(format!("gives {}", grant.role), format!("gives {}", binding.role))
+            .so(grant.without)
+            .mend(grant.mend())
     });
-    let holders: Vec<_> = binding.holders.iter().map(ToString::to_string).collect();
-    let missing: Vec<_> = grant.holders.iter().filter(|holder| !holders.iter().any(|has| has == *holder)).collect();
-    verdict.expect(subject(grant), missing.is_empty(), || {
-        let has = if holders.is_empty() { "nobody".to_owned() } else { holders.join(" and ") };
-        Finding::new(
-            format!("{} is given to {}", grant.role, grant.holders.join(" and ")),
-            format!("it is given to {has}"),
-        )
-        .so(grant.without)
-        .mend(grant.mend())
-        .severity(grant.severity())
+    let holders = &binding.holders;
+    verdict.expect(subject(), grant.holders.iter().all(|holder| holders.contains(holder)), || {
+        let has = if holders.is_empty() { "nobody".to_owned() } else { both(holders) };
+        Finding::new(format!("{} is given to {}", grant.role, both(grant.holders)), format!("it is given to {has}"))
+            .so(grant.without)
+            .mend(grant.mend())
+            .severity(grant.severity())
     });
-    let extra: Vec<_> =
-        holders.iter().filter(|holder| !grant.holders.contains(&holder.as_str())).map(String::as_str).collect();
-    verdict.expect(subject(grant), extra.is_empty(), || {
-        let extra = extra.join(" and ");
+    let extra: Vec<_> = holders.iter().filter(|holder| !grant.holders.contains(holder)).collect();
+    verdict.expect(subject(), extra.is_empty(), || {
+        let extra = both(extra.iter().copied());
         Finding::new(
-            format!("{} is given to {} and nobody else", grant.role, grant.holders.join(" and ")),
+            format!("{} is given to {} and nobody else", grant.role, both(grant.holders)),
             format!("it is given to {extra} as well"),
         )
         .so(format!("{extra} may do what is meant for others"))
-        .mend(format!("kubectl {}: remove {extra}", edit(grant)))
+        .mend(format!("kubectl edit {}: remove {extra}", rights::object(&grant.binding)))
     });
     if gives_its_role {
         judge_role(verdict, rbac, grant, binding);
@@ -109,11 +98,8 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
 }
 
 fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
-    let subject = match (grant.namespace, binding.role_kind.as_str()) {
-        (Some(namespace), "Role") => Subject::object("Role", namespace, &binding.role),
-        _ => Subject::cluster_object("ClusterRole", &binding.role),
-    };
-    let Some(has) = rbac.rules(grant.namespace, &binding.role_kind, &binding.role) else {
+    let subject = Subject::from(&binding.role);
+    let Some(has) = rbac.rules(&binding.role) else {
         return verdict.find(
             subject,
             Finding::new("exists, since a binding gives it", "it does not exist")
@@ -130,32 +116,24 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
     let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
     verdict.expect(subject, more.is_empty(), || {
         Finding::new(format!("permits to {reads} and no more"), format!("it permits to {} as well", rules(&more)))
-            .so(format!("{} may do more than joining takes", grant.holders.join(" and ")))
+            .so(format!("{} may do more than joining takes", both(grant.holders)))
             .mend(grant.mend_role())
     });
 }
 
 /// Bindings in kubeadm's name that no supported kubeadm writes.
 fn judge_strangers(verdict: &mut Verdict, rbac: &Rbac) {
-    let known =
-        |namespace: Option<&str>, name| ALL.iter().any(|grant| (grant.namespace, grant.name) == (namespace, name));
+    let known = |binding: &ObjectRef| ALL.iter().any(|grant| grant.binding == *binding);
     let strangers: Vec<_> = rbac
         .grants()
-        .filter(|grant| grant.name.starts_with("kubeadm:") && !known(grant.namespace, grant.name))
-        .map(|grant| format!("{} gives {}", crate::suites::rights::subject(&grant), grant.role()))
+        .filter(|grant| grant.object.name.starts_with("kubeadm:") && !known(grant.object))
+        .map(|grant| format!("{} gives {}", grant.object, grant.binding.role))
         .collect();
     verdict.expect(Subject::cluster(), strangers.is_empty(), || {
         Finding::new("no bindings in kubeadm's name but kubeadm's", strangers.join("; "))
             .so("it is left over from an old version, or somebody chose a name that looks like kubeadm's")
             .severity(Severity::Info)
     });
-}
-
-fn edit(grant: &KubeadmGrant) -> String {
-    match grant.namespace {
-        Some(namespace) => format!("-n {namespace} edit rolebinding {}", grant.name),
-        None => format!("edit clusterrolebinding {}", grant.name),
-    }
 }
 
 impl Reads {
@@ -192,30 +170,29 @@ mod tests {
     use super::*;
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::rbac::testing::rule;
+    use crate::object_ref::NamespacedName;
 
     fn healthy() -> Rbac {
-        ALL.iter().filter(|grant| grant.when != When::UploadedCertificates).fold(Rbac::default(), |rbac, grant| {
-            let path = |name: &str| match grant.namespace {
-                Some(namespace) => format!("{namespace}/{name}"),
-                None => name.to_owned(),
-            };
+        let mut rbac = Rbac::default();
+        for grant in ALL.iter().filter(|grant| grant.when != When::UploadedCertificates) {
             let rule = grant.reads.map(|Reads(resource, name)| PolicyRule {
                 names: name.into_iter().map(str::to_owned).collect(),
                 ..rule(&["get"], "", &[resource])
             });
-            let name_of_role = grant.role.split_once(' ').unwrap().1;
-            rbac.with_role(&path(name_of_role), rule.into_iter().collect()).with_binding(
-                &path(grant.name),
-                grant.role,
-                grant.holders,
-            )
-        })
+            let binding = Binding { role: grant.role.clone(), holders: grant.holders.to_vec() };
+            rbac.roles.insert(grant.role.clone(), rule.into_iter().collect());
+            rbac.bindings.insert(grant.binding.clone(), binding);
+        }
+        rbac
     }
 
     fn pods() -> Pods {
         let pod = |app: &str| {
             let labels = [("k8s-app".to_owned(), app.to_owned())].into();
-            (format!("kube-system/{app}"), Pod { namespace: "kube-system".into(), labels, ..Pod::default() })
+            (
+                NamespacedName::new("kube-system", app.to_owned()),
+                Pod { namespace: "kube-system".into(), labels, ..Pod::default() },
+            )
         };
         Pods(["kube-dns", "kube-proxy"].map(pod).into())
     }
@@ -226,10 +203,7 @@ mod tests {
     }
 
     fn without(name: &str) -> Rbac {
-        let mut rbac = healthy();
-        rbac.cluster_role_bindings.remove(name);
-        rbac.role_bindings.remove(name);
-        rbac
+        healthy().without_binding(name)
     }
 
     #[test]
@@ -286,7 +260,7 @@ mod tests {
         assert_eq!(findings[0].seen, "it is given to Group system:authenticated as well");
         assert_eq!(
             findings[0].fix.as_str(),
-            "kubectl -n kube-system edit rolebinding kubeadm:nodes-kubeadm-config: remove Group system:authenticated"
+            "kubectl edit rolebinding kubeadm:nodes-kubeadm-config -n kube-system: remove Group system:authenticated"
         );
     }
 
@@ -322,7 +296,7 @@ mod tests {
                  kubectl auth reconcile --remove-extra-permissions -f -"
         );
         let mut gone = healthy();
-        gone.cluster_roles.remove("kubeadm:get-nodes");
+        gone.roles.remove(&ObjectRef::fixed("ClusterRole", "kubeadm:get-nodes"));
         assert_eq!(judged(&gone, &pods(), "v1.37.2")[0].seen, "it does not exist");
     }
 

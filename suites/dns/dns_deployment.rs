@@ -161,6 +161,7 @@ mod tests {
     use crate::check::testing::seen;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::{Container, Pod};
+    use crate::object_ref::testing::named;
     use crate::seen::Seen;
 
     fn nodes(zones: &[(&str, &str)]) -> Nodes {
@@ -246,7 +247,7 @@ mod tests {
             containers: vec![Container { waiting: Some("CrashLoopBackOff".into()), ..Container::default() }],
             ..Pod::default()
         };
-        let pods = Pods([("kube-system/coredns-1".to_owned(), pod)].into());
+        let pods = Pods([(named("kube-system/coredns-1"), pod)].into());
         let verdict = judge(Ok(&deployment(2, 0)), Some(&dns(&[])), None, &nodes(&THREE), &pods);
         assert_eq!(seen(&verdict), ["none", "0 of 2; coredns-1 on n1: CrashLoopBackOff"]);
     }

@@ -171,6 +171,7 @@ mod tests {
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::pods::Container;
     use crate::fact::facts::probe_reports::testing::reports;
+    use crate::object_ref::testing::named;
     use crate::probe::Answers;
     use crate::probe::answer::{DnsAnswer, Lookups};
 
@@ -207,7 +208,7 @@ mod tests {
         let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
         let answers = Answers { dns_metrics: metrics, dns: dns_answers, ..Answers::default() };
         let reports = reports([("n1", answers)]);
-        judge(&dns, &Pods([("kube-system/coredns-x".to_owned(), pod)].into()), Ok(&reports))
+        judge(&dns, &Pods([(named("kube-system/coredns-x"), pod)].into()), Ok(&reports))
     }
 
     fn running() -> Container {

@@ -129,6 +129,7 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::probe_reports::testing::{report, reports};
+    use crate::object_ref::testing::named;
     use crate::ports::{ETCD_CLIENT, ETCD_PEER};
     use crate::probe::Answers;
 
@@ -151,7 +152,7 @@ mod tests {
             annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
             ..Pod::default()
         };
-        let pods = if with_pod { Pods([("kube-system/etcd-n1".to_owned(), etcd)].into()) } else { Pods::default() };
+        let pods = if with_pod { Pods([(named("kube-system/etcd-n1"), etcd)].into()) } else { Pods::default() };
         let reached = Reached(BTreeMap::from([
             (Endpoint::tls((IP, ETCD_CLIENT)), client.clone()),
             (Endpoint::tls((IP, ETCD_PEER)), if is_open(client) { Ok(refuses()) } else { client.clone() }),

@@ -175,6 +175,8 @@ mod tests {
     use crate::fact::facts::api_server_health::{Health, HealthAnswer};
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::NamespacedName;
+    use crate::object_ref::testing::named;
     use crate::seen::Access;
 
     struct Facts {
@@ -199,7 +201,7 @@ mod tests {
                 }],
                 ..Pod::default()
             };
-            (format!("kube-system/etcd-n{i}"), pod)
+            (NamespacedName::new("kube-system", format!("etcd-n{i}")), pod)
         };
         let node = |i: u8| {
             let ready = Condition { status: "True".into(), reason: String::new(), message: String::new() };
@@ -254,7 +256,7 @@ mod tests {
         assert_eq!(findings(&facts), [(Severity::Major, "n3 is not Ready".to_owned())]);
         let mend = judged(&facts, None).findings(Severity::Critical)[0].fix.clone();
         assert!(mend.starts_with("start n3") && mend.contains("gone for good: kubectl -n kube-system exec etcd-n1"));
-        facts.pods.0.get_mut("kube-system/etcd-n2").unwrap().ready = false;
+        facts.pods.0.get_mut(&named("kube-system/etcd-n2")).unwrap().ready = false;
         assert!(findings(&facts).iter().all(|(severity, _)| *severity == Severity::Critical));
         let found = judged(&facts, None).findings(Severity::Critical);
         assert!(found.iter().all(|finding| !finding.fix.contains("member remove")), "{found:?}");
@@ -263,15 +265,15 @@ mod tests {
     #[test]
     fn a_control_plane_node_without_a_member_is_found() {
         let mut facts = facts(3);
-        facts.pods.0.remove("kube-system/etcd-n2");
+        facts.pods.0.remove(&named("kube-system/etcd-n2"));
         assert_eq!(findings(&facts), [(Severity::Major, "none on n2".to_owned())]);
     }
 
     #[test]
     fn members_that_share_an_address_are_found() {
         let mut facts = facts(2);
-        let twin = facts.pods.0["kube-system/etcd-n1"].containers.clone();
-        facts.pods.0.get_mut("kube-system/etcd-n2").unwrap().containers = twin;
+        let twin = facts.pods.0[&named("kube-system/etcd-n1")].containers.clone();
+        facts.pods.0.get_mut(&named("kube-system/etcd-n2")).unwrap().containers = twin;
         assert_eq!(findings(&facts)[0].1, "etcd-n1, etcd-n2 advertise https://10.77.0.11:2379");
     }
 

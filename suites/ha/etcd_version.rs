@@ -105,7 +105,7 @@ mod tests {
                 containers: vec![container],
                 ..Pod::default()
             };
-            (format!("kube-system/{}", pod.name), pod)
+            (pod.key(), pod)
         };
         let pods = Pods(images.iter().enumerate().map(member).collect());
         judge(&pods, &OldestApiServer(api.parse().unwrap()), None)

@@ -163,6 +163,7 @@ mod tests {
     use crate::check::testing::in_full;
     use crate::fact::facts::nodes::ZONE;
     use crate::fact::facts::pods::Pod;
+    use crate::object_ref::NamespacedName;
 
     /// So many control-plane nodes n1, n2, … in these zones, and one worker.
     fn nodes(zones: &[Option<&str>]) -> Nodes {
@@ -185,7 +186,7 @@ mod tests {
             node: Some(node.into()),
             ..Pod::default()
         };
-        Pods(on.iter().map(|node| (format!("kube-system/etcd-{node}"), member(node))).collect())
+        Pods(on.iter().map(|node| (NamespacedName::new("kube-system", format!("etcd-{node}")), member(node))).collect())
     }
 
     fn kubeadm(endpoint: Option<&str>) -> KubeadmConfig {

@@ -20,6 +20,7 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::CHECKPOINT;
 use crate::fact::facts::rbac::{Grant, PolicyRule, Rbac};
+use crate::holder::Holder;
 use crate::ports::KUBELET;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::reached::Met;
@@ -30,7 +31,7 @@ crate::check!("KL-10", "checkpoint-rights", Major, judge);
 
 fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
-    for grant in rbac.grants().filter(|grant| grant.namespace.is_none()) {
+    for grant in rbac.grants().filter(|grant| grant.namespace().is_none()) {
         judge_grant(&mut verdict, &grant);
     }
     let mut folded = Folded::new();
@@ -56,12 +57,12 @@ fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
     let rules = grant.existing_rules();
     // Who may do everything is the business of the check about administrators.
     let may = rules.iter().any(|rule| rule.permits("create", "", "nodes/checkpoint") && !rule.permits_everything());
-    let holders: Vec<String> = grant.binding.holders.iter().map(ToString::to_string).collect();
+    let holders: Vec<&Holder> = grant.binding.holders.iter().collect();
     let expected = rules.iter().any(PolicyRule::permits_everything) || !may || holders.is_empty();
-    verdict.expect(rights::subject(grant), expected, || {
+    verdict.expect(grant.object.into(), expected, || {
         Finding::new(
             "nobody but administrators may create nodes/checkpoint",
-            format!("{} may, by {}", names(&holders), grant.role()),
+            format!("{} may, by {}", names(&holders), grant.binding.role),
         )
         .so("they write the memory of any container to the node's disk, with every key in it")
         .mend(rights::unbind(grant, &holders))

@@ -277,6 +277,7 @@ mod tests {
     use crate::fact::facts::host_reports::HostReport;
     use crate::fact::facts::nodes::Machine;
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::NamespacedName;
     use crate::probe::host::answer::Unit;
 
     /// A node in order: what runs there, and its unit files.
@@ -296,7 +297,7 @@ mod tests {
         HostReport { services: Ok(Services::default()), units, ..HostReport::unseen() }
     }
 
-    fn pod(node: &str, name: &str, component: &str, command: &[&str]) -> (String, Pod) {
+    fn pod(node: &str, name: &str, component: &str, command: &[&str]) -> (NamespacedName, Pod) {
         let label = if component == KUBE_PROXY { "k8s-app" } else { "component" };
         let annotations = [("kubernetes.io/config.mirror".to_owned(), "x".to_owned())];
         let command = command.iter().map(|word| (*word).to_owned()).collect();
@@ -309,7 +310,7 @@ mod tests {
             containers: vec![Container { command, ..Container::default() }],
             ..Pod::default()
         };
-        (format!("kube-system/{name}"), pod)
+        (NamespacedName::new("kube-system", name.to_owned()), pod)
     }
 
     /// The verdict about a control-plane node n1 and a worker n2, each of which has this runtime.

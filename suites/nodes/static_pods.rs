@@ -112,6 +112,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::NamespacedName;
 
     fn nodes() -> Nodes {
         let control = Node {
@@ -123,7 +124,7 @@ mod tests {
         )
     }
 
-    fn mirror(namespace: &str, container: &str, node: &str) -> (String, Pod) {
+    fn mirror(namespace: &str, container: &str, node: &str) -> (NamespacedName, Pod) {
         let pod = Pod {
             namespace: namespace.into(),
             name: format!("{container}-{node}"),
@@ -134,10 +135,10 @@ mod tests {
             containers: vec![Container { name: container.into(), ..Container::default() }],
             ..Pod::default()
         };
-        (format!("{namespace}/{}", pod.name), pod)
+        (pod.key(), pod)
     }
 
-    fn seen(pods: impl IntoIterator<Item = (String, Pod)>) -> Vec<String> {
+    fn seen(pods: impl IntoIterator<Item = (NamespacedName, Pod)>) -> Vec<String> {
         let findings = judge(&Pods(pods.into_iter().collect()), &nodes()).findings(Severity::Info);
         findings.into_iter().map(|finding| format!("{}: {}", finding.subjects[0], finding.seen)).collect()
     }

@@ -129,6 +129,7 @@ mod tests {
     use crate::fact::facts::pods::Container;
     use crate::join::WhoAmI;
     use crate::join::request::Condition;
+    use crate::object_ref::testing::named;
     use crate::suites::pki::testing::clock;
 
     const USER: &str = "seaworthy:x7f4k";
@@ -163,7 +164,7 @@ mod tests {
             containers: vec![container],
             ..Pod::default()
         };
-        Pods([("kube-system/kcm".to_owned(), pod)].into())
+        Pods([(named("kube-system/kcm"), pod)].into())
     }
 
     fn judged(trial: &ClientCertificateTrial, ca: &Authority, version: &str, flags: &[&str]) -> Verdict {

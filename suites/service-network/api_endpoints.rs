@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::check::testing::seen_of;
     use crate::fact::facts::pods::{Container, Pod};
+    use crate::object_ref::NamespacedName;
     use crate::seen::Seen;
 
     const ANNOTATION: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
@@ -125,7 +126,7 @@ mod tests {
         ([10, 77, 0, last], 6443).into()
     }
 
-    fn server(name: &str, last: u8) -> (String, Pod) {
+    fn server(name: &str, last: u8) -> (NamespacedName, Pod) {
         let pod = Pod {
             namespace: "kube-system".into(),
             name: name.into(),
@@ -137,7 +138,7 @@ mod tests {
             .into(),
             ..Pod::default()
         };
-        (format!("kube-system/{name}"), pod)
+        (NamespacedName::new("kube-system", name.to_owned()), pod)
     }
 
     fn published(addresses: &[u8]) -> ApiServerEndpoints {

@@ -25,6 +25,7 @@ use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
+use crate::object_ref::NamespacedName;
 use crate::probe::fault::Got;
 use crate::seen::Unobserved;
 
@@ -80,9 +81,14 @@ fn judge_node_ports(verdict: &mut Verdict, reports: &ProbeReports, nodes: &Nodes
     }
 }
 
-fn judge_service(verdict: &mut Verdict, name: &str, service: &Exposure, clock: &Clock, expectations: &Expectations) {
-    let (namespace, short) = name.split_once('/').unwrap_or(("", name));
-    let subject = || Subject::object("Service", namespace, short);
+fn judge_service(
+    verdict: &mut Verdict,
+    name: &NamespacedName,
+    service: &Exposure,
+    clock: &Clock,
+    expectations: &Expectations,
+) {
+    let subject = || Subject::from(name.of("Service"));
     let strangers: Vec<String> = service
         .external_ips
         .iter()
@@ -95,7 +101,7 @@ fn judge_service(verdict: &mut Verdict, name: &str, service: &Exposure, clock: &
     verdict.expect(subject(), strangers.is_empty(), || {
         Finding::new("no spec.externalIPs, or those that the profile names", strangers.join(", "))
             .so("every node sends the cluster's traffic to this address to the Service's pods, whoever owns the address")
-            .mend(format!("kubectl -n {namespace} patch service {short} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/externalIPs\"}}]'"))
+            .mend(format!("kubectl -n {} patch service {} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/externalIPs\"}}]'", name.namespace, name.name))
     });
     if let Some(since) = service.pending_since {
         let seconds = clock.server.as_second() - since.as_second();
@@ -115,6 +121,7 @@ mod tests {
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::testing;
+    use crate::object_ref::testing::named;
     use crate::probe::Answers;
     use crate::probe::answer::{Backends, ServiceAnswer};
     use crate::probe::fault::Fault;
@@ -145,7 +152,7 @@ mod tests {
             (format!("n{i}"), Node { addresses, ..Node::default() })
         };
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
-        let services = ServiceExposure([("shop/web".to_owned(), service)].into());
+        let services = ServiceExposure([(named("shop/web"), service)].into());
         let nodes = Nodes((1..4).map(node).collect());
         judge(Ok(reports), &nodes, &services, &Clock { server: now, here: now }, expectations)
     }

@@ -25,6 +25,7 @@ use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::rbac::Rbac;
+use crate::holder::Holder;
 use crate::ports;
 
 crate::check!("SN-08", "kube-proxy-endpoint", Major, judge);
@@ -122,12 +123,8 @@ fn judge_rights(verdict: &mut Verdict, rbac: &Rbac) {
     let missing: Vec<&str> = WATCHED
         .iter()
         .filter(|(group, resource)| {
-            !rbac.grants().filter(|grant| grant.namespace.is_none()).any(|grant| {
-                let is_holder = grant.binding.holders.iter().any(|holder| {
-                    holder.kind == "ServiceAccount"
-                        && holder.namespace.as_deref() == Some("kube-system")
-                        && holder.name == "kube-proxy"
-                });
+            !rbac.grants().filter(|grant| grant.namespace().is_none()).any(|grant| {
+                let is_holder = grant.binding.holders.contains(&Holder::account("kube-system", "kube-proxy"));
                 is_holder && grant.existing_rules().iter().any(|rule| rule.permits("watch", group, resource))
             })
         })

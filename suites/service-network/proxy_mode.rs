@@ -131,6 +131,7 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
 mod tests {
     use super::*;
     use crate::fact::facts::host_reports::HostReport;
+    use crate::object_ref::testing::named;
     use crate::probe::host::answer::{HttpAnswer, Text};
     use crate::seen::Access;
 
@@ -149,7 +150,7 @@ mod tests {
             ..Pod::default()
         };
         let version = ServerVersion { git: version.into(), version: version.parse().unwrap() };
-        judge(Ok(&config), &Pods([("kube-system/kube-proxy-x".to_owned(), pod)].into()), &version, hosts)
+        judge(Ok(&config), &Pods([(named("kube-system/kube-proxy-x"), pod)].into()), &version, hosts)
     }
 
     /// The answers of a node whose proxy runs in this mode.

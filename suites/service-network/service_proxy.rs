@@ -222,6 +222,8 @@ mod tests {
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::NamespacedName;
+    use crate::object_ref::testing::named;
     use crate::seen::Seen;
 
     fn node(version: &str) -> Node {
@@ -238,7 +240,7 @@ mod tests {
         Nodes(["n1", "n2", "n3"].map(|name| (name.to_owned(), node(version))).into())
     }
 
-    fn agent(app: &str, node: &str, version: &str) -> (String, Pod) {
+    fn agent(app: &str, node: &str, version: &str) -> (NamespacedName, Pod) {
         let name = format!("{app}-{node}");
         let pod = Pod {
             namespace: "kube-system".into(),
@@ -254,7 +256,7 @@ mod tests {
             }],
             ..Pod::default()
         };
-        (format!("kube-system/{name}"), pod)
+        (NamespacedName::new("kube-system", name.to_owned()), pod)
     }
 
     fn on(app: &str, nodes: &[&str], version: &str) -> Pods {
@@ -292,7 +294,7 @@ mod tests {
     #[test]
     fn one_that_is_not_ready_is_found() {
         let mut pods = on("kube-proxy", &ALL, "v1.37.2");
-        let pod = pods.0.get_mut("kube-system/kube-proxy-n2").unwrap();
+        let pod = pods.0.get_mut(&named("kube-system/kube-proxy-n2")).unwrap();
         (pod.ready, pod.containers[0].waiting) = (false, Some("CrashLoopBackOff".into()));
         assert_eq!(
             seen_of(&judged(&pods, &none())),

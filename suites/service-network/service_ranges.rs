@@ -147,14 +147,14 @@ fn judge_addresses(
     let (mut outside, mut unreserved, mut of_another) = (Vec::new(), Vec::new(), Vec::new());
     let used = addresses.services.iter().flat_map(|(name, all)| all.iter().map(move |address| (name, address)));
     for (name, address) in used {
-        let parent = addresses.reserved.get(address).map(|reservation| reservation.parent.as_str());
+        let parent = addresses.reserved.get(address).map(|reservation| &reservation.parent);
         let is_inside = ranges.iter().any(|range| range.contains(*address));
         if !is_inside {
             outside.push(format!("{address} ({name})"));
         }
         match parent {
             None => unreserved.push(format!("{address} ({name})")),
-            Some(parent) if parent != format!("services {name}") => {
+            Some(parent) if *parent != name.of("services") => {
                 of_another.push(format!("{address} ({name}) is reserved for {parent}"));
             }
             Some(_) if is_inside => verdict.confirm(),
@@ -196,6 +196,8 @@ mod tests {
     use crate::fact::facts::pods::{Container, Pod};
     use crate::fact::facts::service_addresses::Reservation;
     use crate::fact::facts::service_cidrs::{Complaint, ServiceCidr};
+    use crate::object_ref::NamespacedName;
+    use crate::object_ref::testing::named;
     use crate::seen::Unobserved;
 
     struct Facts {
@@ -211,8 +213,9 @@ mod tests {
 
     fn facts() -> Facts {
         let used = [("default/kubernetes", "10.96.0.1"), ("kube-system/kube-dns", "10.96.0.10")]
-            .map(|(name, address)| (name.to_owned(), address.parse::<IpAddr>().unwrap()));
-        let reservation = |name: &str| Reservation { parent: format!("services {name}"), managed_by: ALLOCATOR.into() };
+            .map(|(name, address)| (named(name), address.parse::<IpAddr>().unwrap()));
+        let reservation =
+            |name: &NamespacedName| Reservation { parent: name.of("services"), managed_by: ALLOCATOR.into() };
         let server = Pod {
             namespace: "kube-system".into(),
             name: "kube-apiserver-n1".into(),
@@ -238,7 +241,7 @@ mod tests {
                 pod_subnet: Some("10.244.0.0/16".into()),
                 ..KubeadmConfig::default()
             },
-            pods: Pods([("kube-system/kube-apiserver-n1".to_owned(), server)].into()),
+            pods: Pods([(named("kube-system/kube-apiserver-n1"), server)].into()),
         }
     }
 
@@ -285,9 +288,9 @@ mod tests {
     #[test]
     fn addresses_that_are_not_reserved_or_outside_are_found() {
         let mut facts = facts();
-        facts.addresses.services.insert("a/lost".into(), vec![[10, 96, 0, 77].into()]);
-        facts.addresses.services.insert("a/twin".into(), vec![[10, 96, 0, 10].into()]);
-        facts.addresses.services.insert("a/old".into(), vec![[10, 200, 0, 1].into()]);
+        facts.addresses.services.insert(named("a/lost"), vec![[10, 96, 0, 77].into()]);
+        facts.addresses.services.insert(named("a/twin"), vec![[10, 96, 0, 10].into()]);
+        facts.addresses.services.insert(named("a/old"), vec![[10, 200, 0, 1].into()]);
         assert_eq!(
             seen(&facts),
             [

@@ -10,6 +10,7 @@ use crate::certificate::Certificate;
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
 /// The port of a Service where a webhook states none.
@@ -33,9 +34,9 @@ pub struct Webhook {
     pub fails_closed: bool,
     /// After how many seconds it counts as not answering.
     pub timeout_seconds: i32,
-    /// The Service that answers, as `NAMESPACE/NAME`; none for a URL.
+    /// The Service that answers; none for a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<NamespacedName>,
     /// The Service's port.
     pub port: i32,
     /// The authorities by which it is verified, or why they are not readable; none for those of the host.
@@ -174,7 +175,7 @@ fn trim(webhook: Both, kind: &str, configuration: &str) -> Webhook {
         fails_closed: webhook.failure_policy.is_none_or(|policy| policy == "Fail"),
         timeout_seconds: webhook.timeout_seconds.unwrap_or(10),
         port: service.as_ref().and_then(|service| service.port).unwrap_or(USUAL_PORT),
-        service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
+        service: service.map(|service| NamespacedName::new(service.namespace, service.name)),
         authorities: webhook.client.ca_bundle.filter(|bundle| !bundle.0.is_empty()).map(|bundle| {
             let text = String::from_utf8(bundle.0).map_err(|_| "it is no text".to_owned())?;
             Certificate::from_pem_bundle(&text).map_err(|error| error.to_string())

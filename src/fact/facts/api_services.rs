@@ -11,6 +11,7 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
 /// The APIServices.
@@ -25,8 +26,8 @@ pub struct ApiServices {
 /// An API that a Service of the cluster serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AggregatedApi {
-    /// The Service, as `NAMESPACE/NAME`.
-    pub service: String,
+    /// The Service.
+    pub service: NamespacedName,
     /// The condition Available.
     pub available: Option<Condition>,
     /// What the API server answers for it.
@@ -62,7 +63,7 @@ async fn answer(cluster: &Cluster, call: &Call) -> Seen<Answered> {
 }
 
 /// The name, the path of the version, and for one that is served elsewhere by whom and whether it is available.
-fn trim(api: APIService) -> (String, String, Option<(String, Option<Condition>)>) {
+fn trim(api: APIService) -> (String, String, Option<(NamespacedName, Option<Condition>)>) {
     let spec = api.spec.unwrap_or_default();
     let path = format!("/apis/{}/{}", spec.group.unwrap_or_default(), spec.version.unwrap_or_default());
     let conditions = api.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -74,7 +75,7 @@ fn trim(api: APIService) -> (String, String, Option<(String, Option<Condition>)>
         });
     let served = spec.service.map(|service| {
         let [namespace, name] = [service.namespace, service.name].map(Option::unwrap_or_default);
-        (format!("{namespace}/{name}"), available)
+        (NamespacedName::new(namespace, name), available)
     });
     (api.metadata.name.unwrap_or_default(), path, served)
 }

@@ -57,8 +57,9 @@ crate::observed!(CorednsReviews);
 mod tests {
     use super::*;
     use crate::fact::facts::pods::Container;
+    use crate::object_ref::NamespacedName;
 
-    fn pod(name: &str, image: &str) -> (String, Pod) {
+    fn pod(name: &str, image: &str) -> (NamespacedName, Pod) {
         let pod = Pod {
             namespace: "kube-system".into(),
             name: name.into(),
@@ -67,7 +68,7 @@ mod tests {
             containers: vec![Container { name: "dns".into(), image: image.into(), ..Container::default() }],
             ..Pod::default()
         };
-        (format!("kube-system/{name}"), pod)
+        (NamespacedName::new("kube-system", name.to_owned()), pod)
     }
 
     #[test]

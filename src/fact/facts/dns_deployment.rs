@@ -7,11 +7,13 @@ use super::system_workloads::SystemWorkloads;
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::ObjectRef;
 use crate::seen::{Access, Seen, Unobserved};
 
 const NAMESPACE: &str = "kube-system";
 /// What kubeadm, managed clusters and k3s call it.
 const USUAL: &str = "coredns";
+const DEPLOYMENT: ObjectRef = ObjectRef::fixed_in(NAMESPACE, "Deployment", USUAL);
 
 /// The Deployment of the cluster's DNS: kube-system/coredns, or else the one with the label `k8s-app=kube-dns`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +38,7 @@ impl Observe for DnsDeployment {
     ];
 
     async fn observe(Live { cluster, .. }: &Live, (workloads,): Self::Needs<'_>) -> Seen<Self> {
-        if let Some(usual) = workloads.ok().and_then(|workloads| workloads.0.get(&format!("Deployment/{USUAL}"))) {
+        if let Some(usual) = workloads.ok().and_then(|workloads| workloads.0.get(&DEPLOYMENT)) {
             let (desired, available, updated) = (usual.desired, usual.available, usual.updated);
             return Ok(Self { name: USUAL.into(), desired, available, updated });
         }

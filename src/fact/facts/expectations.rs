@@ -7,17 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
 use crate::fact::Given;
+use crate::holder::Holder;
 
 /// What a profile expects of a cluster. A fact like any other, so that a recording is judged by the same expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Expectations {
-    /// Who may hold cluster-admin besides what the distribution grants, as `User NAME`, `Group NAME` or
+    /// Subjects that may hold cluster-admin in addition to those of the distribution, as `User NAME`, `Group NAME` or
     /// `ServiceAccount NAMESPACE/NAME`.
-    pub cluster_admins: Vec<String>,
-    /// Who may have rights that lead to cluster-admin, or read every Secret, besides the distribution and known add-ons, in
-    /// the same words.
-    pub powerful: Vec<String>,
+    pub cluster_admins: Vec<Holder>,
+    /// Subjects that may have rights that lead to cluster-admin, or read every Secret, in addition to the distribution and
+    /// known add-ons.
+    pub powerful: Vec<Holder>,
     /// How new nodes find the cluster.
     pub discovery: Discovery,
     /// The longest life that a bootstrap token may have left, in hours. kubeadm's default is 24.
@@ -33,24 +34,6 @@ pub struct Expectations {
     pub external_ips: Vec<Cidr>,
     /// Whether network policies must be enforced.
     pub network_policy: NetworkPolicies,
-}
-
-/// Whether a text names somebody who may hold rights, as [`Expectations`] want it written.
-pub fn check_holder(text: &str) -> Result<(), String> {
-    let is_right = match text.split_once(' ') {
-        Some(("User" | "Group", name)) => !name.trim().is_empty(),
-        Some(("ServiceAccount", name)) => {
-            name.split_once('/').is_some_and(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
-        }
-        _ => false,
-    };
-    if is_right {
-        return Ok(());
-    }
-    let name = if text.is_empty() || text.contains([' ', ':', '/']) { "bob" } else { text };
-    Err(format!(
-        "{text:?} does not say who it is: write `User NAME`, such as `User {name}`, `Group NAME`, or `ServiceAccount NAMESPACE/NAME`"
-    ))
 }
 
 /// Whether network policies must be enforced.

@@ -14,6 +14,7 @@ use super::config_map::ConfigMap;
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The ConfigMap that says since when the API servers note the use of such tokens.
@@ -24,8 +25,8 @@ pub const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking
 pub struct LegacyTokens {
     /// Since when their use is noted, in the words of the ConfigMap.
     pub tracked_since: Seen<String>,
-    /// The Secrets, by `NAMESPACE/NAME`.
-    pub tokens: BTreeMap<String, LegacyToken>,
+    /// The Secrets.
+    pub tokens: BTreeMap<NamespacedName, LegacyToken>,
 }
 
 /// What checks need of such a Secret.
@@ -73,7 +74,7 @@ impl Observe for LegacyTokens {
     }
 }
 
-fn trim(metadata: ObjectMeta) -> (String, LegacyToken) {
+fn trim(metadata: ObjectMeta) -> (NamespacedName, LegacyToken) {
     let mut labels = metadata.labels.unwrap_or_default();
     let token = LegacyToken {
         service_account: metadata
@@ -85,8 +86,8 @@ fn trim(metadata: ObjectMeta) -> (String, LegacyToken) {
         last_used: labels.remove("kubernetes.io/legacy-token-last-used"),
         invalid_since: labels.remove("kubernetes.io/legacy-token-invalid-since"),
     };
-    let path = [metadata.namespace, metadata.name].into_iter().flatten().collect::<Vec<_>>().join("/");
-    (path, token)
+    let [namespace, name] = [metadata.namespace, metadata.name].map(Option::unwrap_or_default);
+    (NamespacedName::new(namespace, name), token)
 }
 
 crate::observed!(LegacyTokens);
@@ -106,8 +107,8 @@ mod tests {
             },
         }}))
         .unwrap();
-        let (path, token) = trim(metadata.metadata);
-        assert_eq!((path.as_str(), token.service_account.as_str()), ("ops/deployer-token", "deployer"));
+        let (secret, token) = trim(metadata.metadata);
+        assert_eq!((secret.to_string().as_str(), token.service_account.as_str()), ("ops/deployer-token", "deployer"));
         assert_eq!(token.last_used_on(), Some(jiff::civil::date(2024, 2, 29)));
         assert!(!serde_json::to_string(&token).unwrap().contains("secret"));
     }

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::node_identity::NodeIdentity;
-use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
+use super::node_under_test::{NONE, NodeUnderTest};
 use crate::cluster::Call;
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
 /// A uid that no object has: a second lock besides `dryRun` on evictions.
@@ -157,15 +158,15 @@ fn pod(mirror: bool, owners: &Value, node: &str, volumes: &Value) -> Value {
 
 /// An eviction that cannot succeed even if `dryRun` were ignored: no pod has that uid. Admission comes before the uid is
 /// looked at, which is not so for a deletion.
-fn evict(pod: &ObjectName) -> Call {
+fn evict(pod: &NamespacedName) -> Call {
     Call::create::<Pod>(json!({
         "apiVersion": "policy/v1",
         "kind": "Eviction",
         "metadata": {"name": pod.name, "namespace": pod.namespace},
         "deleteOptions": {"dryRun": ["All"], "preconditions": {"uid": NO_UID}},
     }))
-    .in_namespace(&pod.namespace)
-    .named(&pod.name)
+    .in_namespace(pod.namespace.clone())
+    .named(pod.name.clone())
     .subresource("eviction")
 }
 

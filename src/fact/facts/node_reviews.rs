@@ -8,6 +8,7 @@ use super::node_under_test::{NONE, NodeUnderTest};
 use crate::fact::access_review::{self, Question, Review, Who, review_all};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
 /// What a node may do.
@@ -103,8 +104,8 @@ fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
             NodeAsks::OwnConfigMap,
             kubelet
                 .may("get", "configmaps")
-                .in_namespace(&under_test.config_map.namespace)
-                .named(&under_test.config_map.name),
+                .in_namespace(under_test.config_map.namespace.clone())
+                .named(under_test.config_map.name.clone()),
         ),
         (NodeAsks::UnrelatedSecret, secret("get").named(NONE)),
         (NodeAsks::ListSecretsOfNamespace, secret("list")),
@@ -115,12 +116,15 @@ fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
         (NodeAsks::DeleteSecret, secret("delete").named(NONE)),
         (
             NodeAsks::OwnToken,
-            token.clone().in_namespace(&under_test.service_account.namespace).named(&under_test.service_account.name),
+            token
+                .clone()
+                .in_namespace(under_test.service_account.namespace.clone())
+                .named(under_test.service_account.name.clone()),
         ),
         (
             NodeAsks::ForeignToken,
             match &under_test.foreign_service_account {
-                Some(account) => token.in_namespace(&account.namespace).named(&account.name),
+                Some(account) => token.in_namespace(account.namespace.clone()).named(account.name.clone()),
                 None => token.in_namespace("kube-system").named(NONE),
             },
         ),
@@ -152,8 +156,8 @@ fn questions(under_test: &NodeUnderTest) -> Vec<(NodeAsks, Question)> {
             pod_certificates("update", "podcertificaterequests/status").in_namespace("kube-system").named(NONE),
         ),
     ];
-    let foreign = |resource, object: &super::node_under_test::ObjectName| {
-        kubelet.may("get", resource).in_namespace(&object.namespace).named(&object.name)
+    let foreign = |resource, object: &NamespacedName| {
+        kubelet.may("get", resource).in_namespace(object.namespace.clone()).named(object.name.clone())
     };
     all.extend(under_test.foreign_pod.as_ref().map(|object| (NodeAsks::ForeignPod, foreign("pods", object))));
     all.extend(under_test.foreign_secret.as_ref().map(|object| (NodeAsks::ForeignSecret, foreign("secrets", object))));

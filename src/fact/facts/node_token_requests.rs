@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::node_identity::NodeIdentity;
-use super::node_under_test::{NONE, NodeUnderTest, ObjectName};
+use super::node_under_test::{NONE, NodeUnderTest};
 use super::pods::Pods;
 use crate::cluster::Call;
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
 /// How long a token would live that should not have been given: the least that a server gives.
@@ -58,12 +59,12 @@ impl Observe for NodeTokenRequests {
                 "kind": "TokenRequest",
                 "spec": {"audiences": [NONE], "expirationSeconds": SECONDS, "boundObjectRef": bound},
             }))
-            .in_namespace(&account.namespace)
-            .named(&account.name)
+            .in_namespace(account.namespace.clone())
+            .named(account.name.clone())
             .subresource("token")
         };
-        let bound = |pod: &ObjectName| {
-            let uid = pods.0.get(&pod.to_string())?.uid.as_ref()?;
+        let bound = |pod: &NamespacedName| {
+            let uid = &pods.0.get(pod)?.uid;
             Some(request(json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": uid})))
         };
         let requests = [

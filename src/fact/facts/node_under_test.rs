@@ -1,10 +1,9 @@
 //! The node in whose name the authorizers and the admission are asked, and the objects that they are asked about.
 
-use std::fmt;
-
 use super::nodes::Nodes;
 use super::pods::{Pod, Pods};
 use crate::fact::Derive;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
 
 /// A name that no object has: to the Node authorizer it is one that has nothing to do with the node.
@@ -18,43 +17,26 @@ pub struct NodeUnderTest {
     /// Another node; none in a cluster of one.
     pub other: Option<String>,
     /// A pod of the node.
-    pub pod: ObjectName,
+    pub pod: NamespacedName,
     /// A ConfigMap of that pod.
-    pub config_map: ObjectName,
+    pub config_map: NamespacedName,
     /// The service account of that pod.
-    pub service_account: ObjectName,
+    pub service_account: NamespacedName,
     /// A pod of another node.
-    pub foreign_pod: Option<ObjectName>,
+    pub foreign_pod: Option<NamespacedName>,
     /// A ConfigMap that only pods of other nodes refer to.
-    pub foreign_config_map: Option<ObjectName>,
+    pub foreign_config_map: Option<NamespacedName>,
     /// A Secret that only pods of other nodes refer to.
-    pub foreign_secret: Option<ObjectName>,
+    pub foreign_secret: Option<NamespacedName>,
     /// A service account that only pods of other nodes have.
-    pub foreign_service_account: Option<ObjectName>,
+    pub foreign_service_account: Option<NamespacedName>,
     /// A pod of another node that has the same service account as the node's own pod.
-    pub foreign_sibling: Option<ObjectName>,
+    pub foreign_sibling: Option<NamespacedName>,
 }
 
-/// A namespaced object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectName {
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
-}
-
-impl ObjectName {
-    /// An object of the same namespace as a pod, or the pod itself.
-    fn beside(pod: &Pod, name: &str) -> Self {
-        Self { namespace: pod.namespace.clone(), name: name.into() }
-    }
-}
-
-impl fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
+/// An object of the same namespace as a pod, or the pod itself.
+fn beside(pod: &Pod, name: &str) -> NamespacedName {
+    NamespacedName::new(pod.namespace.clone(), name.to_owned())
 }
 
 impl Derive for NodeUnderTest {
@@ -82,23 +64,21 @@ fn candidate(node: &str, nodes: &Nodes, pods: &Pods) -> Option<NodeUnderTest> {
     let elsewhere = |pod: &&Pod| pod.node.as_ref().is_some_and(|of| of != node && nodes.0.contains_key(of));
     let pod = pods.0.values().filter(here).filter(settled).find(|pod| !pod.config_maps.is_empty())?;
     let foreign = |names: fn(&Pod) -> Vec<&String>| {
-        let own = |candidate: &ObjectName| {
-            pods.0
-                .values()
-                .filter(here)
-                .any(|pod| pod.namespace == candidate.namespace && names(pod).contains(&&candidate.name))
+        let own = |candidate: &NamespacedName| {
+            pods.0.values().filter(here).any(|pod| {
+                pod.namespace == candidate.namespace && names(pod).iter().any(|name| **name == candidate.name)
+            })
         };
         let all = pods.0.values().filter(elsewhere).filter(settled);
-        all.flat_map(|pod| names(pod).into_iter().map(|name| ObjectName::beside(pod, name)))
-            .find(|candidate| !own(candidate))
+        all.flat_map(|pod| names(pod).into_iter().map(|name| beside(pod, name))).find(|candidate| !own(candidate))
     };
     Some(NodeUnderTest {
         node: node.into(),
         other: nodes.0.keys().find(|name| *name != node).cloned(),
-        pod: ObjectName::beside(pod, &pod.name),
-        config_map: ObjectName::beside(pod, &pod.config_maps[0]),
-        service_account: ObjectName::beside(pod, &pod.service_account),
-        foreign_pod: pods.0.values().filter(elsewhere).find(settled).map(|pod| ObjectName::beside(pod, &pod.name)),
+        pod: beside(pod, &pod.name),
+        config_map: beside(pod, &pod.config_maps[0]),
+        service_account: beside(pod, &pod.service_account),
+        foreign_pod: pods.0.values().filter(elsewhere).find(settled).map(|pod| beside(pod, &pod.name)),
         foreign_config_map: foreign(|pod| pod.config_maps.iter().collect()),
         foreign_secret: foreign(|pod| pod.secrets.iter().collect()),
         foreign_service_account: foreign(|pod| vec![&pod.service_account]),
@@ -108,7 +88,7 @@ fn candidate(node: &str, nodes: &Nodes, pods: &Pods) -> Option<NodeUnderTest> {
             .filter(elsewhere)
             .filter(settled)
             .find(|other| (&other.namespace, &other.service_account) == (&pod.namespace, &pod.service_account))
-            .map(|pod| ObjectName::beside(pod, &pod.name)),
+            .map(|pod| beside(pod, &pod.name)),
     })
 }
 
@@ -125,7 +105,7 @@ mod tests {
         Nodes(names.iter().map(|name| ((*name).to_owned(), node.clone())).collect())
     }
 
-    fn pod(name: &str, node: &str, service_account: &str, config_maps: &[&str]) -> (String, Pod) {
+    fn pod(name: &str, node: &str, service_account: &str, config_maps: &[&str]) -> (NamespacedName, Pod) {
         let pod = Pod {
             namespace: "kube-system".into(),
             name: name.into(),
@@ -135,7 +115,7 @@ mod tests {
             config_maps: config_maps.iter().map(|name| (*name).to_owned()).collect(),
             ..Pod::default()
         };
-        (format!("kube-system/{name}"), pod)
+        (pod.key(), pod)
     }
 
     #[test]

@@ -32,8 +32,9 @@ crate::derived!(OldestApiServer);
 mod tests {
     use super::super::pods::{Container, Pod};
     use super::*;
+    use crate::object_ref::NamespacedName;
 
-    fn pod(name: &str, image: &str) -> (String, Pod) {
+    fn pod(name: &str, image: &str) -> (NamespacedName, Pod) {
         let container = Container { name: "kube-apiserver".into(), image: image.into(), ..Container::default() };
         let pod = Pod {
             namespace: "kube-system".into(),
@@ -43,7 +44,7 @@ mod tests {
             containers: vec![container],
             ..Pod::default()
         };
-        (format!("kube-system/{name}"), pod)
+        (NamespacedName::new("kube-system", name.to_owned()), pod)
     }
 
     #[test]

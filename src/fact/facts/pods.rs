@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::ports;
 use crate::seen::{Access, Seen};
 
@@ -23,9 +24,9 @@ const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address
 /// How often a container that has just failed was restarted before, if it fails again and again.
 const FAILED_BEFORE: i32 = 2;
 
-/// All pods, by namespace and name as `NAMESPACE/NAME`.
+/// All pods.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Pods(pub BTreeMap<String, Pod>);
+pub struct Pods(pub BTreeMap<NamespacedName, Pod>);
 
 /// What checks need of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,18 +36,17 @@ pub struct Pod {
     pub namespace: String,
     /// The name.
     pub name: String,
-    /// The uid; unknown in old recordings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
+    /// The uid.
+    pub uid: String,
     /// The labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The annotations that tell where it came from.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// The controlling owner, as `Kind/name`.
+    /// The controlling owner.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
     /// The node that it is bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
@@ -87,6 +87,15 @@ pub struct Pod {
     pub claims: Vec<String>,
 }
 
+/// An object that controls a pod: in the pod's namespace, or in none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
 /// What checks need of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -119,6 +128,11 @@ impl Container {
 }
 
 impl Pod {
+    /// Its namespace and name.
+    pub fn key(&self) -> NamespacedName {
+        NamespacedName::new(self.namespace.clone(), self.name.clone())
+    }
+
     /// Whether the kubelet made it from a static manifest.
     pub fn is_mirror(&self) -> bool {
         self.annotations.contains_key(MIRROR)
@@ -212,7 +226,7 @@ impl Observe for Pods {
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let pods = cluster.list(Call::list::<core::Pod>(), trim).await?;
-        Ok(Self(pods.into_iter().map(|pod| (format!("{}/{}", pod.namespace, pod.name), pod)).collect()))
+        Ok(Self(pods.into_iter().map(|pod| (pod.key(), pod)).collect()))
     }
 }
 
@@ -232,14 +246,14 @@ fn trim(pod: core::Pod) -> Pod {
     Pod {
         namespace: metadata.namespace.unwrap_or_default(),
         name: metadata.name.unwrap_or_default(),
-        uid: metadata.uid,
+        uid: metadata.uid.unwrap_or_default(),
         annotations: annotations.into_iter().filter(|(key, _)| ANNOTATIONS.contains(&key.as_str())).collect(),
         owner: metadata
             .owner_references
             .unwrap_or_default()
             .into_iter()
             .find(|owner| owner.controller == Some(true))
-            .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+            .map(|owner| Owner { kind: owner.kind, name: owner.name }),
         node: spec.node_name,
         host_network: spec.host_network.unwrap_or_default(),
         priority_class: spec.priority_class_name,
@@ -327,9 +341,10 @@ crate::observed!(Pods);
 #[cfg(test)]
 pub(crate) mod testing {
     use super::{Container, Pod};
+    use crate::object_ref::NamespacedName;
 
     /// A static pod of the control plane on this node, with this command line.
-    pub(crate) fn static_pod(component: &str, node: &str, command: &[&str]) -> (String, Pod) {
+    pub(crate) fn static_pod(component: &str, node: &str, command: &[&str]) -> (NamespacedName, Pod) {
         let container = Container {
             name: component.into(),
             image: format!("registry.k8s.io/{component}:v1.37.2"),
@@ -345,7 +360,7 @@ pub(crate) mod testing {
             containers: vec![container],
             ..Pod::default()
         };
-        (format!("kube-system/{component}-{node}"), pod)
+        (pod.key(), pod)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who was given what: the objects of RBAC.
+//! The objects of RBAC: which subjects hold which rights.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,38 +9,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
+use crate::holder::Holder;
 use crate::live::Live;
+use crate::object_ref::{NamespacedName, ObjectRef};
 use crate::seen::{Access, Seen};
 
-/// All roles and bindings. Those of a namespace are named `NAMESPACE/NAME`.
+/// The kind of a role for the whole cluster.
+pub const CLUSTER_ROLE: &str = "ClusterRole";
+/// The kind of a role for a namespace.
+pub const ROLE: &str = "Role";
+/// The kind of a binding for the whole cluster.
+pub const CLUSTER_BINDING: &str = "ClusterRoleBinding";
+/// The kind of a binding for a namespace.
+pub const BINDING: &str = "RoleBinding";
+
+/// All roles and bindings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rbac {
-    /// The ClusterRoles' rules.
-    pub cluster_roles: BTreeMap<String, Vec<PolicyRule>>,
-    /// The Roles' rules.
-    pub roles: BTreeMap<String, Vec<PolicyRule>>,
-    /// The ClusterRoleBindings.
-    pub cluster_role_bindings: BTreeMap<String, Binding>,
-    /// The RoleBindings.
-    pub role_bindings: BTreeMap<String, Binding>,
-    /// What they say about themselves; unknown in old recordings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub marks: Option<Marks>,
+    /// The rules of each `ClusterRole NAME` and `Role NAMESPACE/NAME`.
+    pub roles: BTreeMap<ObjectRef, Vec<PolicyRule>>,
+    /// Each `ClusterRoleBinding NAME` and `RoleBinding NAMESPACE/NAME`.
+    pub bindings: BTreeMap<ObjectRef, Binding>,
+    /// Their labels and annotations.
+    pub marks: Marks,
 }
 
-/// What ClusterRoles and ClusterRoleBindings say about themselves.
+/// What the labels and annotations of ClusterRoles and ClusterRoleBindings show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
-    /// Those that API servers leave as they are when they start, as `ClusterRole NAME`.
-    pub left_alone: BTreeSet<String>,
-    /// The ClusterRoles whose rules are gathered from others, with the labels of those; one set of labels is enough.
+    /// The objects that API servers leave as they are when they start.
+    pub left_alone: BTreeSet<ObjectRef>,
+    /// The ClusterRoles whose rules are aggregated from others, with the labels of those; one set of labels is enough.
     pub gathered: BTreeMap<String, Vec<BTreeMap<String, String>>>,
-    /// The labels by which ClusterRoles are gathered.
+    /// The labels by which ClusterRoles are aggregated.
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Marks {
-    /// The ClusterRoles from which this one is gathered.
+    /// The ClusterRoles from which this one is aggregated.
     pub fn sources<'a>(&'a self, role: &str) -> impl Iterator<Item = &'a str> {
         let selectors = self.gathered.get(role).map(Vec::as_slice).unwrap_or_default();
         let chosen = |labels: &BTreeMap<String, String>| {
@@ -49,20 +55,19 @@ impl Marks {
         self.labels.iter().filter(move |(_, labels)| chosen(labels)).map(|(name, _)| name.as_str())
     }
 
-    fn take(&mut self, kind: &str, metadata: &ObjectMeta) {
-        let name = metadata.name.clone().unwrap_or_default();
+    fn take(&mut self, object: &ObjectRef, metadata: &ObjectMeta) {
         if metadata.annotations.as_ref().and_then(|all| all.get(AUTOUPDATE)).is_some_and(|value| value == "false") {
-            self.left_alone.insert(format!("{kind} {name}"));
+            self.left_alone.insert(object.clone());
         }
         let labels = metadata.labels.iter().flatten().filter(|(key, _)| key.contains("aggregate"));
         let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
         if !labels.is_empty() {
-            self.labels.insert(name, labels);
+            self.labels.insert(object.name.to_string(), labels);
         }
     }
 }
 
-/// The annotation by which API servers put a default role or binding right when they start, unless it is `false`.
+/// API servers restore their default roles and bindings when they start, except those with this annotation at `false`.
 pub const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// What a role permits.
@@ -85,44 +90,28 @@ pub struct PolicyRule {
     pub urls: Vec<String>,
 }
 
-/// A role given to somebody.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A role and the subjects that it is granted to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
-    /// `ClusterRole` or `Role`.
-    pub role_kind: String,
-    /// The role's name.
-    pub role: String,
-    /// Who has it.
+    /// The role.
+    pub role: ObjectRef,
+    /// Its holders.
     pub holders: Vec<Holder>,
-}
-
-/// Somebody who has a role.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Holder {
-    /// `User`, `Group` or `ServiceAccount`.
-    pub kind: String,
-    /// The namespace of a service account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The name.
-    pub name: String,
 }
 
 /// A binding together with what it grants.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant<'a> {
-    /// The namespace in which it grants; none for the whole cluster.
-    pub namespace: Option<&'a str>,
-    /// The binding's name.
-    pub name: &'a str,
-    /// The binding.
+    /// The binding as an object.
+    pub object: &'a ObjectRef,
+    /// What the binding contains.
     pub binding: &'a Binding,
     /// The role's rules; none when there is no such role.
     pub rules: Option<&'a [PolicyRule]>,
 }
 
 impl PolicyRule {
-    /// Whether it permits this, on some object at least. A subresource follows its resource after a slash.
+    /// Whether it permits this on at least one object. A subresource follows its resource after a slash.
     pub fn permits(&self, verb: &str, group: &str, resource: &str) -> bool {
         let any_of_subresource = resource.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
         let has = |all: &[String], one: &str| all.iter().any(|each| each == one || each == "*");
@@ -152,25 +141,10 @@ impl fmt::Display for PolicyRule {
     }
 }
 
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of users and groups Kubernetes overlooks a namespace.
-        match &self.namespace {
-            Some(namespace) if self.kind == "ServiceAccount" => write!(f, "{} {namespace}/{}", self.kind, self.name),
-            _ => write!(f, "{} {}", self.kind, self.name),
-        }
-    }
-}
-
 impl<'a> Grant<'a> {
-    /// `ClusterRoleBinding` or `RoleBinding`.
-    pub fn kind(&self) -> &'static str {
-        if self.namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" }
-    }
-
-    /// The role, as `ClusterRole view`.
-    pub fn role(&self) -> String {
-        format!("{} {}", self.binding.role_kind, self.binding.role)
+    /// The namespace in which it grants; none for the whole cluster.
+    pub fn namespace(&self) -> Option<&'a str> {
+        self.object.namespace.as_deref()
     }
 
     /// The rules; none of a role that does not exist.
@@ -182,26 +156,22 @@ impl<'a> Grant<'a> {
 impl Rbac {
     /// Every binding with what it grants: those of the whole cluster first.
     pub fn grants(&self) -> impl Iterator<Item = Grant<'_>> {
-        let cluster = self.cluster_role_bindings.iter().map(|(name, binding)| (None, name.as_str(), binding));
-        let namespaced = self.role_bindings.iter().map(|(path, binding)| {
-            let (namespace, name) = path.split_once('/').unwrap_or(("", path));
-            (Some(namespace), name, binding)
-        });
-        cluster.chain(namespaced).map(|(namespace, name, binding)| Grant {
-            namespace,
-            name,
-            binding,
-            rules: self.rules(namespace, &binding.role_kind, &binding.role),
-        })
+        self.bindings.iter().map(|(object, binding)| Grant { object, binding, rules: self.rules(&binding.role) })
     }
 
-    /// The rules of a role, which a binding in this namespace refers to.
-    pub fn rules(&self, namespace: Option<&str>, kind: &str, name: &str) -> Option<&[PolicyRule]> {
-        match (kind, namespace) {
-            ("Role", Some(namespace)) => self.roles.get(&format!("{namespace}/{name}")),
-            _ => self.cluster_roles.get(name),
-        }
-        .map(Vec::as_slice)
+    /// The rules of a role, if there is one.
+    pub fn rules(&self, role: &ObjectRef) -> Option<&[PolicyRule]> {
+        self.roles.get(role).map(Vec::as_slice)
+    }
+
+    /// The rules of a ClusterRole, if there is one.
+    pub fn cluster_role(&self, name: &str) -> Option<&[PolicyRule]> {
+        self.rules(&ObjectRef::cluster(CLUSTER_ROLE, name.to_owned()))
+    }
+
+    /// A ClusterRoleBinding, if there is one.
+    pub fn cluster_binding(&self, name: &str) -> Option<&Binding> {
+        self.bindings.get(&ObjectRef::cluster(CLUSTER_BINDING, name.to_owned()))
     }
 }
 
@@ -218,45 +188,46 @@ impl Observe for Rbac {
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let (mut of_roles, mut of_bindings) = (Marks::default(), Marks::default());
-        let (cluster_roles, roles, cluster_role_bindings, role_bindings) = futures_util::future::join4(
+        let (cluster_roles, roles, cluster_bindings, bindings) = futures_util::future::join4(
             cluster.list(Call::list::<rbac::ClusterRole>(), |role: rbac::ClusterRole| {
-                of_roles.take("ClusterRole", &role.metadata);
-                let name = path(role.metadata.namespace, role.metadata.name);
+                let object = ObjectRef::cluster(CLUSTER_ROLE, role.metadata.name.clone().unwrap_or_default());
+                of_roles.take(&object, &role.metadata);
                 if let Some(aggregation) = role.aggregation_rule {
-                    of_roles.gathered.insert(name.clone(), selectors(aggregation));
+                    of_roles.gathered.insert(object.name.to_string(), selectors(aggregation));
                 }
-                (name, trim_rules(role.rules))
+                (object, trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::Role>(), |role: rbac::Role| {
-                (path(role.metadata.namespace, role.metadata.name), trim_rules(role.rules))
+                (namespaced(ROLE, role.metadata), trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::ClusterRoleBinding>(), |binding: rbac::ClusterRoleBinding| {
-                of_bindings.take("ClusterRoleBinding", &binding.metadata);
-                let name = path(binding.metadata.namespace, binding.metadata.name);
-                (name, trim_binding(binding.role_ref, binding.subjects))
+                let object = ObjectRef::cluster(CLUSTER_BINDING, binding.metadata.name.clone().unwrap_or_default());
+                of_bindings.take(&object, &binding.metadata);
+                let trimmed = trim_binding(&object, binding.role_ref, binding.subjects);
+                (object, trimmed)
             }),
             cluster.list(Call::list::<rbac::RoleBinding>(), |binding: rbac::RoleBinding| {
-                let name = path(binding.metadata.namespace, binding.metadata.name);
-                (name, trim_binding(binding.role_ref, binding.subjects))
+                let object = namespaced(BINDING, binding.metadata);
+                let trimmed = trim_binding(&object, binding.role_ref, binding.subjects);
+                (object, trimmed)
             }),
         )
         .await;
         of_roles.left_alone.append(&mut of_bindings.left_alone);
         Ok(Self {
-            marks: Some(of_roles),
-            cluster_roles: cluster_roles?.into_iter().collect(),
-            roles: roles?.into_iter().collect(),
-            cluster_role_bindings: cluster_role_bindings?.into_iter().collect(),
-            role_bindings: role_bindings?.into_iter().collect(),
+            marks: of_roles,
+            roles: cluster_roles?.into_iter().chain(roles?).collect(),
+            bindings: cluster_bindings?.into_iter().chain(bindings?).collect(),
         })
     }
 }
 
-fn path(namespace: Option<String>, name: Option<String>) -> String {
-    [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/")
+fn namespaced(kind: &'static str, metadata: ObjectMeta) -> ObjectRef {
+    let [namespace, name] = [metadata.namespace, metadata.name].map(Option::unwrap_or_default);
+    ObjectRef::namespaced(kind, namespace, name)
 }
 
-/// The labels by which roles are gathered. Expressions are rare, and what they gather shows in the role's own rules.
+/// The labels by which roles are aggregated. Expressions are rare, and what they select shows in the role's own rules.
 fn selectors(rule: rbac::AggregationRule) -> Vec<BTreeMap<String, String>> {
     let selectors = rule.cluster_role_selectors.unwrap_or_default().into_iter();
     selectors.filter_map(|selector| selector.match_labels).filter(|labels| !labels.is_empty()).collect()
@@ -273,18 +244,32 @@ fn trim_rules(rules: Option<Vec<rbac::PolicyRule>>) -> Vec<PolicyRule> {
     rules.unwrap_or_default().into_iter().map(trim).collect()
 }
 
-fn trim_binding(role: rbac::RoleRef, subjects: Option<Vec<rbac::Subject>>) -> Binding {
-    let holder =
-        |subject: rbac::Subject| Holder { kind: subject.kind, namespace: subject.namespace, name: subject.name };
-    let holders = subjects.unwrap_or_default().into_iter().map(holder).collect();
-    Binding { role_kind: role.kind, role: role.name, holders }
+fn trim_binding(object: &ObjectRef, role: rbac::RoleRef, subjects: Option<Vec<rbac::Subject>>) -> Binding {
+    // A binding can refer to a Role only in its own namespace.
+    let namespace = object.namespace.clone().filter(|_| role.kind == ROLE);
+    let role = ObjectRef { kind: role.kind.into(), namespace, name: role.name.into() };
+    Binding { role, holders: subjects.unwrap_or_default().into_iter().filter_map(holder).collect() }
+}
+
+/// API servers accept no other kinds, and ignore the namespace of a user or group.
+fn holder(subject: rbac::Subject) -> Option<Holder> {
+    match subject.kind.as_str() {
+        "Group" => Some(Holder::Group(subject.name.into())),
+        "User" => Some(Holder::User(subject.name.into())),
+        "ServiceAccount" => {
+            Some(Holder::ServiceAccount(NamespacedName::new(subject.namespace.unwrap_or_default(), subject.name)))
+        }
+        _ => None,
+    }
 }
 
 crate::observed!(Rbac);
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::{Binding, Holder, PolicyRule, Rbac};
+    use super::{BINDING, Binding, CLUSTER_BINDING, CLUSTER_ROLE, PolicyRule, ROLE, Rbac};
+    use crate::object_ref::ObjectRef;
+    use crate::object_ref::testing::{named, object};
 
     /// `["get"]` on `["", "secrets"]`.
     pub(crate) fn rule(verbs: &[&str], group: &str, resources: &[&str]) -> PolicyRule {
@@ -297,29 +282,32 @@ pub(crate) mod testing {
         }
     }
 
-    /// `Group system:nodes`, `User alice` or `ServiceAccount kube-system/coredns`.
-    pub(crate) fn holder(text: &str) -> Holder {
-        let (kind, name) = text.split_once(' ').expect("a kind and a name");
-        let (namespace, name) = match name.split_once('/') {
-            Some((namespace, name)) => (Some(namespace.to_owned()), name),
-            None => (None, name),
-        };
-        Holder { kind: kind.into(), namespace, name: name.into() }
+    /// An object at `NAME` or `NAMESPACE/NAME`.
+    fn at(path: &str, [cluster, namespaced]: [&'static str; 2]) -> ObjectRef {
+        if path.contains('/') { named(path).of(namespaced) } else { ObjectRef::cluster(cluster, path.to_owned()) }
     }
 
     impl Rbac {
+        /// With a role at `NAME` or `NAMESPACE/NAME`.
         pub(crate) fn with_role(mut self, path: &str, rules: Vec<PolicyRule>) -> Self {
-            let all = if path.contains('/') { &mut self.roles } else { &mut self.cluster_roles };
-            all.insert(path.into(), rules);
+            self.roles.insert(at(path, [CLUSTER_ROLE, ROLE]), rules);
             self
         }
 
-        /// A binding at `NAME` or `NAMESPACE/NAME` of `ClusterRole x` or `Role x`.
+        /// With a binding at `NAME` or `NAMESPACE/NAME` of `ClusterRole x`, or of `Role x` in that namespace.
         pub(crate) fn with_binding(mut self, path: &str, role: &str, holders: &[&str]) -> Self {
-            let (role_kind, role) = role.split_once(' ').expect("a kind and a name");
-            let holders = holders.iter().map(|text| holder(text)).collect();
-            let bindings = if path.contains('/') { &mut self.role_bindings } else { &mut self.cluster_role_bindings };
-            bindings.insert(path.into(), Binding { role_kind: role_kind.into(), role: role.into(), holders });
+            let (binding, mut role) = (at(path, [CLUSTER_BINDING, BINDING]), object(role));
+            if role.kind == ROLE {
+                role.namespace.clone_from(&binding.namespace);
+            }
+            let holders = holders.iter().map(|text| text.parse().unwrap()).collect();
+            self.bindings.insert(binding, Binding { role, holders });
+            self
+        }
+
+        /// Without the binding at `NAME` or `NAMESPACE/NAME`.
+        pub(crate) fn without_binding(mut self, path: &str) -> Self {
+            self.bindings.remove(&at(path, [CLUSTER_BINDING, BINDING])).unwrap();
             self
         }
     }
@@ -346,9 +334,29 @@ mod tests {
 
     #[test]
     fn a_user_is_the_same_in_every_namespace() {
-        let holder = |kind: &str| Holder { kind: kind.into(), namespace: Some("kube-system".into()), name: "a".into() };
-        assert_eq!(holder("User").to_string(), "User a");
-        assert_eq!(holder("ServiceAccount").to_string(), "ServiceAccount kube-system/a");
+        let holder = |kind: &str| {
+            let subject = rbac::Subject {
+                kind: kind.into(),
+                namespace: Some("kube-system".into()),
+                name: "a".into(),
+                ..Default::default()
+            };
+            super::holder(subject).map(|holder| holder.to_string())
+        };
+        assert_eq!(holder("User").as_deref(), Some("User a"));
+        assert_eq!(holder("ServiceAccount").as_deref(), Some("ServiceAccount kube-system/a"));
+        assert_eq!(holder("Robot"), None);
+    }
+
+    #[test]
+    fn a_role_is_of_the_namespace_of_its_binding() {
+        let binding = |object: &str, kind: &str| {
+            let role = rbac::RoleRef { kind: kind.into(), name: "reader".into(), ..Default::default() };
+            trim_binding(&object.parse().unwrap(), role, None).role.to_string()
+        };
+        assert_eq!(binding("RoleBinding a/readers", "Role"), "Role a/reader");
+        assert_eq!(binding("RoleBinding a/readers", "ClusterRole"), "ClusterRole reader");
+        assert_eq!(binding("ClusterRoleBinding readers", "ClusterRole"), "ClusterRole reader");
     }
 
     #[test]
@@ -360,15 +368,10 @@ mod tests {
             .with_binding("a/readers", "Role reader", &["ServiceAccount a/default"])
             .with_binding("b/readers", "Role reader", &["User alice"]);
         let grants: Vec<_> = rbac.grants().collect();
-        let seen: Vec<_> = grants.iter().map(|grant| (grant.kind(), grant.name, grant.rules.is_some())).collect();
-        assert_eq!(
-            seen,
-            [
-                ("ClusterRoleBinding", "everyone", true),
-                ("RoleBinding", "readers", true),
-                ("RoleBinding", "readers", false)
-            ]
-        );
+        let seen: Vec<_> = grants.iter().map(|grant| (grant.object.to_string(), grant.rules.is_some())).collect();
+        let expected =
+            [("ClusterRoleBinding everyone", true), ("RoleBinding a/readers", true), ("RoleBinding b/readers", false)];
+        assert_eq!(seen, expected.map(|(object, exists)| (object.to_owned(), exists)));
         assert_eq!(grants[1].binding.holders[0].to_string(), "ServiceAccount a/default");
         assert_eq!(grants[1].existing_rules()[0].to_string(), "get configmaps");
     }

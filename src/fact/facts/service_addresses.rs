@@ -10,13 +10,14 @@ use super::service_exposure::{Exposure, ServiceExposure};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::{NamespacedName, ObjectRef};
 use crate::seen::{Access, Seen};
 
 /// The addresses of all Services, and the IPAddress objects that reserve them, which came with Kubernetes 1.33.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ServiceAddresses {
-    /// Each Service's ClusterIPs, by `NAMESPACE/NAME`; Services without one are left out.
-    pub services: BTreeMap<String, Vec<IpAddr>>,
+    /// Each Service's ClusterIPs; Services without one are left out.
+    pub services: BTreeMap<NamespacedName, Vec<IpAddr>>,
     /// The IPAddress objects.
     pub reserved: BTreeMap<IpAddr, Reservation>,
 }
@@ -24,9 +25,9 @@ pub struct ServiceAddresses {
 /// What an address is reserved for, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// What uses it, as `services default/kubernetes`.
-    pub parent: String,
-    /// Who manages the object.
+    /// The object that uses it, by its resource instead of its kind: `services default/kubernetes`.
+    pub parent: ObjectRef,
+    /// The controller that manages the reservation.
     pub managed_by: String,
 }
 
@@ -50,18 +51,21 @@ impl Observe for ServiceAddresses {
     }
 }
 
-fn addresses(services: &ServiceExposure) -> BTreeMap<String, Vec<IpAddr>> {
-    let of = |(name, service): (&String, &Exposure)| (name.clone(), service.cluster_ips.clone());
+fn addresses(services: &ServiceExposure) -> BTreeMap<NamespacedName, Vec<IpAddr>> {
+    let of = |(name, service): (&NamespacedName, &Exposure)| (name.clone(), service.cluster_ips.clone());
     services.0.iter().map(of).filter(|(_, addresses)| !addresses.is_empty()).collect()
 }
 
 fn trim(object: networking::IPAddress) -> Option<(IpAddr, Reservation)> {
     let address = object.metadata.name.as_deref()?.parse().ok()?;
     let parent = object.spec.parent_ref;
-    let path: Vec<String> = [parent.namespace, Some(parent.name)].into_iter().flatten().collect();
     let mut labels = object.metadata.labels.unwrap_or_default();
     let reservation = Reservation {
-        parent: format!("{} {}", parent.resource, path.join("/")),
+        parent: ObjectRef {
+            kind: parent.resource.into(),
+            namespace: parent.namespace.map(Into::into),
+            name: parent.name.into(),
+        },
         managed_by: labels.remove("ipaddress.kubernetes.io/managed-by").unwrap_or_default(),
     };
     Some((address, reservation))

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// All Services, by `NAMESPACE/NAME`.
+/// All Services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceExposure(pub BTreeMap<String, Exposure>);
+pub struct ServiceExposure(pub BTreeMap<NamespacedName, Exposure>);
 
 /// How one Service is exposed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl ServiceExposure {
     }
 }
 
-fn trim(service: Service) -> (String, Exposure) {
+fn trim(service: Service) -> (NamespacedName, Exposure) {
     let metadata = service.metadata;
     let spec = service.spec.unwrap_or_default();
     let ingress = service.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
@@ -60,7 +61,7 @@ fn trim(service: Service) -> (String, Exposure) {
         external_ips: spec.external_ips.unwrap_or_default(),
         pending_since: metadata.creation_timestamp.map(|at| at.0).filter(|_| pending),
     };
-    (format!("{namespace}/{name}"), exposure)
+    (NamespacedName::new(namespace, name), exposure)
 }
 
 crate::observed!(ServiceExposure);

@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::ObjectRef;
 use crate::seen::{Access, Seen};
 
 /// Where they live.
 const NAMESPACE: &str = "kube-system";
 
-/// The Deployments and DaemonSets of kube-system, by kind and name as `Deployment/coredns`.
+/// The Deployments and DaemonSets of kube-system.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct SystemWorkloads(pub BTreeMap<String, Workload>);
+pub struct SystemWorkloads(pub BTreeMap<ObjectRef, Workload>);
 
 /// What checks need of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ impl Observe for SystemWorkloads {
     }
 }
 
-fn of_deployment(deployment: Deployment) -> (String, Workload) {
+fn of_deployment(deployment: Deployment) -> (ObjectRef, Workload) {
     let status = deployment.status.unwrap_or_default();
     let workload = Workload {
         desired: deployment.spec.replicas.unwrap_or(1),
@@ -64,10 +65,10 @@ fn of_deployment(deployment: Deployment) -> (String, Workload) {
         updated: status.updated_replicas.unwrap_or_default(),
         ..of_template(deployment.spec.template)
     };
-    (format!("Deployment/{}", deployment.metadata.name.unwrap_or_default()), workload)
+    (ObjectRef::namespaced("Deployment", NAMESPACE, deployment.metadata.name.unwrap_or_default()), workload)
 }
 
-fn of_daemon_set(daemon_set: DaemonSet) -> (String, Workload) {
+fn of_daemon_set(daemon_set: DaemonSet) -> (ObjectRef, Workload) {
     let status = daemon_set.status.unwrap_or_default();
     let workload = Workload {
         desired: status.desired_number_scheduled,
@@ -75,7 +76,7 @@ fn of_daemon_set(daemon_set: DaemonSet) -> (String, Workload) {
         updated: status.updated_number_scheduled.unwrap_or_default(),
         ..of_template(daemon_set.spec.template)
     };
-    (format!("DaemonSet/{}", daemon_set.metadata.name.unwrap_or_default()), workload)
+    (ObjectRef::namespaced("DaemonSet", NAMESPACE, daemon_set.metadata.name.unwrap_or_default()), workload)
 }
 
 fn of_template(template: PodTemplateSpec) -> Workload {

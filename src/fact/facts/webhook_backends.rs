@@ -1,4 +1,4 @@
-//! Who answers for admission webhooks.
+//! The Services of admission webhooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,12 @@ use super::admission_webhooks::AdmissionWebhooks;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// The Services that admission webhooks name, by `NAMESPACE/NAME`.
+/// The Services that admission webhooks name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct WebhookBackends(pub BTreeMap<String, Seen<WebhookBackend>>);
+pub struct WebhookBackends(pub BTreeMap<NamespacedName, Seen<WebhookBackend>>);
 
 /// A Service that a webhook names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +40,8 @@ impl Observe for WebhookBackends {
 
     async fn observe(Live { cluster, .. }: &Live, (webhooks,): Self::Needs<'_>) -> Seen<Self> {
         let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (namespace, name) in webhooks.0.iter().filter_map(|webhook| webhook.service.as_deref()?.split_once('/')) {
-            wanted.entry(namespace).or_default().insert(name);
+        for service in webhooks.0.iter().filter_map(|webhook| webhook.service.as_ref()) {
+            wanted.entry(&service.namespace).or_default().insert(&service.name);
         }
         // Webhooks live in few namespaces: each is listed once, whatever else runs in the cluster.
         let each = wanted.iter().map(async |(namespace, names)| of_namespace(cluster, namespace, names).await);
@@ -52,7 +53,7 @@ async fn of_namespace(
     cluster: &Cluster,
     namespace: &str,
     names: &BTreeSet<&str>,
-) -> Vec<(String, Seen<WebhookBackend>)> {
+) -> Vec<(NamespacedName, Seen<WebhookBackend>)> {
     let services = cluster.list(Call::list::<Service>().in_namespace(namespace), |service: Service| {
         let spec = service.spec.unwrap_or_default();
         let ports: BTreeSet<i32> = spec.ports.unwrap_or_default().iter().map(|port| port.port).collect();
@@ -79,7 +80,8 @@ async fn of_namespace(
             not_ready: all - ready,
         })
     };
-    names.iter().map(|name| (format!("{namespace}/{name}"), backend(name))).collect()
+    let key = |name: &str| NamespacedName::new(namespace.to_owned(), name.to_owned());
+    names.iter().map(|name| (key(name), backend(name))).collect()
 }
 
 crate::observed!(WebhookBackends);

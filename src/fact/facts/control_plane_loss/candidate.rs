@@ -207,6 +207,8 @@ mod tests {
     use crate::fact::facts::leader_leases::LeaderLease;
     use crate::fact::facts::nodes::{Condition, Machine};
     use crate::fact::facts::pods::testing::static_pod;
+    use crate::object_ref::NamespacedName;
+    use crate::object_ref::testing::named;
     use crate::probe::host::answer::{HttpAnswer, Text};
 
     fn address(i: usize) -> SocketAddr {
@@ -225,13 +227,13 @@ mod tests {
         (format!("n{i}"), node)
     }
 
-    fn member(i: usize) -> (String, Pod) {
+    fn member(i: usize) -> (NamespacedName, Pod) {
         let (name, mut pod) = static_pod("etcd", &format!("n{i}"), &[]);
         pod.ready = true;
         (name, pod)
     }
 
-    fn server(i: usize) -> (String, Pod) {
+    fn server(i: usize) -> (NamespacedName, Pod) {
         static_pod("kube-apiserver", &format!("n{i}"), &[&format!("--advertise-address={}", address(i).ip())])
     }
 
@@ -319,9 +321,9 @@ mod tests {
     fn nothing_is_stopped_where_it_would_stop_the_cluster() {
         let two = |plane: &mut ControlPlane<'_>| drop(plane.nodes.0.remove("n1"));
         assert!(chosen(two).unwrap_err().starts_with("control-plane nodes: 2; only 3"));
-        let member_away = |plane: &mut ControlPlane<'_>| drop(plane.pods.0.remove("kube-system/etcd-n1"));
+        let member_away = |plane: &mut ControlPlane<'_>| drop(plane.pods.0.remove(&named("kube-system/etcd-n1")));
         assert!(chosen(member_away).unwrap_err().starts_with("members of etcd: 2; only 3"));
-        let elsewhere = |plane: &mut ControlPlane<'_>| plane.pods.0.retain(|name, _| !name.contains("etcd"));
+        let elsewhere = |plane: &mut ControlPlane<'_>| plane.pods.0.retain(|name, _| !name.name.contains("etcd"));
         assert!(chosen(elsewhere).unwrap_err().starts_with("no static pod of etcd"));
     }
 
@@ -342,8 +344,8 @@ mod tests {
         };
         for why in [
             chosen(unready("n1")),
-            chosen(|plane| plane.pods.0.get_mut("kube-system/etcd-n3").unwrap().ready = false),
-            chosen(|plane| drop(plane.pods.0.remove("kube-system/kube-apiserver-n1"))),
+            chosen(|plane| plane.pods.0.get_mut(&named("kube-system/etcd-n3")).unwrap().ready = false),
+            chosen(|plane| drop(plane.pods.0.remove(&named("kube-system/kube-apiserver-n1")))),
             chosen(|plane| plane.published.retain(|published| *published != address(3))),
             chosen(sick),
             chosen(silent),
