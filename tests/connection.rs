@@ -217,6 +217,87 @@ async fn who_has_no_rights_sees_nothing_pass() {
     }
 }
 
+fn not_found() -> Response<Full<Bytes>> {
+    reply(404, "text/plain; charset=utf-8", "404 page not found\n")
+}
+
+/// What a proxy answers that lets nothing through but the version.
+fn proxy(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.uri().path() == "/version" { version() } else { not_found() }
+}
+
+/// A cluster that serves two groups of APIs, and nothing in them, with a proxy in front that hides the nodes and the roles.
+fn partial(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let versions = |group: &str| json!([{ "groupVersion": format!("{group}/v1"), "version": "v1" }]);
+    let list = |kind: &str| object(200, &json!({ "kind": kind, "apiVersion": "v1", "metadata": {}, "items": [] }));
+    match request.uri().path() {
+        "/version" => version(),
+        "/apis" => {
+            let groups = ["admissionregistration.k8s.io", "rbac.authorization.k8s.io"]
+                .map(|name| json!({ "name": name, "versions": versions(name) }));
+            object(200, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }))
+        }
+        "/apis/admissionregistration.k8s.io/v1" => object(
+            200,
+            &json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "admissionregistration.k8s.io/v1",
+            "resources": [{ "name": "validatingadmissionpolicies" }, { "name": "validatingadmissionpolicybindings" }] }),
+        ),
+        "/apis/rbac.authorization.k8s.io/v1" => object(
+            200,
+            &json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "rbac.authorization.k8s.io/v1",
+            "resources": [{ "name": "clusterroles" }, { "name": "clusterrolebindings" }, { "name": "roles" },
+                { "name": "rolebindings" }] }),
+        ),
+        path if path.starts_with("/apis/admissionregistration.k8s.io/v1/validating") => list("List"),
+        "/api/v1/pods" => list("PodList"),
+        _ => not_found(),
+    }
+}
+
+/// The outcomes of all checks, by their ids.
+async fn outcomes(answer: Answer, arguments: &[&str]) -> (Option<i32>, std::collections::BTreeMap<String, Value>) {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, answer).await;
+    let done = run(address, &ca.pem, &[&["-o", "json"], arguments].concat()).await;
+    let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let checks = verdicts["checks"].as_array().unwrap().iter();
+    (done.status.code(), checks.map(|check| (check["id"].as_str().unwrap().to_owned(), check.clone())).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_404_of_a_proxy_is_not_absence() {
+    let (code, checks) = outcomes(proxy, &[]).await;
+    assert_eq!(code, Some(3));
+    for (id, check) in &checks {
+        match check["outcome"].as_str() {
+            Some("error") => {}
+            // What the profile leaves out is skipped wherever it runs.
+            Some("skip") => assert!(check["reason"].as_str().unwrap().starts_with("the profile "), "{check}"),
+            // The endpoint's certificate is seen without a request.
+            outcome => assert_eq!((id.as_str(), outcome), ("PK-01", Some("pass")), "{check}"),
+        }
+    }
+    assert!(checks["KL-01"].to_string().contains("HTTP 404 that is not a Status: 404 page not found"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_list_of_apis_shows_that_one_is_not_served() {
+    let (_, checks) = outcomes(partial, &["--select", "KL-01,AA-19,CP-12,SN-02"]).await;
+    let said = |id: &str| checks[id].to_string();
+    // Nodes are in v1, and roles are listed: a proxy hides them.
+    for id in ["KL-01", "AA-19"] {
+        assert_eq!(checks[id]["outcome"], "error", "{}", said(id));
+        assert!(said(id).contains("HTTP 404 that is not a Status"), "{}", said(id));
+    }
+    // The version is served with one of two kinds of policies.
+    assert_eq!(checks["CP-12"]["outcome"], "skip", "{}", said("CP-12"));
+    assert!(
+        said("SN-02").contains("this cluster does not serve servicecidrs in networking.k8s.io/v1"),
+        "{}",
+        said("SN-02")
+    );
+}
+
 fn one_node() -> Response<Full<Bytes>> {
     object(
         200,

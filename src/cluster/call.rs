@@ -25,6 +25,7 @@ pub struct Call {
     pub(super) instance: Option<SocketAddr>,
     pub(super) trust: Trust,
     pub(super) anew: bool,
+    pub(super) optional: bool,
 }
 
 /// Whose certificate the server must present.
@@ -101,6 +102,7 @@ impl Call {
             instance: None,
             trust: Trust::Kubeconfig,
             anew: false,
+            optional: false,
         }
     }
 
@@ -233,6 +235,11 @@ impl Call {
         self
     }
 
+    /// A path that API servers may well not serve: a plain 404 says that this one does not.
+    pub fn if_served(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
     /// Only the metadata of objects is answered: what else they hold never leaves the server.
     pub fn metadata_only(mut self) -> Self {
         self.accept = match self.verb {
@@ -271,6 +278,18 @@ impl Call {
             path.extend(utf8_percent_encode(value, RESERVED));
         }
         path
+    }
+
+    /// The group, version and resource asked for, for a request to an API.
+    pub(super) fn api(&self) -> Option<(&str, &str, &str)> {
+        match &self.target {
+            Target::Resource { group, version, resource, .. } => Some((group, version, resource)),
+            // APIs of others are asked for by URL, and only for what is in no namespace.
+            Target::Url(path) => {
+                let mut parts = path.split('?').next()?.strip_prefix("/apis/")?.split('/');
+                Some((parts.next()?, parts.next()?, parts.next()?))
+            }
+        }
     }
 
     /// The permission that the request needs, as an administrator would grant it.

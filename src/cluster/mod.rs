@@ -4,6 +4,7 @@ pub mod call;
 mod causes;
 mod clients;
 pub mod connection;
+mod discovery;
 pub mod handle;
 pub mod handshake;
 mod handshakes;

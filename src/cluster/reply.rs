@@ -25,6 +25,8 @@ pub struct Reply {
 #[derive(Default, Deserialize)]
 struct Status {
     #[serde(default)]
+    kind: String,
+    #[serde(default)]
     message: String,
     #[serde(default)]
     reason: String,
@@ -41,7 +43,16 @@ impl Reply {
 
     /// The reason of a Kubernetes `Status`, as `NotFound`; empty for anything else.
     pub fn reason(&self) -> String {
-        serde_json::from_slice::<Status>(&self.body).unwrap_or_default().reason
+        match serde_json::from_slice::<Status>(&self.body) {
+            Ok(status) if status.kind == "Status" => status.reason,
+            _ => String::new(),
+        }
+    }
+
+    /// Whether this is a 404 that does not come from an API: a `Status` of reason `NotFound` would. An API server sends one
+    /// for what it does not serve, but so does any proxy on the way.
+    pub(super) fn is_bare_404(&self) -> bool {
+        self.status == 404 && self.reason() != "NotFound"
     }
 
     /// Whether the authorizers refused, rather than an admission plugin, a quota or a webhook after them.
@@ -74,9 +85,10 @@ impl Reply {
     pub fn accepted(&self, call: &Call) -> Seen<()> {
         match self.status {
             200..=299 => Ok(()),
-            // An object that does not exist has a Status of reason NotFound; an API that is not served has none.
-            404 if self.reason() == "NotFound" => Err(Unobserved::absent(self.message())),
-            404 => Err(Unobserved::absent(format!("this cluster does not serve {}", call.path_and_query()))),
+            404 if !self.is_bare_404() => Err(Unobserved::absent(self.message())),
+            404 if call.optional => {
+                Err(Unobserved::absent(format!("the API server does not serve {}", call.path_and_query())))
+            }
             401 if call.identity == Identity::Own => Err(Unobserved::Refused {
                 missing: "a credential that the API server accepts".into(),
                 message: self.message(),
@@ -142,7 +154,11 @@ mod tests {
         let absent =
             reply(404, r#"{"kind":"Status","reason":"NotFound","message":"pods \"b\" not found"}"#).accepted(&call);
         assert_eq!(absent, Err(Unobserved::absent("pods \"b\" not found")));
-        assert!(matches!(reply(404, "404 page not found").accepted(&call), Err(Unobserved::Absent { .. })));
+        for bare in ["404 page not found", r#"{"reason":"NotFound"}"#, r#"{"kind":"Status","reason":"Other"}"#] {
+            assert!(matches!(reply(404, bare).accepted(&call), Err(Unobserved::Invalid { .. })), "{bare}");
+        }
+        let optional = Call::url("/flagz").if_served();
+        assert!(matches!(reply(404, "404 page not found").accepted(&optional), Err(Unobserved::Absent { .. })));
         assert!(matches!(reply(500, "broken").accepted(&call), Err(Unobserved::Invalid { .. })));
         assert!(matches!(reply(200, "<html>").decode::<Pod>(&call), Err(Unobserved::Invalid { .. })));
     }

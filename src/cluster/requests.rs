@@ -42,11 +42,12 @@ struct PageMetadata {
 }
 
 impl Cluster {
-    /// Sends a request once. Any answer is a reply, whatever its status.
+    /// Sends a request once. Any answer is a reply, whatever its status, unless it is a 404 that the API asked did not send.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
         self.log_in(call).await?;
         let exchange = Box::pin(async { whole(call, self.respond(call).await?).await });
-        self.turn_of_request(call).await?.take(call, exchange).await
+        let reply = self.turn_of_request(call).await?.take(call, exchange).await?;
+        self.understood(call, reply).await
     }
 
     /// Opens a stream through the API server, and has an exchange over it, all within the time of one request.

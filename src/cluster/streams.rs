@@ -104,7 +104,9 @@ impl Cluster {
                 let missing = format!("get and create pods/{subresource} in namespace {namespace}");
                 Err(Unobserved::Refused { missing, message: status.message })
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(Unobserved::absent(status.message)),
+            Err(kube::Error::Api(status)) if status.code == 404 && status.reason == "NotFound" => {
+                Err(Unobserved::absent(status.message))
+            }
             Err(kube::Error::Api(status)) => Ok(Err(Broken { status: status.code, message: status.message })),
             Err(error) => Err(failure(&call, &error)),
         }

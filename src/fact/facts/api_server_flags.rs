@@ -51,7 +51,7 @@ impl Observe for ApiServerFlags {
 }
 
 async fn flags(cluster: &Cluster, address: SocketAddr) -> Seen<BTreeMap<String, String>> {
-    let call = Call::url("/flagz").to_instance(address).accepting(FORMS);
+    let call = Call::url("/flagz").to_instance(address).if_served().accepting(FORMS);
     let reply = cluster.send(&call).await?;
     if reply.status == 406 {
         return Err(Unobserved::absent(format!("{call} has no form that is meant for programs")));

@@ -55,7 +55,7 @@ impl Observe for IssuerDiscovery {
     async fn observe(Live { cluster, .. }: &Live, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
         let each = endpoints.0.iter().map(async |address| {
             let ask = async |path: &str| {
-                let call = Call::url(path).to_instance(*address);
+                let call = Call::url(path).to_instance(*address).if_served();
                 let reply = cluster.send(&call).await?;
                 reply.accepted(&call)?;
                 Ok::<_, Unobserved>((call, reply))

@@ -1,0 +1,83 @@
+//! What a 404 means that no API has sent: an API that is not served, or a proxy on the way.
+
+use serde::Deserialize;
+
+use super::{Call, Cluster, Reply};
+use crate::seen::{Seen, Unobserved};
+
+/// The part of an `APIGroupList` that names versions. None of it may be missing: `{}` says nothing.
+#[derive(Deserialize)]
+struct Groups {
+    kind: String,
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+/// The part of an `APIResourceList` that names resources.
+#[derive(Deserialize)]
+struct Resources {
+    kind: String,
+    resources: Vec<Resource>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    name: String,
+}
+
+impl Cluster {
+    /// The reply, unless it is a 404 to a request to an API which that API did not send. Only the cluster's own list of its
+    /// APIs shows that one is not served.
+    pub(super) async fn understood(&self, call: &Call, reply: Reply) -> Seen<Reply> {
+        let Some((group, version, resource)) = call.api().filter(|_| reply.is_bare_404()) else { return Ok(reply) };
+        let bare = format!("HTTP 404 that is not a Status: {}", reply.message());
+        // Every API server serves v1.
+        if group.is_empty() {
+            return Err(Unobserved::invalid(call.to_string(), bare));
+        }
+        // This is a part of every request, and sends requests itself.
+        match Box::pin(self.serves(call, group, version, resource)).await {
+            Ok(false) => {
+                Err(Unobserved::absent(format!("this cluster does not serve {resource} in {group}/{version}")))
+            }
+            Ok(true) => Err(Unobserved::invalid(call.to_string(), bare)),
+            Err(refused @ Unobserved::Refused { .. }) => Err(refused),
+            Err(why) => {
+                let unknown = format!("{bare}; whether {group}/{version} is served is not known: {why}");
+                Err(Unobserved::invalid(call.to_string(), unknown))
+            }
+        }
+    }
+
+    async fn serves(&self, call: &Call, group: &str, version: &str, resource: &str) -> Seen<bool> {
+        let ask = |path: String| Call { instance: call.instance, ..Call::url(path) };
+        let groups = ask("/apis".into());
+        let Groups { kind, groups: all } = self.fetch(&groups).await?;
+        expect(&groups, &kind, "APIGroupList")?;
+        let of_group = all.iter().filter(|known| known.name == group).flat_map(|known| &known.versions);
+        if !of_group.into_iter().any(|known| known.version == version) {
+            return Ok(false);
+        }
+        let resources = ask(format!("/apis/{group}/{version}"));
+        let Resources { kind, resources: all } = self.fetch(&resources).await?;
+        expect(&resources, &kind, "APIResourceList")?;
+        Ok(all.iter().any(|known| known.name == resource))
+    }
+}
+
+fn expect(call: &Call, kind: &str, expected: &str) -> Seen<()> {
+    if kind == expected {
+        return Ok(());
+    }
+    Err(Unobserved::invalid(call.to_string(), format!("the answer is of kind {kind:?} instead of {expected}")))
+}
