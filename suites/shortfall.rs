@@ -1,12 +1,12 @@
-//! How bad it is that of many equal attempts a part failed.
+//! How severe it is that some of many equal attempts failed.
 
 use crate::check::Severity;
 
-/// From how many attempts on a single failure may be chance.
+/// Of this many attempts or more, a single failure may be chance.
 const MANY: u32 = 10;
 
-/// Nothing where none failed, or one of many: that happens now and then on a sound network, and who waits asks again. From a
-/// quarter on, as when one of a few servers is gone, it is as bad as no answer at all.
+/// No severity where none failed, or one of many: that happens now and then on a sound network, and clients try again.
+/// From a quarter on, as when one of a few servers is down, it is as severe as no answer at all.
 pub fn severity(failed: u32, tried: u32) -> Option<Severity> {
     match failed {
         0 => None,

@@ -1,38 +1,37 @@
 //! # Instance metadata is not reachable from ordinary pods
 //!
 //! ## Why
-//! A cloud tells each of its instances who it is, at 169.254.169.254: with the credentials of the role, the account or the
-//! managed identity that the instance has, and with the user data that it was started with. A pod that gets through to
-//! there acts as its node at the provider: it reads images and disks, and at some providers joins the cluster as a node.
+//! A cloud gives each instance its identity at 169.254.169.254: the credentials of the instance's role, account or managed
+//! identity, and the user data that it was started with. A pod that reaches this address acts as its node at the
+//! provider: it reads images and disks, and at some providers it joins the cluster as a node.
 //!
 //! ## Fix
-//! First give the pods that use their node's identity one of their own: IRSA or Pod Identity at AWS, workload identity at
-//! Google and Azure. Then close the address:
-//! AWS, for the instances that are there and in the launch template of those to come: `aws ec2
+//! First give the pods that use their node's identity an identity of their own: IRSA or Pod Identity at AWS, workload
+//! identity at Google and Azure. Then close the address:
+//! AWS, for the existing instances and in the launch template of future ones: `aws ec2
 //! modify-instance-metadata-options --instance-id INSTANCE --http-tokens required --http-put-response-hop-limit 1`.
 //! GKE: `gcloud container clusters update CLUSTER --workload-pool PROJECT.svc.id.goog`, then `gcloud container node-pools
-//! update POOL --cluster CLUSTER --workload-metadata GKE_METADATA`. AKS: `az aks update --resource-group GROUP --name CLUSTER
-//! --enable-imds-restriction` (a preview, which some add-ons do not support), then `az aks upgrade --resource-group GROUP
-//! --name CLUSTER --node-image-only`. Elsewhere, or besides: a policy of the whole
-//! cluster (Calico's `GlobalNetworkPolicy`, Cilium's `CiliumClusterwideNetworkPolicy`) that denies pods egress to
-//! 169.254.169.254/32 and fd00:ec2::254/128. A `NetworkPolicy` closes one namespace; pods of a new one, such as those
-//! that look here, still get through.
+//! update POOL --cluster CLUSTER --workload-metadata GKE_METADATA`. AKS: `az aks update --resource-group GROUP --name
+//! CLUSTER --enable-imds-restriction` (a preview, which some add-ons do not support), then `az aks upgrade
+//! --resource-group GROUP --name CLUSTER --node-image-only`. Elsewhere, or in addition: a cluster-wide policy
+//! (Calico's `GlobalNetworkPolicy`, Cilium's `CiliumClusterwideNetworkPolicy`) that denies pods egress to
+//! 169.254.169.254/32 and fd00:ec2::254/128. A `NetworkPolicy` closes one namespace only; pods in a new namespace, such as
+//! the probes of this check, still reach the address.
 //!
 //! ## Source
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html> and
 //! <https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html>: with the hop limit 1 the
-//! answer to a request for a session is dropped on its way to a pod, and without a session all answers are 401.
-//! <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity>: its server answers pods at the same address,
-//! and names the workload identity pool (`PROJECT.svc.id.goog`), not the node's account.
+//! answer to a request for a session is dropped on its way to a pod, and without a session every answer is 401.
+//! <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity>: its server answers pods at the same
+//! address, with the workload identity pool (`PROJECT.svc.id.goog`) instead of the node's account.
 //! <https://learn.microsoft.com/azure/aks/imds-restriction>,
-//! <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>. Probes ask for statuses and the names
-//! of accounts, and for no credential. That nothing answers counts only where the same pod reached something else.
+//! <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>. Probes ask for statuses and the
+//! names of accounts, and for no credential. Silence counts as closed only where the same pod reached something else.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::finding::Difference;
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::metadata_questions::{self, is_of};
@@ -43,99 +42,84 @@ use crate::seen::Unobserved;
 
 crate::check!("CI-01", "instance-metadata", Critical, judge);
 
-/// The label of nodes on which Google's server knows pods, and answers each as its own account.
+/// The label of nodes on which Google's server recognises pods, and gives each its own account.
 const WORKLOAD_IDENTITY: &str = "iam.gke.io/gke-metadata-server-enabled";
 
 fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
-    let mut seen = Seen { verdict: Verdict::new(), folded: Folded::new(), notes: BTreeMap::new() };
+    let mut verdict = Verdict::new();
     for (name, report) in &reports.0 {
-        let Some(answers) = seen.verdict.seen(|| Subject::node(name), &report.answers) else { continue };
+        let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
         let Some(node) = nodes.0.get(name) else {
-            let why = Unobserved::invalid(format!("Node {name}"), "a probe ran on it, and it is not among the nodes");
-            seen.verdict.unseen(Subject::node(name), &why);
+            let why =
+                Unobserved::invalid(format!("Node {name}"), "a probe ran on it, but it is not in the list of nodes");
+            verdict.unseen(Subject::node(name), &why);
             continue;
         };
         if answers.metadata.is_empty() {
-            let fact = "what pods meet at their instance's metadata".to_owned();
-            seen.verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
+            let fact = "instance metadata as pods see it".to_owned();
+            verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
             continue;
         }
         for question in metadata_questions::of(node) {
-            seen.judge_address(name, node, question.at, answers);
+            judge_address(&mut verdict, (name, node), question.at, answers);
         }
     }
-    seen.folded.tell(&mut seen.verdict);
-    for (note, nodes) in seen.notes {
-        seen.verdict.note(format!("{}: {note}", Subject::nodes(&nodes)));
-    }
-    seen.verdict
+    verdict
 }
 
-/// What was seen so far.
-struct Seen {
-    verdict: Verdict,
-    folded: Folded,
-    /// By what is told, the nodes that it is about.
-    notes: BTreeMap<String, BTreeSet<String>>,
+fn judge_address(verdict: &mut Verdict, (name, node): (&str, &Node), at: SocketAddr, answers: &Answers) {
+    match answers.metadata.get(&at) {
+        None => {
+            let fact = format!("instance metadata at {at} as pods see it");
+            verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
+        }
+        Some(Err(fault @ (Fault::Refused | Fault::TimedOut | Fault::Reset | Fault::NoRoute))) => {
+            if reaches_anything(answers) {
+                verdict.confirm();
+            } else {
+                let why = format!("{fault}, and the same pod reached neither the API server nor the kubelet");
+                verdict.unseen(Subject::node(name), &Unobserved::unreachable(at.to_string(), why));
+            }
+        }
+        Some(Err(fault)) => verdict.unseen(Subject::node(name), &Unobserved::unreachable(at.to_string(), fault)),
+        Some(Ok(MetadataAnswer::Open)) => verdict.find(Subject::node(name), wire_server(at)),
+        Some(Ok(MetadataAnswer::Serves(metadata))) => judge_server(verdict, (name, node), at, metadata),
+    }
 }
 
-impl Seen {
-    fn judge_address(&mut self, name: &str, node: &Node, at: SocketAddr, answers: &Answers) {
-        match answers.metadata.get(&at) {
-            None => {
-                let fact = format!("what pods meet at {at}");
-                self.verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
-            }
-            Some(Err(fault @ (Fault::Refused | Fault::TimedOut | Fault::Reset | Fault::NoRoute))) => {
-                if reaches_anything(answers) {
-                    self.verdict.confirm();
-                } else {
-                    let why = format!("{fault}, and the same pod reached neither the API server nor the kubelet");
-                    self.verdict.unseen(Subject::node(name), &Unobserved::unreachable(at.to_string(), why));
-                }
-            }
-            Some(Err(fault)) => {
-                self.verdict.unseen(Subject::node(name), &Unobserved::unreachable(at.to_string(), fault));
-            }
-            Some(Ok(MetadataAnswer::Open)) => self.folded.expect(&mut self.verdict, name, false, || wire_server(at)),
-            Some(Ok(MetadataAnswer::Serves(metadata))) => self.judge_server(name, node, at, metadata),
-        }
+fn judge_server(verdict: &mut Verdict, (name, node): (&str, &Node), at: SocketAddr, metadata: &Metadata) {
+    let open = [aws(node, at, metadata), google((name, node), at, metadata), azure(node, at, metadata)];
+    let mut closed = true;
+    for finding in open.into_iter().flatten() {
+        closed = false;
+        verdict.find(Subject::node(name), finding);
     }
-
-    fn judge_server(&mut self, name: &str, node: &Node, at: SocketAddr, metadata: &Metadata) {
-        let open = [aws(node, at, metadata), google(node, at, metadata), azure(node, at, metadata)];
-        let mut closed = true;
-        for finding in open.into_iter().flatten() {
-            closed = false;
-            self.folded.expect(&mut self.verdict, name, false, || finding);
-        }
-        if !closed {
-            return;
-        }
-        // Of a session, silence is an answer: with a hop limit of 1 it does not come as far as a pod.
-        let google = metadata.google.as_ref().map(|google| google.status).map_err(Clone::clone);
-        let told = [("AWS", &metadata.aws), ("Google", &google), ("Azure", &metadata.azure)];
-        for (whose, status) in told {
-            let unclear = match status {
-                Ok(500..) => "it answers with an error of its own".to_owned(),
-                Ok(_) => continue,
-                Err(fault) => fault.to_string(),
-            };
-            let target = format!("{at}, asked as {whose}'s clients ask");
-            return self.verdict.unseen(Subject::node(name), &Unobserved::unreachable(target, unclear));
-        }
-        self.verdict.confirm();
-        let remark = match &metadata.google {
-            Ok(GoogleAccounts { status: 200, .. }) => {
-                format!("{at} answers as the server of Google's workload identity, and not in the name of the node")
-            }
-            _ => format!("somebody answers at {at}, and gives pods nothing of what AWS, Google and Azure serve there"),
+    if !closed {
+        return;
+    }
+    // No answer to a request for a session is an answer: with a hop limit of 1 it does not reach a pod.
+    let google = metadata.google.as_ref().map(|google| google.status).map_err(Clone::clone);
+    let statuses = [("AWS", &metadata.aws), ("Google", &google), ("Azure", &metadata.azure)];
+    for (provider, status) in statuses {
+        let unclear = match status {
+            Ok(500..) => "it answers with a server error".to_owned(),
+            Ok(_) => continue,
+            Err(fault) => fault.to_string(),
         };
-        self.notes.entry(remark).or_default().insert(name.to_owned());
+        let target = format!("{at}, asked as clients of {provider} ask");
+        return verdict.unseen(Subject::node(name), &Unobserved::unreachable(target, unclear));
     }
+    verdict.confirm();
+    let note = match &metadata.google {
+        Ok(GoogleAccounts { status: 200, .. }) => {
+            format!("the server at {at} is Google's workload identity, and does not give pods the node's account")
+        }
+        _ => format!("a server answers at {at}, but gives pods nothing that AWS, Google or Azure serve there"),
+    };
+    verdict.note_about(Subject::node(name), note);
 }
 
-/// Whether the pod's own network works: who reaches nothing learns nothing of what is closed.
+/// Whether the pod's own network works: a pod that reaches nothing does not show that anything is closed.
 fn reaches_anything(answers: &Answers) -> bool {
     answers.api.as_ref().is_some_and(|api| api.connected > 0)
         || answers.kubelet.values().any(|kubelet| kubelet.certificate.is_ok())
@@ -149,72 +133,72 @@ fn aws(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
     let what = match role {
         Some(Ok(true)) => ", and the instance has a role",
         Some(Ok(false)) => ", and the instance has no role",
-        Some(Err(_)) => ", and does not tell whether the instance has a role",
+        Some(Err(_)) => "; whether the instance has a role is unknown",
         None => "",
     };
     let how = match (&metadata.aws, role) {
         (Ok(200), Some(_)) => "it answers without a session and with one",
         (Ok(200), None) => "it answers without a session",
-        (_, Some(_)) => "it gives a session",
+        (_, Some(_)) => "it opens a session",
         (_, None) => return None,
     };
-    let finding = Finding::new(format!("no metadata for pods at {at}, as AWS serves them"), format!("{how}{what}"));
-    let finding = match role {
-        Some(Ok(true)) => {
-            finding.so("every pod of the node takes the credentials of the role, and acts as its node at AWS")
-        }
-        Some(Ok(false)) => finding.so("every pod of the node reads its user data, which may hold secrets"),
+    let impact = match role {
+        Some(Ok(true)) => "every pod on the node can take the role's credentials, and act as its node at AWS",
+        Some(Ok(false)) => "every pod on the node can read its user data, which may hold secrets",
         Some(Err(_)) | None => {
-            finding.so("every pod of the node reads its user data, and takes the credentials of a role if it has one")
+            "every pod on the node can read its user data, and take the credentials of its role if it has one"
         }
     };
     let elsewhere = node.provider_id.is_some() && !is_of(node, "aws");
-    let finding = finding.mend(if elsewhere {
+    let fix = if elsewhere {
         deny(at)
     } else {
         format!(
-            "give the pods that need a role one of their own; then aws ec2 modify-instance-metadata-options --instance-id \
-             INSTANCE --http-tokens required --http-put-response-hop-limit 1; or {}",
+            "give the pods that need a role a role of their own; then for each NODE of these: aws ec2 \
+             modify-instance-metadata-options --instance-id $(kubectl get node NODE -o jsonpath='{{.spec.providerID}}' | \
+             sed 's|.*/||') --http-tokens required --http-put-response-hop-limit 1; or {}",
             deny(at)
         )
-    });
+    };
     let critical = metadata.aws == Ok(200) || role.is_some_and(|role| *role == Ok(true));
-    Some(if critical { finding } else { finding.severity(Severity::Major) })
+    let severity = if critical { Severity::Critical } else { Severity::Major };
+    let expected = format!("pods get no AWS metadata at {at}");
+    Some(Finding::new(expected, format!("{how}{what}")).impact(impact).fix(fix).severity(severity))
 }
 
-fn google(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
+fn google((name, node): (&str, &Node), at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
     let Ok(GoogleAccounts { status: 200, names }) = &metadata.google else { return None };
-    let of_nodes: Vec<&str> =
-        names.iter().map(String::as_str).filter(|name| name.ends_with("gserviceaccount.com")).collect();
+    let of_nodes: Vec<&String> = names.iter().filter(|name| name.ends_with("gserviceaccount.com")).collect();
     let of_pods = names.iter().any(|name| name.ends_with(".svc.id.goog"))
         || node.labels.get(WORKLOAD_IDENTITY).is_some_and(|enabled| enabled == "true");
     if of_nodes.is_empty() && of_pods {
         return None;
     }
-    let expected = format!("no metadata for pods at {at}, as Google serves them, but those of workload identity");
-    let mend = format!(
+    let expected = format!("pods get no Google metadata at {at} other than those of workload identity");
+    let fix = format!(
         "on GKE, gcloud container clusters update CLUSTER --workload-pool PROJECT.svc.id.goog, then gcloud container \
          node-pools update POOL --cluster CLUSTER --workload-metadata GKE_METADATA; elsewhere {}",
         deny(at)
     );
     Some(if of_nodes.is_empty() {
         Finding::new(expected, "it answers, and names no account")
-            .so("every pod of the node reads its attributes, which may hold secrets")
-            .mend(mend)
+            .impact("every pod on the node can read its attributes, which may hold secrets")
+            .fix(fix)
             .severity(Severity::Major)
     } else {
-        Finding::new(expected, format!("it names the node's account, {}", of_nodes.join(", ")))
-            .so("every pod of the node takes tokens of that account, and acts as its node at Google")
-            .mend(mend)
+        Finding::new(expected, "it gives pods the node's own account")
+            .impact("every pod on the node can take tokens of that account, and act as its node at Google")
+            .fix(fix)
+            .evidence(of_nodes.iter().map(|account| format!("{name}: {account}")))
     })
 }
 
 fn azure(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
     (metadata.azure == Ok(200)).then(|| {
         let elsewhere = node.provider_id.is_some() && !is_of(node, "azure");
-        Finding::new(format!("no metadata for pods at {at}, as Azure serves them"), "it describes the instance")
-            .so("every pod of the node takes tokens of the managed identities that its node has")
-            .mend(if elsewhere {
+        Finding::new(format!("pods get no Azure metadata at {at}"), "it describes the instance")
+            .impact("every pod on the node can take tokens of the node's managed identities")
+            .fix(if elsewhere {
                 deny(at)
             } else {
                 format!(
@@ -227,11 +211,11 @@ fn azure(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference>
 }
 
 fn wire_server(at: SocketAddr) -> Difference {
-    Finding::new(format!("{at}, Azure's WireServer, closed to pods"), "it accepts connections")
-        .so("pods reach what hands the instance's agent its configuration, secrets of its extensions among it")
-        .mend(format!(
-            "on AKS, take up a node image that drops it: az aks upgrade --resource-group GROUP --name CLUSTER \
-             --node-image-only; or {}, TCP port 80, and not DNS at port 53",
+    Finding::new(format!("{at}, Azure's WireServer, is closed to pods"), "it accepts connections")
+        .impact("pods can read the configuration of the instance's agent, including the secrets of its extensions")
+        .fix(format!(
+            "on AKS, move to a node image that drops this traffic: az aks upgrade --resource-group GROUP --name CLUSTER \
+             --node-image-only; or {}, for TCP port 80 only: port 53 is DNS",
             deny(at)
         ))
         .severity(Severity::Major)
@@ -242,12 +226,20 @@ fn deny(at: SocketAddr) -> String {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,
     };
-    format!("deny pods egress to {}/{whole} by a policy of the whole cluster", at.ip())
+    format!(
+        "deny pods egress to {}/{whole} with a cluster-wide policy (Calico GlobalNetworkPolicy, Cilium \
+         CiliumClusterwideNetworkPolicy)",
+        at.ip()
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::check::subject::listed;
+    use crate::check::testing::notes;
     use crate::fact::facts::probe_reports::metadata_questions::{IPV4, IPV6, WIRE_SERVER};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::{ApiAnswer, KubeletAnswer};
@@ -269,10 +261,10 @@ mod tests {
         }
     }
 
-    /// The answers of a pod that reaches the API server, and meets this at the address that all clouds use.
+    /// The answers of a pod that reaches the API server, and gets this at the address that all clouds use.
     fn answers(met: Got<MetadataAnswer>) -> Answers {
-        let nobody = |ip: IpAddr| (SocketAddr::new(ip, 80), Err(Fault::TimedOut));
-        let mut metadata = BTreeMap::from([nobody(IPV4), nobody(IPV6)]);
+        let silent = |ip: IpAddr| (SocketAddr::new(ip, 80), Err(Fault::TimedOut));
+        let mut metadata = BTreeMap::from([silent(IPV4), silent(IPV6)]);
         metadata.insert((IPV4, 80).into(), met);
         Answers { api: Some(api(1)), metadata, ..Answers::default() }
     }
@@ -314,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_passes_only_where_something_else_is_reached() {
+    fn a_closed_address_passes_only_where_something_else_is_reached() {
         for fault in [Fault::TimedOut, Fault::Refused, Fault::NoRoute] {
             let closed = answers(Err(fault));
             let verdict = judged(closed.clone());
@@ -322,7 +314,7 @@ mod tests {
             let verdict = judged(Answers { api: Some(api(0)), ..closed });
             assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
         }
-        // The kubelet's refusal to connect is no control.
+        // A kubelet that does not answer is not a control.
         let kubelet = KubeletAnswer { certificate: Err(Fault::TimedOut), anonymous: [].into() };
         let deaf = Answers { api: None, kubelet: [(IPV4, kubelet)].into(), ..answers(Err(Fault::TimedOut)) };
         assert_eq!(judged(deaf).observations(), 0);
@@ -331,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_does_not_pass() {
+    fn an_address_that_was_not_asked_does_not_pass() {
         let verdict = judged(Answers { metadata: [].into(), ..answers(Err(Fault::TimedOut)) });
         assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
         assert!(matches!(verdict.gaps()[0].why, Unobserved::NotRecorded { .. }));
@@ -354,19 +346,16 @@ mod tests {
     }
 
     #[test]
-    fn one_finding_is_told_of_all_nodes_and_mended_at_their_own_provider() {
+    fn all_nodes_share_one_finding_whose_fix_is_their_own_provider_s() {
         let two = [serves(session(Ok(true))), serves(session(Ok(true)))];
-        let mend = |id: &str| {
+        let fix = |id: &str| {
             let node = Node { provider_id: Some(id.into()), ..Node::default() };
             let findings = judged_on(&node, &two).findings(Severity::Critical);
-            assert_eq!(
-                (findings.len(), crate::check::subject::listed(&findings[0].subjects)),
-                (1, "Node n1, n2".into())
-            );
+            assert_eq!((findings.len(), listed(&findings[0].subjects)), (1, "Node n1, n2".into()));
             findings[0].fix.clone()
         };
-        assert!(mend("aws:///a/i-0abc").contains("--http-tokens required --http-put-response-hop-limit 1"));
-        assert_eq!(mend("openstack:///x"), "deny pods egress to 169.254.169.254/32 by a policy of the whole cluster");
+        assert!(fix("aws:///a/i-0abc").contains("--http-tokens required --http-put-response-hop-limit 1"));
+        assert!(fix("openstack:///x").starts_with("deny pods egress to 169.254.169.254/32 with a cluster-wide policy"));
     }
 
     #[test]
@@ -374,23 +363,20 @@ mod tests {
         for session in [Err(Fault::TimedOut), Ok(AwsSession { status: 403, role: None })] {
             let verdict = judged(serves(Metadata { aws: Ok(401), aws_session: session, ..refuses() }));
             assert_eq!((verdict.observations(), verdict.gaps().len(), severities(&verdict)), (2, 0, vec![]));
-            assert_eq!(crate::check::testing::notes(&verdict).len(), 1);
+            assert_eq!(notes(&verdict).len(), 1);
         }
     }
 
     #[test]
-    fn a_server_that_is_open_and_not_understood_is_undecided() {
+    fn a_server_whose_answer_is_not_understood_is_inconclusive() {
         let silent = || Err(Fault::TimedOut);
         for metadata in [
             Metadata { aws: silent(), ..refuses() },
-            Metadata { google: Err(Fault::Stranger("this is no list of accounts".into())), ..refuses() },
+            Metadata { google: Err(Fault::Stranger("this is not a list of accounts".into())), ..refuses() },
             Metadata { azure: Ok(503), ..refuses() },
         ] {
             let verdict = judged(serves(metadata));
-            assert_eq!(
-                (verdict.observations(), verdict.gaps().len(), crate::check::testing::notes(&verdict).len()),
-                (1, 1, 0)
-            );
+            assert_eq!((verdict.observations(), verdict.gaps().len(), notes(&verdict).len()), (1, 1, 0));
         }
     }
 
@@ -398,11 +384,11 @@ mod tests {
     fn the_nodes_account_is_critical_and_workload_identity_passes() {
         let node_account = "12-compute@developer.gserviceaccount.com";
         let verdict = judged(serves(names(&[node_account])));
-        assert!(verdict.findings(Severity::Critical)[0].seen.contains(node_account));
+        assert_eq!(verdict.findings(Severity::Critical)[0].evidence, [format!("n1: {node_account}")]);
         assert_eq!(severities(&verdict), [Severity::Critical]);
-        // As it is where pods have an identity of their own, and the probe's has none.
+        // This is so where pods have an identity of their own, and the probe has none.
         let pool = judged(serves(names(&["p.svc.id.goog"])));
-        assert_eq!((severities(&pool), crate::check::testing::notes(&pool).len(), pool.gaps().len()), (vec![], 1, 0));
+        assert_eq!((severities(&pool), notes(&pool).len(), pool.gaps().len()), (vec![], 1, 0));
         assert_eq!(severities(&judged(serves(names(&[])))), [Severity::Major]);
         let labels = [(WORKLOAD_IDENTITY.to_owned(), "true".to_owned())].into();
         let node = Node { labels, ..Node::default() };

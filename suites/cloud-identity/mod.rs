@@ -1,4 +1,4 @@
-//! What a cloud lets pods act as.
+//! The cloud identities that pods can take.
 
 pub mod instance_metadata;
 
@@ -7,6 +7,6 @@ use crate::check::Suite;
 /// The suite.
 pub static SUITE: Suite = Suite {
     name: "cloud-identity",
-    about: "the cloud's identities: what pods may act as at the provider",
+    about: "cloud identities: what pods can act as at the provider",
     checks: &[&instance_metadata::CHECK],
 };

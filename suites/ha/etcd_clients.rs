@@ -1,23 +1,23 @@
 //! # etcd refuses clients without a certificate
 //!
 //! ## Why
-//! etcd holds everything: whoever can connect to it without a certificate reads every Secret and becomes cluster-admin, past the
-//! API server, its authorization and its audit log. From a pod it is one connection away.
+//! etcd holds all data of the cluster: a client that connects to it without a certificate reads every Secret and becomes
+//! cluster-admin, past the API server, its authorization and its audit log. From a pod, it is one connection away.
 //!
 //! ## Fix
-//! In `/etc/kubernetes/manifests/etcd.yaml` on every control-plane node, set `--client-cert-auth=true`, `--peer-client-cert-auth=true`,
-//! `--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt` and `--peer-trusted-ca-file` to the same; let it listen by `https://` only.
-//! Close ports 2379 and 2380 of control-plane nodes to all but control-plane nodes. If it was open, take every Secret for known.
+//! In `/etc/kubernetes/manifests/etcd.yaml` on every control-plane node, set `--client-cert-auth=true`,
+//! `--peer-client-cert-auth=true`, `--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt` and `--peer-trusted-ca-file` to the
+//! same file; let it listen at `https://` URLs only. Close ports 2379 and 2380 of control-plane nodes to all hosts other
+//! than control-plane nodes. If it was open, treat every Secret as compromised.
 //!
 //! ## Source
-//! <https://etcd.io/docs/latest/op-guide/security/>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`. Probes on every
-//! node go through a TLS handshake without a certificate; that they reach the kubelet's port of the same node is the control
-//! for a port that is closed to them.
+//! <https://etcd.io/docs/latest/op-guide/security/>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`. Probes on
+//! every node try a TLS handshake without a certificate; a closed port counts only where the same probe reaches the kubelet's
+//! port of the same node, which is the control.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -30,100 +30,103 @@ use crate::seen::Unobserved;
 crate::check!("HA-04", "etcd-clients", Critical, judge);
 
 fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
-    let etcd = pods.static_pods("etcd").count();
     if nodes.control_plane().next().is_none() {
-        return Verdict::not_applicable("no node is marked as control plane: etcd is out of the pods' sight");
+        return Verdict::not_applicable("no node is marked as a control-plane node: etcd is not reachable from pods");
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
-    let mut seen: BTreeMap<SocketAddr, (usize, usize)> = BTreeMap::new();
     for (from, report) in &reports.0 {
         if let Err(why) = &report.answers {
             verdict.unseen(Subject::node(from), why);
         }
     }
+    let mut is_open_somewhere = false;
     for (name, node) in nodes.control_plane() {
         for at in node.internal_addresses().flat_map(|ip| ETCD.map(|port| SocketAddr::new(ip, port))) {
             let (mut open, mut closed) = (0, 0);
             for (from, report) in &reports.0 {
-                // Why a probe did not answer is told above, once.
+                // Why a probe did not answer is counted above, once.
                 let Ok(answers) = &report.answers else { continue };
                 match met(&answers.reached, at) {
                     Some(Ok(Met::Tls(tls))) => {
                         open += 1;
-                        judge_tls(&mut verdict, &mut folded, name, at, tls);
+                        judge_tls(&mut verdict, name, at, tls);
                     }
                     Some(other) if is_open(other) => {
                         open += 1;
-                        judge_stranger(&mut verdict, &mut folded, (from, name), at, other);
+                        judge_other(&mut verdict, (from, name), at, other);
                     }
-                    Some(_) if controls(&answers.reached, at.ip()) => closed += 1,
+                    Some(_) if controls(&answers.reached, at.ip()) => {
+                        closed += 1;
+                        verdict.confirm();
+                    }
                     _ => {}
                 }
             }
-            (0..closed).for_each(|_| verdict.confirm());
             if open + closed == 0 {
                 let why =
                     Unobserved::unreachable(at.to_string(), "no probe that reaches the node's kubelet has tried it");
                 verdict.unseen(Subject::node(name), &why);
             }
-            seen.insert(at, (open, closed));
+            is_open_somewhere |= open > 0;
         }
     }
-    if etcd == 0 && seen.values().all(|(open, _)| *open == 0) && verdict.saw_everything() {
+    if pods.static_pods("etcd").next().is_none() && !is_open_somewhere && verdict.saw_everything() {
         return Verdict::not_applicable(
-            "no pod of kube-system is etcd's, and pods find its ports closed on every control-plane node: it runs elsewhere",
+            "etcd runs elsewhere: no pod of kube-system is a member, and its ports are closed on every control-plane node",
         );
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-/// What was met by a TLS handshake.
+/// The result of a TLS handshake.
 fn met(reached: &Reached, at: SocketAddr) -> Option<&Got<Met>> {
     let is_handshake = |endpoint: &Endpoint| matches!(endpoint.ask, Ask::Tls | Ask::Certificate);
     reached.port(at.ip(), at.port()).find(|(endpoint, _)| is_handshake(endpoint)).map(|(_, met)| met)
 }
 
-/// Whether the same probe reaches what must be open on the same node.
+/// Whether the same probe reaches a port of the same node that must be open.
 fn controls(reached: &Reached, ip: IpAddr) -> bool {
     reached.at(&Endpoint::tcp((ip, KUBELET))).is_some_and(is_open)
 }
 
-fn judge_tls(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: SocketAddr, tls: &TlsMet) {
-    folded.expect(verdict, node, tls.demands_certificate(), || {
+fn judge_tls(verdict: &mut Verdict, node: &str, at: SocketAddr, tls: &TlsMet) {
+    verdict.expect(Subject::node(node), tls.demands_certificate(), || {
         let seen = if tls.asks {
             "it asks for a certificate, and goes on without one"
         } else {
-            "it asks for none, and completes the handshake"
+            "it completes the handshake without asking for a certificate"
         };
         Finding::new(format!("etcd refuses a pod that has no client certificate at {at}"), seen)
-            .so("any pod reads every Secret and writes itself any right")
-            .mend(format!("on {node}, set --client-cert-auth=true and --trusted-ca-file, and their --peer- twins, in /etc/kubernetes/manifests/etcd.yaml"))
+            .impact("any pod can read every Secret and give itself any right")
+            .fix(format!(
+                "in /etc/kubernetes/manifests/etcd.yaml on {node}, set --client-cert-auth=true, --peer-client-cert-auth=true, \
+                 and --trusted-ca-file and --peer-trusted-ca-file to /etc/kubernetes/pki/etcd/ca.crt; then replace every \
+                 Secret: treat them as compromised"
+            ))
     });
 }
 
-/// Something listens and does not speak TLS, or breaks the handshake off before it shows a certificate.
-fn judge_stranger(
-    verdict: &mut Verdict,
-    folded: &mut Folded,
-    (from, node): (&str, &str),
-    at: SocketAddr,
-    met: &Got<Met>,
-) {
-    let said = met.as_ref().err().map(ToString::to_string).unwrap_or_default();
+/// Judges a server that does not speak TLS, or breaks the handshake off before it presents a certificate.
+fn judge_other(verdict: &mut Verdict, (from, node): (&str, &str), at: SocketAddr, met: &Got<Met>) {
+    let answer = met.as_ref().err().map(ToString::to_string).unwrap_or_default();
     if met.as_ref().is_err_and(Fault::is_not_tls) {
-        folded.expect(verdict, node, false, || {
-            Finding::new(format!("etcd speaks TLS at {at}"), said)
-                .so("any pod reads every Secret and writes itself any right, in plain text")
-        });
+        let finding = Finding::new(format!("etcd speaks TLS at {at}"), answer)
+            .impact("any pod can read every Secret and give itself any right, in plain text")
+            .fix(format!(
+                "in /etc/kubernetes/manifests/etcd.yaml on {node}, change http:// to https:// in --listen-client-urls, \
+                 --listen-peer-urls and the URLs that it advertises, and set --client-cert-auth=true and \
+                 --peer-client-cert-auth=true; then replace every Secret: treat them as compromised"
+            ));
+        verdict.find(Subject::node(node), finding);
     } else {
-        verdict.unseen(Subject::node(from), &Unobserved::unreachable(at.to_string(), said));
+        verdict.unseen(Subject::node(from), &Unobserved::unreachable(at.to_string(), answer));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
@@ -181,23 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lets_strangers_in_is_one_finding() {
-        assert_eq!(seen(&Ok(tls(false, None))), ["it asks for none, and completes the handshake"]);
+    fn a_server_that_accepts_strangers_is_one_finding() {
+        assert_eq!(seen(&Ok(tls(false, None))), ["it completes the handshake without asking for a certificate"]);
         assert_eq!(seen(&Ok(tls(true, None))), ["it asks for a certificate, and goes on without one"]);
-        let plain = ["another program answered: the answer is not TLS: HTTP/1.1 400"];
-        assert_eq!(seen(&Err(Fault::NotTls("HTTP/1.1 400".into()))), plain);
-        assert_eq!(seen(&Err(Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into()))), plain, "of older probes");
+        let plain = Fault::NotTls("HTTP/1.1 400".into());
+        assert_eq!(seen(&Err(plain.clone())), [plain.to_string()]);
+        let of_older_probes = Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into());
+        assert_eq!(seen(&Err(of_older_probes.clone())), [of_older_probes.to_string()]);
         assert!(seen(&Err(Fault::Stranger("it says: this is not TLS".into()))).is_empty());
     }
 
     #[test]
-    fn a_closed_port_without_its_control_is_undecided() {
+    fn a_closed_port_without_its_control_is_inconclusive() {
         let verdict = judged(&Err(Fault::TimedOut), &Err(Fault::TimedOut), true);
         assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
     }
 
     #[test]
-    fn a_probe_that_did_not_answer_is_undecided() {
+    fn a_probe_that_did_not_answer_is_inconclusive() {
         let node = Node { addresses: vec![("InternalIP".into(), IP.to_string())], ..Node::default() };
         let labels = [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into();
         let nodes = Nodes([("n1".to_owned(), Node { labels, ..node })].into());

@@ -1,29 +1,29 @@
-//! # etcd has its quorum, one member for each control-plane node
+//! # etcd has its quorum, and a member on each control-plane node
 //!
 //! ## Why
-//! etcd goes on while more than half of its members do. A cluster of three with one silent member works as before, and stops
-//! with the next loss; a control-plane node without a member, or with one that shares its address, makes that loss likelier.
+//! etcd works while more than half of its members do. A cluster of three with one member down works as before, and stops
+//! with the next loss; a control-plane node without a member, or two members with one address, make that loss likelier.
 //!
 //! ## Fix
 //! Start a node that is only off, or its kubelet (KL-01): its member comes back with it. Ask the members themselves, on any
 //! control-plane node: `kubectl -n kube-system exec etcd-NODE -- etcdctl --endpoints=https://127.0.0.1:2379
 //! --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt
-//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Only a member whose node is
-//! gone for good is removed (`member remove ID`); a machine that had a member needs `kubeadm reset` before it joins again with
-//! `kubeadm join --control-plane`.
+//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Remove a member only if
+//! its node is lost for good (`member remove ID`); a machine that had a member needs `kubeadm reset` before it joins again
+//! with `kubeadm join --control-plane`.
 //!
 //! ## Source
 //! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`;
-//! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Leader, learners, the size of the database and the speed of
-//! the disk are known to the members alone, at `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask them. How
-//! fast the disk should be: <https://etcd.io/docs/latest/metrics/#disk>; it is counted since a member was started, and told
-//! from 1000 writes on.
+//! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Only the members report their leader, learners, the
+//! size of the database and the speed of the disk, at `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask
+//! them. How fast the disk should be: <https://etcd.io/docs/latest/metrics/#disk>; it is counted from the start of the
+//! member, and judged from 1000 writes on.
 
 use std::collections::BTreeMap;
 
-use super::etcdctl::etcdctl;
-use super::member_metrics;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use super::helpers::etcdctl::etcdctl;
+use super::helpers::member_metrics;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::api_server_health::ApiServerHealth;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::HostReports;
@@ -51,26 +51,32 @@ fn judge(
         if kubeadm.is_some_and(|kubeadm| !kubeadm.external_etcd) && nodes.control_plane().next().is_some() {
             verdict.find(
                 Subject::cluster(),
-                Finding::new("a static pod of etcd for each control-plane node", "kube-system has none")
-                    .so("nobody sees from the API how many members there are")
+                Finding::new("a static pod of etcd on each control-plane node", "kube-system has none")
+                    .impact("the API does not show how many members there are")
+                    .fix(
+                        "on each control-plane node: ls /etc/kubernetes/manifests/etcd.yaml; crictl ps -a --name etcd; \
+                         journalctl -u kubelet | grep -i mirror | tail",
+                    )
                     .severity(Severity::Major),
             );
         }
     } else {
         judge_members(&mut verdict, &members, nodes);
+        judge_places(&mut verdict, &members, nodes);
+        judge_addresses(&mut verdict, &members);
         member_metrics::judge(&mut verdict, &members, hosts, clock);
     }
     judge_health(&mut verdict, health);
     if members.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(
-            "no API server instance tells of etcd, and no pod is a member: it is out of sight",
+            "etcd cannot be seen: no API server reports its health, and no pod of kube-system is a member",
         );
     }
     verdict
 }
 
 fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
-    // Nobody knows what runs on a node whose kubelet is silent; its pod may say Ready for minutes.
+    // What runs on a node whose kubelet is silent is unknown; its pod may stay Ready for minutes.
     let silent = |pod: &Pod| pod.node.as_ref().is_none_or(|node| !nodes.0.get(node).is_some_and(Node::is_ready));
     let well: Vec<&Pod> = members.iter().copied().filter(|pod| pod.ready && !silent(pod)).collect();
     let ready = well.len();
@@ -80,72 +86,95 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
         verdict.expect(Subject::object("Pod", &pod.namespace, &pod.name), pod.ready && !silent(pod), || {
             let is_silent = silent(pod);
             let seen = match (is_silent, pod.ready) {
-                (true, true) => format!("{node} is not Ready"),
-                (true, false) => format!("its node {node} is not Ready, nor is the pod"),
-                (false, _) => format!("not Ready: {}", pod.because()),
+                (true, true) => format!("its node {node} is not Ready"),
+                (true, false) => format!("neither the pod nor its node {node} is Ready"),
+                (false, _) => format!("the pod is not Ready: {}", pod.because()),
             };
             let spare = ready.saturating_sub(quorum);
-            let so = match (ready >= quorum, spare) {
+            let impact = match (ready >= quorum, spare) {
                 (false, _) => format!(
                     "{ready} of {} members are left, and {quorum} are needed: nothing can be written",
                     members.len()
                 ),
-                (true, 0) => "the next member that is lost stops the cluster".to_owned(),
-                (true, spare) => format!("{spare} more may be lost before the cluster stops"),
+                (true, 0) => "the loss of one more member stops the cluster".to_owned(),
+                (true, spare) => format!("the loss of more than {spare} more members stops the cluster"),
             };
             let severity = if ready >= quorum { Severity::Major } else { Severity::Critical };
             let asked = (ready >= quorum).then(|| well.first()).flatten();
-            let mend = if is_silent { back(node, asked.copied()) } else { log(node) };
-            Finding::new("the member is Ready", seen).so(so).mend(mend).severity(severity)
+            let fix = if is_silent { back(node, asked.copied()) } else { log(node) };
+            Finding::new("the member is Ready", seen).impact(impact).fix(fix).severity(severity)
         });
     }
-    // Where etcd has nodes of its own, as RKE2 can have it, the others need no member.
+}
+
+/// Each control-plane node has a member. Where etcd has nodes of its own, as RKE2 allows, the others need none.
+fn judge_places(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
     let mut hosts = members.iter().filter_map(|pod| nodes.0.get(pod.node.as_ref()?)).peekable();
     let apart = hosts.peek().is_some() && hosts.all(|node| !node.is_control_plane());
-    let without: Vec<&str> = nodes
+    let without: Vec<&String> = nodes
         .control_plane()
-        .filter(|(name, _)| !apart && !members.iter().any(|pod| pod.node.as_ref() == Some(name)))
-        .map(|(name, _)| name.as_str())
+        .map(|(name, _)| name)
+        .filter(|name| !apart && !members.iter().any(|pod| pod.node.as_ref() == Some(*name)))
         .collect();
-    verdict.expect(Subject::nodes(&without), without.is_empty(), || {
-        Finding::new("a member on each control-plane node", format!("none on {}", names(&without)))
-            .so("the control plane bears the loss of fewer nodes than it has")
-            .mend(
-                "see there whether /etc/kubernetes/manifests/etcd.yaml exists, and `crictl ps -a --name etcd`; a node that \
-                 never had a member: kubeadm reset on it, then kubeadm join --control-plane",
+    if without.is_empty() {
+        return verdict.confirm();
+    }
+    verdict.find_together(
+        without.into_iter().map(Subject::node),
+        1,
+        Finding::new("a member on each control-plane node", "the node has none")
+            .impact("the control plane survives the loss of fewer nodes than it has")
+            .fix(
+                "on each of these nodes: ls /etc/kubernetes/manifests/etcd.yaml; crictl ps -a --name etcd. Only on a node \
+                 that never had a member: kubeadm reset, then kubeadm join --control-plane",
             )
-            .severity(Severity::Major)
-    });
-    let mut advertised: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            .severity(Severity::Major),
+    );
+}
+
+fn judge_addresses(verdict: &mut Verdict, members: &[&Pod]) {
+    let mut advertised: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     for pod in members {
         if let Some(urls) = pod.flag("advertise-client-urls").last() {
-            advertised.entry(urls).or_default().push(&pod.name);
+            advertised.entry(urls).or_default().push(pod);
         }
     }
     for (urls, pods) in advertised {
-        verdict.expect(Subject::object("Pod", "kube-system", pods[0]), pods.len() == 1, || {
-            Finding::new("an address of its own for each member", format!("{} advertise {urls}", names(&pods)))
-                .so("clients and members take one for the other")
-        });
+        if pods.len() == 1 {
+            verdict.confirm();
+            continue;
+        }
+        verdict.find_together(
+            pods.iter().map(|pod| Subject::object("Pod", &pod.namespace, &pod.name)),
+            1,
+            Finding::new("each member advertises its own address", format!("{} members advertise {urls}", pods.len()))
+                .impact("clients and members cannot tell these members apart")
+                .fix(
+                    "on the node of each of these pods, set --advertise-client-urls and --initial-advertise-peer-urls in \
+                     /etc/kubernetes/manifests/etcd.yaml to the node's own address",
+                ),
+        );
     }
 }
 
-/// What to do about the member of a silent node: to remove one that is only off would cost a member for nothing.
+/// How to get the member of a silent node back: removing one whose node is only off would cost a member for nothing.
 fn back(node: &str, asked: Option<&Pod>) -> String {
-    let start = format!("start {node}, or its kubelet, as KL-01 says: the member comes back with it");
+    let start = format!("start {node} or its kubelet (KL-01): the member comes back with it");
     match asked {
         Some(pod) => format!(
-            "{start}. Only if {node} is gone for good: {} member list, then member remove ID; a machine that had a member needs \
+            "{start}. Only if {node} is lost for good: {} member list, then member remove ID; a machine that had a member needs \
              kubeadm reset before it joins again",
             etcdctl(&pod.name)
         ),
-        None => format!("{start}. Without a quorum no member can be removed"),
+        None => format!("{start}. Without a quorum, no member can be removed"),
     }
 }
 
-/// Where the member of a node that is well says why it is not. Without etcd kubectl shows nothing, so on the node.
+/// Where the log of a member is whose node is Ready. Without etcd, kubectl shows nothing, so it is read on the node.
 fn log(node: &str) -> String {
-    format!("on {node}: `crictl ps -a --name etcd`, and `crictl logs ID` of the newest, which says why it does not run")
+    format!(
+        "on {node}: crictl ps -a --name etcd, then crictl logs ID of the newest container, which shows why it does not run"
+    )
 }
 
 fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
@@ -157,13 +186,17 @@ fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
                     CHECKS.into_iter().filter(|check| answer.failed.iter().any(|failed| failed == check)).collect();
                 verdict.expect(Subject::address(address), failed.is_empty(), || {
                     Finding::new(
-                        "this API server finds etcd in order",
-                        format!("/readyz says that {} fails", names(&failed)),
+                        "the API server's health checks of etcd pass",
+                        format!("/readyz reports that {} fails", failed.join(" and ")),
                     )
-                    .so("it answers nothing that is not cached")
+                    .impact("this API server answers only what it has cached")
+                    .fix(
+                        "on its node: crictl logs $(crictl ps -a --name kube-apiserver -q | head -1) 2>&1 | grep -i etcd | \
+                         tail; check --etcd-servers and the client certificate for etcd (PK-17)",
+                    )
                 });
             }
-            // That an instance is out of order altogether is judged by CP-01.
+            // CP-01 judges whether the instance is healthy at all.
             Err(why) => verdict.unseen(Subject::address(address), why),
         }
     }
@@ -172,6 +205,7 @@ fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::api_server_health::{Health, HealthAnswer};
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
@@ -242,7 +276,7 @@ mod tests {
     fn members_on_nodes_of_their_own_are_enough() {
         let mut facts = facts(3);
         facts.nodes.0.insert("n4".into(), facts.nodes.0["n1"].clone());
-        assert_eq!(findings(&facts), [(Severity::Major, "none on n4".to_owned())]);
+        assert_eq!(findings(&facts), [(Severity::Major, "the node has none".to_owned())]);
         for member in ["n1", "n2", "n3"] {
             facts.nodes.0.get_mut(member).unwrap().labels.clear();
         }
@@ -253,9 +287,9 @@ mod tests {
     fn a_lost_member_is_major_and_a_lost_quorum_critical() {
         let mut facts = facts(3);
         facts.nodes.0.get_mut("n3").unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
-        assert_eq!(findings(&facts), [(Severity::Major, "n3 is not Ready".to_owned())]);
-        let mend = judged(&facts, None).findings(Severity::Critical)[0].fix.clone();
-        assert!(mend.starts_with("start n3") && mend.contains("gone for good: kubectl -n kube-system exec etcd-n1"));
+        assert_eq!(findings(&facts), [(Severity::Major, "its node n3 is not Ready".to_owned())]);
+        let fix = judged(&facts, None).findings(Severity::Critical)[0].fix.clone();
+        assert!(fix.starts_with("start n3") && fix.contains("lost for good: kubectl -n kube-system exec etcd-n1"));
         facts.pods.0.get_mut(&named("kube-system/etcd-n2")).unwrap().ready = false;
         assert!(findings(&facts).iter().all(|(severity, _)| *severity == Severity::Critical));
         let found = judged(&facts, None).findings(Severity::Critical);
@@ -266,7 +300,7 @@ mod tests {
     fn a_control_plane_node_without_a_member_is_found() {
         let mut facts = facts(3);
         facts.pods.0.remove(&named("kube-system/etcd-n2"));
-        assert_eq!(findings(&facts), [(Severity::Major, "none on n2".to_owned())]);
+        assert_eq!(seen_of(&judged(&facts, None)), ["Node n2: the node has none"]);
     }
 
     #[test]
@@ -274,19 +308,22 @@ mod tests {
         let mut facts = facts(2);
         let twin = facts.pods.0[&named("kube-system/etcd-n1")].containers.clone();
         facts.pods.0.get_mut(&named("kube-system/etcd-n2")).unwrap().containers = twin;
-        assert_eq!(findings(&facts)[0].1, "etcd-n1, etcd-n2 advertise https://10.77.0.11:2379");
+        assert_eq!(
+            seen_of(&judged(&facts, None)),
+            ["Pod kube-system/etcd-n1, etcd-n2: 2 members advertise https://10.77.0.11:2379"]
+        );
     }
 
     #[test]
-    fn an_api_server_that_misses_etcd_is_found() {
+    fn an_api_server_that_does_not_reach_etcd_is_found() {
         let mut facts = facts(1);
         let failed = HealthAnswer { status: 500, failed: vec!["etcd".into(), "x".into()] };
         facts.health.instances.as_mut().unwrap().values_mut().for_each(|health| health.ready = Ok(failed.clone()));
-        assert_eq!(findings(&facts)[0].1, "/readyz says that etcd fails");
+        assert_eq!(findings(&facts)[0].1, "/readyz reports that etcd fails");
     }
 
     #[test]
-    fn an_instance_that_is_silent_is_undecided() {
+    fn an_instance_that_is_silent_is_inconclusive() {
         let mut facts = facts(1);
         facts
             .health

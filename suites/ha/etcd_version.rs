@@ -1,21 +1,21 @@
-//! # All members of etcd are of one version, and it fits the release
+//! # All members of etcd have one version, and it fits the release
 //!
 //! ## Why
-//! Members of different versions agree on the oldest one's features, and stay there; an etcd that an upgrade left behind
-//! gets no fixes for what the API server has come to rely on.
+//! Members of different versions use the features of the oldest one only; an etcd that an upgrade missed lacks fixes that
+//! the API server has come to rely on.
 //!
 //! ## Fix
-//! `kubeadm upgrade apply` (on the first control-plane node) and `kubeadm upgrade node` (on the others) upgrade etcd along;
-//! where `--etcd-upgrade=false` was given, run them again without. One minor after the other, and never back.
+//! `kubeadm upgrade apply` (on the first control-plane node) and `kubeadm upgrade node` (on the others) upgrade etcd too;
+//! if you ran them with `--etcd-upgrade=false`, run them again without it. Upgrade one minor at a time, and never downgrade.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/constants/constants.go` (`SupportedEtcdVersion`, which a patch of kubeadm may
 //! raise within the minor, so only minors are compared), `MinExternalEtcdVersion`; <https://etcd.io/docs/latest/upgrades/>.
-//! Read from the images of static pods: an etcd elsewhere does not show.
+//! The versions are those of the images of static pods: the version of an external etcd cannot be seen.
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::Pods;
@@ -44,17 +44,24 @@ fn judge(pods: &Pods, oldest: &OldestApiServer, kubeadm: Option<&KubeadmConfig>)
             versions.entry(version).or_default().push(pod.node.as_deref().unwrap_or(&pod.name));
         } else {
             let subject = Subject::object("Pod", &pod.namespace, &pod.name);
-            let why = Unobserved::invalid(subject.to_string(), format!("its image {image:?} does not tell a version"));
+            let why = Unobserved::invalid(subject.to_string(), format!("its image {image:?} has no version"));
             verdict.unseen(subject, &why);
         }
     }
-    let spread: Vec<String> = versions.iter().map(|(version, on)| format!("{version} on {}", names(on))).collect();
-    if let Some((_, on)) = versions.first_key_value() {
-        verdict.expect(Subject::nodes(on), versions.len() == 1, || {
-            Finding::new("members of one version", spread.join("; "))
-                .so("the oldest decides what etcd can do, and an upgrade was not finished")
-                .mend(format!("kubeadm upgrade node on {}", names(on)))
-        });
+    if versions.len() > 1
+        && let Some((oldest, on)) = versions.first_key_value()
+    {
+        let all = versions.iter().flat_map(|(version, on)| on.iter().map(move |node| format!("{version} on {node}")));
+        verdict.find_together(
+            on.iter().map(|node| Subject::node(*node)),
+            1,
+            Finding::new("all members have one version", format!("{} versions, the oldest {oldest}", versions.len()))
+                .impact("etcd has only the features of the oldest member: an upgrade did not finish")
+                .fix("on each of these nodes: kubeadm upgrade node")
+                .evidence(all),
+        );
+    } else if !versions.is_empty() {
+        verdict.confirm();
     }
     judge_release(&mut verdict, &versions, oldest.0.minor);
     verdict
@@ -62,35 +69,38 @@ fn judge(pods: &Pods, oldest: &OldestApiServer, kubeadm: Option<&KubeadmConfig>)
 
 fn judge_release(verdict: &mut Verdict, versions: &BTreeMap<Version, Vec<&str>>, minor: u64) {
     let Some((_, least, most)) = FITTING.iter().find(|(of, ..)| *of == minor) else {
-        return verdict.note(format!("which etcd belongs to 1.{minor} is not known here"));
+        return verdict
+            .note(format!("the version was not checked: this program has no etcd version for Kubernetes 1.{minor}"));
     };
+    let fitting = if least == most { format!("etcd 3.{least}") } else { format!("etcd 3.{least} or 3.{most}") };
     for (version, on) in versions {
-        let (least, most) =
-            (Version { major: 3, minor: *least, patch: 0 }, Version { major: 3, minor: *most, patch: 0 });
-        let at = Version { patch: 0, ..*version };
-        verdict.expect(Subject::nodes(on), (least..=most).contains(&at), || {
-            let expected = if least == most {
-                format!("3.{}", least.minor)
-            } else {
-                format!("3.{} or 3.{}", least.minor, most.minor)
-            };
-            let finding =
-                Finding::new(format!("etcd {expected}, as kubeadm deploys it with 1.{minor}"), version.to_string());
-            if at < least {
-                finding.so("an upgrade left it behind, and the next one may not know it any more").mend(format!(
-                    "kubeadm upgrade apply without --etcd-upgrade=false, then kubeadm upgrade node on {}",
-                    names(on)
-                ))
-            } else {
-                finding.so("this release was not tested with it").severity(Severity::Info)
-            }
-        });
+        let nodes = on.iter().map(|node| Subject::node(*node));
+        let expected = format!("{fitting}, as kubeadm deploys it with Kubernetes 1.{minor}");
+        if (*version).major == 3 && (*least..=*most).contains(&version.minor) {
+            verdict.confirm();
+        } else if (version.major, version.minor) < (3, *least) {
+            let finding = Finding::new(expected, version.to_string())
+                .impact("an upgrade missed it, and the next one may not support it any more")
+                .fix(
+                    "on the first control-plane node: kubeadm upgrade apply without --etcd-upgrade=false; then on each of \
+                     these nodes that is not the first: kubeadm upgrade node",
+                );
+            verdict.find_together(nodes, 1, finding);
+        } else {
+            let finding = Finding::new(expected, version.to_string())
+                .impact("this release of Kubernetes was not tested with it")
+                .fix("do not downgrade etcd: upgrade Kubernetes to a release that kubeadm deploys with this version")
+                .severity(Severity::Info);
+            verdict.find_together(nodes, 1, finding);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::subject::listed;
+    use crate::check::testing::notes;
     use crate::fact::facts::pods::{Container, Pod};
 
     fn judged(images: &[&str], api: &str) -> Verdict {
@@ -112,8 +122,8 @@ mod tests {
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
-        let told = |f: Finding| format!("{} {}: {}", f.severity, f.subjects[0], f.seen);
-        verdict.findings(Severity::Minor).into_iter().map(told).collect()
+        let shown = |f: Finding| format!("{} {}: {}", f.severity, listed(&f.subjects), f.seen);
+        verdict.findings(Severity::Minor).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -130,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_left_behind_is_found() {
+    fn a_version_that_does_not_fit_is_found() {
         let verdict = judged(&["registry.k8s.io/etcd:3.5.24-0"], "v1.37.2");
         assert_eq!(seen(&verdict), ["minor Node n1: 3.5.24"]);
         let verdict = judged(&["registry.k8s.io/etcd:3.8.0-0"], "v1.37.2");
@@ -140,15 +150,15 @@ mod tests {
     #[test]
     fn members_that_differ_are_found() {
         let verdict = judged(&["etcd:3.6.5-0", "etcd:3.6.8-0", "etcd:3.6.8-0"], "v1.36.2");
-        assert_eq!(seen(&verdict), ["minor Node n1: 3.6.5 on n1; 3.6.8 on n2, n3"]);
+        assert_eq!(seen(&verdict), ["minor Node n1: 2 versions, the oldest 3.6.5"]);
+        let evidence = &verdict.findings(Severity::Minor)[0].evidence;
+        assert_eq!(evidence, &["3.6.5 on n1", "3.6.8 on n2", "3.6.8 on n3"]);
     }
 
     #[test]
-    fn an_unknown_release_and_an_untold_version_are_not_guessed() {
-        assert_eq!(
-            crate::check::testing::notes(&judged(&["etcd:3.9.0-0"], "v1.42.0")),
-            ["which etcd belongs to 1.42 is not known here"]
-        );
+    fn an_unknown_release_and_an_unknown_version_are_not_guessed() {
+        let unknown = notes(&judged(&["etcd:3.9.0-0"], "v1.42.0"));
+        assert_eq!(unknown, ["the version was not checked: this program has no etcd version for Kubernetes 1.42"]);
         assert_eq!(judged(&["etcd@sha256:abc"], "v1.37.2").gaps().len(), 1);
         assert!(judged(&[], "v1.37.2").reason().is_some());
     }

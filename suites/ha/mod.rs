@@ -1,14 +1,12 @@
 //! What the cluster survives.
 
-pub mod control_plane_loss;
-pub mod endpoint;
+pub mod endpoint_spread;
 pub mod etcd_clients;
 pub mod etcd_members;
 pub mod etcd_version;
-mod etcdctl;
-mod member_disk;
-mod member_metrics;
-pub mod topology;
+pub mod failure_tolerance;
+mod helpers;
+pub mod loss_drill;
 
 use crate::check::Suite;
 
@@ -17,11 +15,11 @@ pub static SUITE: Suite = Suite {
     name: "ha",
     about: "high availability: what the control plane and etcd survive",
     checks: &[
-        &topology::CHECK,
-        &endpoint::CHECK,
+        &failure_tolerance::CHECK,
+        &endpoint_spread::CHECK,
         &etcd_members::CHECK,
         &etcd_clients::CHECK,
         &etcd_version::CHECK,
-        &control_plane_loss::CHECK,
+        &loss_drill::CHECK,
     ],
 };

@@ -1,23 +1,24 @@
-//! # The control plane's endpoint spreads over all API servers, and drops no connection
+//! # The control plane's endpoint spreads over all API servers and drops no connection
 //!
 //! ## Why
-//! A load balancer that still counts a dead API server in drops one connection of three; one that knows only one server
-//! makes the others useless when that one fails.
+//! A load balancer that still sends connections to a dead API server drops one connection of three; one that has only one
+//! backend makes the other API servers useless when that one fails.
 //!
 //! ## Fix
-//! Look at the backends of the load balancer: each API server, by its own address and port 6443, checked by HTTPS at
+//! Check the backends of the load balancer: each API server, by its own address and port 6443, with an HTTPS health check of
 //! `/readyz` every few seconds. A virtual address (keepalived, kube-vip) leads to one server at a time by design: there,
-//! look only whether it moves.
+//! check only that it moves.
 //!
 //! ## Source
 //! kubernetes/kubeadm `docs/ha-considerations.md`;
-//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. Thirty TLS connections, told
-//! apart by the serial number of the certificate that answers. How long DNS keeps the name is not looked at.
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. The check makes thirty TLS
+//! connections, and tells API servers apart by the serial number of the certificate that they present. How long DNS caches
+//! the name is not checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
@@ -25,6 +26,9 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("HA-02", "endpoint-spread", Major, judge);
+
+/// How a load balancer notices by itself that a backend is dead.
+const CHECK_BACKENDS: &str = "let the load balancer check each backend by HTTPS at /readyz every few seconds";
 
 fn judge(
     endpoint: &ControlPlaneEndpoint,
@@ -35,37 +39,43 @@ fn judge(
     let subject = || Subject::address(&endpoint.endpoint);
     let answered: usize = endpoint.serials.values().sum();
     let failed: usize = endpoint.failures.values().sum();
+    let itself = format!("{} cannot be reached: ", endpoint.endpoint);
+    let failures = endpoint.failures.iter().map(|(why, count)| format!("{} ({count})", why.replace(&itself, "")));
     if answered == 0 {
-        // Nodes may reach what we do not: PK-02 and KL-12 tell of an endpoint that nobody reaches.
-        let why = names(endpoint.failures.iter().map(|(why, count)| format!("{why} ({count})")));
+        // Nodes may reach what we do not: PK-02 and KL-12 report an endpoint that no client reaches.
+        let why = failures.collect::<Vec<_>>().join(", ");
         verdict.unseen(subject(), &Unobserved::unreachable(endpoint.endpoint.to_string(), why));
         return verdict;
     }
     let dead = unreachable(servers);
     verdict.expect(subject(), failed == 0, || {
-        let itself = format!("{} cannot be reached: ", endpoint.endpoint);
-        let why = endpoint.failures.iter().map(|(why, count)| format!("{} ({count})", why.replace(&itself, "")));
-        let seen = format!("{failed} of {} are not: {}", answered + failed, names(why));
-        let finding = Finding::new("every connection is answered", seen);
-        // Where none can be reached from here, that says nothing of any.
+        let seen = format!("{failed} of {} connections failed", answered + failed);
+        let finding = Finding::new("the endpoint answers every connection", seen);
+        // Where no API server can be reached from here, that says nothing about any of them.
         let all = servers.instances.as_ref().map_or(0, BTreeMap::len);
         if dead.is_empty() || dead.len() == all {
-            return finding.so("requests of kubelets and clients fail now and then, and nothing tells them why");
+            return finding
+                .impact("some requests of kubelets and clients fail, without a pattern that they could see")
+                .fix(format!("remove backends that are not API servers of this cluster, and {CHECK_BACKENDS}"))
+                .evidence(failures);
         }
-        let dead = names(&dead);
         finding
-            .so(format!("{dead} cannot be reached, and the endpoint leads there nevertheless: requests fail now and then"))
-            .mend(format!(
-                "take {dead} out of the load balancer's backends until it answers (CP-01 tells what is wrong with it), and let the \
-                 load balancer check each backend by HTTPS at /readyz every few seconds, so that it does so by itself"
+            .impact("the endpoint also leads to API servers that cannot be reached: some requests fail")
+            .fix(format!(
+                "take the API servers that cannot be reached out of the load balancer's backends until they answer (CP-01 \
+                 shows why they do not), and {CHECK_BACKENDS}, so that it does so by itself"
             ))
+            .evidence(failures.chain(dead.iter().map(|at| format!("{at} cannot be reached"))))
     });
     if let Some(instances) = verdict.seen(subject, &servers.instances)
         && !instances.is_empty()
         && dead.len() == instances.len()
     {
         // As from outside of a managed cluster's network: the endpoint is the only way in.
-        verdict.note(format!("{} cannot be reached from here, so nothing tells where connections end", names(&dead)));
+        for at in dead {
+            let note = "it cannot be reached from here, so where the endpoint's connections end was not checked";
+            verdict.note_about(Subject::address(at), note);
+        }
     } else if let Ok(instances) = &servers.instances {
         let mut serials: BTreeMap<String, SocketAddr> = BTreeMap::new();
         for (at, seen) in instances {
@@ -74,8 +84,8 @@ fn judge(
         }
         judge_spread(&mut verdict, endpoint, &serials, nodes.ok());
     }
-    if let Some(addresses) = verdict.seen(subject, &endpoint.addresses) {
-        verdict.note(format!("{} is {}", endpoint.endpoint.host(), names(addresses)));
+    for address in verdict.seen(subject, &endpoint.addresses).into_iter().flatten() {
+        verdict.note_about(Subject::address(address), format!("{} leads here", endpoint.endpoint.host()));
     }
     verdict
 }
@@ -92,39 +102,42 @@ fn judge_spread(
     servers: &BTreeMap<String, SocketAddr>,
     nodes: Option<&Nodes>,
 ) {
-    let met: BTreeSet<&String> = endpoint.serials.keys().filter(|serial| servers.contains_key(*serial)).collect();
     if servers.len() < 2 {
-        return verdict.note("the API servers have one certificate, so they cannot be told apart");
+        return verdict
+            .note("the spread was not checked: the API servers share one certificate and cannot be told apart");
     }
-    if met.is_empty() {
-        // TLS ends at the load balancer, or nothing was answered.
-        return verdict.note("no connection was answered with the certificate of an API server");
-    }
-    let unmet: Vec<&SocketAddr> =
-        servers.iter().filter(|(serial, _)| !met.contains(serial)).map(|(_, at)| at).collect();
-    let seen = match met.len() {
-        1 => format!(
-            "all {} connections end at {}",
-            endpoint.serials.values().sum::<usize>(),
-            names(servers.iter().filter(|(serial, _)| met.contains(serial)).map(|(_, at)| at),)
-        ),
-        _ => format!("no connection ends at {}", names(&unmet)),
+    let (met, unmet): (Vec<_>, Vec<_>) =
+        servers.iter().partition(|(serial, _)| endpoint.serials.contains_key(serial.as_str()));
+    let [(_, first), others @ ..] = &met[..] else {
+        // A load balancer that ends TLS presents its own certificate.
+        return verdict
+            .note("the spread was not checked: the endpoint never presents the certificate of an API server");
     };
-    let owner = nodes.and_then(|nodes| owner(endpoint, nodes)).filter(|_| met.len() == 1);
+    let seen = match others {
+        [] => format!("all {} connections end at {first}", endpoint.serials.values().sum::<usize>()),
+        _ => format!("no connection ends at {} of them", unmet.len()),
+    };
+    let owner = nodes.and_then(|nodes| owner(endpoint, nodes)).filter(|_| others.is_empty());
     verdict.expect(Subject::address(&endpoint.endpoint), unmet.is_empty(), || {
-        let finding = Finding::new(format!("connections to all {} API servers", servers.len()), seen);
-        if let Some(node) = owner {
-            return finding
-                .so(format!("its name is {node}'s own address: all kubelets and clients are lost when {node} fails"))
-                .mend("have the name lead to a load balancer or a virtual address before all API servers");
+        let finding = Finding::new(format!("connections end at all {} API servers", servers.len()), seen);
+        let unmet = unmet.iter().map(|(_, at)| format!("no connection ends at {at}"));
+        match owner {
+            Some(node) => finding
+                .impact(format!(
+                    "its name is {node}'s own address: all kubelets and clients lose the cluster with {node}"
+                ))
+                .fix("point the name to a load balancer or a virtual address in front of all API servers")
+                .evidence(unmet),
+            None => finding
+                .impact("normal for a virtual address; a load balancer lacks these backends, or takes them for dead")
+                .fix(format!("unless it is a virtual address, add each API server as a backend, and {CHECK_BACKENDS}"))
+                .evidence(unmet)
+                .info(),
         }
-        finding
-            .so("a virtual address does so by design; a load balancer does not know the others, or takes them for dead")
-            .info()
     });
 }
 
-/// The node whose own address is all that the endpoint's name leads to. A virtual address is nobody's first.
+/// The node whose own address is all that the endpoint's name leads to. No node has a virtual address as its first.
 fn owner<'a>(endpoint: &ControlPlaneEndpoint, nodes: &'a Nodes) -> Option<&'a str> {
     let [address] = endpoint.addresses.as_ref().ok()?[..] else { return None };
     let is_own = |node: &Node| node.internal_addresses().next() == Some(address);
@@ -136,7 +149,6 @@ mod tests {
     use super::*;
     use crate::certificate::testing::Authority;
     use crate::check::Severity;
-    use crate::seen::Unobserved;
     use crate::suites::pki::testing::{handshakes, presented};
 
     fn judged(serials: &[(usize, usize)], failures: &[(&str, usize)]) -> Verdict {
@@ -168,14 +180,11 @@ mod tests {
     #[test]
     fn dropped_connections_are_found() {
         let verdict = judged(&[(0, 10), (1, 10)], &[("connection refused", 10)]);
-        assert_eq!(
-            seen(&verdict),
-            ["major 10 of 30 are not: connection refused (10)", "info no connection ends at 10.77.0.13:6443"]
-        );
+        assert_eq!(seen(&verdict), ["major 10 of 30 connections failed", "info no connection ends at 1 of them"]);
     }
 
     #[test]
-    fn a_dead_api_server_is_named() {
+    fn a_dead_api_server_is_listed() {
         let ca = Authority::new("kubernetes");
         let leaf = ca.leaf(&["kubernetes"]);
         let dead = Err(Unobserved::unreachable("10.77.0.13:6443", "connection refused"));
@@ -190,20 +199,21 @@ mod tests {
             failures: [("api.bed.test:6443 cannot be reached: reset".to_owned(), 10)].into(),
         };
         let finding = judge(&endpoint, &servers, Err(&Unobserved::Interrupted)).findings(Severity::Major).remove(0);
-        assert_eq!(finding.seen, "10 of 30 are not: reset (10)");
-        assert!(finding.impact.unwrap().starts_with("10.77.0.13:6443 cannot be reached"));
-        assert!(finding.fix.starts_with("take 10.77.0.13:6443 out"));
+        assert_eq!(finding.seen, "10 of 30 connections failed");
+        assert_eq!(finding.evidence, ["10.77.0.13:6443 cannot be reached", "reset (10)"]);
+        assert!(finding.impact.unwrap().contains("API servers that cannot be reached"));
+        assert!(finding.fix.starts_with("take the API servers that cannot be reached out"));
     }
 
     #[test]
-    fn an_endpoint_that_is_out_of_our_reach_is_undecided() {
+    fn an_endpoint_that_is_out_of_reach_is_inconclusive() {
         let verdict = judged(&[], &[("timed out", 30)]);
         assert_eq!((verdict.observations(), seen(&verdict)), (0, vec![]));
         assert!(verdict.gaps()[0].why.to_string().contains("timed out (30)"));
     }
 
     #[test]
-    fn a_pinned_endpoint_is_a_remark() {
+    fn a_pinned_endpoint_is_info() {
         assert_eq!(seen(&judged(&[(1, 30)], &[])), ["info all 30 connections end at 10.77.0.12:6443"]);
     }
 
@@ -223,14 +233,14 @@ mod tests {
             let addresses = addresses.iter().map(|address| ("InternalIP".to_owned(), (*address).to_owned()));
             Nodes([("n1".to_owned(), Node { addresses: addresses.collect(), ..Node::default() })].into())
         };
-        let told = |nodes: &Nodes| seen(&judge(&endpoint, &servers, Ok(nodes)));
-        assert_eq!(told(&nodes(&["10.77.0.11"])), ["major all 30 connections end at 10.77.0.11:6443"]);
+        let judged = |nodes: &Nodes| seen(&judge(&endpoint, &servers, Ok(nodes)));
+        assert_eq!(judged(&nodes(&["10.77.0.11"])), ["major all 30 connections end at 10.77.0.11:6443"]);
         let virtual_address = nodes(&["10.77.0.21", "10.77.0.11"]);
-        assert_eq!(told(&virtual_address), ["info all 30 connections end at 10.77.0.11:6443"]);
+        assert_eq!(judged(&virtual_address), ["info all 30 connections end at 10.77.0.11:6443"]);
     }
 
     #[test]
-    fn where_the_endpoint_is_the_only_way_in_nothing_is_missed() {
+    fn where_the_endpoint_is_the_only_way_in_nothing_is_missing() {
         let far = |at| (at, Err(Unobserved::unreachable(at, "timed out")));
         let servers = handshakes(Err(Unobserved::Interrupted), ["10.0.1.7:443", "10.0.2.9:443"].map(far));
         let endpoint = ControlPlaneEndpoint {

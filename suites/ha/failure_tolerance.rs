@@ -1,43 +1,48 @@
 //! # The control plane survives the loss of one of its nodes
 //!
 //! ## Why
-//! etcd needs more than half of its members. With three, one may fail; with two, either failing stops the whole cluster,
-//! which is worse than one alone. A second API server helps nobody whose clients name the first.
+//! etcd needs more than half of its members. With three members, one may fail; with two, the loss of either stops the whole
+//! cluster, which is worse than having one. A second API server does not help clients that are configured with the first.
 //!
 //! ## Fix
 //! `kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs --upload-certs | tail -1)`
-//! prints how a further control-plane node joins. For an endpoint that is one node's address: put a load balancer or a
-//! virtual address before all of them, set `controlPlaneEndpoint` in ConfigMap kube-system/kubeadm-config, add its name to
-//! `apiServer.certSANs`, renew the certificates, and change `server` in all kubeconfigs.
+//! prints the command that joins another control-plane node. If the endpoint is one node's address: put a load balancer or
+//! a virtual address in front of all API servers, set `controlPlaneEndpoint` in ConfigMap kube-system/kubeadm-config, add
+//! its name to `apiServer.certSANs`, renew the certificates, and change `server` in every kubeconfig.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>;
 //! <https://etcd.io/docs/latest/faq/> (failure tolerance); kubernetes/kubeadm `docs/ha-considerations.md`. One control-plane
-//! node beside workers is a choice: it is told as a remark. Zones are compared only where nodes are labelled with them.
+//! node with workers is a choice, and so an info finding. Zones are compared only where nodes have zone labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::Pods;
 
 crate::check!("HA-01", "failure-tolerance", Major, judge);
 
+/// Prints the command that joins another control-plane node.
+const JOIN: &str = "kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs --upload-certs | tail -1)";
+/// How an address in front of all API servers becomes the endpoint.
+const MOVE_THE_ENDPOINT: &str = "put a load balancer or a virtual address in front of all API servers; set controlPlaneEndpoint to it and add its name to \
+     apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); renew the certificates as PK-01 shows; then \
+     change server in every kubeconfig";
+
 fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let planes: BTreeMap<&str, &Node> = nodes.control_plane().map(|(name, node)| (name.as_str(), node)).collect();
     if planes.is_empty() {
-        return Verdict::not_applicable("no node is marked as control plane: it is managed");
+        return Verdict::not_applicable("no node is marked as a control-plane node: the control plane is managed");
     }
     if nodes.0.len() == 1 {
-        return Verdict::not_applicable(format!(
-            "there is one node, {}: nothing can take its place",
-            names(planes.keys())
-        ));
+        let only = planes.into_keys().collect::<String>();
+        return Verdict::not_applicable(format!("{only} is the only node: nothing can take its place"));
     }
     let mut verdict = Verdict::new();
-    // Members on nodes of their own, as RKE2 can have them, are HA-03's alone.
+    // Where members have nodes of their own, as RKE2 allows, HA-03 judges them alone.
     let is_plane = |member: &&str| nodes.0.get(*member).is_none_or(Node::is_control_plane);
     let members = members(pods, kubeadm).filter(|members| members.is_empty() || members.iter().any(is_plane));
     judge_count(&mut verdict, &planes, members.is_some());
@@ -53,7 +58,7 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
     verdict
 }
 
-/// The nodes with a member of a stacked etcd; none where etcd is elsewhere, or hidden.
+/// The nodes with a member of a stacked etcd; none where etcd runs elsewhere or cannot be seen.
 fn members<'a>(pods: &'a Pods, kubeadm: Option<&KubeadmConfig>) -> Option<BTreeSet<&'a str>> {
     if kubeadm.is_some_and(|kubeadm| kubeadm.external_etcd) {
         return None;
@@ -65,41 +70,44 @@ fn members<'a>(pods: &'a Pods, kubeadm: Option<&KubeadmConfig>) -> Option<BTreeS
 
 fn judge_count(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, stacked: bool) {
     let count = planes.len();
-    let subject = Subject::nodes(planes.keys());
+    let first = planes.keys().next().copied().unwrap_or_default();
     let expected = "three or five control-plane nodes";
-    match count {
-        1 => verdict.find(
-            subject,
-            Finding::new(expected, "one")
-                .so("while it is away nothing is scheduled, repaired or changed; its disk is the only copy of the cluster")
-                .info(),
-        ),
-        2 if stacked => verdict.find(
-            subject,
-            Finding::new(expected, "two, each with a member of etcd")
-                .so("either of them failing stops the whole control plane: two survive less than one")
-                .mend("join a third control-plane node"),
-        ),
-        count if count % 2 == 0 && stacked => verdict.find(
-            subject,
-            Finding::new(expected, format!("{count}, each with a member of etcd"))
-                .so(format!("they survive no more failures than {} would, and have one more to fail", count - 1))
-                .info(),
-        ),
-        _ => verdict.confirm(),
-    }
+    let finding = match count {
+        1 => Finding::new(expected, "one")
+            .impact(
+                "while it is down, nothing is scheduled, repaired or changed; its disk holds the only copy of the cluster's data",
+            )
+            .fix(format!("join two more control-plane nodes; on {first}, this prints the command: {JOIN}"))
+            .info(),
+        2 if stacked => Finding::new(expected, "two, each with a member of etcd")
+            .impact("the loss of either stops the whole control plane: two are less available than one")
+            .fix(format!("join a third control-plane node; on {first}, this prints the command: {JOIN}")),
+        count if count % 2 == 0 && stacked => Finding::new(expected, format!("{count}, each with a member of etcd"))
+            .impact(format!("they survive no more failures than {} would, and one more of them can fail", count - 1))
+            .fix(format!("join one more control-plane node; on {first}, this prints the command: {JOIN}"))
+            .info(),
+        _ => return verdict.confirm(),
+    };
+    verdict.find_together(planes.keys().map(|plane| Subject::node(*plane)), 1, finding);
 }
 
 fn judge_members(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, members: &BTreeSet<&str>) {
     let without: Vec<&str> = planes.keys().copied().filter(|plane| !members.contains(plane)).collect();
-    verdict.expect(Subject::nodes(&without), without.is_empty(), || {
+    if without.is_empty() {
+        return verdict.confirm();
+    }
+    verdict.find_together(
+        without.iter().map(|plane| Subject::node(*plane)),
+        1,
         Finding::new(
-            format!("a member of etcd on each of {} control-plane nodes", planes.len()),
-            format!("{} members; none on {}", members.len(), names(&without)),
+            "every control-plane node has a member of etcd",
+            format!("{} of {} control-plane nodes have none", without.len(), planes.len()),
         )
-        .so("etcd survives fewer failures than there are control-plane nodes for")
-        .mend(format!("look for /etc/kubernetes/manifests/etcd.yaml on {}", names(&without)))
-    });
+        .impact("etcd survives fewer failures than the number of control-plane nodes suggests")
+        .fix(
+            "on each of these nodes: ls /etc/kubernetes/manifests/etcd.yaml; crictl ps -a --name etcd (HA-03 has more)",
+        ),
+    );
 }
 
 fn judge_zones(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>) {
@@ -107,29 +115,38 @@ fn judge_zones(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>) {
     for (name, node) in planes {
         match node.zone() {
             Some(zone) => zones.entry(zone).or_default().push(name),
-            None => return verdict.note("control-plane nodes are not labelled with their zones"),
+            None => return verdict.note("zones were not checked: not every control-plane node has a zone label"),
         }
     }
     let half = planes.len() / 2;
     for (zone, inside) in zones {
-        verdict.expect(Subject::nodes(&inside), inside.len() <= half, || {
+        if inside.len() <= half {
+            verdict.confirm();
+            continue;
+        }
+        verdict.find_together(
+            inside.iter().map(|plane| Subject::node(*plane)),
+            1,
             Finding::new(
-                "no zone with more than half of the control-plane nodes",
-                format!("{} of {} in zone {zone}", inside.len(), planes.len()),
+                "no zone has more than half of the control-plane nodes",
+                format!("{} of {} are in zone {zone}", inside.len(), planes.len()),
             )
-            .so(format!("when zone {zone} fails, so does the control plane"))
-            .info()
-        });
+            .impact(format!("when zone {zone} fails, so does the control plane"))
+            .fix("join control-plane nodes in other zones, until none has more than half of them")
+            .info(),
+        );
     }
 }
 
 fn judge_endpoint(verdict: &mut Verdict, nodes: &Nodes, kubeadm: &KubeadmConfig) {
-    let subject = || Subject::object("ConfigMap", "kube-system", "kubeadm-config");
+    let subject = Subject::object("ConfigMap", "kube-system", "kubeadm-config");
+    let expected = "controlPlaneEndpoint is an address in front of all API servers";
     let Some(endpoint) = kubeadm.control_plane_endpoint.as_deref() else {
         return verdict.find(
-            subject(),
-            Finding::new("controlPlaneEndpoint: an address before all API servers", "it is not set")
-                .so("kubelets and clients name one API server, and are lost when it fails"),
+            subject,
+            Finding::new(expected, "it is not set")
+                .impact("kubelets and clients are configured with one API server, and lose the cluster when it fails")
+                .fix(MOVE_THE_ENDPOINT),
         );
     };
     let host = host(endpoint);
@@ -139,11 +156,15 @@ fn judge_endpoint(verdict: &mut Verdict, nodes: &Nodes, kubeadm: &KubeadmConfig)
             || node.addresses.iter().any(|(_, own)| own.eq_ignore_ascii_case(host))
             || address.is_some_and(|address| node.internal_addresses().any(|own| own == address))
     });
-    verdict.expect(subject(), owner.is_none(), || {
-        let owner = owner.map_or("", |(name, _)| name);
-        Finding::new("controlPlaneEndpoint: an address before all API servers", format!("{endpoint}, which is {owner}"))
-            .so(format!("all kubelets and clients are lost when {owner} fails"))
-    });
+    match owner {
+        None => verdict.confirm(),
+        Some((owner, _)) => verdict.find(
+            subject,
+            Finding::new(expected, format!("it is {endpoint}, which is {owner}"))
+                .impact(format!("all kubelets and clients lose the cluster when {owner} fails"))
+                .fix(MOVE_THE_ENDPOINT),
+        ),
+    }
 }
 
 /// The host of `host:port`, `[address]:port` or either without a port.
@@ -165,7 +186,7 @@ mod tests {
     use crate::fact::facts::pods::Pod;
     use crate::object_ref::NamespacedName;
 
-    /// So many control-plane nodes n1, n2, … in these zones, and one worker.
+    /// Control-plane nodes n1, n2, … in these zones, and one worker.
     fn nodes(zones: &[Option<&str>]) -> Nodes {
         let plane = |i: usize, zone: Option<&str>| {
             let mut node = Node { addresses: vec![("InternalIP".into(), format!("10.77.0.1{i}"))], ..Node::default() };
@@ -204,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn one_is_a_remark_and_two_are_worse() {
+    fn one_is_info_and_two_are_worse() {
         assert_eq!(in_full(&judge(&nodes(&[None]), &etcd(&["n1"]), Some(&kubeadm(None)))), ["info Node n1: one"]);
         let verdict = judge(&nodes(&[None; 2]), &etcd(&["n1", "n2"]), Some(&kubeadm(API)));
-        assert_eq!(in_full(&verdict), ["major Nodes n1, n2: two, each with a member of etcd"]);
+        assert_eq!(in_full(&verdict), ["major Node n1, n2: two, each with a member of etcd"]);
         let external = KubeadmConfig { external_etcd: true, ..kubeadm(API) };
         assert!(in_full(&judge(&nodes(&[None; 2]), &Pods::default(), Some(&external))).is_empty());
         assert!(judge(&Nodes(nodes(&[None]).0.into_iter().take(1).collect()), &etcd(&["n1"]), None).reason().is_some());
@@ -216,11 +237,11 @@ mod tests {
     #[test]
     fn a_member_that_is_missing_is_found() {
         let verdict = judge(&nodes(&[None; 3]), &etcd(&["n1", "n3"]), Some(&kubeadm(API)));
-        assert_eq!(in_full(&verdict), ["major Node n2: 2 members; none on n2"]);
+        assert_eq!(in_full(&verdict), ["major Node n2: 1 of 3 control-plane nodes have none"]);
     }
 
     #[test]
-    fn members_on_nodes_of_their_own_are_not_missed_here() {
+    fn members_on_nodes_of_their_own_are_not_judged_here() {
         let verdict = judge(&nodes(&[None; 2]), &etcd(&["w1"]), None);
         assert_eq!(in_full(&verdict), Vec::<String>::new());
     }
@@ -240,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_with_the_majority_is_a_remark() {
+    fn a_zone_with_the_majority_is_info() {
         let zones = [Some("a"), Some("a"), Some("b")];
         let verdict = judge(&nodes(&zones), &etcd(&["n1", "n2", "n3"]), Some(&kubeadm(API)));
-        assert_eq!(in_full(&verdict), ["info Nodes n1, n2: 2 of 3 in zone a"]);
+        assert_eq!(in_full(&verdict), ["info Node n1, n2: 2 of 3 are in zone a"]);
     }
 
     #[test]

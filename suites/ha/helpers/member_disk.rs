@@ -1,16 +1,16 @@
-//! How fast the members of etcd get what they write onto their disks.
+//! How fast the members of etcd get their writes onto disk.
 
 use super::member_metrics::Metrics;
 use crate::check::Finding;
 use crate::check::finding::Difference;
 
-/// How many writes must be slow or fast before they say anything: the first ones, of a member that starts, are slow anywhere.
+/// How many writes it takes to judge a disk: the first writes of a member that starts are slow everywhere.
 const ENOUGH: f64 = 1000.0;
 /// Of how many writes, in percent, one at most may be slow.
 const ONE_OF: f64 = 100.0;
 
-/// What is written, how long 99 of 100 such writes should take at most in milliseconds, by etcd's documentation, and the
-/// histogram that tells how many did. The limit of its histogram that is nearest above counts, so that no disk is thought slow that is not.
+/// A kind of writes, how long 99 of 100 of them should take at most in milliseconds according to etcd's documentation, and
+/// the histogram that counts them. The next limit above in that histogram counts, so that no fast disk is called slow.
 struct Writes {
     what: &'static str,
     limit_ms: u32,
@@ -22,9 +22,9 @@ const KINDS: [Writes; 2] = [
     Writes { what: "the database", limit_ms: 32, histogram: "etcd_disk_backend_commit_duration_seconds" },
 ];
 
-/// What is slow of a member's disk; none if the member tells of too few writes to say so.
-pub(super) fn findings(metrics: &Metrics) -> Option<Vec<Difference>> {
-    let told: Vec<(&Writes, f64, f64)> = KINDS
+/// What is slow about the disk of this member; none if it has made too few writes to judge it.
+pub(super) fn findings(metrics: &Metrics, pod: &str) -> Option<Vec<Difference>> {
+    let counted: Vec<(&Writes, f64, f64)> = KINDS
         .iter()
         .filter_map(|writes| {
             let within = metrics.bucket(writes.histogram, f64::from(writes.limit_ms) / 1000.0).ok()?;
@@ -36,15 +36,19 @@ pub(super) fn findings(metrics: &Metrics) -> Option<Vec<Difference>> {
         let slow = count - within;
         (slow * ONE_OF > *count).then(|| {
             Finding::new(
-                format!("of its writes to {}, 99 % take {} ms at most", writes.what, writes.limit_ms),
-                format!("{:.1} % of {count}, since it was started, took longer", slow / count * 100.0),
+                format!("99 % of the member's writes to {} take {} ms at most", writes.what, writes.limit_ms),
+                "more of its writes to disk are slower",
             )
-            .so("requests wait, and leaders change, when the disk is slow or too many share it")
-            .mend("give etcd a disk of its own, an SSD, and see what else writes or takes the processors of this node")
+            .impact("requests wait, and leaders change, while the disk is slow or shared by too many")
+            .fix(
+                "give etcd a disk of its own, an SSD; on the member's node, iotop -ao shows what else writes, and top what \
+                 takes its processors",
+            )
+            .evidence([format!("{pod}: {:.1} % of {count} since it started took longer", slow / count * 100.0)])
             .info()
         })
     };
-    (!told.is_empty()).then(|| told.iter().filter_map(slow).collect())
+    (!counted.is_empty()).then(|| counted.iter().filter_map(slow).collect())
 }
 
 #[cfg(test)]
@@ -60,10 +64,11 @@ mod tests {
             format!("{}_count {}", KINDS[1].histogram, commit.1),
         ];
         let mut verdict = Verdict::new();
-        for finding in findings(&Metrics::read(&lines))? {
+        for finding in findings(&Metrics::read(&lines), "etcd-n1")? {
             verdict.find(Subject::cluster(), finding);
         }
-        Some(verdict.findings(Severity::Critical).into_iter().map(|f| format!("{} {}", f.severity, f.seen)).collect())
+        let shown = verdict.findings(Severity::Critical).into_iter();
+        Some(shown.map(|f| format!("{} {}", f.severity, f.evidence.join(", "))).collect())
     }
 
     #[test]
@@ -72,20 +77,17 @@ mod tests {
         assert_eq!(
             seen((9899, 10_000), (4000, 5000)),
             Some(vec![
-                "info 1.0 % of 10000, since it was started, took longer".into(),
-                "info 20.0 % of 5000, since it was started, took longer".into()
+                "info etcd-n1: 1.0 % of 10000 since it started took longer".into(),
+                "info etcd-n1: 20.0 % of 5000 since it started took longer".into()
             ])
         );
     }
 
     #[test]
-    fn few_writes_say_nothing() {
+    fn few_writes_are_not_judged() {
         assert_eq!(seen((0, 2), (0, 999)), None);
-        assert_eq!(
-            seen((0, 2), (1000, 1000)),
-            Some(vec![]),
-            "where the log is not written through, the database tells"
-        );
-        assert_eq!(findings(&Metrics::read(&["etcd_server_has_leader 1".to_owned()])).map(|found| found.len()), None);
+        assert_eq!(seen((0, 2), (1000, 1000)), Some(vec![]), "where the log is not synced, the database is judged");
+        let without = Metrics::read(&["etcd_server_has_leader 1".to_owned()]);
+        assert_eq!(findings(&without, "etcd-n1").map(|found| found.len()), None);
     }
 }
