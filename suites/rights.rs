@@ -111,7 +111,7 @@ pub fn rules(rules: &[PolicyRule]) -> String {
     words.join("; ")
 }
 
-/// The answer to a question; one that was not asked is not known.
+/// The answer to a question. Without one, what it is about was not checked.
 pub fn asked<'a, K: Ord + Debug>(
     verdict: &mut Verdict,
     reviews: &'a BTreeMap<K, Review>,
@@ -119,8 +119,8 @@ pub fn asked<'a, K: Ord + Debug>(
 ) -> Option<&'a Review> {
     let review = reviews.get(question);
     if review.is_none() {
-        let fact = format!("the answer to the question {question:?}");
-        verdict.unseen(Subject::cluster(), &Unobserved::NotRecorded { fact });
+        let why = Unobserved::invalid("the authorizers", format!("they were not asked {question:?}"));
+        verdict.unseen(Subject::cluster(), &why);
     }
     review
 }

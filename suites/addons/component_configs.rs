@@ -18,7 +18,6 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::authorship::Authorship;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
-use crate::seen::Unobserved;
 
 crate::check!("AD-02", "component-configs", Info, judge);
 
@@ -30,22 +29,18 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
     }
     let mut verdict = Verdict::new();
     for (name, authorship) in [
-        ("kube-proxy", proxy.map(|proxy| proxy.authorship.as_ref())),
-        ("kubelet-config", kubelets.map(|kubelets| kubelets.authorship.as_ref())),
+        ("kube-proxy", proxy.map(|proxy| &proxy.authorship)),
+        ("kubelet-config", kubelets.map(|kubelets| &kubelets.authorship)),
     ] {
         let subject = Subject::object("ConfigMap", "kube-system", name);
         match authorship {
             None => verdict.note(format!("there is no ConfigMap {name}")),
-            Some(None) => {
-                let why = Unobserved::invalid(subject.to_string(), "the recording does not tell who wrote it");
-                verdict.unseen(subject, &why);
-            }
-            Some(Some(Authorship::Generated)) => verdict.confirm(),
-            Some(Some(Authorship::Supplied)) => {
+            Some(Authorship::Generated) => verdict.confirm(),
+            Some(Authorship::Supplied) => {
                 verdict.confirm();
                 verdict.note(format!("{name} was given to kubeadm in a file: it keeps it at upgrades"));
             }
-            Some(Some(Authorship::Edited { written, now })) => verdict.find(
+            Some(Authorship::Edited { written, now }) => verdict.find(
                 subject,
                 Finding::new(
                     format!("the content that kubeadm wrote, {}", short(written)),
@@ -71,16 +66,16 @@ mod tests {
     use super::*;
     use crate::check::Severity;
 
-    fn judged(proxy: Option<Authorship>) -> Verdict {
-        let proxy = KubeProxyConfig { authorship: proxy, ..KubeProxyConfig::default() };
-        let kubelets = KubeletDefaults { authorship: Some(Authorship::Generated), ..KubeletDefaults::default() };
+    fn judged(authorship: Authorship) -> Verdict {
+        let proxy = KubeProxyConfig { authorship, ..KubeProxyConfig::default() };
+        let kubelets = KubeletDefaults { authorship: Authorship::Generated, ..KubeletDefaults::default() };
         judge(Some(&proxy), Some(&kubelets))
     }
 
     #[test]
     fn what_kubeadm_wrote_or_was_given_passes() {
         for authorship in [Authorship::Generated, Authorship::Supplied] {
-            let verdict = judged(Some(authorship));
+            let verdict = judged(authorship);
             assert_eq!((verdict.observations(), verdict.findings(Severity::Info)), (2, vec![]));
         }
     }
@@ -89,13 +84,12 @@ mod tests {
     fn an_edit_by_hand_is_told() {
         let edited =
             Authorship::Edited { written: "sha256:0123456789abcdef".into(), now: "sha256:fedcba9876543210".into() };
-        let findings = judged(Some(edited)).findings(Severity::Info);
+        let findings = judged(edited).findings(Severity::Info);
         assert_eq!(findings[0].seen, "another, sha256:fedcba987654: it was edited by hand");
     }
 
     #[test]
-    fn an_old_recording_does_not_pass_and_another_distribution_is_left_alone() {
-        assert_eq!(judged(None).gaps().len(), 1);
+    fn another_distribution_is_not_judged() {
         assert!(judge(None, None).reason().is_some());
     }
 }

@@ -56,8 +56,8 @@ fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
             continue;
         };
         if answers.metadata.is_empty() {
-            let fact = "instance metadata as pods see it".to_owned();
-            verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
+            let why = Unobserved::invalid(format!("the probe on {name}"), "it did not ask for instance metadata");
+            verdict.unseen(Subject::node(name), &why);
             continue;
         }
         for question in metadata_questions::of(node) {
@@ -70,8 +70,8 @@ fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
 fn judge_address(verdict: &mut Verdict, (name, node): (&str, &Node), at: SocketAddr, answers: &Answers) {
     match answers.metadata.get(&at) {
         None => {
-            let fact = format!("instance metadata at {at} as pods see it");
-            verdict.unseen(Subject::node(name), &Unobserved::NotRecorded { fact });
+            let why = Unobserved::invalid(format!("the probe on {name}"), format!("it did not ask {at}"));
+            verdict.unseen(Subject::node(name), &why);
         }
         Some(Err(fault @ (Fault::Refused | Fault::TimedOut | Fault::Reset | Fault::NoRoute))) => {
             if reaches_anything(answers) {
@@ -326,7 +326,7 @@ mod tests {
     fn an_address_that_was_not_asked_does_not_pass() {
         let verdict = judged(Answers { metadata: [].into(), ..answers(Err(Fault::TimedOut)) });
         assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
-        assert!(matches!(verdict.gaps()[0].why, Unobserved::NotRecorded { .. }));
+        assert!(verdict.gaps()[0].why.to_string().ends_with("it did not ask for instance metadata"));
         let azure = Node { provider_id: Some("azure:///x".into()), ..Node::default() };
         let verdict = judged_on(&azure, &[answers(Err(Fault::TimedOut))]);
         assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1), "the WireServer was not dialled");

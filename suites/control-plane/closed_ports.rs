@@ -105,7 +105,7 @@ fn is_decided(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) ->
     }
     let why = match &seen.strange {
         Some(fault) => Unobserved::invalid(at.to_string(), fault),
-        None if seen.closed == 0 => Unobserved::NotRecorded { fact: format!("what pods meet at {at}") },
+        None if seen.closed == 0 => Unobserved::invalid(at.to_string(), "no probe tried it"),
         None => {
             verdict.confirm();
             return true;

@@ -25,7 +25,6 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::server_version::ServerVersion;
-use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("CP-08", "kubeadm-config", Minor, judge);
@@ -49,16 +48,11 @@ fn judge(
     let mut verdict = Verdict::new();
     judge_version(&mut verdict, kubeadm, server.version, oldest.0);
     judge_networking(&mut verdict, kubeadm, service, kubelets);
-    match &kubeadm.keys {
-        Some(keys) => {
-            verdict.expect(config(), !keys.iter().any(|key| key == "ClusterStatus"), || {
-                Finding::new("no key ClusterStatus", "there is one")
-                    .so("it is left over from before 1.22, and nothing keeps it true")
-                    .mend("kubectl -n kube-system patch configmap kubeadm-config --type json -p '[{\"op\": \"remove\", \"path\": \"/data/ClusterStatus\"}]'")
-            });
-        }
-        None => verdict.unseen(config(), &Unobserved::NotRecorded { fact: "the keys of kubeadm-config".into() }),
-    }
+    verdict.expect(config(), !kubeadm.keys.iter().any(|key| key == "ClusterStatus"), || {
+        Finding::new("no key ClusterStatus", "there is one")
+            .so("it is left over from before 1.22, and nothing keeps it true")
+            .mend("kubectl -n kube-system patch configmap kubeadm-config --type json -p '[{\"op\": \"remove\", \"path\": \"/data/ClusterStatus\"}]'")
+    });
     let hosts: BTreeSet<&str> = pods.static_pods("kube-apiserver").filter_map(|pod| pod.node.as_deref()).collect();
     let is_host = |name: &str, node: &Node| node.is_control_plane() || hosts.contains(name);
     let has_workers = nodes.0.iter().any(|(name, node)| !is_host(name, node));
@@ -175,7 +169,7 @@ mod tests {
             kubernetes_version: "v1.37.2".into(),
             service_subnet: Some("10.96.0.0/12".into()),
             dns_domain: Some("cluster.local".into()),
-            keys: Some(vec!["ClusterConfiguration".into()]),
+            keys: vec!["ClusterConfiguration".into()],
             ..KubeadmConfig::default()
         }
     }
@@ -224,14 +218,8 @@ mod tests {
         assert_eq!(lie(|kubeadm| kubeadm.kubernetes_version = "v1.35.1".into())[0].seen, "kubernetesVersion v1.35.1");
         assert_eq!(lie(|kubeadm| kubeadm.service_subnet = Some("10.43.0.0/16".into()))[0].severity, Severity::Major);
         assert!(lie(|kubeadm| kubeadm.dns_domain = Some("corp.local".into()))[0].seen.contains("corp.local"));
-        assert!(lie(|kubeadm| kubeadm.keys = Some(vec!["ClusterStatus".into()]))[0].expected.contains("ClusterStatus"));
+        assert!(lie(|kubeadm| kubeadm.keys = vec!["ClusterStatus".into()])[0].expected.contains("ClusterStatus"));
         assert_eq!(lie(|kubeadm| kubeadm.api_version = "kubeadm.k8s.io/v1beta3".into())[0].severity, Severity::Info);
-    }
-
-    #[test]
-    fn an_old_recording_does_not_pass_for_what_it_lacks() {
-        let verdict = judged(&KubeadmConfig { keys: None, ..kubeadm() }, control_plane(), true);
-        assert_eq!(verdict.gaps().len(), 1);
     }
 
     #[test]

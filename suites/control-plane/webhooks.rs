@@ -77,7 +77,7 @@ fn judge_backend(verdict: &mut Verdict, webhook: &Webhook, backends: &BTreeMap<N
         verdict.note(format!("{}: answered by a URL, which was not called", webhook.name));
         return;
     };
-    let unknown = Err(Unobserved::NotRecorded { fact: format!("Service {service}") });
+    let unknown = Err(Unobserved::invalid(format!("Service {service}"), "it is not among the observed ones"));
     let Some(backend) = verdict.seen(|| subject(webhook), backends.get(service).unwrap_or(&unknown)) else { return };
     let seen = match &backend.ports {
         None => Some("there is no such Service".to_owned()),
@@ -156,11 +156,7 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
         };
         // A namespace that is gone has no pods to block.
         let Some(known) = namespaces.0.get(namespace) else { continue };
-        let Some(labels) = &known.labels else {
-            let why = Unobserved::NotRecorded { fact: format!("the labels of namespace {namespace}") };
-            return verdict.unseen(subject(webhook), &why);
-        };
-        if webhook.namespaces.iter().all(|requirement| requirement.is_met(labels)) {
+        if webhook.namespaces.iter().all(|requirement| requirement.is_met(&known.labels)) {
             blocked.push((resource, Some(namespace)));
         }
     }
@@ -242,7 +238,7 @@ mod tests {
     fn judged(webhook: Webhook, backend: Seen<WebhookBackend>) -> Verdict {
         let namespace = |name: &str| {
             let labels = [("kubernetes.io/metadata.name".to_owned(), name.to_owned())].into();
-            (name.to_owned(), Namespace { labels: Some(labels), ..Namespace::default() })
+            (name.to_owned(), Namespace { labels, ..Namespace::default() })
         };
         judge(
             &AdmissionWebhooks(vec![webhook]),

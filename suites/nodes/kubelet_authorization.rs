@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_token_an_unreachable_kubelet_and_an_old_recording_do_not_pass() {
+    fn a_bad_token_an_unreachable_kubelet_and_one_that_was_not_asked_do_not_pass() {
         for (met, api) in
             [(Some(Ok(Met::Status(401))), Ok(401)), (Some(Err(Fault::TimedOut)), Ok(200)), (None, Ok(200))]
         {

@@ -95,15 +95,8 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
     }
     let told = match kubeadm {
         Ok(defaults) => {
-            if let Some(told) = &defaults.configuration {
-                judge_drift(&mut verdict, &mut folded, &seen, told);
-                Some(told)
-            } else {
-                let why =
-                    Unobserved::invalid("ConfigMap kube-system/kubelet-config", "the recording does not hold it all");
-                verdict.unseen(Subject::object("ConfigMap", "kube-system", "kubelet-config"), &why);
-                None
-            }
+            judge_drift(&mut verdict, &mut folded, &seen, &defaults.configuration);
+            Some(&defaults.configuration)
         }
         Err(Unobserved::Absent { .. }) => None,
         Err(why) => {
@@ -362,7 +355,7 @@ mod tests {
     }
 
     fn defaults() -> KubeletDefaults {
-        KubeletDefaults { configuration: Some(KubeletConfiguration::new(told())), ..KubeletDefaults::default() }
+        KubeletDefaults { configuration: KubeletConfiguration::new(told()), ..KubeletDefaults::default() }
     }
 
     /// Node n3 runs with this.
@@ -444,8 +437,6 @@ mod tests {
         let verdict = judged(Err(Unobserved::unreachable("n3", "refused")), Ok(&defaults()));
         assert_eq!((verdict.gaps().len(), seen(&verdict)), (1, vec![]));
         let verdict = judged(Ok(configz()), Err(&Unobserved::Interrupted));
-        assert_eq!(verdict.gaps().len(), 1);
-        let verdict = judged(Ok(configz()), Ok(&KubeletDefaults::default()));
         assert_eq!(verdict.gaps().len(), 1);
     }
 

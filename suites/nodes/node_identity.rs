@@ -93,7 +93,7 @@ fn judge(nodes: &Nodes) -> Verdict {
     let mut verdict = Verdict::new();
     for (name, node) in &nodes.0 {
         if node.machine.is_none() {
-            let why = Unobserved::invalid(format!("Node {name}"), "the recording does not tell its machine");
+            let why = Unobserved::invalid(format!("Node {name}"), "its kubelet has not reported its machine");
             verdict.unseen(Subject::node(name), &why);
         }
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_recording_does_not_pass() {
+    fn a_node_that_reports_no_machine_does_not_pass() {
         assert_eq!(judge(&nodes(|all| all[2].machine = None)).gaps().len(), 1);
     }
 

@@ -40,7 +40,7 @@ fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict
     let nftables = nftables(proxy);
     for (name, node) in nodes.0.iter().filter(|(_, node)| !node.is_virtual()) {
         let Some(machine) = &node.machine else {
-            let why = Unobserved::invalid(format!("Node {name}"), "the recording does not tell its machine");
+            let why = Unobserved::invalid(format!("Node {name}"), "its kubelet has not reported its machine");
             verdict.unseen(Subject::node(name), &why);
             continue;
         };
@@ -93,8 +93,7 @@ fn judge_runtime(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet
 /// Whether kube-proxy works with nftables; without kubeadm's ConfigMap it is not kube-proxy's kernel that is judged.
 fn nftables(proxy: Result<&KubeProxyConfig, &Unobserved>) -> Seen<bool> {
     match proxy {
-        Ok(KubeProxyConfig { mode: Some(mode), .. }) => Ok(mode == "nftables"),
-        Ok(_) => Err(Unobserved::invalid("ConfigMap kube-system/kube-proxy", "the recording does not tell its mode")),
+        Ok(config) => Ok(config.mode == "nftables"),
         Err(Unobserved::Absent { .. }) => Ok(false),
         Err(why) => Err(why.clone()),
     }
@@ -145,16 +144,16 @@ mod tests {
         Nodes(["n1", "n2"].map(|name| (name.to_owned(), node.clone())).into())
     }
 
-    fn judged(nodes: &Nodes, mode: Option<&str>) -> Vec<(String, Severity)> {
-        let proxy = KubeProxyConfig { mode: mode.map(str::to_owned), ..KubeProxyConfig::default() };
+    fn judged(nodes: &Nodes, mode: &str) -> Vec<(String, Severity)> {
+        let proxy = KubeProxyConfig { mode: mode.into(), ..KubeProxyConfig::default() };
         let findings = judge(nodes, Ok(&proxy)).findings(Severity::Major);
         findings.into_iter().map(|finding| (finding.seen, finding.severity)).collect()
     }
 
     #[test]
     fn what_is_current_passes() {
-        assert_eq!(judged(&nodes("v1.37.2", "containerd://2.4.2", "6.18.44-fc"), Some("nftables")), []);
-        assert_eq!(judged(&nodes("v1.36.0", "cri-o://1.36.1", "5.15.0-105-generic"), None), []);
+        assert_eq!(judged(&nodes("v1.37.2", "containerd://2.4.2", "6.18.44-fc"), "nftables"), []);
+        assert_eq!(judged(&nodes("v1.36.0", "cri-o://1.36.1", "5.15.0-105-generic"), ""), []);
         let verdict = judge(&nodes("v1.37.2", "containerd://2.4.2", "6.1.0"), Err(&Unobserved::Interrupted));
         assert_eq!(verdict.gaps(), []);
         assert_eq!(crate::check::testing::notes(&verdict), ["2 of containerd://2.4.2, 6.1.0,  ()"]);
@@ -162,7 +161,7 @@ mod tests {
 
     #[test]
     fn containerd_1_is_over_with_1_37() {
-        let old = |kubelet| judged(&nodes(kubelet, "containerd://1.7.28", "6.1.0"), None);
+        let old = |kubelet| judged(&nodes(kubelet, "containerd://1.7.28", "6.1.0"), "");
         let findings = old("v1.37.0");
         assert_eq!(findings, [("containerd 1.7.28 under a kubelet 1.37.0".to_owned(), Severity::Minor)]);
         assert_eq!(old("v1.36.0")[0].1, Severity::Info);
@@ -172,10 +171,10 @@ mod tests {
     #[test]
     fn a_kernel_must_suit_the_proxy() {
         let old = nodes("v1.37.2", "containerd://2.4.2", "5.10.0-30-amd64");
-        assert_eq!(judged(&old, Some("iptables")), []);
-        assert_eq!(judged(&old, Some("nftables")), [("Linux 5.10".to_owned(), Severity::Major)]);
+        assert_eq!(judged(&old, "iptables"), []);
+        assert_eq!(judged(&old, "nftables"), [("Linux 5.10".to_owned(), Severity::Major)]);
         let odd = nodes("v1.37.2", "containerd://2.4.2", "5.19.17");
-        assert_eq!(judged(&odd, None), [("5.19.17".to_owned(), Severity::Info)]);
+        assert_eq!(judged(&odd, ""), [("5.19.17".to_owned(), Severity::Info)]);
     }
 
     #[test]

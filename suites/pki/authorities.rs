@@ -294,8 +294,11 @@ mod tests {
                 certificates: Ok(self.root_ca),
                 namespaces: ["kube-system".to_owned()].into(),
             }]);
-            let authentication =
-                AuthenticationAuthorities { client: Some(Ok(self.client)), request_header: None, proxies: None };
+            let authentication = AuthenticationAuthorities {
+                client: Some(Ok(self.client)),
+                request_header: None,
+                ..AuthenticationAuthorities::default()
+            };
             let kubeadm = KubeadmConfig::default();
             judge(&kubeconfig, Ok(&info), Ok(&maps), Ok(&authentication), Some(&kubeadm), &clock())
         }

@@ -171,7 +171,7 @@ mod tests {
         let authorities = AuthenticationAuthorities {
             client: Some(Ok(vec![ca.certificate.clone()])),
             request_header: None,
-            proxies: None,
+            ..AuthenticationAuthorities::default()
         };
         let server = ServerVersion { git: version.into(), version: version.parse().unwrap() };
         judge(trial, Ok(&authorities), &pods(flags), &server, &clock())

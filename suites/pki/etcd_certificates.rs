@@ -254,7 +254,7 @@ mod tests {
         AuthenticationAuthorities {
             client: Some(Ok(vec![ca.certificate.clone()])),
             request_header: None,
-            proxies: None,
+            ..AuthenticationAuthorities::default()
         }
     }
 

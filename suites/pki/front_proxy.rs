@@ -24,7 +24,6 @@ use crate::certificate::Certificate;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::authentication_authorities::{AuthenticationAuthorities, Proxies};
 use crate::fact::facts::pods::{Pod, Pods};
-use crate::seen::Unobserved;
 
 crate::check!("PK-07", "front-proxy", Major, judge);
 
@@ -54,10 +53,7 @@ fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
             .so("whoever is given a client certificate of the right name may act as any user")
         });
     }
-    match &authorities.proxies {
-        Some(proxies) => judge_proxies(&mut verdict, proxies),
-        None => verdict.unseen(subject(), &Unobserved::NotRecorded { fact: "the names of proxies".into() }),
-    }
+    judge_proxies(&mut verdict, &authorities.proxies);
     for pod in pods.static_pods("kube-apiserver").filter(|pod| pod.has_flags()) {
         judge_flags(&mut verdict, pod);
     }
@@ -154,7 +150,7 @@ mod tests {
         Pods([static_pod("kube-apiserver", "n1", &flags.each_ref().map(String::as_str))].into())
     }
 
-    fn judged(client: &Authority, proxy: &Authority, proxies: Option<Proxies>, pods: &Pods) -> Verdict {
+    fn judged(client: &Authority, proxy: &Authority, proxies: Proxies, pods: &Pods) -> Verdict {
         let bundle = |authority: &Authority| Some(Ok(vec![authority.certificate.clone()]));
         judge(&AuthenticationAuthorities { client: bundle(client), request_header: bundle(proxy), proxies }, pods)
     }
@@ -166,18 +162,18 @@ mod tests {
     #[test]
     fn what_kubeadm_writes_passes() {
         let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
-        let verdict = judged(&client, &proxy, Some(proxies(&["front-proxy-client"])), &right());
+        let verdict = judged(&client, &proxy, proxies(&["front-proxy-client"]), &right());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (6, vec![]));
     }
 
     #[test]
     fn one_authority_for_both_is_found() {
         let ca = Authority::new("kubernetes");
-        let findings = judged(&ca, &ca, Some(proxies(&["front-proxy-client"])), &right()).findings(Severity::Major);
+        let findings = judged(&ca, &ca, proxies(&["front-proxy-client"]), &right()).findings(Severity::Major);
         assert!(findings.len() == 1 && findings[0].seen.contains("sha256:"), "{findings:?}");
         let other = Authority::new("front-proxy-ca");
         let open = pods("/pki/ca.crt", "");
-        let findings = judged(&ca, &other, Some(proxies(&["front-proxy-client"])), &open).findings(Severity::Major);
+        let findings = judged(&ca, &other, proxies(&["front-proxy-client"]), &open).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (2, Severity::Critical));
         assert_eq!(findings[0].impact.as_deref(), Some(OPEN));
     }
@@ -185,17 +181,15 @@ mod tests {
     #[test]
     fn empty_names_and_missing_headers_are_found() {
         let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
-        let findings = judged(&client, &proxy, Some(proxies(&[])), &right()).findings(Severity::Major);
+        let findings = judged(&client, &proxy, proxies(&[]), &right()).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "an empty list"));
-        let findings = judged(&client, &proxy, Some(Proxies::default()), &Pods::default()).findings(Severity::Major);
+        let findings = judged(&client, &proxy, Proxies::default(), &Pods::default()).findings(Severity::Major);
         assert_eq!(findings.len(), 3);
     }
 
     #[test]
-    fn what_was_not_recorded_is_undecided_and_no_proxies_are_none() {
-        let (client, proxy) = (Authority::new("kubernetes"), Authority::new("front-proxy-ca"));
-        assert_eq!(judged(&client, &proxy, None, &right()).gaps().len(), 1);
-        let none = AuthenticationAuthorities { client: None, request_header: None, proxies: Some(Proxies::default()) };
+    fn without_a_ca_for_proxies_there_are_none() {
+        let none = AuthenticationAuthorities { client: None, request_header: None, proxies: Proxies::default() };
         assert!(judge(&none, &Pods::default()).reason().is_some());
     }
 }

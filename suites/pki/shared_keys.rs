@@ -202,7 +202,7 @@ mod tests {
         let known = AuthenticationAuthorities {
             client: Some(Ok(vec![ca.certificate.clone()])),
             request_header: None,
-            proxies: None,
+            ..AuthenticationAuthorities::default()
         };
         judge(&seen, kubelets, Ok(&etcd), Ok(&known))
     }

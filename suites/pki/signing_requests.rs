@@ -88,11 +88,8 @@ fn judge(
 
 /// The nodes whose kubelet speaks TLS and presents no certificate.
 fn mute(kubelets: Result<&KubeletHandshakes, &Unobserved>) -> BTreeSet<String> {
-    // In old recordings such a kubelet counts as unreachable.
-    let is_mute = |seen: &Seen<_>| match seen {
-        Err(Unobserved::Invalid { cause, .. } | Unobserved::Unreachable { cause, .. }) => cause.contains("the alert"),
-        _ => false,
-    };
+    let is_mute =
+        |seen: &Seen<_>| matches!(seen, Err(Unobserved::Invalid { cause, .. }) if cause.contains("the alert"));
     let kubelets = kubelets.map(|kubelets| kubelets.0.iter()).into_iter().flatten();
     kubelets.filter(|(_, seen)| is_mute(seen)).map(|(name, _)| name.clone()).collect()
 }
@@ -272,11 +269,9 @@ mod tests {
     fn a_serving_request_has_ten_minutes_unless_the_kubelet_presents_nothing() {
         assert_eq!(seen(&judged(vec![request(SERVING, 11, None)], None)).len(), 1);
         let alert = "the server declined with the alert internal_error";
-        let of_old = Unobserved::unreachable("10.77.0.13:10250", alert);
-        for mute in [Unobserved::invalid("10.77.0.13:10250", alert), of_old] {
-            let verdict = judged(vec![request(SERVING, 1, None)], Some(mute));
-            assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("no certificate at all"));
-        }
+        let mute = Unobserved::invalid("10.77.0.13:10250", alert);
+        let verdict = judged(vec![request(SERVING, 1, None)], Some(mute));
+        assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("no certificate at all"));
     }
 
     #[test]

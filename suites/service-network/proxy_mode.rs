@@ -58,13 +58,8 @@ fn judge(
         return Verdict::not_applicable("no pod has the label k8s-app=kube-proxy: its configuration is not in use");
     }
     let mut verdict = Verdict::new();
-    let Some(mode) = &config.mode else {
-        let fact = "the mode in kube-proxy-config".to_owned();
-        verdict.unseen(subject(), &Unobserved::NotRecorded { fact });
-        return verdict;
-    };
     let minor = version.version.minor;
-    match mode.as_str() {
+    match config.mode.as_str() {
         "" => {
             verdict.confirm();
             verdict.note("kube-proxy's mode is not set: it is iptables today, and another one in a release to come");
@@ -88,7 +83,7 @@ fn judge(
                 .severity(Severity::Major),
         ),
     }
-    judge_effective(&mut verdict, mode, &proxies, hosts);
+    judge_effective(&mut verdict, &config.mode, &proxies, hosts);
     verdict
 }
 
@@ -135,13 +130,13 @@ mod tests {
     use crate::probe::host::answer::{HttpAnswer, Text};
     use crate::seen::Access;
 
-    fn judged(mode: Option<&str>, version: &str) -> Verdict {
+    fn judged(mode: &str, version: &str) -> Verdict {
         let hosts = Unobserved::NotAllowed { access: Access::Privileged, profile: "post-install".into() };
         judged_with(mode, version, Err(&hosts))
     }
 
-    fn judged_with(mode: Option<&str>, version: &str, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
-        let config = KubeProxyConfig { mode: mode.map(Into::into), ..KubeProxyConfig::default() };
+    fn judged_with(mode: &str, version: &str, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
+        let config = KubeProxyConfig { mode: mode.into(), ..KubeProxyConfig::default() };
         let pod = Pod {
             namespace: "kube-system".into(),
             node: Some("n1".into()),
@@ -162,21 +157,21 @@ mod tests {
     }
 
     fn seen(mode: &str, version: &str) -> Vec<String> {
-        judged(Some(mode), version).findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
+        judged(mode, version).findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
     }
 
     #[test]
     fn modes_that_last_pass() {
         for mode in ["", "iptables", "nftables"] {
-            assert_eq!((judged(Some(mode), "v1.37.2").observations(), seen(mode, "v1.37.2").len()), (1, 0), "{mode}");
+            assert_eq!((judged(mode, "v1.37.2").observations(), seen(mode, "v1.37.2").len()), (1, 0), "{mode}");
         }
-        assert_eq!(crate::check::testing::notes(&judged(Some(""), "v1.37.2")).len(), 2);
+        assert_eq!(crate::check::testing::notes(&judged("", "v1.37.2")).len(), 2);
     }
 
     #[test]
     fn another_mode_in_effect_is_found() {
         let seen = |configured, effective| {
-            let verdict = judged_with(Some(configured), "v1.37.2", Ok(&runs_in(effective)));
+            let verdict = judged_with(configured, "v1.37.2", Ok(&runs_in(effective)));
             verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
         };
         assert!(seen("", "iptables").is_empty() && seen("nftables", "nftables").is_empty());
@@ -187,8 +182,8 @@ mod tests {
     fn a_proxy_that_did_not_tell_is_undecided() {
         let mut hosts = runs_in("iptables");
         hosts.0.get_mut("n1").unwrap().gets = Err(Unobserved::Interrupted);
-        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Ok(&hosts)).gaps().len(), 1);
-        assert_eq!(judged_with(Some("iptables"), "v1.37.2", Err(&Unobserved::Interrupted)).gaps().len(), 1);
+        assert_eq!(judged_with("iptables", "v1.37.2", Ok(&hosts)).gaps().len(), 1);
+        assert_eq!(judged_with("iptables", "v1.37.2", Err(&Unobserved::Interrupted)).gaps().len(), 1);
     }
 
     #[test]
@@ -205,7 +200,6 @@ mod tests {
 
     #[test]
     fn what_is_not_known_does_not_pass() {
-        assert_eq!(judged(None, "v1.37.2").gaps().len(), 1);
         let version = ServerVersion { git: "v1.37.2".into(), version: "v1.37.2".parse().unwrap() };
         let absent = Unobserved::absent("configmaps \"kube-proxy\" not found");
         assert!(judge(Err(&absent), &Pods::default(), &version, Err(&Unobserved::Interrupted)).reason().is_some());

@@ -14,15 +14,14 @@ const NAME: &str = "extension-apiserver-authentication";
 
 /// The authorities by which API servers, aggregated ones among them, know their clients: ConfigMap
 /// kube-system/extension-apiserver-authentication. A missing key is none.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AuthenticationAuthorities {
     /// Those of client certificates, or why they are not readable.
     pub client: Option<Result<Vec<Certificate>, String>>,
     /// Those of proxies that speak for others, or why they are not readable.
     pub request_header: Option<Result<Vec<Certificate>, String>>,
-    /// How proxies speak for others; none in recordings that are older than this.
-    #[serde(default)]
-    pub proxies: Option<Proxies>,
+    /// How proxies name the users that they act for.
+    pub proxies: Proxies,
 }
 
 /// How proxies speak for others. A missing key is none; one that is no list of texts says why.
@@ -55,11 +54,7 @@ impl Observe for AuthenticationAuthorities {
             username_headers: list("requestheader-username-headers"),
             group_headers: list("requestheader-group-headers"),
         };
-        Ok(Self {
-            client: bundle("client-ca-file"),
-            request_header: bundle("requestheader-client-ca-file"),
-            proxies: Some(proxies),
-        })
+        Ok(Self { client: bundle("client-ca-file"), request_header: bundle("requestheader-client-ca-file"), proxies })
     }
 }
 

@@ -1,27 +1,28 @@
-//! Who wrote a component's configuration: kubeadm, or somebody by hand.
+//! The author of a component's configuration: kubeadm, or somebody by hand.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::sha256;
 
-/// The annotation by which kubeadm knows what it wrote itself.
+/// The annotation in which kubeadm keeps the checksum of what it wrote.
 pub const ANNOTATION: &str = "kubeadm.kubernetes.io/component-config.hash";
 
-/// Who wrote a component's configuration last, as kubeadm decides it at an upgrade.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The last author of a component's configuration, as kubeadm decides it at an upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Authorship {
     /// kubeadm: the checksum is that of the content.
     Generated,
-    /// kubeadm, and somebody changed it afterwards.
+    /// kubeadm wrote it, and somebody changed it afterwards.
     Edited {
         /// The checksum of what kubeadm wrote.
         written: String,
-        /// The checksum of what is there now.
+        /// The checksum of the present content.
         now: String,
     },
-    /// Somebody gave it to kubeadm: there is no checksum.
+    /// Somebody supplied it to kubeadm: there is no checksum.
+    #[default]
     Supplied,
 }
 

@@ -51,7 +51,6 @@ pub struct DnsServer {
     /// Its address.
     pub address: IpAddr,
     /// The port at which it listens for UDP: not everywhere that of the Service.
-    #[serde(default = "usual_port")]
     pub port: u16,
     /// Whether it is ready.
     pub ready: bool,
@@ -142,11 +141,6 @@ async fn servers(cluster: &Cluster, service: &str) -> Seen<Vec<DnsServer>> {
     servers.sort();
     servers.dedup();
     Ok(servers)
-}
-
-/// What a recording tells that was made before ports were kept.
-fn usual_port() -> u16 {
-    ports::DNS
 }
 
 fn slice_servers(slice: &EndpointSlice) -> Vec<DnsServer> {

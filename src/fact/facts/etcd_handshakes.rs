@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::pods::{Pod, Pods};
 use crate::cluster::handshake::{Handshake, Target};
@@ -16,22 +15,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// What each member of etcd that runs as a static pod presents, by node; by its pod, where it cannot be dialled.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Value>")]
 pub struct EtcdHandshakes(pub BTreeMap<String, Seen<EtcdMember>>);
-
-/// Older recordings hold those members alone that were dialled.
-impl TryFrom<BTreeMap<String, Value>> for EtcdHandshakes {
-    type Error = serde_json::Error;
-
-    fn try_from(recorded: BTreeMap<String, Value>) -> Result<Self, Self::Error> {
-        let seen = |value: Value| match value.get("address") {
-            Some(_) => serde_json::from_value(value).map(Ok),
-            None => serde_json::from_value(value),
-        };
-        let members = recorded.into_iter().map(|(name, value)| Ok((name, seen(value)?)));
-        members.collect::<Result<_, _>>().map(Self)
-    }
-}
 
 impl EtcdHandshakes {
     /// The members that were dialled, by node.
@@ -111,15 +95,5 @@ mod tests {
         let seen = EtcdHandshakes([("etcd-n1".to_owned(), Err(why))].into());
         let again: EtcdHandshakes = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
         assert_eq!((again.unknown().count(), again.dialled().count()), (1, 0));
-    }
-
-    #[test]
-    fn members_are_read_as_they_were_recorded_when_all_were_dialled() {
-        let presented = r#"{"2379":{"Err":{"why":"interrupted"}}}"#;
-        let old = format!(r#"{{"n1":{{"address":"10.77.0.11","presented":{presented}}}}}"#);
-        let read: EtcdHandshakes = serde_json::from_str(&old).unwrap();
-        assert_eq!(read.0["n1"].as_ref().unwrap().presented[&2379], Err(Unobserved::Interrupted));
-        let again: EtcdHandshakes = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
-        assert_eq!(again.dialled().count(), 1);
     }
 }

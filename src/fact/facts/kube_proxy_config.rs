@@ -1,4 +1,4 @@
-//! What kube-proxy is configured with.
+//! The configuration of kube-proxy.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +8,17 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What kube-proxy is configured with: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
+/// The configuration of kube-proxy: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubeProxyConfig {
     /// The URL of the API server in its kubeconfig.
     pub server: String,
     /// Whether its kubeconfig skips the verification of the API server.
     pub skips_verification: bool,
-    /// How it writes its rules: `iptables`, `nftables`, `ipvs`, or nothing for its default. Old recordings do not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<String>,
-    /// Who wrote it last. Old recordings do not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authorship: Option<Authorship>,
+    /// How it writes its rules: `iptables`, `nftables` or `ipvs`; empty for its default.
+    pub mode: String,
+    /// Who wrote it last.
+    pub authorship: Authorship,
 }
 
 #[derive(Deserialize)]
@@ -77,23 +75,24 @@ impl Observe for KubeProxyConfig {
         if !map.keys().any(|key| ["kubeconfig.conf", "config.conf"].contains(&key.as_str())) {
             return Err(Unobserved::absent("ConfigMap kube-system/kube-proxy is not as kubeadm writes it"));
         }
-        let read = read(map.yaml("kubeconfig.conf")?).map_err(|cause| map.unusable(cause))?;
+        let target = current(map.yaml("kubeconfig.conf")?).map_err(|cause| map.unusable(cause))?;
         let Configuration { mode } = map.yaml("config.conf")?;
-        Ok(Self { mode: Some(mode), authorship: Some(Authorship::of(&map.whole)), ..read })
+        Ok(Self {
+            server: target.server,
+            skips_verification: target.insecure_skip_tls_verify,
+            mode,
+            authorship: Authorship::of(&map.whole),
+        })
     }
 }
 
-fn read(kubeconfig: Kubeconfig) -> Result<KubeProxyConfig, String> {
+/// The API server of the current context.
+fn current(kubeconfig: Kubeconfig) -> Result<Target, String> {
     let current = kubeconfig.current_context;
     let context = kubeconfig.contexts.into_iter().find(|context| context.name == current);
     let cluster = context.ok_or_else(|| format!("kubeconfig.conf has no context {current:?}"))?.context.cluster;
     let target = kubeconfig.clusters.into_iter().find(|target| target.name == cluster);
-    let target = target.ok_or_else(|| format!("kubeconfig.conf has no cluster {cluster:?}"))?.cluster;
-    Ok(KubeProxyConfig {
-        server: target.server,
-        skips_verification: target.insecure_skip_tls_verify,
-        ..KubeProxyConfig::default()
-    })
+    Ok(target.ok_or_else(|| format!("kubeconfig.conf has no cluster {cluster:?}"))?.cluster)
 }
 
 crate::observed!(KubeProxyConfig);
@@ -125,10 +124,10 @@ users:
 
     #[test]
     fn the_current_context_decides() {
-        let read = |text: &str| read(serde_saphyr::from_str(text).unwrap());
-        let config = read(KUBEADM).unwrap();
-        assert_eq!((config.server.as_str(), config.skips_verification), ("https://api.bed.test:6443", false));
+        let read = |text: &str| current(serde_saphyr::from_str(text).unwrap());
+        let target = read(KUBEADM).unwrap();
+        assert_eq!((target.server.as_str(), target.insecure_skip_tls_verify), ("https://api.bed.test:6443", false));
         let other = KUBEADM.replace("current-context: default", "current-context: other");
-        assert_eq!(read(&other).unwrap_err(), "kubeconfig.conf has no context \"other\"");
+        assert_eq!(read(&other).err().unwrap(), "kubeconfig.conf has no context \"other\"");
     }
 }

@@ -1,4 +1,4 @@
-//! What kubeadm was told when it built the cluster.
+//! The configuration from which kubeadm built the cluster.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// What kubeadm was told: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
+/// The configuration from which kubeadm built the cluster: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeadmConfig {
     /// The version of the configuration's API.
@@ -22,16 +22,14 @@ pub struct KubeadmConfig {
     pub dns_domain: Option<String>,
     /// The address by which clients reach the control plane, where one was given.
     pub control_plane_endpoint: Option<String>,
-    /// The names and addresses that the API server's certificate should have besides the usual.
+    /// The names and addresses that the API server's certificate should have in addition to the usual ones.
     pub cert_sans: Vec<String>,
     /// Whether etcd runs outside of the cluster.
     pub external_etcd: bool,
-    /// Where the certificates are on control-plane nodes; none in recordings that are older than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The directory of the certificates on control-plane nodes.
     pub certificates_dir: Option<String>,
-    /// The keys of the ConfigMap; none in recordings that are older than this.
-    #[serde(default)]
-    pub keys: Option<Vec<String>>,
+    /// The keys of the ConfigMap.
+    pub keys: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +87,7 @@ impl Observe for KubeadmConfig {
             cert_sans: read.api_server.cert_sans,
             external_etcd: read.etcd.external.is_some(),
             certificates_dir: read.certificates_dir,
-            keys: Some(map.keys().cloned().collect()),
+            keys: map.keys().cloned().collect(),
         })
     }
 }

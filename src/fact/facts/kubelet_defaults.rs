@@ -1,4 +1,4 @@
-//! What kubeadm tells every kubelet.
+//! The configuration that kubeadm gives every kubelet.
 
 use std::net::IpAddr;
 
@@ -11,19 +11,17 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// What kubeadm tells the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
+/// The configuration that kubeadm gives the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KubeletDefaults {
-    /// The DNS servers that pods are told.
+    /// The DNS servers of pods.
     pub cluster_dns: Vec<IpAddr>,
     /// The domain that pods search.
     pub cluster_domain: Option<String>,
-    /// All that kubelets are told. Old recordings do not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub configuration: Option<KubeletConfiguration>,
-    /// Who wrote it last. Old recordings do not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authorship: Option<Authorship>,
+    /// The whole configuration.
+    pub configuration: KubeletConfiguration,
+    /// Who wrote it last.
+    pub authorship: Authorship,
 }
 
 #[derive(Deserialize)]
@@ -47,8 +45,8 @@ impl Observe for KubeletDefaults {
         Ok(Self {
             cluster_dns: read.cluster_dns,
             cluster_domain: read.cluster_domain.filter(|domain| !domain.is_empty()),
-            configuration: Some(KubeletConfiguration::new(map.yaml("kubelet")?)),
-            authorship: Some(Authorship::of(&map.whole)),
+            configuration: KubeletConfiguration::new(map.yaml("kubelet")?),
+            authorship: Authorship::of(&map.whole),
         })
     }
 }

@@ -22,9 +22,8 @@ pub struct Namespace {
     pub created: Option<Timestamp>,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// The labels; none in recordings that are older than this.
-    #[serde(default)]
-    pub labels: Option<BTreeMap<String, String>>,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Observe for Namespaces {
@@ -43,7 +42,7 @@ fn trim(namespace: core::Namespace) -> (String, Namespace) {
     let trimmed = Namespace {
         created: metadata.creation_timestamp.map(|at| at.0),
         deleting: metadata.deletion_timestamp.is_some(),
-        labels: Some(metadata.labels.unwrap_or_default()),
+        labels: metadata.labels.unwrap_or_default(),
     };
     (metadata.name.unwrap_or_default(), trimmed)
 }

@@ -31,11 +31,11 @@ pub struct Nodes(pub BTreeMap<String, Node>);
 /// What checks need of a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
-    /// When the Node was created; a recording made before this was kept does not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When the Node was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
     /// Since when it is being deleted, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deleting: Option<Timestamp>,
     /// The labels.
     pub labels: BTreeMap<String, String>,
@@ -51,8 +51,8 @@ pub struct Node {
     pub conditions: BTreeMap<String, Condition>,
     /// The pod address ranges.
     pub pod_cidrs: Vec<String>,
-    /// How many pods its kubelet takes; a recording made before this was kept does not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How many pods its kubelet takes, if it has reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_limit: Option<u64>,
     /// The id that the cloud provider gave it.
     pub provider_id: Option<String>,
@@ -64,11 +64,11 @@ pub struct Node {
     pub architecture: String,
     /// The operating system's name.
     pub os_image: String,
-    /// The port of the kubelet's API, as the kubelet says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The port of the kubelet's API, if it has reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kubelet_port: Option<u16>,
-    /// The machine that it runs on; a recording made before this was kept does not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The machine that it runs on, if its kubelet has reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
 }
 
@@ -213,6 +213,13 @@ impl Observe for Nodes {
 fn trim(node: core::Node) -> (String, Node) {
     let spec = node.spec.unwrap_or_default();
     let status = node.status.unwrap_or_default();
+    let machine = status.node_info.as_ref().map(|info| Machine {
+        machine_id: info.machine_id.clone(),
+        system_uuid: info.system_uuid.clone(),
+        boot_id: info.boot_id.clone(),
+        runtime: info.container_runtime_version.clone(),
+        kernel: info.kernel_version.clone(),
+    });
     let info = status.node_info.unwrap_or_default();
     let trimmed = Node {
         created: node.metadata.creation_timestamp.map(|created| created.0),
@@ -257,13 +264,7 @@ fn trim(node: core::Node) -> (String, Node) {
             .and_then(|endpoints| endpoints.kubelet_endpoint)
             .and_then(|endpoint| u16::try_from(endpoint.port).ok())
             .filter(|port| *port != 0),
-        machine: Some(Machine {
-            machine_id: info.machine_id,
-            system_uuid: info.system_uuid,
-            boot_id: info.boot_id,
-            runtime: info.container_runtime_version,
-            kernel: info.kernel_version,
-        }),
+        machine,
     };
     (node.metadata.name.unwrap_or_default(), trimmed)
 }
@@ -281,7 +282,7 @@ mod tests {
         let after = |seconds| created + SignedDuration::from_secs(seconds);
         assert_eq!(node.comes_or_goes(after(119)).as_deref(), Some("it joined 119 s ago"));
         assert_eq!(node.comes_or_goes(after(120)), None);
-        assert_eq!(Node::default().comes_or_goes(after(0)), None, "an old recording does not tell");
+        assert_eq!(Node::default().comes_or_goes(after(0)), None);
         let node = Node { deleting: Some(after(9000)), ..node };
         assert!(node.comes_or_goes(after(9600)).is_some());
         assert_eq!(node.comes_or_goes(after(11_000)), None, "its finalizers keep it");

@@ -60,7 +60,7 @@ impl Observe for PodSecurity {
         let asking =
             namespaces.0.iter().filter(|(name, namespace)| !namespace.deleting && **name != own || ours.is_none());
         let asking: Vec<_> = asking
-            .filter_map(|(name, namespace)| Some((name.clone(), namespace.labels.as_ref()?.get(ENFORCE)?.clone())))
+            .filter_map(|(name, namespace)| Some((name.clone(), namespace.labels.get(ENFORCE)?.clone())))
             .filter(|(_, level)| ENFORCED.contains(&level.as_str()))
             .collect();
         let untried = asking.len().saturating_sub(SAMPLE);

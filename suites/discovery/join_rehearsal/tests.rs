@@ -78,7 +78,7 @@ impl Cluster {
         let client = AuthenticationAuthorities {
             client: Some(Ok(vec![self.ca.certificate.clone()])),
             request_header: None,
-            proxies: None,
+            ..AuthenticationAuthorities::default()
         };
         let trusted = TrustedAuthorities(vec![self.ca.certificate.clone()]);
         let absent = Unobserved::absent("there is no ConfigMap kube-proxy");
