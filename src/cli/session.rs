@@ -17,7 +17,7 @@ use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::image::DEFAULT_PROBE_IMAGE;
 use crate::join::removal;
-use crate::live::{Inputs, Ledger, Live, RunId};
+use crate::live::{HeadStart, Inputs, Ledger, Live, RunId};
 use crate::probe::sweep;
 use crate::redaction::Redaction;
 use crate::run::{ExitCode, Plan, Profile, Source};
@@ -77,7 +77,7 @@ impl Session {
             exists(&cluster, namespace).await?;
         }
         let redaction = cluster.redaction().await;
-        let live = Arc::new(Live { cluster, inputs, ledger: Ledger::default() });
+        let live = Arc::new(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() });
         Ok(Self { redaction, live, keep: probes.keep, profile })
     }
 
@@ -109,7 +109,7 @@ impl Session {
     /// Removes what the run created, unless it is to be kept. Bootstrap tokens and requests for certificates never are;
     /// those that a rehearsal has removed itself are not here any more.
     pub async fn clean_up(&self, events: &Events) {
-        let Live { cluster, inputs, ledger } = self.live.as_ref();
+        let Live { cluster, inputs, ledger, .. } = self.live.as_ref();
         let cluster = cluster.without_end();
         for object in ledger.outlying() {
             if let Err(why) = removal::remove(&cluster, &object).await {

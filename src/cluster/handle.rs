@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SetOnce, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::clients::Clients;
 use super::handshake::Authority;
@@ -34,7 +34,6 @@ pub struct Cluster {
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) sent: Arc<AtomicUsize>,
     end: Option<Instant>,
-    under_way: Arc<SetOnce<()>>,
     cancel: watch::Receiver<bool>,
 }
 
@@ -54,7 +53,6 @@ impl Cluster {
             summary,
             clients: Arc::default(),
             sent: Arc::default(),
-            under_way: Arc::default(),
             cancel,
         }
     }
@@ -104,17 +102,6 @@ impl Cluster {
     /// How many requests were sent to the API server.
     pub fn requests(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
-    }
-
-    /// Says that the probes run, or will not: what waited so as not to delay them may begin.
-    pub fn let_others_begin(&self) {
-        // The first to say so is enough.
-        let _ = self.under_way.set(());
-    }
-
-    /// Ends when the probes run, or will not.
-    pub async fn others_may_begin(&self) {
-        self.under_way.wait().await;
     }
 
     /// This deadline, or what is left of the run's.

@@ -10,9 +10,11 @@ pub mod facts;
 pub mod need;
 pub mod node;
 pub mod rule;
+pub mod stage;
 pub mod store;
 
 pub use need::{Need, Needs, Parameter};
 pub use node::{Derive, Fact, Given, Node, Observe};
 pub use rule::{Rule, Scope};
+pub use stage::Stage;
 pub use store::Facts;

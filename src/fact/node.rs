@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::store::Slot;
-use super::{Facts, Need, Needs, Rule};
+use super::{Facts, Need, Needs, Rule, Stage};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -34,6 +34,8 @@ pub trait Observe: Fact + Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// The worst effect that observing has.
     const ACCESS: Access;
+    /// When it is observed.
+    const STAGE: Stage = Stage::Any;
     /// The RBAC that observing needs beyond what every authenticated user has.
     const RULES: &'static [Rule] = &[];
     /// How long observing may take once its needs are there.
@@ -127,6 +129,8 @@ pub enum Origin {
 pub struct Observation {
     /// The worst effect.
     pub access: Access,
+    /// When it is observed.
+    pub stage: Stage,
     /// The RBAC needed.
     pub rules: &'static [Rule],
     /// How long it may take.
@@ -157,6 +161,14 @@ impl Record {
 }
 
 impl Node {
+    /// When it is observed; what is not observed comes at any time.
+    pub fn stage(&self) -> Stage {
+        match self.origin {
+            Origin::Observed(observation) => observation.stage,
+            Origin::Derived(_) | Origin::Given => Stage::Any,
+        }
+    }
+
     /// The node of an observed fact.
     pub fn observed<F: Observe>() -> Self {
         Self {
@@ -165,6 +177,7 @@ impl Node {
             needs: <F::Needs<'static> as Needs>::list,
             origin: Origin::Observed(Observation {
                 access: F::ACCESS,
+                stage: F::STAGE,
                 rules: F::RULES,
                 deadline: F::DEADLINE,
                 observe: |live, facts| {

@@ -110,7 +110,7 @@ impl Minted {
 
     /// Puts it into the cluster, good until that time.
     pub async fn create(&self, live: &Live, expires: Timestamp) -> Seen<()> {
-        let Live { cluster, inputs, ledger } = live;
+        let Live { cluster, inputs, ledger, .. } = live;
         let call = Call::create::<Secret>(self.object(&inputs.run, expires)).in_namespace("kube-system");
         ledger.add_outlying(self.outlying());
         let made = cluster.send(&call).await?.accepted(&call);

@@ -1,11 +1,13 @@
 //! A live run, as facts see it: the cluster, what the run was given, and what it must remove again.
 
+mod head_start;
 mod inputs;
 mod ledger;
 mod run_id;
 
 use crate::cluster::Cluster;
 
+pub use head_start::HeadStart;
 pub use inputs::Inputs;
 pub use ledger::{Footprint, Ledger, Outlying};
 pub use run_id::{NotARunId, RunId};
@@ -18,4 +20,6 @@ pub struct Live {
     pub inputs: Inputs,
     /// What the run has created and must remove.
     pub ledger: Ledger,
+    /// Whether what is observed first is under way.
+    pub head_start: HeadStart,
 }

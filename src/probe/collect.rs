@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 use super::object::RUN;
 use super::{Answers, message};
 use crate::cluster::{Call, Cluster};
-use crate::live::RunId;
+use crate::live::{Live, RunId};
 use crate::milliseconds::milliseconds;
 use crate::seen::{Seen, Unobserved};
 
@@ -105,15 +105,14 @@ impl Collected {
 ///
 /// Those in `doubtful`, whose nodes are not ready, are waited for only as long as the others take.
 pub async fn collect(
-    cluster: &Cluster,
+    live: &Live,
     namespace: &str,
-    run: &RunId,
     pods: &[String],
     doubtful: &[String],
     patience: Patience,
 ) -> BTreeMap<String, Collected> {
     let began = Instant::now();
-    let deadline = cluster.deadline(patience.longest());
+    let deadline = live.cluster.deadline(patience.longest());
     let end = began + deadline;
     let mut awaited = Awaited {
         began,
@@ -121,10 +120,10 @@ pub async fn collect(
         pods: pods.iter().map(|pod| (pod.as_str(), Progress::default())).collect(),
         doubtful,
     };
-    let call = Call::watch::<Pod>().in_namespace(namespace).with("labelSelector", format!("{RUN}={run}"));
+    let call = Call::watch::<Pod>().in_namespace(namespace).with("labelSelector", format!("{RUN}={}", live.inputs.run));
     let watched = async {
         loop {
-            match watch_once(cluster, &call, &mut awaited).await {
+            match watch_once(live, &call, &mut awaited).await {
                 Ok(true) => return None,
                 Err(why @ Unobserved::Refused { .. }) => return Some(why),
                 Err(why) if Instant::now() + PAUSE >= end => return Some(why),
@@ -229,8 +228,8 @@ struct WatchEvent {
 }
 
 /// Whether all pods have settled, or had their time; false when the watch ended before.
-async fn watch_once(cluster: &Cluster, call: &Call, awaited: &mut Awaited<'_>) -> Seen<bool> {
-    let mut lines = cluster.stream(call).await?.lines();
+async fn watch_once(live: &Live, call: &Call, awaited: &mut Awaited<'_>) -> Seen<bool> {
+    let mut lines = live.cluster.stream(call).await?.lines();
     while let Some(end) = awaited.end() {
         let Ok(line) = timeout_at(end.into(), lines.next_line()).await else { return Ok(true) };
         let Some(line) = line.map_err(|e| Unobserved::unreachable(call.to_string(), e))? else { return Ok(false) };
@@ -239,7 +238,7 @@ async fn watch_once(cluster: &Cluster, call: &Call, awaited: &mut Awaited<'_>) -
         let Some(progress) = awaited.pods.get_mut(name.as_str()) else { continue };
         progress.take(&pod, deleted, awaited.began.elapsed());
         if awaited.pods.values().all(|pod| pod.address.is_some()) {
-            cluster.let_others_begin();
+            live.head_start.end();
         }
     }
     Ok(true)

@@ -59,7 +59,7 @@ impl<'a> Site<'a> {
     /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to; opens the
     /// pods that are to come to all else, unless it is policies that are tried.
     pub async fn prepare(live: &'a Live, level: Level) -> Seen<Self> {
-        let Live { cluster, inputs, ledger } = live;
+        let Live { cluster, inputs, ledger, .. } = live;
         let run = &inputs.run;
         let lifetime = cluster.deadline(Duration::from_secs(300)) + Duration::from_secs(60);
         let expires = Timestamp::now()
@@ -239,8 +239,7 @@ impl<'a> Site<'a> {
         }
         let pods: Vec<String> = nodes.keys().cloned().collect();
         if !pods.is_empty() {
-            let said =
-                collect(&self.live.cluster, &self.namespace, &self.live.inputs.run, &pods, doubtful, patience).await;
+            let said = collect(self.live, &self.namespace, &pods, doubtful, patience).await;
             collected.extend(said.into_iter().filter_map(|(pod, said)| Some((nodes.remove(&pod)?, said))));
         }
         collected

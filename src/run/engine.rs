@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
 use crate::check::{Check, Judged, Outcome, Severity};
-use crate::cluster::Cluster;
 use crate::event::{Event, Events, RunFinished, RunStarted};
-use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::{Facts, Observe, Parameter};
+use crate::fact::{Facts, Stage};
+use crate::live::Live;
 use crate::milliseconds::milliseconds;
-use crate::seen::{Access, Unobserved};
+use crate::seen::Unobserved;
 
-/// For how long at most everything else waits until the probes run.
+/// For how long at most everything else waits until what is observed first is under way: a node that starts no pod delays
+/// the rest no longer than this.
 const HEAD_START: Duration = Duration::from_secs(2);
 
 /// A run that is about to begin.
@@ -48,8 +48,8 @@ pub struct Conclusion {
 pub async fn run(run: Run, events: Events) -> Conclusion {
     let Run { plan: Plan { checks, facts }, source, gate, named, started } = run;
     let start = Instant::now();
-    let cluster = match &source {
-        Source::Live { live, .. } => Some(live.cluster.clone()),
+    let live = match &source {
+        Source::Live { live, .. } => Some(live.clone()),
         Source::Recorded(_) => None,
     };
     events.send(Event::RunStarted(started));
@@ -65,23 +65,20 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     };
     let (judged, ()) = tokio::join!(
         async {
-            if let Some(cluster) = &cluster {
-                // A node that starts no pod delays the rest no longer than this.
-                let _ = timeout(HEAD_START, cluster.others_may_begin()).await;
+            if let Some(live) = &live {
+                let _ = timeout(HEAD_START, live.head_start.ended()).await;
             }
-            // What disrupts comes when everything else is observed, and alone.
-            let (disruptive, others): (Vec<&Check>, Vec<&Check>) =
-                checks.iter().copied().partition(|check| disrupts(check));
+            let (alone, others): (Vec<&Check>, Vec<&Check>) = checks.iter().copied().partition(|check| is_alone(check));
             let mut judged = join_all(others.into_iter().map(&judge)).await;
-            for check in disruptive {
+            for check in alone {
                 judged.push(judge(check).await);
             }
             judged.sort_by_key(|judged| checks.iter().position(|check| check.id == judged.id));
             judged
         },
-        start_probes(&observer, cluster.as_ref()),
+        observe_first(&observer, live.as_deref()),
     );
-    let interrupted = cluster.as_ref().is_some_and(Cluster::is_cancelled);
+    let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code =
         if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
     let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
@@ -96,25 +93,24 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             .map(|check| check.observations)
             .sum(),
         elapsed_ms: milliseconds(start.elapsed()),
-        requests: cluster.map_or(0, |cluster| cluster.requests()),
+        requests: live.map_or(0, |live| live.cluster.requests()),
         exit_code: exit_code as u8,
         interrupted,
     }));
     Conclusion { judged, facts, exit_code }
 }
 
-fn disrupts(check: &'static Check) -> bool {
-    Plan::new(vec![check]).accesses().contains(&Access::Disrupt)
+/// Whether a check needs a fact that is observed alone.
+fn is_alone(check: &'static Check) -> bool {
+    Plan::new(vec![check]).facts.nodes().values().any(|node| node.stage() == Stage::Alone)
 }
 
-/// Observes what probes see, if anybody needs it, before all else: nothing takes longer, and what is asked at the same
-/// time delays the pods.
-async fn start_probes(observer: &Arc<Observer>, cluster: Option<&Cluster>) {
-    if observer.facts().nodes().contains_key(ProbeReports::NAME) {
-        observer.settle(vec![<&ProbeReports as Parameter>::need()]).await;
-    }
-    if let Some(cluster) = cluster {
-        cluster.let_others_begin();
+/// Observes what comes first. Its head start is over when it says so, and at the latest when it is observed.
+async fn observe_first(observer: &Arc<Observer>, live: Option<&Live>) {
+    let nodes = observer.facts().nodes();
+    observer.settle_nodes(nodes.into_values().filter(|node| node.stage() == Stage::First)).await;
+    if let Some(live) = live {
+        live.head_start.end();
     }
 }
 
@@ -131,11 +127,16 @@ fn hint(check: &'static Check, judged: &mut Judged, facts: &Facts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seen::Access;
     use crate::suites;
 
     #[test]
-    fn what_disrupts_is_told_by_the_facts_that_a_check_takes() {
-        let ids: Vec<_> = suites::checks().filter(|check| disrupts(check)).map(|check| check.id).collect();
+    fn a_check_is_alone_when_it_needs_what_disrupts() {
+        for check in suites::checks() {
+            let disrupts = Plan::new(vec![check]).accesses().contains(&Access::Disrupt);
+            assert_eq!(is_alone(check), disrupts, "{}", check.id);
+        }
+        let ids: Vec<_> = suites::checks().filter(|check| is_alone(check)).map(|check| check.id).collect();
         assert_eq!(ids, ["HA-06"]);
     }
 }

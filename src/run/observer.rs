@@ -13,7 +13,7 @@ use crate::event::{Event, Events};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::node::{Observation, Origin};
 use crate::fact::store::Slot;
-use crate::fact::{Facts, Need, Node};
+use crate::fact::{Facts, Need, Node, Stage};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::recording::Recording;
@@ -60,8 +60,13 @@ impl Observer {
     /// Settles these facts and all that they need; those that do not wait for each other are observed concurrently.
     pub fn settle(self: &Arc<Self>, needs: Vec<Need>) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            join_all(needs.iter().map(|need| self.settle_node((need.node)()))).await;
+            self.settle_nodes(needs.iter().map(|need| (need.node)())).await;
         })
+    }
+
+    /// The same for facts without their types.
+    pub(super) async fn settle_nodes(self: &Arc<Self>, nodes: impl Iterator<Item = Node>) {
+        join_all(nodes.map(|node| self.settle_node(node))).await;
     }
 
     async fn settle_node(self: &Arc<Self>, node: Node) {
@@ -128,8 +133,7 @@ async fn observed(name: &'static str, observation: Observation, live: Arc<Live>,
     let deadline = live.cluster.deadline(observation.deadline);
     let cancelled = live.cluster.cancelled();
     let mut task = tokio::spawn((observation.observe)(live, facts));
-    // What was taken down is brought back before the end, whatever happens: such a fact minds the end of the run itself.
-    let may_be_cut_off = observation.access != Access::Disrupt;
+    let may_be_cut_off = observation.stage != Stage::Alone;
     tokio::select! {
         done = &mut task => done.unwrap_or_else(|panic| Err(Unobserved::invalid(format!("observing {name}"), panic))),
         () = tokio::time::sleep(deadline), if may_be_cut_off => {

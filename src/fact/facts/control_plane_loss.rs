@@ -25,7 +25,7 @@ use crate::cluster::{Call, Cluster, until};
 use crate::drill::Guarded;
 use crate::drill::guard::STOP;
 use crate::drill::guarded::START;
-use crate::fact::{Observe, Rule};
+use crate::fact::{Observe, Rule, Stage};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::seen::{Access, Seen, Unobserved};
@@ -83,6 +83,7 @@ impl Observe for ControlPlaneLoss {
     type Needs<'a> = (&'a KubernetesService, &'a ClusterDomain, &'a DnsServers, &'a HostReports);
     const NAME: &'static str = "control-plane-loss";
     const ACCESS: Access = Access::Disrupt;
+    const STAGE: Stage = Stage::Alone;
     const RULES: &'static [Rule] = &[
         Rule::cluster("", "nodes", &["list"]),
         Rule::cluster("", "pods", &["list"]),

@@ -225,7 +225,7 @@ async fn certify(live: &Live, node: &str, bearer: &Identity, left: &mut BTreeMap
         Ok(applicant) => applicant,
         Err(error) => return refused(Unobserved::invalid("the making of a key", error)),
     };
-    let Live { cluster, inputs: Inputs { run, .. }, ledger } = live;
+    let Live { cluster, inputs: Inputs { run, .. }, ledger, .. } = live;
     let name = node_request(run);
     let outlying = request::remember(ledger, &name);
     let request = answer(cluster, submission(run, &name, KUBELET_CLIENT, &applicant, bearer.clone())).await;

@@ -18,7 +18,7 @@ use super::dns_servers::DnsServers;
 use super::expectations::Expectations;
 use super::kubernetes_service::KubernetesService;
 use super::nodes::{Node, Nodes};
-use crate::fact::{Observe, Rule};
+use crate::fact::{Observe, Rule, Stage};
 use crate::live::{Live, RunId};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::PeerAnswer;
@@ -102,6 +102,7 @@ impl Observe for ProbeReports {
     );
     const NAME: &'static str = "probe-reports";
     const ACCESS: Access = Access::Create;
+    const STAGE: Stage = Stage::First;
     const RULES: &'static [Rule] = &[
         Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
         Rule::probes("", "serviceaccounts", &["create", "delete"]),
