@@ -55,6 +55,7 @@ mod tests {
 
     use super::*;
     use crate::fact::Facts;
+    use crate::fact::node::Origin;
 
     #[test]
     fn every_check_explains_itself() {
@@ -83,6 +84,22 @@ mod tests {
                 "{} holds another suite's check",
                 suite.name
             );
+        }
+    }
+
+    #[test]
+    fn every_fact_that_a_check_rests_on_is_recorded() {
+        for check in checks() {
+            let mut open = (check.needs)();
+            while let Some(need) = open.pop() {
+                let node = (need.node)();
+                match node.origin {
+                    Origin::Derived(_) => open.extend((node.needs)()),
+                    Origin::Observed(_) | Origin::Given => {
+                        assert!(node.record.is_some(), "{} takes {}, which is not recorded", check.id, node.name);
+                    }
+                }
+            }
         }
     }
 

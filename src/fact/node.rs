@@ -18,7 +18,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// Something observed about a cluster, or derived from what was observed.
 ///
-/// Implemented by [`observed!`](crate::observed) for types that implement [`Observe`], by
+/// Implemented by [`observed!`](crate::observed) or [`held!`](crate::held) for types that implement [`Observe`], by
 /// [`derived!`](crate::derived) for types that implement [`Derive`] and by [`given!`](crate::given) for types that
 /// implement [`Given`].
 pub trait Fact: Any + Send + Sync + Sized {
@@ -26,11 +26,12 @@ pub trait Fact: Any + Send + Sync + Sized {
     fn node() -> Node;
 }
 
-/// A fact that asks the cluster. It is recorded.
-pub trait Observe: Fact + Serialize + DeserializeOwned {
+/// A fact that asks the cluster: one that is [recorded](crate::observed), or one that is only [held](crate::held) for
+/// other observations.
+pub trait Observe: Fact {
     /// The facts that observing needs.
     type Needs<'a>: Needs<'a>;
-    /// The name in recordings; never reused for something else.
+    /// The name, as in recordings; never reused for something else.
     const NAME: &'static str;
     /// The worst effect that observing has.
     const ACCESS: Access;
@@ -60,13 +61,26 @@ pub trait Given: Fact + Serialize + DeserializeOwned {
     const NAME: &'static str;
 }
 
-/// Makes a type that implements [`Observe`] a fact.
+/// Makes a type that implements [`Observe`] a fact that is recorded.
 #[macro_export]
 macro_rules! observed {
     ($fact:ty) => {
         impl $crate::fact::Fact for $fact {
             fn node() -> $crate::fact::Node {
                 $crate::fact::Node::observed::<Self>()
+            }
+        }
+    };
+}
+
+/// Makes a type that implements [`Observe`] a fact that is held while the run lasts, and never recorded: a credential that
+/// one observation hands to another. No check takes it.
+#[macro_export]
+macro_rules! held {
+    ($fact:ty) => {
+        impl $crate::fact::Fact for $fact {
+            fn node() -> $crate::fact::Node {
+                $crate::fact::Node::held::<Self>()
             }
         }
     };
@@ -109,7 +123,7 @@ pub struct Node {
     pub needs: fn() -> Vec<Need>,
     /// Where it comes from.
     pub origin: Origin,
-    /// How it is recorded; none of a derived fact, which never is.
+    /// How it is recorded; none of a derived or held fact, which never is.
     pub record: Option<Record>,
 }
 
@@ -169,8 +183,13 @@ impl Node {
         }
     }
 
-    /// The node of an observed fact.
-    pub fn observed<F: Observe>() -> Self {
+    /// The node of an observed fact that is recorded.
+    pub fn observed<F: Observe + Serialize + DeserializeOwned>() -> Self {
+        Self { record: Some(Record::of::<F>()), ..Self::held::<F>() }
+    }
+
+    /// The node of an observed fact that is not recorded.
+    pub fn held<F: Observe>() -> Self {
         Self {
             id: TypeId::of::<F>(),
             name: F::NAME,
@@ -187,7 +206,7 @@ impl Node {
                     })
                 },
             }),
-            record: Some(Record::of::<F>()),
+            record: None,
         }
     }
 

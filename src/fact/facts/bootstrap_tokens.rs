@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_info::{ClusterInfo, Signed};
+use super::cluster_info::{Signed, SignedClusterInfo};
 use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
 use crate::cluster::{Call, until};
 use crate::fact::{Observe, Rule};
@@ -90,7 +90,7 @@ impl BootstrapToken {
 }
 
 impl Observe for BootstrapTokens {
-    type Needs<'a> = (&'a ClusterInfo,);
+    type Needs<'a> = (&'a SignedClusterInfo,);
     const NAME: &'static str = "bootstrap-tokens";
     const ACCESS: Access = Access::Read;
     // RBAC cannot tell the types of Secrets apart. Who does not want to grant this loses what rests on it only.
@@ -100,7 +100,7 @@ impl Observe for BootstrapTokens {
         let call = Call::list::<Secret>()
             .in_namespace("kube-system")
             .with("fieldSelector", "type=bootstrap.kubernetes.io/token");
-        let look = async |info: &ClusterInfo| -> Seen<Self> {
+        let look = async |info: &SignedClusterInfo| -> Seen<Self> {
             let tokens = live.cluster.list(call.clone(), |secret| trim(secret, &info.signed)).await?;
             Ok(Self(tokens.into_iter().collect()))
         };
@@ -108,7 +108,7 @@ impl Observe for BootstrapTokens {
         if !tokens.may_be_signed_soon(Timestamp::now()) {
             return Ok(tokens);
         }
-        let look_again = async || look(&ClusterInfo::observe(live, ()).await?).await;
+        let look_again = async || look(&SignedClusterInfo::observe(live, ()).await?).await;
         let signed = |seen: &Seen<Self>| seen.as_ref().map_or(true, |seen| !seen.may_be_signed_soon(Timestamp::now()));
         until(TIME_TO_SIGN, PAUSE, look_again, signed).await
     }

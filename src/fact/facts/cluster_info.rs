@@ -41,8 +41,11 @@ pub struct ClusterInfo {
     pub signatures: BTreeMap<String, Result<(), String>>,
     /// The other keys.
     pub other_keys: Vec<String>,
-    /// What is signed, for observing only.
-    #[serde(skip)]
+}
+
+/// The same ConfigMap, with what the signatures are made of: who knows both can guess at a token's secret offline.
+pub struct SignedClusterInfo {
+    pub(super) info: ClusterInfo,
     pub(super) signed: Signed,
 }
 
@@ -198,8 +201,20 @@ fn authorities(data: &str) -> Result<Vec<Certificate>, String> {
 }
 
 impl Observe for ClusterInfo {
-    type Needs<'a> = ();
+    type Needs<'a> = (&'a SignedClusterInfo,);
     const NAME: &'static str = "cluster-info";
+    const ACCESS: Access = Access::Read;
+
+    async fn observe(_: &Live, (signed,): Self::Needs<'_>) -> Seen<Self> {
+        Ok(signed.info.clone())
+    }
+}
+
+crate::observed!(ClusterInfo);
+
+impl Observe for SignedClusterInfo {
+    type Needs<'a> = ();
+    const NAME: &'static str = "signed-cluster-info";
     const ACCESS: Access = Access::Read;
     const RULES: &'static [Rule] =
         &[Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"])];
@@ -210,7 +225,7 @@ impl Observe for ClusterInfo {
     }
 }
 
-impl ClusterInfo {
+impl SignedClusterInfo {
     /// Reads what the ConfigMap holds.
     pub(super) fn read(mut data: BTreeMap<String, String>) -> Self {
         let text = data.remove("kubeconfig");
@@ -218,19 +233,19 @@ impl ClusterInfo {
             data.into_iter().partition(|(key, _)| key.starts_with(SIGNATURE_KEY));
         let signatures: BTreeMap<String, String> =
             signatures.into_iter().map(|(key, jws)| (key[SIGNATURE_KEY.len()..].to_owned(), jws)).collect();
-        Self {
+        let info = ClusterInfo {
             kubeconfig: text
                 .as_deref()
                 .ok_or_else(|| "there is no such key".to_owned())
                 .and_then(DiscoveryKubeconfig::parse),
             signatures: signatures.iter().map(|(id, jws)| (id.clone(), bootstrap_token::form(jws, id))).collect(),
             other_keys: other.into_keys().collect(),
-            signed: Signed { kubeconfig: text.unwrap_or_default(), signatures },
-        }
+        };
+        Self { info, signed: Signed { kubeconfig: text.unwrap_or_default(), signatures } }
     }
 }
 
-crate::observed!(ClusterInfo);
+crate::held!(SignedClusterInfo);
 
 #[cfg(test)]
 pub(crate) mod testing {
@@ -245,12 +260,7 @@ pub(crate) mod testing {
             skips_verification: false,
         };
         let kubeconfig = DiscoveryKubeconfig { clusters: vec![cluster], ..DiscoveryKubeconfig::default() };
-        ClusterInfo {
-            kubeconfig: Ok(kubeconfig),
-            signatures: BTreeMap::new(),
-            other_keys: Vec::new(),
-            signed: Signed::default(),
-        }
+        ClusterInfo { kubeconfig: Ok(kubeconfig), signatures: BTreeMap::new(), other_keys: Vec::new() }
     }
 }
 
@@ -303,7 +313,8 @@ mod tests {
         let jws = bootstrap_token::sign(b"x", "abcdef", b"0123456789abcdef");
         let data =
             [("kubeconfig", "x"), ("jws-kubeconfig-abcdef", &*jws), ("jws-kubeconfig-uvwxyz", "x"), ("note", "x")];
-        let info = ClusterInfo::read(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        let SignedClusterInfo { info, .. } =
+            SignedClusterInfo::read(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         assert_eq!(info.signatures["abcdef"], Ok(()));
         assert!(info.signatures["uvwxyz"].is_err());
         assert_eq!(info.other_keys, ["note"]);

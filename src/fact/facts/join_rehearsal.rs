@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap_tokens::{BootstrapTokens, Signature};
-use super::cluster_info::ClusterInfo;
+use super::cluster_info::{ClusterInfo, SignedClusterInfo};
 use crate::bootstrap_token::verifies;
 use crate::certificate::{Certificate, Distrust};
 use crate::cluster::handshake::{Authority, Target};
@@ -54,9 +54,13 @@ pub struct JoinRehearsal {
     pub withdrawal: Option<Seen<Option<u64>>>,
     /// What could not be removed, and why not.
     pub left: BTreeMap<String, Unobserved>,
-    /// Who the node is, for those who go on from here.
-    #[serde(skip)]
-    pub(crate) credential: Option<Identity>,
+}
+
+/// The rehearsal with the certificate that it was issued, for those who go on as that node.
+#[derive(Debug)]
+pub struct RehearsedJoin {
+    pub(super) rehearsal: JoinRehearsal,
+    pub(super) credential: Option<Identity>,
 }
 
 /// What cluster-info tells somebody who trusts nobody and has a token.
@@ -84,9 +88,21 @@ pub struct Refetch {
 }
 
 impl Observe for JoinRehearsal {
+    type Needs<'a> = (&'a RehearsedJoin,);
+    const NAME: &'static str = "join-rehearsal";
+    const ACCESS: Access = Access::Join;
+
+    async fn observe(_: &Live, (rehearsed,): Self::Needs<'_>) -> Seen<Self> {
+        Ok(rehearsed.rehearsal.clone())
+    }
+}
+
+crate::observed!(JoinRehearsal);
+
+impl Observe for RehearsedJoin {
     // The tokens are looked at first: they are judged without the one that is made here.
     type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
-    const NAME: &'static str = "join-rehearsal";
+    const NAME: &'static str = "rehearsed-join";
     const ACCESS: Access = Access::Join;
     const RULES: &'static [Rule] = &[
         // RBAC cannot tell the types of Secrets apart, and the token's name is another in each run.
@@ -129,7 +145,7 @@ impl Observe for JoinRehearsal {
                 None
             }
         };
-        Ok(Self {
+        let rehearsal = JoinRehearsal {
             token: token.id().to_owned(),
             node,
             discovery,
@@ -141,12 +157,12 @@ impl Observe for JoinRehearsal {
             issuance,
             withdrawal,
             left,
-            credential,
-        })
+        };
+        Ok(Self { rehearsal, credential })
     }
 }
 
-crate::observed!(JoinRehearsal);
+crate::held!(RehearsedJoin);
 
 fn cluster_info() -> Call {
     Call::get_in::<ConfigMap>("kube-public", "cluster-info")
@@ -169,9 +185,9 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
             return Ok((Discovery { answered, signature: Signature::Missing, authorities, waited_ms }, String::new()));
         }
         let map: ConfigMap = reply.decode(&call)?;
-        let info = ClusterInfo::read(map.data.unwrap_or_default());
-        let text = &info.signed.kubeconfig;
-        let signature = match info.signed.signatures.get(token.id()) {
+        let SignedClusterInfo { info, signed } = SignedClusterInfo::read(map.data.unwrap_or_default());
+        let text = &signed.kubeconfig;
+        let signature = match signed.signatures.get(token.id()) {
             None => Signature::Missing,
             Some(jws) if verifies(jws, text.as_bytes(), token.id(), token.secret()) => Signature::Verified,
             Some(_) => Signature::Mismatch,
@@ -183,7 +199,7 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
             },
             Err(why) => Err(why.clone()),
         };
-        Ok((Discovery { answered, signature, authorities, waited_ms }, info.signed.kubeconfig))
+        Ok((Discovery { answered, signature, authorities, waited_ms }, signed.kubeconfig))
     };
     let is_over = |(seen, _): &(Discovery, String)| seen.answered.status != 200 || seen.signature != Signature::Missing;
     until(PATIENCE, PAUSE, look, |seen| seen.as_ref().map_or(true, is_over)).await
@@ -249,7 +265,7 @@ async fn withdrawal(cluster: &Cluster, id: &str) -> Seen<Option<u64>> {
     let began = Instant::now();
     let look = async || -> Seen<bool> {
         let map: ConfigMap = cluster.fetch(&cluster_info()).await?;
-        Ok(!ClusterInfo::read(map.data.unwrap_or_default()).signed.signatures.contains_key(id))
+        Ok(!SignedClusterInfo::read(map.data.unwrap_or_default()).signed.signatures.contains_key(id))
     };
     let is_gone = until(PATIENCE, PAUSE, look, |seen| !matches!(seen, Ok(false))).await?;
     Ok(is_gone.then(|| milliseconds(began.elapsed())))
@@ -283,9 +299,10 @@ mod tests {
             issuance: None,
             withdrawal: None,
             left: BTreeMap::new(),
-            credential: Some(Identity::Certified(ClientCertificate::new("chain", "~key~"))),
         };
-        let shown = format!("{} {rehearsal:?}", serde_json::to_string(&rehearsal).unwrap());
+        let recorded = serde_json::to_string(&rehearsal).unwrap();
+        let credential = Some(Identity::Certified(ClientCertificate::new("chain", "~key~")));
+        let shown = format!("{recorded} {:?}", RehearsedJoin { rehearsal, credential });
         assert!(!shown.contains("~key~"));
         assert!(!shown.contains(std::str::from_utf8(token.secret()).unwrap()));
         assert!(shown.contains("the bearer of a token"));

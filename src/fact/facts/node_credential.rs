@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Secret, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::join_rehearsal::JoinRehearsal;
+use super::join_rehearsal::RehearsedJoin;
 use super::node_under_test::NONE;
 use super::nodes::Nodes;
 use crate::cluster::Call;
@@ -64,12 +64,15 @@ pub enum NodeDeed {
 }
 
 impl Observe for NodeCredential {
-    type Needs<'a> = (&'a JoinRehearsal, &'a Nodes);
+    type Needs<'a> = (&'a RehearsedJoin, &'a Nodes);
     const NAME: &'static str = "node-credential";
     const ACCESS: Access = Access::Join;
 
-    async fn observe(Live { cluster, inputs, .. }: &Live, (rehearsal, nodes): Self::Needs<'_>) -> Seen<Self> {
-        let Some(credential) = &rehearsal.credential else {
+    async fn observe(
+        Live { cluster, inputs, .. }: &Live,
+        (RehearsedJoin { rehearsal, credential }, nodes): Self::Needs<'_>,
+    ) -> Seen<Self> {
+        let Some(credential) = credential else {
             return Err(Unobserved::invalid("the join rehearsal", "it brought no certificate (DI-10 says why)"));
         };
         let identity = who_am_i(cluster, credential.clone(), None).await;

@@ -66,7 +66,6 @@ impl Cluster {
             issuance: Some(Ok(issued(&ca, node))),
             withdrawal: Some(Ok(Some(100))),
             left: BTreeMap::new(),
-            credential: None,
         };
         Self { ca, may_be_approved: true, rehearsal }
     }
