@@ -10,7 +10,7 @@ use super::Failure;
 use crate::probe::ask::watch::{self, WatchQuestions};
 use crate::probe::host::{self, HostQuestions};
 use crate::probe::message::MESSAGE_LIMIT;
-use crate::probe::{Questions, ask, message, question, serve};
+use crate::probe::{Questions, message, question, serve};
 use crate::run::ExitCode;
 
 /// Where the kubelet picks up what a container says at its end.
@@ -34,8 +34,8 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
     let done = match command {
         ProbeCommand::Serve => serve::serve().await.map_err(|e| Failure::System(format!("cannot serve: {e}"))),
         ProbeCommand::Ask => {
-            let room = |questions: &Questions| questions.message_limit;
-            answer(room, async |questions| ask::ask(&questions).await).await
+            let room = |questions: &Questions| questions.batch.message_limit;
+            answer(room, async |questions| questions.ask().await).await
         }
         ProbeCommand::Watch => {
             let questions: WatchQuestions = questions()?;

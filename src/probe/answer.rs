@@ -1,362 +1,63 @@
-//! What a probe answers, small enough for a termination message.
+//! What a probe answers, topic by topic.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+pub use super::ask::api::ApiAnswer;
+pub use super::ask::dns::record::{Kind, Purpose, Record, RecordAnswer, Records};
+pub use super::ask::dns::{DnsAnswer, Lookups};
+pub use super::ask::dns_metrics::DnsMetrics;
+pub use super::ask::environment;
+pub use super::ask::interfaces::largest_packet;
+pub use super::ask::kube_proxy::KubeProxyAnswer;
+pub use super::ask::kubelet::KubeletAnswer;
+pub use super::ask::metadata::{AwsSession, GoogleAccounts, Metadata, MetadataAnswer};
+pub use super::ask::peer::PeerAnswer;
+pub use super::ask::peer_load::{LargeAnswer, Loss};
+pub use super::ask::repeated::Latency;
+pub use super::ask::resolver::Resolver;
+pub use super::ask::service::{Backends, ServiceAnswer};
+pub use super::ask::topics::Answers;
+use crate::seen::{Seen, Unobserved};
 
-use serde::{Deserialize, Deserializer, Serialize};
-
-use super::fault::{Fault, Got};
-use super::reached::Reached;
-use crate::certificate::{Certificate, Distrust};
-use crate::jwt::Claims;
-
-/// The answers of one probe.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Answers {
-    /// What the pod's resolver is told.
-    pub resolver: Resolver,
-    /// The addresses of `kubernetes.default`, as the C library finds them by the search list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub short_name: Option<Got<BTreeSet<IpAddr>>>,
-    /// What the environment says about the API server: host and port.
-    pub environment: Option<(String, String)>,
-    /// The largest packet that each of the pod's network interfaces sends, in bytes, or why one cannot be told.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "mtu")]
-    pub mtu: Option<Got<BTreeMap<String, u32>>>,
-    /// The API server at its ClusterIP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api: Option<ApiAnswer>,
-    /// Each DNS server.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub dns: BTreeMap<SocketAddr, DnsAnswer>,
-    /// What DNS servers count, by the address of their metrics.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub dns_metrics: BTreeMap<SocketAddr, Got<DnsMetrics>>,
-    /// Each peer, by pod.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub peers: BTreeMap<String, PeerAnswer>,
-    /// The Services in front of the probes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ServiceAnswer>,
-    /// The node's own kubelet, by address.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kubelet: BTreeMap<IpAddr, KubeletAnswer>,
-    /// The node's own kube-proxy, by address.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kube_proxy: BTreeMap<IpAddr, KubeProxyAnswer>,
-    /// What was met at other endpoints.
-    #[serde(default)]
-    pub reached: Reached,
-    /// The claims of the pod's own token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<Got<Claims>>,
-    /// The servers that tell a cloud's instances about themselves, or why they are closed to the pod.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<SocketAddr, Got<MetadataAnswer>>,
-}
-
-/// What the pod's resolver is told, from `/etc/resolv.conf`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolver {
-    /// The servers.
-    pub nameservers: Vec<String>,
-    /// The search list.
-    pub search: Vec<String>,
-    /// The options, as `ndots:5`.
-    pub options: Vec<String>,
-}
-
-/// The API server at its ClusterIP.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ApiAnswer {
-    /// How many connections got a certificate.
-    pub connected: u32,
-    /// How many were tried: fewer than asked for where they took long.
-    pub tried: u32,
-    /// The first failure to connect.
-    pub fault: Option<Fault>,
-    /// The serial numbers of the certificates, which tell the instances apart.
-    pub serials: Vec<String>,
-    /// Whether the certificate is valid under each name that pods use; the address is among them.
-    pub names: BTreeMap<String, Result<(), Distrust>>,
-    /// The status of GET /version with the service account's token, verified with the pod's own CA.
-    pub version: Got<u16>,
-    /// The status of the same request with so long a header that it takes full packets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub large: Option<Got<u16>>,
-    /// How long connecting took.
-    pub latency: Option<Latency>,
-    /// Whether each instance gives a certificate to who dials it by its own address.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub instances: BTreeMap<SocketAddr, Got<()>>,
-}
-
-/// One DNS server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DnsAnswer {
-    /// By UDP.
-    pub udp: Lookups,
-    /// By TCP.
-    pub tcp: Lookups,
-    /// Other records, as `SRV _https._tcp.kubernetes.default.svc.cluster.local.`
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub records: BTreeMap<String, Got<Records>>,
-}
-
-/// An answer to a question for records.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Records {
-    /// The response code, as `NXDOMAIN`.
-    pub code: String,
-    /// The records, as a zone file writes them, with their types in front.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data: Vec<String>,
-    /// Whether a datagram did not hold them, so that they came by TCP.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub truncated: bool,
-}
-
-/// What a CoreDNS server has counted since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DnsMetrics {
-    /// Panics.
-    pub panics: u64,
-    /// Responses.
-    pub responses: u64,
-    /// Those with SERVFAIL or REFUSED.
-    pub failures: u64,
-    /// New Corefiles that could not be used.
-    pub failed_reloads: u64,
-    /// How often all upstream servers were out of order.
-    pub upstreams_broken: u64,
-    /// Requests to the API server that were refused for want of rights.
-    pub api_refusals: u64,
-}
-
-/// Lookups of one name at one server by one protocol.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Lookups {
-    /// How many were sent.
-    pub asked: u32,
-    /// How many were answered with an address.
-    pub answered: u32,
-    /// The addresses that were answered.
-    pub addresses: Vec<IpAddr>,
-    /// The first failure.
-    pub fault: Option<Fault>,
-    /// How long answers took.
-    pub latency: Option<Latency>,
-}
-
-impl Lookups {
-    /// Whether lookups were sent, and nothing at all came back.
-    pub fn is_silent(&self) -> bool {
-        self.answered == 0 && self.fault.as_ref().is_some_and(Fault::is_silence)
-    }
-}
-
-/// How long something took.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
-    /// The median, in microseconds.
-    pub p50_us: u64,
-    /// The 99th percentile, in microseconds.
-    pub p99_us: u64,
-}
-
-impl Latency {
-    /// The latency of these samples, in microseconds.
-    pub fn of(mut samples: Vec<u64>) -> Option<Self> {
-        samples.sort_unstable();
-        let at = |percent: usize| samples.get((samples.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Some(Self { p50_us: at(50)?, p99_us: at(99)? })
-    }
-}
-
-/// Another probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerAnswer {
-    /// The address to which its name resolved, or that was given.
-    pub address: Got<IpAddr>,
-    /// Whether the address was given, because the name had failed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_address: bool,
-    /// By TCP: the address that the peer saw us come from.
-    pub tcp: Got<IpAddr>,
-    /// By UDP: the address that the peer saw us come from.
-    pub udp: Got<IpAddr>,
-    /// Payloads that take full packets, once small ones have come through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub large: Option<LargeAnswer>,
-    /// Many small datagrams, once one has come through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<Loss>,
-}
-
-/// Payloads that take full packets, there and back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LargeAnswer {
-    /// Many full packets by TCP.
-    pub tcp: Got<()>,
-    /// One datagram that fills a packet of the pod's own interface; not sent where its size is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub datagram: Option<Got<()>>,
-    /// One datagram of several fragments.
-    pub fragments: Got<()>,
-}
-
-/// How many datagrams, of many, found no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Loss {
-    /// How many were sent.
-    pub sent: u32,
-    /// How many were not answered.
-    pub lost: u32,
-}
-
-/// The Services in front of the probes: which backends answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceAnswer {
-    /// By TCP at the ClusterIP.
-    pub tcp: Backends,
-    /// By UDP at the ClusterIP.
-    pub udp: Backends,
-    /// By TCP at the ClusterIP that keeps a client with one backend.
-    pub affinity: Backends,
-    /// By TCP at the node port of the probe's own node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node_port: Option<Backends>,
-    /// By TCP at the ClusterIP of the other family.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub other_family: Option<Backends>,
-    /// By TCP at the node port of other nodes, by address: whether anybody answers.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub other_nodes: BTreeMap<IpAddr, Got<()>>,
-}
-
-/// Which backends answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backends {
-    /// How many requests were sent.
-    pub asked: u32,
-    /// How often each backend answered.
-    pub answered: BTreeMap<String, u32>,
-    /// The last failure after the first success, or the last one of all when nothing ever answered.
-    pub fault: Option<Fault>,
-    /// How long after the probe began the first answer came, in milliseconds.
-    pub first_ms: Option<u64>,
-}
-
-/// The node's own kubelet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KubeletAnswer {
-    /// The serving certificate.
-    pub certificate: Got<Certificate>,
-    /// The status of requests without credentials, by path.
-    pub anonymous: BTreeMap<String, Got<u16>>,
-}
-
-/// The node's own kube-proxy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KubeProxyAnswer {
-    /// The status of /healthz at port 10256.
-    pub healthz: Got<u16>,
-    /// The status of /livez at port 10256.
-    pub livez: Got<u16>,
-    /// Whether the metrics port 10249 answers; it should refuse.
-    pub metrics: Got<u16>,
-}
-
-/// A server that tells a cloud's instances about themselves, and accepts connections of the pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MetadataAnswer {
-    /// It was asked nothing.
-    Open,
-    /// What it serves.
-    Serves(Metadata),
-}
-
-/// What such a server answers to the requests of several clouds' clients. No credential is asked for, and no token is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Metadata {
-    /// AWS, version 1: the status of a request for the names of the metadata.
-    pub aws: Got<u16>,
-    /// AWS, version 2: whether a session is given, and what it opens.
-    pub aws_session: Got<AwsSession>,
-    /// Google: the accounts that can be acted as.
-    pub google: Got<GoogleAccounts>,
-    /// Azure: the status of a request for the description of the instance.
-    pub azure: Got<u16>,
-}
-
-/// A session at AWS's server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AwsSession {
-    /// The status of the request for one.
-    pub status: u16,
-    /// Whether the instance has a role, told to who has a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Got<bool>>,
-}
-
-/// The accounts that Google's server names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GoogleAccounts {
-    /// The status of the request.
-    pub status: u16,
-    /// Their names, which look like addresses of mail; the first few.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<String>,
-}
-
-/// Reads what probes tell of their interfaces. Those that could not tell a failure told the sizes alone.
-fn mtu<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Got<BTreeMap<String, u32>>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Told {
-        Got(Got<BTreeMap<String, u32>>),
-        Sizes(BTreeMap<String, u32>),
-    }
-    Ok(Some(match Told::deserialize(from)? {
-        Told::Got(got) => got,
-        Told::Sizes(sizes) => Ok(sizes),
-    }))
-}
-
-/// The largest packet that leaves by these interfaces: a pod has one way out, or several that lead to the same network.
-pub fn largest_packet(sizes: &BTreeMap<String, u32>) -> Option<u32> {
-    sizes.values().min().copied()
+/// A topic that the probe was asked about, or that it was not.
+fn asked<'a, T>(answer: Option<&'a T>, topic: &str) -> Seen<&'a T> {
+    answer.ok_or_else(|| Unobserved::invalid("the probe", format!("it was not asked about {topic}")))
 }
 
 impl Answers {
-    /// The largest packet that the pod sends, in bytes, or why it is not known.
-    pub fn largest_packet(&self) -> Got<u32> {
-        let told = self.mtu.clone().unwrap_or_else(|| Err(Fault::Other("its interfaces were not looked at".into())))?;
-        largest_packet(&told).ok_or_else(|| Fault::Other("none of its interfaces is up".into()))
+    /// What the API server answered.
+    pub fn api(&self) -> Seen<&ApiAnswer> {
+        asked(self.api.as_ref(), "the API server")?.seen()
     }
 
-    /// Adds the answers to other questions that the same pod was asked.
-    pub fn extend(&mut self, other: Self) {
-        self.mtu = self.mtu.take().or(other.mtu);
-        self.short_name = self.short_name.take().or(other.short_name);
-        self.api = self.api.take().or(other.api);
-        self.dns.extend(other.dns);
-        self.dns_metrics.extend(other.dns_metrics);
-        self.peers.extend(other.peers);
-        self.service = self.service.take().or(other.service);
-        self.kubelet.extend(other.kubelet);
-        self.kube_proxy.extend(other.kube_proxy);
-        self.reached.0.extend(other.reached.0);
-        self.token = self.token.take().or(other.token);
-        self.metadata.extend(other.metadata);
+    /// What the Services in front of the probes answered.
+    pub fn service(&self) -> Seen<&ServiceAnswer> {
+        asked(self.service.as_ref(), "the Services")
+    }
+
+    /// How the pod's resolver is configured.
+    pub fn resolver(&self) -> Seen<&Resolver> {
+        asked(self.resolver.as_ref(), "its resolver")
+    }
+
+    /// The address of the API server, as the environment of the pod states it, if it does.
+    pub fn api_host(&self) -> Seen<Option<&str>> {
+        let variables = asked(self.environment.as_ref(), "its environment")?;
+        Ok(variables.get(environment::HOST).map(String::as_str))
+    }
+
+    /// The largest packet that the pod sends, in bytes.
+    pub fn largest_packet(&self) -> Seen<u32> {
+        let unknown = |why: &dyn std::fmt::Display| Unobserved::invalid("the network interfaces of the probe", why);
+        let sizes = asked(self.mtu.as_ref(), "its network interfaces")?.as_ref().map_err(|fault| unknown(fault))?;
+        largest_packet(sizes).ok_or_else(|| unknown(&"none of them is up"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::probe::fault::Fault;
     use crate::probe::message::{self, MESSAGE_LIMIT, MessageError};
 
     #[test]
@@ -379,21 +80,34 @@ mod tests {
     }
 
     #[test]
-    fn sizes_of_packets_are_read_as_older_probes_told_them() {
-        let read = |text: &str| {
-            serde_json::from_str::<Answers>(&format!(
-                r#"{{"resolver":{{"nameservers":[],"search":[],"options":[]}},"environment":null{text}}}"#
-            ))
-            .unwrap()
+    fn the_largest_packet_is_that_of_the_narrowest_way_out() {
+        let of = |mtu| Answers { mtu, ..Answers::default() }.largest_packet();
+        let sizes = BTreeMap::from([("eth0".to_owned(), 1450), ("eth1".to_owned(), 1500)]);
+        assert_eq!(of(Some(Ok(sizes))), Ok(1450));
+        let whys = [None, Some(Ok(BTreeMap::new())), Some(Err(Fault::Other("eth0/mtu: no".into())))];
+        let whys = whys.map(|mtu| of(mtu).unwrap_err().to_string());
+        assert_eq!(whys[0], "the probe: it was not asked about its network interfaces");
+        assert_eq!(whys[1], "the network interfaces of the probe: none of them is up");
+        assert_eq!(whys[2], "the network interfaces of the probe: eth0/mtu: no");
+    }
+
+    #[test]
+    fn what_there_was_no_time_to_ask_was_not_seen() {
+        let backends = Backends { fault: Some(Fault::Unanswered), ..Backends::default() };
+        assert!(backends.seen().is_err());
+        assert!(Backends { answered: [("p1".into(), 1)].into(), ..backends }.seen().is_ok());
+        let lookups = Lookups { fault: Some(Fault::Unanswered), ..Lookups::default() };
+        assert!(lookups.seen().is_err() && Lookups { asked: 4, ..lookups }.seen().is_ok());
+        let peer = PeerAnswer {
+            address: Ok([10, 244, 1, 17].into()),
+            by_address: true,
+            tcp: Err(Fault::TimedOut),
+            udp: Err(Fault::TimedOut),
+            large: None,
+            loss: None,
         };
-        assert_eq!(read(r#","mtu":{"eth0":1450,"eth1":1500}"#).largest_packet(), Ok(1450));
-        assert!(read("").largest_packet().is_err() && read(r#","mtu":{}"#).largest_packet().is_err());
-        let unread = Answers { mtu: Some(Err(Fault::Other("eth0/mtu: no".into()))), ..Answers::default() };
-        let again: Answers = serde_json::from_str(&serde_json::to_string(&unread).unwrap()).unwrap();
-        assert_eq!((again.largest_packet(), again), (Err(Fault::Other("eth0/mtu: no".into())), unread));
-        let large: LargeAnswer =
-            serde_json::from_str(r#"{"tcp":{"Ok":null},"datagram":{"Ok":null},"fragments":{"Ok":null}}"#).unwrap();
-        assert_eq!(large.datagram, Some(Ok(())));
+        assert!(peer.seen().is_ok() && PeerAnswer { udp: Err(Fault::Unanswered), ..peer }.seen().is_err());
+        assert!(Answers::default().api().is_err() && Answers::default().service().is_err());
     }
 
     #[test]
@@ -413,12 +127,5 @@ mod tests {
         });
         let answers = Answers { peers: peers.collect(), ..Answers::default() };
         assert!(matches!(message::pack_within(&answers, MESSAGE_LIMIT), Err(MessageError::TooLong { .. })));
-    }
-
-    #[test]
-    fn percentiles_are_those_of_the_samples() {
-        assert_eq!(Latency::of((1..=100).collect()), Some(Latency { p50_us: 50, p99_us: 99 }));
-        assert_eq!(Latency::of(vec![7]), Some(Latency { p50_us: 7, p99_us: 7 }));
-        assert_eq!(Latency::of(Vec::new()), None);
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 use tokio::time::timeout_at;
 
+use super::ask::merge::Merge;
 use super::object::RUN;
 use super::{Answers, message};
 use crate::cluster::{Call, Cluster};
@@ -83,9 +84,10 @@ impl Collected {
         };
         let messages = self.messages?;
         let mut parts = messages.values().map(unpack);
-        let mut answers = parts.next().unwrap_or(Err(Unobserved::Interrupted))?;
+        let none = || Err(Unobserved::invalid(format!("the probe on {node}"), "it has no container that asks"));
+        let mut answers = parts.next().unwrap_or_else(none)?;
         for part in parts {
-            answers.extend(part?);
+            answers.add(part?);
         }
         Ok(answers)
     }

@@ -147,8 +147,13 @@ impl<'a> Site<'a> {
     pub async fn pods(&self, probes: impl IntoIterator<Item = (&String, &Questions)>) -> Vec<Seen<()>> {
         let image = &self.live.inputs.image;
         join_all(probes.into_iter().map(|(node, questions)| async move {
-            let pod =
-                ProbePod { name: &questions.pod, node, image, lifetime_seconds: self.lifetime_seconds, questions };
+            let pod = ProbePod {
+                name: &questions.batch.pod,
+                node,
+                image,
+                lifetime_seconds: self.lifetime_seconds,
+                questions,
+            };
             self.pod(node, pod.object(&self.mark())).await
         }))
         .await

@@ -10,9 +10,9 @@
 
 pub mod answer;
 pub mod ask;
+pub mod batch;
 pub mod collect;
 pub mod deploy;
-pub mod endpoint;
 pub mod fault;
 pub mod follow;
 mod grant;
@@ -22,15 +22,14 @@ pub mod message;
 pub mod object;
 pub mod policed;
 pub mod question;
-pub mod reached;
 pub mod serve;
 pub mod sight;
 pub mod spread;
 pub mod sweep;
 pub mod trial;
 
-pub use answer::Answers;
-pub use question::Questions;
+pub use ask::reach::{endpoint, reached};
+pub use ask::topics::{Answers, Questions};
 
 /// The port at which probes serve, by TCP and by UDP.
 pub const PORT: u16 = 8080;

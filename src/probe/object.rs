@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::ask::watch::WatchQuestions;
 use super::serve::{POD_VARIABLE, RUN_VARIABLE};
-use super::trial::ROLE;
 use super::{PORT, Questions, question, spread};
 use crate::live::RunId;
 
@@ -21,6 +20,8 @@ pub const EXPIRES: &str = "seaworthy.dev/expires";
 /// holds 512 unless more is asked for (RFC 1035, section 4.2.1).
 pub const MANY_PORTS: u16 = 10;
 
+/// The label that says what a pod does in a trial; policies and Services select by it.
+pub(super) const ROLE: &str = "seaworthy.dev/role";
 /// The label by which Services find the probes that serve.
 pub const LEVEL: &str = "seaworthy.dev/level";
 
@@ -305,6 +306,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::probe::batch::Batch;
 
     fn run() -> RunId {
         serde_json::from_str("\"x7f4k\"").unwrap()
@@ -331,7 +333,8 @@ mod tests {
     fn a_probe_is_a_restricted_pod_that_ends_by_itself() {
         let run = run();
         let mark = Mark { run: &run, level: Level::Restricted, expires: Timestamp::UNIX_EPOCH, owner: None };
-        let questions = Questions::none(run.clone(), "p", Duration::from_secs(1), Duration::from_secs(9));
+        let batch = Batch::of(run.clone(), "p", Duration::from_secs(1), Duration::from_secs(9));
+        let questions = Questions { resolver: true, ..Questions::none(batch) };
         let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
             .object(&mark)
             .unwrap();

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::object::{LEVEL, Mark, RUN};
-use super::trial::ROLE;
+use super::object::{LEVEL, Mark, ROLE, RUN};
 use crate::live::RunId;
 
 /// What a pod does.

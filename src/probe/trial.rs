@@ -3,10 +3,7 @@
 use serde_json::Value;
 
 use super::ask::watch::WatchQuestions;
-use super::object::{Mark, restricted_pod, serving, watching};
-
-/// The label that says what a pod does in a trial; policies and Services select by it.
-pub(super) const ROLE: &str = "seaworthy.dev/role";
+use super::object::{Mark, ROLE, restricted_pod, serving, watching};
 
 /// A pod of a trial.
 pub struct TrialPod<'a> {

@@ -23,7 +23,6 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
 use crate::object_ref::NamespacedName;
 use crate::probe::answer::Backends;
-use crate::seen::Unobserved;
 
 crate::check!("CN-07", "dual-stack", Minor, judge);
 
@@ -90,11 +89,17 @@ fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
     let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let Some(service) = &answers.service else {
-            let why = Unobserved::invalid(format!("the probe on {node}"), "it did not try the Services");
+        let service = match answers.service() {
+            Ok(service) => service,
+            Err(why) => {
+                verdict.unseen(Subject::node(node), &why);
+                continue;
+            }
+        };
+        if let Some(Err(why)) = service.other_family.as_ref().map(Backends::seen) {
             verdict.unseen(Subject::node(node), &why);
             continue;
-        };
+        }
         folded.expect(verdict, node, service.other_family.as_ref().is_some_and(works), || {
             match &service.other_family {
                 Some(seen) => {

@@ -41,8 +41,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
         if let Err(why) = &own
             && answers.peers.values().any(|answer| answer.large.is_some())
         {
-            let why = Unobserved::invalid(format!("the probe on {from}"), format!("how large its packets are: {why}"));
-            verdict.unseen(Subject::node(from), &why);
+            verdict.unseen(Subject::node(from), why);
         }
         mtu.extend(own.as_ref().map(|own| (from.as_str(), *own)));
         for (pod, answer) in &answers.peers {

@@ -40,7 +40,10 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
         let Some(answers) = verdict.seen(|| Subject::node(from), &report.answers) else { continue };
         for (pod, answer) in &answers.peers {
             match reports.node_of(pod) {
-                Some(to) if answer.address.is_ok() => mesh.take(&mut verdict, (from, report), to, answer),
+                Some(to) if answer.address.is_ok() => match answer.seen() {
+                    Ok(answer) => mesh.take(&mut verdict, (from, report), to, answer),
+                    Err(why) => verdict.unseen(Subject::node(from), &why),
+                },
                 Some(to) => drop(unknown.insert(to.to_owned())),
                 None => {}
             }

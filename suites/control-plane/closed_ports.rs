@@ -60,10 +60,8 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
         pods.extend(answers.map(|answers| (node, &answers.reached)));
     }
     for (name, ip) in targets {
-        let through: Vec<_> = pods
-            .iter()
-            .filter(|(_, reached)| matches!(reached.0.get(&Endpoint::tcp((ip, KUBELET))), Some(Ok(Met::Open))))
-            .collect();
+        let through: Vec<_> =
+            pods.iter().filter(|(_, reached)| reached.is_open(&Endpoint::tcp((ip, KUBELET))) == Ok(true)).collect();
         if through.is_empty() {
             let why = Unobserved::unreachable(format!("the kubelet of {name} at {ip}"), "no probe pod reached it");
             verdict.unseen(Subject::node(name), &why);
@@ -73,7 +71,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
             let at = SocketAddr::new(ip, port);
             let endpoint =
                 if LEADERS.contains(&port) { Endpoint::https(at, METRICS) } else { Endpoint::http(at, METRICS) };
-            let met = through.iter().filter_map(|(node, reached)| Some((*node, reached.0.get(&endpoint)?)));
+            let met = through.iter().filter_map(|(node, reached)| Some((*node, reached.at(&endpoint)?)));
             let seen = seen(met);
             if LEADERS.contains(&port) {
                 judge_leader(&mut verdict, name, at, &seen);
@@ -180,7 +178,7 @@ mod tests {
         reached.extend(LEADERS.map(|port| (Endpoint::https((ip, port), METRICS), Err(Fault::Refused))));
         reached.extend(RETIRED.map(|port| (Endpoint::http((ip, port), METRICS), Err(Fault::TimedOut))));
         reached.extend(changed.iter().cloned());
-        let answers = Answers { reached: Reached(reached), ..Answers::default() };
+        let answers = Answers { reached: reached.into_iter().collect(), ..Answers::default() };
         testing::reports([("n2", answers)])
     }
 

@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(judged(running(), Err(Fault::TimedOut)).gaps().len(), 1);
         let serves = |answered| {
             let udp = Lookups { asked: 5, answered, ..Lookups::default() };
-            [("10.244.1.2:53".parse().unwrap(), DnsAnswer { udp, tcp: Lookups::default(), records: [].into() })].into()
+            [("10.244.1.2:53".parse().unwrap(), DnsAnswer { udp, tcp: Lookups::default(), records: Vec::new() })].into()
         };
         let verdict = judged_with(running(), Err(Fault::TimedOut), serves(5));
         assert_eq!(

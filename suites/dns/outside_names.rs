@@ -18,9 +18,9 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::dns_questions::{absolute, kind_of};
-use crate::probe::answer::Records;
-use crate::probe::fault::Got;
+use crate::fact::facts::probe_reports::dns_questions::outside;
+use crate::probe::answer::{Record, Records};
+use crate::probe::fault::{Fault, Got};
 use crate::seen::Unobserved;
 
 crate::check!("DN-07", "outside-names", Minor, judge);
@@ -41,12 +41,8 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     };
     let mut folded = Folded::about("DNS server");
     for (name, addresses) in &expectations.external_names {
-        let judged = each_server(&mut verdict, reports, (kind_of(addresses), name), |verdict, server, got| {
-            let data = got.as_ref().map(|got| got.data.as_slice()).unwrap_or_default();
-            let found: Vec<IpAddr> = data
-                .iter()
-                .filter_map(|record| record.strip_prefix("a ").or(record.strip_prefix("aaaa "))?.parse().ok())
-                .collect();
+        let judged = each_server(&mut verdict, reports, &outside(name, addresses), |verdict, server, got| {
+            let found: Vec<IpAddr> = got.iter().flat_map(Records::addresses).collect();
             let holds = !found.is_empty() && (addresses.is_empty() || found.iter().all(|one| addresses.contains(one)));
             folded.expect(verdict, &server.ip().to_string(), holds, || {
                 let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -58,7 +54,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
         unasked(&mut verdict, name, judged);
     }
     for name in &expectations.unresolved_names {
-        let judged = each_server(&mut verdict, reports, (kind_of(&[]), name), |verdict, server, got| {
+        let judged = each_server(&mut verdict, reports, &outside(name, &[]), |verdict, server, got| {
             let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
             folded.expect(verdict, &server.ip().to_string(), !resolved, || {
                 Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
@@ -75,17 +71,21 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
 fn each_server(
     verdict: &mut Verdict,
     reports: &ProbeReports,
-    (kind, name): (&str, &str),
+    asked: &Record,
     mut judge: impl FnMut(&mut Verdict, &SocketAddr, &Got<Records>),
 ) -> usize {
-    let question = format!("{kind} {}", absolute(name));
     let mut judged = 0;
     for report in reports.0.values() {
         let Ok(answers) = &report.answers else { continue };
         for (server, answer) in answers.dns.iter().filter(|(_, answer)| answer.udp.answered > 0) {
-            let Some(got) = answer.records.get(&question) else { continue };
+            let Some(answer) = answer.records.iter().find(|answer| answer.asked == *asked) else { continue };
             judged += 1;
-            judge(verdict, server, got);
+            match &answer.got {
+                Err(fault @ Fault::Unanswered) => {
+                    verdict.unseen(Subject::address(server.ip()), &Unobserved::unreachable(asked.to_string(), fault));
+                }
+                got => judge(verdict, server, got),
+            }
         }
     }
     judged
@@ -113,11 +113,10 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Lookups};
-    use crate::probe::fault::Fault;
+    use crate::probe::answer::{DnsAnswer, Lookups, RecordAnswer};
 
     fn judged(got: Got<Records>, expectations: &Expectations) -> Verdict {
-        let records = [("A db.example.org.".to_owned(), got)].into();
+        let records = vec![RecordAnswer { asked: outside("db.example.org", &[]), got }];
         let udp = Lookups { asked: 1, answered: 1, ..Lookups::default() };
         let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
         let answer = DnsAnswer { udp, tcp: Lookups::default(), records };

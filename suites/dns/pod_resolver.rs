@@ -21,7 +21,6 @@ use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::Resolver;
-use crate::probe::fault::Fault;
 use crate::seen::Unobserved;
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
@@ -34,7 +33,14 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
     let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let Resolver { nameservers, search, options } = &answers.resolver;
+        let resolver = match answers.resolver() {
+            Ok(resolver) => resolver,
+            Err(why) => {
+                verdict.unseen(Subject::node(node), &why);
+                continue;
+            }
+        };
+        let Resolver { nameservers, search, options } = resolver;
         let ours = |server: &String| {
             server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || dns.is_of_a_cache(ip))
         };
@@ -61,7 +67,9 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         });
         // Where not even the whole name is known, DN-04 says so.
         let served = answers.dns.values().any(|server| server.udp.answered > 0);
-        if let (Some(Err(slow @ Fault::TimedOut)), true) = (&answers.short_name, served) {
+        if let (Some(Err(slow)), true) = (&answers.short_name, served)
+            && slow.is_silence()
+        {
             verdict.unseen(Subject::node(node), &Unobserved::unreachable("kubernetes.default in a pod", slow));
         } else if let (Some(short_name), true) = (&answers.short_name, served) {
             let is_api = |found: &IpAddr| api.is_none_or(|api| api.cluster_ip == *found);
@@ -97,10 +105,10 @@ mod tests {
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::{DnsAnswer, Lookups};
-    use crate::probe::fault::Got;
+    use crate::probe::fault::{Fault, Got};
 
     fn judged(resolver: Resolver) -> Vec<String> {
-        seen(&judged_of(Answers { resolver, ..Answers::default() }))
+        seen(&judged_of(Answers { resolver: Some(resolver), ..Answers::default() }))
     }
 
     fn judged_of(answers: Answers) -> Verdict {
@@ -141,10 +149,10 @@ mod tests {
     fn a_short_name_is_to_be_the_apis_where_the_whole_one_is_known() {
         let with = |answered: u32, short_name: Option<Got<&str>>| {
             let udp = Lookups { asked: 5, answered, ..Lookups::default() };
-            let answer = DnsAnswer { udp, tcp: Lookups::default(), records: [].into() };
+            let answer = DnsAnswer { udp, tcp: Lookups::default(), records: Vec::new() };
             let short_name = short_name.map(|got| got.map(|address| [address.parse().unwrap()].into()));
             let dns = [(([10, 96, 0, 10], 53).into(), answer)].into();
-            judged_of(Answers { resolver: healthy(), dns, short_name, ..Answers::default() })
+            judged_of(Answers { resolver: Some(healthy()), dns, short_name, ..Answers::default() })
         };
         let unknown = || Some(Err(Fault::Unresolved("no such name".into())));
         assert_eq!((with(5, Some(Ok("10.96.0.1"))).observations(), seen(&with(5, Some(Ok("10.96.0.1"))))), (4, vec![]));

@@ -23,9 +23,8 @@ use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::dns_questions::{MANY, NOBODY, reverse};
-use crate::probe::answer::{DnsAnswer, Records};
-use crate::probe::fault::Got;
+use crate::probe::answer::{DnsAnswer, Purpose, RecordAnswer, Records};
+use crate::probe::fault::{Fault, Got};
 use crate::probe::object::MANY_PORTS;
 use crate::seen::Unobserved;
 
@@ -56,7 +55,7 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
                 continue;
             }
             asked += answer.records.len();
-            if answer.records.iter().any(|(question, got)| is_untried(question, got)) {
+            if answer.record(Purpose::LongAnswer).is_some_and(has_no_long_answer) {
                 short.insert(server.ip());
             }
             expected.judge(&mut verdict, &mut folded, server, answer);
@@ -86,12 +85,18 @@ struct Expected<'a> {
 impl Expected<'_> {
     fn judge(&self, verdict: &mut Verdict, folded: &mut Folded, server: &SocketAddr, answer: &DnsAnswer) {
         let subject = server.ip().to_string();
-        for (question, got) in &answer.records {
-            let Some((wanted, holds, severity, so)) = self.of(question, got) else { continue };
-            // The same server answers the same, whoever asks: its findings fold over the probes.
+        for answer in &answer.records {
+            let RecordAnswer { asked, got } = answer;
+            if let Err(fault @ Fault::Unanswered) = got {
+                verdict.unseen(Subject::address(&subject), &Unobserved::unreachable(asked.to_string(), fault));
+                continue;
+            }
+            let Some((wanted, holds, severity, so)) = self.of(answer) else { continue };
+            // The same server answers the same to all clients: its findings fold over the probes.
             folded.expect(verdict, &subject, holds, || {
-                let finding = Finding::new(format!("{question} is {wanted}"), told(got)).so(so);
-                let finding = if is_long(question) { finding.mend(LET_TCP_THROUGH) } else { finding };
+                let finding = Finding::new(format!("{asked} is {wanted}"), told(got)).so(so);
+                let is_long = asked.purpose == Purpose::LongAnswer;
+                let finding = if is_long { finding.mend(LET_TCP_THROUGH) } else { finding };
                 match severity {
                     Some(severity) => finding.severity(severity),
                     None => finding,
@@ -101,14 +106,14 @@ impl Expected<'_> {
     }
 
     /// What is wanted, whether it is so, how bad it is if not, and what follows. None of what is not judged here.
-    fn of(&self, question: &str, got: &Got<Records>) -> Option<(String, bool, Option<Severity>, &'static str)> {
+    fn of(&self, answer: &RecordAnswer) -> Option<(String, bool, Option<Severity>, &'static str)> {
+        let got = &answer.got;
         let api = format!("kubernetes.default.svc.{}.", self.domain);
-        let (kind, name) = question.split_once(' ')?;
-        let data = |wanted: &str| got.as_ref().is_ok_and(|got| got.data.iter().any(|record| record == wanted));
+        let any = |holds: &dyn Fn(&String) -> bool| got.as_ref().is_ok_and(|got| got.data.iter().any(holds));
         let port = self.service.ports.first().map_or(443, |port| port.1);
-        let judged = match kind {
-            "SRV" if is_long(name) => {
-                if is_untried(question, got) {
+        let judged = match answer.asked.purpose {
+            Purpose::LongAnswer => {
+                if has_no_long_answer(answer) {
                     return None;
                 }
                 (
@@ -118,40 +123,43 @@ impl Expected<'_> {
                     "answers that are too long for a datagram do not arrive: names with many addresses do not resolve",
                 )
             }
-            "SRV" => {
-                let holds = got
-                    .as_ref()
-                    .is_ok_and(|got| got.data.iter().any(|record| record.ends_with(&format!(" {port} {api}"))));
-                (format!("port {port} of {api}"), holds, None, "clients that find ports by name do not find them")
-            }
-            "PTR" if name == reverse(self.service.cluster_ip) => {
-                (api.clone(), data(&format!("ptr {api}")), None, "programs that look up who an address is fail or wait")
-            }
-            "CNAME" => (
+            Purpose::ApiPort => (
+                format!("port {port} of {api}"),
+                any(&|record| record.ends_with(&format!(" {port} {api}"))),
+                None,
+                "clients that find ports by name do not find them",
+            ),
+            Purpose::ApiAddress => (
+                api.clone(),
+                any(&|record| *record == format!("ptr {api}")),
+                None,
+                "programs that look up who an address is fail or wait",
+            ),
+            Purpose::Alias => (
                 format!("an alias of {api}"),
-                data(&format!("cname {api}")),
+                any(&|record| *record == format!("cname {api}")),
                 None,
                 "Services of type ExternalName do not work",
             ),
-            "TXT" => (
+            Purpose::Version => (
                 "1.1.0, the version of the specification".into(),
-                got.as_ref().is_ok_and(|got| got.data.iter().any(|record| record.contains("1.1.0"))),
+                any(&|record| record.contains("1.1.0")),
                 Some(Severity::Info),
                 "the server may follow another version of the specification",
             ),
-            "A" | "AAAA" if name == api => (
+            Purpose::OtherFamily => (
                 "NOERROR, whether or not there is such an address".into(),
                 got.as_ref().is_ok_and(|got| got.code == "NOERROR"),
                 Some(Severity::Major),
                 "clients with musl take names that have no such address for unknown",
             ),
-            "A" if name.starts_with(NOBODY) => (
+            Purpose::Nonexistent => (
                 "NXDOMAIN".into(),
-                got.as_ref().is_ok_and(|got| got.code == "NXDOMAIN" && got.data.is_empty()),
+                got.as_ref().is_ok_and(|got| got.is_nxdomain() && got.data.is_empty()),
                 None,
                 "search lists stop at names that do not exist, and clients connect to somebody else",
             ),
-            "A" | "AAAA" if self.is_of_probes(name) => {
+            Purpose::Probes => {
                 let missing = self.missing(got);
                 if !missing.is_empty() && missing.is_subset(&self.late) {
                     // Nothing is wrong, and nothing seen to be right.
@@ -160,35 +168,21 @@ impl Expected<'_> {
                 let wanted = format!("the addresses of all {} probes", self.probes.len());
                 (wanted, missing.is_empty(), None, "members that find each other by a headless Service miss some")
             }
-            _ => return None,
+            Purpose::Outside => return None,
         };
         Some(judged)
     }
 
-    /// The headless Service of the probes is called as their namespace begins.
-    fn is_of_probes(&self, name: &str) -> bool {
-        let first = name.split('.').next().unwrap_or_default();
-        first.starts_with("seaworthy-") && name.ends_with(&format!(".svc.{}.", self.domain))
-    }
-
     fn missing<'a>(&'a self, got: &Got<Records>) -> BTreeSet<&'a str> {
-        let listed: BTreeSet<IpAddr> = got
-            .iter()
-            .flat_map(|got| &got.data)
-            .filter_map(|record| record.strip_prefix("a ").or(record.strip_prefix("aaaa "))?.parse().ok())
-            .collect();
+        let listed: BTreeSet<IpAddr> = got.iter().flat_map(Records::addresses).collect();
         self.probes.iter().filter(|(address, _)| !listed.contains(address)).map(|(_, node)| *node).collect()
     }
 }
 
 /// Whether a server has no long answer to the question for one, as those other than CoreDNS may not.
-fn is_untried(question: &str, got: &Got<Records>) -> bool {
-    is_long(question) && got.as_ref().is_ok_and(|got| !got.truncated && got.data.len() < usize::from(MANY_PORTS))
-}
-
-/// Whether a question is about the Service of many ports.
-fn is_long(question: &str) -> bool {
-    question.split('.').next().is_some_and(|first| first.ends_with(MANY))
+fn has_no_long_answer(answer: &RecordAnswer) -> bool {
+    let is_short = |got: &Records| !got.truncated && got.data.len() < usize::from(MANY_PORTS);
+    answer.asked.purpose == Purpose::LongAnswer && answer.got.as_ref().is_ok_and(is_short)
 }
 
 fn told(got: &Got<Records>) -> String {
@@ -205,13 +199,21 @@ mod tests {
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
-    use crate::probe::answer::Lookups;
+    use crate::probe::answer::{Kind, Lookups, Record};
     use crate::probe::collect::Times;
-    use crate::probe::fault::Fault;
 
     const ADDRESSES: [[u8; 4]; 2] = [[10, 244, 1, 9], [10, 244, 2, 9]];
 
-    fn records() -> BTreeMap<String, Got<Records>> {
+    const LONG: (Purpose, Kind, &str) =
+        (Purpose::LongAnswer, Kind::Srv, "seaworthy-x7f4k-many.seaworthy-x7f4k.svc.cluster.local.");
+
+    fn answer((purpose, kind, name): (Purpose, Kind, &str), got: Got<Records>) -> RecordAnswer {
+        RecordAnswer { asked: Record { purpose, kind, name: name.into() }, got }
+    }
+
+    fn records() -> Vec<RecordAnswer> {
+        let api = "kubernetes.default.svc.cluster.local.";
+        let own = "seaworthy-x7f4k.seaworthy-x7f4k.svc.cluster.local.";
         let is = |code: &str, data: &[&str]| {
             Ok(Records {
                 code: code.into(),
@@ -221,31 +223,39 @@ mod tests {
         };
         [
             (
-                "SRV _https._tcp.kubernetes.default.svc.cluster.local.",
+                (Purpose::ApiPort, Kind::Srv, "_https._tcp.kubernetes.default.svc.cluster.local."),
                 is("NOERROR", &["srv 0 100 443 kubernetes.default.svc.cluster.local."]),
             ),
-            ("AAAA kubernetes.default.svc.cluster.local.", is("NOERROR", &[])),
-            ("A seaworthy-nobody.default.svc.cluster.local.", is("NXDOMAIN", &[])),
-            ("TXT dns-version.cluster.local.", is("NOERROR", &["txt \"1.1.0\""])),
+            ((Purpose::OtherFamily, Kind::Aaaa, api), is("NOERROR", &[])),
+            ((Purpose::Nonexistent, Kind::A, "seaworthy-nobody.default.svc.cluster.local."), is("NXDOMAIN", &[])),
+            ((Purpose::Version, Kind::Txt, "dns-version.cluster.local."), is("NOERROR", &["txt \"1.1.0\""])),
             (
-                "CNAME seaworthy-x7f4k-alias.seaworthy-x7f4k.svc.cluster.local.",
+                (Purpose::Alias, Kind::Cname, "seaworthy-x7f4k-alias.seaworthy-x7f4k.svc.cluster.local."),
                 is("NOERROR", &["cname kubernetes.default.svc.cluster.local."]),
             ),
-            ("PTR 1.0.96.10.in-addr.arpa.", is("NOERROR", &["ptr kubernetes.default.svc.cluster.local."])),
-            ("A seaworthy-x7f4k.seaworthy-x7f4k.svc.cluster.local.", is("NOERROR", &["a 10.244.1.9", "a 10.244.2.9"])),
-            ("A outside.example.", is("NXDOMAIN", &[])),
+            (
+                (Purpose::ApiAddress, Kind::Ptr, "1.0.96.10.in-addr.arpa."),
+                is("NOERROR", &["ptr kubernetes.default.svc.cluster.local."]),
+            ),
+            ((Purpose::Probes, Kind::A, own), is("NOERROR", &["a 10.244.1.9", "a 10.244.2.9"])),
+            ((Purpose::Outside, Kind::A, "outside.example."), is("NXDOMAIN", &[])),
         ]
         .into_iter()
-        .map(|(question, got)| (question.to_owned(), got))
+        .map(|(asked, got)| answer(asked, got))
         .collect()
     }
 
-    fn judged(change: impl Fn(&mut BTreeMap<String, Got<Records>>)) -> Verdict {
+    /// Replaces the answer to the question of this purpose.
+    fn replace(records: &mut [RecordAnswer], purpose: Purpose, got: Got<Records>) {
+        records.iter_mut().find(|answer| answer.asked.purpose == purpose).unwrap().got = got;
+    }
+
+    fn judged(change: impl Fn(&mut Vec<RecordAnswer>)) -> Verdict {
         judged_at([None, None], change)
     }
 
     /// With these times of the two probes.
-    fn judged_at(times: [Option<Times>; 2], change: impl Fn(&mut BTreeMap<String, Got<Records>>)) -> Verdict {
+    fn judged_at(times: [Option<Times>; 2], change: impl Fn(&mut Vec<RecordAnswer>)) -> Verdict {
         let report = |(i, address): (usize, [u8; 4])| {
             let mut records = records();
             change(&mut records);
@@ -268,11 +278,8 @@ mod tests {
         judge(&reports, &service, &ClusterDomain("cluster.local".into()))
     }
 
-    fn changed(question: &str, got: &Got<Records>) -> Vec<String> {
-        let verdict = judged(|records| {
-            let key = records.keys().find(|key| key.starts_with(question)).unwrap().clone();
-            records.insert(key, got.clone());
-        });
+    fn changed(purpose: Purpose, got: &Got<Records>) -> Vec<String> {
+        let verdict = judged(|records| replace(records, purpose, got.clone()));
         verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
     }
 
@@ -288,26 +295,30 @@ mod tests {
 
     #[test]
     fn each_wrong_record_is_one_finding_whoever_asked() {
-        assert_eq!(changed("SRV", &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
-        assert_eq!(changed("PTR", &Err(Fault::TimedOut)), ["no answer"]);
-        assert_eq!(changed("AAAA", &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
+        assert_eq!(changed(Purpose::ApiPort, &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
+        assert_eq!(changed(Purpose::ApiAddress, &Err(Fault::TimedOut)), ["no answer"]);
+        assert_eq!(changed(Purpose::OtherFamily, &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
         let wildcard = Ok(Records { code: "NOERROR".into(), data: vec!["a 192.0.2.1".into()], ..Records::default() });
-        assert_eq!(changed("A seaworthy-nobody", &wildcard), ["NOERROR: a 192.0.2.1"]);
+        assert_eq!(changed(Purpose::Nonexistent, &wildcard), ["NOERROR: a 192.0.2.1"]);
         let some = Ok(Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()], ..Records::default() });
-        assert_eq!(changed("A seaworthy-x7f4k", &some), ["NOERROR: a 10.244.1.9"]);
+        assert_eq!(changed(Purpose::Probes, &some), ["NOERROR: a 10.244.1.9"]);
+    }
+
+    #[test]
+    fn what_there_was_no_time_to_ask_is_undecided() {
+        let verdict = judged(|records| replace(records, Purpose::Alias, Err(Fault::Unanswered)));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (12, 2));
     }
 
     #[test]
     fn without_an_answer_to_any_question_nothing_is_decided() {
-        assert_eq!(judged(BTreeMap::clear).gaps().len(), 1);
+        assert_eq!(judged(Vec::clear).gaps().len(), 1);
     }
 
     #[test]
     fn a_long_answer_is_to_be_whole() {
         let with = |got: Got<Records>| {
-            let verdict = judged(|records| {
-                records.insert("SRV seaworthy-x7f4k-many.seaworthy-x7f4k.svc.cluster.local.".into(), got.clone());
-            });
+            let verdict = judged(|records| records.push(answer(LONG, got.clone())));
             let severities: Vec<_> =
                 verdict.findings(Severity::Minor).into_iter().map(|found| found.severity).collect();
             (verdict.observations() - judged(|_| ()).observations(), severities)
@@ -327,9 +338,9 @@ mod tests {
     #[test]
     fn a_probe_that_began_after_the_question_is_not_missed() {
         let at = |served_ms, answered_ms| Some(Times { served_ms, answered_ms });
-        let without_the_second = |records: &mut BTreeMap<String, Got<Records>>| {
+        let without_the_second = |records: &mut Vec<RecordAnswer>| {
             let one = Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()], ..Records::default() };
-            records.insert("A seaworthy-x7f4k.seaworthy-x7f4k.svc.cluster.local.".into(), Ok(one));
+            replace(records, Purpose::Probes, Ok(one));
         };
         let late = judged_at([at(900, 9_800), at(15_000, 16_000)], without_the_second);
         let all = judged(|_| ()).observations();

@@ -65,6 +65,11 @@ fn judge(
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let servers: Vec<_> = answers.dns.iter().filter(|(server, _)| !broken.contains_key(&server.ip())).collect();
         for (protocol, of) in PROTOCOLS {
+            let (servers, unseen): (Vec<_>, Vec<_>) =
+                servers.iter().copied().partition(|(_, answer)| of(answer).seen().is_ok());
+            if let Some(why) = unseen.iter().find_map(|(_, answer)| of(answer).seen().err()) {
+                verdict.unseen(Subject::node(node), &why);
+            }
             let all_silent = servers.len() > 1 && servers.iter().all(|(_, answer)| of(answer).answered == 0);
             if all_silent {
                 // Not the servers are at fault but the way to them: one finding.
@@ -207,9 +212,8 @@ mod tests {
     }
 
     fn healthy() -> ProbeReports {
-        let dns = [SERVICE, POD].map(|server| {
-            (SocketAddr::new(server, 53), DnsAnswer { udp: good(), tcp: good(), records: BTreeMap::new() })
-        });
+        let dns = [SERVICE, POD]
+            .map(|server| (SocketAddr::new(server, 53), DnsAnswer { udp: good(), tcp: good(), records: Vec::new() }));
         let answers = Answers { dns: dns.into(), ..Answers::default() };
         reports(["n1", "n2"].map(|node| (node, answers.clone())))
     }
@@ -218,7 +222,7 @@ mod tests {
         let dns = &mut reports.0.get_mut(node)?.answers.as_mut().ok()?.dns;
         dns.insert(
             SocketAddr::new(server, 53),
-            DnsAnswer { udp: lost(Fault::TimedOut), tcp: lost(Fault::TimedOut), records: BTreeMap::new() },
+            DnsAnswer { udp: lost(Fault::TimedOut), tcp: lost(Fault::TimedOut), records: Vec::new() },
         )
     }
 
@@ -266,7 +270,7 @@ mod tests {
     fn a_service_that_nobody_asks_needs_no_pods() {
         let cache: SocketAddr = "169.254.169.254:53".parse().unwrap();
         let judged = |lookups: &Lookups| {
-            let answer = DnsAnswer { udp: lookups.clone(), tcp: lookups.clone(), records: BTreeMap::new() };
+            let answer = DnsAnswer { udp: lookups.clone(), tcp: lookups.clone(), records: Vec::new() };
             let answers = Answers { dns: [(cache, answer)].into(), ..Answers::default() };
             let servers = DnsServers { service: SERVICE, pods: BTreeSet::new(), pod_port: 53 };
             let domain = ClusterDomain("cluster.local".into());

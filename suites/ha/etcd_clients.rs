@@ -22,7 +22,7 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::ports::{ETCD, KUBELET};
-use crate::probe::endpoint::{Ask, Endpoint};
+use crate::probe::endpoint::Endpoint;
 use crate::probe::fault::{Fault, Got};
 use crate::probe::reached::{Met, Reached, TlsMet, is_open};
 use crate::seen::Unobserved;
@@ -80,13 +80,12 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
 
 /// The result of a TLS handshake.
 fn met(reached: &Reached, at: SocketAddr) -> Option<&Got<Met>> {
-    let is_handshake = |endpoint: &Endpoint| matches!(endpoint.ask, Ask::Tls | Ask::Certificate);
-    reached.port(at.ip(), at.port()).find(|(endpoint, _)| is_handshake(endpoint)).map(|(_, met)| met)
+    reached.port(at.ip(), at.port()).find(|(endpoint, _)| endpoint.is_handshake()).map(|(_, met)| met)
 }
 
 /// Whether the same probe reaches a port of the same node that must be open.
 fn controls(reached: &Reached, ip: IpAddr) -> bool {
-    reached.at(&Endpoint::tcp((ip, KUBELET))).is_some_and(is_open)
+    reached.is_open(&Endpoint::tcp((ip, KUBELET))) == Ok(true)
 }
 
 fn judge_tls(verdict: &mut Verdict, node: &str, at: SocketAddr, tls: &TlsMet) {
@@ -156,11 +155,11 @@ mod tests {
             ..Pod::default()
         };
         let pods = if with_pod { Pods([(named("kube-system/etcd-n1"), etcd)].into()) } else { Pods::default() };
-        let reached = Reached(BTreeMap::from([
+        let reached = Reached::from_iter([
             (Endpoint::tls((IP, ETCD_CLIENT)), client.clone()),
             (Endpoint::tls((IP, ETCD_PEER)), if is_open(client) { Ok(refuses()) } else { client.clone() }),
             (Endpoint::tcp((IP, KUBELET)), kubelet.clone()),
-        ]));
+        ]);
         let answers = Answers { reached, ..Answers::default() };
         let reports = reports(["n1", "n2"].map(|node| (node, answers.clone())));
         judge(&Nodes([("n1".to_owned(), node)].into()), &pods, &reports)
@@ -207,7 +206,7 @@ mod tests {
         let nodes = Nodes([("n1".to_owned(), Node { labels, ..node })].into());
         let reached = [(Endpoint::tcp((IP, KUBELET)), Ok(Met::Open))].into_iter();
         let refused = ETCD.map(|port| (Endpoint::tls((IP, port)), Err(Fault::Refused)));
-        let answers = Answers { reached: Reached(reached.chain(refused).collect()), ..Answers::default() };
+        let answers = Answers { reached: reached.chain(refused).collect(), ..Answers::default() };
         let silent = Err(Unobserved::unreachable("the kubelet", "the pod did not get beyond Pending"));
         let mut reports = reports([("n1", answers)]);
         reports.0.insert("n2".into(), report("p2", silent));

@@ -23,8 +23,7 @@ use crate::fact::facts::rbac::{Grant, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::ports::KUBELET;
 use crate::probe::endpoint::Endpoint;
-use crate::probe::reached::Met;
-use crate::seen::Unobserved;
+use crate::seen::{Seen, Unobserved};
 use crate::suites::rights;
 
 crate::check!("KL-10", "checkpoint-rights", Major, judge);
@@ -41,7 +40,7 @@ fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>
                 let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
                 for address in nodes.0.get(name).into_iter().flat_map(Node::internal_addresses) {
                     let endpoint = Endpoint::post_with_token(SocketAddr::new(address, KUBELET), CHECKPOINT);
-                    judge_kubelet(&mut verdict, &mut folded, name, &endpoint, answers.reached.at(&endpoint));
+                    judge_kubelet(&mut verdict, &mut folded, name, answers.reached.status(&endpoint));
                 }
             }
         }
@@ -69,21 +68,10 @@ fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
     });
 }
 
-fn judge_kubelet(
-    verdict: &mut Verdict,
-    folded: &mut Folded,
-    node: &str,
-    endpoint: &Endpoint,
-    met: Option<&crate::probe::fault::Got<Met>>,
-) {
-    let status = match met {
-        Some(Ok(Met::Status(status))) => *status,
-        Some(Err(fault)) => {
-            return verdict.unseen(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
-        }
-        Some(Ok(_)) | None => {
-            return verdict.unseen(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
-        }
+fn judge_kubelet(verdict: &mut Verdict, folded: &mut Folded, node: &str, status: Seen<u16>) {
+    let status = match status {
+        Ok(status) => status,
+        Err(why) => return verdict.unseen(Subject::node(node), &why),
     };
     // A kubelet that does not know the token refuses it all the same: whether it should know it is another check's.
     folded.expect(verdict, node, matches!(status, 401 | 403), || {
@@ -104,7 +92,7 @@ mod tests {
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::rbac::testing::rule;
     use crate::probe::Answers;
-    use crate::probe::reached::Reached;
+    use crate::probe::reached::{Met, Reached};
     use crate::seen::Access;
 
     fn not_allowed() -> Unobserved {
@@ -147,7 +135,7 @@ mod tests {
         let nodes = Nodes([("n1".to_owned(), node)].into());
         let at: SocketAddr = "10.77.0.11:10250".parse().unwrap();
         let judged = |status| {
-            let reached = Reached([(Endpoint::post_with_token(at, CHECKPOINT), Ok(Met::Status(status)))].into());
+            let reached = Reached::from_iter([(Endpoint::post_with_token(at, CHECKPOINT), Ok(Met::Status(status)))]);
             let answers = Answers { reached, ..Answers::default() };
             judge(&Rbac::default(), &nodes, Ok(&reports([("n1", answers)])))
         };

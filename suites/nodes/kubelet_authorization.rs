@@ -68,14 +68,9 @@ fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonit
 
 fn judge_path(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: SocketAddr, path: &str, answers: &Answers) {
     let endpoint = Endpoint::get_with_token(at, path);
-    let status = match answers.reached.at(&endpoint) {
-        Some(Ok(Met::Status(status))) => *status,
-        Some(Err(fault)) => {
-            return verdict.unseen(Subject::node(node), &Unobserved::unreachable(endpoint.to_string(), fault));
-        }
-        Some(Ok(_)) | None => {
-            return verdict.unseen(Subject::node(node), &Unobserved::invalid(endpoint.to_string(), "it was not asked"));
-        }
+    let status = match answers.reached.status(&endpoint) {
+        Ok(status) => status,
+        Err(why) => return verdict.unseen(Subject::node(node), &why),
     };
     // A token that nobody takes says nothing about the kubelet.
     let taken = answers.api.as_ref().is_some_and(|api| api.version == Ok(200));
@@ -119,7 +114,6 @@ mod tests {
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::answer::ApiAnswer;
     use crate::probe::fault::{Fault, Got};
-    use crate::probe::reached::Reached;
     use crate::seen::Access;
 
     fn judged(met: Option<Got<Met>>, api: Got<u16>) -> Verdict {
@@ -147,7 +141,7 @@ mod tests {
                 latency: None,
                 instances: [].into(),
             }),
-            reached: Reached(reached.into_iter().flatten().collect()),
+            reached: reached.into_iter().flatten().collect(),
             ..Answers::default()
         };
         judge(&Nodes([("n1".to_owned(), node)].into()), &reports([("n1", answers)]), monitoring)

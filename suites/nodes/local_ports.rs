@@ -22,7 +22,6 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::ports::{KUBELET, KUBELET_HEALTHZ, KUBELET_READ_ONLY};
 use crate::probe::endpoint::Endpoint;
-use crate::probe::reached::is_open;
 use crate::seen::{Seen, Unobserved};
 
 use super::reach::out_of_reach;
@@ -89,8 +88,8 @@ fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobse
         .flat_map(|ip: IpAddr| {
             let reaches = move |port| Endpoint::tcp((ip, port));
             answers().filter_map(move |answers| {
-                let control = answers.reached.at(&reaches(KUBELET)).is_some_and(is_open);
-                answers.reached.at(&reaches(port)).filter(|_| control).map(is_open)
+                let control = answers.reached.is_open(&reaches(KUBELET)) == Ok(true);
+                answers.reached.is_open(&reaches(port)).ok().filter(|_| control)
             })
         })
         .collect();
@@ -107,7 +106,7 @@ mod tests {
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::fault::{Fault, Got};
-    use crate::probe::reached::{Met, Reached};
+    use crate::probe::reached::Met;
 
     fn nodes() -> Nodes {
         let node =
@@ -159,7 +158,7 @@ mod tests {
                     (at(KUBELET_HEALTHZ), Err(Fault::Refused)),
                 ]
             });
-            let answers = Answers { reached: Reached(met.collect()), ..Answers::default() };
+            let answers = Answers { reached: met.collect(), ..Answers::default() };
             reports([("n1", answers)])
         };
         let filtered = || ports(Port::Silent, Port::Silent);

@@ -232,7 +232,7 @@ mod tests {
     use crate::certificate::testing::{Authority, Leaf};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
-    use crate::probe::reached::{Reached, TlsMet};
+    use crate::probe::reached::TlsMet;
     use crate::suites::pki::testing::{clock, presented};
 
     fn leaf(ca: &Authority, names: &[&str], until: (i32, u8, u8)) -> Leaf {
@@ -273,7 +273,7 @@ mod tests {
 
     fn pods(met: Result<Met, Fault>) -> ProbeReports {
         let reached = [2379, 2380].map(|port| (Endpoint::certificate(([10, 77, 0, 11], port)), met.clone()));
-        let answers = Answers { reached: Reached(reached.into()), ..Answers::default() };
+        let answers = Answers { reached: reached.into_iter().collect(), ..Answers::default() };
         reports([("n1", answers)])
     }
 

@@ -25,6 +25,7 @@ use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::Answers;
 use crate::probe::answer::ApiAnswer;
+use crate::probe::fault::Fault;
 use crate::seen::Unobserved;
 use crate::suites::shortfall;
 
@@ -42,8 +43,9 @@ fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         environment(&mut verdict, &mut folded, node, answers, service);
-        if let Some(api) = &answers.api {
-            connections(&mut verdict, &mut folded, node, api, service);
+        match answers.api() {
+            Ok(api) => connections(&mut verdict, &mut folded, node, api, service),
+            Err(why) => verdict.unseen(Subject::node(node), &why),
         }
     }
     folded.tell(&mut verdict);
@@ -58,12 +60,15 @@ fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
 /// What KUBERNETES_SERVICE_HOST says if it is no address. The kubelet writes one; a name is what an admission webhook of the
 /// platform writes over it, as Gardener's.
 fn host_name(answers: &Answers) -> Option<&str> {
-    answers.environment.as_ref().map(|(host, _)| host.as_str()).filter(|host| host.parse::<IpAddr>().is_err())
+    answers.api_host().ok()?.filter(|host| host.parse::<IpAddr>().is_err())
 }
 
 fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: &Answers, service: &KubernetesService) {
     let expected = service.cluster_ip.to_string();
-    let seen = answers.environment.as_ref().map_or("nothing", |(host, _)| host.as_str());
+    let seen = match answers.api_host() {
+        Ok(host) => host.unwrap_or("nothing"),
+        Err(why) => return verdict.unseen(Subject::node(node), &why),
+    };
     if host_name(answers).is_some() {
         return;
     }
@@ -132,6 +137,10 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
                 .so(TURNED_AWAY)
         });
     }
+    if let Err(fault @ Fault::Unanswered) = &api.version {
+        let why = Unobserved::unreachable(format!("GET /version at {address}"), fault);
+        return verdict.unseen(Subject::node(node), &why);
+    }
     folded.expect(verdict, node, api.version == Ok(200), || {
         let seen = match &api.version {
             Ok(status) => format!("HTTP {status}"),
@@ -151,7 +160,6 @@ mod tests {
 
     use super::*;
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::fault::Fault;
 
     fn service() -> KubernetesService {
         KubernetesService {
@@ -162,6 +170,10 @@ mod tests {
             has_selector: false,
             ports: vec![("https".into(), 443, "6443".into())],
         }
+    }
+
+    fn host(host: &str) -> Option<BTreeMap<String, String>> {
+        Some([("KUBERNETES_SERVICE_HOST".to_owned(), host.to_owned())].into())
     }
 
     fn healthy() -> ProbeReports {
@@ -176,8 +188,7 @@ mod tests {
             latency: None,
             instances: BTreeMap::new(),
         };
-        let answers =
-            Answers { environment: Some(("10.96.0.1".into(), "443".into())), api: Some(api), ..Answers::default() };
+        let answers = Answers { environment: host("10.96.0.1"), api: Some(api), ..Answers::default() };
         reports(["n1", "n2"].map(|node| (node, answers.clone())))
     }
 
@@ -195,7 +206,7 @@ mod tests {
     fn a_name_in_the_environment_is_a_platform_s_and_another_address_is_told() {
         for (host, findings) in [("api.shoot.example.org", 0), ("10.96.0.2", 1)] {
             let mut reports = healthy();
-            reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().environment = Some((host.into(), "443".into()));
+            reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().environment = self::host(host);
             assert_eq!(judge(&reports, &service()).findings(Severity::Critical).len(), findings, "{host}");
         }
     }

@@ -26,7 +26,7 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
 use crate::object_ref::NamespacedName;
-use crate::probe::fault::Got;
+use crate::probe::fault::{Fault, Got};
 use crate::seen::Unobserved;
 
 crate::check!("SN-10", "exposure", Minor, judge);
@@ -59,6 +59,11 @@ fn judge_node_ports(verdict: &mut Verdict, reports: &ProbeReports, nodes: &Nodes
     for (from, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(from), &report.answers) else { continue };
         for (address, got) in answers.service.iter().flat_map(|service| &service.other_nodes) {
+            if let Err(fault @ Fault::Unanswered) = got {
+                let why = Unobserved::unreachable(format!("the node port at {address}"), fault);
+                verdict.unseen(Subject::node(from), &why);
+                continue;
+            }
             tried.entry(*address).or_default().insert(from, got);
         }
     }
@@ -124,7 +129,6 @@ mod tests {
     use crate::object_ref::testing::named;
     use crate::probe::Answers;
     use crate::probe::answer::{Backends, ServiceAnswer};
-    use crate::probe::fault::Fault;
 
     fn reports() -> ProbeReports {
         let seen = |own: u8| {

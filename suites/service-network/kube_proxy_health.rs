@@ -17,7 +17,8 @@
 use crate::check::{Finding, Folded, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::KubeProxyAnswer;
-use crate::probe::fault::Got;
+use crate::probe::fault::{Fault, Got};
+use crate::seen::Unobserved;
 
 crate::check!("SN-07", "kube-proxy-health", Major, judge);
 
@@ -35,6 +36,12 @@ fn judge(reports: &ProbeReports) -> Verdict {
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         for proxy in answers.kube_proxy.values() {
+            let unanswered = [&proxy.livez, &proxy.metrics].contains(&&Err(Fault::Unanswered));
+            if unanswered {
+                let why = Unobserved::unreachable("kube-proxy", Fault::Unanswered);
+                verdict.unseen(Subject::node(node), &why);
+                continue;
+            }
             if is_replacement(proxy) {
                 verdict.note(format!("{node}: something else than kube-proxy answers at port 10256"));
                 continue;
@@ -83,7 +90,6 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
-    use crate::probe::fault::Fault;
 
     fn reports(nodes: [(&str, KubeProxyAnswer); 2]) -> ProbeReports {
         testing::reports(nodes.map(|(node, proxy)| {

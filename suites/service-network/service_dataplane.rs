@@ -34,31 +34,46 @@ fn judge(reports: &ProbeReports) -> Verdict {
     let mut late: BTreeSet<&str> = BTreeSet::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let Some(service) = &answers.service else {
-            let why = Unobserved::invalid(format!("the probe on {node}"), "it did not try the Services");
-            verdict.unseen(Subject::node(node), &why);
-            continue;
+        let service = match answers.service() {
+            Ok(service) => service,
+            Err(why) => {
+                verdict.unseen(Subject::node(node), &why);
+                continue;
+            }
         };
         let ServiceAnswer { tcp, udp, affinity, node_port, .. } = service;
+        let mut is_seen = |way: &Backends| {
+            let unseen = way.seen().err();
+            unseen.iter().for_each(|why| verdict.unseen(Subject::node(node), why));
+            unseen.is_none()
+        };
+        let [has_tcp, has_udp, has_affinity] = [tcp, udp, affinity].map(&mut is_seen);
+        let node_port = node_port.as_ref().filter(|way| is_seen(way));
         let met = |pod: &str| [tcp, udp].iter().any(|way| way.answered.contains_key(pod));
         let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =
             backends.iter().partition(|pod| !met(pod) && reports.came_too_late(pod, node));
         late.extend(too_late);
         let mut spread =
             |way: &str, seen: &Backends| every_backend(&mut verdict, &mut folded, reports, node, way, seen, &backends);
-        spread("the ClusterIP by TCP", tcp);
-        spread("the ClusterIP by UDP", udp);
+        if has_tcp {
+            spread("the ClusterIP by TCP", tcp);
+        }
+        if has_udp {
+            spread("the ClusterIP by UDP", udp);
+        }
         if let Some(node_port) = node_port {
             spread("the node port by TCP", node_port);
         }
-        folded.expect(&mut verdict, node, affinity.answered.len() == 1, || {
-            let seen = match affinity.answered.len() {
-                0 => failure(affinity),
-                many => format!("{many} backends answered one client"),
-            };
-            Finding::new("with sessionAffinity ClientIP one backend answers a client", seen)
-        });
-        let ways = [Some(tcp), Some(udp), Some(affinity), node_port.as_ref()];
+        if has_affinity {
+            folded.expect(&mut verdict, node, affinity.answered.len() == 1, || {
+                let seen = match affinity.answered.len() {
+                    0 => failure(affinity),
+                    many => format!("{many} backends answered one client"),
+                };
+                Finding::new("with sessionAffinity ClientIP one backend answers a client", seen)
+            });
+        }
+        let ways = [Some(tcp), Some(udp), Some(affinity), node_port];
         if let Some(slowest) = ways.into_iter().flatten().filter_map(|way| way.first_ms).max() {
             folded.expect(&mut verdict, node, slowest <= SLOW_MS, || {
                 Finding::new(

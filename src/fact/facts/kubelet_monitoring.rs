@@ -10,6 +10,7 @@ use super::nodes::Nodes;
 use super::probe_reports::{ProbeReport, ProbeReports};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::probe::batch::Batch;
 use crate::probe::collect::Patience;
 use crate::probe::deploy::Site;
 use crate::probe::endpoint::Endpoint;
@@ -68,17 +69,17 @@ impl Observe for KubeletMonitoring {
             match kubelet(nodes, node, probe) {
                 Ok(kubelet) => {
                     let endpoints = paths().map(|path| Endpoint::get_with_token(kubelet, path)).collect();
-                    let none = Questions::none(run.clone(), format!("{name}-{i}"), ANSWER, DEADLINE);
-                    questions.insert(node.clone(), Questions { endpoints, ..none });
+                    let none = Questions::none(Batch::of(run.clone(), format!("{name}-{i}"), ANSWER, DEADLINE));
+                    questions.insert(node.clone(), Questions { reached: endpoints, ..none });
                 }
                 Err(why) => drop(statuses.insert(node.clone(), Err(why))),
             }
         }
         let made = site.pods(&questions).await;
-        let pods = questions.iter().map(|(node, questions)| (node.clone(), questions.pod.clone()));
+        let pods = questions.iter().map(|(node, questions)| (node.clone(), questions.batch.pod.clone()));
         let collected = site.collect(pods.zip(made), &[], Patience::with(DEADLINE)).await;
         statuses.extend(collected.into_iter().map(|(node, collected)| {
-            let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].endpoints, &answers));
+            let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].reached, &answers));
             (node, statuses)
         }));
         Ok(Self(statuses))

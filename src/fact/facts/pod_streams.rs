@@ -14,7 +14,7 @@ use crate::cluster::Streamed;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::probe::PORT;
-use crate::probe::ask::peer;
+use crate::probe::ask::greet;
 use crate::probe::serve::Reply;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -71,7 +71,7 @@ async fn ask(Live { cluster, inputs, .. }: &Live, pod: &str) -> Seen<StreamAnswe
     let namespace = inputs.place();
     let (exec, port_forward) = tokio::join!(
         cluster.execute(&namespace, pod, "serve", &COMMAND),
-        cluster.forward(&namespace, pod, PORT, async |stream| peer::over(stream, &inputs.run).await),
+        cluster.forward(&namespace, pod, PORT, async |stream| greet::over(stream, &inputs.run).await),
     );
     let word = |printed: &String| printed.starts_with("seaworthy");
     let own = |reply: &Reply| reply.pod == pod;

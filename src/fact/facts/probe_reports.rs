@@ -22,6 +22,7 @@ use crate::fact::{Observe, Rule, Stage};
 use crate::live::{Live, RunId};
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::PeerAnswer;
+use crate::probe::batch::Batch;
 use crate::probe::collect::{Patience, Times};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::fault::Fault;
@@ -185,22 +186,36 @@ impl Wave {
                     dns_questions::of(place, &names, dns, known.api.map(|api| api.cluster_ip), known.expectations)
                 });
                 let questions = Questions {
-                    settle_ms: milliseconds(SETTLE),
-                    api: api.clone(),
+                    resolver: true,
+                    environment: true,
+                    mtu: true,
+                    token: true,
+                    kubelet: true,
+                    kube_proxy: true,
+                    short_name: dns.is_some(),
+                    dns_metrics: known
+                        .dns
+                        .map(|dns| dns_questions::metrics(place, ready.len(), dns))
+                        .unwrap_or_default(),
                     dns,
                     service: Some(ServiceQuestion {
                         cluster_ip: fronts.spread,
                         node_port: fronts.node_port,
+                        old: api.as_ref().map(|api| api.address),
                         affinity_ip: fronts.affinity,
                         other_family_ip: fronts.other_family,
                         backends: if ready.len() <= MEETABLE { ready.len() } else { 0 },
                         other_nodes: peers.iter().filter_map(|i| ready[*i].1.internal_addresses().next()).collect(),
                     }),
                     peers: peers.into_iter().map(|i| peer(ready[i].0)).collect(),
-                    node_addresses: node.internal_addresses().collect(),
-                    endpoints: endpoints::of(name, nodes, turn),
+                    api: api.clone(),
+                    reached: endpoints::of(name, nodes, turn),
                     metadata: metadata_questions::of(node),
-                    ..Questions::none(run.clone(), pod, ANSWER, DEADLINE)
+                    ..Questions::none(Batch {
+                        node_addresses: node.internal_addresses().collect(),
+                        settle_ms: milliseconds(SETTLE),
+                        ..Batch::of(run.clone(), pod, ANSWER, DEADLINE)
+                    })
                 };
                 ((*name).clone(), questions)
             })
@@ -211,12 +226,12 @@ impl Wave {
 
     async fn run(&self, site: &Site<'_>, deadline: Duration) -> BTreeMap<String, ProbeReport> {
         let made = site.pods(&self.questions).await;
-        let pods = self.questions.iter().map(|(node, questions)| (node.clone(), questions.pod.clone()));
+        let pods = self.questions.iter().map(|(node, questions)| (node.clone(), questions.batch.pod.clone()));
         let collected = site.collect(pods.zip(made), &self.doubtful, Patience::with(deadline)).await;
         collected
             .into_iter()
             .map(|(node, collected)| {
-                let pod = self.questions[&node].pod.clone();
+                let pod = self.questions[&node].batch.pod.clone();
                 let (address, times) = (collected.address, collected.times);
                 let answers = collected.answers(&node);
                 (node, ProbeReport { pod, address, address_again: None, times, answers })
@@ -237,8 +252,9 @@ async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String
             .filter(|peer| answers.peers.get(&peer.pod).is_some_and(|answer| answer.address.is_err()))
             .filter_map(|peer| Some(Peer { address: Some(*addresses.get(&peer.pod)?), ..peer.clone() }))
             .collect();
-        let pod = format!("{}-again", questions.pod);
-        let again = Questions { peers, ..Questions::none(questions.run.clone(), pod, ANSWER, DEADLINE_AGAIN) };
+        let pod = format!("{}-again", questions.batch.pod);
+        let batch = Batch::of(questions.batch.run.clone(), pod, ANSWER, DEADLINE_AGAIN);
+        let again = Questions { peers, ..Questions::none(batch) };
         (!again.peers.is_empty()).then_some((node.clone(), again))
     };
     let questions: BTreeMap<_, _> =
@@ -313,12 +329,12 @@ mod tests {
         let wave = Wave::new(&run, "seaworthy-x7f4k", &known, &fronts);
         let mark = Mark { run: &run, level: Level::Restricted, expires: jiff::Timestamp::UNIX_EPOCH, owner: None };
         let object = |(node, questions): (&String, &Questions)| {
-            ProbePod { name: &questions.pod, node, image: "i", lifetime_seconds: 60, questions }.object(&mark).unwrap()
+            ProbePod { name: &questions.batch.pod, node, image: "i", lifetime_seconds: 60, questions }
+                .object(&mark)
+                .unwrap()
         };
         let asked = |questions: &Questions| {
-            questions.peers.len()
-                + questions.endpoints.len()
-                + questions.dns.as_ref().map_or(0, |dns| dns.servers.len())
+            questions.peers.len() + questions.reached.len() + questions.dns.as_ref().map_or(0, |dns| dns.servers.len())
         };
         let objects: Vec<_> = wave.questions.iter().map(object).collect();
         Cost {

@@ -1,25 +1,102 @@
 //! The API server at its ClusterIP, as a client in the pod meets it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::http::account_token;
-use super::repeated::repeated;
+use super::asker::Asker;
+use super::handshake::presented;
+use super::http::{account_token, http_fault};
+use super::repeated::{Latency, repeated};
 use super::terms::Terms;
-use super::unreachable_fault;
-use crate::certificate::{Certificate, verify};
-use crate::cluster::handshake::{Authority, Handshake, Target, handshake};
-use crate::probe::answer::{ApiAnswer, Latency};
+use super::{Ask, whole};
+use crate::certificate::{Certificate, Distrust, verify};
+use crate::cluster::handshake::Handshake;
 use crate::probe::fault::{Fault, Got};
-use crate::probe::question::ApiQuestion;
+use crate::seen::{Seen, Unobserved};
 
 /// A header that means nothing and takes eight full packets of an Ethernet.
 const PADDING: (&str, &str, usize) = ("x-seaworthy-padding", "0123456789abcdef", 750);
 
+/// What the answer adds to a message, in bytes.
+const SIZE: usize = 300;
+
+/// The API server at its ClusterIP.
+pub struct Api;
+
+/// What is asked of the API server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiQuestion {
+    /// Where pods dial it.
+    pub address: SocketAddr,
+    /// The certificates that pods trust, in PEM: what ConfigMap kube-root-ca.crt holds in the namespace of the probes. A
+    /// volume would hold the same, but the kubelet takes up to seconds more to start a pod with it.
+    pub authority: Got<String>,
+    /// The names under which its certificate must be valid, in addition to the address.
+    pub names: Vec<String>,
+    /// How often to connect.
+    pub connections: u32,
+    /// Where its instances are published, each of which is dialled once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub instances: BTreeSet<SocketAddr>,
+}
+
+/// What the API server answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApiAnswer {
+    /// How many connections got a certificate.
+    pub connected: u32,
+    /// How many were tried: fewer than asked for where they took long.
+    pub tried: u32,
+    /// The first failure to connect.
+    pub fault: Option<Fault>,
+    /// The serial numbers of the certificates, which tell the instances apart.
+    pub serials: Vec<String>,
+    /// Whether the certificate is valid under each name that pods use; the address is among them.
+    pub names: BTreeMap<String, Result<(), Distrust>>,
+    /// The status of GET /version with the service account's token, verified with the pod's own CA.
+    pub version: Got<u16>,
+    /// The status of the same request with so long a header that it takes full packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<Got<u16>>,
+    /// How long connecting took.
+    pub latency: Option<Latency>,
+    /// Whether each instance gives a certificate to who dials it by its own address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances: BTreeMap<SocketAddr, Got<()>>,
+}
+
+impl ApiAnswer {
+    /// Itself, if the probe had the time to connect.
+    pub fn seen(&self) -> Seen<&Self> {
+        match &self.fault {
+            Some(fault @ Fault::Unanswered) if self.tried == 0 => Err(Unobserved::unreachable("the API server", fault)),
+            _ => Ok(self),
+        }
+    }
+}
+
+impl Ask for Api {
+    type Question = Option<ApiQuestion>;
+    type Answer = Option<ApiAnswer>;
+
+    fn parts(question: &Self::Question) -> Vec<(usize, Self::Question)> {
+        whole(question, SIZE)
+    }
+
+    async fn ask(question: &Self::Question, asker: &Asker) -> Self::Answer {
+        match question {
+            Some(question) => Some(answer(question, &asker.terms).await),
+            None => None,
+        }
+    }
+}
+
 /// Connects many times, checks the certificate under every name, and asks for the version with the pod's own token.
-pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
+async fn answer(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
     let fault = |cause: &dyn std::fmt::Display| Fault::Other(format!("ConfigMap kube-root-ca.crt: {cause}"));
     let pem = question.authority.as_deref().map_err(Clone::clone);
     let roots = pem.clone().and_then(|pem| Certificate::from_pem_bundle(pem).map_err(|e| fault(&e)));
@@ -27,37 +104,24 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
         Ok(roots) => (roots.as_slice(), pem),
         Err(fault) => (&[][..], Err(fault.clone())),
     };
-    let connect = async |address| {
-        let target = Target { address: Authority::from(address), server_name: question.names.first().cloned() };
-        handshake(&target, trusted, terms.answer).await.map_err(unreachable_fault)
-    };
-    // The ClusterIP has been known for long: where it is silent, newer ones are not waited for.
-    let at_cluster_ip = async || {
-        let seen = terms.answered(connect(question.address)).await;
-        // The first one counts.
-        let _ = terms.old_service_answers.set(!matches!(seen, Err(Fault::TimedOut)));
-        seen
-    };
+    let name = question.names.first().map(String::as_str);
     let (handshakes, instances, (version, large)) = tokio::join!(
-        repeated(question.connections, terms, at_cluster_ip),
-        join_all(question.instances.iter().map(|instance| terms.answered(connect(*instance)))),
+        repeated(question.connections, terms, || presented(question.address, name, trusted, terms)),
+        join_all(question.instances.iter().map(|instance| presented(*instance, name, trusted, terms))),
         requests(question, pem, terms)
     );
-    let instance = |seen: Got<Handshake>| seen.map(drop);
+    let unanswered = question.connections > 0 && handshakes.is_empty();
     let mut answer = ApiAnswer {
         connected: 0,
         tried: u32::try_from(handshakes.len()).unwrap_or(u32::MAX),
-        fault: None,
+        fault: unanswered.then_some(Fault::Unanswered),
         serials: Vec::new(),
         names: BTreeMap::new(),
         version,
         large,
         latency: None,
-        instances: question.instances.iter().copied().zip(instances.into_iter().map(instance)).collect(),
+        instances: question.instances.iter().copied().zip(instances.into_iter().map(|seen| seen.map(drop))).collect(),
     };
-    if question.connections > 0 && handshakes.is_empty() {
-        answer.fault = Some(Fault::Unanswered);
-    }
     let mut serials = BTreeSet::new();
     let mut took = Vec::new();
     for (seen, micros) in handshakes {
@@ -65,9 +129,9 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
             Ok(seen) => {
                 answer.connected += 1;
                 took.push(micros);
-                // Without authorities nothing can be said of a certificate.
+                // Without CAs nothing can be said of a certificate.
                 if roots.is_ok() {
-                    judge_names(question, trusted, &seen, &mut answer);
+                    verify_names(question, trusted, &seen, &mut answer);
                 }
                 serials.extend(seen.leaf().describe().ok().map(|leaf| leaf.serial));
             }
@@ -80,7 +144,7 @@ pub async fn ask(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
 }
 
 /// A name that fails on one instance fails: another instance's certificate does not make up for it.
-fn judge_names(question: &ApiQuestion, roots: &[Certificate], seen: &Handshake, answer: &mut ApiAnswer) {
+fn verify_names(question: &ApiQuestion, roots: &[Certificate], seen: &Handshake, answer: &mut ApiAnswer) {
     let address = question.address.ip().to_string();
     for name in question.names.iter().chain([&address]) {
         let verdict = verify(&seen.chain, roots, Some(name), Timestamp::now());
@@ -118,10 +182,11 @@ async fn requests(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> (Got
         Some(again) => Some(terms.answered(status(again.header(PADDING.0, PADDING.1.repeat(PADDING.2)))).await),
         None => None,
     };
-    (version, large)
+    // What there was no time to ask was not asked.
+    (version, large.filter(|large| *large != Err(Fault::Unanswered)))
 }
 
 async fn status(request: reqwest::RequestBuilder) -> Got<u16> {
-    let response = request.send().await.map_err(|e| super::http_fault(&e))?;
+    let response = request.send().await.map_err(|e| http_fault(&e))?;
     Ok(response.status().as_u16())
 }

@@ -7,22 +7,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ACCOUNT;
-use super::terms::Terms;
-use crate::probe::endpoint::{Method, Request};
+use super::reach::endpoint::{Method, Request};
 use crate::probe::fault::{Fault, Got};
 
-/// A client that asks whoever answers, without looking at certificates: what it sends is not secret. One for the whole
+/// A client that asks any server, without verifying certificates: what it sends is not secret. There is one for the whole
 /// batch, because making one takes longer than most answers.
 pub struct Strangers(reqwest::Client);
 
 impl Strangers {
-    /// Makes it.
-    pub fn client(terms: &Terms) -> Got<Self> {
-        Self::build(builder(terms.answer))
+    /// A client whose requests may take this long.
+    pub fn client(answer: Duration) -> Got<Self> {
+        Self::build(builder(answer))
     }
 
-    /// One that makes a new connection for each request.
-    pub fn anew(answer: Duration) -> Got<Self> {
+    /// A client that makes a new connection for each request.
+    pub fn unpooled(answer: Duration) -> Got<Self> {
         Self::build(builder(answer).pool_max_idle_per_host(0))
     }
 
@@ -45,7 +44,7 @@ impl Strangers {
         body(response, limit).await
     }
 
-    /// The response to a request with headers of its own, if it comes within the deadline.
+    /// The response to a request with custom headers, if it comes within the deadline.
     pub async fn response(&self, request: http::Request<()>, deadline: Duration) -> Got<reqwest::Response> {
         let (parts, ()) = request.into_parts();
         let sent = self.0.request(parts.method, parts.uri.to_string()).headers(parts.headers).timeout(deadline);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fmt, fs};
 
+use super::asker::Asker;
+use super::{Ask, whole};
 use crate::probe::fault::{Fault, Got};
 
 /// Where the kernel shows them.
@@ -11,11 +13,34 @@ const FOLDER: &str = "/sys/class/net";
 /// The one that leads nowhere.
 const LOOPBACK: &str = "lo";
 
+/// What the answer adds to a message, in bytes.
+const SIZE: usize = 30;
 /// The flag of an interface that is up (netdevice(7)). Modules for tunnels bring interfaces that never are.
 const UP: u32 = 1;
 
-/// The largest packet that each sends that is up, or why that of one cannot be told.
-pub async fn read() -> Got<BTreeMap<String, u32>> {
+/// The network interfaces of the pod: whether to look, and the largest packet that each of those sends that are up, in bytes.
+pub struct Interfaces;
+
+impl Ask for Interfaces {
+    type Question = bool;
+    type Answer = Option<Got<BTreeMap<String, u32>>>;
+
+    fn parts(question: &bool) -> Vec<(usize, bool)> {
+        whole(question, SIZE)
+    }
+
+    async fn ask(question: &bool, _: &Asker) -> Self::Answer {
+        if *question { Some(read().await) } else { None }
+    }
+}
+
+/// The largest packet that leaves by these interfaces: a pod has one way out, or several that lead to the same network.
+pub fn largest_packet(sizes: &BTreeMap<String, u32>) -> Option<u32> {
+    sizes.values().min().copied()
+}
+
+/// The largest packet that each interface sends that is up.
+pub(super) async fn read() -> Got<BTreeMap<String, u32>> {
     let read = tokio::task::spawn_blocking(|| of(Path::new(FOLDER))).await;
     read.unwrap_or_else(|e| Err(Fault::Other(e.to_string())))
 }

@@ -1,63 +1,56 @@
-//! The probe's own node: its kubelet and its kube-proxy, as any pod on it can reach them.
+//! The kubelet of the probe's own node, as any pod on the node can reach it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 
-use super::http::Strangers;
-use super::terms::Terms;
-use super::unreachable_fault;
-use crate::cluster::handshake::{Authority, Target, handshake};
+use super::asker::Asker;
+use super::handshake::presented;
+use super::{Ask, whole};
+use crate::certificate::Certificate;
 use crate::ports;
-use crate::probe::answer::{KubeProxyAnswer, KubeletAnswer};
 use crate::probe::fault::Got;
 
 /// What is asked of a kubelet without credentials. All of it only reads.
 const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
+/// What the answer adds to a message, in bytes. The certificate, the same at each of the node's addresses, is most of it.
+const SIZE: usize = 1300;
 
-/// Asks the kubelet at each address of the node.
-pub async fn ask_kubelets(
-    addresses: &[IpAddr],
-    strangers: &Got<Strangers>,
-    terms: &Terms,
-) -> BTreeMap<IpAddr, KubeletAnswer> {
-    let answers = join_all(addresses.iter().map(|address| async {
-        let at = SocketAddr::new(*address, ports::KUBELET);
-        let target = Target { address: Authority::from(at), server_name: None };
-        let (seen, anonymous) = tokio::join!(
-            terms.answered(async { handshake(&target, &[], terms.answer).await.map_err(unreachable_fault) }),
-            join_all(PATHS.map(|path| async move {
-                (path.to_owned(), status(strangers, &format!("https://{at}{path}"), terms).await)
-            })),
-        );
-        let certificate = seen.map(|seen| seen.leaf().clone());
-        (*address, KubeletAnswer { certificate, anonymous: anonymous.into_iter().collect() })
-    }));
-    answers.await.into_iter().collect()
+/// The kubelet of the probe's own node, at each of the node's addresses: whether to ask, and what it answers.
+pub struct OwnKubelet;
+
+/// What a kubelet answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeletAnswer {
+    /// The serving certificate.
+    pub certificate: Got<Certificate>,
+    /// The status of requests without credentials, by path.
+    pub anonymous: BTreeMap<String, Got<u16>>,
 }
 
-/// Asks the kube-proxy at each address of the node.
-pub async fn ask_kube_proxies(
-    addresses: &[IpAddr],
-    strangers: &Got<Strangers>,
-    terms: &Terms,
-) -> BTreeMap<IpAddr, KubeProxyAnswer> {
-    let answers = join_all(addresses.iter().map(|address| async {
-        let url = |port, path| format!("http://{}{path}", SocketAddr::new(*address, port));
-        let (healthz, livez) = (url(ports::KUBE_PROXY_HEALTHZ, "/healthz"), url(ports::KUBE_PROXY_HEALTHZ, "/livez"));
-        let metrics = url(ports::KUBE_PROXY_METRICS, "/metrics");
-        let (healthz, livez, metrics) = tokio::join!(
-            status(strangers, &healthz, terms),
-            status(strangers, &livez, terms),
-            status(strangers, &metrics, terms)
-        );
-        (*address, KubeProxyAnswer { healthz, livez, metrics })
-    }));
-    answers.await.into_iter().collect()
+impl Ask for OwnKubelet {
+    type Question = bool;
+    type Answer = BTreeMap<IpAddr, KubeletAnswer>;
+
+    fn parts(question: &bool) -> Vec<(usize, bool)> {
+        whole(question, SIZE)
+    }
+
+    async fn ask(question: &bool, asker: &Asker) -> Self::Answer {
+        let asked = asker
+            .node_addresses
+            .iter()
+            .filter(|_| *question)
+            .map(async |address| (*address, one(*address, asker).await));
+        join_all(asked).await.into_iter().collect()
+    }
 }
 
-async fn status(strangers: &Got<Strangers>, url: &str, terms: &Terms) -> Got<u16> {
-    let strangers = strangers.as_ref().map_err(Clone::clone)?;
-    terms.answered(strangers.status(url)).await
+async fn one(address: IpAddr, asker: &Asker) -> KubeletAnswer {
+    let at = SocketAddr::new(address, ports::KUBELET);
+    let status = async |path: &str| (path.to_owned(), asker.status(&format!("https://{at}{path}")).await);
+    let (seen, anonymous) = tokio::join!(presented(at, None, &[], &asker.terms), join_all(PATHS.map(status)));
+    KubeletAnswer { certificate: seen.map(|seen| seen.leaf().clone()), anonymous: anonymous.into_iter().collect() }
 }

@@ -5,22 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::header::HeaderValue;
 use http::{Method, Request};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::http::{Strangers, body};
-use super::terms::Terms;
+use super::asker::Asker;
+use super::http::{Strangers, body, http_fault};
+use super::{Ask, whole};
 use crate::ports;
-use crate::probe::answer::{AwsSession, GoogleAccounts, Metadata, MetadataAnswer};
 use crate::probe::fault::{Fault, Got};
-use crate::probe::question::MetadataQuestion;
 
 /// How long one of these may take: all of them answer from within the machine.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -35,31 +35,98 @@ const NAMES: usize = 5;
 /// The longest name of an account.
 const NAME: usize = 120;
 
-/// Asks every server, once the pod's network is seen to work: before, everything is closed.
-pub async fn ask(
-    questions: &[MetadataQuestion],
-    node: &[IpAddr],
-    strangers: &Got<Strangers>,
-    terms: &Terms,
-) -> BTreeMap<SocketAddr, Got<MetadataAnswer>> {
-    if !questions.is_empty() {
-        let kubelets = node.iter().map(|ip| timeout(DEADLINE, TcpStream::connect((*ip, ports::KUBELET))));
-        // That a kubelet stays closed is told by who asks it.
-        drop(join_all(kubelets).await);
-    }
-    let asked =
-        questions.iter().map(async |question| (question.at, terms.within(WHOLE, one(question, strangers)).await));
-    join_all(asked).await.into_iter().collect()
+/// What the answer about a server that serves pods adds to a message, in bytes; about one that is closed, a third.
+const SIZE: usize = 120;
+
+/// The metadata servers of cloud instances, by their addresses.
+pub struct MetadataServers;
+
+/// A metadata server of a cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataQuestion {
+    /// Its address.
+    pub at: SocketAddr,
+    /// Whether to ask what it serves, and not only whether it is open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requests: bool,
 }
 
-async fn one(question: &MetadataQuestion, strangers: &Got<Strangers>) -> Got<MetadataAnswer> {
+/// A metadata server that accepts connections of the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetadataAnswer {
+    /// It was asked nothing.
+    Open,
+    /// What it serves.
+    Serves(Metadata),
+}
+
+/// What such a server answers to the requests of several clouds' clients. No credential is asked for, and no token is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// AWS, version 1: the status of a request for the names of the metadata.
+    pub aws: Got<u16>,
+    /// AWS, version 2: whether a session is given, and what it opens.
+    pub aws_session: Got<AwsSession>,
+    /// Google: the accounts that can be acted as.
+    pub google: Got<GoogleAccounts>,
+    /// Azure: the status of a request for the description of the instance.
+    pub azure: Got<u16>,
+}
+
+/// A session at AWS's server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwsSession {
+    /// The status of the request for one.
+    pub status: u16,
+    /// Whether the instance has a role, told to who has a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Got<bool>>,
+}
+
+/// The accounts that Google's server names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoogleAccounts {
+    /// The status of the request.
+    pub status: u16,
+    /// Their names, which look like addresses of mail; the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
+impl Ask for MetadataServers {
+    type Question = Vec<MetadataQuestion>;
+    type Answer = BTreeMap<SocketAddr, Got<MetadataAnswer>>;
+
+    fn parts(question: &Self::Question) -> Vec<(usize, Self::Question)> {
+        // All of them are asked after the same control.
+        whole(question, question.len() * SIZE)
+    }
+
+    /// Asks every server, once the pod's network is seen to work: before, everything is closed.
+    async fn ask(question: &Self::Question, asker: &Asker) -> Self::Answer {
+        if !question.is_empty() {
+            let kubelets =
+                asker.node_addresses.iter().map(|ip| timeout(DEADLINE, TcpStream::connect((*ip, ports::KUBELET))));
+            // A kubelet that stays closed is another topic's.
+            drop(join_all(kubelets).await);
+        }
+        let asked = question.iter().map(async |question| {
+            let asking = async { one(question, asker.strangers.as_ref().map_err(Clone::clone)).await };
+            (question.at, asker.terms.within(WHOLE, asking).await)
+        });
+        join_all(asked).await.into_iter().collect()
+    }
+}
+
+async fn one(question: &MetadataQuestion, strangers: Got<&Strangers>) -> Got<MetadataAnswer> {
     let at = question.at;
     let connected = timeout(DEADLINE, TcpStream::connect(at)).await.map_err(|_| Fault::TimedOut)?;
     drop(connected.map_err(closed)?);
     if !question.requests {
         return Ok(MetadataAnswer::Open);
     }
-    let strangers = strangers.as_ref().map_err(Clone::clone)?;
+    let strangers = strangers?;
     let (aws, aws_session, google, azure) = tokio::join!(
         status(strangers, at, "/latest/meta-data/", None),
         aws_session(strangers, at),
@@ -123,7 +190,7 @@ async fn aws_role(strangers: &Strangers, at: SocketAddr, session: reqwest::Respo
     let mut response = send(strangers, at, (Method::GET, path), in_session).await?;
     match response.status().as_u16() {
         200 => loop {
-            match response.chunk().await.map_err(|e| super::http_fault(&e))? {
+            match response.chunk().await.map_err(|e| http_fault(&e))? {
                 Some(chunk) if chunk.iter().all(u8::is_ascii_whitespace) => {}
                 told => return Ok(told.is_some()),
             }
@@ -200,13 +267,12 @@ mod tests {
         (at, requests)
     }
 
-    fn terms() -> Terms {
-        Terms::new(Duration::ZERO, DEADLINE, Duration::from_secs(60))
-    }
-
     async fn asked(at: SocketAddr) -> Got<MetadataAnswer> {
-        let strangers = Strangers::anew(Duration::from_secs(4));
-        ask(&[MetadataQuestion { at, requests: true }], &[], &strangers, &terms()).await.remove(&at).unwrap()
+        one(
+            &MetadataQuestion { at, requests: true },
+            Strangers::unpooled(Duration::from_secs(4)).as_ref().map_err(Clone::clone),
+        )
+        .await
     }
 
     async fn served(answer: fn(&Request<()>) -> (u16, &'static str)) -> (Metadata, Requests) {
@@ -301,8 +367,8 @@ mod tests {
     async fn who_is_closed_is_asked_nothing_and_who_is_silent_not_waited_for_long() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let open = ask(&[MetadataQuestion { at, requests: false }], &[], &Err(Fault::Reset), &terms()).await;
-        assert_eq!(open[&at], Ok(MetadataAnswer::Open));
+        let open = one(&MetadataQuestion { at, requests: false }, Err(Fault::Reset)).await;
+        assert_eq!(open, Ok(MetadataAnswer::Open));
         // It accepts connections, and says nothing on them.
         let began = Instant::now();
         let Ok(MetadataAnswer::Serves(silent)) = asked(at).await else { panic!("it is open") };

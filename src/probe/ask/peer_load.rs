@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::OptionFuture;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::sleep;
 
-use super::peer::{greeting, understand};
+use super::greet::{greeting, understand};
 use super::retried::retried;
 use super::terms::Terms;
 use crate::live::RunId;
-use crate::probe::answer::{LargeAnswer, Loss};
 use crate::probe::fault::{Fault, Got};
 use crate::probe::serve::{DATAGRAM_LIMIT, Reply};
 
@@ -31,6 +31,27 @@ const GAP: Duration = Duration::from_millis(2);
 const SOON: Duration = Duration::from_millis(300);
 /// How long the last answer may take: on a busy node what is late is not lost.
 const LAST: Duration = Duration::from_secs(3);
+
+/// Payloads that take full packets, there and back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeAnswer {
+    /// Many full packets by TCP.
+    pub tcp: Got<()>,
+    /// One datagram that fills a packet of the pod's own interface; not sent where its size is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagram: Option<Got<()>>,
+    /// One datagram of several fragments.
+    pub fragments: Got<()>,
+}
+
+/// How many datagrams, of many, found no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// How many were sent.
+    pub sent: u32,
+    /// How many were not answered.
+    pub lost: u32,
+}
 
 /// Sends full packets by TCP, in one datagram, and in one of several fragments. Which datagram fills a packet of `mtu` bytes
 /// is known only where that is. None when the probe has no time left for all of them.

@@ -4,6 +4,7 @@
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use futures_util::stream;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::terms::Terms;
@@ -11,6 +12,24 @@ use crate::probe::fault::{Fault, Got};
 
 /// How many attempts run at once.
 const AT_ONCE: usize = 4;
+
+/// How long something took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The median, in microseconds.
+    pub p50_us: u64,
+    /// The 99th percentile, in microseconds.
+    pub p99_us: u64,
+}
+
+impl Latency {
+    /// The latency of these samples, in microseconds.
+    pub fn of(mut samples: Vec<u64>) -> Option<Self> {
+        samples.sort_unstable();
+        let at = |percent: usize| samples.get((samples.len() * percent).div_ceil(100).saturating_sub(1)).copied();
+        Some(Self { p50_us: at(50)?, p99_us: at(99)? })
+    }
+}
 
 /// What this many attempts gave, each of which keeps to the terms, and how many microseconds each took. Fewer are made when the first ones take long: none
 /// begins when half of the time for a single answer has passed. Those that the probe's deadline cuts off are left out.
@@ -53,5 +72,12 @@ mod tests {
             let silent = || terms.answered(std::future::pending::<Got<()>>());
             assert_eq!(repeated(20, &terms, silent).await.len(), made);
         }
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_samples() {
+        assert_eq!(Latency::of((1..=100).collect()), Some(Latency { p50_us: 50, p99_us: 99 }));
+        assert_eq!(Latency::of(vec![7]), Some(Latency { p50_us: 7, p99_us: 7 }));
+        assert_eq!(Latency::of(Vec::new()), None);
     }
 }

@@ -1,47 +1,56 @@
-//! What the pod's resolver is told.
+//! The resolver of the pod, from `/etc/resolv.conf`.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use tokio::net::lookup_host;
+use serde::{Deserialize, Serialize};
 
-use super::terms::Terms;
-use crate::probe::answer::Resolver;
-use crate::probe::fault::{Fault, Got};
+use super::asker::Asker;
+use super::{Ask, whole};
+use crate::ports;
 
-/// Where it is told.
+/// Where it is configured.
 const FILE: &str = "/etc/resolv.conf";
-/// A name with fewer dots than a search list is for.
-const SHORT_NAME: &str = "kubernetes.default";
-/// How many failures count: the name is as old as the cluster. One that takes as long as an answer may counts twice.
-const FAILURES: u32 = 3;
-/// How long to wait before it is looked up again.
-const PAUSE: Duration = Duration::from_millis(500);
+/// What the answer adds to a message, in bytes.
+const SIZE: usize = 110;
 
-/// Reads it. A pod without the file has a resolver that is told nothing.
-pub async fn read() -> Resolver {
-    let text = tokio::task::spawn_blocking(|| std::fs::read_to_string(FILE)).await;
-    text.ok().and_then(Result::ok).map_or_else(Resolver::default, |text| parse(&text))
+/// The resolver of the pod: whether to look, and how it is configured.
+pub struct OwnResolver;
+
+/// How the resolver of a pod is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolver {
+    /// The servers.
+    pub nameservers: Vec<String>,
+    /// The search list.
+    pub search: Vec<String>,
+    /// The options, as `ndots:5`.
+    pub options: Vec<String>,
 }
 
-/// The addresses of the API by its short name, as any program in the pod asks the C library, which goes through the search
-/// list. A server that is busy is asked again: each name of the list takes an answer of its own.
-pub async fn short_name(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
-    let lookup = async || match lookup_host((SHORT_NAME, 0)).await {
-        Ok(found) => Ok(found.map(|address| address.ip()).collect()),
-        Err(why) => Err(Fault::Unresolved(why.to_string())),
-    };
-    let mut failures = 0;
-    loop {
-        let found = terms.answered(lookup()).await;
-        let Err(fault) = &found else { return found };
-        failures += if fault.is_silence() { 2 } else { 1 };
-        if failures >= FAILURES || terms.is_over() {
-            return found;
-        }
-        terms.pause(PAUSE).await;
+impl Resolver {
+    /// The servers that it asks.
+    pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
+        self.nameservers.iter().filter_map(|server| Some(SocketAddr::new(server.parse().ok()?, ports::DNS)))
     }
+}
+
+impl Ask for OwnResolver {
+    type Question = bool;
+    type Answer = Option<Resolver>;
+
+    fn parts(question: &bool) -> Vec<(usize, bool)> {
+        whole(question, SIZE)
+    }
+
+    async fn ask(question: &bool, _: &Asker) -> Self::Answer {
+        if *question { Some(read().await) } else { None }
+    }
+}
+
+/// Reads it. A pod without the file has a resolver without a configuration.
+pub(super) async fn read() -> Resolver {
+    let text = tokio::task::spawn_blocking(|| std::fs::read_to_string(FILE)).await;
+    text.ok().and_then(Result::ok).map_or_else(Resolver::default, |text| parse(&text))
 }
 
 /// Parses `resolv.conf`: the last search list counts, as in resolv.conf(5).

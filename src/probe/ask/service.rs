@@ -1,24 +1,27 @@
 //! The Services in front of the probes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{OptionFuture, join_all, ready};
 use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
-use super::peer::{tcp_exchange, udp_exchange};
+use super::asker::Asker;
+use super::greet::{tcp_exchange, udp_exchange};
 use super::retried::retried;
 use super::terms::Terms;
-use crate::live::RunId;
+use super::{Ask, whole};
 use crate::milliseconds::milliseconds;
 use crate::probe::PORT;
-use crate::probe::answer::{Backends, ServiceAnswer};
 use crate::probe::fault::{Fault, Got};
-use crate::probe::question::ServiceQuestion;
 use crate::probe::serve::Reply;
+use crate::seen::{Seen, Unobserved};
 
 /// How often a Service is asked again before the nodes have its rules.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -39,13 +42,93 @@ const STICKY_REQUESTS: u32 = 8;
 /// How many requests a Service gets that has too many backends to meet them all.
 const SAMPLE: u32 = 16;
 
+/// What the answer adds to a message, in bytes.
+const SIZE: usize = 300;
+
+/// The Services in front of the probes.
+pub struct Services;
+
+/// The Services in front of the probes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceQuestion {
+    /// The ClusterIP that spreads over all probes.
+    pub cluster_ip: IpAddr,
+    /// Its node port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_port: Option<u16>,
+    /// A Service that has existed for long, the API's. Where its ClusterIP is silent, newer ones are not waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<SocketAddr>,
+    /// The ClusterIP that keeps a client with one probe.
+    pub affinity_ip: IpAddr,
+    /// The ClusterIP of the other family that spreads over all probes, in a cluster of two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_family_ip: Option<IpAddr>,
+    /// How many probes to meet at it; none in a cluster too large to meet them all.
+    pub backends: usize,
+    /// The addresses of other nodes whose node port is tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_nodes: Vec<IpAddr>,
+}
+
+/// The Services in front of the probes: which backends answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAnswer {
+    /// By TCP at the ClusterIP.
+    pub tcp: Backends,
+    /// By UDP at the ClusterIP.
+    pub udp: Backends,
+    /// By TCP at the ClusterIP that keeps a client with one backend.
+    pub affinity: Backends,
+    /// By TCP at the node port of the probe's own node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_port: Option<Backends>,
+    /// By TCP at the ClusterIP of the other family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_family: Option<Backends>,
+    /// By TCP at the node port of other nodes, by address: whether a probe answers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_nodes: BTreeMap<IpAddr, Got<()>>,
+}
+
+/// Which backends answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backends {
+    /// How many requests were sent.
+    pub asked: u32,
+    /// How often each backend answered.
+    pub answered: BTreeMap<String, u32>,
+    /// The last failure after the first success, or the last one of all when nothing ever answered.
+    pub fault: Option<Fault>,
+    /// How long after the probe began the first answer came, in milliseconds.
+    pub first_ms: Option<u64>,
+}
+
+impl Ask for Services {
+    type Question = Option<ServiceQuestion>;
+    type Answer = Option<ServiceAnswer>;
+
+    fn parts(question: &Self::Question) -> Vec<(usize, Self::Question)> {
+        whole(question, SIZE)
+    }
+
+    async fn ask(question: &Self::Question, asker: &Asker) -> Self::Answer {
+        match question {
+            Some(question) => Some(answer(question, asker).await),
+            None => None,
+        }
+    }
+}
+
 /// Asks every Service, each as often as it takes to meet every backend.
-pub async fn ask(question: &ServiceQuestion, node: &[IpAddr], run: &RunId, terms: &Terms) -> ServiceAnswer {
-    let spread = Spread { question, terms, works: SetOnce::new() };
+async fn answer(question: &ServiceQuestion, asker: &Asker) -> ServiceAnswer {
+    let Asker { terms, run, .. } = asker;
+    let spread = Spread { question, terms, works: SetOnce::new(), old_is_silent: SetOnce::new() };
     let spread = &spread;
     let cluster = SocketAddr::new(question.cluster_ip, PORT);
     let affinity = SocketAddr::new(question.affinity_ip, PORT);
-    let node_port = question.node_port.zip(node.first()).map(|(port, address)| SocketAddr::new(*address, port));
+    let node = asker.node_addresses.first();
+    let node_port = question.node_port.zip(node).map(|(port, address)| SocketAddr::new(*address, port));
     let other_family = question.other_family_ip.map(|ip| SocketAddr::new(ip, PORT));
     let meet_at = async |at: Option<SocketAddr>| match at {
         Some(at) => Some(spread.meet(|| tcp_exchange(at, run)).await),
@@ -59,13 +142,14 @@ pub async fn ask(question: &ServiceQuestion, node: &[IpAddr], run: &RunId, terms
             (*ip, answered)
         }))
     });
-    let (tcp, udp, affinity, node_port, other_family, other_nodes) = tokio::join!(
+    let (tcp, udp, affinity, node_port, other_family, other_nodes, ()) = tokio::join!(
         spread.meet(|| tcp_exchange(cluster, run)),
         spread.meet(|| udp_exchange(cluster, run)),
         spread.some(STICKY_REQUESTS, || tcp_exchange(affinity, run)),
         meet_at(node_port),
         meet_at(other_family),
         OptionFuture::from(other_nodes),
+        spread.try_old(),
     );
     let other_nodes = other_nodes.unwrap_or_default().into_iter().collect();
     ServiceAnswer { tcp, udp, affinity, node_port, other_family, other_nodes }
@@ -76,9 +160,21 @@ struct Spread<'a> {
     terms: &'a Terms,
     /// When the first of the Services answered. They were made together, and their rules come together.
     works: SetOnce<Instant>,
+    /// Set when the old Service was found to be silent.
+    old_is_silent: SetOnce<()>,
 }
 
 impl Spread<'_> {
+    /// Finds out whether the Service that has existed for long is silent.
+    async fn try_old(&self) {
+        let Some(at) = self.question.old else { return };
+        let connected = retried(self.terms.answer, async || Ok(drop(TcpStream::connect(at).await?)));
+        if self.terms.answered(connected).await.is_err_and(|fault| fault.is_silence()) {
+            // It is set nowhere else.
+            let _ = self.old_is_silent.set(());
+        }
+    }
+
     /// Asks until every backend has answered, or so often that one which has not is not an endpoint of the Service, or does
     /// not answer.
     async fn meet<F: Future<Output = Got<Reply>>>(&self, exchange: impl Fn() -> F) -> Backends {
@@ -151,15 +247,25 @@ impl Spread<'_> {
     /// whose rules are old, is silent too.
     fn waits_until(&self, fault: &Fault) -> Instant {
         let settled = self.terms.settled();
-        match (self.works.get(), self.terms.old_service_answers.get()) {
+        match (self.works.get(), self.old_is_silent.get()) {
             (Some(works), _) if fault.is_silence() => settled.min(*works + self.terms.answer),
-            (None, Some(false)) if fault.is_silence() => Instant::now(),
+            (None, Some(())) if fault.is_silence() => Instant::now(),
             _ => settled,
         }
     }
 }
 
 impl Backends {
+    /// Itself, if the probe had the time to ask.
+    pub fn seen(&self) -> Seen<&Self> {
+        match &self.fault {
+            Some(fault @ Fault::Unanswered) if self.answered.is_empty() => {
+                Err(Unobserved::unreachable("the Service", fault))
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// Takes an exchange. One that the deadline of the probe cut off was not made.
     fn take(&mut self, answer: Got<Reply>) {
         self.asked += u32::from(answer != Err(Fault::Unanswered));

@@ -8,10 +8,13 @@ use tokio::time::timeout;
 
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::Answers;
+use crate::probe::answer::{Kind, Purpose, Record};
+use crate::probe::batch::Batch;
 use crate::probe::endpoint::Endpoint;
-use crate::probe::fault::Fault;
+use crate::probe::fault::{Fault, Got};
 use crate::probe::question::{ApiQuestion, DnsQuestion, Peer, RecordQuestion, ServiceQuestion};
-use crate::probe::{PORT, Questions, ask};
+use crate::probe::reached::Met;
+use crate::probe::{PORT, Questions};
 
 /// Longer than a test may take.
 const LONG: Duration = Duration::from_secs(60);
@@ -43,11 +46,11 @@ impl Silence {
     /// What a probe answers that asks everything there, and how long it takes.
     async fn asked(&self, settle: Duration, answer: Duration, deadline: Duration) -> (Answers, Duration) {
         let ip = self.at.ip();
-        let record = RecordQuestion { kind: "SRV".into(), name: "x.y.".into(), count: 0, at_once: false };
+        let record = Record { purpose: Purpose::ApiPort, kind: Kind::Srv, name: "x.y.".into() };
         let peer = |pod: &str, address: Option<IpAddr>| Peer { pod: pod.into(), host: "p.x.y.".into(), address };
-        let none = Questions::none("x7f4k".parse().unwrap(), "p", answer, deadline);
+        let batch =
+            Batch { settle_ms: milliseconds(settle), ..Batch::of("x7f4k".parse().unwrap(), "p", answer, deadline) };
         let questions = Questions {
-            settle_ms: milliseconds(settle),
             api: Some(ApiQuestion {
                 address: self.at,
                 authority: Err(Fault::Reset),
@@ -61,23 +64,25 @@ impl Silence {
                 ipv6: false,
                 udp: 20,
                 tcp: 5,
-                records: vec![record],
-                metrics: vec![self.at],
+                records: vec![RecordQuestion { record, awaited: None }],
             }),
+            dns_metrics: vec![self.at],
+            short_name: true,
             peers: vec![peer("p1", Some(ip))],
             service: Some(ServiceQuestion {
                 cluster_ip: ip,
                 node_port: Some(PORT),
+                old: Some(self.at),
                 affinity_ip: ip,
                 other_family_ip: Some(ip),
                 backends: 3,
                 other_nodes: vec![ip],
             }),
-            endpoints: vec![Endpoint::tcp(self.at), Endpoint::tls(self.at), Endpoint::https(self.at, "/metrics")],
-            ..none
+            reached: vec![Endpoint::tcp(self.at), Endpoint::tls(self.at), Endpoint::https(self.at, "/metrics")],
+            ..Questions::none(batch)
         };
         let began = Instant::now();
-        (ask::ask(&questions).await, began.elapsed())
+        (questions.ask().await, began.elapsed())
     }
 }
 
@@ -104,8 +109,9 @@ fn faults(answers: &Answers, at: SocketAddr) -> Vec<Option<Fault>> {
         peer.tcp.clone().err(),
         peer.udp.clone().err(),
     ];
-    assert_eq!(answers.reached.0.len(), 3);
-    faults.extend(answers.reached.0.values().map(|met| met.clone().err()));
+    let reached: Vec<(Got<Met>, Vec<Endpoint>)> = answers.reached.clone().into();
+    assert_eq!(reached.iter().map(|(_, endpoints)| endpoints.len()).sum::<usize>(), 3);
+    faults.extend(reached.into_iter().map(|(met, _)| met.err()));
     faults
 }
 
@@ -118,7 +124,7 @@ async fn a_path_that_drops_the_first_packets_takes_no_more_time_than_an_answer_o
         assert_eq!(fault, Some(Fault::TimedOut));
     }
     // What is asked only where first packets came through was not asked.
-    assert_eq!(answers.dns[&silence.at].records["SRV x.y."], Err(Fault::Unanswered));
+    assert_eq!(answers.dns[&silence.at].record(Purpose::ApiPort).unwrap().got, Err(Fault::Unanswered));
     assert_eq!((&answers.peers["p1"].large, answers.peers["p1"].loss), (&None, None));
 }
 

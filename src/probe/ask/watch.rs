@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::http::Strangers;
-use super::{dns, peer};
+use super::{dns, greet};
 use crate::live::RunId;
 use crate::milliseconds::milliseconds;
 use crate::probe::fault::{Fault, Got};
@@ -60,7 +60,7 @@ pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
     // As process 1 nothing ends us unless we listen.
     let mut terminate = signal(SignalKind::terminate())?;
     let began = Instant::now();
-    let strangers = Strangers::anew(TRY);
+    let strangers = Strangers::unpooled(TRY);
     let strangers = &strangers;
     let targets = questions.targets.iter().map(|(name, target)| async move {
         loop {
@@ -83,8 +83,8 @@ async fn ask(target: &WatchTarget, run: &RunId, strangers: &Got<Strangers>) -> G
             // Who asks without credentials may be refused, and only by a server that lives.
             if matches!(status, 200 | 401 | 403) { Ok(()) } else { Err(Fault::Other(format!("HTTP {status}"))) }
         }
-        WatchTarget::Probe(at) => peer::by_tcp(*at, run, TRY).await.map(drop),
-        WatchTarget::Dns(server, name) => dns::any_answer(*server, name, TRY).await,
+        WatchTarget::Probe(at) => greet::by_tcp(*at, run, TRY).await.map(drop),
+        WatchTarget::Dns(server, name) => dns::client::any_answer(*server, name, TRY).await,
     }
 }
 

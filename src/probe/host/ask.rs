@@ -9,8 +9,6 @@ use super::answer::Text;
 use super::question::{CONTROL_GROUPS, Excerpt, UNIT_FILES};
 use super::{HostAnswers, HostQuestions, disk, http, services, units};
 
-/// The most that is read of a text, in bytes.
-pub(super) const READ_LIMIT: u64 = 8 << 20;
 /// The most that is kept of a text, in bytes.
 const KEPT_LIMIT: usize = 2048;
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::answer::HttpAnswer;
-use super::ask::READ_LIMIT;
 use super::question::Excerpt;
-use crate::probe::ask::http_fault;
+use crate::probe::ask::http::http_fault;
 use crate::probe::fault::{Fault, Got};
+
+/// The most that is read of a text, in bytes.
+const READ_LIMIT: u64 = 8 << 20;
 
 /// Asks without credentials, whoever's certificate answers: nothing secret is sent.
 pub(super) async fn get(excerpt: &Excerpt, patience: Duration) -> Got<HttpAnswer> {

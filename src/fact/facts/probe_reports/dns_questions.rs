@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::expectations::Expectations;
 use crate::ports;
+use crate::probe::answer::{Kind, Purpose, Record};
 use crate::probe::object::MANY_PORTS;
 use crate::probe::question::{DnsQuestion, RecordQuestion};
 
@@ -17,10 +18,7 @@ const WITNESSES: usize = 2;
 /// Up to this many probes, their common name is asked for: more addresses do not fit into one answer.
 const COMMON: usize = 16;
 /// A name that nothing in a cluster has.
-pub const NOBODY: &str = "seaworthy-nobody.default";
-
-/// How the name of the Service with many ports ends.
-pub const MANY: &str = "-many";
+const NONEXISTENT: &str = "seaworthy-nobody.default";
 
 /// What names are made of.
 pub struct Names<'a> {
@@ -48,54 +46,69 @@ pub fn of(
     // A Service without pods answers nobody. Pods that are told to ask it do so all the same.
     let service = (!pods.is_empty()).then(|| SocketAddr::new(dns.service, ports::DNS));
     let servers = service.into_iter().chain(some).collect();
-    let is_witness =
-        |turn: usize| place.is_some_and(|place| (0..WITNESSES).any(|i| (turn + i) % names.probes == place));
-    let metrics = pods.iter().enumerate().filter(|(i, _)| is_witness(*i)).take(SERVERS);
     DnsQuestion {
         servers,
         name: format!("kubernetes.default.svc.{}.", names.domain),
         ipv6: api.is_some_and(|api| api.is_ipv6()),
         udp: LOOKUPS.0,
         tcp: LOOKUPS.1,
-        records: if is_witness(0) { records(names, api, expectations) } else { Vec::new() },
-        metrics: metrics.map(|(_, pod)| SocketAddr::new(*pod, ports::DNS_METRICS)).collect(),
+        records: if is_witness(place, names.probes, 0) { records(names, api, expectations) } else { Vec::new() },
     }
+}
+
+/// The servers whose metrics the probe at this place, among so many, looks at.
+pub fn metrics(place: Option<usize>, probes: usize, dns: &DnsServers) -> Vec<SocketAddr> {
+    let pods = dns.pods.iter().enumerate().filter(|(i, _)| is_witness(place, probes, *i)).take(SERVERS);
+    pods.map(|(_, pod)| SocketAddr::new(*pod, ports::DNS_METRICS)).collect()
+}
+
+/// Whether the probe at this place, among so many, asks what a few are enough for; others do in other turns.
+fn is_witness(place: Option<usize>, probes: usize, turn: usize) -> bool {
+    place.is_some_and(|place| (0..WITNESSES).any(|i| (turn + i) % probes == place))
 }
 
 fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) -> Vec<RecordQuestion> {
     let Names { domain, namespace, service, probes } = names;
-    let ask = |kind: &str, name: String, count| RecordQuestion { kind: kind.into(), name, count, at_once: false };
+    let ask = |purpose, kind, name: String, awaited| {
+        let record = Record { purpose, kind, name };
+        RecordQuestion { record, awaited }
+    };
     // Services and pods have addresses of the API's family, and may have of the other.
-    let (own, other) = if api.is_some_and(|api| api.is_ipv6()) { ("AAAA", "A") } else { ("A", "AAAA") };
+    let (own, other) = if api.is_some_and(|api| api.is_ipv6()) { (Kind::Aaaa, Kind::A) } else { (Kind::A, Kind::Aaaa) };
+    let own_name = |suffix: &str| format!("{service}{suffix}.{namespace}.svc.{domain}.");
+    let many = Some(usize::from(MANY_PORTS));
     let mut records = vec![
-        ask("SRV", format!("_https._tcp.kubernetes.default.svc.{domain}."), 1),
-        ask(other, format!("kubernetes.default.svc.{domain}."), 0),
-        ask("A", format!("{NOBODY}.svc.{domain}."), 0),
-        ask("TXT", format!("dns-version.{domain}."), 1),
-        ask("CNAME", format!("{service}-alias.{namespace}.svc.{domain}."), 1),
-        // Not in the specification: a server may have none, and then has none whenever it is asked.
-        RecordQuestion {
-            at_once: true,
-            ..ask("SRV", format!("{service}{MANY}.{namespace}.svc.{domain}."), usize::from(MANY_PORTS))
-        },
+        ask(Purpose::ApiPort, Kind::Srv, format!("_https._tcp.kubernetes.default.svc.{domain}."), None),
+        ask(Purpose::OtherFamily, other, format!("kubernetes.default.svc.{domain}."), None),
+        ask(Purpose::Nonexistent, Kind::A, format!("{NONEXISTENT}.svc.{domain}."), None),
+        ask(Purpose::Version, Kind::Txt, format!("dns-version.{domain}."), None),
+        ask(Purpose::Alias, Kind::Cname, own_name("-alias"), Some(1)),
+        ask(Purpose::LongAnswer, Kind::Srv, own_name("-many"), many),
     ];
-    records.extend(api.map(|api| ask("PTR", reverse(api), 1)));
+    records.extend(api.map(|api| ask(Purpose::ApiAddress, Kind::Ptr, reverse(api), None)));
     if *probes <= COMMON {
-        records.push(ask(own, format!("{service}.{namespace}.svc.{domain}."), *probes));
+        records.push(ask(Purpose::Probes, own, own_name(""), Some(*probes)));
     }
     let external = expectations.external_names.iter();
-    records.extend(external.map(|(name, addresses)| ask(kind_of(addresses), absolute(name), 0)));
-    records.extend(expectations.unresolved_names.iter().map(|name| ask(kind_of(&[]), absolute(name), 0)));
+    records.extend(
+        external
+            .map(|(name, addresses)| outside(name, addresses))
+            .chain(expectations.unresolved_names.iter().map(|name| outside(name, &[])))
+            .map(|record| RecordQuestion { record, awaited: None }),
+    );
     records
 }
 
-/// The type of the records that say these addresses: A, unless all of them are of IPv6.
-pub fn kind_of(addresses: &[IpAddr]) -> &'static str {
-    if !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6) { "AAAA" } else { "A" }
+/// The question for a name outside of the cluster that has these addresses, or any: for IPv4 addresses, unless all of them are
+/// of IPv6.
+pub fn outside(name: &str, addresses: &[IpAddr]) -> Record {
+    let is_ipv6 = !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6);
+    let kind = if is_ipv6 { Kind::Aaaa } else { Kind::A };
+    Record { purpose: Purpose::Outside, kind, name: format!("{}.", name.trim_end_matches('.')) }
 }
 
 /// The name under which an address is looked up.
-pub fn reverse(address: IpAddr) -> String {
+fn reverse(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();
@@ -109,35 +122,34 @@ pub fn reverse(address: IpAddr) -> String {
     }
 }
 
-/// A name with its final dot.
-pub fn absolute(name: &str) -> String {
-    format!("{}.", name.trim_end_matches('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(place: usize, pods: u8) -> DnsQuestion {
-        let dns = DnsServers {
+    fn servers(pods: u8) -> DnsServers {
+        DnsServers {
             service: [10, 96, 0, 10].into(),
             pods: (0..pods).map(|i| IpAddr::from([10, 244, i, 2])).collect(),
             pod_port: 8053,
-        };
+        }
+    }
+
+    fn asked(place: usize, pods: u8) -> DnsQuestion {
         let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
-        of(Some(place), &names, &dns, Some([10, 96, 0, 1].into()), &Expectations::default())
+        of(Some(place), &names, &servers(pods), Some([10, 96, 0, 1].into()), &Expectations::default())
     }
 
     #[test]
     fn a_service_without_pods_is_not_asked_unless_pods_are_told_to() {
-        assert!(asked(0, 0).servers.is_empty() && asked(0, 0).metrics.is_empty());
+        assert!(asked(0, 0).servers.is_empty() && metrics(Some(0), 3, &servers(0)).is_empty());
     }
 
     #[test]
     fn two_probes_ask_for_records_and_look_at_each_servers_metrics() {
         let asked = [0, 1, 2].map(|place| asked(place, 2));
         assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [8, 8, 0]);
-        assert_eq!(asked.iter().map(|asked| asked.metrics.len()).sum::<usize>(), 4);
+        let looked_at = |place| metrics(Some(place), 3, &servers(2)).len();
+        assert_eq!([0, 1, 2].map(looked_at).iter().sum::<usize>(), 4);
         assert!(asked.iter().all(|asked| asked.servers.len() == 3));
         assert_eq!(asked[0].servers[..2], ["10.96.0.10:53", "10.244.0.2:8053"].map(|at| at.parse().unwrap()));
     }
@@ -156,7 +168,7 @@ mod tests {
         let question = of(Some(0), &names, &dns, Some("fd00::1".parse().unwrap()), &Expectations::default());
         assert!(question.ipv6 && !asked(0, 1).ipv6);
         let kinds = |question: &DnsQuestion| -> Vec<String> {
-            question.records.iter().map(|asked| format!("{} {}", asked.kind, asked.name)).collect()
+            question.records.iter().map(|asked| asked.record.to_string()).collect()
         };
         assert!(kinds(&question).contains(&"A kubernetes.default.svc.cluster.local.".into()));
         assert!(kinds(&question).contains(&"AAAA s.ns.svc.cluster.local.".into()));

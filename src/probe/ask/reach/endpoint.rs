@@ -1,4 +1,4 @@
-//! Something that listens somewhere, and how a probe looks at it.
+//! An address and port, and what a probe does there.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ pub struct Endpoint {
     /// Where.
     pub at: SocketAddr,
     /// What is done there.
-    pub ask: Ask,
+    pub way: Way,
 }
 
 /// How an endpoint is looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ask {
+pub enum Way {
     /// Connects: `tcp 10.77.0.11:10250`.
     Tcp,
     /// Goes through a TLS handshake without a client certificate: `tls 10.77.0.11:2379`.
@@ -59,17 +59,17 @@ const WITH_TOKEN: &str = " with token";
 impl Endpoint {
     /// Connects there.
     pub fn tcp(at: impl Into<SocketAddr>) -> Self {
-        Self { at: at.into(), ask: Ask::Tcp }
+        Self { at: at.into(), way: Way::Tcp }
     }
 
     /// Goes through a TLS handshake there.
     pub fn tls(at: impl Into<SocketAddr>) -> Self {
-        Self { at: at.into(), ask: Ask::Tls }
+        Self { at: at.into(), way: Way::Tls }
     }
 
     /// Brings the certificate along that is presented there.
     pub fn certificate(at: impl Into<SocketAddr>) -> Self {
-        Self { at: at.into(), ask: Ask::Certificate }
+        Self { at: at.into(), way: Way::Certificate }
     }
 
     /// Gets a path by HTTP.
@@ -92,8 +92,13 @@ impl Endpoint {
         Self::request(at, Method::Post, true, path, true)
     }
 
+    /// Whether it is a TLS handshake.
+    pub fn is_handshake(&self) -> bool {
+        matches!(self.way, Way::Tls | Way::Certificate)
+    }
+
     fn request(at: impl Into<SocketAddr>, method: Method, tls: bool, path: &str, token: bool) -> Self {
-        Self { at: at.into(), ask: Ask::Http(Request { method, tls, path: path.to_owned(), token }) }
+        Self { at: at.into(), way: Way::Http(Request { method, tls, path: path.to_owned(), token }) }
     }
 }
 
@@ -109,11 +114,11 @@ impl Method {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.ask {
-            Ask::Tcp => write!(f, "tcp {}", self.at),
-            Ask::Tls => write!(f, "tls {}", self.at),
-            Ask::Certificate => write!(f, "certificate {}", self.at),
-            Ask::Http(request) => {
+        match &self.way {
+            Way::Tcp => write!(f, "tcp {}", self.at),
+            Way::Tls => write!(f, "tls {}", self.at),
+            Way::Certificate => write!(f, "certificate {}", self.at),
+            Way::Http(request) => {
                 let scheme = if request.tls { "https" } else { "http" };
                 write!(f, "{} {scheme}://{}{}", request.method.as_str(), self.at, request.path)?;
                 f.write_str(if request.token { WITH_TOKEN } else { "" })

@@ -6,19 +6,21 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
-use super::fault::{Fault, Got};
 use crate::certificate::Certificate;
+use crate::probe::ask::merge::Merge;
+use crate::probe::fault::{Fault, Got};
+use crate::seen::{Seen, Unobserved};
 
 /// What was met at each endpoint. Equal answers are written once, with the endpoints that gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<(Got<Met>, Vec<Endpoint>)>", into = "Vec<(Got<Met>, Vec<Endpoint>)>")]
-pub struct Reached(pub BTreeMap<Endpoint, Got<Met>>);
+pub struct Reached(BTreeMap<Endpoint, Got<Met>>);
 
 /// What was met at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Met {
-    /// Somebody who accepts connections.
+    /// A program that accepts connections.
     Open,
     /// A TLS server.
     Tls(TlsMet),
@@ -40,7 +42,7 @@ pub struct TlsMet {
 }
 
 impl TlsMet {
-    /// Whether nobody without a client certificate gets in: it asked for one, and refused the client that had none.
+    /// Whether no client without a certificate is accepted: it asked for one, and refused the client that had none.
     pub fn demands_certificate(&self) -> bool {
         self.asks && self.refusal.is_some()
     }
@@ -50,6 +52,24 @@ impl Reached {
     /// What was met at an endpoint; none when it was not asked, or there was no time left to ask.
     pub fn at(&self, endpoint: &Endpoint) -> Option<&Got<Met>> {
         self.0.get(endpoint).filter(|met| is_answered(met))
+    }
+
+    /// The status of an HTTP answer.
+    pub fn status(&self, endpoint: &Endpoint) -> Seen<u16> {
+        match self.0.get(endpoint) {
+            Some(Ok(Met::Status(status))) => Ok(*status),
+            Some(Err(fault)) => Err(Unobserved::unreachable(endpoint.to_string(), fault)),
+            Some(Ok(_)) | None => Err(Unobserved::invalid(endpoint.to_string(), "it was not asked")),
+        }
+    }
+
+    /// Whether a program accepts connections there.
+    pub fn is_open(&self, endpoint: &Endpoint) -> Seen<bool> {
+        match self.0.get(endpoint) {
+            Some(Err(fault @ Fault::Unanswered)) => Err(Unobserved::unreachable(endpoint.to_string(), fault)),
+            Some(met) => Ok(is_open(met)),
+            None => Err(Unobserved::invalid(endpoint.to_string(), "it was not asked")),
+        }
     }
 
     /// Everything that was met at a port of an address, whatever was asked there.
@@ -63,10 +83,22 @@ fn is_answered(met: &Got<Met>) -> bool {
     *met != Err(Fault::Unanswered)
 }
 
-/// Whether somebody listens there: an answer came, or a connection that ended otherwise than by not coming about. An error
-/// that never left the pod is neither.
+/// Whether a program listens there: an answer came, or the connection was made and ended in another way. An error that never
+/// left the pod is neither.
 pub fn is_open(met: &Got<Met>) -> bool {
     matches!(met, Ok(_) | Err(Fault::Reset | Fault::Stranger(_) | Fault::NotTls(_)))
+}
+
+impl FromIterator<(Endpoint, Got<Met>)> for Reached {
+    fn from_iter<I: IntoIterator<Item = (Endpoint, Got<Met>)>>(met: I) -> Self {
+        Self(met.into_iter().collect())
+    }
+}
+
+impl Merge for Reached {
+    fn add(&mut self, other: Self) {
+        self.0.add(other.0);
+    }
 }
 
 impl From<Vec<(Got<Met>, Vec<Endpoint>)>> for Reached {
@@ -120,10 +152,24 @@ mod tests {
         let closed = (11..27)
             .flat_map(|node| [10255, 10248, 10249].map(|port| (Endpoint::tcp(at(node, port)), Err(Fault::Refused))));
         let open = (11..27).flat_map(|node| [10250, 10256].map(|port| (Endpoint::tcp(at(node, port)), Ok(Met::Open))));
-        let answers = Answers { reached: Reached(closed.chain(open).collect()), ..Answers::default() };
+        let answers = Answers { reached: closed.chain(open).collect(), ..Answers::default() };
         let message = message::pack_within(&answers, message::MESSAGE_LIMIT).unwrap();
         assert!(message.len() < 700, "{}", message.len());
         assert_eq!(message::unpack::<Answers>(&message).unwrap(), answers);
+    }
+
+    #[test]
+    fn what_there_was_no_time_to_ask_is_neither_open_nor_closed() {
+        let endpoint = Endpoint::https(at(11, 10250), "/pods");
+        let of = |met: Got<Met>| Reached::from_iter([(endpoint.clone(), met)]);
+        let unanswered = of(Err(Fault::Unanswered));
+        assert_eq!((unanswered.at(&endpoint), unanswered.port(at(11, 10250).ip(), 10250).count()), (None, 0));
+        assert!(unanswered.is_open(&endpoint).is_err() && Reached::default().is_open(&endpoint).is_err());
+        assert_eq!(of(Err(Fault::TimedOut)).is_open(&endpoint), Ok(false));
+        assert_eq!(of(Ok(Met::Status(403))).status(&endpoint), Ok(403));
+        for unseen in [of(Err(Fault::TimedOut)), of(Ok(Met::Open)), Reached::default(), unanswered] {
+            assert!(unseen.status(&endpoint).is_err());
+        }
     }
 
     #[test]

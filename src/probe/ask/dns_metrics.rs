@@ -1,34 +1,64 @@
-//! What DNS servers count, from their Prometheus metrics.
+//! The counters of DNS servers, from their Prometheus metrics.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 
+use super::asker::Asker;
 use super::http::Strangers;
-use super::terms::Terms;
-use crate::probe::answer::DnsMetrics;
+use super::{Ask, each};
 use crate::probe::fault::{Fault, Got};
 use crate::prometheus;
 
 /// The most that is read of one server's metrics, in bytes.
 const LIMIT: usize = 1 << 20;
+/// What an answer adds to a message, in bytes.
+const SIZE: usize = 40;
 
-/// Reads the metrics of each server.
-pub async fn ask(
-    servers: &[SocketAddr],
-    strangers: &Got<Strangers>,
-    terms: &Terms,
-) -> BTreeMap<SocketAddr, Got<DnsMetrics>> {
-    let read = servers.iter().map(async |server| (*server, terms.answered(one(*server, strangers)).await));
-    join_all(read).await.into_iter().collect()
+/// The metrics of DNS servers: at which addresses, and what each has counted.
+pub struct Metrics;
+
+/// What a CoreDNS server has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DnsMetrics {
+    /// Panics.
+    pub panics: u64,
+    /// Responses.
+    pub responses: u64,
+    /// Those with SERVFAIL or REFUSED.
+    pub failures: u64,
+    /// New Corefiles that could not be used.
+    pub failed_reloads: u64,
+    /// How often all upstream servers were out of order.
+    pub upstreams_broken: u64,
+    /// Requests to the API server that were refused for want of rights.
+    pub api_refusals: u64,
 }
 
-async fn one(server: SocketAddr, strangers: &Got<Strangers>) -> Got<DnsMetrics> {
-    let strangers = strangers.as_ref().map_err(Clone::clone)?;
+impl Ask for Metrics {
+    type Question = Vec<SocketAddr>;
+    type Answer = BTreeMap<SocketAddr, Got<DnsMetrics>>;
+
+    fn parts(question: &Self::Question) -> Vec<(usize, Self::Question)> {
+        each(question, |_| SIZE)
+    }
+
+    async fn ask(question: &Self::Question, asker: &Asker) -> Self::Answer {
+        let read = async |server: &SocketAddr| {
+            let read = async { one(*server, asker.strangers.as_ref().map_err(Clone::clone)?).await };
+            (*server, asker.terms.answered(read).await)
+        };
+        join_all(question.iter().map(read)).await.into_iter().collect()
+    }
+}
+
+async fn one(server: SocketAddr, strangers: &Strangers) -> Got<DnsMetrics> {
     let text = strangers.text(&format!("http://{server}/metrics"), LIMIT).await?;
     let metrics = parse(&text);
-    // A server of another make counts nothing that we know.
+    // Servers other than CoreDNS count under other names.
     metrics.ok_or_else(|| Fault::Other("these are not CoreDNS's metrics".into()))
 }
 

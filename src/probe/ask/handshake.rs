@@ -1,0 +1,26 @@
+//! TLS handshakes, and how they fail.
+
+use std::net::SocketAddr;
+
+use super::terms::Terms;
+use crate::certificate::Certificate;
+use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, handshake};
+use crate::probe::fault::{Fault, Got};
+
+/// What a server presents to a client that asks for this name, or for none.
+pub async fn presented(at: SocketAddr, name: Option<&str>, roots: &[Certificate], terms: &Terms) -> Got<Handshake> {
+    let target = Target { address: Authority::from(at), server_name: name.map(str::to_owned) };
+    let asking = async { handshake(&target, roots, terms.answer).await.map_err(fault) };
+    terms.answered(asking).await
+}
+
+fn fault(unreachable: Unreachable) -> Fault {
+    match unreachable {
+        Unreachable::Refused => Fault::Refused,
+        Unreachable::TimedOut { .. } => Fault::TimedOut,
+        Unreachable::Reset | Unreachable::Closed => Fault::Reset,
+        Unreachable::NotTls { answer } => Fault::NotTls(answer),
+        strange @ Unreachable::Declined { .. } => Fault::Stranger(strange.to_string()),
+        other => Fault::Other(other.to_string()),
+    }
+}
