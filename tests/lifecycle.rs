@@ -363,7 +363,7 @@ webhooks:
 fn without_an_image(bed: &Bed) -> Outcomes {
     let missing = ["--probe-image", "seaworthy.test/nowhere:1"];
     let verdicts = Run::new(&bed.kubeconfig()?, "post-install")?.with(&missing).ends_with(&[1, 3])?;
-    verdicts.say_of_every_node(bed, "seaworthy.test/nowhere:1 cannot be had on this node")?;
+    verdicts.say_of_every_node(bed, "seaworthy.test/nowhere:1 is not available on this node")?;
     nothing_is_left(bed)
 }
 

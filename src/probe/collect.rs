@@ -50,18 +50,18 @@ impl Patience {
     }
 }
 
-/// What came of one pod.
+/// What was seen of one pod.
 #[derive(Clone, Debug)]
 pub struct Collected {
     /// Its address, once it has one.
     pub address: Option<IpAddr>,
     /// When it was seen to serve and to have answered, if it was.
     pub times: Option<Times>,
-    /// What its containers said at their end, or why nothing was said, by container; or why none of them ended.
+    /// The termination messages of its containers, or why there is none, by container; or why none of them ended.
     pub messages: Seen<BTreeMap<String, Seen<String>>>,
 }
 
-/// When a pod was seen to serve, and when to have answered, in milliseconds since one began to look.
+/// When a pod was seen to serve, and when to have answered, in milliseconds since the runner began to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     /// To serve.
@@ -71,7 +71,7 @@ pub struct Times {
 }
 
 impl Collected {
-    /// Nothing, for this reason.
+    /// A pod of which nothing was seen, for this reason.
     pub fn nothing(why: Unobserved) -> Self {
         Self { address: None, times: None, messages: Err(why) }
     }
@@ -92,7 +92,7 @@ impl Collected {
         Ok(answers)
     }
 
-    /// What one of its containers said at its end.
+    /// The termination message of one of its containers.
     pub fn message(&self, container: &str) -> Seen<&str> {
         let messages = self.messages.as_ref().map_err(Clone::clone)?;
         match messages.get(container) {
@@ -129,7 +129,7 @@ pub async fn collect(
                 Ok(true) => return None,
                 Err(why @ Unobserved::Refused { .. }) => return Some(why),
                 Err(why) if Instant::now() + PAUSE >= end => return Some(why),
-                // The server ended the watch, or it broke: what happened meanwhile is told by the next one.
+                // The server ended the watch, or it broke: the next one reports what happened meanwhile.
                 Ok(false) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -148,7 +148,7 @@ pub async fn collect(
         .collect()
 }
 
-/// Waits until the containers of all these pods run, and tells their addresses.
+/// Waits until the containers of all these pods run, and returns the addresses of the pods.
 pub async fn running(
     cluster: &Cluster,
     namespace: &str,
@@ -246,7 +246,7 @@ async fn watch_once(live: &Live, call: &Call, awaited: &mut Awaited<'_>) -> Seen
     Ok(true)
 }
 
-/// What a line of a watch tells: the pod, and whether it was deleted; none when the server ends the watch.
+/// The pod in a line of a watch, and whether it was deleted; none when the server ends the watch.
 fn change(call: &Call, line: &str) -> Seen<Option<(Pod, bool)>> {
     let invalid = |e| Unobserved::invalid(call.to_string(), e);
     let event: WatchEvent = serde_json::from_str(line).map_err(invalid)?;
@@ -291,14 +291,14 @@ impl Progress {
             self.served_ms.get_or_insert(milliseconds(at));
         }
         let ended: Option<BTreeMap<_, _>> =
-            asking().map(|container| Some((container.name.clone(), said(&node, terminated(container)?)))).collect();
+            asking().map(|container| Some((container.name.clone(), answer(&node, terminated(container)?)))).collect();
         self.settled = if let Some(messages) = ended.filter(|messages| !messages.is_empty()) {
             self.times = self.served_ms.map(|served_ms| Times { served_ms, answered_ms: milliseconds(at) });
             Some(Ok(messages))
         } else if let Some(stuck) = containers().find_map(stuck) {
             invalid(stuck)
         } else if deleted {
-            invalid("its pod was deleted by somebody else".into())
+            invalid("another client deleted its pod".into())
         } else if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
             invalid(format!("its pod ended before it answered: {}", self.state))
         } else {
@@ -307,8 +307,8 @@ impl Progress {
     }
 }
 
-/// What a container said at its end, if that was its answer.
-fn said(node: &str, (code, message): (i32, String)) -> Seen<String> {
+/// The termination message of a container, if that is its answer.
+fn answer(node: &str, (code, message): (i32, String)) -> Seen<String> {
     if code == 0 {
         return Ok(message);
     }
@@ -327,10 +327,10 @@ fn stuck(container: &ContainerStatus) -> Option<String> {
     let reason = waiting.reason.as_deref()?;
     let message = first_line(waiting.message.as_deref().unwrap_or_default());
     match reason {
-        // A kubelet that has only started says so until it knows the cluster's Services.
+        // A kubelet that has only just started reports this until it has read the cluster's Services.
         "CreateContainerConfigError" if message.starts_with("services have not yet been read") => None,
         "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => Some(format!(
-            "the image {} cannot be had on this node ({reason}: {message}): load it with `seaworthy image -o probe.tar`, or name another with --probe-image",
+            "the image {} is not available on this node ({reason}: {message}): load it with `seaworthy image -o probe.tar`, or name another with --probe-image",
             container.image
         )),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => {
@@ -351,9 +351,9 @@ fn state(pod: &Pod) -> String {
             first_line(waiting.message.as_deref().unwrap_or_default())
         ))
     });
-    let said = status.message.clone().or_else(|| status.reason.clone());
+    let message = status.message.clone().or_else(|| status.reason.clone());
     let phase = status.phase.clone().unwrap_or_default();
-    [Some(phase), said, waiting]
+    [Some(phase), message, waiting]
         .into_iter()
         .flatten()
         .filter(|text| !text.trim().is_empty())
@@ -397,9 +397,9 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_will_not_start_is_told_from_one_that_has_not_yet() {
+    fn a_container_that_will_not_start_differs_from_one_that_has_not_yet() {
         let image = stuck(&waiting("ErrImagePull", "not found")).unwrap();
-        assert!(image.contains("seaworthy.dev/probe:1 cannot be had on this node"), "{image}");
+        assert!(image.contains("seaworthy.dev/probe:1 is not available on this node"), "{image}");
         let root = "container has runAsNonRoot and image will run as root";
         assert!(stuck(&waiting("CreateContainerConfigError", root)).unwrap().contains(root));
         for (reason, message) in [

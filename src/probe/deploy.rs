@@ -56,8 +56,8 @@ pub struct Fronts {
 }
 
 impl<'a> Site<'a> {
-    /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to; opens the
-    /// pods that are to come to all else, unless it is policies that are tried.
+    /// Makes the run's namespace, or uses the one that was named, and in it the object that all others belong to. It
+    /// allows all traffic of the pods that are to come, unless network policies are what is tried.
     pub async fn prepare(live: &'a Live, level: Level) -> Seen<Self> {
         let Live { cluster, inputs, ledger, .. } = live;
         let run = &inputs.run;
@@ -72,7 +72,7 @@ impl<'a> Site<'a> {
             let call = Call::create::<Namespace>(mark.namespace());
             let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
             let reply = cluster.send(&call).await.inspect_err(|_| {
-                // Who does not answer in time may have made it all the same.
+                // A server that does not answer in time may have made it all the same.
                 ledger.add(footprint.clone());
             })?;
             if reply.status == 409 {
@@ -84,7 +84,7 @@ impl<'a> Site<'a> {
         ledger.add(Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) });
         let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
         let account: ServiceAccount = cluster.fetch(&account).await.map_err(|why| match why {
-            // To a run that was given a namespace, its absence is no reason to skip anything.
+            // For a run that was given a namespace, its absence is not a reason to skip anything.
             Unobserved::Absent { evidence } => Unobserved::invalid(format!("namespace {namespace}"), evidence),
             why => why,
         })?;
@@ -172,14 +172,14 @@ impl<'a> Site<'a> {
         .await
     }
 
-    /// Makes a pod of a trial, and tells its name.
+    /// Makes a pod of a trial, and returns its name.
     pub async fn trial_pod(&self, pod: &TrialPod<'_>) -> Seen<String> {
         let image = &self.live.inputs.image;
         self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
         Ok(pod.name(&self.mark()))
     }
 
-    /// Makes the Service in front of what has this role in a trial, and tells its ClusterIP.
+    /// Makes the Service in front of the pods that have this role in a trial, and returns its ClusterIP.
     pub async fn trial_service(&self, role: &str) -> Seen<IpAddr> {
         cluster_ip(&self.service(self.mark().of_trial(role)).await?)
     }
@@ -192,7 +192,7 @@ impl<'a> Site<'a> {
         self.live.cluster.send(&call).await?.accepted(&call)
     }
 
-    /// Makes a pod on each of these nodes that watches, and tells its name by the node's.
+    /// Makes a watching pod on each of these nodes, and returns the pods' names by node.
     pub async fn watching_pods(&self, nodes: &[&str], questions: &WatchQuestions) -> Seen<BTreeMap<String, String>> {
         let made = nodes.iter().enumerate().map(async |(i, node)| {
             let pod = TrialPod { role: &i.to_string(), node, watch: Some(questions) };
@@ -215,7 +215,7 @@ impl<'a> Site<'a> {
         self.live.cluster.send(&call).await?.accepted(&call)
     }
 
-    /// Gives the probes the right to get these resources, as `nodes/metrics`, until the run's namespace is deleted.
+    /// Gives the probes the right to get these resources, such as `nodes/metrics`, until the run's namespace is deleted.
     pub async fn grant(&self, resources: &[&str]) -> Seen<()> {
         let Some(uid) = &self.made else {
             let why = "this run did not make it, and would make nothing outside of it";
@@ -228,7 +228,7 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// Waits for what pods say, each by its node and name with what came of making it; see [`collect`]. By node.
+    /// Waits for the answers of pods, given by node and name with the outcome of making them; see [`collect`]. By node.
     pub async fn collect(
         &self,
         made: impl IntoIterator<Item = ((String, String), Seen<()>)>,
@@ -244,8 +244,8 @@ impl<'a> Site<'a> {
         }
         let pods: Vec<String> = nodes.keys().cloned().collect();
         if !pods.is_empty() {
-            let said = collect(self.live, &self.namespace, &pods, doubtful, patience).await;
-            collected.extend(said.into_iter().filter_map(|(pod, said)| Some((nodes.remove(&pod)?, said))));
+            let answered = collect(self.live, &self.namespace, &pods, doubtful, patience).await;
+            collected.extend(answered.into_iter().filter_map(|(pod, answered)| Some((nodes.remove(&pod)?, answered))));
         }
         collected
     }

@@ -1,4 +1,4 @@
-//! Termination messages: what a container can say at its end, small enough for the kubelet to keep.
+//! Termination messages: what a container leaves behind at its end, small enough for the kubelet to keep.
 
 use std::fmt;
 use std::io::{Read, Write};

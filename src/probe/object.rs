@@ -13,14 +13,14 @@ use crate::live::RunId;
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "seaworthy");
 /// The label that names the run.
 pub const RUN: &str = "seaworthy.dev/run";
-/// The annotation that says when leftovers of the run may be removed.
+/// The annotation with the time from which on leftovers of the run may be removed.
 pub const EXPIRES: &str = "seaworthy.dev/expires";
 
 /// How many ports the Service with many of them has. The answer about each takes some seventy bytes, and a datagram of DNS
 /// holds 512 unless more is asked for (RFC 1035, section 4.2.1).
 pub const MANY_PORTS: u16 = 10;
 
-/// The label that says what a pod does in a trial; policies and Services select by it.
+/// The label with what a pod does in a trial; policies and Services select by it.
 pub(super) const ROLE: &str = "seaworthy.dev/role";
 /// The label by which Services find the probes that serve.
 pub const LEVEL: &str = "seaworthy.dev/level";
@@ -32,7 +32,7 @@ pub enum Level {
     Restricted,
     /// Probes on the node's network, which see some of its directories.
     Privileged,
-    /// Probes as any workload's pod, to whom network policies are applied: apart from the others, whose traffic goes on.
+    /// Probes as any workload's pod, to which network policies are applied: separate from the others, whose traffic goes on.
     Policed,
     /// Probes as any workload's pod, whose Service comes and goes.
     Served,
@@ -60,7 +60,7 @@ impl Level {
         }
     }
 
-    /// By what labels tell it from the others.
+    /// The value of the label that distinguishes it from the others.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Restricted => "restricted",
@@ -103,7 +103,7 @@ pub struct Mark<'a> {
     pub owner: Option<(&'a str, &'a str)>,
 }
 
-/// The run whose mark an object bears, and when it may be removed. None of what does not say that it is ours.
+/// The run whose mark an object has, and when it may be removed. None for an object that is not marked as ours.
 pub fn marked(metadata: &ObjectMeta) -> Option<(RunId, Option<Timestamp>)> {
     let labels = metadata.labels.as_ref()?;
     if labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
@@ -160,7 +160,7 @@ impl Mark<'_> {
         })
     }
 
-    /// A Service of so many ports that an answer about all of them takes more than a datagram. Nobody is behind it.
+    /// A Service with so many ports that an answer about all of them takes more than a datagram. It has no endpoints.
     pub fn many_ports(&self) -> Value {
         let port = |i: u16| json!({ "name": format!("port-{i}"), "protocol": "TCP", "port": PORT + i });
         let ports: Vec<Value> = (0..MANY_PORTS).map(port).collect();

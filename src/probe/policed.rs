@@ -14,7 +14,7 @@ pub enum Role {
     Guarded,
     /// Serves, and no policy selects it.
     Open,
-    /// Asks, and is let in by its label.
+    /// Asks, and is allowed by its label.
     Granted,
     /// Asks, and nothing lets it in.
     Stranger,
@@ -48,7 +48,7 @@ pub enum Policy {
     DenyIngress,
     /// Nothing gets out of the confined pod.
     DenyEgress,
-    /// Into the guarded pod gets who has the label of the granted one.
+    /// Only pods with the label of the granted one reach the guarded pod.
     AllowByLabel,
     /// Everything gets into and out of all probes. Policies add up, so that one which closes each new namespace, as some
     /// clusters make it, does not close in the probes.

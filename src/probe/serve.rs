@@ -1,4 +1,4 @@
-//! What a probe does for its peers: it says who it is and whom it sees, to whoever knows the run.
+//! What a probe does for its peers: it answers every client of its run with its name and the address that it sees.
 
 use std::env;
 use std::io;
@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 
 use super::PORT;
 
-/// The environment variables that say who serves.
+/// The environment variable with the run of the server.
 pub const RUN_VARIABLE: &str = "SEAWORTHY_RUN";
-/// See [`RUN_VARIABLE`].
+/// The environment variable with the pod of the server.
 pub const POD_VARIABLE: &str = "SEAWORTHY_POD";
 
 /// The most that a greeting may hold, in bytes.
@@ -35,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Greeting {
     /// The run.
     pub run: String,
-    /// Something that only this exchange has, so that a stray or repeated answer is not taken for this one's.
+    /// A number that only this exchange has, so that a stray or repeated answer is not taken for this one's.
     pub nonce: u64,
     /// How many bytes follow the line by TCP.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -60,7 +60,7 @@ pub struct Reply {
     pub from: IpAddr,
 }
 
-/// Who serves.
+/// The server.
 #[derive(Clone, Debug)]
 struct Identity {
     run: String,
@@ -86,13 +86,13 @@ impl Identity {
     }
 }
 
-/// Serves until the pod is told to end.
+/// Serves until the pod gets SIGTERM.
 pub async fn serve() -> io::Result<()> {
     let variable = |name| env::var(name).map_err(|e| io::Error::other(format!("{name}: {e}")));
     let identity = Identity { run: variable(RUN_VARIABLE)?, pod: variable(POD_VARIABLE)? };
     let tcp = listen().await?;
     let udp = datagrams().await?;
-    // As process 1 nothing ends us unless we listen.
+    // As process 1 we do not end by a signal that we do not handle.
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         ended = accept(tcp, identity.clone()) => ended,
@@ -156,7 +156,7 @@ async fn echo(socket: UdpSocket, identity: Identity) -> io::Result<()> {
         if length > line.len() + 1 {
             answer.resize(length.max(answer.len()), 0);
         }
-        // A peer that is gone by now is no fault of ours.
+        // A peer may have ended by now.
         let _ = socket.send_to(&answer, from).await;
     }
 }

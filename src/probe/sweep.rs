@@ -34,7 +34,7 @@ impl Leftover {
     }
 }
 
-/// Removes everything of one run, and waits for it to be gone. Says what is left.
+/// Removes everything of one run, and waits until it is deleted. Returns what is left.
 pub async fn remove(cluster: &Cluster, run: &str, footprint: &Footprint, patience: Duration) -> Seen<()> {
     let namespace = &footprint.namespace;
     let selector = format!("{RUN}={run}");
@@ -55,7 +55,7 @@ pub async fn remove(cluster: &Cluster, run: &str, footprint: &Footprint, patienc
     done(cluster, &Call::delete::<ServiceAccount>(footprint.owner.clone()).in_namespace(namespace)).await
 }
 
-/// Deletes; what is gone already is as good.
+/// Deletes an object. One that no longer exists is as good.
 async fn done(cluster: &Cluster, call: &Call) -> Seen<()> {
     match cluster.send(call).await?.accepted(call) {
         Err(Unobserved::Absent { .. }) => Ok(()),
@@ -66,7 +66,7 @@ async fn done(cluster: &Cluster, call: &Call) -> Seen<()> {
 async fn gone(cluster: &Cluster, call: &Call, patience: Duration) -> Seen<()> {
     let look = async || cluster.send(call).await?.accepted(call);
     match until(patience, PAUSE, look, Result::is_err).await {
-        // Who may delete a namespace and not look at it has done what they can.
+        // A credential that may delete a namespace and not read it has done what it can.
         Err(Unobserved::Absent { .. } | Unobserved::Refused { .. }) => Ok(()),
         Err(why) => Err(why),
         Ok(()) => {

@@ -188,8 +188,6 @@ mod tests {
         assert_eq!(seen(&Ok(tls(true, None))), ["it asks for a certificate, and goes on without one"]);
         let plain = Fault::NotTls("HTTP/1.1 400".into());
         assert_eq!(seen(&Err(plain.clone())), [plain.to_string()]);
-        let of_older_probes = Fault::Stranger("the answer is not TLS: HTTP/1.1 400".into());
-        assert_eq!(seen(&Err(of_older_probes.clone())), [of_older_probes.to_string()]);
         assert!(seen(&Err(Fault::Stranger("it says: this is not TLS".into()))).is_empty());
     }
 

@@ -27,14 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Directories that hold certificates, keys and kubeconfigs, and whether to look into what is in them.
 const DIRECTORIES: [(&str, bool); 3] =
     [("/etc/kubernetes", false), ("/etc/kubernetes/pki", true), ("/var/lib/kubelet/pki", false)];
-/// Where kube-proxy tells the mode in which it runs.
+/// Where kube-proxy serves the mode in which it runs.
 pub const PROXY_MODE: &str = "http://127.0.0.1:10249/proxyMode";
-/// Where a member of etcd tells how it is, as kubeadm sets it up.
+/// Where a member of etcd serves its metrics, as kubeadm sets it up.
 pub const ETCD_METRICS: &str = "http://127.0.0.1:2381/metrics";
 
 /// What is asked by HTTP on each node: the URL, and what the wanted lines begin with.
 const GETS: [(&str, &[&str]); 1] = [(PROXY_MODE, &[])];
-/// What is asked by HTTP on control-plane nodes besides.
+/// What is also asked by HTTP on control-plane nodes.
 const CONTROL_PLANE_GETS: [(&str, &[&str]); 1] = [(
     ETCD_METRICS,
     &[
@@ -50,10 +50,10 @@ const CONTROL_PLANE_GETS: [(&str, &[&str]); 1] = [(
         "process_start_time_seconds ",
     ],
 )];
-/// What the names of services hold that are looked for among the running ones: kubelets, runtimes and the components of
-/// control planes, of kubeadm and of distributions that bring their own.
+/// Parts of the names of services that are looked for among the running ones: kubelets, runtimes and the components of
+/// control planes, of kubeadm and of other distributions.
 const SERVICES: [&str; 8] = ["kube", "containerd", "crio", "cri-", "docker", "etcd", "k3s", "rke2"];
-/// The units of which it is asked whether a boot starts them.
+/// The units that a boot may start.
 const UNITS: [&str; 11] = [
     "kubelet.service",
     "containerd.service",
@@ -79,22 +79,16 @@ pub struct HostReport {
     pub disk: Seen<Disk>,
     /// What HTTP servers answered, by URL.
     pub gets: Seen<BTreeMap<String, Got<HttpAnswer>>>,
-    /// The services of systemd that run; none in recordings that are older than this.
-    #[serde(default = "not_recorded")]
+    /// The services of systemd that run.
     pub services: Seen<Services>,
-    /// The units that systemd starts at boot, where it is the init; none in recordings that are older than this.
-    #[serde(default = "not_recorded")]
+    /// The units that systemd starts at boot, where it is the init.
     pub units: Seen<UnitFiles>,
-}
-
-fn not_recorded<T>() -> Seen<T> {
-    Err(Unobserved::NotRecorded { fact: "the init system in host-reports".into() })
 }
 
 /// The certificates, kubeconfigs and keys on one node's disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
-    /// What could not be looked at, by path, and why.
+    /// What could not be read, by path, and why.
     pub unlisted: BTreeMap<String, String>,
     /// The files, by path.
     pub files: BTreeMap<String, DiskFile>,
@@ -127,7 +121,7 @@ impl Observe for HostReports {
             .into_iter()
             .map(|(node, collected)| (node.clone(), HostReport::read(&node, &collected)))
             .collect();
-        // These see directories that only systemd's nodes have: without them a pod does not start.
+        // These mount directories that only nodes with systemd have: without them a pod does not start.
         let has_systemd = |report: &HostReport| report.services.as_ref().is_ok_and(|services| services.systemd);
         let probes = reports.iter().enumerate().filter(|(_, (_, report))| has_systemd(report)).map(|(i, (node, _))| {
             let units = UNITS.map(Into::into).into();
@@ -138,7 +132,7 @@ impl Observe for HostReports {
                 report.units = part(&node, &collected, question::UNITS).and_then(|answers| {
                     answers
                         .units
-                        .ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "it tells no units"))
+                        .ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "its answer holds no units"))
                 });
             }
         }
@@ -148,7 +142,7 @@ impl Observe for HostReports {
 
 crate::observed!(HostReports);
 
-/// Makes these probes, by node with their names and what they are asked, and waits for what they say.
+/// Makes these probes, given by node with their names and questions, and waits for their answers.
 async fn asked(
     site: &Site<'_>,
     nodes: &Nodes,
@@ -191,7 +185,9 @@ impl HostReports {
             None => Err(Unobserved::invalid(target, "it was not asked")),
             Some(Err(fault)) => Err(Unobserved::unreachable(target, fault)),
             Some(Ok(answer)) if answer.status != 200 => Err(Unobserved::invalid(target, answer.status)),
-            Some(Ok(answer)) if answer.body.cut => Err(Unobserved::invalid(target, "more than a probe can tell")),
+            Some(Ok(answer)) if answer.body.cut => {
+                Err(Unobserved::invalid(target, "the answer is longer than a probe can report"))
+            }
             Some(Ok(answer)) => Ok(&answer.body.lines),
         }
     }
@@ -208,10 +204,14 @@ impl HostReport {
     fn read(node: &str, collected: &Collected) -> Self {
         let running = part(node, collected, RUNNING);
         let services = running.clone().and_then(|answers| {
-            answers.services.ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "it tells no services"))
+            answers
+                .services
+                .ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "its answer holds no services"))
         });
         let units = match &services {
-            Ok(services) if services.systemd => Err(Unobserved::Interrupted),
+            Ok(services) if services.systemd => {
+                Err(Unobserved::invalid(format!("the probe on {node}"), "it was not asked about units"))
+            }
             Ok(_) => Err(Unobserved::absent(format!("systemd is not the init of {node}"))),
             Err(why) => Err(why.clone()),
         };
@@ -225,7 +225,7 @@ impl HostReport {
     }
 }
 
-/// What one container of a probe answers.
+/// What one container of a probe answered.
 fn part(node: &str, collected: &Collected, container: &str) -> Seen<HostAnswers> {
     message::unpack(collected.message(container)?).map_err(|e| Unobserved::invalid(format!("the probe on {node}"), e))
 }

@@ -58,7 +58,8 @@ impl Observe for KubeletMonitoring {
     async fn observe(live: &Live, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
         let run = &live.inputs.run;
         if let Some(namespace) = &live.inputs.namespace {
-            let why = "a right on nodes is in no namespace, and a run in a namespace that was named makes nothing outside of it";
+            let why =
+                "a right on nodes is in no namespace, and a run in an existing namespace creates nothing outside of it";
             return Err(Unobserved::absent(format!("{why}: {namespace}")));
         }
         let site = Site::prepare(live, Level::Monitoring).await?;

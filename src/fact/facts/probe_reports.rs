@@ -31,8 +31,8 @@ use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
 use crate::probe::{Answers, Questions, mesh};
 use crate::seen::{Access, Seen, Unobserved};
 
-/// How long names and addresses may take to become known to all nodes: a second or two, and many more where a node's processors
-/// are busy.
+/// How long names and addresses may take to become known to all nodes: a second or two, and many more where a node's CPUs are
+/// busy.
 const SETTLE: Duration = Duration::from_secs(12);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
@@ -42,7 +42,7 @@ const DEADLINE: Duration = Duration::from_secs(18);
 const DEADLINE_AGAIN: Duration = Duration::from_secs(10);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
-/// Up to this many probes behind a Service, every probe is to meet them all.
+/// Up to this many endpoints of a Service, every probe is to meet them all.
 pub const MEETABLE: usize = 16;
 
 /// What the probe pods on all Linux nodes saw, by node.
@@ -59,7 +59,7 @@ pub struct ProbeReport {
     /// The address of the pod that asked again by address, where names had failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_again: Option<IpAddr>,
-    /// When it was seen to serve, and to have answered. Old recordings do not tell.
+    /// When it was seen to serve, and to have answered; none for a probe that did not do both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<Times>,
     /// What it saw, or why there is nothing.
@@ -73,12 +73,12 @@ impl ProbeReport {
     }
 }
 
-/// How long nodes have to learn of a probe that serves, in milliseconds: what is seen of it, and its rules, come late.
+/// How long nodes have to learn of a probe that serves, in milliseconds.
 const LEARNING_MS: u64 = 5000;
 
 impl ProbeReports {
-    /// Whether a probe began to serve when the one on this node had nearly ended, so that the two need not have met: its
-    /// image was pulled first, or its node is slow.
+    /// Whether a probe began to serve when the one on this node had nearly ended, so that the two may not have met: its image
+    /// was pulled first, or its node is slow.
     pub fn came_too_late(&self, pod: &str, node: &str) -> bool {
         let times = |report: &ProbeReport| report.times;
         let served = self.0.values().find(|report| report.pod == pod).and_then(times);
@@ -120,7 +120,7 @@ impl Observe for ProbeReports {
         }
         let site = Site::prepare(live, Level::Restricted).await?;
         let fronts = site.fronts(&format!("kubernetes.default.svc.{}", domain.0)).await?;
-        // Who could not learn of the instances asks none by itself.
+        // Where the instances are not known, none is asked by its own address.
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&live.inputs.run, site.namespace(), &surroundings, &fronts);
@@ -135,11 +135,11 @@ crate::observed!(ProbeReports);
 /// The probes that are started together, by node.
 struct Wave {
     questions: BTreeMap<String, Questions>,
-    /// The pods on nodes that are not ready: nobody waits for them, and nobody asks them.
+    /// The pods on nodes that are not ready: the run does not wait for them, and no probe asks them.
     doubtful: Vec<String>,
 }
 
-/// What is known of the cluster before the probes are asked.
+/// What is known of the cluster before the probes are made.
 struct Surroundings<'a> {
     nodes: &'a Nodes,
     domain: &'a ClusterDomain,

@@ -18,7 +18,7 @@ use crate::cluster::handshake::Handshake;
 use crate::probe::fault::{Fault, Got};
 use crate::seen::{Seen, Unobserved};
 
-/// A header that means nothing and takes eight full packets of an Ethernet.
+/// A header without a meaning that takes eight full packets of an Ethernet.
 const PADDING: (&str, &str, usize) = ("x-seaworthy-padding", "0123456789abcdef", 750);
 
 /// What the answer adds to a message, in bytes.
@@ -53,7 +53,7 @@ pub struct ApiAnswer {
     pub tried: u32,
     /// The first failure to connect.
     pub fault: Option<Fault>,
-    /// The serial numbers of the certificates, which tell the instances apart.
+    /// The serial numbers of the certificates, which distinguish the instances.
     pub serials: Vec<String>,
     /// Whether the certificate is valid under each name that pods use; the address is among them.
     pub names: BTreeMap<String, Result<(), Distrust>>,
@@ -64,7 +64,7 @@ pub struct ApiAnswer {
     pub large: Option<Got<u16>>,
     /// How long connecting took.
     pub latency: Option<Latency>,
-    /// Whether each instance gives a certificate to who dials it by its own address.
+    /// Whether each instance presents a certificate to a client that dials its own address.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<SocketAddr, Got<()>>,
 }
@@ -129,7 +129,7 @@ async fn answer(question: &ApiQuestion, terms: &Terms) -> ApiAnswer {
             Ok(seen) => {
                 answer.connected += 1;
                 took.push(micros);
-                // Without CAs nothing can be said of a certificate.
+                // Without CAs no certificate can be verified.
                 if roots.is_ok() {
                     verify_names(question, trusted, &seen, &mut answer);
                 }

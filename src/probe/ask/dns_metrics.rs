@@ -22,7 +22,6 @@ pub struct Metrics;
 
 /// What a CoreDNS server has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct DnsMetrics {
     /// Panics.
     pub panics: u64,

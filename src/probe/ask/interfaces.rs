@@ -10,7 +10,7 @@ use crate::probe::fault::{Fault, Got};
 
 /// Where the kernel shows them.
 const FOLDER: &str = "/sys/class/net";
-/// The one that leads nowhere.
+/// The one that leads to no network.
 const LOOPBACK: &str = "lo";
 
 /// What the answer adds to a message, in bytes.
@@ -51,7 +51,7 @@ fn of(folder: &Path) -> Got<BTreeMap<String, u32>> {
     for entry in fs::read_dir(folder).map_err(|e| unread(folder, &e))? {
         let path = entry.map_err(|e| unread(folder, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Drivers put files of their own beside the interfaces.
+        // Drivers put other files beside the interfaces.
         if name == LOOPBACK || !fs::metadata(&path).map_err(|e| unread(&path, &e))?.is_dir() {
             continue;
         }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said() {
+    fn an_interface_that_cannot_be_read_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         interface(folder.path(), "eth0", "none", "0x1003\n");
         assert!(of(folder.path()).unwrap_err().to_string().contains("eth0/mtu: "));

@@ -1,4 +1,4 @@
-//! What tells a cloud's instance about itself, as any pod on it can reach it.
+//! The metadata servers of clouds, as any pod on an instance can reach them.
 //!
 //! Nothing is asked for that would be a credential. Statuses and the names of accounts are kept; the token of a session
 //! is sent back once, and goes nowhere else.
@@ -55,7 +55,7 @@ pub struct MetadataQuestion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetadataAnswer {
-    /// It was asked nothing.
+    /// It was not asked anything.
     Open,
     /// What it serves.
     Serves(Metadata),
@@ -79,7 +79,7 @@ pub struct Metadata {
 pub struct AwsSession {
     /// The status of the request for one.
     pub status: u16,
-    /// Whether the instance has a role, told to who has a session.
+    /// Whether the instance has a role, as a client with a session learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Got<bool>>,
 }
@@ -136,7 +136,7 @@ async fn one(question: &MetadataQuestion, strangers: Got<&Strangers>) -> Got<Met
     Ok(MetadataAnswer::Serves(Metadata { aws, aws_session, google, azure }))
 }
 
-/// Why nobody could be connected to. A pod without addresses of the family has no way there.
+/// Why no connection could be made. A pod without addresses of the family has no route there.
 fn closed(error: io::Error) -> Fault {
     match Errno::from_io_error(&error) {
         Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => Fault::NoRoute,
@@ -182,7 +182,8 @@ async fn aws_session(strangers: &Strangers, at: SocketAddr) -> Got<AwsSession> {
 async fn aws_role(strangers: &Strangers, at: SocketAddr, session: reqwest::Response) -> Got<bool> {
     let token = body(session, LIMIT).await?;
     // The reason would quote the token.
-    let token = HeaderValue::from_str(token.trim()).map_err(|_| Fault::Other("this is no session's token".into()));
+    let token =
+        HeaderValue::from_str(token.trim()).map_err(|_| Fault::Other("this is not the token of a session".into()));
     let mut token = token?;
     token.set_sensitive(true);
     let in_session = Some(("x-aws-ec2-metadata-token", token));
@@ -192,7 +193,7 @@ async fn aws_role(strangers: &Strangers, at: SocketAddr, session: reqwest::Respo
         200 => loop {
             match response.chunk().await.map_err(|e| http_fault(&e))? {
                 Some(chunk) if chunk.iter().all(u8::is_ascii_whitespace) => {}
-                told => return Ok(told.is_some()),
+                content => return Ok(content.is_some()),
             }
         },
         404 => Ok(false),
@@ -218,7 +219,7 @@ fn accounts(list: &str) -> Got<Vec<String>> {
     let mut accounts = Vec::new();
     for name in names {
         if !is_name(name) {
-            return Err(Fault::Stranger("this is no list of accounts".into()));
+            return Err(Fault::Stranger("this is not a list of accounts".into()));
         }
         if name != "default" && accounts.len() < NAMES {
             accounts.push(name.to_owned());
@@ -300,12 +301,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_tells_whether_there_is_a_role_and_nothing_more_is_asked_or_told() {
+    async fn a_session_shows_whether_there_is_a_role_and_nothing_more_is_asked_or_kept() {
         let (metadata, requests) = served(aws).await;
         assert_eq!(metadata.aws_session, Ok(AwsSession { status: 200, role: Some(Ok(true)) }));
         assert_eq!((&metadata.aws, &metadata.azure), (&Ok(401), &Ok(404)));
-        let told = serde_json::to_string(&metadata).unwrap() + &format!("{metadata:?}");
-        assert!(!told.contains("c2VjcmV0") && !told.contains("node-role"), "{told}");
+        let kept = serde_json::to_string(&metadata).unwrap() + &format!("{metadata:?}");
+        assert!(!kept.contains("c2VjcmV0") && !kept.contains("node-role"), "{kept}");
         let requests = requests.lock().unwrap();
         let mut paths: Vec<_> =
             requests.iter().map(|request| format!("{} {}", request.method(), request.uri())).collect();
@@ -320,23 +321,23 @@ mod tests {
                 "PUT /latest/api/token",
             ]
         );
-        // Azure's server answers to none who were sent on by somebody else.
+        // Azure's server refuses requests that were forwarded.
         assert!(requests.iter().all(|request| !request.headers().contains_key("x-forwarded-for")));
     }
 
     #[tokio::test]
-    async fn an_instance_without_a_role_says_so() {
+    async fn an_instance_without_a_role_is_recognised() {
         let (metadata, _) =
             served(|request| if request.method() == Method::PUT { (200, "t") } else { (404, "") }).await;
         assert_eq!(metadata.aws_session, Ok(AwsSession { status: 200, role: Some(Ok(false)) }));
         let (metadata, _) =
             served(|request| if request.method() == Method::PUT { (200, "t\u{1}") } else { (200, "") }).await;
         let unknown = metadata.aws_session.unwrap().role.unwrap().unwrap_err();
-        assert_eq!(unknown, Fault::Other("this is no session's token".into()));
+        assert_eq!(unknown, Fault::Other("this is not the token of a session".into()));
     }
 
     #[tokio::test]
-    async fn googles_accounts_are_named_by_who_is_asked_as_google_asks() {
+    async fn googles_accounts_are_listed_for_a_request_like_googles() {
         let (metadata, _) = served(|request| {
             let flavoured = request.headers().get("metadata-flavor").is_some_and(|flavor| flavor == "Google");
             match request.uri().path() {
@@ -364,12 +365,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_closed_is_asked_nothing_and_who_is_silent_not_waited_for_long() {
+    async fn a_closed_server_is_asked_nothing_and_a_silent_one_not_waited_for_long() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let open = one(&MetadataQuestion { at, requests: false }, Err(Fault::Reset)).await;
         assert_eq!(open, Ok(MetadataAnswer::Open));
-        // It accepts connections, and says nothing on them.
+        // It accepts connections and sends nothing.
         let began = Instant::now();
         let Ok(MetadataAnswer::Serves(silent)) = asked(at).await else { panic!("it is open") };
         assert!(began.elapsed() < 2 * DEADLINE, "{:?}", began.elapsed());

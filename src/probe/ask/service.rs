@@ -242,7 +242,7 @@ impl Spread<'_> {
         }
     }
 
-    /// Until when a Service that fails like this may still come to work. One that refuses may for as long as anything may. One
+    /// Until when a Service that fails like this may still begin to work. One that refuses may for as long as anything may. One
     /// that is silent may not for longer than an answer takes once the others work; nor where the ClusterIP of the API,
     /// whose rules are old, is silent too.
     fn waits_until(&self, fault: &Fault) -> Instant {
@@ -271,7 +271,7 @@ impl Backends {
         self.asked += u32::from(answer != Err(Fault::Unanswered));
         match answer {
             Ok(reply) => *self.answered.entry(reply.pod).or_default() += 1,
-            // What was seen before says more.
+            // An earlier fault was seen.
             Err(Fault::Unanswered) => drop(self.fault.get_or_insert(Fault::Unanswered)),
             Err(fault) => self.fault = Some(fault),
         }

@@ -48,7 +48,7 @@ impl Ask for ShortName {
     }
 }
 
-/// A server that is busy is asked again: each name of the list takes an answer of its own.
+/// A server that is busy is asked again: each name of the search list takes a separate answer.
 async fn lookups(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
     let lookup = async || match lookup_host((NAME, 0)).await {
         Ok(found) => Ok(found.map(|address| address.ip()).collect()),

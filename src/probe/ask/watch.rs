@@ -1,4 +1,4 @@
-//! The same questions again and again, each try told at once on the standard output: what changes meanwhile can be seen.
+//! The same questions again and again. Each try is written to the standard output at once, so that changes are seen.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::probe::fault::{Fault, Got};
 
 /// How long one try may take: long enough for three exchanges, so that a lost packet is no change.
 const TRY: Duration = Duration::from_millis(900);
-/// How long a target is left alone between two tries.
+/// The pause between two tries of a target.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is watched.
@@ -25,11 +25,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct WatchQuestions {
     /// The run that asks.
     pub run: RunId,
-    /// The targets, by the name under which their tries are told.
+    /// The targets, by the name under which their tries are reported.
     pub targets: BTreeMap<String, WatchTarget>,
 }
 
-/// Whom a watch asks.
+/// What a watch asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WatchTarget {
@@ -37,8 +37,8 @@ pub enum WatchTarget {
     Probe(SocketAddr),
     /// A DNS server, by UDP, for the address of this name. Any answer will do.
     Dns(SocketAddr, String),
-    /// An API server, by HTTPS without credentials, over a new connection each time. What it answers as an API server does
-    /// will do.
+    /// An API server, by HTTPS without credentials, over a new connection each time. Any answer of an
+    /// API server will do.
     Api(SocketAddr),
 }
 
@@ -48,16 +48,15 @@ pub struct Try {
     /// The target.
     pub target: String,
     /// When it began, in milliseconds since the watch did.
-    #[serde(default)]
     pub at_ms: u64,
     /// How it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
 }
 
-/// Watches until the pod is told to end.
+/// Watches until the pod gets SIGTERM.
 pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
-    // As process 1 nothing ends us unless we listen.
+    // As process 1 we do not end by a signal that we do not handle.
     let mut terminate = signal(SignalKind::terminate())?;
     let began = Instant::now();
     let strangers = Strangers::unpooled(TRY);
@@ -66,7 +65,7 @@ pub async fn watch(questions: &WatchQuestions) -> std::io::Result<()> {
         loop {
             let at_ms = milliseconds(began.elapsed());
             let fault = ask(target, &questions.run, strangers).await.err();
-            tell(&Try { target: name.clone(), at_ms, fault })?;
+            report(&Try { target: name.clone(), at_ms, fault })?;
             tokio::time::sleep(PAUSE).await;
         }
     });
@@ -80,7 +79,7 @@ async fn ask(target: &WatchTarget, run: &RunId, strangers: &Got<Strangers>) -> G
     match target {
         WatchTarget::Api(at) => {
             let status = strangers.as_ref().map_err(Clone::clone)?.status(&format!("https://{at}/readyz")).await?;
-            // Who asks without credentials may be refused, and only by a server that lives.
+            // A client without credentials may be refused, and only by a server that is alive.
             if matches!(status, 200 | 401 | 403) { Ok(()) } else { Err(Fault::Other(format!("HTTP {status}"))) }
         }
         WatchTarget::Probe(at) => greet::by_tcp(*at, run, TRY).await.map(drop),
@@ -88,7 +87,7 @@ async fn ask(target: &WatchTarget, run: &RunId, strangers: &Got<Strangers>) -> G
     }
 }
 
-fn tell(done: &Try) -> std::io::Result<()> {
+fn report(done: &Try) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(done)?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();

@@ -29,7 +29,7 @@ pub struct HostAnswers {
     pub units: Option<UnitFiles>,
 }
 
-/// What a node's control groups tell of its init.
+/// What a node's control groups show of its init.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Services {
     /// Whether systemd is the node's init.
@@ -42,7 +42,7 @@ pub struct Services {
     pub unseen: BTreeMap<String, String>,
 }
 
-/// Units that were asked about, and those that start them, as their files tell.
+/// Units that were asked about, and those that start them, as their files define.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitFiles {
     /// The units, by name; one that neither has a file nor is started by another is left out.
@@ -53,7 +53,7 @@ pub struct UnitFiles {
     pub unlisted: BTreeMap<String, String>,
 }
 
-/// A unit of systemd, as its files tell.
+/// A unit of systemd, as its files define it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     /// What its own file is.

@@ -1,6 +1,6 @@
 //! Certificates, kubeconfigs and keys on the node's disk.
 //!
-//! Files are taken for what their names say: `*.crt` and `*.pem` hold certificates, `*.conf` are kubeconfigs, `*.key` are
+//! Files are what their names suggest: `*.crt` and `*.pem` hold certificates, `*.conf` are kubeconfigs, `*.key` are
 //! private keys, which are never opened. Where a key lies in a file of certificates, its lines are passed over.
 
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ fn list(directory: &Path, depth: usize, paths: &mut Vec<PathBuf>, unlisted: &mut
     }
 }
 
-/// A file whose name says that it holds certificates or keys.
+/// A file whose name suggests that it holds certificates or keys.
 fn look_at(path: &Path) -> io::Result<Option<Found>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
@@ -275,8 +275,8 @@ mod tests {
         assert_eq!(**client, held[0]);
         assert!(matches!(at("garbled.crt").content, Content::Unreadable { .. }));
         let answers = HostAnswers { files, ..HostAnswers::default() };
-        let told = serde_json::to_string(&answers).unwrap();
-        assert!(!told.contains(&BASE64_STANDARD.encode("the secret")) && !told.contains("opened"));
+        let kept = serde_json::to_string(&answers).unwrap();
+        assert!(!kept.contains(&BASE64_STANDARD.encode("the secret")) && !kept.contains("opened"));
         assert_eq!(
             message::unpack::<HostAnswers>(&message::pack_within(&answers, message::MESSAGE_LIMIT).unwrap()).unwrap(),
             answers

@@ -20,7 +20,7 @@ pub struct HostQuestions {
     /// Services of systemd that are looked for by what their names hold, among those that have processes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
-    /// Units of systemd that are looked for by their names, among the files that tell what a boot starts.
+    /// Units of systemd that are looked for by their names, among the files that define what a boot starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<String>,
 }

@@ -1,6 +1,6 @@
-//! Which services of systemd have processes, as the kernel's control groups tell.
+//! Which services of systemd have processes, as the kernel's control groups show.
 //!
-//! Each service has a control group of its name in a slice. Whether there are processes in it is told by numbers that are
+//! Each service has a control group of its name in a slice. Whether there are processes in it is shown by numbers that are
 //! the same for every reader: the processes themselves cannot be seen from another PID namespace.
 
 use std::fs::{self, DirEntry};
@@ -16,7 +16,7 @@ const DEPTH: usize = 4;
 /// How many control groups are looked at.
 const GROUPS: usize = 4096;
 
-/// Where control groups lie, and where it is told how many processes are in them.
+/// Where control groups are, and where the number of processes in them is.
 enum Hierarchy {
     /// Version 2: one tree for everything.
     Unified,

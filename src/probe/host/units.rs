@@ -1,4 +1,4 @@
-//! What systemd starts at boot, as the files of its units tell.
+//! What systemd starts at boot, as the files of its units define it.
 //!
 //! A unit is started at boot if a unit that is started wants or requires it: by a link in the directory of that unit, which
 //! is what `systemctl enable` makes, or by a line in its file. Directories that a boot empties are not looked at.
@@ -85,7 +85,7 @@ impl All {
         }
     }
 
-    /// What a unit wants by links: their names tell it, whether or not there is something at their ends.
+    /// What a unit wants by links: their names are enough, whether or not there is a file at their ends.
     fn links(&mut self, path: &Path, unit: &str) {
         for entry in self.list(path) {
             if fs::read_link(entry.path()).is_ok_and(|end| end != Path::new("/dev/null")) {
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// What the files of these paths tell of the kubelet, its runtimes and etcd; a text that begins with `->` is a link.
+    /// What the files of these paths define of the kubelet, its runtimes and etcd; a text that begins with `->` is a link.
     fn seen(files: &[(&str, &str)]) -> UnitFiles {
         let folder = tempfile::tempdir().unwrap();
         let directories = ["etc", "usr"].map(|directory| folder.path().join(directory));

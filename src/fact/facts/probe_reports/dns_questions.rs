@@ -43,7 +43,7 @@ pub fn of(
     let pods: Vec<IpAddr> = dns.pods.iter().copied().collect();
     let some = (0..pods.len().min(SERVERS)).map(|i| pods[(place.unwrap_or_default() + i) % pods.len()]);
     let some = some.map(|pod| SocketAddr::new(pod, dns.pod_port));
-    // A Service without pods answers nobody. Pods that are told to ask it do so all the same.
+    // A Service without pods answers no client. Pods that are configured to ask it do so all the same.
     let service = (!pods.is_empty()).then(|| SocketAddr::new(dns.service, ports::DNS));
     let servers = service.into_iter().chain(some).collect();
     DnsQuestion {
@@ -107,7 +107,7 @@ pub fn outside(name: &str, addresses: &[IpAddr]) -> Record {
     Record { purpose: Purpose::Outside, kind, name: format!("{}.", name.trim_end_matches('.')) }
 }
 
-/// The name under which an address is looked up.
+/// The name under which the name of an address is looked up.
 fn reverse(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_pods_is_not_asked_unless_pods_are_told_to() {
+    fn a_service_without_pods_is_not_asked() {
         assert!(asked(0, 0).servers.is_empty() && metrics(Some(0), 3, &servers(0)).is_empty());
     }
 

@@ -1,4 +1,4 @@
-//! The ports of nodes that probes look at.
+//! The ports of nodes that probes try.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,19 +10,19 @@ use crate::probe::mesh;
 /// What serves on every node. The kubelet's API must be open, and is the control for the others.
 const NODE: [u16; 5] =
     [KUBELET, ports::KUBELET_READ_ONLY, ports::KUBELET_HEALTHZ, ports::KUBE_PROXY_HEALTHZ, ports::KUBE_PROXY_METRICS];
-/// What is asked of the control plane's components: it tells more than that the port is open, and only reads.
+/// What is asked of the control plane's components: it shows more than that the port is open, and only reads.
 pub const METRICS: &str = "/metrics";
 /// What is asked of the kubelet with a token that has no rights.
 pub const KUBELET_PATHS: [&str; 2] = ["/metrics", "/pods"];
 /// A checkpoint of a pod that cannot exist.
 pub const CHECKPOINT: &str = "/checkpoint/seaworthy-none/none/none";
 
-/// What the probe on a node looks at: its own node closely, the others from outside. Up to 16 nodes everyone looks at all
-/// others, beyond that at as many as it has peers.
+/// What the probe on a node tries: its own node closely, the others from outside. Up to 16 nodes every probe tries all others,
+/// beyond that as many as it has peers.
 pub fn of(own: &str, nodes: &Nodes, turn: u64) -> Vec<Endpoint> {
     let all: Vec<(&String, &Node)> = nodes.0.iter().collect();
     let Some(at) = all.iter().position(|(name, _)| *name == own) else { return Vec::new() };
-    // A node that is not ready is known to be in trouble; asking it would only take long.
+    // A node that is not ready is known to be in trouble; to ask it would only take long.
     let others = mesh::peers(at, all.len(), turn).into_iter().map(|i| all[i].1).filter(|node| node.is_ready());
     let mut endpoints = closely(all[at].1);
     endpoints.extend(others.flat_map(from_outside));

@@ -1,4 +1,4 @@
-//! Where clouds tell their instances about themselves.
+//! Where clouds serve metadata to their instances.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,8 +9,8 @@ use crate::probe::question::MetadataQuestion;
 pub const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 /// Where AWS serves the same by IPv6. The address is unique-local.
 pub const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));
-/// Azure's WireServer, from which an instance's agent takes its configuration. Elsewhere the address is somebody's, and
-/// public.
+/// Azure's WireServer, from which an instance's agent takes its configuration. Elsewhere the address belongs to another
+/// network, and is public.
 pub const WIRE_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 /// The port of all of them.
 const HTTP: u16 = 80;

@@ -14,7 +14,7 @@ pub(crate) fn reports<N: Into<String>>(answers: impl IntoIterator<Item = (N, Ans
     ProbeReports(reports.collect())
 }
 
-/// What this pod answered, or why there is nothing; more is not known of it.
+/// What this pod answered, or why there is nothing; nothing else is known of it.
 pub(crate) fn report(pod: &str, answers: Seen<Answers>) -> ProbeReport {
     ProbeReport { pod: pod.into(), address: None, address_again: None, times: None, answers }
 }

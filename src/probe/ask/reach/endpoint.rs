@@ -23,10 +23,10 @@ pub enum Way {
     Tcp,
     /// Goes through a TLS handshake without a client certificate: `tls 10.77.0.11:2379`.
     Tls,
-    /// As [`Tls`](Self::Tls), and brings the server's certificate along, which makes a long answer:
+    /// As [`Tls`](Self::Tls), and keeps the server's certificate, which makes a long answer:
     /// `certificate 10.77.0.11:2379`.
     Certificate,
-    /// Sends a request: `GET https://10.77.0.11:10250/pods`, ` with token` behind it.
+    /// Sends a request: `GET https://10.77.0.11:10250/pods`, followed by ` with token` if it carries one.
     Http(Request),
 }
 
@@ -67,7 +67,7 @@ impl Endpoint {
         Self { at: at.into(), way: Way::Tls }
     }
 
-    /// Brings the certificate along that is presented there.
+    /// Keeps the certificate that is presented there.
     pub fn certificate(at: impl Into<SocketAddr>) -> Self {
         Self { at: at.into(), way: Way::Certificate }
     }
@@ -127,7 +127,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// The text is no endpoint.
+/// The text is not an endpoint.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not an endpoint such as \"tcp 10.77.0.11:10250\" or \"GET https://10.77.0.11:10250/pods with token\""
