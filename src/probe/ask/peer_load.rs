@@ -96,8 +96,7 @@ async fn datagram(at: SocketAddr, run: &RunId, length: usize) -> Got<()> {
 pub async fn loss(at: SocketAddr, run: &RunId, terms: &Terms) -> Option<Loss> {
     let socket = connected(at).await.ok()?;
     let greetings = (0..DATAGRAMS.0 + DATAGRAMS.1).map(|_| greeting(run, 0)).collect::<Got<Vec<_>>>().ok()?;
-    let counted = async { Ok(count(&socket, &greetings).await) };
-    terms.within(SOON + LAST + GAP * 2 * greetings.len() as u32, counted).await.ok()
+    terms.by_deadline(count(&socket, &greetings)).await
 }
 
 /// Sends the first datagrams, and the others too if those are not all answered soon.

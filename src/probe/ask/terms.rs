@@ -56,6 +56,11 @@ impl Terms {
         }
     }
 
+    /// What takes a bounded time anyway, unless the deadline of the probe comes first.
+    pub async fn by_deadline<T>(&self, asking: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.deadline, asking).await.ok()
+    }
+
     /// What is answered within the time that one answer may take.
     pub async fn answered<T>(&self, asking: impl Future<Output = Got<T>>) -> Got<T> {
         self.within(self.answer, asking).await
@@ -83,5 +88,6 @@ mod tests {
         assert_eq!(cut.answered(pending::<Got<()>>()).await, Err(Fault::Unanswered));
         assert_eq!(cut.answered(ready(Ok(()))).await, Err(Fault::Unanswered), "nothing is asked after the deadline");
         assert!(cut.is_over() && cut.settled() <= Instant::now());
+        assert_eq!(cut.by_deadline(pending::<()>()).await, None);
     }
 }
