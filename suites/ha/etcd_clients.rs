@@ -124,7 +124,6 @@ fn judge_other(verdict: &mut Verdict, (from, node): (&str, &str), at: SocketAddr
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::check::Severity;
