@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Begins a check: its file with a test that fails, its entry in the list of its suite, and the script of a fault.
+#
+#   scripts/new-check.sh ID NAME SUITE               scripts/new-check.sh PK-18 signer-names pki
+#
+# ID is the next of the suite: ids are never reused. NAME says in the words of the field what is checked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() {
+    echo "$*" >&2
+    exit 2
+}
+(($# == 3)) || die "usage: scripts/new-check.sh ID NAME SUITE"
+id=$1 name=$2 suite=$3
+folder=suites/$suite list=suites/$suite/mod.rs
+
+[[ -f $list ]] || die "there is no suite $suite: $(cd suites && echo */mod.rs | sed 's#/mod.rs##g')"
+[[ $name =~ ^[a-z][a-z0-9]*(-[a-z0-9]+)*$ ]] || die "a name is of lower-case words with hyphens between them, not $name"
+! grep -rqE "check!\(\"[A-Z]+-[0-9]+\", \"$name\"" suites || die "there is a check of that name: $name"
+last=$(grep -rhoE 'check!\("[A-Z]+-[0-9]+"' "$folder" | cut -d '"' -f 2 | sort -V | tail -n 1)
+prefix=${last%-*}
+printf -v next '%s-%02d' "$prefix" "$((10#${last##*-} + 1))"
+[[ $id == "$next" ]] || die "the next id of the suite $suite is $next, not $id"
+
+module=${name//-/_} fault=tests/faults/$name-broken
+check=$folder/$module.rs
+for file in "$check" "$fault"; do
+    [[ ! -e $file ]] || die "$file exists"
+done
+
+cat >"$check" <<END
+//! # State in one sentence what is true of a healthy cluster
+//!
+//! ## Why
+//! Say what breaks, and for whom, if it is not true.
+//!
+//! ## Fix
+//! Say how to fix it in general; a finding has the command for its own case.
+//!
+//! ## Source
+//! Name the documentation, the source code or the standard that says so.
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::nodes::{Node, Nodes};
+
+crate::check!("$id", "$name", Minor, judge);
+
+fn judge(nodes: &Nodes) -> Verdict {
+    let mut verdict = Verdict::new();
+    for (name, node) in &nodes.0 {
+        verdict.expect(Subject::node(name), is_healthy(node), || {
+            Finding::new("what is true of a healthy node", "what this node shows instead")
+                .impact("what breaks for whom")
+                .fix(format!("kubectl describe node {name}"))
+        });
+    }
+    verdict
+}
+
+fn is_healthy(_: &Node) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::check::testing::seen_of;
+
+    #[test]
+    fn the_fault_is_found() {
+        let broken = Nodes(BTreeMap::from([("n1".to_owned(), Node::default())]));
+        assert_eq!(
+            seen_of(&judge(&broken)),
+            ["Node n1: what this node shows instead"],
+            "$id finds nothing yet: write its judge in $check, and give this test the facts of a broken cluster"
+        );
+    }
+}
+END
+
+# A list is sorted by id, and this id is the last.
+sed -i "0,/^pub mod /s//pub mod $module;\n&/" "$list"
+sed -i -z "s/.*::CHECK/&, \&$module::CHECK/" "$list"
+if command -v rustfmt >/dev/null; then
+    rustfmt --edition 2024 "$list"
+fi
+
+cat >"$fault" <<END
+#!/usr/bin/env bash
+# Say in one sentence what is broken, and how that happens in practice.
+set -euo pipefail
+. "\$(dirname "\$0")/lib/testbed.bash"
+
+expected() {
+    cat <<'LINES'
+$id fail what this node shows instead
+LINES
+}
+
+apply() {
+    echo "$fault breaks nothing yet: write apply and revert" >&2
+    return 1
+}
+
+revert() { :; }
+
+fault "\$@"
+END
+chmod +x "$fault"
+
+cat <<END
+made   $check
+made   $fault
+listed $list
+
+next   cargo test --lib $module       fails until the judge is written
+       CONTRIBUTING.md has the other steps
+END

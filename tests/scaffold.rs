@@ -1,0 +1,92 @@
+//! `scripts/new-check.sh` in a copy of the folders that it writes to. That the result compiles, and fails for the right
+//! reason, takes a build: `scripts/check.sh scaffold` proves it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{fs, io};
+
+use tempfile::TempDir;
+
+struct Copy(TempDir);
+
+impl Copy {
+    fn new() -> Self {
+        let copy = Self(tempfile::tempdir().expect("a temporary folder can be made"));
+        for folder in ["scripts", "suites", "tests/faults"] {
+            copied(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &copy.path(folder))
+                .expect("a folder is copied");
+        }
+        copy
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn new_check(&self, arguments: [&str; 3]) -> Output {
+        Command::new(self.path("scripts/new-check.sh")).args(arguments).output().expect("the script is executable")
+    }
+}
+
+fn copied(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            copied(&entry.path(), &to.join(entry.file_name()))?;
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The next id that the script names when it is given another.
+fn next_id(copy: &Copy) -> String {
+    let refused = copy.new_check(["CI-00", "sample-check", "cloud-identity"]);
+    let text = String::from_utf8(refused.stderr).expect("the script writes UTF-8");
+    assert_eq!(refused.status.code(), Some(2), "{text}");
+    let id = text.strip_prefix("the next id of the suite cloud-identity is ").and_then(|text| text.split(',').next());
+    id.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn a_new_check_has_a_file_a_failing_test_an_entry_and_a_fault() {
+    let copy = Copy::new();
+    let id = next_id(&copy);
+    let made = copy.new_check([&id, "sample-check", "cloud-identity"]);
+    assert!(made.status.success(), "{made:?}");
+
+    let check = copy.text("suites/cloud-identity/sample_check.rs");
+    assert!(check.contains(&format!("crate::check!(\"{id}\", \"sample-check\", Minor, judge);")), "{check}");
+    assert!(check.contains(&format!("{id} finds nothing yet: write its judge")), "{check}");
+    let list = copy.text("suites/cloud-identity/mod.rs");
+    assert_eq!(list.matches("sample_check").count(), 2, "{list}");
+
+    let expected = Command::new(copy.path("tests/faults/sample-check-broken")).arg("expected").output();
+    let expected = expected.expect("a fault is executable");
+    assert_eq!(String::from_utf8_lossy(&expected.stdout), format!("{id} fail what this node shows instead\n"));
+}
+
+#[test]
+fn what_exists_is_not_overwritten_and_what_is_unknown_is_refused() {
+    let copy = Copy::new();
+    let id = next_id(&copy);
+    let name = |name: &str| format!("a name is of lower-case words with hyphens between them, not {name}\n");
+    for (arguments, why) in [
+        ([id.as_str(), "Sample", "cloud-identity"], name("Sample")),
+        ([&id, "instance-metadata", "cloud-identity"], "there is a check of that name: instance-metadata\n".into()),
+    ] {
+        let refused = copy.new_check(arguments);
+        assert_eq!((refused.status.code(), String::from_utf8_lossy(&refused.stderr).into_owned()), (Some(2), why));
+    }
+    let unknown = copy.new_check([&id, "sample-check", "clouds"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).starts_with("there is no suite clouds: "), "{unknown:?}");
+    fs::write(copy.path("tests/faults/sample-check-broken"), "mine").expect("a file can be written");
+    assert_eq!(copy.new_check([&id, "sample-check", "cloud-identity"]).status.code(), Some(2));
+    assert_eq!(copy.text("tests/faults/sample-check-broken"), "mine");
+}
