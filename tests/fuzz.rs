@@ -51,7 +51,8 @@ impl Seed {
     }
 }
 
-/// Files of formats that others define are in `fuzz/corpus`; those of our own formats are made, so that none is outdated.
+/// Files of formats that others define are in `fuzz/corpus`. Seeds of our own formats are made, so that none is outdated, and
+/// written to `target/tmp/seeds` for the fuzzer.
 fn seeds(target: &str) -> Vec<Seed> {
     match target {
         "answers" => vec![Seed::valid(packed(&Answers::default()))],
@@ -89,6 +90,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+fn keep(target: &str, seeds: &[Seed]) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeds").join(target);
+    fs::create_dir_all(&folder).expect("the folder for tests' files can be written");
+    for (i, seed) in seeds.iter().enumerate() {
+        fs::write(folder.join(format!("{}-{i}", seed.name)), &seed.bytes).expect("a seed can be written");
+    }
+}
+
 fn changed(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=numbers.below(6) {
@@ -116,6 +125,7 @@ fn foreign_bytes_make_no_parser_panic() {
     for (name, target) in TARGETS {
         let seeds = seeds(name);
         assert!(seeds.iter().any(|seed| seed.name.starts_with(VALID)), "{name}: no seed is valid");
+        keep(name, &seeds);
         let mut numbers = Numbers(0x5ea0_0007);
         let began = Instant::now();
         let mut round = 0;
