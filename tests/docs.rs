@@ -1,9 +1,12 @@
-//! `docs/checks.md` is what `seaworthy explain` shows of all checks. Its anchors are the ids, in lower case, for links.
+//! Documents that state what the code is.
 //!
+//! `docs/checks.md` is what `seaworthy explain` shows of all checks. Its anchors are the ids, in lower case, for links.
 //! `SNAPSHOTS=overwrite cargo test --test docs` writes it again, as `just docs` does.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use snapbox::cmd::{Command, cargo_bin};
@@ -91,4 +94,39 @@ fn the_page_of_checks_is_current() {
     assert!(!ids.is_empty() && ids.values().all(|count| *count == 1), "an anchor for each check: {ids:?}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/checks.md");
     Assert::new().action_env("SNAPSHOTS").eq(page(&checks), Data::read_from(path.as_ref(), None).raw());
+}
+
+/// The sources below a folder, joined.
+fn sources(folder: &str) -> String {
+    let mut left = vec![PathBuf::from(folder)];
+    let mut text = String::new();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder of the package can be read");
+            left.extend(entries.map(|entry| entry.expect("an entry can be read").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).expect("a source can be read");
+        }
+    }
+    text
+}
+
+/// Each promise names tests, or files, in the last column of its row.
+#[test]
+fn the_tests_that_the_security_policy_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let policy = fs::read_to_string(root.join("SECURITY.md")).expect("there is a security policy");
+    let code =
+        sources(concat!(env!("CARGO_MANIFEST_DIR"), "/src")) + &sources(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"));
+    let mut promises = 0;
+    for row in policy.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| it never")) {
+        let tested = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+        for name in tested.split('`').skip(1).step_by(2) {
+            let exists =
+                if name.contains('/') { root.join(name).exists() } else { code.contains(&format!("fn {name}(")) };
+            assert!(exists, "SECURITY.md names {name}, which does not exist");
+        }
+        promises += 1;
+    }
+    assert!(promises > 5, "the table of promises has {promises} rows");
 }
