@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Uploads the image of probes for both architectures, and prints its digest.
+#
+#   scripts/release/push-image.sh REGISTRY/NAME
+source "$(dirname "$0")/common.bash"
+name=${1:?the name of the image is needed}
+
+executables=()
+for target in "${TARGETS[@]}"; do
+    executables+=(--executable "$BUILT/$target/seaworthy")
+done
+pushed=$("$BUILT/$(uname -m)-unknown-linux-musl/seaworthy" image "${executables[@]}" --push "$name:$VERSION")
+echo "$pushed" >&2
+grep -o 'sha256:[0-9a-f]\{64\}$' <<<"$pushed"
