@@ -1,18 +1,18 @@
-//! # Component configurations are as kubeadm wrote them
+//! # The component configurations are the ones that kubeadm wrote
 //!
 //! ## Why
-//! At an upgrade kubeadm writes the configuration of kubelets and kube-proxy anew only if nobody has changed it. One that
-//! was edited by hand is kept as it is, with settings that the new release may not know any more.
+//! During an upgrade kubeadm regenerates the configuration of kubelets and kube-proxy only if it is unchanged. It keeps an
+//! edited one, with settings that the new release may no longer support.
 //!
 //! ## Fix
-//! `kubectl -n kube-system get configmap kube-proxy -o yaml` (or `kubelet-config`). To give it back to kubeadm: put the
-//! change into a file for `kubeadm upgrade apply --config`, or delete the edit. To keep it: compare it with `kubeadm config
-//! print init-defaults --component-configs KubeletConfiguration,KubeProxyConfiguration` before each upgrade.
+//! Look at the edit: `kubectl -n kube-system get configmap kube-proxy -o yaml` (or `kubelet-config`). Either undo it, or keep
+//! it and compare it before each upgrade with the output of `kubeadm config print init-defaults --component-configs
+//! KubeletConfiguration,KubeProxyConfiguration`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/componentconfigs/checksums.go` (annotation
 //! `kubeadm.kubernetes.io/component-config.hash`: SHA-256 over the values in the order of their keys). Without the
-//! annotation somebody gave the configuration to kubeadm in a file, which is told and nothing to mend.
+//! annotation, the configuration came from a file that was passed to kubeadm: a note, and nothing to fix.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::authorship::Authorship;
@@ -24,7 +24,7 @@ crate::check!("AD-02", "component-configs", Info, judge);
 fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) -> Verdict {
     if proxy.is_none() && kubelets.is_none() {
         return Verdict::not_applicable(
-            "kubeadm did not build it: there is neither ConfigMap kube-proxy nor kubelet-config in kube-system",
+            "not a kubeadm cluster: kube-system has neither ConfigMap kube-proxy nor kubelet-config",
         );
     }
     let mut verdict = Verdict::new();
@@ -34,21 +34,22 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
     ] {
         let subject = Subject::object("ConfigMap", "kube-system", name);
         match authorship {
-            None => verdict.note(format!("there is no ConfigMap {name}")),
+            None => verdict.note_about(subject, "the ConfigMap does not exist"),
             Some(Authorship::Generated) => verdict.confirm(),
             Some(Authorship::Supplied) => {
                 verdict.confirm();
-                verdict.note(format!("{name} was given to kubeadm in a file: it keeps it at upgrades"));
+                verdict.note_about(subject, "came from a file that was passed to kubeadm; upgrades keep it");
             }
             Some(Authorship::Edited { written, now }) => verdict.find(
                 subject,
                 Finding::new(
-                    format!("the content that kubeadm wrote, {}", short(written)),
-                    format!("another, {}: it was edited by hand", short(now)),
+                    format!("the content that kubeadm wrote ({})", short(written)),
+                    format!("it was edited ({})", short(now)),
                 )
-                .so("the next upgrade keeps it as it is, whatever the new release needs")
-                .mend(format!(
-                    "kubectl -n kube-system get configmap {name} -o yaml, and move the change to kubeadm's file"
+                .impact("the next upgrade keeps it unchanged, whatever the new release needs")
+                .fix(format!(
+                    "look at it with `kubectl -n kube-system get configmap {name} -o yaml`, and undo the edit or compare \
+                     it with kubeadm's defaults before each upgrade"
                 )),
             ),
         }
@@ -56,7 +57,7 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
     verdict
 }
 
-/// As much of a checksum as tells two apart.
+/// Enough of a checksum to distinguish two.
 fn short(checksum: &str) -> String {
     checksum.chars().take("sha256:".len() + 12).collect()
 }
@@ -81,11 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_by_hand_is_told() {
+    fn an_edit_is_found() {
         let edited =
             Authorship::Edited { written: "sha256:0123456789abcdef".into(), now: "sha256:fedcba9876543210".into() };
         let findings = judged(edited).findings(Severity::Info);
-        assert_eq!(findings[0].seen, "another, sha256:fedcba987654: it was edited by hand");
+        assert_eq!(findings[0].seen, "it was edited (sha256:fedcba987654)");
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! # What runs in kube-system runs well
+//! # The pods and workloads of kube-system are healthy
 //!
 //! ## Why
-//! What everybody depends on runs in kube-system: a pod there that crashes or waits is a part of the cluster that does not
-//! work, and a replica that is missing is the one that was to survive the next failure.
+//! The whole cluster depends on what runs in kube-system. A pod that crashes or waits there is a part of the cluster that does
+//! not work, and a missing replica is the one that should survive the next failure.
 //!
 //! ## Fix
-//! `kubectl -n kube-system describe pod POD` and `kubectl -n kube-system logs POD --previous` for one that crashes; for one
-//! that waits the events at the end of `describe` say why. For a metrics API that fails: `kubectl -n kube-system logs
-//! deployment/metrics-server`; metrics that lack nodes point to their kubelets' certificates or to port 10250.
+//! For a pod that crashes: `kubectl -n kube-system describe pod POD` and `kubectl -n kube-system logs POD --previous`. For a pod
+//! that waits, the events at the end of `describe` show why. For a failing metrics API: `kubectl -n kube-system logs
+//! deployment/metrics-server`; if single nodes are missing, check their kubelets' certificates and port 10250.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/images`, `pkg/kubelet/kuberuntime` (reasons for waiting);
 //! <https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/>;
-//! <https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/>. The namespaces of OpenShift's own
-//! parts count like kube-system. Static pods of the control plane are part of CP-03.
+//! <https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/>. OpenShift's own
+//! namespaces count like kube-system. Static pods of the control plane are part of CP-03.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_metrics::NodeMetrics;
 use crate::fact::facts::nodes::{Node, Nodes};
@@ -34,7 +34,7 @@ crate::check!("AD-03", "system-pods", Major, judge);
 const NAMESPACE: &str = "kube-system";
 /// How long a new pod may take to start, in seconds.
 const PATIENCE: i64 = 300;
-/// The reasons for which a container waits that do not go away by waiting.
+/// Waiting reasons of containers that do not go away by themselves.
 const STUCK: [&str; 8] = [
     "CrashLoopBackOff",
     "ImagePullBackOff",
@@ -45,7 +45,7 @@ const STUCK: [&str; 8] = [
     "CreateContainerError",
     "RunContainerError",
 ];
-/// The add-ons without which nothing works.
+/// The add-ons that everything depends on.
 const CRITICAL: [ObjectRef; 2] = [
     ObjectRef::fixed_in(NAMESPACE, "DaemonSet", "kube-proxy"),
     ObjectRef::fixed_in(NAMESPACE, "Deployment", "coredns"),
@@ -62,29 +62,35 @@ fn judge(
     judge_pods(&mut verdict, pods, nodes, clock.server);
     for (object, workload) in &workloads.0 {
         let subject = || Subject::from(object);
-        // Pods of a lost node are counted away by their controllers, and the node is told by KL-01.
+        // Controllers do not count the pods of a lost node, and KL-01 reports the node.
         let lost = lost_pods(object, pods, nodes);
         let starting = starting_pods(object, pods, nodes, clock.server);
         let enough_with = |others: usize| {
             workload.available.saturating_add(i32::try_from(others).unwrap_or(i32::MAX)) >= workload.desired
         };
         if enough_with(lost + starting) && !enough_with(lost) {
-            verdict.note(format!("pods of {object} that are still starting: {starting}"));
+            verdict.note_about(subject(), format!("{} still starting", counted(starting)));
         } else {
             verdict.expect(subject(), enough_with(lost), || {
                 Finding::new(
-                    format!("{} available", counted(workload.desired)),
-                    format!("{} of {} are", workload.available, workload.desired),
+                    "every replica is available",
+                    format!("{} of {} are available", workload.available, workload.desired),
                 )
-                .so("what it does is not done, or done by less than planned")
-                .mend(format!("kubectl describe {}", rights::object(object)))
+                .impact("the workload runs with fewer replicas than planned, or not at all")
+                .fix(format!("read the events: kubectl describe {}", rights::object(object)))
             });
         }
         let priority = workload.priority_class.as_deref().unwrap_or("none");
         if CRITICAL.contains(object) {
             verdict.expect(subject(), priority.starts_with("system-"), || {
-                Finding::new("priority class system-node-critical or system-cluster-critical", priority)
-                    .so("it is evicted before, or not scheduled after, pods that matter less")
+                let (kind, name) = (object.kind.to_lowercase(), &object.name);
+                let class = if kind == "daemonset" { "system-node-critical" } else { "system-cluster-critical" };
+                Finding::new(format!("priority class {class}"), format!("priority class {priority}"))
+                    .impact("less important pods can displace it when a node runs short of resources")
+                    .fix(format!(
+                        "kubectl -n {NAMESPACE} patch {kind} {name} -p \
+                         '{{\"spec\":{{\"template\":{{\"spec\":{{\"priorityClassName\":\"{class}\"}}}}}}}}'"
+                    ))
                     .severity(Severity::Minor)
             });
         }
@@ -93,7 +99,7 @@ fn judge(
     verdict
 }
 
-fn counted(pods: i32) -> String {
+fn counted(pods: usize) -> String {
     if pods == 1 { "1 pod".into() } else { format!("{pods} pods") }
 }
 
@@ -136,29 +142,30 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp)
     let ours = |pod: &&Pod| (pod.namespace == NAMESPACE || pod.namespace.starts_with("openshift-")) && !pod.is_mirror();
     let mut unseen: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in pods.0.values().filter(ours) {
-        // A lost node does not say what becomes of its pods.
+        // The state of pods on a lost node is unknown.
         if let Some(node) = lost_node(pod, nodes) {
             *unseen.entry(node).or_default() += 1;
             continue;
         }
-        verdict.confirm();
-        if let Some(why) = trouble(pod, now) {
-            stuck.entry((pod.namespace.clone(), owner(pod), why)).or_default().push(pod);
+        match trouble(pod, now) {
+            Some(why) => stuck.entry((pod.namespace.clone(), owner(pod), why)).or_default().push(pod),
+            None => verdict.confirm(),
         }
     }
     for (node, count) in unseen {
-        let pods = format!("{count} pods of the system on {node}");
+        let pods = format!("{count} system pods on {node}");
         verdict.unseen(Subject::node(node), &Unobserved::unreachable(pods, "the node is not Ready"));
     }
     for ((namespace, _, why), pods) in stuck {
-        let names = names(pods.iter().map(|pod| &pod.name));
         let first = &pods[0].name;
-        verdict.tell_counted(
-            Subject::object(if pods.len() == 1 { "Pod" } else { "Pods" }, &namespace, names),
-            Finding::new("its containers run", why)
-                .so("a part of the cluster that everybody depends on does not work")
-                .mend(format!(
-                    "kubectl -n {namespace} describe pod {first}; kubectl -n {namespace} logs {first} --previous"
+        verdict.find_together(
+            pods.iter().map(|pod| Subject::object("Pod", &namespace, &pod.name)),
+            pods.len(),
+            Finding::new("the containers run", why)
+                .impact("a part of the cluster that everything depends on does not work")
+                .fix(format!(
+                    "find the reason: kubectl -n {namespace} describe pod {first}; \
+                     kubectl -n {namespace} logs {first} --previous"
                 )),
         );
     }
@@ -169,7 +176,7 @@ fn owner(pod: &Pod) -> Owner {
     pod.owner.clone().unwrap_or_else(|| Owner { kind: "Pod".into(), name: pod.name.clone() })
 }
 
-/// Why the pod does not do its work, if it will not by itself.
+/// Why the pod does not work, if it will not recover by itself.
 fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
     if pod.phase == "Succeeded" || pod.deleting {
         return None;
@@ -177,13 +184,13 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
     let waiting = |container: &Container| {
         let reason = container.waiting.as_deref().filter(|reason| STUCK.contains(reason))?;
         let restarts = if container.restarts > 0 { ", after restarts" } else { "" };
-        Some(format!("container {} waits: {reason}{restarts}", container.name))
+        Some(format!("container {} is waiting: {reason}{restarts}", container.name))
     };
     let failing = |container: &Container| {
         let code = container.failed_again()?;
-        Some(format!("container {} ends with exit code {code}, after restarts", container.name))
+        Some(format!("container {} keeps exiting with code {code}", container.name))
     };
-    // One that was evicted, or ended with its node, stays until it is collected; its controller has made another.
+    // An evicted pod, or one that ended with its node, stays until it is collected; its controller has created another.
     if pod.phase == "Failed" && pod.owner.is_some() {
         return None;
     }
@@ -194,9 +201,9 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
         return Some("the pod failed".into());
     }
     let age = pod.created.map_or(0, |created| now.as_second() - created.as_second());
-    // One that waits to be scheduled says why; one that starts may take its time.
+    // A pod that is being created may take its time.
     if pod.phase == "Pending" && age > PATIENCE {
-        let where_to = pod.node.as_ref().map_or_else(|| "on no node".to_owned(), |node| format!("on {node}"));
+        let where_to = pod.node.as_ref().map_or_else(|| "not scheduled".to_owned(), |node| format!("on {node}"));
         return Some(format!("Pending for more than {} minutes, {where_to}", PATIENCE / 60));
     }
     None
@@ -210,24 +217,31 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
             if ready.is_empty() {
                 return verdict.unseen(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
             }
-            // A new node has metrics when it was asked twice.
+            // A new node has metrics after two scrapes.
             let is_missed = |name: &String, node: &Node| !known.contains(name) && node.comes_or_goes(now).is_none();
             if ready.iter().all(|(name, node)| !known.contains(*name) && !is_missed(name, node)) {
-                return verdict.note("no node has metrics yet: all have only come");
+                return verdict.note("no metrics yet: all nodes are new");
             }
             let missing: BTreeSet<&String> =
-                ready.into_iter().filter(|(name, node)| is_missed(name, node)).map(|(name, _)| name).collect();
+                ready.iter().copied().filter(|(name, node)| is_missed(name, node)).map(|(name, _)| name).collect();
             verdict.expect(subject(), missing.is_empty(), || {
-                Finding::new("metrics of every Ready node", format!("none of {}", names(&missing)))
-                    .so("kubectl top and autoscalers know nothing of what runs there")
-                    .mend("kubectl -n kube-system logs deployment/metrics-server")
+                Finding::new(
+                    "metrics of every Ready node",
+                    format!("no metrics of {} of {} Ready nodes", missing.len(), ready.len()),
+                )
+                .evidence(&missing)
+                .impact("kubectl top and autoscalers do not see what runs there")
+                .fix("find out why it cannot scrape these kubelets: kubectl -n kube-system logs deployment/metrics-server")
             });
         }
         Ok(NodeMetrics::Broken { status, message }) => verdict.find(
             subject(),
             Finding::new("the metrics API answers", format!("HTTP {status}: {message}"))
-                .so("autoscalers stand still, and every client's discovery is slow")
-                .mend("kubectl get apiservice v1beta1.metrics.k8s.io -o yaml; kubectl -n kube-system get pods -l k8s-app=metrics-server"),
+                .impact("autoscalers do not scale, and API discovery is slow for every client")
+                .fix(
+                    "find the server that should answer: kubectl describe apiservice v1beta1.metrics.k8s.io; \
+                     kubectl -n kube-system get pods -l k8s-app=metrics-server",
+                ),
         ),
         Err(Unobserved::Absent { .. }) => verdict.note("the metrics API is not installed"),
         Err(why) => verdict.unseen(subject(), why),
@@ -299,7 +313,7 @@ mod tests {
     fn pods_that_crash_for_one_reason_are_one_finding() {
         let crash = Some("CrashLoopBackOff");
         let verdict = judged([pod("a", "Running", crash), pod("b", "Running", crash)], &workloads(2, USUAL), none());
-        assert_eq!(seen_of(&verdict), ["Pods kube-system/a, b: container main waits: CrashLoopBackOff"]);
+        assert_eq!(seen_of(&verdict), ["Pod kube-system/a, b: container main is waiting: CrashLoopBackOff"]);
     }
 
     #[test]
@@ -309,7 +323,7 @@ mod tests {
             (pod.containers[0].failed, pod.containers[0].restarts) = (code, restarts);
             seen_of(&judged([(path, pod)], &workloads(2, USUAL), none()))
         };
-        assert_eq!(failed(Some(1), 2), ["Pod kube-system/a: container main ends with exit code 1, after restarts"]);
+        assert_eq!(failed(Some(1), 2), ["Pod kube-system/a: container main keeps exiting with code 1"]);
         assert!(failed(Some(1), 1).is_empty() && failed(None, 9).is_empty());
     }
 
@@ -317,17 +331,23 @@ mod tests {
     fn a_pod_that_waits_is_found_after_some_minutes() {
         let (path, old) = pod("a", "Pending", None);
         let verdict = judged([(path.clone(), Pod { node: None, ..old.clone() })], &workloads(2, USUAL), none());
-        assert_eq!(seen_of(&verdict), ["Pod kube-system/a: Pending for more than 5 minutes, on no node"]);
+        assert_eq!(seen_of(&verdict), ["Pod kube-system/a: Pending for more than 5 minutes, not scheduled"]);
         let young = Pod { created: Some("2026-11-22T11:58:00Z".parse().unwrap()), ..old };
         assert!(seen_of(&judged([(path, young)], &workloads(2, USUAL), none())).is_empty());
         let pulling = judged([pod("a", "Pending", Some("ImagePullBackOff"))], &workloads(2, USUAL), none());
-        assert_eq!(seen_of(&pulling), ["Pod kube-system/a: container main waits: ImagePullBackOff"]);
+        assert_eq!(seen_of(&pulling), ["Pod kube-system/a: container main is waiting: ImagePullBackOff"]);
     }
 
     #[test]
     fn a_workload_with_less_than_planned_is_found() {
-        assert_eq!(seen_of(&judged([], &workloads(1, USUAL), none())), ["Deployment kube-system/coredns: 1 of 2 are"]);
-        assert_eq!(seen_of(&judged([], &workloads(2, None), none())), ["Deployment kube-system/coredns: none"]);
+        assert_eq!(
+            seen_of(&judged([], &workloads(1, USUAL), none())),
+            ["Deployment kube-system/coredns: 1 of 2 are available"]
+        );
+        assert_eq!(
+            seen_of(&judged([], &workloads(2, None), none())),
+            ["Deployment kube-system/coredns: priority class none"]
+        );
     }
 
     #[test]
@@ -341,13 +361,13 @@ mod tests {
         assert_eq!(seen_of(&verdict), Vec::<String>::new());
         assert!(
             crate::check::testing::notes(&verdict)
-                .contains(&"pods of Deployment kube-system/coredns that are still starting: 1".to_owned())
+                .contains(&"Deployment kube-system/coredns: 1 pod still starting".to_owned())
         );
-        assert_eq!(seen_of(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are"]);
+        assert_eq!(seen_of(&of("2026-11-22T11:50:00Z")), ["Deployment kube-system/coredns: 1 of 2 are available"]);
     }
 
     #[test]
-    fn a_node_that_has_only_come_has_no_metrics_yet() {
+    fn a_new_node_has_no_metrics_yet() {
         let metrics = |known: &[&str]| NodeMetrics::Of(known.iter().map(|name| (*name).to_owned()).collect());
         let judged = |young: &[&str], known: &[&str]| {
             let mut nodes = nodes();
@@ -368,7 +388,7 @@ mod tests {
         let of = |nodes: &[&str]| Ok(NodeMetrics::Of(nodes.iter().map(|name| (*name).to_owned()).collect()));
         let judged = |metrics| seen_of(&judged([], &workloads(2, USUAL), metrics));
         assert_eq!(judged(of(&["n1", "n2"])), Vec::<String>::new());
-        assert_eq!(judged(of(&["n1"])), ["APIService v1beta1.metrics.k8s.io: none of n2"]);
+        assert_eq!(judged(of(&["n1"])), ["APIService v1beta1.metrics.k8s.io: no metrics of 1 of 2 Ready nodes"]);
         let broken = NodeMetrics::Broken { status: 503, message: "service unavailable".into() };
         assert_eq!(judged(Ok(broken)), ["APIService v1beta1.metrics.k8s.io: HTTP 503: service unavailable"]);
     }

@@ -1,12 +1,12 @@
-//! # The add-ons that kubeadm installs are complete and of the cluster's release
+//! # The add-ons that kubeadm installs are complete and match the cluster's release
 //!
 //! ## Why
-//! kube-proxy and CoreDNS are a handful of objects each. Without one of them the add-on goes on until its pods are made
-//! again, and then does not come back. An upgrade that left an add-on behind shows only when something else breaks.
+//! kube-proxy and CoreDNS consist of a handful of objects each. If one is missing, the add-on keeps running until its pods are
+//! recreated, and then does not come back. An add-on that an upgrade missed shows only when something else breaks.
 //!
 //! ## Fix
-//! Write all objects of the add-on again, with the cluster's own settings (the second line is for kube-proxy's, without
-//! which they become kubeadm's defaults; for CoreDNS `addon coredns` instead):
+//! Recreate all objects of the add-on with the cluster's own settings. The second line keeps kube-proxy's configuration; without
+//! it kubeadm's defaults replace it. For CoreDNS, leave it out and use `addon coredns`:
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
@@ -18,8 +18,8 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons`, `cmd/kubeadm/app/constants/constants.go` (`CoreDNSVersion` of
-//! each release). Roles and bindings are part of DI-08 and DN-08. A CoreDNS that is newer than kubeadm's is somebody's
-//! choice; for a release that is not in the table nothing is expected. An add-on of which no object exists was left out on
+//! each release). Roles and bindings are part of DI-08 and DN-08. A CoreDNS that is newer than kubeadm's is
+//! accepted. For a release that is not in the table, no version is expected. An add-on without any object was left out on
 //! purpose.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
@@ -49,9 +49,9 @@ const fn coredns(minor: u64, patch: u64) -> Version {
 
 /// An add-on and its objects.
 struct AddOn<'a> {
-    /// As its service account and kubeadm's phase are called.
+    /// The name of its service account and of kubeadm's phase.
     name: &'static str,
-    /// Kind, name, whether it exists, and what follows if not; the first is what runs its pods.
+    /// Kind, name, whether it exists, and the impact if not; the first one runs its pods.
     objects: Vec<(&'static str, &'static str, bool, &'static str)>,
     workload: Option<&'a Workload>,
 }
@@ -68,7 +68,7 @@ fn judge(
     replacements: Result<&ProxyReplacements, &Unobserved>,
 ) -> Verdict {
     let Some(kubeadm) = kubeadm else {
-        return Verdict::not_applicable("kubeadm did not build it: there is no ConfigMap kube-system/kubeadm-config");
+        return Verdict::not_applicable("not a kubeadm cluster: ConfigMap kube-system/kubeadm-config does not exist");
     };
     let mut verdict = Verdict::new();
     let daemon_set = workloads.0.get(&ObjectRef::fixed_in(NAMESPACE, "DaemonSet", "kube-proxy"));
@@ -77,15 +77,15 @@ fn judge(
         name: "kube-proxy",
         workload: daemon_set,
         objects: vec![
-            ("DaemonSet", "kube-proxy", daemon_set.is_some(), "no node makes Services work"),
-            ("ServiceAccount", "kube-proxy", has("kube-proxy"), "no new pod of kube-proxy is created"),
-            ("ConfigMap", "kube-proxy", proxy.is_some(), "a pod of kube-proxy that is made anew does not start"),
+            ("DaemonSet", "kube-proxy", daemon_set.is_some(), "Services do not work on any node"),
+            ("ServiceAccount", "kube-proxy", has("kube-proxy"), "no new kube-proxy pod can be created"),
+            ("ConfigMap", "kube-proxy", proxy.is_some(), "a recreated kube-proxy pod does not start"),
         ],
     };
     let replacement = replacements.ok().and_then(ProxyReplacements::sure).filter(|_| daemon_set.is_none());
     if let Some(plugin) = replacement {
-        // Its documentation has the DaemonSet removed, and the other objects stay or go.
-        verdict.note(format!("{plugin} does the work of kube-proxy, which was removed"));
+        // Its documentation removes the DaemonSet; the other objects may stay.
+        verdict.note(format!("{plugin} replaces kube-proxy, whose DaemonSet was removed"));
     } else if judge_objects(&mut verdict, &kube_proxy)
         && let Some(version) = version(daemon_set, "kube-proxy")
     {
@@ -97,9 +97,9 @@ fn judge(
         workload: deployment,
         objects: vec![
             ("Deployment", "coredns", deployment.is_some(), "no cluster name resolves"),
-            ("ServiceAccount", "coredns", has("coredns"), "no new pod of CoreDNS is created"),
-            ("ConfigMap", "coredns", corefile.is_some(), "a pod of CoreDNS that is made anew does not start"),
-            ("Service", "kube-dns", dns.is_some(), "pods ask for names at an address where nobody answers"),
+            ("ServiceAccount", "coredns", has("coredns"), "no new CoreDNS pod can be created"),
+            ("ConfigMap", "coredns", corefile.is_some(), "a recreated CoreDNS pod does not start"),
+            ("Service", "kube-dns", dns.is_some(), "pods send DNS queries to an address that does not answer"),
         ],
     };
     if judge_objects(&mut verdict, &core_dns)
@@ -110,25 +110,26 @@ fn judge(
     verdict
 }
 
-/// Whether there is such an add-on at all.
+/// Judges the objects; false if the add-on does not exist at all.
 fn judge_objects(verdict: &mut Verdict, add_on: &AddOn<'_>) -> bool {
     let AddOn { name, objects, workload } = add_on;
     if objects.iter().all(|(_, _, exists, _)| !exists) {
-        verdict.note(format!("no object of {name} exists: it was left out"));
+        verdict.note(format!("{name} is not installed: none of its objects exist"));
         return false;
     }
-    for (kind, object, exists, so) in objects {
+    for (kind, object, exists, impact) in objects {
         verdict.expect(Subject::object(*kind, NAMESPACE, *object), *exists, || {
-            Finding::new(format!("{kind} {object}, a part of {name}"), "it does not exist")
-                .so(*so)
-                .mend(again(&format!("addon {name}")))
+            Finding::new(format!("{kind} {object} exists, as part of {name}"), "it does not exist")
+                .impact(*impact)
+                .fix(again(&format!("addon {name}")))
         });
     }
     if let (Some(workload), Some((kind, ..))) = (workload, objects.first()) {
         verdict.expect(Subject::object(*kind, NAMESPACE, *name), workload.service_account == *name, || {
-            Finding::new(format!("its pods run as ServiceAccount {name}"), format!("as {:?}", workload.service_account))
-                .so("the rights that kubeadm gives to the add-on are not its own")
-                .mend(again(&format!("addon {name}")))
+            let account = &workload.service_account;
+            Finding::new(format!("its pods run as ServiceAccount {name}"), format!("they run as {account:?}"))
+                .impact("the pods do not have the permissions that kubeadm grants to the add-on")
+                .fix(again(&format!("addon {name}")))
                 .severity(Severity::Minor)
         });
     }
@@ -145,21 +146,23 @@ fn judge_proxy_version(verdict: &mut Verdict, version: Version, kubeadm: &Kubead
     let release = kubeadm.kubernetes_version.parse().unwrap_or(oldest.0);
     verdict.expect(subject(), version.minor == release.minor, || {
         Finding::new(format!("kube-proxy 1.{}, as kubeadm deployed the cluster", release.minor), version.to_string())
-            .so("an upgrade left it behind, or somebody went ahead with it")
-            .mend(again("addon kube-proxy"))
+            .impact("missed by an upgrade, or upgraded separately: the version skew is unsupported")
+            .fix(again("addon kube-proxy"))
             .severity(Severity::Minor)
     });
 }
 
 fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
     let Some((_, expected)) = COREDNS.iter().find(|(of, _)| *of == minor) else {
-        return verdict.note(format!("CoreDNS {version}; which one belongs to 1.{minor} is not known here"));
+        return verdict.note(format!(
+            "CoreDNS {version}; the version that kubeadm 1.{minor} deploys is unknown to this release of seaworthy"
+        ));
     };
     verdict.note(format!("CoreDNS {version}"));
     verdict.expect(Subject::object("Deployment", NAMESPACE, "coredns"), version >= *expected, || {
         Finding::new(format!("CoreDNS {expected} or later, as kubeadm 1.{minor} deploys it"), version.to_string())
-            .so("an upgrade left it behind: it lacks the fixes that this release counts on")
-            .mend(again("addon coredns"))
+            .impact("missed by an upgrade: it lacks fixes that this release relies on")
+            .fix(again("addon coredns"))
             .severity(Severity::Minor)
     });
 }
@@ -248,22 +251,22 @@ mod tests {
     }
 
     #[test]
-    fn an_add_on_that_was_left_out_is_not_missed() {
+    fn an_add_on_that_was_left_out_is_a_note() {
         let verdict = judged(|all| {
             all.workloads.0.remove(&object("DaemonSet kube-system/kube-proxy"));
             all.accounts.0.remove("kube-proxy");
             all.proxy = None;
         });
         assert_eq!(in_full(&verdict), Vec::<String>::new());
-        assert_eq!(crate::check::testing::notes(&verdict)[0], "no object of kube-proxy exists: it was left out");
+        assert_eq!(crate::check::testing::notes(&verdict)[0], "kube-proxy is not installed: none of its objects exist");
     }
 
     #[test]
-    fn kube_proxy_that_was_removed_for_cilium_is_not_missed() {
-        let without = |told: Option<&str>| {
+    fn kube_proxy_that_cilium_replaces_is_a_note() {
+        let without = |setting: Option<&str>| {
             judged(|all| {
                 all.workloads.0.remove(&object("DaemonSet kube-system/kube-proxy"));
-                all.replacements.cilium = Ok(told.map(str::to_owned));
+                all.replacements.cilium = Ok(setting.map(str::to_owned));
             })
         };
         let verdict = without(Some("true"));

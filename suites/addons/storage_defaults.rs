@@ -1,32 +1,32 @@
-//! # One storage class is the default, and its driver is on every node that should have it
+//! # At most one StorageClass is the default, and every node has registered its volume drivers
 //!
 //! ## Why
-//! With two default classes a claim without a class gets the newest, wherever that leads; kubectl shows only one of them
-//! as the default. A node on which the driver's registrar runs but did not register mounts no volume.
+//! With two default classes, a claim without a class gets the newest one, which may not be the one you meant. A node whose
+//! driver registrar runs but did not register the driver cannot mount its volumes.
 //!
 //! ## Fix
-//! `kubectl get storageclass -o yaml | grep -B20 is-default-class` shows all defaults; take the annotation from all but
-//! one: `kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class-`. For a driver that is missing:
-//! `kubectl get csinode NODE -o yaml`, and the log of the container node-driver-registrar of the pod that is named.
+//! `kubectl get storageclass` marks the defaults. Remove the annotation from all but one: `kubectl annotate storageclass NAME
+//! storageclass.kubernetes.io/is-default-class-`. For a missing driver, read `kubectl get csinode NODE -o yaml` and the log of
+//! the container node-driver-registrar of the pod that is named.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>; kubernetes/kubernetes
 //! `plugin/pkg/admission/storage/storageclass/setdefault`; <https://kubernetes-csi.github.io/docs/node-driver-registrar.html>
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::storage::Storage;
 
 crate::check!("AD-04", "storage-defaults", Minor, judge);
 
-/// What the image of the container is called that registers a driver with the kubelet.
+/// Part of the image name of containers that register a driver with the kubelet.
 const REGISTRAR: &str = "node-driver-registrar";
 
 fn judge(storage: &Storage, pods: &Pods, nodes: &Nodes) -> Verdict {
     let registrars: Vec<&Pod> = pods.0.values().filter(|pod| runs_registrar(pod)).collect();
     if storage.classes.is_empty() && registrars.is_empty() {
-        return Verdict::not_applicable("there is no StorageClass, and no pod registers a driver of volumes");
+        return Verdict::not_applicable("there is no StorageClass, and no pod registers a volume driver");
     }
     let mut verdict = Verdict::new();
     judge_default(&mut verdict, storage);
@@ -37,13 +37,13 @@ fn judge(storage: &Storage, pods: &Pods, nodes: &Nodes) -> Verdict {
         let drivers = storage.drivers.get(node).map(Vec::len).unwrap_or_default();
         let wanted = registrars.iter().filter(|other| other.node.as_deref() == Some(node)).count();
         verdict.expect(Subject::node(node), drivers >= wanted, || {
-            let path = format!("{}/{}", pod.namespace, pod.name);
+            let Pod { namespace, name, .. } = pod;
             Finding::new(
-                format!("the driver that {path} registers, in CSINode {node}"),
-                format!("{drivers} drivers are registered with the kubelet, by {wanted} pods"),
+                format!("CSINode {node} lists the driver that pod {namespace}/{name} registers"),
+                format!("{wanted} pods on the node register drivers, and the kubelet has registered {drivers}"),
             )
-            .so("no volume of the driver is mounted on this node")
-            .mend(format!("kubectl -n {} logs {} --all-containers", pod.namespace, pod.name))
+            .impact("the node cannot mount volumes of the missing driver")
+            .fix(format!("read the log: kubectl -n {namespace} logs {name} --all-containers"))
         });
     }
     verdict
@@ -55,21 +55,24 @@ fn judge_default(verdict: &mut Verdict, storage: &Storage) {
         1 => verdict.confirm(),
         0 => {
             verdict.confirm();
-            let known = names(storage.classes.keys());
-            verdict.note(format!("no StorageClass is the default: a claim must name one of {known}"));
+            for name in storage.classes.keys() {
+                let note = "is not the default, as no StorageClass is: claims must name a class";
+                verdict.note_about(Subject::cluster_object("StorageClass", name), note);
+            }
         }
         count => {
             // Of classes that are as old, the first by name wins.
             defaults.sort_by_key(|(name, class)| (std::cmp::Reverse(class.created), *name));
-            let all = names(defaults.iter().map(|(name, _)| *name));
-            let others = names(defaults.iter().skip(1).map(|(name, _)| *name));
-            verdict.find(
-                Subject::cluster_object("StorageClasses", &all),
-                Finding::new("one default StorageClass", format!("{count} are the default: {all}"))
-                    .so(format!("claims without a class get {}, the newest", defaults[0].0))
-                    .mend(format!(
-                        "kubectl annotate storageclass {} storageclass.kubernetes.io/is-default-class-",
-                        others.replace(", ", " ")
+            let newest = defaults[0].0;
+            let others: Vec<&str> = defaults[1..].iter().map(|(name, _)| name.as_str()).collect();
+            verdict.find_together(
+                defaults.iter().map(|(name, _)| Subject::cluster_object("StorageClass", *name)),
+                1,
+                Finding::new("one default StorageClass", format!("{count} StorageClasses are the default"))
+                    .impact(format!("claims without a class get {newest}, the newest of them"))
+                    .fix(format!(
+                        "to keep {newest}: kubectl annotate storageclass {} storageclass.kubernetes.io/is-default-class-",
+                        others.join(" ")
                     )),
             );
         }
@@ -112,7 +115,7 @@ mod tests {
         assert!(judged(&[("a", true, "10:00"), ("b", false, "11:00")]).findings(Severity::Minor).is_empty());
         assert_eq!(
             crate::check::testing::notes(&judged(&[("a", false, "10:00")])),
-            ["no StorageClass is the default: a claim must name one of a"]
+            ["StorageClass a: is not the default, as no StorageClass is: claims must name a class"]
         );
         assert!(judged(&[]).reason().is_some());
     }
@@ -121,10 +124,10 @@ mod tests {
     fn of_two_defaults_the_newest_wins() {
         let classes = [("old", true, "10:00"), ("new", true, "11:00")];
         let findings = judge(&storage(&classes), &Pods::default(), &nodes()).findings(Severity::Minor);
-        assert_eq!(findings[0].impact.as_deref(), Some("claims without a class get new, the newest"));
+        assert_eq!(findings[0].impact.as_deref(), Some("claims without a class get new, the newest of them"));
         assert_eq!(
             findings[0].fix.as_str(),
-            "kubectl annotate storageclass old storageclass.kubernetes.io/is-default-class-"
+            "to keep new: kubectl annotate storageclass old storageclass.kubernetes.io/is-default-class-"
         );
     }
 
@@ -145,7 +148,7 @@ mod tests {
         let pods = Pods([(named("storage/driver-x"), pod)].into());
         let mut storage = storage(&[("a", true, "10:00")]);
         let findings = judge(&storage, &pods, &nodes()).findings(Severity::Minor);
-        assert_eq!(findings[0].subjects[0], Subject::node("n1"));
+        assert_eq!(findings[0].subjects, [Subject::node("n1")]);
         storage.drivers.insert("n1".into(), vec!["csi.example".into()]);
         assert!(judge(&storage, &pods, &nodes()).findings(Severity::Minor).is_empty());
     }
