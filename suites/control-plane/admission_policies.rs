@@ -1,17 +1,17 @@
-//! # Admission policies are sound and in force
+//! # Admission policies are valid and bound
 //!
 //! ## Why
-//! A policy without a binding, or a binding that names a policy which does not exist, enforces nothing, and nothing says
-//! so. One whose expressions do not fit the types that it is asked about refuses everything or nothing.
+//! A policy without a binding, or a binding to a policy that does not exist, enforces nothing, and no error shows it. A policy
+//! whose expressions do not match the types that it evaluates refuses everything or nothing.
 //!
 //! ## Fix
-//! Write the policy's right name into the binding (`kubectl edit validatingadmissionpolicybinding NAME`), give it the
-//! parameters that the policy expects (`paramRef`), and mend the expressions that the finding quotes.
+//! Correct the policy's name in the binding (`kubectl edit validatingadmissionpolicybinding NAME`), set the parameters that
+//! the policy expects (`paramRef`), and correct the expressions that the finding quotes.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>; type checking sees only what
-//! built-in types hold. Policies from files of the control plane (KEP-5793) cannot be listed. Whether the object exists
-//! that `paramRef` names is not looked at: it may be of any kind.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>; type checking covers
+//! built-in types only. Policies from control-plane files (KEP-5793) cannot be listed. Whether the object that `paramRef`
+//! names exists is not checked, because it may be of any kind.
 
 use std::collections::BTreeSet;
 
@@ -29,12 +29,12 @@ fn judge(fact: &AdmissionPolicies) -> Verdict {
     for (kind, seen) in [(VALIDATING, &fact.validating), (MUTATING, &fact.mutating)] {
         match seen {
             Ok(policies) => judge_kind(&mut verdict, kind, policies),
-            Err(Unobserved::Absent { .. }) => verdict.note(format!("this cluster does not serve {kind}")),
+            Err(Unobserved::Absent { .. }) => verdict.note(format!("the API server does not serve {kind}")),
             Err(why) => verdict.unseen(Subject::cluster_object(kind, ""), why),
         }
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable("there is no admission policy and no binding");
+        return Verdict::not_applicable("there are no admission policies and no bindings");
     }
     verdict
 }
@@ -44,37 +44,46 @@ fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
         let subject = || Subject::cluster_object(format!("{kind}Binding"), name);
         let policy = all.policies.get(&binding.policy);
         verdict.expect(subject(), policy.is_some(), || {
-            Finding::new(format!("a {kind} named {}", binding.policy), "there is none")
-                .so("the binding enforces nothing")
-                .mend(format!("kubectl edit {}binding {name}", kind.to_lowercase()))
+            Finding::new(format!("{kind} {} exists, as the binding names it", binding.policy), "it does not exist")
+                .impact("the binding enforces nothing")
+                .fix(format!("correct spec.policyName: kubectl edit {}binding {name}", kind.to_lowercase()))
         });
         let Some(policy) = policy else { continue };
         verdict.expect(subject(), policy.parameters.is_some() == binding.parameters.is_some(), || {
-            let (expected, seen, so) = match (&policy.parameters, &binding.parameters) {
+            let (expected, seen, impact) = match (&policy.parameters, &binding.parameters) {
                 (Some(kind), _) => (
-                    format!("a paramRef to a {kind}, as {} expects", binding.policy),
+                    format!("a paramRef to a {kind}, as policy {} expects", binding.policy),
                     "no paramRef".to_owned(),
-                    "the policy is evaluated without parameters: its expressions on them fail",
+                    "expressions that use parameters fail",
                 ),
                 (None, parameters) => (
-                    format!("no paramRef, since {} has no paramKind", binding.policy),
+                    format!("no paramRef, because policy {} has no paramKind", binding.policy),
                     format!("a paramRef to {}", parameters.as_deref().unwrap_or_default()),
-                    "the parameters are not looked at, or the binding is a mistake as a whole",
+                    "the parameters are ignored, or the binding names the wrong policy",
                 ),
             };
-            Finding::new(expected, seen).so(so).mend(format!("kubectl edit {}binding {name}", kind.to_lowercase()))
+            Finding::new(expected, seen)
+                .impact(impact)
+                .fix(format!("correct spec.paramRef: kubectl edit {}binding {name}", kind.to_lowercase()))
         });
     }
     let bound: BTreeSet<&str> = all.bindings.values().map(|binding| binding.policy.as_str()).collect();
     for (name, policy) in &all.policies {
         let subject = || Subject::cluster_object(kind, name);
         verdict.expect(subject(), bound.contains(name.as_str()), || {
-            Finding::new("a binding that puts it in force", "there is none").so("it enforces nothing").info()
+            Finding::new("a binding for the policy", "no binding refers to it")
+                .impact("the policy enforces nothing")
+                .fix(format!("create a {kind}Binding with spec.policyName: {name}, or delete the policy"))
+                .info()
         });
         verdict.expect(subject(), policy.warnings.is_empty(), || {
-            Finding::new("expressions that fit the types that it is asked about", policy.warnings.join("; "))
-                .so("where an expression fails, the policy's failurePolicy decides instead")
-                .mend(format!("kubectl edit {} {name}", kind.to_lowercase()))
+            Finding::new(
+                "expressions that match the types that the policy evaluates",
+                "the API server reports type errors",
+            )
+            .evidence(&policy.warnings)
+            .impact("where an expression fails, the policy's failurePolicy decides instead")
+            .fix(format!("correct the expressions: kubectl edit {} {name}", kind.to_lowercase()))
         });
     }
 }
@@ -112,7 +121,7 @@ mod tests {
     fn a_binding_that_names_no_policy_is_found() {
         let typo = PolicyBinding { policy: "replica".into(), ..bound() };
         let findings = judged(Ok(policies(Policy::default(), typo))).findings(Severity::Minor);
-        assert_eq!(findings[0].expected, "a ValidatingAdmissionPolicy named replica");
+        assert_eq!(findings[0].expected, "ValidatingAdmissionPolicy replica exists, as the binding names it");
         assert_eq!((findings.len(), findings[1].severity), (2, Severity::Info));
     }
 
@@ -129,7 +138,7 @@ mod tests {
     fn warnings_of_the_type_check_are_quoted() {
         let warned =
             Policy { warnings: vec!["spec.validations[0].expression: no such key".into()], ..Policy::default() };
-        assert!(judged(Ok(policies(warned, bound()))).findings(Severity::Minor)[0].seen.contains("no such key"));
+        assert!(judged(Ok(policies(warned, bound()))).findings(Severity::Minor)[0].evidence[0].contains("no such key"));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! # Every aggregated API answers
 //!
 //! ## Why
-//! The API server passes requests for an aggregated API on to a Service. When nobody answers there, `kubectl top` and
-//! autoscaling stop, discovery is slow for everybody, and no namespace can be deleted any more, since nobody can tell
-//! what is in it. A broken front-proxy certificate shows here first.
+//! The API server forwards requests for an aggregated API to a Service. If it does not answer, its clients fail (`kubectl top`
+//! and autoscaling, for metrics), discovery is slow for everyone, and no namespace can be deleted, because its contents cannot
+//! be listed. A broken front-proxy certificate shows here first.
 //!
 //! ## Fix
-//! `kubectl describe apiservice NAME` says why. Mend the Service's pods (`kubectl -n NAMESPACE get pods,endpointslices`);
-//! where what served it was uninstalled, `kubectl delete apiservice NAME`.
+//! `kubectl describe apiservice NAME` shows the reason. Repair the Service's pods (`kubectl -n NAMESPACE get
+//! pods,endpointslices`). If the server was uninstalled: `kubectl delete apiservice NAME`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/kube-aggregator/pkg/controllers/status/remote`;
@@ -22,7 +22,7 @@ fn judge(services: &ApiServices) -> Verdict {
     let mut verdict = Verdict::new();
     if services.aggregated.is_empty() {
         return Verdict::not_applicable(format!(
-            "no API is aggregated: the API server serves all {} APIServices itself",
+            "there are no aggregated APIs: the API server serves all {} APIServices itself",
             services.local
         ));
     }
@@ -35,22 +35,25 @@ fn judge(services: &ApiServices) -> Verdict {
 fn judge_api(verdict: &mut Verdict, name: &str, api: &AggregatedApi) {
     let subject = || Subject::cluster_object("APIService", name);
     let is_available = api.available.as_ref().is_some_and(|condition| condition.status == "True");
-    let consequence = "whoever uses it fails, and no namespace can be deleted";
-    let mend = format!("mend Service {}, or, if it is gone for good: kubectl delete apiservice {name}", api.service);
+    let impact = "clients of this API fail, and no namespace can be deleted";
+    let fix = format!(
+        "repair the pods of Service {}; if it was uninstalled for good: kubectl delete apiservice {name}",
+        api.service
+    );
     if !verdict.expect(subject(), is_available, || {
         let seen = match &api.available {
             Some(condition) => format!("Available={} ({}: {})", condition.status, condition.reason, condition.message),
-            None => "no condition Available".into(),
+            None => "it has no condition Available".into(),
         };
-        Finding::new(format!("Available=True, served by Service {}", api.service), seen).so(consequence).mend(&mend)
+        Finding::new(format!("Available=True, served by Service {}", api.service), seen).impact(impact).fix(&fix)
     }) {
         return;
     }
     let Some(answer) = verdict.seen(subject, &api.answer) else { return };
     verdict.expect(subject(), answer.status == 200, || {
-        Finding::new("its list of resources", format!("HTTP {}: {}", answer.status, answer.message))
-            .so(consequence)
-            .mend(&mend)
+        Finding::new("discovery of the API answers 200", format!("HTTP {}: {}", answer.status, answer.message))
+            .impact(impact)
+            .fix(&fix)
     });
 }
 

@@ -1,24 +1,23 @@
 //! # Every API server instance is live and ready
 //!
 //! ## Why
-//! Behind a load balancer or a Service, one sick instance fails a share of all requests, which looks like a network
-//! fault. A single instance that is not ready, or hangs, takes the whole cluster with it.
+//! Behind a load balancer or a Service, one unhealthy instance fails a share of all requests, which looks like a network
+//! fault. If the only instance is not ready or hangs, the whole cluster is down.
 //!
 //! ## Fix
-//! Ask the instance which of its health checks fails: `curl -k 'https://ADDRESS:6443/readyz?verbose'`, with
-//! `--cert`/`--key` or a token where anonymous requests are refused; then read its log on its node:
-//! `crictl logs $(crictl ps -aq --name kube-apiserver | head -1)`. Usual causes: etcd has no quorum (`etcd`), a KMS plugin
-//! is gone (`kms-providers`), the loopback certificate expired because the API server was not restarted for years
-//! (`loopback-serving-certificate`), a firewall between here and the node.
+//! List the instance's health checks: `curl -k 'https://ADDRESS:6443/readyz?verbose'`, with `--cert`/`--key` or a token where
+//! anonymous requests are refused. Then read its log on its node: `crictl logs $(crictl ps -aq --name kube-apiserver | head
+//! -1)`. Usual causes: etcd has no quorum (`etcd`), a KMS plugin is down (`kms-providers`), the loopback certificate expired
+//! because the API server was not restarted for a year (`loopback-serving-certificate`), or a firewall blocks the port.
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/server/healthz`,
 //! `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (system:public-info-viewer),
 //! `staging/src/k8s.io/apiserver/pkg/server/options/serving_with_loopback.go`;
-//! <https://kubernetes.io/docs/reference/using-api/health-checks/>. An instance that its static pod advertises is asked
-//! even where it is not published for Service default/kubernetes: a load balancer may send requests there.
+//! <https://kubernetes.io/docs/reference/using-api/health-checks/>. An instance that a static pod advertises is asked even
+//! if Service default/kubernetes does not list it, because a load balancer may send requests there.
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_health::{ApiServerHealth, Health};
 use crate::fact::facts::nodes::Nodes;
 use crate::seen::Unobserved;
@@ -33,28 +32,32 @@ fn judge(health: &ApiServerHealth, nodes: Result<&Nodes, &Unobserved>) -> Verdic
         return verdict;
     };
     let reached = instances.values().any(Health::is_reached);
-    // A managed control plane is reached through its load balancer alone.
+    // A managed control plane is reachable through its load balancer only.
     if !reached && nodes.is_ok_and(|nodes| nodes.control_plane().next().is_none()) {
-        verdict.note(format!(
-            "the control plane is managed elsewhere (no node is marked as control plane), and its addresses {} do not \
-             answer here: judged by {} alone",
-            names(instances.keys()),
-            health.endpoint
-        ));
+        for address in instances.keys() {
+            verdict.note_about(
+                Subject::address(address),
+                format!("does not answer here; the control plane is managed, so only {} was judged", health.endpoint),
+            );
+        }
         return verdict;
     }
     for (address, instance) in instances {
         let subject = Subject::address(address);
         match (&instance.live, &instance.ready) {
-            // Whoever sees other instances and not this one has found its fault, not our own network's.
+            // If other instances answer, the fault is with this one and not with our own network.
             (Err(why), Err(_)) if why.is_out_of_reach() && reached => {
                 verdict.find(
                     subject,
                     Finding::new(
-                        "answers, since it is published for Service default/kubernetes or a static pod advertises it",
+                        "the API server instance answers, as Service default/kubernetes or a static pod advertises it",
                         why.to_string(),
                     )
-                    .so("requests that are sent to this instance fail"),
+                    .impact("requests that are sent to this instance fail")
+                    .fix(format!(
+                        "on the node of {address}, check that the kube-apiserver container runs (crictl ps -a --name \
+                         kube-apiserver), and that no firewall blocks the port"
+                    )),
                 );
             }
             _ => judge_answers(&mut verdict, &subject, instance),
@@ -67,12 +70,17 @@ fn judge_answers(verdict: &mut Verdict, subject: &Subject, health: &Health) {
     for (path, answer) in health.answers() {
         let Some(answer) = verdict.seen(|| subject.clone(), answer) else { continue };
         verdict.expect(subject.clone(), answer.is_well(), || {
-            let failed = if answer.failed.is_empty() {
-                "none of its health checks".to_owned()
-            } else {
-                names(answer.failed.iter().map(String::as_str))
-            };
-            Finding::new(format!("{path} answers 200"), format!("{path} answers {}; failed: {failed}", answer.status))
+            let failed = answer.failed.len();
+            Finding::new(
+                format!("{path} answers 200"),
+                format!("{path} answers {}, {failed} of its health checks failed", answer.status),
+            )
+            .evidence(&answer.failed)
+            .impact("clients and kubelets that are routed to this instance fail")
+            .fix(format!(
+                "read the log of kube-apiserver on the node of {subject}: crictl logs $(crictl ps -aq --name \
+                 kube-apiserver | head -1)"
+            ))
         });
     }
 }
@@ -131,7 +139,7 @@ mod tests {
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 2);
         assert_eq!(findings[1].subjects[0], Subject::address("10.77.0.12:6443"));
-        assert_eq!(findings[1].seen, "/readyz answers 500; failed: kms-providers, etcd");
+        assert_eq!(findings[1].seen, "/readyz answers 500, 2 of its health checks failed");
     }
 
     #[test]

@@ -1,25 +1,24 @@
 //! # The ports of scheduler and controller-manager are closed to pods
 //!
 //! ## Why
-//! Only the node itself needs them. Open to pods, they tell about the whole cluster to whoever may read metrics, and are
-//! one more server to break into, beside the keys of the control plane. The ports without TLS that Kubernetes had once
-//! asked nobody for a credential.
+//! Only the node itself needs them. Open to pods, they expose metrics of the whole cluster, and are one more server to attack
+//! next to the keys of the control plane. The old ports without TLS never asked for a credential.
 //!
 //! ## Fix
-//! `--bind-address=127.0.0.1` in `/etc/kubernetes/manifests/kube-scheduler.yaml` and `kube-controller-manager.yaml`, as
-//! kubeadm writes it, and no `/metrics` in `--authorization-always-allow-paths`. Where monitoring needs the metrics, let a
-//! firewall admit only it.
+//! Set `--bind-address=127.0.0.1` in `/etc/kubernetes/manifests/kube-scheduler.yaml` and `kube-controller-manager.yaml`, as
+//! kubeadm does, and remove `/metrics` from `--authorization-always-allow-paths`. If monitoring needs the metrics, let a
+//! firewall admit only the monitoring system.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `pkg/cluster/ports/ports.go`. Tried by probe
 //! pods without credentials. A pod's failure to connect counts only where the same pod reached the kubelet of that node.
-//! An open port that refuses strangers is a remark. No Kubernetes since 1.24 listens at 8080, 10251 or 10252: what answers
-//! at 8080 is another program then, which is a remark as well.
+//! An open port that refuses anonymous requests is informational. Kubernetes 1.24 and later does not listen on 8080, 10251 or
+//! 10252: a server on 8080 is another program, which is informational too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::METRICS;
@@ -33,17 +32,17 @@ use crate::version::Version;
 
 crate::check!("CP-09", "closed-ports", Major, judge);
 
-/// Since when Kubernetes listens nowhere without TLS.
+/// The first release that listens nowhere without TLS.
 const RETIRED_SINCE: Version = Version::minor(24);
 
-/// What the pods that reached a node met at one of its ports.
+/// The answers of one port to the pods that reached its node.
 #[derive(Default)]
-struct Seen {
-    /// The pods' nodes, by the status that they were answered.
+struct Port {
+    /// The nodes of the pods, by the status that they got.
     answered: BTreeMap<u16, BTreeSet<String>>,
-    /// How many were not let through.
+    /// How many could not connect.
     closed: usize,
-    /// What is neither.
+    /// An answer that is neither.
     strange: Option<Fault>,
 }
 
@@ -52,7 +51,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
     let targets: Vec<(&String, IpAddr)> =
         nodes.control_plane().flat_map(|(name, node)| node.internal_addresses().map(move |ip| (name, ip))).collect();
     if targets.is_empty() {
-        return Verdict::not_applicable("no node is marked as control plane: it is managed elsewhere");
+        return Verdict::not_applicable("no node has the control-plane role: the control plane is managed");
     }
     let mut pods: Vec<(&String, &Reached)> = Vec::new();
     for (node, report) in &reports.0 {
@@ -83,8 +82,8 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
     verdict
 }
 
-fn seen<'a>(met: impl Iterator<Item = (&'a String, &'a Got<Met>)>) -> Seen {
-    let mut seen = Seen::default();
+fn seen<'a>(met: impl Iterator<Item = (&'a String, &'a Got<Met>)>) -> Port {
+    let mut seen = Port::default();
     for (node, met) in met {
         match met {
             Ok(Met::Status(status)) => drop(seen.answered.entry(*status).or_default().insert(node.clone())),
@@ -96,8 +95,8 @@ fn seen<'a>(met: impl Iterator<Item = (&'a String, &'a Got<Met>)>) -> Seen {
     seen
 }
 
-/// Counts a port that nobody got through to; tells whether there is more to say.
-fn is_decided(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) -> bool {
+/// Counts a port that no pod could connect to; false if there are answers to judge.
+fn is_decided(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Port) -> bool {
     if !seen.answered.is_empty() {
         return false;
     }
@@ -113,51 +112,57 @@ fn is_decided(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) ->
     true
 }
 
-fn judge_leader(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen) {
+fn judge_leader(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Port) {
     if is_decided(verdict, name, at, seen) {
         return;
     }
     let component = if at.port() == KUBE_CONTROLLER_MANAGER { "kube-controller-manager" } else { "kube-scheduler" };
-    let from = |statuses: &dyn Fn(u16) -> bool| {
-        let all = seen.answered.iter().filter(|(status, _)| statuses(**status)).flat_map(|(_, nodes)| nodes);
-        all.collect::<BTreeSet<_>>()
-    };
-    let open = from(&|status| status == 200);
-    let mend = format!("on {name}: --bind-address=127.0.0.1 in /etc/kubernetes/manifests/{component}.yaml");
-    let expected = format!("port {} of {component} closed to pods", at.port());
-    let finding = if open.is_empty() {
-        let statuses = names(seen.answered.keys().map(|status| format!("HTTP {status}")));
-        Finding::new(expected, format!("{at} answers {statuses} to pods on {}", names(from(&|_| true))))
-            .so("it refuses strangers, and is one more server beside the keys of the control plane that any pod can attack")
-            .mend(mend)
+    let fix = format!("on {name}, set --bind-address=127.0.0.1 in /etc/kubernetes/manifests/{component}.yaml");
+    let expected = format!("port {} of {component} is closed to pods", at.port());
+    let finding = if !seen.answered.contains_key(&200) {
+        Finding::new(expected, format!("{at} is open to pods, and refuses anonymous requests"))
+            .evidence(answers(seen))
+            .impact("any pod can attack one more server next to the keys of the control plane")
+            .fix(fix)
             .info()
     } else {
-        Finding::new(expected, format!("{at} gives its metrics to pods without a credential on {}", names(open)))
-            .so("any pod reads what the cluster runs, and whatever else of it is open")
-            .mend(format!("{mend}, and no {METRICS} in --authorization-always-allow-paths"))
+        Finding::new(expected, format!("{at} serves its metrics to pods without a credential"))
+            .evidence(answers(seen))
+            .impact("any pod can read metrics of the whole cluster, and whatever else this port serves anonymously")
+            .fix(format!("{fix}, and remove {METRICS} from --authorization-always-allow-paths"))
     };
     verdict.find(Subject::node(name), finding);
 }
 
-fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Seen, server: Version) {
+/// What pods got, by the node that they run on.
+fn answers(port: &Port) -> impl Iterator<Item = String> {
+    let each = |(status, nodes): (&u16, &BTreeSet<String>)| {
+        nodes.iter().map(|node| format!("HTTP {status} to a pod on {node}")).collect::<Vec<_>>()
+    };
+    port.answered.iter().flat_map(each)
+}
+
+fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Port, server: Version) {
     if is_decided(verdict, name, at, seen) {
         return;
     }
-    let nodes: BTreeSet<_> = seen.answered.values().flatten().collect();
-    let statuses = names(seen.answered.keys().map(|status| format!("HTTP {status}")));
     let finding = Finding::new(
-        format!("nobody answers without TLS at port {}, which Kubernetes gave up", at.port()),
-        format!("{at} answers {statuses} to pods on {}", names(nodes)),
+        format!("nothing answers without TLS at port {}, which Kubernetes no longer uses", at.port()),
+        format!("a server at {at} answers pods"),
     )
-    .mend(format!("on {name}: ss -ltnp 'sport = :{}' names the program", at.port()));
+    .evidence(answers(seen))
+    .fix(format!(
+        "on {name}, find the program (ss -ltnp 'sport = :{}') and stop it or bind it to 127.0.0.1",
+        at.port()
+    ));
     verdict.find(
         Subject::node(name),
         if server < RETIRED_SINCE {
-            finding.so("whoever reaches it is an administrator").severity(Severity::Critical)
+            finding.impact("anyone who reaches this port is an administrator").severity(Severity::Critical)
         } else if at.port() == INSECURE_API_SERVER {
-            finding.so("another program than Kubernetes serves there, and any pod may talk to it").info()
+            finding.impact("any pod can talk to a program on the node that is not part of Kubernetes").info()
         } else {
-            finding.so("another program poses as part of the control plane, or passes its port on")
+            finding.impact("another program poses as part of the control plane, or forwards its port")
         },
     );
 }
@@ -196,7 +201,7 @@ mod tests {
         judge(&reports(changed), &nodes(), &server)
     }
 
-    fn answers(endpoint: Endpoint, status: u16) -> Vec<Finding> {
+    fn answered(endpoint: Endpoint, status: u16) -> Vec<Finding> {
         judged(&[(endpoint, Ok(Met::Status(status)))], "v1.37.2").findings(Severity::Major)
     }
 
@@ -215,19 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_refuses_strangers_is_a_remark_and_one_that_does_not_is_not() {
-        let guarded = answers(scheduler(), 403);
+    fn a_port_that_refuses_anonymous_requests_is_informational() {
+        let guarded = answered(scheduler(), 403);
         assert_eq!(guarded[0].severity, Severity::Info);
-        assert_eq!(guarded[0].seen, "10.77.0.11:10259 answers HTTP 403 to pods on n2");
-        let open = answers(scheduler(), 200);
+        assert_eq!(guarded[0].seen, "10.77.0.11:10259 is open to pods, and refuses anonymous requests");
+        assert_eq!(guarded[0].evidence, ["HTTP 403 to a pod on n2"]);
+        let open = answered(scheduler(), 200);
         assert_eq!(open[0].severity, Severity::Major);
-        assert!(open[0].fix.contains("kube-scheduler.yaml, and no /metrics"), "{open:?}");
+        assert!(open[0].fix.contains("kube-scheduler.yaml, and remove /metrics"), "{open:?}");
     }
 
     #[test]
     fn retired_ports_are_judged_by_the_version() {
-        assert_eq!(answers(plain(8080), 200)[0].severity, Severity::Info);
-        assert_eq!(answers(plain(10252), 404)[0].severity, Severity::Major);
+        assert_eq!(answered(plain(8080), 200)[0].severity, Severity::Info);
+        assert_eq!(answered(plain(10252), 404)[0].severity, Severity::Major);
         let old = judged(&[(plain(8080), Ok(Met::Status(200)))], "v1.19.0").findings(Severity::Major);
         assert_eq!(old[0].severity, Severity::Critical);
     }

@@ -1,22 +1,22 @@
-//! # kubeadm-config and the marks of control-plane nodes tell the truth
+//! # kubeadm-config and the labels and taints of control-plane nodes match reality
 //!
 //! ## Why
-//! kubeadm reads this ConfigMap for every join and upgrade and believes it: a wrong version, range or domain goes into
-//! the next control-plane node and the next certificate. Labels and taints of control-plane nodes keep workloads and load
-//! balancers away, and tools find the control plane by them.
+//! kubeadm reads this ConfigMap for every join and upgrade: a wrong version, range or domain ends up in the next control-plane
+//! node and the next certificate. Labels and taints keep workloads and load balancers away from control-plane nodes, and tools
+//! find the control plane by them.
 //!
 //! ## Fix
-//! `kubectl -n kube-system edit configmap kubeadm-config` and write what the cluster really has; after a half-finished
-//! upgrade finish it (`kubeadm upgrade apply`). Marks of a node: `kubeadm init phase mark-control-plane --node-name NODE`.
+//! Correct the ConfigMap (`kubectl -n kube-system edit configmap kubeadm-config`), or finish an interrupted upgrade (`kubeadm
+//! upgrade apply`). Labels and taints of a node: `kubeadm init phase mark-control-plane --node-name NODE`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/uploadconfig`, `cmd/kubeadm/app/phases/markcontrolplane`,
-//! `test/e2e_kubeadm/controlplane_nodes_test.go`; the label and taint `node-role.kubernetes.io/master` went with 1.25, the
-//! key ClusterStatus with 1.22. A missing taint is told only where there are other nodes, and as a remark: some want it so.
+//! `test/e2e_kubeadm/controlplane_nodes_test.go`; the label and taint `node-role.kubernetes.io/master` ended with 1.25,
+//! the key ClusterStatus with 1.22. A missing taint is informational, and reported only if there are other nodes.
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::cidr::Cidr;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
@@ -29,11 +29,13 @@ use crate::version::Version;
 
 crate::check!("CP-08", "kubeadm-config", Minor, judge);
 
+/// The command that opens the ConfigMap.
+const EDIT: &str = "kubectl -n kube-system edit configmap kubeadm-config";
 const CURRENT_API: &str = "kubeadm.k8s.io/v1beta4";
 const ROLE: &str = "node-role.kubernetes.io/control-plane";
 const OLD_ROLE: &str = "node-role.kubernetes.io/master";
 const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
-/// Since when kubeadm writes the current API.
+/// The first release whose kubeadm writes the current API.
 const CURRENT_SINCE: Version = Version::minor(31);
 
 fn judge(
@@ -49,9 +51,9 @@ fn judge(
     judge_version(&mut verdict, kubeadm, server.version, oldest.0);
     judge_networking(&mut verdict, kubeadm, service, kubelets);
     verdict.expect(config(), !kubeadm.keys.iter().any(|key| key == "ClusterStatus"), || {
-        Finding::new("no key ClusterStatus", "there is one")
-            .so("it is left over from before 1.22, and nothing keeps it true")
-            .mend("kubectl -n kube-system patch configmap kubeadm-config --type json -p '[{\"op\": \"remove\", \"path\": \"/data/ClusterStatus\"}]'")
+        Finding::new("no key ClusterStatus", "the key exists")
+            .impact("it is left over from before 1.22, and nothing updates it")
+            .fix("kubectl -n kube-system patch configmap kubeadm-config --type json -p '[{\"op\": \"remove\", \"path\": \"/data/ClusterStatus\"}]'")
     });
     let hosts: BTreeSet<&str> = pods.static_pods("kube-apiserver").filter_map(|pod| pod.node.as_deref()).collect();
     let is_host = |name: &str, node: &Node| node.is_control_plane() || hosts.contains(name);
@@ -63,9 +65,9 @@ fn judge(
         let has_taint = node.taints.iter().any(|taint| taint.key == OLD_ROLE);
         verdict.expect(Subject::node(name), !has_taint && !node.labels.contains_key(OLD_ROLE), || {
             let mark = if has_taint { "taint" } else { "label" };
-            Finding::new(format!("no {mark} {OLD_ROLE}, which went with 1.25"), "it has one")
-                .so("what selects or tolerates it stops working on nodes that join from now on")
-                .mend(format!("kubectl {mark} node {name} {OLD_ROLE}-"))
+            Finding::new(format!("no {mark} {OLD_ROLE}, which ended with 1.25"), format!("the node has this {mark}"))
+                .impact("workloads that select or tolerate it do not run on nodes that join from now on")
+                .fix(format!("kubectl {mark} node {name} {OLD_ROLE}-"))
                 .info()
         });
     }
@@ -78,18 +80,21 @@ fn config() -> Subject {
 
 fn judge_version(verdict: &mut Verdict, kubeadm: &KubeadmConfig, server: Version, oldest: Version) {
     let written: Result<Version, _> = kubeadm.kubernetes_version.parse();
-    // While an upgrade goes from node to node, both versions are true.
+    // During an upgrade both versions are right.
     let is_true = written.is_ok_and(|written| [server, oldest].iter().any(|real| real.minor == written.minor));
     verdict.expect(config(), is_true, || {
-        Finding::new(format!("kubernetesVersion of the API server, {server}"), format!("kubernetesVersion {}", kubeadm.kubernetes_version))
-            .so("the next control-plane node that joins is installed with this version; an upgrade counts from it")
-            .mend(format!("finish the upgrade (kubeadm upgrade apply v{server}), or kubectl -n kube-system edit configmap kubeadm-config"))
+        Finding::new(
+            format!("kubernetesVersion {server}, like the API server"),
+            format!("kubernetesVersion {}", kubeadm.kubernetes_version),
+        )
+        .impact("the next control-plane node that joins gets this version, and upgrades start from it")
+        .fix(format!("finish the upgrade (kubeadm upgrade apply v{server}), or correct it: {EDIT}"))
     });
     if server >= CURRENT_SINCE {
         verdict.expect(config(), kubeadm.api_version == CURRENT_API, || {
-            Finding::new(CURRENT_API, &kubeadm.api_version)
-                .so("a later kubeadm will not read it")
-                .mend("kubeadm config migrate translates it; every kubeadm upgrade apply does the same")
+            Finding::new(format!("apiVersion {CURRENT_API}"), format!("apiVersion {}", kubeadm.api_version))
+                .impact("a later kubeadm cannot read it")
+                .fix("the next `kubeadm upgrade apply` converts it; `kubeadm config migrate` does it now")
                 .info()
         });
     }
@@ -107,50 +112,54 @@ fn judge_networking(
         verdict.expect(config(), holds, || {
             Finding::new(
                 format!(
-                    "networking.serviceSubnet holds {}, the address of Service default/kubernetes",
+                    "networking.serviceSubnet contains {}, the address of Service default/kubernetes",
                     service.cluster_ip
                 ),
                 format!("networking.serviceSubnet {subnet}"),
             )
-            .so("the next control-plane node gives out other service addresses and gets a certificate for another one")
+            .impact("the next control-plane node allocates other Service addresses, and its certificate lacks the right one")
+            .fix(format!("write the range of --service-cluster-ip-range of kube-apiserver: {EDIT}"))
             .severity(Severity::Major)
         });
     }
-    let told = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
-    if let (Some(domain), Some(told)) = (&kubeadm.dns_domain, told) {
+    let given = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
+    if let (Some(domain), Some(given)) = (&kubeadm.dns_domain, given) {
         let bare = |domain: &str| domain.trim_end_matches('.').to_ascii_lowercase();
-        verdict.expect(config(), bare(domain) == bare(told), || {
+        verdict.expect(config(), bare(domain) == bare(given), || {
             Finding::new(
-                format!("networking.dnsDomain {told}, the domain that kubelets are told to give to pods"),
+                format!("networking.dnsDomain {given}, the clusterDomain of ConfigMap kubelet-config"),
                 format!("networking.dnsDomain {domain}"),
             )
-            .so("the next certificate of an API server lacks the name by which pods ask for it")
+            .impact("the next API server certificate lacks the name that pods use")
+            .fix(format!("write dnsDomain: {given}: {EDIT}"))
             .severity(Severity::Major)
         });
     }
 }
 
 fn judge_marks(verdict: &mut Verdict, name: &str, node: &Node, has_workers: bool) {
-    let mend = || format!("kubeadm init phase mark-control-plane --node-name {name}");
+    let fix = format!("kubeadm init phase mark-control-plane --node-name {name}");
     let missing: Vec<&str> =
         [ROLE, NO_LOAD_BALANCER].into_iter().filter(|label| !node.labels.contains_key(*label)).collect();
     let is_known = node.is_control_plane();
     verdict.expect(Subject::node(name), missing.is_empty(), || {
-        let finding =
-            Finding::new(format!("the labels {ROLE} and {NO_LOAD_BALANCER}"), format!("without {}", names(&missing)))
-                .mend(mend());
+        let finding = Finding::new(
+            format!("the labels {ROLE} and {NO_LOAD_BALANCER}"),
+            format!("missing: {}", missing.join(", ")),
+        )
+        .fix(&fix);
         if is_known {
-            finding.so("load balancers outside send traffic of Services to it, which it may not serve").info()
+            finding.impact("external load balancers send Service traffic to it, which it may not serve").info()
         } else {
-            finding.so("an API server runs here, and tools that look for the control plane do not find it")
+            finding.impact("an API server runs here, but tools that look for the control plane do not find it")
         }
     });
     if has_workers {
         let is_tainted = node.taints.iter().any(|taint| taint.key == ROLE && taint.effect == "NoSchedule");
         verdict.expect(Subject::node(name), is_tainted, || {
-            Finding::new(format!("the taint {ROLE}:NoSchedule"), "no such taint")
-                .so("any pod may be scheduled beside the control plane, and whoever breaks out of one has its keys")
-                .mend(mend())
+            Finding::new(format!("the taint {ROLE}:NoSchedule"), "the taint is missing")
+                .impact("any pod may be scheduled on the control-plane node, and one that escapes has its keys")
+                .fix(&fix)
                 .info()
         });
     }
@@ -225,7 +234,7 @@ mod tests {
     #[test]
     fn marks_are_missed_and_old_ones_are_told() {
         let findings = judged(&kubeadm(), Node::default(), true).findings(Severity::Minor);
-        assert_eq!(findings[0].seen, format!("without {ROLE}, {NO_LOAD_BALANCER}"));
+        assert_eq!(findings[0].seen, format!("missing: {ROLE}, {NO_LOAD_BALANCER}"));
         assert_eq!(findings[0].severity, Severity::Minor);
         let mut old = control_plane();
         old.labels.insert(OLD_ROLE.into(), String::new());

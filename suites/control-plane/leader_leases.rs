@@ -1,17 +1,17 @@
-//! # The leaders of controller-manager and scheduler renew their leases
+//! # The controller-manager and the scheduler have leaders that renew their leases
 //!
 //! ## Why
 //! Without a leader the API still answers, but nothing is scheduled, approved, rotated or garbage-collected.
 //!
 //! ## Fix
 //! Read the log of the component that holds the lease (`kubectl -n kube-system logs kube-scheduler-NODE`). Usual causes:
-//! it cannot reach the API server, its kubeconfig's client certificate has expired, or its static pod manifest is gone
-//! from `/etc/kubernetes/manifests`.
+//! it cannot reach the API server, its client certificate has expired, or its manifest is missing from
+//! `/etc/kubernetes/manifests`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kube-controller-manager/app/options`, `staging/src/k8s.io/component-base/config/v1alpha1/defaults.go`
-//! (lease 15 s, renewed every 2 s). After a restart of the API server the leases may
-//! be stale for up to a minute: they are looked at again for a few seconds before they count.
+//! (lease 15 s, renewed every 2 s). After a restart of the API server the leases may be
+//! stale for up to a minute: they are read again for a few seconds before they count.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
@@ -33,14 +33,19 @@ fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
             let limit = PATIENCE * i64::from(lease.duration_seconds);
             verdict.expect(subject, age <= limit, || {
                 let seen = match lease.holder.as_str() {
-                    // A leader that ends in good order gives its lease back.
-                    "" => format!("given back {age} s ago, at {}, and held by nobody", lease.renewed),
+                    // A leader that shuts down gracefully releases its lease.
+                    "" => format!("released {age} s ago, at {}, and not held since", lease.renewed),
                     holder => format!("last renewed {age} s ago by {holder}, at {}", lease.renewed),
                 };
-                Finding::new(format!("renewed within {limit} s"), seen).so(format!("no {name} is working"))
+                Finding::new(format!("the lease was renewed within {limit} s"), seen)
+                    .impact(format!("no {name} is working"))
+                    .fix(format!(
+                        "read the log of the holder: kubectl -n kube-system logs -l component={name} --tail=50"
+                    ))
             });
-            let holder = if lease.holder.is_empty() { "nobody" } else { &lease.holder };
-            verdict.note(format!("{name}: led by {holder}, {} transitions", lease.transitions));
+            let holder = if lease.holder.is_empty() { "no one" } else { &lease.holder };
+            let note = format!("held by {holder}, {} transitions", lease.transitions);
+            verdict.note_about(Subject::object("Lease", "kube-system", name), note);
         },
     );
     verdict
@@ -96,7 +101,7 @@ mod tests {
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
         let leases = LeaderLeases([("kube-scheduler".to_owned(), Ok(lease))].into());
         let findings = judge(&leases, &Clock { server: now, here: now }).findings(Severity::Critical);
-        assert_eq!(findings[0].seen, "given back 5 s ago, at 2026-11-22T11:59:55Z, and held by nobody");
+        assert_eq!(findings[0].seen, "released 5 s ago, at 2026-11-22T11:59:55Z, and not held since");
     }
 
     #[test]

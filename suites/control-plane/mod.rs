@@ -1,17 +1,17 @@
-//! The control plane: its instances, its static pods, its leaders, what it asks others.
+//! The control plane: its instances, static pods and leaders, and the servers that it calls.
 
 pub mod admission_policies;
+pub mod admission_webhooks;
 pub mod aggregated_apis;
 pub mod api_server_health;
+pub mod api_server_identities;
+pub mod bootstrap_controllers;
 pub mod closed_ports;
-pub mod controllers;
-pub mod identities;
 pub mod kubeadm_config;
 pub mod leader_leases;
 pub mod self_hosted;
 pub mod static_pods;
 pub mod version_spread;
-pub mod webhooks;
 
 use crate::check::Suite;
 
@@ -25,12 +25,12 @@ pub static SUITE: Suite = Suite {
         &static_pods::CHECK,
         &self_hosted::CHECK,
         &leader_leases::CHECK,
-        &identities::CHECK,
-        &controllers::CHECK,
+        &api_server_identities::CHECK,
+        &bootstrap_controllers::CHECK,
         &kubeadm_config::CHECK,
         &closed_ports::CHECK,
         &aggregated_apis::CHECK,
-        &webhooks::CHECK,
+        &admission_webhooks::CHECK,
         &admission_policies::CHECK,
     ],
 };

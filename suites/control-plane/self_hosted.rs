@@ -1,17 +1,16 @@
-//! # Nothing is left of a self-hosted control plane
+//! # No parts of a self-hosted control plane remain
 //!
 //! ## Why
-//! Control planes that ran as Deployments and DaemonSets of their own cluster were given up: no supported kubeadm or
-//! kubelet knows them. What is left of one either runs beside the static pods, with old versions and old flags, or makes
-//! the next upgrade impossible.
+//! Self-hosted control planes ran as Deployments and DaemonSets of their own cluster. No supported kubeadm or kubelet handles
+//! them. Leftovers either run beside the static pods, with old versions and flags, or block the next upgrade.
 //!
 //! ## Fix
-//! Where the static pods are complete (CP-03), delete what is left: the finding has the command. Where they are not, the
-//! cluster must be moved to static pods first.
+//! If the static pods are complete (CP-03), delete the leftovers with the command of the finding. If not, move the control
+//! plane to static pods first.
 //!
 //! ## Source
-//! kubernetes/enhancements KEP-378 (historical); kubernetes/kubernetes `cmd/kubeadm` has no phase for it any more, and
-//! the kubelet no checkpoints to start it from. A second scheduler that runs as a Deployment is usual and not meant.
+//! kubernetes/enhancements KEP-378 (historical); kubernetes/kubernetes `cmd/kubeadm` no longer has a phase for it, and
+//! the kubelet has no checkpoints to start it from. A second scheduler that runs as a Deployment is common and not reported.
 
 use crate::check::{Finding, Verdict};
 use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
@@ -19,24 +18,24 @@ use crate::suites::rights;
 
 crate::check!("CP-04", "self-hosted", Info, judge);
 
-/// Programs that run a control plane wherever they run.
+/// Programs that are always part of a control plane.
 const PROGRAMS: [&str; 2] = ["kube-apiserver", "kube-controller-manager"];
-/// How the tools of that time named what they made.
+/// Name prefixes that the tools of that time used.
 const NAMES: [&str; 2] = ["self-hosted-", "bootkube"];
 const NAMED: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "pod-checkpointer"];
 
 fn judge(workloads: &SystemWorkloads) -> Verdict {
     let mut verdict = Verdict::new();
     if workloads.0.is_empty() {
-        return Verdict::not_applicable("kube-system has no Deployment and no DaemonSet");
+        return Verdict::not_applicable("kube-system has no Deployments and no DaemonSets");
     }
     for (object, workload) in &workloads.0 {
         let reason = reason(&object.name, workload);
         verdict.expect(object.into(), reason.is_none(), || {
-            Finding::new("the control plane is made of static pods only", reason.unwrap_or_default())
-                .so("the cluster cannot be upgraded in place, or an old control plane works beside the new one")
-                .mend(format!(
-                    "look whether static pods run the control plane (kubectl -n kube-system get pods -l \
+            Finding::new("the control plane consists of static pods only", reason.unwrap_or_default())
+                .impact("the cluster cannot be upgraded in place, or an old control plane runs beside the new one")
+                .fix(format!(
+                    "check that static pods run the control plane (kubectl -n kube-system get pods -l \
                      tier=control-plane -o wide); if they do, and only then: kubectl delete {}",
                     rights::object(object)
                 ))
@@ -48,10 +47,10 @@ fn judge(workloads: &SystemWorkloads) -> Verdict {
 /// Why a workload looks like part of a control plane.
 fn reason(name: &str, workload: &Workload) -> Option<String> {
     if NAMES.iter().any(|prefix| name.starts_with(prefix)) || NAMED.contains(&name) {
-        return Some("it has the name of a self-hosted control plane's part".into());
+        return Some("the workload has the name of a part of a self-hosted control plane".into());
     }
     let runs = workload.images.values().chain(&workload.programs).find(|runs| PROGRAMS.contains(&program(runs)))?;
-    Some(format!("it runs {runs}"))
+    Some(format!("the workload runs {runs}"))
 }
 
 /// The last part of an image's or a program's path, without tag and digest.
@@ -89,7 +88,7 @@ mod tests {
         );
         assert!(judged("DaemonSet kube-system/pod-checkpointer", &[]).len() == 1);
         let by_image = judged("DaemonSet kube-system/api", &["registry.example:5000/kube-apiserver:v1.13.0@sha256:0"]);
-        assert_eq!(by_image[0].seen, "it runs registry.example:5000/kube-apiserver:v1.13.0@sha256:0");
+        assert_eq!(by_image[0].seen, "the workload runs registry.example:5000/kube-apiserver:v1.13.0@sha256:0");
         assert!(
             judged("Deployment kube-system/kcm", &["hyperkube:v1.10", "/usr/bin/kube-controller-manager"]).len() == 1
         );

@@ -1,24 +1,24 @@
-//! # The control plane runs complete, as static pods that are Ready
+//! # Every control-plane component runs as a static pod that is Ready
 //!
 //! ## Why
-//! A manifest that was edited wrongly or moved away removes its component without any message: the cluster goes on, but
-//! nothing is scheduled or reconciled. A component that runs as an ordinary pod needs the API to start, so it does not
-//! come back after the API server was down.
+//! A broken or missing manifest silently removes its component: the API may still answer, but nothing is scheduled or
+//! reconciled. A component that runs as an ordinary pod needs the API to start, so it does not come back after an outage of
+//! the API server.
 //!
 //! ## Fix
-//! Look at `/etc/kubernetes/manifests` on the node: one YAML file per component. Write a missing one anew with the
-//! cluster's own settings (or `controller-manager`; `apiserver`, or `etcd local` instead of `control-plane scheduler`, with the
-//! InitConfiguration of the node that PK-01 shows, and etcd's only where `/var/lib/etcd` has its member still):
+//! `/etc/kubernetes/manifests` on the node has one YAML file per component. Recreate a missing one with the cluster's own
+//! settings. These commands are for the scheduler; the controller-manager is the same. The API server and etcd (`etcd local`)
+//! also need the InitConfiguration of the node that PK-01 shows, and etcd only if `/var/lib/etcd` still has its member:
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
 //! kubeadm init phase control-plane scheduler --config kubeadm.yaml
 //! ```
 //!
-//! Where no API server answers, `kubectl` cannot: write the ClusterConfiguration by hand, or copy the manifest of another
-//! control-plane node and put this one's addresses and name in. A manifest that is there is overwritten, with what was set by
-//! hand: keep a copy. For one that does not become Ready, read `crictl ps -a` and `crictl logs` on the node and `journalctl -u kubelet`.
-//! Delete an ordinary pod that took a static pod's name: `kubectl -n kube-system delete pod NAME`.
+//! If no API server answers, `kubectl` cannot help: write the ClusterConfiguration by hand, or copy the manifest of another
+//! control-plane node and replace its addresses and name. kubeadm overwrites an existing manifest, including flags that were
+//! set by hand: keep a copy. If a pod does not become Ready, read `crictl ps -a`, `crictl logs` and `journalctl -u kubelet` on
+//! the node. Delete an ordinary pod that took a static pod's name: `kubectl -n kube-system delete pod NAME`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/staticpod/utils.go`, `pkg/kubelet/types/pod_update.go`,
@@ -26,7 +26,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Owner, Pod, Pods};
@@ -46,13 +46,12 @@ fn judge(pods: &Pods, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>) -> Verdict
     let marked: BTreeSet<&str> = nodes.control_plane().map(|(name, _)| name.as_str()).collect();
     if marked.is_empty() && hosts.is_empty() {
         return Verdict::not_applicable(
-            "no node is marked as control plane and none runs its static pods: it is managed",
+            "no node has the control-plane role or runs its static pods: the control plane is managed",
         );
     }
     if kubeadm.is_none() && hosts.is_empty() {
-        let marked = names(marked);
         return Verdict::not_applicable(format!(
-            "the control plane on {marked} does not run as static pods of {NAMESPACE}, and kubeadm did not build it"
+            "no node runs static pods of the control plane in {NAMESPACE}, and it is not a kubeadm cluster"
         ));
     }
     let mut components = COMPONENTS.to_vec();
@@ -67,23 +66,29 @@ fn judge(pods: &Pods, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>) -> Verdict
 }
 
 fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pods, nodes: &Nodes, kubeadm: bool) {
-    let (mut restarted, mut not_ready) = (Vec::new(), Vec::new());
+    let mut not_ready = Vec::new();
     for component in components {
         let name = format!("{component}-{}", node.to_lowercase());
         let subject = Subject::object("Pod", NAMESPACE, &name);
         let Some(pod) = pods.0.get(&NamespacedName::new(NAMESPACE, name.clone())) else {
             verdict.find(
                 subject,
-                Finding::new(format!("a static pod of {component} on {node}"), "there is no such pod")
-                    .so(format!("{component} does not run on {node}"))
-                    .mend(format!("look for /etc/kubernetes/manifests/{component}.yaml on {node}")),
+                Finding::new(format!("a static pod of {component} on {node}"), "the pod does not exist")
+                    .impact(format!("{component} does not run on {node}"))
+                    .fix(format!(
+                        "on {node}, look for /etc/kubernetes/manifests/{component}.yaml; if it is missing, `seaworthy \
+                         explain CP-03` shows how to recreate it"
+                    )),
             );
             continue;
         };
         let unlike = differences(pod, node);
         if !verdict.expect(subject.clone(), unlike.is_empty(), || {
-            Finding::new(format!("a static pod of the kubelet of {node}"), unlike.join("; "))
-                .so(format!("{component} on {node} needs a working API to come back, or is not {component} at all"))
+            Finding::new(format!("{component} on {node} is a static pod"), unlike.join("; "))
+                .impact(format!("after an outage of the API server, {component} on {node} does not come back"))
+                .fix(format!(
+                    "check /etc/kubernetes/manifests/{component}.yaml on {node}, then kubectl -n {NAMESPACE} delete pod {name}"
+                ))
         }) {
             continue;
         }
@@ -94,19 +99,20 @@ fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pod
         verdict.confirm();
         let priority = pod.priority_class.as_deref().unwrap_or("none");
         verdict.expect(subject, !kubeadm || priority.starts_with("system-"), || {
-            Finding::new("priority class system-node-critical", priority)
-                .so(format!("{component} may be evicted before ordinary pods when {node} runs short"))
+            Finding::new("priority class system-node-critical", format!("priority class {priority}"))
+                .impact(format!("{component} may be evicted before ordinary pods when {node} runs short of resources"))
+                .fix(format!(
+                    "on {node}, set priorityClassName: system-node-critical in /etc/kubernetes/manifests/{component}.yaml"
+                ))
                 .info()
         });
         let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
         if restarts > 0 {
-            restarted.push(format!("{name} {restarts}"));
+            let pod = Subject::object("Pod", NAMESPACE, &name);
+            verdict.note_about(pod, format!("restarts so far: {restarts}"));
         }
     }
     report_not_ready(verdict, node, &not_ready, nodes.0.get(node).is_some_and(|node| !node.is_ready()));
-    if !restarted.is_empty() {
-        verdict.note(format!("restarts so far: {}", restarted.join(", ")));
-    }
 }
 
 /// What distinguishes the pod from a static pod of this node.
@@ -122,33 +128,39 @@ fn differences(pod: &Pod, node: &str) -> Vec<String> {
     }
     let is_owner = |owner: &Owner| owner.kind == "Node" && owner.name == node;
     if pod.is_mirror() && !pod.owner.as_ref().is_some_and(is_owner) {
-        let owner = pod.owner.as_ref().map_or("nobody".into(), |owner| format!("{} {}", owner.kind, owner.name));
+        let owner = pod.owner.as_ref().map_or("no one".into(), |owner| format!("{} {}", owner.kind, owner.name));
         differences.push(format!("owned by {owner}"));
     }
     if !pod.host_network {
-        differences.push("not in the node's network".to_owned());
+        differences.push("not in the host network".to_owned());
     }
     differences
 }
 
-/// Pods of a lost node share one cause.
+/// Pods on a lost node share one cause.
 fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_down: bool) {
     if node_is_down && !pods.is_empty() {
-        verdict.find(
-            Subject::node(node),
+        verdict.find_together(
+            [Subject::node(node)],
+            pods.len(),
             Finding::new(
-                format!("{node} runs its part of the control plane"),
-                format!("{node} is not Ready, nor are {}", names(pods.iter().map(|pod| &pod.name))),
-            ),
+                format!("the control plane on {node} runs"),
+                format!("{node} is not Ready, and neither are {} of its static pods", pods.len()),
+            )
+            .evidence(pods.iter().map(|pod| &pod.name))
+            .impact("the control plane has lost this node's components")
+            .fix(format!("bring {node} back: is it powered on, reachable, and is its kubelet running?")),
         );
         return;
     }
     for pod in pods {
         let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
+        let component = pod.component().unwrap_or(&pod.name);
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
-            Finding::new("Ready", format!("not Ready ({}), restarts: {restarts}", pod.state()))
-                .so(format!("{} does not work on {node}", pod.component().unwrap_or(&pod.name))),
+            Finding::new("the pod is Ready", format!("not Ready ({}), {restarts} restarts", pod.state()))
+                .impact(format!("{component} does not work on {node}"))
+                .fix(format!("on {node}, read its log: crictl logs $(crictl ps -aq --name {component} | head -1)")),
         );
     }
 }
@@ -221,7 +233,7 @@ mod tests {
         let findings = findings(&pods, &nodes("True"));
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0], Subject::object("Pod", NAMESPACE, "kube-scheduler-n1"));
-        assert_eq!(findings[0].seen, "there is no such pod");
+        assert_eq!(findings[0].seen, "the pod does not exist");
     }
 
     #[test]
@@ -244,7 +256,7 @@ mod tests {
         let waiting = Some("CrashLoopBackOff".to_owned());
         pod.containers = vec![Container { name: "etcd".into(), restarts: 9, waiting, ..Container::default() }];
         let findings = findings(&pods, &nodes("True"));
-        let seen = "not Ready (Running; CrashLoopBackOff: containers with unready status: [etcd]), restarts: 9";
+        let seen = "not Ready (Running; CrashLoopBackOff: containers with unready status: [etcd]), 9 restarts";
         assert_eq!(findings[0].seen, seen);
     }
 
@@ -262,6 +274,6 @@ mod tests {
         let workers = Nodes([("w1".to_owned(), Node::default())].into());
         assert!(judge(&Pods::default(), &workers, None).reason().unwrap().contains("managed"));
         let one_process = judge(&Pods::default(), &nodes("True"), None);
-        assert!(one_process.reason().unwrap().contains("control plane on N1 does not run as static pods"));
+        assert!(one_process.reason().unwrap().contains("no node runs static pods of the control plane"));
     }
 }

@@ -1,19 +1,19 @@
 //! # The API server instances are within one minor version of each other
 //!
 //! ## Why
-//! A control-plane node that was forgotten in an upgrade goes on answering its share of the requests with an old API.
-//! From two minors apart on, objects that one instance writes may not be readable for the other, and every limit for
-//! kubelets and controllers counts from the oldest.
+//! A control-plane node that an upgrade missed keeps answering its share of the requests with an old API. If instances are two
+//! minor versions apart, one may not be able to read objects that the other writes. The supported skew of kubelets and
+//! controllers counts from the oldest.
 //!
 //! ## Fix
-//! Finish the upgrade: on each control-plane node that is behind `kubeadm upgrade node`, then its kubelet; one minor at a
-//! time.
+//! Finish the upgrade, one minor version at a time: on each control-plane node that is behind, run `kubeadm upgrade node`,
+//! then upgrade its kubelet.
 //!
 //! ## Source
-//! <https://kubernetes.io/releases/version-skew-policy/>. One minor apart is a remark: an upgrade is under way. Each
-//! instance is asked at its own address.
+//! <https://kubernetes.io/releases/version-skew-policy/>. One minor version apart is informational, because an
+//! upgrade is in progress. Each instance is asked at its own address.
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_versions::ApiServerVersions;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::seen::Unobserved;
@@ -24,9 +24,9 @@ fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
     let out_of_reach = |seen: &Result<_, _>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);
     if versions.0.values().all(out_of_reach) {
         return Verdict::not_applicable(format!(
-            "{} answers at the configured URL, but no instance can be reached from here at its own address ({})",
+            "{} answers at the configured URL, but none of the {} instances is reachable from here at its own address",
             answering.git,
-            names(versions.0.keys())
+            versions.0.len()
         ));
     }
     let seen = versions.0.values().flatten().chain([answering]);
@@ -39,14 +39,15 @@ fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
             let behind = newest.minor.saturating_sub(version.version.minor);
             let same_major = newest.major == version.version.major;
             verdict.expect(Subject::address(address), same_major && behind == 0, || {
-                let finding = Finding::new(format!("{newest}, as the newest instance"), &version.git);
+                let finding = Finding::new(format!("version {newest}, like the newest instance"), &version.git)
+                    .fix("finish the upgrade: run `kubeadm upgrade node` on the node of this instance");
                 match behind {
                     1 if same_major => {
-                        finding.so("an upgrade is under way: every limit counts from this version").info()
+                        finding.impact("an upgrade is in progress: the supported skew counts from this version").info()
                     }
-                    _ => finding
-                        .so(format!("it is {behind} minors behind: what the others write it may not be able to read"))
-                        .mend("on its node: kubeadm upgrade node"),
+                    _ => finding.impact(format!(
+                        "it is {behind} minor versions behind, and may be unable to read what the others write"
+                    )),
                 }
             });
         },
@@ -90,7 +91,7 @@ mod tests {
     fn an_instance_that_does_not_answer_is_undecided_unless_none_can_be_reached() {
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         assert_eq!(judged(&[Ok("v1.37.2"), silent()]).gaps().len(), 1);
-        assert!(judged(&[silent()]).reason().unwrap().contains("10.77.0.11:6443"));
+        assert!(judged(&[silent()]).reason().unwrap().contains("none of the 1 instances"));
         assert_eq!(judged(&[Err(Unobserved::Interrupted)]).gaps().len(), 1);
     }
 }

@@ -1,23 +1,23 @@
-//! # Every living API server is published, and every published one lives
+//! # The kubernetes Service endpoints match the running API servers
 //!
 //! ## Why
-//! Each API server renews a lease in its own name. One that lives and is not published carries no load from inside the
-//! cluster: its `--advertise-address` is wrong, or another's. An address that is published without a living API server
-//! behind it fails a share of all requests.
+//! Each API server renews a lease in its own name. If a running one is not published, its `--advertise-address` is wrong or
+//! another server's, and it gets no requests from inside the cluster. If a published address has no running API server, a
+//! share of all requests fails.
 //!
 //! ## Fix
-//! Set `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml` on the node that the finding names to the
-//! node's own address. The lease of an API server that is gone expires by itself after an hour.
+//! On the node that the finding names, set `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml` to the
+//! node's own address. The lease of a removed API server expires by itself after an hour.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controlplane/apiserver/server.go` (renewed every 10 s, an hour long, named after the host).
-//! A lease that was renewed within 60 s is a living API server. Newer ones tell their address in it; where one does not,
-//! only the numbers are compared. Not judged where the control plane is managed elsewhere.
+//! A lease that was renewed within 60 s is a running API server. Newer ones state their address in it; otherwise only the
+//! numbers are compared. Not judged for managed control planes.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::api_server_identities::{ApiServerIdentities, ApiServerIdentity};
 use crate::fact::facts::clock::Clock;
@@ -25,18 +25,16 @@ use crate::fact::facts::nodes::Nodes;
 
 crate::check!("CP-06", "api-server-identities", Minor, judge);
 
-/// How many seconds a living API server may be silent.
+/// How many seconds a running API server may go without renewing its lease.
 const PATIENCE: i64 = 60;
 
 fn judge(identities: &ApiServerIdentities, published: &ApiServerEndpoints, nodes: &Nodes, clock: &Clock) -> Verdict {
     if identities.0.is_empty() {
-        return Verdict::not_applicable(
-            "no lease in kube-system is an API server's: the control plane is managed elsewhere",
-        );
+        return Verdict::not_applicable("no API server has a lease in kube-system: the control plane is managed");
     }
     if nodes.control_plane().next().is_none() {
         return Verdict::not_applicable(
-            "no node is marked as control plane: it is managed elsewhere, and published at addresses of its own",
+            "no node has the control-plane role: the control plane is managed, and published at its own addresses",
         );
     }
     let mut verdict = Verdict::new();
@@ -45,59 +43,75 @@ fn judge(identities: &ApiServerIdentities, published: &ApiServerEndpoints, nodes
     let is_alive = |identity: &ApiServerIdentity| age(identity).is_some_and(|age| age <= PATIENCE);
     let (alive, gone): (Vec<_>, Vec<_>) = identities.0.iter().partition(|(_, identity)| is_alive(identity));
     let published: BTreeSet<IpAddr> = published.slices.iter().map(SocketAddr::ip).collect();
-    let told: Option<BTreeSet<IpAddr>> = alive.iter().map(|(_, identity)| told(identity)).collect();
+    let stated: Option<BTreeSet<IpAddr>> = alive.iter().map(|(_, identity)| address(identity)).collect();
     for (name, identity) in &alive {
-        let Some(address) = self::told(identity) else { continue };
+        let Some(address) = self::address(identity) else { continue };
         verdict.expect(Subject::object("Lease", "kube-system", *name), published.contains(&address), || {
             Finding::new(
                 format!("the API server on {} is published at {address}", host(identity)),
-                if published.is_empty() { "no address is published".into() } else { names(&published) },
+                format!("Service default/kubernetes has {} other endpoints", published.len()),
             )
-            .so("nothing inside the cluster sends it a request")
+            .evidence(&published)
+            .impact("it gets no requests from inside the cluster")
+            .fix(advertise(host(identity)))
         });
     }
-    if let Some(told) = told {
+    if let Some(stated) = stated {
         for address in &published {
-            verdict.expect(Subject::address(address), told.contains(address), || {
-                Finding::new("a living API server behind a published address", lively(&alive))
-                    .so("requests from inside the cluster that go there fail, or reach one that makes itself known as another")
+            verdict.expect(Subject::address(address), stated.contains(address), || {
+                Finding::new(
+                    "a running API server at each published address",
+                    format!("none of the {} running API servers states this address", alive.len()),
+                )
+                .evidence(described(&alive))
+                .impact("requests from inside the cluster to this address fail, or reach a misconfigured API server")
+                .fix(advertise("the node with this address"))
             });
         }
     }
     verdict.expect(Subject::object("EndpointSlice", "default", "kubernetes"), alive.len() == published.len(), || {
         Finding::new(
-            format!("one living API server for each published address ({})", names(&published)),
-            lively(&alive),
+            format!("one running API server for each of the {} published addresses", published.len()),
+            format!("{} running API servers", alive.len()),
         )
-        .so(if alive.len() > published.len() {
-            "two advertise the same address, and one of them gets no request from inside the cluster"
+        .evidence(described(&alive))
+        .impact(if alive.len() > published.len() {
+            "two advertise the same address, and one of them gets no requests from inside the cluster"
         } else {
-            "an address is published behind which no API server lives, or two share a host's name"
+            "a published address has no running API server, or two servers share a host name"
         })
+        .fix(advertise("each control-plane node"))
     });
     for (name, identity) in gone {
         let since = identity.renewed.map_or_else(|| "never renewed".into(), |at| format!("last renewed at {at}"));
-        verdict.note(format!("{name} of {}: {since}; it expires by itself", host(identity)));
+        let lease = Subject::object("Lease", "kube-system", name);
+        verdict.note_about(lease, format!("of {}, {since}; it expires by itself", host(identity)));
     }
     verdict
 }
 
-/// The address that an API server tells, without its port: a proxy on the same host may have another.
-fn told(identity: &ApiServerIdentity) -> Option<IpAddr> {
+/// The address that an API server states, without its port, because a proxy on the same host may use another.
+fn address(identity: &ApiServerIdentity) -> Option<IpAddr> {
     let address = identity.address.as_deref()?;
     address.parse::<SocketAddr>().ok().map(|address| address.ip())
 }
 
 fn host(identity: &ApiServerIdentity) -> &str {
-    identity.host.as_deref().unwrap_or("a host that it does not tell")
+    identity.host.as_deref().unwrap_or("an unnamed host")
 }
 
-fn lively(alive: &[(&String, &ApiServerIdentity)]) -> String {
-    let each = alive.iter().map(|(_, identity)| match &identity.address {
+/// The fix for an API server that advertises the wrong address.
+fn advertise(node: &str) -> String {
+    format!(
+        "on {node}, set --advertise-address in /etc/kubernetes/manifests/kube-apiserver.yaml to the node's own address"
+    )
+}
+
+fn described(alive: &[(&String, &ApiServerIdentity)]) -> impl Iterator<Item = String> {
+    alive.iter().map(|(_, identity)| match &identity.address {
         Some(address) => format!("{} ({address})", host(identity)),
         None => host(identity).to_owned(),
-    });
-    format!("{} living: {}", alive.len(), names(each))
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +154,7 @@ mod tests {
         assert_eq!((older.observations(), older.findings(Severity::Minor)), (1, vec![]));
         assert_eq!(
             crate::check::testing::notes(&older),
-            ["apiserver-n2 of n2: last renewed at 2026-11-24T11:30:00Z; it expires by itself"]
+            ["Lease kube-system/apiserver-n2: of n2, last renewed at 2026-11-24T11:30:00Z; it expires by itself"]
         );
     }
 
@@ -151,7 +165,7 @@ mod tests {
         assert_eq!(findings[0].expected, "the API server on n2 is published at 10.77.0.12");
         let older = [identity("n1", None, NOW), identity("n2", None, NOW)];
         let findings = judged(older, &["10.77.0.11:6443"]).findings(Severity::Minor);
-        assert_eq!(findings[0].seen, "2 living: n1, n2");
+        assert_eq!(findings[0].seen, "2 running API servers");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! # The controller-manager signs certificates and bootstrap discovery
 //!
 //! ## Why
-//! Joining rests on controllers that are off unless asked for: without `bootstrapsigner` no token is signed for discovery,
-//! without `tokencleaner` expired tokens stay, without the signing controllers and their CA no kubelet gets a
-//! certificate or renews one. All of it looks healthy until the next node joins or the first certificate runs out.
+//! Joining depends on controllers that are off by default. Without `bootstrapsigner`, discovery with tokens fails; without
+//! `tokencleaner`, expired tokens stay; without the signing controllers and their CA, kubelets cannot get or renew certificates.
+//! All of it looks healthy until the next node joins or the first certificate expires.
 //!
 //! ## Fix
-//! On the node that the finding names edit `/etc/kubernetes/manifests/kube-controller-manager.yaml`; what kubeadm writes:
+//! On the node that the finding names, edit `/etc/kubernetes/manifests/kube-controller-manager.yaml`. kubeadm writes:
 //! `--controllers=*,bootstrapsigner,tokencleaner`, `--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt`,
 //! `--cluster-signing-key-file=/etc/kubernetes/pki/ca.key`, `--root-ca-file=/etc/kubernetes/pki/ca.crt`,
-//! `--use-service-account-credentials=true`. To write the file anew with the cluster's own settings, which
-//! loses flags that were set by hand and are not among the ConfigMap's extraArgs:
+//! `--use-service-account-credentials=true`. To regenerate the file with the cluster's own settings,
+//! which loses flags that were set by hand and are not in the ConfigMap's extraArgs:
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
@@ -20,8 +20,8 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `cmd/kube-controller-manager/names`;
-//! <https://github.com/kubernetes/kubeadm/issues/2329>. Empty signing files are a remark: kubeadm writes them where the
-//! CA's key is kept elsewhere, and then somebody outside must sign. Judged only where kubeadm built the control plane.
+//! <https://github.com/kubernetes/kubeadm/issues/2329>. Empty signing files are informational: kubeadm writes them if
+//! the CA's key is kept elsewhere, and an external signer is used. Judged only for control planes that kubeadm built.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
@@ -33,7 +33,7 @@ use crate::suites::kubeadm_phase::again;
 
 crate::check!("CP-07", "bootstrap-controllers", Major, judge);
 
-/// A controller that joining needs: its names of old and of now, whether `*` includes it, and what fails without it.
+/// A controller that joining needs: its old and its current name, whether `*` includes it, and the impact without it.
 struct Needed(&'static str, &'static str, bool, &'static str);
 
 const CONTROLLERS: [Needed; 5] = [
@@ -41,42 +41,44 @@ const CONTROLLERS: [Needed; 5] = [
         "bootstrapsigner",
         "bootstrap-signer-controller",
         false,
-        "kubeadm join with a new token waits for a signature that never comes",
+        "kubeadm join with a new token waits forever for a signature",
     ),
-    Needed("tokencleaner", "token-cleaner-controller", false, "bootstrap tokens stay after they have expired"),
+    Needed("tokencleaner", "token-cleaner-controller", false, "expired bootstrap tokens are not deleted"),
     Needed(
         "csrsigning",
         "certificatesigningrequest-signing-controller",
         true,
-        "no kubelet gets a certificate, and none renews its own",
+        "kubelets cannot get or renew their certificates",
     ),
     Needed(
         "csrapproving",
         "certificatesigningrequest-approving-controller",
         true,
-        "the certificate of each kubelet waits for an administrator's approval",
+        "an administrator must approve every certificate of a kubelet",
     ),
     Needed(
         "root-ca-cert-publisher",
         "root-ca-certificate-publisher-controller",
         true,
-        "pods of new namespaces are given no CA and cannot verify the API",
+        "pods in new namespaces get no CA and cannot verify the API server",
     ),
 ];
 const SIGNING: [&str; 2] = ["cluster-signing-cert-file", "cluster-signing-key-file"];
-/// Signers that may have a pair of their own instead.
+/// The kubelet client signer may have its own pair instead.
 const KUBELET_CLIENT: [&str; 2] =
     ["cluster-signing-kubelet-client-cert-file", "cluster-signing-kubelet-client-key-file"];
 const SIGNER_ROLE: ObjectRef = ObjectRef::fixed_in("kube-system", ROLE, "system:controller:bootstrap-signer");
 
 fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unobserved>) -> Verdict {
     if kubeadm.is_none() {
-        return Verdict::not_applicable("kubeadm did not build this control plane: there is no kubeadm-config");
+        return Verdict::not_applicable(
+            "not a kubeadm control plane: ConfigMap kube-system/kubeadm-config does not exist",
+        );
     }
     let managers: Vec<&Pod> = pods.static_pods("kube-controller-manager").collect();
     if managers.is_empty() {
         return Verdict::not_applicable(
-            "no controller-manager runs as a static pod of kube-system: its flags do not show",
+            "no controller-manager runs as a static pod in kube-system, so its flags are not visible",
         );
     }
     let mut verdict = Verdict::new();
@@ -85,7 +87,7 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
         if pod.has_flags() {
             judge_flags(&mut verdict, pod, &subject);
         } else {
-            verdict.unseen(subject, &Unobserved::invalid("its command line", "it shows no flag"));
+            verdict.unseen(subject, &Unobserved::invalid("the command line of the pod", "it has no flags"));
         }
     }
     let role = Subject::from(SIGNER_ROLE);
@@ -93,11 +95,11 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
         Ok(rbac) => {
             verdict.expect(role, rbac.roles.contains_key(&SIGNER_ROLE), || {
                 Finding::new(
-                    "the right to read tokens, which API servers write when they start",
-                    "there is no such Role",
+                    "the Role that lets the bootstrap signer read tokens exists, as API servers create it when they start",
+                    "it does not exist",
                 )
-                .so("the bootstrap signer cannot read tokens, and new ones are never signed")
-                .mend("restart an API server: it writes its roles again unless they are annotated otherwise")
+                .impact("the bootstrap signer cannot read tokens, so kubeadm join with a new token fails")
+                .fix("restart one API server: it recreates its default roles")
             });
         }
         Err(why) => verdict.unseen(role, why),
@@ -107,9 +109,9 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
 
 fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
     let node = pod.node.as_deref().unwrap_or("its node");
-    let mend = || {
+    let fix = || {
         format!(
-            "on {node}: set it in /etc/kubernetes/manifests/kube-controller-manager.yaml; or have kubeadm write that anew, where {}",
+            "on {node}, set it in /etc/kubernetes/manifests/kube-controller-manager.yaml; or regenerate the file: {}",
             again("control-plane controller-manager")
         )
     };
@@ -122,7 +124,7 @@ fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
         let all = written.is_empty() || written.contains(&"*");
         let on = written.iter().any(|word| named(word)) || is_usual && all;
         verdict.expect(subject.clone(), on && !off, || {
-            Finding::new(format!("the controller {old}"), shown.clone()).so(without).mend(mend())
+            Finding::new(format!("controller {old} is enabled"), shown.clone()).impact(without).fix(fix())
         });
     }
     let given =
@@ -132,19 +134,19 @@ fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
             format!("--{} and --{} name the CA's pair", SIGNING[0], SIGNING[1]),
             SIGNING.map(|flag| format!("--{flag}={}", pod.flag(flag).last().unwrap_or(&""))).join(" "),
         )
-        .so("the cluster signs no certificate: somebody outside must, or no kubelet joins and none renews")
-        .mend(mend())
+        .impact("the cluster signs no certificates: without an external signer, kubelets can neither join nor renew")
+        .fix(fix())
         .info()
     });
     verdict.expect(subject.clone(), pod.flag("root-ca-file").last().is_some_and(|file| !file.is_empty()), || {
-        Finding::new("--root-ca-file names the CA that pods are given", "no such flag")
-            .so("pods are given no CA and cannot verify the API")
-            .mend(mend())
+        Finding::new("--root-ca-file names the CA that pods are given", "the flag is missing")
+            .impact("pods get no CA and cannot verify the API server")
+            .fix(fix())
     });
     verdict.expect(subject.clone(), pod.flag("use-service-account-credentials").last() == Some(&"true"), || {
         Finding::new("--use-service-account-credentials=true", "it is not set")
-            .so("every controller has all the rights of the controller-manager")
-            .mend(mend())
+            .impact("every controller has all permissions of the controller-manager")
+            .fix(fix())
     });
 }
 
@@ -186,9 +188,9 @@ mod tests {
         assert_eq!(with(2, "--controllers=*").len(), 2);
         let findings = with(2, "--controllers=*,bootstrapsigner,tokencleaner,-csrsigning");
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].expected, "the controller csrsigning");
-        let mend = &findings[0].fix;
-        assert!(mend.starts_with("on n1: set it in") && mend.ends_with("--config kubeadm.yaml"), "{mend}");
+        assert_eq!(findings[0].expected, "controller csrsigning is enabled");
+        let fix = &findings[0].fix;
+        assert!(fix.starts_with("on n1, set it in") && fix.ends_with("--config kubeadm.yaml"), "{fix}");
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
 

@@ -1,24 +1,25 @@
-//! # Admission webhooks that must answer can answer
+//! # Admission webhooks that fail closed can answer
 //!
 //! ## Why
-//! With `failurePolicy: Fail` every request that a webhook is asked about is refused while it does not answer. One whose
-//! backend was uninstalled, or whose CA has expired, stops creation and change of whatever it watches; one that watches
-//! the pods of kube-system, or its own pods, keeps the cluster from coming back after a node was lost.
+//! With `failurePolicy: Fail`, the API server refuses every matching request while the webhook does not answer. If its backend
+//! was uninstalled or its CA has expired, the objects that it watches cannot be created or changed. If it watches the pods of
+//! kube-system or its own pods, the cluster may not recover after the loss of a node.
 //!
 //! ## Fix
-//! Bring the backend back (the finding names its Service), or delete the configuration that was left behind. Renew its
-//! certificate and `caBundle` (cert-manager's CA injector does so by itself). Leave kube-system and the webhook's own
-//! namespace out: `namespaceSelector` with `kubernetes.io/metadata.name` NotIn.
+//! Restore the backend (the finding names its Service), or delete the leftover configuration. Renew its certificate and
+//! `caBundle` (cert-manager's CA injector does that by itself). Exclude kube-system and the webhook's own namespace with a
+//! `namespaceSelector` on `kubernetes.io/metadata.name` NotIn.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/cluster-administration/admission-webhooks-good-practices/>; kubernetes/kubernetes
-//! `staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook`. A CA is due for a month before its end, or for the last
-//! third of a life of less than 90 days. A scope over kube-system is a remark; one that conditions or object labels
-//! narrow is not judged.
+//! `staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook`. A CA is due a month before it expires, or in the
+//! last third of a lifetime of less than 90 days. A scope that includes kube-system is informational; a scope that match
+//! conditions or object labels narrow is not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::finding::Difference;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::admission_webhooks::{AdmissionWebhooks, Webhook};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::namespaces::Namespaces;
@@ -29,7 +30,7 @@ use crate::suites::pki::lifetime::{least, left, length, remainder};
 
 crate::check!("CP-11", "admission-webhooks", Major, judge);
 
-/// What a node needs to come back: operation, API group, resource, the namespace that it is in, if it is in one.
+/// What the cluster needs to recover: operation, API group, resource, and its namespace, if it has one.
 const VITAL: [(&str, &str, &str, Option<&str>); 4] = [
     ("CREATE", "", "pods", Some("kube-system")),
     ("UPDATE", "", "nodes", None),
@@ -41,19 +42,19 @@ fn judge(webhooks: &AdmissionWebhooks, backends: &WebhookBackends, namespaces: &
     let closed: Vec<&Webhook> = webhooks.0.iter().filter(|webhook| webhook.fails_closed).collect();
     if closed.is_empty() {
         return Verdict::not_applicable(match webhooks.0.len() {
-            0 => "there is no admission webhook".into(),
+            0 => "there are no admission webhooks".into(),
             all => format!("none of the {all} admission webhooks fails closed"),
         });
     }
     let mut verdict = Verdict::new();
     for webhook in closed {
         judge_backend(&mut verdict, webhook, &backends.0);
-        judge_authorities(&mut verdict, webhook, clock);
+        judge_ca_bundle(&mut verdict, webhook, clock);
         judge_scope(&mut verdict, webhook, namespaces);
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(format!(
-            "nothing of them can be seen: {}",
+            "none of them can be judged: {}",
             verdict.notes().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         ));
     }
@@ -64,9 +65,15 @@ fn subject(webhook: &Webhook) -> Subject {
     Subject::cluster_object(&webhook.kind, format!("{}, webhook {}", webhook.configuration, webhook.name))
 }
 
-fn watched(webhook: &Webhook) -> String {
-    names(webhook.rules.iter().map(|rule| format!("{} of {}", rule.operations.join("/"), rule.resources.join("/"))))
+/// The requests that fail while the webhook does not answer.
+fn watched(webhook: &Webhook) -> impl Iterator<Item = String> {
+    let refused = "refused while it does not answer";
+    let rules = webhook.rules.iter();
+    rules.map(move |rule| format!("{refused}: {} of {}", rule.operations.join("/"), rule.resources.join("/")))
 }
+
+/// The consequence of a webhook that fails closed and does not answer.
+const REFUSED: &str = "the API server refuses every request that the webhook matches";
 
 fn delete(webhook: &Webhook) -> String {
     format!("kubectl delete {} {}", webhook.kind.to_lowercase(), webhook.configuration)
@@ -74,41 +81,43 @@ fn delete(webhook: &Webhook) -> String {
 
 fn judge_backend(verdict: &mut Verdict, webhook: &Webhook, backends: &BTreeMap<NamespacedName, Seen<WebhookBackend>>) {
     let Some(service) = &webhook.service else {
-        verdict.note(format!("{}: answered by a URL, which was not called", webhook.name));
+        verdict.note_about(subject(webhook), "its URL was not called");
         return;
     };
     let unknown = Err(Unobserved::invalid(format!("Service {service}"), "it is not among the observed ones"));
     let Some(backend) = verdict.seen(|| subject(webhook), backends.get(service).unwrap_or(&unknown)) else { return };
     let seen = match &backend.ports {
-        None => Some("there is no such Service".to_owned()),
-        // Endpoints elsewhere are not to be seen from here.
+        None => Some("the Service does not exist".to_owned()),
+        // Endpoints outside the cluster are not visible from here.
         Some(_) if backend.external_name.is_some() => None,
-        Some(ports) if !ports.contains(&webhook.port) => Some(format!("it has the ports {}", names(ports))),
+        Some(ports) if !ports.contains(&webhook.port) => Some("the Service has other ports".to_owned()),
         Some(_) if backend.ready == 0 => {
-            Some(format!("it has no ready endpoint, and {} that are not", backend.not_ready))
+            Some(format!("the Service has no ready endpoint, and {} that are not ready", backend.not_ready))
         }
         Some(_) => None,
     };
     verdict.expect(subject(webhook), seen.is_none(), || {
         Finding::new(format!("Service {service} answers at port {}", webhook.port), seen.unwrap_or_default())
-            .so(format!("refused until then: {}", watched(webhook)))
-            .mend(format!("bring Service {service} back; if it is gone for good: {}", delete(webhook)))
+            .evidence(watched(webhook))
+            .impact(REFUSED)
+            .fix(format!("restore Service {service} and its pods; if it was uninstalled for good: {}", delete(webhook)))
     });
 }
 
-fn judge_authorities(verdict: &mut Verdict, webhook: &Webhook, clock: &Clock) {
+fn judge_ca_bundle(verdict: &mut Verdict, webhook: &Webhook, clock: &Clock) {
     let bundle = match &webhook.authorities {
         Some(Ok(bundle)) => bundle,
         Some(Err(why)) => {
-            let consequence = "the webhook is verified by nothing, so that every call to it fails";
-            return verdict.find(subject(webhook), Finding::new("certificates in caBundle", why).so(consequence));
+            return verdict.find(subject(webhook), unusable(webhook, why));
         }
         None if webhook.service.is_some() => {
-            let seen = "no caBundle: its certificate is verified by the authorities of the API server's host";
+            let seen = "no caBundle, so the API server verifies the certificate with its host's CAs";
             return verdict.find(
                 subject(webhook),
-                Finding::new("the CA of its certificate in caBundle", seen)
-                    .so(format!("no public CA signs names of Services: refused is {}", watched(webhook))),
+                Finding::new("caBundle contains the CA of the webhook's certificate", seen)
+                    .evidence(watched(webhook))
+                    .impact("public CAs do not sign Service names, so every call fails")
+                    .fix(set_bundle(webhook)),
             );
         }
         None => return,
@@ -118,27 +127,42 @@ fn judge_authorities(verdict: &mut Verdict, webhook: &Webhook, clock: &Clock) {
         match certificate.describe() {
             Ok(description) => described.push(description),
             Err(malformed) => {
-                return verdict.find(subject(webhook), Finding::new("certificates in caBundle", malformed.to_string()));
+                return verdict.find(subject(webhook), unusable(webhook, &malformed.to_string()));
             }
         }
     }
-    // Of several the longest counts: an old one stands beside its successor for a while.
+    // The one that expires last counts: an old CA stays beside its successor for a while.
     let Some(last) = described.iter().max_by_key(|authority| authority.not_after) else { return };
     let due = least(last, 30, 3);
     verdict.expect(subject(webhook), left(last, clock.server) >= due, || {
         let finding = Finding::new(
-            format!("a caBundle that lasts for at least {}", length(due)),
+            format!("caBundle is valid for at least {}", length(due)),
             format!("{} {}", last.subject, remainder(last, clock.server)),
         )
-        .so(format!("from then on refused: {}", watched(webhook)));
+        .evidence(watched(webhook))
+        .impact("once it has expired, the API server refuses every request that the webhook matches")
+        .fix(set_bundle(webhook));
         if left(last, clock.server).is_negative() { finding.severity(Severity::Critical) } else { finding }
     });
+}
+
+/// A caBundle from which the API server cannot read certificates.
+fn unusable(webhook: &Webhook, why: &str) -> Difference {
+    Finding::new("caBundle contains certificates", why)
+        .evidence(watched(webhook))
+        .impact("the API server cannot verify the webhook, so every call fails")
+        .fix(set_bundle(webhook))
+}
+
+fn set_bundle(webhook: &Webhook) -> String {
+    let kind = webhook.kind.to_lowercase();
+    format!("set caBundle to the current CA of the webhook: kubectl edit {kind} {}", webhook.configuration)
 }
 
 fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces) {
     if webhook.conditions > 0 || !webhook.objects.is_empty() {
         verdict
-            .note(format!("{}: narrowed by conditions or labels of objects, which were not evaluated", webhook.name));
+            .note_about(subject(webhook), "match conditions or object labels narrow its scope and were not evaluated");
         return;
     }
     let own = webhook.service.as_ref().map(|service| ("CREATE", "", "pods", Some(service.namespace.as_ref())));
@@ -150,11 +174,11 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
             continue;
         }
         let Some(namespace) = namespace else {
-            // Labels of namespaces do not narrow what is in none.
+            // Namespace labels do not narrow cluster-scoped resources.
             blocked.push((resource, None));
             continue;
         };
-        // A namespace that is gone has no pods to block.
+        // A deleted namespace has no pods to block.
         let Some(known) = namespaces.0.get(namespace) else { continue };
         if webhook.namespaces.iter().all(|requirement| requirement.is_met(&known.labels)) {
             blocked.push((resource, Some(namespace)));
@@ -162,26 +186,30 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
     }
     blocked.dedup();
     verdict.expect(subject(webhook), blocked.is_empty(), || {
-        let told = blocked.iter().map(|(resource, namespace)| match namespace {
+        let vital = blocked.iter().map(|(resource, namespace)| match namespace {
             Some(namespace) => format!("{resource} of {namespace}"),
             None => (*resource).to_owned(),
         });
-        Finding::new("what the cluster needs to come back is left out", format!("it decides about {}", names(told)))
-            .so("when its backend is down, what would bring it back is refused")
-            .mend(narrow(webhook, &blocked))
-            .info()
+        Finding::new(
+            "the webhook leaves out the resources that the cluster needs to recover",
+            format!("it matches {} of them", blocked.len()),
+        )
+        .evidence(vital)
+        .impact("while its backend is down, the API server refuses the requests that would restore it")
+        .fix(narrow(webhook, &blocked))
+        .info()
     });
 }
 
-/// How to leave out what it should not decide about.
+/// How to exclude the resources that it should not match.
 fn narrow(webhook: &Webhook, blocked: &[(&str, Option<&str>)]) -> String {
     let namespaces: BTreeSet<&str> = blocked.iter().filter_map(|(_, namespace)| *namespace).collect();
     let outside = blocked.iter().filter(|(_, namespace)| namespace.is_none()).map(|(resource, _)| *resource);
-    let mut ways: Vec<String> = outside.map(|resource| format!("leave {resource} out of its rules")).collect();
+    let mut ways: Vec<String> = outside.map(|resource| format!("remove {resource} from its rules")).collect();
     if !namespaces.is_empty() {
         let namespaces: Vec<&str> = namespaces.into_iter().collect();
         let list = namespaces.join(", ");
-        ways.push(format!("a namespaceSelector with kubernetes.io/metadata.name NotIn [{list}]"));
+        ways.push(format!("add a namespaceSelector with kubernetes.io/metadata.name NotIn [{list}]"));
     }
     format!("kubectl edit {} {}: {}", webhook.kind.to_lowercase(), webhook.configuration, ways.join("; "))
 }
@@ -257,10 +285,10 @@ mod tests {
     #[test]
     fn dead_backends_are_found() {
         let seen = |backend| judged(webhook(), Ok(backend)).findings(Severity::Major)[0].seen.clone();
-        assert_eq!(seen(backend(0)), "it has no ready endpoint, and 1 that are not");
-        assert_eq!(seen(WebhookBackend::default()), "there is no such Service");
+        assert_eq!(seen(backend(0)), "the Service has no ready endpoint, and 1 that are not ready");
+        assert_eq!(seen(WebhookBackend::default()), "the Service does not exist");
         let other_port = WebhookBackend { ports: Some(BTreeSet::from([8443])), ..backend(1) };
-        assert_eq!(seen(other_port), "it has the ports 8443");
+        assert_eq!(seen(other_port), "the Service has other ports");
         let elsewhere = WebhookBackend { external_name: Some("hooks.example.com".into()), ..backend(0) };
         assert!(judged(webhook(), Ok(elsewhere)).findings(Severity::Major).is_empty());
         assert_eq!(judged(webhook(), Err(Unobserved::Interrupted)).gaps().len(), 1);
@@ -271,7 +299,7 @@ mod tests {
         let with = |authorities| judged(Webhook { authorities, ..webhook() }, Ok(backend(1))).findings(Severity::Major);
         let expired = with(Some(Ok(vec![until(2026).certificate])));
         assert_eq!(expired[0].severity, Severity::Critical);
-        assert!(expired[0].impact.as_deref().unwrap().contains("CREATE of pods"));
+        assert!(expired[0].evidence[0].ends_with("CREATE of pods"));
         assert!(with(Some(Ok(vec![until(2026).certificate, until(2036).certificate]))).is_empty());
         assert_eq!(with(Some(Err("it is no text".into())))[0].seen, "it is no text");
         assert!(with(None)[0].seen.starts_with("no caBundle"));
@@ -282,7 +310,7 @@ mod tests {
         let wide = Webhook { namespaces: Vec::new(), ..webhook() };
         let findings = judged(wide.clone(), Ok(backend(1))).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
-        assert_eq!(findings[0].seen, "it decides about pods of kube-system, pods of policy");
+        assert_eq!(findings[0].seen, "it matches 2 of them");
         assert!(findings[0].fix.ends_with("NotIn [kube-system, policy]"));
         let all = WebhookRule {
             groups: vec!["*".into()],
@@ -292,7 +320,7 @@ mod tests {
         };
         let everything = judged(Webhook { rules: vec![all], ..wide.clone() }, Ok(backend(1)));
         let mend = everything.findings(Severity::Major)[0].fix.clone();
-        assert!(mend.contains("leave nodes out of its rules; a"), "{mend}");
+        assert!(mend.contains("remove nodes from its rules; add a"), "{mend}");
         assert!(mend.ends_with("NotIn [default, kube-system, policy]"), "{mend}");
         let narrowed = judged(Webhook { conditions: 1, ..wide }, Ok(backend(1)));
         assert!(narrowed.findings(Severity::Major).is_empty() && crate::check::testing::notes(&narrowed).len() == 1);
@@ -301,7 +329,7 @@ mod tests {
     #[test]
     fn one_that_answers_at_a_url_and_is_narrowed_shows_nothing() {
         let url = Webhook { service: None, authorities: None, conditions: 1, ..webhook() };
-        assert!(judged(url, Ok(backend(1))).reason().unwrap().contains("answered by a URL"));
+        assert!(judged(url, Ok(backend(1))).reason().unwrap().contains("its URL was not called"));
     }
 
     #[test]
