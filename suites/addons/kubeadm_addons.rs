@@ -271,7 +271,10 @@ mod tests {
         };
         let verdict = without(Some("true"));
         assert_eq!(
-            (in_full(&verdict).len(), crate::check::testing::notes(&verdict)[0].starts_with("Cilium does the work")),
+            (
+                in_full(&verdict).len(),
+                crate::check::testing::notes(&verdict)[0].starts_with("Cilium replaces kube-proxy")
+            ),
             (0, true)
         );
         assert_eq!(in_full(&without(Some("false"))), ["major DaemonSet kube-system/kube-proxy: it does not exist"]);

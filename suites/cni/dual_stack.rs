@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::cidr::Cidr;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
@@ -39,13 +39,13 @@ fn judge(nodes: &Nodes, pods: &Pods, cidrs: Option<&ServiceCidrs>, reports: &Pro
     let mut verdict = Verdict::new();
     verdict.expect(Subject::cluster(), cidrs.is_none() || of_services.len() == 2, || {
         Finding::new("service ranges of both families, as pods have", one_family(&of_services))
-            .so("no Service has an address of the other family")
+            .impact("no Service has an address of the other family")
     });
     // Plugins with address management of their own leave the ranges of nodes empty: there, only pods tell.
     for (name, node) in nodes.linux().filter(|(_, node)| !node.pod_cidrs.is_empty()) {
         verdict.expect(Subject::node(name), families(&node.pod_cidrs).len() == 2, || {
             Finding::new("a pod range of each family", format!("spec.podCIDRs is {}", node.pod_cidrs.join(", ")))
-                .so("pods there have one address, and clients of the other family cannot reach them")
+                .impact("pods there have one address, and clients of the other family cannot reach them")
         });
     }
     judge_pods(&mut verdict, pods, nodes, of_services.len() == 2);
@@ -78,7 +78,7 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, services_have_b
             "an address of each family in status.podIPs",
             format!("one; so have {} of {} pods that should have two", single.len(), judged.len()),
         )
-        .so("Services of two families reach these pods by one of them"),
+        .impact("Services of two families reach these pods by one of them"),
     );
 }
 
@@ -86,7 +86,6 @@ fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
     if !both {
         return;
     }
-    let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let service = match answers.service() {
@@ -100,7 +99,7 @@ fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
             verdict.unseen(Subject::node(node), &why);
             continue;
         }
-        folded.expect(verdict, node, service.other_family.as_ref().is_some_and(works), || {
+        verdict.expect(Subject::node(node), service.other_family.as_ref().is_some_and(works), || {
             match &service.other_family {
                 Some(seen) => {
                     let fault = seen.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
@@ -108,15 +107,14 @@ fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
                         "a Service answers at its ClusterIP of the second family",
                         format!("nothing answers: {fault}"),
                     )
-                    .so("clients of that family do not reach Services")
+                    .impact("clients of that family do not reach Services")
                     .severity(Severity::Major)
                 }
                 None => Finding::new("a Service with ipFamilyPolicy PreferDualStack gets two ClusterIPs", "it got one")
-                    .so("no Service has an address of the second family"),
+                    .impact("no Service has an address of the second family"),
             }
         });
     }
-    folded.tell(verdict);
 }
 
 fn works(backends: &Backends) -> bool {

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use super::paths::{Broken, Paths};
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::{ApiAnswer, LargeAnswer, PeerAnswer};
@@ -32,7 +32,6 @@ const PING_HEADERS: u32 = 28;
 
 fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     let (mut full, mut fragments) = (Paths::default(), Paths::default());
     let mut mtu: BTreeMap<&str, u32> = BTreeMap::new();
     for (from, report) in &reports.0 {
@@ -61,7 +60,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
             }
         }
         if let Some(api) = &answers.api {
-            judge_api(&mut verdict, &mut folded, from, api);
+            judge_api(&mut verdict, from, api);
         }
     }
     tell_full(&mut verdict, full, nodes, &mtu);
@@ -69,11 +68,10 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
         verdict.tell_counted(
             broken.subject(),
             Finding::new("a datagram of several fragments comes through", format!("for fragments, {}", broken.words()))
-                .so("large answers of DNS, and protocols that send large datagrams, fail between these nodes")
+                .impact("large answers of DNS, and protocols that send large datagrams, fail between these nodes")
                 .severity(Severity::Minor),
         );
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
@@ -101,13 +99,15 @@ fn fragments_only(large: &LargeAnswer) -> Option<String> {
     Some(format!("UDP: {fault}"))
 }
 
-fn judge_api(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &ApiAnswer) {
+fn judge_api(verdict: &mut Verdict, node: &str, api: &ApiAnswer) {
     match (&api.version, &api.large) {
-        (Ok(_), Some(large)) => folded.expect(verdict, node, large.is_ok(), || {
-            let fault = large.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            Finding::new("the API answers a request of several full packets at its ClusterIP", fault)
-                .so("pods can ask the API for something, and cannot send it anything large")
-        }),
+        (Ok(_), Some(large)) => {
+            verdict.expect(Subject::node(node), large.is_ok(), || {
+                let fault = large.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                Finding::new("the API answers a request of several full packets at its ClusterIP", fault)
+                    .impact("pods can ask the API for something, and cannot send it anything large")
+            });
+        }
         (Ok(_), None) => untried(verdict, node, "a large request to the API"),
         // What small requests do is judged by SN-04.
         (Err(_), _) => {}
@@ -122,10 +122,10 @@ fn tell_full(verdict: &mut Verdict, full: Paths, nodes: &Nodes, mtu: &BTreeMap<&
             format!("full packets{sizes} come through where small ones do"),
             format!("for full packets, {}", broken.words()),
         )
-        .so("connections are made and then hang as soon as much is sent");
+        .impact("connections are made and then hang as soon as much is sent");
         if let Some((own, address)) = own.zip(other_address(&broken, nodes)) {
             let payload = own.saturating_sub(PING_HEADERS);
-            finding = finding.mend(format!(
+            finding = finding.fix(format!(
                 "on {}: `ping -M do -c 3 -s {payload} {address}`, with smaller sizes until it is answered; then lower the MTU of the pod network",
                 broken.node
             ));

@@ -91,7 +91,7 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
                 format!("an agent of {plugin} on each of {} Linux nodes", linux.len()),
                 format!("none runs on {}", names(missing)),
             )
-            .so("pods there do not learn of new nodes, pods and policies"),
+            .impact("pods there do not learn of new nodes, pods and policies"),
         );
     }
     if agents.contains_key("Weave Net") {
@@ -113,8 +113,8 @@ fn judge_agent(verdict: &mut Verdict, plugin: &str, name: &str, node: &Node, age
             format!("the agent of {plugin} is Ready"),
             format!("{} is not Ready: {}", agent.name, agent.because()),
         )
-        .so("pods there do not learn of new nodes, pods and policies")
-        .mend(format!("kubectl -n {} logs {} --all-containers --prefix", agent.namespace, agent.name))
+        .impact("pods there do not learn of new nodes, pods and policies")
+        .fix(format!("kubectl -n {} logs {} --all-containers --prefix", agent.namespace, agent.name))
     });
 }
 

@@ -68,7 +68,7 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
             [] => "no pod of the pod network starts there".to_owned(),
             waiting => format!("no pod of the pod network starts there; {} waits for a node", names(waiting)),
         };
-        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen).so(consequence));
+        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen).impact(consequence));
     }
     for pod in pods.labelled("kube-system", "k8s-app", "kube-dns").filter(|pod| waits_for_its_sandbox(pod, clock)) {
         let node = pod.node.as_deref().unwrap_or_default();
@@ -78,7 +78,7 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
                 format!("a pod on {node} gets an address within {PATIENCE} s"),
                 format!("{} waits on {node} without an address: ContainerCreating", pod.name),
             )
-            .mend(format!("kubectl -n kube-system describe pod {}: its events name the cause", pod.name)),
+            .fix(format!("kubectl -n kube-system describe pod {}: its events name the cause", pod.name)),
         );
     }
     verdict

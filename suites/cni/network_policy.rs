@@ -52,8 +52,8 @@ fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
         verdict.find(
             Subject::cluster(),
             Finding::new("NetworkPolicy objects stop traffic, as the profile requires", evidence)
-                .so("the network has no policy engine: NetworkPolicy objects are accepted, and every pod reaches every other")
-                .mend("install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is (kube-network-policies)"),
+                .impact("the network has no policy engine: NetworkPolicy objects are accepted, and every pod reaches every other")
+                .fix("install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is (kube-network-policies)"),
         );
         return verdict;
     }
@@ -110,8 +110,8 @@ fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: 
             .map(|node| format!("`kubectl get pods -A -o wide --field-selector spec.nodeName={node}`"))
             .collect();
         finding
-            .so(consequence(way, step))
-            .mend(format!("look at the log of the policy engine's pod on each of these nodes: {}", look.join(", ")))
+            .impact(consequence(way, step))
+            .fix(format!("look at the log of the policy engine's pod on each of these nodes: {}", look.join(", ")))
     })
 }
 

@@ -103,7 +103,7 @@ impl Mesh {
             verdict.tell_counted(
                 broken.subject(),
                 Finding::new("pods on all nodes reach each other", broken.words())
-                    .so("applications on these nodes cannot talk to each other"),
+                    .impact("applications on these nodes cannot talk to each other"),
             );
         }
         for lossy in self.lossy.fold(nodes) {
@@ -119,16 +119,16 @@ impl Mesh {
             verdict.tell_counted(
                 lossy.subject(),
                 Finding::new("fewer than one datagram in fifty between nodes is lost", seen)
-                    .so("connections are slow and stall at times; lookups of names take seconds at times")
-                    .mend(format!("on {node}, look for errors and drops on its interfaces (`ip -s link`), in its queues (`tc -s qdisc`) and at the switch port"))
+                    .impact("connections are slow and stall at times; lookups of names take seconds at times")
+                    .fix(format!("on {node}, look for errors and drops on its interfaces (`ip -s link`), in its queues (`tc -s qdisc`) and at the switch port"))
                     .severity(Severity::Major),
             );
         }
         for (from, (own, seen, to)) in self.translated {
             let to = Subject::nodes(&to).name;
             let finding = Finding::new(format!("pods see it as {own}"), format!("pods on {to} see it as {seen}"))
-                .so("network policies, logs and allow-lists that go by pod addresses see another one")
-                .mend(format!("find the masquerade rule on {from} (`iptables -t nat -S POSTROUTING`, `nft list ruleset`) and exempt the pod network from it"));
+                .impact("network policies, logs and allow-lists that go by pod addresses see another one")
+                .fix(format!("find the masquerade rule on {from} (`iptables -t nat -S POSTROUTING`, `nft list ruleset`) and exempt the pod network from it"));
             verdict.tell_counted(Subject::node(from), finding);
         }
     }

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::check::finding::Difference;
-use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::cidr::Cidr;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
@@ -76,10 +76,9 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
     if is_nobodys {
         judge_entry(&mut verdict, &ranges, &subnets);
     }
-    let mut folded = Folded::new();
     for (node, own) in &ranges {
         let assigned = !own.is_empty();
-        folded.expect(&mut verdict, node, assigned, none);
+        verdict.expect(Subject::node(*node), assigned, none);
         if assigned && !subnets.is_empty() {
             judge_node(&mut verdict, node, own, &subnets, nodes, is_nobodys);
         }
@@ -87,7 +86,6 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
             judge_size(&mut verdict, node, own, limit, pods);
         }
     }
-    folded.tell(&mut verdict);
     judge_twins(&mut verdict, &ranges, nodes);
     verdict
 }
@@ -115,8 +113,8 @@ fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Op
 /// Of a node without a range.
 fn none() -> Difference {
     Finding::new("spec.podCIDRs has a range", "there is none")
-        .so("the network plugin has no addresses for pods there")
-        .mend(
+        .impact("the network plugin has no addresses for pods there")
+        .fix(
             "kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 | grep -i cidr, which says why it gives \
              none: --allocate-node-cidrs is off, or --cluster-cidr has no free range",
         )
@@ -131,8 +129,8 @@ fn judge_entry(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, subnet
             "networking.podSubnet is the range of which the nodes' are",
             format!("it is {}, and no node's range is of it: {}", names(subnets), names(own)),
         )
-        .so("the next kubeadm upgrade writes it into the controller-manager and kube-proxy, and new nodes get ranges of it")
-        .mend(node_ranges::CORRECT_SUBNET),
+        .impact("the next kubeadm upgrade writes it into the controller-manager and kube-proxy, and new nodes get ranges of it")
+        .fix(node_ranges::CORRECT_SUBNET),
     );
 }
 
@@ -142,13 +140,13 @@ fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr],
     let written = names(subnets);
     verdict.expect(Subject::node(node), outside.is_empty() || is_nobodys, || {
         Finding::new(format!("a range inside the pod network {written}"), outside.join(", "))
-            .so("its pods are treated as strangers by masquerading and by policies")
-            .mend(node_ranges::another(node, nodes))
+            .impact("its pods are treated as strangers by masquerading and by policies")
+            .fix(node_ranges::another(node, nodes))
     });
     verdict.expect(Subject::node(node), own.len() == subnets.len(), || {
         let own: Vec<String> = own.iter().map(ToString::to_string).collect();
         Finding::new(format!("a range of each family of the pod network {written}"), own.join(", "))
-            .so("its pods have no address of the other family")
+            .impact("its pods have no address of the other family")
     });
 }
 
@@ -165,8 +163,8 @@ fn judge_size(verdict: &mut Verdict, node: &str, own: &[Cidr], limit: u64, pods:
             format!("addresses for {needed} pods: the kubelet takes {limit}, {hosts} of them on the node's own network"),
             format!("{smallest} has {usable} for pods"),
         )
-        .so("when the node is full, its last pods wait for an address that does not come")
-        .mend(format!(
+        .impact("when the node is full, its last pods wait for an address that does not come")
+        .fix(format!(
             "set maxPods to {} or less in /var/lib/kubelet/config.yaml on {node} and restart its kubelet; or give new nodes larger ranges (--node-cidr-mask-size)",
             usable.saturating_add(limit - needed)
         ))
@@ -186,8 +184,8 @@ fn judge_twins(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, nodes:
             let sharing: Vec<&str> = twin.iter().map(|(other, _)| *other).chain([*node]).collect();
             let easiest = node_ranges::easiest(&sharing, nodes).unwrap_or(node);
             Finding::new(format!("{cidr} is its own"), seen)
-                .so("the same address is given to pods on both nodes, and one of them gets the other's packets")
-                .mend(node_ranges::another(easiest, nodes))
+                .impact("the same address is given to pods on both nodes, and one of them gets the other's packets")
+                .fix(node_ranges::another(easiest, nodes))
         });
     }
 }

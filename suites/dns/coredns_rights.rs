@@ -28,10 +28,10 @@ fn judge(reviews: &CorednsReviews) -> Verdict {
             let finding = Finding::new(format!("may {}", review.question), answer.words());
             if review.question.resource == "pods" {
                 return finding
-                    .so("names of pods are not verified where the Corefile asks for it")
+                    .impact("names of pods are not verified where the Corefile asks for it")
                     .severity(Severity::Minor);
             }
-            finding.so("CoreDNS waits for it for ever: its pods are Ready and cluster names do not resolve")
+            finding.impact("CoreDNS waits for it for ever: its pods are Ready and cluster names do not resolve")
         });
     }
     verdict

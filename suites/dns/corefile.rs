@@ -56,7 +56,7 @@ fn judge(
         Ok(blocks) => blocks,
         Err(cause) => {
             let consequence = "CoreDNS goes on with what it read before, and does not start again";
-            verdict.find(subject(), Finding::new("a Corefile that CoreDNS can read", cause).so(consequence));
+            verdict.find(subject(), Finding::new("a Corefile that CoreDNS can read", cause).impact(consequence));
             return verdict;
         }
     };
@@ -90,7 +90,7 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
         let expected = Key::of(expected).zone;
         verdict.expect(subject(), zones.contains(&expected), || {
             Finding::new(format!("kubernetes {expected}, the domain that pods search"), served())
-                .so("no Service has the name by which pods ask for it")
+                .impact("no Service has the name by which pods ask for it")
                 .severity(Severity::Critical)
         });
     } else {
@@ -102,7 +102,7 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
     let missing: Vec<&str> = REVERSE.into_iter().filter(|zone| !zones.iter().any(|z| z.ends_with(zone))).collect();
     verdict.expect(subject(), zones.is_empty() || missing.is_empty(), || {
         Finding::new(format!("kubernetes serves {}", names(REVERSE)), format!("without {}", names(missing)))
-            .so("addresses of Services and pods have no name")
+            .impact("addresses of Services and pods have no name")
             .severity(Severity::Minor)
     });
 }
@@ -124,7 +124,7 @@ fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
             format!("the plugins {}", names(all)),
             format!("without {}", names(missing.iter().map(|(name, _)| *name))),
         )
-        .so(consequences.join("; "))
+        .impact(consequences.join("; "))
         .severity(Severity::Minor)
     });
     let removed: Vec<&str> = blocks
@@ -138,7 +138,7 @@ fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
         .flatten()
         .collect();
     verdict.expect(subject(), removed.is_empty(), || {
-        Finding::new("only plugins that CoreDNS still has", names(removed)).so("CoreDNS does not start with it")
+        Finding::new("only plugins that CoreDNS still has", names(removed)).impact("CoreDNS does not start with it")
     });
 }
 
@@ -152,12 +152,14 @@ fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr
         let loops = at.is_some_and(|at| at.port() == ports::DNS && at.ip().is_loopback());
         verdict.expect(subject(), !loops, || {
             Finding::new("forward to a resolver outside of the pod", format!("forward … {target}"))
-                .so("CoreDNS asks itself: the plugin loop stops it, or every question goes round until it times out")
+                .impact(
+                    "CoreDNS asks itself: the plugin loop stops it, or every question goes round until it times out",
+                )
                 .severity(Severity::Critical)
         });
         verdict.expect(subject(), !at.is_some_and(|at| own.contains(&at.ip())), || {
             Finding::new("forward to a resolver outside of the cluster", format!("forward … {target}, its own Service"))
-                .so("CoreDNS asks itself: every question from outside of the cluster's zone goes round until it times out")
+                .impact("CoreDNS asks itself: every question from outside of the cluster's zone goes round until it times out")
                 .severity(Severity::Critical)
         });
     }
@@ -180,7 +182,7 @@ fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock]) {
     let twice: Vec<String> = twice.collect();
     verdict.expect(subject(), twice.is_empty(), || {
         Finding::new("one server block for each zone and port", format!("more than one for {}", names(&twice)))
-            .so("CoreDNS does not start with it")
+            .impact("CoreDNS does not start with it")
     });
 }
 

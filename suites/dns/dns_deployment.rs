@@ -66,7 +66,7 @@ fn judge(
             let subject = Subject::object("Deployment", "kube-system", &deployment.name);
             verdict.expect(subject, !ready.is_empty() || deployment.desired == 0, || {
                 Finding::new("a ready address in the EndpointSlices of the DNS Service", "none")
-                    .so("no name in the cluster resolves")
+                    .impact("no name in the cluster resolves")
                     .severity(Severity::Critical)
             });
             judge_spread(&mut verdict, deployment, &ready, nodes);
@@ -84,10 +84,10 @@ fn judge_replicas(verdict: &mut Verdict, deployment: &DnsDeployment, nodes: &Nod
             format!("{wanted} replicas or more, on {} nodes", nodes.0.len()),
             format!("{} is scaled to {}", deployment.name, deployment.desired),
         )
-        .mend(format!("kubectl -n kube-system scale deployment {} --replicas=2", deployment.name));
+        .fix(format!("kubectl -n kube-system scale deployment {} --replicas=2", deployment.name));
         match deployment.desired {
-            0 => finding.so("no name in the cluster resolves").severity(Severity::Critical),
-            _ => finding.so("no name in the cluster resolves while its one replica is moved or restarted"),
+            0 => finding.impact("no name in the cluster resolves").severity(Severity::Critical),
+            _ => finding.impact("no name in the cluster resolves while its one replica is moved or restarted"),
         }
     });
     verdict.expect(subject(), deployment.available >= deployment.desired, || {
@@ -135,8 +135,8 @@ fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&Dns
             format!("replicas on different nodes, of {candidates} that take pods"),
             format!("all {} are on {}", ready.len(), names(&hosts)),
         )
-        .so("the loss of that node takes all names away")
-        .mend(format!("kubectl -n kube-system rollout restart deployment {}", deployment.name))
+        .impact("the loss of that node takes all names away")
+        .fix(format!("kubectl -n kube-system rollout restart deployment {}", deployment.name))
     });
     let zone_of = |node: &Node| node.zone().map(str::to_owned);
     let zones: BTreeSet<String> = nodes.0.values().filter(|node| takes_pods(node)).filter_map(zone_of).collect();
@@ -149,7 +149,7 @@ fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&Dns
                 format!("replicas in different zones, of {}", names(&zones)),
                 format!("all are in {}", names(&used)),
             )
-            .so("the loss of that zone takes all names away")
+            .impact("the loss of that zone takes all names away")
             .info()
         });
     }

@@ -72,8 +72,8 @@ fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
                 format!("its container {} runs", container.name),
                 format!("it ends again and again: {}, {} restarts", crash.unwrap_or_default(), container.restarts),
             )
-            .so("the server is missing, and lookups that meet it wait for seconds")
-            .mend(logs())
+            .impact("the server is missing, and lookups that meet it wait for seconds")
+            .fix(logs())
         });
         if steady {
             verdict.expect(subject(pod), container.restarts <= RESTARTS, || {
@@ -81,8 +81,8 @@ fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
                     format!("its container {} was restarted at most {RESTARTS} times", container.name),
                     format!("{} times", container.restarts),
                 )
-                .so("names are missing while it starts, again and again")
-                .mend(logs())
+                .impact("names are missing while it starts, again and again")
+                .fix(logs())
                 .severity(Severity::Minor)
             });
         }
@@ -137,17 +137,19 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
     let DnsMetrics { panics, responses, failures, failed_reloads, upstreams_broken, api_refusals } = *metrics;
     verdict.expect(subject.clone(), panics == 0, || {
         Finding::new("no panic since its start", format!("coredns_panics_total is {panics}"))
-            .so("some lookups ended without an answer")
+            .impact("some lookups ended without an answer")
             .severity(Severity::Minor)
     });
     verdict.expect(subject.clone(), failed_reloads == 0, || {
         Finding::new("every new Corefile could be used", format!("coredns_reload_failed_total is {failed_reloads}"))
-            .so("unless a later one could, the server goes on with an old Corefile and will not start with the new one")
+            .impact(
+                "unless a later one could, the server goes on with an old Corefile and will not start with the new one",
+            )
             .severity(Severity::Minor)
     });
     verdict.expect(subject.clone(), api_refusals == 0, || {
         Finding::new("the API refuses it nothing", format!("{api_refusals} requests were answered with HTTP 403"))
-            .so("it does not learn of Services and endpoints (see DN-08)")
+            .impact("it does not learn of Services and endpoints (see DN-08)")
     });
     let many = responses >= FAILURES.1 && failures * 100 > responses * FAILURES.0;
     verdict.expect(subject.clone(), !many, || {
@@ -155,7 +157,7 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
             format!("at most {} % of its answers are failures", FAILURES.0),
             format!("{failures} of {responses} since its start are SERVFAIL or REFUSED"),
         )
-        .so("as many lookups fail, or are made again and take seconds")
+        .impact("as many lookups fail, or are made again and take seconds")
         .severity(Severity::Minor)
     });
     if upstreams_broken > 0 {

@@ -42,7 +42,7 @@ fn judge(
         Err(Unobserved::Absent { evidence }) if kubeadm.is_some() => {
             verdict.find(
                 Subject::object("Service", "kube-system", "kube-dns"),
-                Finding::new("the Service that kubeadm makes", evidence).so("no name in the cluster resolves"),
+                Finding::new("the Service that kubeadm makes", evidence).impact("no name in the cluster resolves"),
             );
             return verdict;
         }
@@ -64,13 +64,13 @@ fn judge(
                 "TCP" => "answers that are too long for UDP never arrive",
                 _ => "no name in the cluster resolves",
             };
-            Finding::new(format!("port 53/{protocol}"), format!("ports {}", names(ports))).so(consequence)
+            Finding::new(format!("port 53/{protocol}"), format!("ports {}", names(ports))).impact(consequence)
         });
     }
     let label = dns.labels.get("k8s-app").map_or("none", String::as_str);
     verdict.expect(subject(), label == "kube-dns", || {
         Finding::new("label k8s-app=kube-dns", format!("label k8s-app: {label}"))
-            .so("monitoring and network policies that look for the label miss it")
+            .impact("monitoring and network policies that look for the label miss it")
             .severity(Severity::Minor)
     });
     verdict
@@ -88,7 +88,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range
         verdict.expect(subject(), dns.addresses.iter().any(|address| told.contains(address)), || {
             let told = names(told);
             Finding::new(format!("{told}, the clusterDNS of ConfigMap kube-system/kubelet-config"), seen())
-                .so(consequence)
+                .impact(consequence)
         });
         if let Some(tenth) = tenth.filter(|tenth| !dns.addresses.contains(tenth)) {
             verdict.note(format!("{}, not kubeadm's usual {tenth}", seen()));
@@ -96,10 +96,10 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range
     } else if let (Some(tenth), Some(range)) = (tenth, range) {
         verdict.expect(subject(), dns.addresses.contains(&tenth), || {
             Finding::new(format!("{tenth}, the tenth address of {} ({})", range.cidr, range.source), seen())
-                .so(consequence)
+                .impact(consequence)
         });
     } else {
-        verdict.expect(subject(), !dns.addresses.is_empty(), || Finding::new("an address", seen()).so(consequence));
+        verdict.expect(subject(), !dns.addresses.is_empty(), || Finding::new("an address", seen()).impact(consequence));
     }
 }
 

@@ -15,7 +15,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::dns_questions::outside;
@@ -39,16 +39,15 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
             return verdict;
         }
     };
-    let mut folded = Folded::about("DNS server");
     for (name, addresses) in &expectations.external_names {
         let judged = each_server(&mut verdict, reports, &outside(name, addresses), |verdict, server, got| {
             let found: Vec<IpAddr> = got.iter().flat_map(Records::addresses).collect();
             let holds = !found.is_empty() && (addresses.is_empty() || found.iter().all(|one| addresses.contains(one)));
-            folded.expect(verdict, &server.ip().to_string(), holds, || {
+            verdict.expect(Subject::cluster_object("DNS server", &server.ip().to_string()), holds, || {
                 let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let wanted = if written.is_empty() { "resolves".into() } else { format!("is {}", written.join(", ")) };
                 Finding::new(format!("{name} {wanted}"), told(got))
-                    .so("pods do not find what has this name outside of the cluster")
+                    .impact("pods do not find what has this name outside of the cluster")
             });
         });
         unasked(&mut verdict, name, judged);
@@ -56,14 +55,13 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     for name in &expectations.unresolved_names {
         let judged = each_server(&mut verdict, reports, &outside(name, &[]), |verdict, server, got| {
             let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
-            folded.expect(verdict, &server.ip().to_string(), !resolved, || {
+            verdict.expect(Subject::cluster_object("DNS server", &server.ip().to_string()), !resolved, || {
                 Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
-                    .so("pods can reach out by DNS, which carries data as well")
+                    .impact("pods can reach out by DNS, which carries data as well")
             });
         });
         unasked(&mut verdict, name, judged);
     }
-    folded.tell(&mut verdict);
     verdict
 }
 

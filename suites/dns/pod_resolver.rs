@@ -15,7 +15,7 @@
 
 use std::net::IpAddr;
 
-use crate::check::{Finding, Folded, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -30,7 +30,6 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         return Verdict::not_applicable(format!("Service kube-system/{} is headless", dns.name));
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let resolver = match answers.resolver() {
@@ -44,26 +43,26 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         let ours = |server: &String| {
             server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || dns.is_of_a_cache(ip))
         };
-        folded.expect(&mut verdict, node, !nameservers.is_empty() && nameservers.iter().all(ours), || {
+        verdict.expect(Subject::node(node), !nameservers.is_empty() && nameservers.iter().all(ours), || {
             Finding::new(
                 format!("pods ask {}, the address of Service kube-system/{}", names(&dns.addresses), dns.name),
                 format!("they ask {}", list(nameservers)),
             )
-            .so("pods on this node do not find Services by name")
+            .impact("pods on this node do not find Services by name")
         });
         let suffixes = [format!("svc.{}", domain.0), domain.0.clone()];
         let in_order = search.first().is_some_and(|first| first.ends_with(&format!(".{}", suffixes[0])))
             && suffixes.iter().all(|suffix| search.contains(suffix));
-        folded.expect(&mut verdict, node, in_order, || {
+        verdict.expect(Subject::node(node), in_order, || {
             Finding::new(
                 format!("pods search NAMESPACE.{}, {}, {}", suffixes[0], suffixes[0], suffixes[1]),
                 format!("they search {}", list(search)),
             )
-            .so("short names such as `database` or `database.shop` do not resolve in pods on this node")
+            .impact("short names such as `database` or `database.shop` do not resolve in pods on this node")
         });
-        folded.expect(&mut verdict, node, options.iter().any(|option| option == "ndots:5"), || {
+        verdict.expect(Subject::node(node), options.iter().any(|option| option == "ndots:5"), || {
             Finding::new("pods have option ndots:5", format!("they have {}", list(options)))
-                .so("names with dots are not searched for in the cluster first")
+                .impact("names with dots are not searched for in the cluster first")
         });
         // Where not even the whole name is known, DN-04 says so.
         let served = answers.dns.values().any(|server| server.udp.answered > 0);
@@ -74,22 +73,21 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         } else if let (Some(short_name), true) = (&answers.short_name, served) {
             let is_api = |found: &IpAddr| api.is_none_or(|api| api.cluster_ip == *found);
             let found = short_name.as_ref().is_ok_and(|found| found.iter().any(is_api));
-            folded.expect(&mut verdict, node, found, || {
+            verdict.expect(Subject::node(node), found, || {
                 let seen = match short_name {
                     Ok(found) => format!("it is {}", names(found)),
                     Err(fault) => fault.to_string(),
                 };
                 let wanted = api.map(|api| format!(" and is {}", api.cluster_ip)).unwrap_or_default();
                 Finding::new(format!("kubernetes.default resolves in pods by their search list{wanted}"), seen)
-                    .so("programs that use short names, or the C library musl, do not find Services")
-                    .mend(
+                    .impact("programs that use short names, or the C library musl, do not find Services")
+                    .fix(
                         "look at DN-06: a server that answers NXDOMAIN to AAAA is the usual cause; else at \
                          /etc/resolv.conf in the pods of this node",
                     )
             });
         }
     }
-    folded.tell(&mut verdict);
     verdict
 }
 

@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -36,7 +36,6 @@ const LET_TCP_THROUGH: &str = "let TCP port 53 through between the node and the 
 
 fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::about("DNS server");
     let probes: BTreeMap<IpAddr, &str> =
         reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
     let (mut asked, mut short) = (0, BTreeSet::new());
@@ -58,7 +57,7 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
             if answer.record(Purpose::LongAnswer).is_some_and(has_no_long_answer) {
                 short.insert(server.ip());
             }
-            expected.judge(&mut verdict, &mut folded, server, answer);
+            expected.judge(&mut verdict, server, answer);
         }
     }
     if asked == 0 && verdict.saw_everything() {
@@ -68,7 +67,6 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
     if !short.is_empty() {
         verdict.note(format!("no long answer was to be had at {}: whether one arrives was not tried", names(&short)));
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
@@ -83,7 +81,7 @@ struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    fn judge(&self, verdict: &mut Verdict, folded: &mut Folded, server: &SocketAddr, answer: &DnsAnswer) {
+    fn judge(&self, verdict: &mut Verdict, server: &SocketAddr, answer: &DnsAnswer) {
         let subject = server.ip().to_string();
         for answer in &answer.records {
             let RecordAnswer { asked, got } = answer;
@@ -93,10 +91,10 @@ impl Expected<'_> {
             }
             let Some((wanted, holds, severity, so)) = self.of(answer) else { continue };
             // The same server answers the same to all clients: its findings fold over the probes.
-            folded.expect(verdict, &subject, holds, || {
-                let finding = Finding::new(format!("{asked} is {wanted}"), told(got)).so(so);
+            verdict.expect(Subject::cluster_object("DNS server", &subject), holds, || {
+                let finding = Finding::new(format!("{asked} is {wanted}"), told(got)).impact(so);
                 let is_long = asked.purpose == Purpose::LongAnswer;
-                let finding = if is_long { finding.mend(LET_TCP_THROUGH) } else { finding };
+                let finding = if is_long { finding.fix(LET_TCP_THROUGH) } else { finding };
                 match severity {
                     Some(severity) => finding.severity(severity),
                     None => finding,

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::finding::Difference;
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
@@ -46,7 +46,6 @@ fn judge(
     domain: &ClusterDomain,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     let (mut slow, mut slowest) = (BTreeSet::new(), 0);
     let name = format!("kubernetes.default.svc.{}", domain.0);
     if servers_known.pods.is_empty() {
@@ -74,13 +73,13 @@ fn judge(
             if all_silent {
                 // Not the servers are at fault but the way to them: one finding.
                 let fault = servers.iter().find_map(|(_, answer)| of(answer).fault.as_ref());
-                folded.expect(&mut verdict, node, false, || {
+                verdict.expect(Subject::node(node), false, || {
                     let fault = fault.map(ToString::to_string).unwrap_or_default();
                     Finding::new(
                         format!("{name} resolves by {protocol} at the DNS Service and its pods"),
                         format!("at none of {} servers: {fault}", servers.len()),
                     )
-                    .so(SO)
+                    .impact(SO)
                 });
                 continue;
             }
@@ -90,13 +89,13 @@ fn judge(
                 let explained = !broken.is_empty() && server.ip() == servers_known.service && lookups.answered > 0;
                 let way = format!("{name} resolves at {} by {protocol}", server_name(server, servers_known));
                 let shortfall = shortfall::severity(lookups.asked - lookups.answered, lookups.asked);
-                folded.expect(&mut verdict, node, explained || shortfall.is_none(), || {
+                verdict.expect(Subject::node(node), explained || shortfall.is_none(), || {
                     Finding::new(format!("{way}, {} times of {}", lookups.asked, lookups.asked), failure(lookups))
-                        .so(SO)
+                        .impact(SO)
                         .severity(shortfall.unwrap_or(Severity::Critical))
                 });
                 let wrong = lookups.addresses.iter().find(|address| **address != service.cluster_ip);
-                folded.expect(&mut verdict, node, wrong.is_none(), || {
+                verdict.expect(Subject::node(node), wrong.is_none(), || {
                     let seen = wrong.map(ToString::to_string).unwrap_or_default();
                     Finding::new(
                         format!("{name} is {}", service.cluster_ip),
@@ -115,7 +114,6 @@ fn judge(
         let seen = format!("half of them take {} ms or more", slowest / 1000);
         verdict.find(Subject::nodes(&slow), Finding::new(expected, seen).info());
     }
-    folded.tell(&mut verdict);
     for (pod, fault) in broken {
         let nodes: BTreeSet<String> =
             reports.0.iter().filter(|(_, r)| r.answers.is_ok()).map(|(node, _)| node.clone()).collect();
@@ -125,7 +123,7 @@ fn judge(
                 format!("the DNS pod {pod} answers"),
                 format!("{} get no answer from it: {fault}", Subject::nodes(&nodes)),
             )
-            .so("a part of all lookups in the cluster fails or takes seconds"),
+            .impact("a part of all lookups in the cluster fails or takes seconds"),
         );
     }
     verdict
@@ -146,14 +144,14 @@ fn nobody_behind(dns: &ClusterDns, service: IpAddr) -> Difference {
     let expected = format!("a ready endpoint of Service {name}");
     let of_pods = "kubectl -n kube-system get pods -l k8s-app=kube-dns --show-labels";
     let finding = match dns.servers.as_deref().map(<[_]>::len) {
-        Ok(0) => Finding::new(expected, format!("no pod is ready behind {service}: the Service selects none")).mend(format!(
+        Ok(0) => Finding::new(expected, format!("no pod is ready behind {service}: the Service selects none")).fix(format!(
             "kubectl -n kube-system get service {name} -o jsonpath='{{.spec.selector}}' must be what the DNS pods have, which is \
              k8s-app: kube-dns by kubeadm ({of_pods}); if there is no such pod, see DN-02"
         )),
         _ => Finding::new(expected, format!("no pod is ready behind {service}, of those that the Service selects"))
-            .mend(format!("{of_pods}; kubectl -n kube-system logs -l k8s-app=kube-dns: why is none ready?")),
+            .fix(format!("{of_pods}; kubectl -n kube-system logs -l k8s-app=kube-dns: why is none ready?")),
     };
-    finding.so("nothing in the cluster has a name")
+    finding.impact("nothing in the cluster has a name")
 }
 
 /// DNS pods that answer nobody, with a reason: one finding about the pod, none about the nodes.

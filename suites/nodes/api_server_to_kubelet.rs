@@ -1,21 +1,21 @@
-//! # The API server gets through to every kubelet
+//! # The API server reaches every kubelet
 //!
 //! ## Why
-//! `kubectl logs`, `exec` and `port-forward` go through the API server to the kubelet's port 10250. When that way is
-//! blocked the cluster looks healthy, and nobody can look into a pod when it matters.
+//! `kubectl logs`, `exec` and `port-forward` go through the API server to port 10250 of the kubelet. If that path is blocked,
+//! the cluster looks healthy, but no one can look into a pod when it matters.
 //!
 //! ## Fix
-//! The message says where it ends. "Forbidden (user=kube-apiserver-kubelet-client": its ClusterRoleBinding to
-//! `system:kubelet-api-admin` is missing. "x509": the kubelet's certificate is not what
-//! `--kubelet-certificate-authority` asks for. "refused", "no route" or a timeout: open TCP port 10250 from every
-//! control-plane node to the node that is named, or repair the konnectivity agents.
+//! The message shows where the path ends. "Forbidden (user=kube-apiserver-kubelet-client": its ClusterRoleBinding to
+//! `system:kubelet-api-admin` is missing. "x509": the kubelet's certificate is not signed by the CA of
+//! `--kubelet-certificate-authority`. "refused", "no route" or a timeout: open TCP port 10250 from every control-plane node to
+//! the node that is named, or repair the konnectivity agents.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/registry/core/pod/rest/log.go`, `pkg/kubelet/server/auth.go`;
-//! <https://kubernetes.io/docs/concepts/architecture/control-plane-node-communication/>. One line of the log of one pod of
-//! kube-system on each node is asked for, on up to 20 nodes, and not kept.
+//! <https://kubernetes.io/docs/concepts/architecture/control-plane-node-communication/>. The check requests one line of the log of one
+//! kube-system pod on each node, on up to 20 nodes, and does not keep it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
@@ -24,37 +24,50 @@ use crate::fact::facts::kubelet_logs::{Came, KubeletLogs};
 
 crate::check!("KL-09", "api-server-to-kubelet", Critical, judge);
 
-const LOG: &str = "the API server fetches the last line of a pod's log from the kubelet";
+const LOG: &str = "the API server can fetch the last line of a pod's log from the kubelet";
 
 fn judge(logs: &KubeletLogs) -> Verdict {
     let mut verdict = Verdict::new();
-    // Addresses and names differ from node to node while the cause is one.
-    let mut broken: BTreeMap<Cause, (BTreeSet<String>, String)> = BTreeMap::new();
+    let mut broken = Broken::default();
     verdict.each(
         &logs.asked,
         |node| Subject::node(node),
         |verdict, node, answer| {
-            verdict.confirm();
             let (cause, words) = match &answer.came {
-                Came::Wanted => return,
+                Came::Wanted => return verdict.confirm(),
                 Came::Error { status, message } => (Cause::of(message), format!("HTTP {status}: {message}")),
                 Came::Nothing { after_ms } => (Cause::Network, format!("no answer within {after_ms} ms")),
             };
-            let (nodes, _) =
-                broken.entry(cause).or_insert_with(|| (BTreeSet::new(), format!("for {}: {words}", answer.pod)));
-            nodes.insert(node.clone());
+            broken.add(cause, node, &answer.pod, &words);
         },
     );
-    for (cause, (nodes, words)) in broken {
-        verdict.tell_counted(Subject::nodes(&nodes), cause.difference(LOG, &words));
-    }
+    broken.report(&mut verdict, LOG);
     if logs.others > 0 {
-        verdict.note(format!("{} of {} nodes were asked about", logs.asked.len(), logs.asked.len() + logs.others));
+        verdict.note(format!("{} of {} nodes were sampled", logs.asked.len(), logs.asked.len() + logs.others));
     }
     verdict
 }
 
-/// Where the way ends.
+/// Paths to kubelets that are broken, by cause: addresses and names differ from node to node while the cause is one.
+#[derive(Default)]
+pub(super) struct Broken(BTreeMap<Cause, Vec<(Subject, String)>>);
+
+impl Broken {
+    pub(super) fn add(&mut self, cause: Cause, node: &str, pod: &str, words: &str) {
+        self.0.entry(cause).or_default().push((Subject::node(node), format!("pod {pod}: {words}")));
+    }
+
+    /// One finding for each cause.
+    pub(super) fn report(self, verdict: &mut Verdict, expected: &str) {
+        for (cause, all) in self.0 {
+            let seen = all.first().map(|(_, words)| words.clone()).unwrap_or_default();
+            let finding = cause.difference(expected, &seen).evidence(all.iter().skip(1).map(|(_, words)| words));
+            verdict.find_together(all.iter().map(|(node, _)| node.clone()), all.len(), finding);
+        }
+    }
+}
+
+/// Where the path ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
     Runtime,
@@ -66,15 +79,15 @@ pub(super) enum Cause {
 
 impl Cause {
     pub(super) fn of(message: &str) -> Self {
-        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        // The kubelet's own way to the runtime is all that leads to its loopback address.
-        if says(&["127.0.0.1:", "[::1]:", "localhost:"]) {
+        let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        // Only the kubelet's own path to the runtime leads to its loopback address.
+        if has(&["127.0.0.1:", "[::1]:", "localhost:"]) {
             Self::Runtime
-        } else if says(&["Forbidden (user=", UNKNOWN_TO_KUBELET]) {
+        } else if has(&["Forbidden (user=", UNKNOWN_TO_KUBELET]) {
             Self::Rights
-        } else if says(&["x509", "tls:", "certificate"]) {
+        } else if has(&["x509", "tls:", "certificate"]) {
             Self::Certificate
-        } else if says(&["dial tcp", "timeout", "no route", "connection refused", "connection reset", "EOF", "agent"]) {
+        } else if has(&["dial tcp", "timeout", "no route", "connection refused", "connection reset", "EOF", "agent"]) {
             Self::Network
         } else {
             Self::Other
@@ -85,21 +98,23 @@ impl Cause {
         let finding = Finding::new(expected, words);
         match self {
             Self::Runtime => finding
-                .so("the kubelet does not get through to its container runtime's streams: exec, attach and port-forward fail there, while logs work")
-                .mend("let the packet filter of these nodes pass what goes over the interface lo"),
+                .impact("the kubelet cannot connect to the streaming server of its container runtime: exec, attach and port-forward fail, logs work")
+                .fix("on these nodes, let the packet filter accept traffic on the interface lo"),
             Self::Rights => finding
-                .so("the kubelets do not let the API server in: logs, exec and port-forward fail for everybody")
-                .mend(
+                .impact("the kubelets refuse the API server: logs, exec and port-forward fail for everyone")
+                .fix(
                     "kubectl create clusterrolebinding kubeadm:apiserver-kubelet-client --clusterrole=system:kubelet-api-admin \
                      --user=kube-apiserver-kubelet-client",
                 ),
             Self::Certificate => finding
-                .so("the API server does not trust the kubelet's certificate: logs, exec and port-forward fail there")
-                .mend("approve the node's serving certificate (kubectl get csr), or remove --kubelet-certificate-authority"),
+                .impact("the API server does not trust the kubelet's certificate: logs, exec and port-forward fail there")
+                .fix("approve the serving certificates of these nodes (kubectl get csr), or remove --kubelet-certificate-authority from kube-apiserver"),
             Self::Network => finding
-                .so("logs, exec and port-forward fail for all pods there, and so does metrics-server")
-                .mend("open TCP port 10250 from the control-plane nodes to these nodes"),
-            Self::Other => finding.so("logs, exec and port-forward fail for pods there"),
+                .impact("logs, exec and port-forward fail for all pods on these nodes, and metrics-server cannot scrape them")
+                .fix("open TCP port 10250 from the control-plane nodes to these nodes"),
+            Self::Other => finding
+                .impact("logs, exec and port-forward fail for pods on these nodes")
+                .fix("read the log of the kubelet on these nodes: journalctl -u kubelet -e"),
         }
     }
 }
@@ -135,7 +150,7 @@ mod tests {
             || error("Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource=log)");
         let verdict = judged([refused(), refused(), refused()]);
         assert_eq!(seen_of(&verdict).len(), 1);
-        assert!(seen_of(&verdict)[0].starts_with("Nodes n1, n2, n3: for kube-proxy-0: HTTP 500: Forbidden"));
+        assert!(seen_of(&verdict)[0].starts_with("Node n1, n2, n3: pod kube-proxy-0: HTTP 500: Forbidden"));
     }
 
     #[test]
@@ -150,7 +165,7 @@ mod tests {
         ]);
         let subjects: Vec<_> =
             seen_of(&verdict).into_iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
-        assert_eq!(subjects, ["Node n3", "Nodes n2, n4"]);
+        assert_eq!(subjects, ["Node n3", "Node n2, n4"]);
     }
 
     #[test]

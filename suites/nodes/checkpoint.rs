@@ -1,21 +1,21 @@
-//! # Nobody may write a pod's memory to disk who need not
+//! # Only administrators may checkpoint containers
 //!
 //! ## Why
-//! The kubelet's checkpoint API stops a container and writes its whole memory, with every key in it, to a file on the
-//! node. Whoever may `create nodes/checkpoint` reads the secrets of every workload.
+//! The kubelet's checkpoint API stops a container and writes its whole memory, with every key in it, to a file on the node.
+//! Anyone who may `create nodes/checkpoint` can read the secrets of every workload.
 //!
 //! ## Fix
-//! `kubectl describe clusterrolebinding NAME` shows who has the right. Take `nodes/checkpoint` (or the wildcard that
-//! covers it) out of the role, or delete the binding. For a kubelet that lets everybody in, see KL-04.
+//! `kubectl describe clusterrolebinding NAME` shows who has the right. Remove `nodes/checkpoint` (or the wildcard that covers
+//! it) from the role, or delete the binding. For a kubelet that accepts everyone, see KL-04.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/server/server.go`, `pkg/kubelet/server/auth.go` (POST /checkpoint is `create
-//! nodes/checkpoint`), KEP-2008. A probe asks for a checkpoint of a pod that cannot exist, with a token without rights:
-//! 403 is a refusal, while 404 and 500 come after it was let in. No checkpoint is ever made.
+//! nodes/checkpoint`), KEP-2008. A probe requests a checkpoint of a pod that cannot exist, with a token without rights.
+//! 403 is a refusal; 404 and 500 mean that the request was authorized. No checkpoint is ever made.
 
 use std::net::SocketAddr;
 
-use crate::check::{Finding, Folded, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::endpoints::CHECKPOINT;
@@ -33,54 +33,53 @@ fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>
     for grant in rbac.grants().filter(|grant| grant.namespace().is_none()) {
         judge_grant(&mut verdict, &grant);
     }
-    let mut folded = Folded::new();
     match reports {
         Ok(reports) => {
             for (name, report) in &reports.0 {
                 let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
                 for address in nodes.0.get(name).into_iter().flat_map(Node::internal_addresses) {
                     let endpoint = Endpoint::post_with_token(SocketAddr::new(address, KUBELET), CHECKPOINT);
-                    judge_kubelet(&mut verdict, &mut folded, name, answers.reached.status(&endpoint));
+                    judge_kubelet(&mut verdict, name, answers.reached.status(&endpoint));
                 }
             }
         }
-        // Who has the right is known without; what kubelets do with one who has not is for the profiles that may ask.
-        Err(Unobserved::NotAllowed { .. }) => verdict.note("kubelets were not asked: that takes a pod with a token"),
+        // RBAC alone shows who has the right; only some profiles may ask the kubelets.
+        Err(Unobserved::NotAllowed { .. }) => verdict.note("kubelets were not asked, which needs a pod with a token"),
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
 fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
     let rules = grant.existing_rules();
-    // Who may do everything is the business of the check about administrators.
+    // Administrators are the subject of another check.
     let may = rules.iter().any(|rule| rule.permits("create", "", "nodes/checkpoint") && !rule.permits_everything());
     let holders: Vec<&Holder> = grant.binding.holders.iter().collect();
     let expected = rules.iter().any(PolicyRule::permits_everything) || !may || holders.is_empty();
     verdict.expect(grant.object.into(), expected, || {
         Finding::new(
-            "nobody but administrators may create nodes/checkpoint",
-            format!("{} may, by {}", names(&holders), grant.binding.role),
+            "only administrators may create nodes/checkpoint",
+            format!("{} grants the right to {} subjects", grant.binding.role, holders.len()),
         )
-        .so("they write the memory of any container to the node's disk, with every key in it")
-        .mend(rights::unbind(grant, &holders))
+        .evidence(&holders)
+        .impact("they can write the memory of any container, with every key in it, to the node's disk")
+        .fix(rights::unbind(grant, &holders))
     });
 }
 
-fn judge_kubelet(verdict: &mut Verdict, folded: &mut Folded, node: &str, status: Seen<u16>) {
+fn judge_kubelet(verdict: &mut Verdict, node: &str, status: Seen<u16>) {
     let status = match status {
         Ok(status) => status,
         Err(why) => return verdict.unseen(Subject::node(node), &why),
     };
-    // A kubelet that does not know the token refuses it all the same: whether it should know it is another check's.
-    folded.expect(verdict, node, matches!(status, 401 | 403), || {
+    // A kubelet that does not accept tokens refuses this one too: whether it should accept them is another check.
+    verdict.expect(Subject::node(node), matches!(status, 401 | 403), || {
         Finding::new(
             format!("POST {CHECKPOINT} at port 10250 with the token of a service account without rights answers 403"),
-            format!("it answers {status}: it was let in"),
+            format!("it answers {status}, so the request was authorized"),
         )
-        .so("every pod of the cluster may write the memory of any container of this node to its disk")
-        .mend("set authorization.mode: Webhook in /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+        .impact("every pod of the cluster can write the memory of any container on these nodes to disk")
+        .fix("on these nodes, set authorization.mode: Webhook in /var/lib/kubelet/config.yaml, then systemctl restart kubelet")
     });
 }
 
@@ -122,7 +121,7 @@ mod tests {
                 &["ServiceAccount backup/agent"],
             );
             let verdict = judge(&rbac, &Nodes::default(), Err(&not_allowed()));
-            let expected = "ClusterRoleBinding backup: ServiceAccount backup/agent may, by ClusterRole backup";
+            let expected = "ClusterRoleBinding backup: ClusterRole backup grants the right to 1 subjects";
             // RBAC knows no wildcard of one resource's subresources.
             let expected: &[&str] = if resources == "nodes/*" { &[] } else { &[expected] };
             assert_eq!(seen_of(&verdict), expected, "{resources}");
@@ -140,7 +139,7 @@ mod tests {
             judge(&Rbac::default(), &nodes, Ok(&reports([("n1", answers)])))
         };
         assert_eq!(seen_of(&judged(403)), Vec::<String>::new());
-        assert_eq!(seen_of(&judged(404)), ["Node n1: it answers 404: it was let in"]);
+        assert_eq!(seen_of(&judged(404)), ["Node n1: it answers 404, so the request was authorized"]);
         assert_eq!(seen_of(&judged(500)).len(), 1);
     }
 }

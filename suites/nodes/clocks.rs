@@ -1,24 +1,24 @@
-//! # The clocks of nodes agree with the API server's
+//! # The clocks of the nodes match the API server's
 //!
 //! ## Why
-//! A node whose clock is behind takes new certificates and tokens for not yet valid; one that is ahead takes valid ones
-//! for expired. Leases, logs and events of the node lie, and etcd's members lose their leader.
+//! A node whose clock is behind rejects new certificates and tokens as not yet valid; one that is ahead rejects valid ones as
+//! expired. Its leases, logs and events have wrong timestamps, and etcd members lose their leader.
 //!
 //! ## Fix
-//! On the node that is named: `timedatectl`, `chronyc tracking` (or `systemctl status systemd-timesyncd`); open UDP port
-//! 123 to the time servers, `chronyc makestep` to correct it at once, and restart the kubelet.
+//! On the node that is named, run `timedatectl` and `chronyc tracking` (or `systemctl status systemd-timesyncd`). Open UDP port
+//! 123 to the time servers, correct the clock at once with `chronyc makestep`, and restart the kubelet.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controller/certificates/signer` (certificates are dated back by five minutes),
-//! `pkg/serviceaccount`. A kubelet dates each of its answers, a refusal among them, by its own clock to the second, so
-//! differences below three seconds are not seen. A node that cannot be reached from here is judged by its lease, which
-//! its kubelet dates: one renewed in the future tells a clock that is ahead.
+//! `pkg/serviceaccount`. Every answer of a kubelet, even a refusal, carries its own clock in whole seconds, so
+//! differences below three seconds are not visible. A node that is not reachable from here is judged by its lease, which its
+//! kubelet dates: a renewal in the future means a clock that is ahead.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_clocks::{Dated, KubeletClocks};
 use crate::fact::facts::node_leases::NodeLeases;
@@ -29,9 +29,9 @@ use super::reach::out_of_reach;
 
 crate::check!("KL-13", "clocks", Major, judge);
 
-/// From how many seconds on a difference is told.
-const TOLD: i64 = 5;
-/// From how many seconds on it breaks something.
+/// The smallest difference that is reported, in seconds.
+const REPORTED: i64 = 5;
+/// The smallest difference that breaks something, in seconds.
 const BREAKS: i64 = 60;
 /// Dates in answers are cut to the second.
 const CUT_MS: i64 = 1000;
@@ -56,50 +56,57 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
         let renewed = leases.0.get(name).and_then(|lease| lease.renewed);
         let skew = match (skew, renewed.map(|renewed| seconds(renewed) - seconds(clock.server))) {
             (Ok(skew), _) => skew,
-            // The API server answers one request while the kubelet sends another, at the most.
-            (Err(_), Some(future)) if future >= TOLD => future,
+            // At most, the API server answers one request while the kubelet sends another.
+            (Err(_), Some(future)) if future >= REPORTED => future,
             (Err(why), _) => {
                 unseen.push((name, why));
                 continue;
             }
         };
-        verdict.confirm();
-        if skew.abs() >= TOLD {
+        if skew.abs() >= REPORTED {
             skewed.entry((skew > 0, skew.abs() >= BREAKS)).or_default().push((name, skew.abs()));
+        } else {
+            verdict.confirm();
         }
     }
     if verdict.observations() == 0
+        && skewed.is_empty()
         && let Some(why) = out_of_reach(unseen.iter().map(|(_, why)| Some(why.clone())))
     {
-        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+        return Verdict::not_applicable(format!("no kubelet is reachable from here: {why}"));
     }
     for (node, why) in unseen {
         verdict.unseen(Subject::node(node), &why);
     }
     for (kind, nodes) in skewed {
-        tell(&mut verdict, kind, &nodes);
+        report(&mut verdict, kind, &nodes);
     }
     verdict
 }
 
-fn tell(verdict: &mut Verdict, (ahead, breaks): Kind, nodes: &[(&str, i64)]) {
+fn report(verdict: &mut Verdict, (ahead, breaks): Kind, nodes: &[(&str, i64)]) {
     let relation = if ahead { "ahead of" } else { "behind" };
-    let by = names(nodes.iter().map(|(node, skew)| format!("{node} by {skew} s")));
+    let worst = nodes.iter().map(|(_, skew)| *skew).max().unwrap_or_default();
     let finding = Finding::new(
-        "clocks that agree with the API server's to within 5 s",
-        format!("{relation} the API server's clock: {by} at least"),
+        "the clock is within 5 s of the API server's",
+        format!("at least {worst} s {relation} the API server's clock"),
     )
-    .mend("timedatectl; chronyc tracking; chronyc makestep; systemctl restart kubelet");
+    .evidence(nodes.iter().map(|(node, skew)| format!("{node}: at least {skew} s")))
+    .fix("on these nodes: timedatectl; chronyc tracking; chronyc makestep; systemctl restart kubelet");
     let finding = match (ahead, breaks) {
-        (_, false) => finding.so("nobody sets these clocks: they drift on").severity(Severity::Minor),
-        (true, true) => finding.so("valid tokens and certificates count as expired there, and leases and logs lie"),
-        (false, true) => finding.so("new tokens and certificates are not yet valid there, and leases and logs lie"),
+        (_, false) => {
+            finding.impact("time synchronization does not work, so the difference grows").severity(Severity::Minor)
+        }
+        (true, true) => finding.impact(
+            "valid tokens and certificates count as expired there, and timestamps of leases and logs are wrong",
+        ),
+        (false, true) => finding
+            .impact("new tokens and certificates are not yet valid there, and timestamps of leases and logs are wrong"),
     };
-    let subject: Vec<&str> = nodes.iter().map(|(node, _)| *node).collect();
-    verdict.tell_counted(Subject::nodes(&subject), finding);
+    verdict.find_together(nodes.iter().map(|(node, _)| Subject::node(*node)), nodes.len(), finding);
 }
 
-/// By how many seconds at least the node's clock is ahead of the API server's; less than nothing when it is behind.
+/// By how many seconds at least the node's clock is ahead of the API server's; negative if it is behind.
 fn skew(server: &Dated, node: &Dated) -> i64 {
     // A clock is ahead of ours by something between these.
     let ahead_of_ours = |clock: &Dated| {
@@ -162,8 +169,8 @@ mod tests {
         assert_eq!(
             seen(&verdict),
             [
-                ("Node n2: behind the API server's clock: n2 by 299 s at least".to_owned(), Severity::Major),
-                ("Node n1: ahead of the API server's clock: n1 by 9 s at least".to_owned(), Severity::Minor),
+                ("Node n2: at least 299 s behind the API server's clock".to_owned(), Severity::Major),
+                ("Node n1: at least 9 s ahead of the API server's clock".to_owned(), Severity::Minor),
             ]
         );
     }
@@ -179,6 +186,6 @@ mod tests {
         let verdict = judged([Ok(0), Ok(0), unreachable()], -5);
         assert_eq!((seen(&verdict), verdict.gaps().len()), (vec![], 1));
         let verdict = judged([Ok(0), Ok(0), unreachable()], 90);
-        assert_eq!(seen(&verdict)[0].0, "Node n3: ahead of the API server's clock: n3 by 90 s at least");
+        assert_eq!(seen(&verdict)[0].0, "Node n3: at least 90 s ahead of the API server's clock");
     }
 }

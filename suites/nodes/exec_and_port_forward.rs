@@ -1,26 +1,24 @@
 //! # exec and port-forward reach pods on every node
 //!
 //! ## Why
-//! They are how people look into a pod when it matters, and they take another way than logs: the API server turns its request
-//! into a stream, and the kubelet passes that on to the container runtime. A load balancer that does not let streams through,
-//! or a packet filter on the node, breaks them and nothing else.
+//! People use them to look into a pod when it matters, and they take another path than logs: the API server upgrades the
+//! request to a stream, and the kubelet proxies it to the container runtime. A load balancer that does not support upgrades, or
+//! a packet filter on the node, breaks them and nothing else.
 //!
 //! ## Fix
-//! The message says where it ends. An address of the loopback interface: the kubelet does not reach its runtime's streaming
-//! server, look at the packet filter of the node that is named. "dial tcp" to port 10250, "Forbidden" or "x509": see KL-09.
-//! When all nodes fail and KL-09 passes, something before the API server does not let connections be upgraded: try `kubectl
-//! exec` with the address of a control-plane node as `--server`.
+//! The message shows where the path ends. A loopback address: the kubelet cannot connect to its runtime's streaming server, so
+//! check the packet filter of the node that is named. "dial tcp" to port 10250, "Forbidden" or "x509": see KL-09. If all nodes
+//! fail and KL-09 passes, something in front of the API server does not support upgrades: try `kubectl exec` with the address of
+//! a control-plane node as `--server`.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/get-shell-running-container/>; kubernetes/kubernetes
 //! `pkg/registry/core/pod/rest/subresources.go`, `pkg/kubelet/server/server.go`, `staging/src/k8s.io/kubelet/pkg/cri/streaming`.
-//! In this program's own pods, on up to 20 nodes: `seaworthy --version` is executed, and an exchange with the pod's own port
-//! goes through a forwarded one. Only the profile ci does so, because the right to is one on all pods where each run makes its
-//! own namespace.
+//! In the run's own pods, on up to 20 nodes, the check executes `seaworthy --version` and exchanges data with the pod's port
+//! through a forwarded one. Only the profile ci does this, because it needs a right on all pods if each run creates its own
+//! namespace.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::api_server_to_kubelet::Cause;
+use super::api_server_to_kubelet::{Broken, Cause};
 use crate::check::{Subject, Verdict};
 use crate::fact::facts::kubelet_logs::Came;
 use crate::fact::facts::pod_streams::PodStreams;
@@ -29,33 +27,28 @@ crate::check!("KL-14", "exec-and-port-forward", Major, judge);
 
 fn judge(streams: &PodStreams) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut broken: BTreeMap<(&str, Cause), (BTreeSet<String>, String)> = BTreeMap::new();
+    let (mut exec, mut port_forward) = (Broken::default(), Broken::default());
     verdict.each(
         &streams.asked,
         |node| Subject::node(node),
         |verdict, node, answers| {
-            for (way, came) in [("exec", &answers.exec), ("port-forward", &answers.port_forward)] {
-                verdict.confirm();
+            for (broken, came) in [(&mut exec, &answers.exec), (&mut port_forward, &answers.port_forward)] {
                 let (cause, words) = match came {
-                    Came::Wanted => continue,
+                    Came::Wanted => {
+                        verdict.confirm();
+                        continue;
+                    }
                     Came::Error { message, .. } => (Cause::of(message), message.clone()),
                     Came::Nothing { after_ms } => (Cause::Network, format!("no answer within {after_ms} ms")),
                 };
-                let first = || (BTreeSet::new(), format!("for {}: {words}", answers.pod));
-                broken.entry((way, cause)).or_insert_with(first).0.insert(node.clone());
+                broken.add(cause, node, &answers.pod, &words);
             }
         },
     );
-    for ((way, cause), (nodes, words)) in broken {
-        let expected = format!("{way} reaches a pod through the API server and the kubelet");
-        verdict.tell_counted(Subject::nodes(&nodes), cause.difference(&expected, &words));
-    }
+    exec.report(&mut verdict, "exec reaches a pod through the API server and the kubelet");
+    port_forward.report(&mut verdict, "port-forward reaches a pod through the API server and the kubelet");
     if streams.others > 0 {
-        verdict.note(format!(
-            "{} of {} nodes were asked about",
-            streams.asked.len(),
-            streams.asked.len() + streams.others
-        ));
+        verdict.note(format!("{} of {} nodes were sampled", streams.asked.len(), streams.asked.len() + streams.others));
     }
     verdict
 }
@@ -94,8 +87,8 @@ mod tests {
         assert_eq!(
             seen_of(&verdict),
             [
-                "Nodes n1, n2: for p0: dial tcp 127.0.0.1:42613: connect: connection refused",
-                "Node n2: for p1: no answer within 5000 ms"
+                "Node n1, n2: pod p0: dial tcp 127.0.0.1:42613: connect: connection refused",
+                "Node n2: pod p1: no answer within 5000 ms"
             ]
         );
         assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("while logs work"));

@@ -1,29 +1,27 @@
-//! # A node comes back after a reboot, with one control plane
+//! # Nodes start their kubelet, runtime and control plane after a reboot
 //!
 //! ## Why
-//! The kubelet and the container runtime are started by the node's init; everything else is started by the kubelet. What
-//! was started by hand, or never enabled, works until the node reboots, and then the node stays away. A component of the
-//! control plane that the init starts as well, such as the etcd of a distribution's package, takes the ports of the static
-//! pod that kubeadm made, and at the latest after a reboot it is a matter of luck which of them serves.
+//! The init system starts the kubelet and the container runtime; the kubelet starts everything else. A service that was started
+//! by hand, or never enabled, works until the node reboots, and then the node stays down. If the init system also starts a
+//! control-plane component, such as the etcd of a distribution's package, it competes with the static pod for the same ports.
 //!
 //! ## Fix
-//! On the node that is named: `systemctl enable kubelet containerd` (`crio`, or `docker` and `cri-docker`). A kubelet that
-//! was started by hand: end it, and `systemctl enable --now kubelet`. A component beside its static pod: `systemctl disable
-//! --now etcd`, once it is clear that nobody uses it.
+//! On the node that is named: `systemctl enable kubelet containerd` (`crio`, or `docker` and `cri-docker`). If the kubelet was
+//! started by hand, stop it, then `systemctl enable --now kubelet`. For a component beside its static pod: `systemctl disable
+//! --now etcd`, once it is clear that nothing uses it.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/preflight/checks.go` (`ServiceCheck`), `cmd/kubeadm/app/constants/constants.go`;
-//! systemd.unit(5), sd_booted(3), kernel `Documentation/admin-guide/cgroup-v2.rst` (`cgroup.events`). Privileged probes see
-//! which services have processes in the node's control groups, and what a boot starts in the unit files of
-//! /etc/systemd/system and /usr/lib/systemd: by links, by Wants=, Requires=, BindsTo= and Upholds= of units that are
-//! themselves started, by sockets, timers and paths. Nobody is asked, D-Bus least of all. What only lasts until the next
-//! boot (`systemctl enable --runtime`) does not count; what generators make at boot is not seen. Nodes whose init is not
-//! systemd are not judged, nor clusters that kubeadm did not make: other distributions start their kubelets in their own
-//! ways. Tried with systemd 252 as the init of every node, on control groups of version 1; of version 2 the reading alone.
+//! systemd.unit(5), sd_booted(3), kernel `Documentation/admin-guide/cgroup-v2.rst` (`cgroup.events`). Privileged probes read
+//! which services have processes in the node's control groups, and what a boot starts according to the unit files in
+//! /etc/systemd/system and /usr/lib/systemd: by links, by Wants=, Requires=, BindsTo= and Upholds= of started units, by sockets,
+//! timers and paths. They do not use D-Bus. Units that are enabled only until the next boot (`systemctl enable --runtime`) do not
+//! count, and units of generators are not visible. Only kubeadm clusters on nodes with systemd are judged: other distributions
+//! start their kubelets in other ways. Tested with systemd 252 on cgroup v1; for cgroup v2 only the reading was tested.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::host_reports::HostReports;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
@@ -33,7 +31,7 @@ use crate::seen::Unobserved;
 
 crate::check!("KL-08", "init-system", Major, judge);
 
-/// Targets that a usual boot does not reach.
+/// Targets that a normal boot does not reach.
 const NO_USUAL_BOOT: [&str; 7] = [
     "emergency.target",
     "halt.target",
@@ -46,17 +44,17 @@ const NO_USUAL_BOOT: [&str; 7] = [
 
 /// The unit that kubeadm starts.
 const KUBELET: &str = "kubelet.service";
-/// What the names of units hold in which others run a kubelet.
+/// Parts of unit names with which other distributions run a kubelet.
 const OTHER_KUBELETS: [&str; 4] = ["kubelet", "kubelite", "k3s", "rke2"];
-/// The units of container runtimes, by how nodes call the runtime.
+/// The units of container runtimes, by the name that nodes report.
 const RUNTIMES: [(&str, &[&str]); 3] = [
     ("containerd", &["containerd.service"]),
     ("cri-o", &["crio.service", "cri-o.service"]),
     ("docker", &["docker.service", "cri-docker.service"]),
 ];
-/// Where minikube keeps what it makes.
+/// The directory of minikube.
 const MINIKUBE: &str = "/var/lib/minikube";
-/// What kubeadm runs in pods on control-plane nodes.
+/// Components that kubeadm runs in pods on control-plane nodes.
 const CONTROL_PLANE: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", ETCD];
 const ETCD: &str = "etcd";
 const KUBE_PROXY: &str = "kube-proxy";
@@ -64,7 +62,7 @@ const KUBE_PROXY: &str = "kube-proxy";
 fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let Some(kubeadm) = kubeadm else {
         return Verdict::not_applicable(
-            "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its kubelets are started in another way",
+            "not a kubeadm cluster (no ConfigMap kube-system/kubeadm-config): its kubelets are started in another way",
         );
     };
     if kubeadm.certificates_dir.as_deref().is_some_and(|directory| directory.starts_with(MINIKUBE)) {
@@ -73,9 +71,7 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
         ));
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     let mut without: Vec<&str> = Vec::new();
-    let mut remarks: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, report) in &hosts.0 {
         let Some(services) = verdict.seen(|| Subject::node(name), &report.services) else { continue };
         for (group, why) in &services.unseen {
@@ -95,29 +91,21 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
             continue;
         }
         let look = Look { name, node: nodes.0.get(name), services, files, pods, kubeadm };
-        look.kubelet(&mut verdict, &mut folded, &mut remarks);
-        look.runtime(&mut verdict, &mut folded, &mut remarks);
-        look.components(&mut verdict, &mut folded, &mut remarks);
+        look.kubelet(&mut verdict);
+        look.runtime(&mut verdict);
+        look.components(&mut verdict);
     }
-    if !without.is_empty() {
-        let remark =
-            format!("systemd is not the init of {}: what starts the kubelet is not known there", names(&without));
-        if verdict.observations() == 0 && verdict.saw_everything() {
-            return Verdict::not_applicable(remark);
-        }
-        verdict.note(remark);
+    const WITHOUT: &str = "systemd is not the init system, so it is unknown what starts the kubelet";
+    if !without.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
+        return Verdict::not_applicable(format!("{WITHOUT}: {} nodes", without.len()));
     }
-    for (remark, on) in remarks {
-        verdict.note(format!("{remark}: {}", names(&on)));
+    for node in without {
+        verdict.note_about(Subject::node(node), WITHOUT);
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-/// Remarks, and the nodes that each is about.
-type Remarks<'a> = BTreeMap<String, Vec<&'a str>>;
-
-/// What was seen of one node.
+/// The observations of one node.
 struct Look<'a> {
     name: &'a str,
     node: Option<&'a Node>,
@@ -127,110 +115,106 @@ struct Look<'a> {
     kubeadm: &'a KubeadmConfig,
 }
 
-impl<'a> Look<'a> {
+impl Look<'_> {
     /// A probe ran on the node, so its kubelet runs.
-    fn kubelet(&self, verdict: &mut Verdict, folded: &mut Folded, remarks: &mut Remarks<'a>) {
+    fn kubelet(&self, verdict: &mut Verdict) {
         if self.runs(KUBELET) {
-            return self.starts(verdict, folded, KUBELET, "after the next reboot the node stays away");
+            return self.starts(verdict, KUBELET, "after the next reboot the node stays down");
         }
         let is_other = |unit: &&String| OTHER_KUBELETS.iter().any(|word| unit.contains(word));
         let others: Vec<&String> = self.services.running.iter().filter(is_other).collect();
         if !others.is_empty() {
-            return self
-                .remark(remarks, format!("the kubelet seems to run in {}, which is not judged", names(&others)));
+            for unit in others {
+                self.note(verdict, format!("the kubelet seems to run in {unit}, which is not judged"));
+            }
+            return;
         }
-        // Something that was not seen may be the kubelet's.
+        // A control group that was not seen may be the kubelet's.
         if !self.services.unseen.is_empty() {
             return;
         }
-        folded.expect(verdict, self.name, false, || {
-            Finding::new(format!("the kubelet runs in {KUBELET}"), format!("it runs, and {KUBELET} has no process"))
-                .so("nothing starts it again when it ends, and after the next reboot the node stays away")
-                .mend(format!("end it, and systemctl enable --now {KUBELET}"))
-        });
+        verdict.find(
+            Subject::node(self.name),
+            Finding::new(format!("the kubelet runs in {KUBELET}"), format!("it runs, but {KUBELET} has no process"))
+                .impact("nothing restarts it when it exits, and after the next reboot the node stays down")
+                .fix(format!("on the node, stop the kubelet, then systemctl enable --now {KUBELET}")),
+        );
     }
 
-    fn runtime(&self, verdict: &mut Verdict, folded: &mut Folded, remarks: &mut Remarks<'a>) {
+    fn runtime(&self, verdict: &mut Verdict) {
         let machine = self.node.and_then(|node| node.machine.as_ref());
         let runtime = machine.map_or("", |machine| machine.runtime.split("://").next().unwrap_or_default());
         let known = RUNTIMES.iter().find(|(name, _)| *name == runtime).map_or(&[][..], |(_, units)| units);
         let running: Vec<&str> = known.iter().copied().filter(|unit| self.runs(unit)).collect();
         if running.is_empty() {
-            self.remark(remarks, format!("the runtime {runtime} runs in no service of a known name"));
+            self.note(verdict, format!("the runtime {runtime} does not run in a service with a known name"));
         }
         for unit in running {
-            self.starts(verdict, folded, unit, "after the next reboot no pod starts on the node");
+            self.starts(verdict, unit, "after the next reboot no pod starts on the node");
         }
     }
 
-    /// What runs is started again at boot.
-    fn starts(&self, verdict: &mut Verdict, folded: &mut Folded, unit: &str, consequence: &str) {
+    /// A service that runs is also started at boot.
+    fn starts(&self, verdict: &mut Verdict, unit: &str, impact: &str) {
         let starts = self.starts_at_boot(unit);
         let read = |unit: &str| self.files.units.get(unit).is_some_and(|unit| unit.defined != Definition::Elsewhere);
         // Packages let the kubelet's unit start its runtime, too.
         if !starts && unit != KUBELET && !read(KUBELET) {
-            let why = format!("nothing in /etc/systemd/system and /usr/lib/systemd tells what {KUBELET} starts");
+            let why = format!("/etc/systemd/system and /usr/lib/systemd do not show what {KUBELET} starts");
             return verdict
                 .unseen(Subject::node(self.name), &Unobserved::invalid(format!("{unit} on {}", self.name), why));
         }
         let masked = self.files.units.get(unit).is_some_and(|unit| unit.defined == Definition::Masked);
-        folded.expect(verdict, self.name, starts, || {
+        verdict.expect(Subject::node(self.name), starts, || {
             let (seen, remedy) = if masked {
-                ("it runs, and is masked: systemd will not start it again", format!("systemctl unmask {unit}, and "))
+                ("it runs, but is masked, so systemd will not start it again", format!("systemctl unmask {unit} && "))
             } else {
-                ("it runs, and is not enabled: nothing starts it at boot", String::new())
+                ("it runs, but is not enabled, so nothing starts it at boot", String::new())
             };
             Finding::new(format!("{unit} is started at boot"), seen)
-                .so(consequence)
-                .mend(format!("{remedy}systemctl enable {unit}"))
+                .impact(impact)
+                .fix(format!("on the node: {remedy}systemctl enable {unit}"))
         });
     }
 
-    /// What kubeadm runs in pods is not run by the init.
-    fn components(&self, verdict: &mut Verdict, folded: &mut Folded, remarks: &mut Remarks<'a>) {
+    /// The init system does not run what kubeadm runs in pods.
+    fn components(&self, verdict: &mut Verdict) {
         let on_control_plane = self.node.is_some_and(Node::is_control_plane);
         for component in CONTROL_PLANE {
-            // One that is external is often run by the init of the same nodes.
+            // The init system of the same nodes often runs an external etcd.
             if component == ETCD && (self.kubeadm.external_etcd || self.has_other_etcd()) {
                 continue;
             }
             let is_static = self.pods.static_pods(component).any(|pod| self.is_here(pod));
             let belongs = is_static || on_control_plane && component != ETCD;
-            self.component(verdict, folded, remarks, component, belongs.then_some("the static pod"));
+            self.component(verdict, component, belongs.then_some("the static pod"));
         }
         let mut proxies = self.pods.labelled("kube-system", "k8s-app", KUBE_PROXY);
         let proxy = proxies.any(|pod| self.is_here(pod) && !pod.deleting).then_some("the pod of its DaemonSet");
-        self.component(verdict, folded, remarks, KUBE_PROXY, proxy);
+        self.component(verdict, KUBE_PROXY, proxy);
     }
 
-    fn component(
-        &self,
-        verdict: &mut Verdict,
-        folded: &mut Folded,
-        remarks: &mut Remarks<'a>,
-        component: &str,
-        pod: Option<&str>,
-    ) {
+    fn component(&self, verdict: &mut Verdict, component: &str, pod: Option<&str>) {
         let unit = format!("{component}.service");
         let (runs, starts) = (self.runs(&unit), self.starts_at_boot(&unit));
         let Some(pod) = pod else {
             if runs {
-                self.remark(remarks, format!("{unit} runs without a pod of kubeadm beside it"));
+                self.note(verdict, format!("{unit} runs, and kubeadm runs no pod of it"));
             }
             return;
         };
-        folded.expect(verdict, self.name, !runs && !starts, || {
+        verdict.expect(Subject::node(self.name), !runs && !starts, || {
             let seen = match (runs, starts) {
-                (true, true) => "it runs, and is started at boot",
-                (true, false) => "it runs",
-                (false, _) => "it does not run now, and is started at boot",
+                (true, true) => "the unit runs, and is started at boot",
+                (true, false) => "the unit runs",
+                (false, _) => "the unit does not run now, but is started at boot",
             };
             let finding = Finding::new(format!("no {unit} beside {pod} of kubeadm"), seen)
-                .mend(format!("systemctl disable --now {unit}, once it is clear that nobody uses it"));
+                .fix(format!("on the node, once it is clear that nothing uses it: systemctl disable --now {unit}"));
             if starts {
-                finding.so("after the next reboot it may take the ports before the pod does")
+                finding.impact("after the next reboot it may take the ports before the pod does")
             } else {
-                finding.so("two of them compete for the same ports, or for the same work").severity(Severity::Minor)
+                finding.impact("both compete for the same ports, or for the same work").severity(Severity::Minor)
             }
         });
     }
@@ -266,13 +250,15 @@ impl<'a> Look<'a> {
         false
     }
 
-    fn remark(&self, remarks: &mut Remarks<'a>, remark: String) {
-        remarks.entry(remark).or_default().push(self.name);
+    fn note(&self, verdict: &mut Verdict, note: String) {
+        verdict.note_about(Subject::node(self.name), note);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::fact::facts::host_reports::HostReport;
     use crate::fact::facts::nodes::Machine;
@@ -384,8 +370,7 @@ mod tests {
     #[test]
     fn what_runs_and_is_not_started_at_boot_is_found() {
         let found = seen(|_, files| files.units.get_mut(KUBELET).unwrap().started_by.clear());
-        let text =
-            "Node n1, n2: kubelet.service is started at boot: it runs, and is not enabled: nothing starts it at boot";
+        let text = "Node n1, n2: kubelet.service is started at boot: it runs, but is not enabled, so nothing starts it at boot";
         assert_eq!(found, [(Severity::Major, text.to_owned())]);
         let found = seen(|_, files| files.units.get_mut("containerd.service").unwrap().defined = Definition::Masked);
         assert!(found.len() == 1 && found[0].1.contains("is masked"), "{found:?}");
@@ -460,10 +445,7 @@ mod tests {
         let flags = ["kube-apiserver", "--etcd-servers-overrides=/events#https://10.0.0.9:2379"];
         assert!(found_none(&judged([node()], "containerd://2.4.0", &KubeadmConfig::default(), &flags)));
         let worker = judged([report(in_order()), node()], "containerd://2.4.0", &KubeadmConfig::default(), &[]);
-        assert!(
-            found_none(&worker) && crate::check::testing::notes(&worker)[0].starts_with("etcd.service"),
-            "{worker:?}"
-        );
+        assert!(found_none(&worker) && crate::check::testing::notes(&worker)[0].contains("etcd.service"), "{worker:?}");
     }
 
     #[test]
@@ -476,7 +458,7 @@ mod tests {
     fn what_was_not_seen_does_not_pass() {
         let kubeadm = KubeadmConfig::default();
         let skipped = judged([without_systemd("n1"), without_systemd("n2")], "containerd://2.4.0", &kubeadm, &[]);
-        assert!(skipped.reason().unwrap().contains("n1, n2"));
+        assert!(skipped.reason().unwrap().contains("2 nodes"));
         let mixed = judged([report(in_order()), without_systemd("n2")], "containerd://2.4.0", &kubeadm, &[]);
         assert!(mixed.reason().is_none() && crate::check::testing::notes(&mixed)[0].contains("n2"), "{mixed:?}");
         let old = judged([HostReport::unseen()], "containerd://2.4.0", &kubeadm, &[]);

@@ -1,8 +1,8 @@
 //! # Kubelets refuse requests without credentials
 //!
 //! ## Why
-//! Whoever may use a kubelet's API reads what its pods hold and runs commands in them. With `AlwaysAllow` and anonymous
-//! requests, that is everybody who can connect to port 10250.
+//! Anyone who may use a kubelet's API can read its pods and run commands in them. With `AlwaysAllow` and anonymous requests,
+//! that is everyone who can connect to port 10250.
 //!
 //! ## Fix
 //! In `/var/lib/kubelet/config.yaml` on the node that is named, set `authentication.anonymous.enabled: false`,
@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubelet_anonymous::KubeletAnonymous;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -33,21 +33,19 @@ fn judge(
         nodes.0.keys().map(|node| (node, statuses(node, from_here, from_pods))).collect();
     let reason = out_of_reach(seen.iter().map(|(_, statuses)| statuses.as_ref().err().cloned()));
     if let Some(why) = reason.filter(|_| from_pods.is_err_and(Unobserved::is_skip)) {
-        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+        return Verdict::not_applicable(format!("no kubelet is reachable from here: {why}"));
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (node, statuses) in seen {
         match statuses {
-            Ok(statuses) => judge_node(&mut verdict, &mut folded, node, &statuses),
+            Ok(statuses) => judge_node(&mut verdict, node, &statuses),
             Err(why) => verdict.unseen(Subject::node(node), &why),
         }
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-/// What the kubelet answered, asked from here or, where it cannot be reached from here, from a pod on its node.
+/// The statuses that the kubelet answered, asked from here or, if it is not reachable from here, from a pod on its node.
 fn statuses(
     node: &str,
     from_here: Result<&KubeletAnonymous, &Unobserved>,
@@ -67,7 +65,7 @@ fn statuses(
                 Ok((path.clone(), got.clone().map_err(unreachable)?))
             })
         });
-        // Of a path that two addresses answer, the answer that lets in counts.
+        // If two addresses answer for a path, the more permissive answer counts.
         let mut statuses = BTreeMap::new();
         for status in asked {
             match status {
@@ -82,16 +80,22 @@ fn statuses(
     here.or_else(|why| pod().unwrap_or(Err(why)))
 }
 
-fn judge_node(verdict: &mut Verdict, folded: &mut Folded, node: &str, statuses: &BTreeMap<String, u16>) {
+fn judge_node(verdict: &mut Verdict, node: &str, statuses: &BTreeMap<String, u16>) {
     for (path, status) in statuses {
-        folded.expect(verdict, node, *status == 401, || {
+        verdict.expect(Subject::node(node), *status == 401, || {
             let finding = Finding::new(
                 format!("GET {path} at port 10250 without credentials answers 401"),
                 format!("it answers {status}"),
+            )
+            .fix(
+                "on these nodes, set authentication.anonymous.enabled: false and authorization.mode: Webhook in \
+                 /var/lib/kubelet/config.yaml, then systemctl restart kubelet",
             );
             match status {
-                200..=299 => finding.so("whoever can connect reads this node's pods and runs commands in them"),
-                403 => finding.so("anonymous requests are on: only RBAC stands between anybody and the kubelet").info(),
+                200..=299 => {
+                    finding.impact("anyone who can connect can read the pods of these nodes and run commands in them")
+                }
+                403 => finding.impact("anonymous requests are enabled, so only RBAC protects the kubelet").info(),
                 _ => finding,
             }
         });
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_kubelet_is_critical_and_one_behind_rbac_a_remark() {
+    fn an_open_kubelet_is_critical_and_one_behind_rbac_is_informational() {
         let findings = judge(&nodes(), Ok(&here(200)), Err(&Unobserved::Interrupted)).findings(Severity::Critical);
         assert_eq!((findings[0].severity, findings[0].seen.as_str()), (Severity::Critical, "it answers 200"));
         let findings = judge(&nodes(), Ok(&here(403)), Err(&Unobserved::Interrupted)).findings(Severity::Critical);
@@ -142,6 +146,6 @@ mod tests {
         assert_eq!((verdict.gaps().len(), verdict.observations()), (1, 0));
         let not_allowed = Unobserved::NotAllowed { access: crate::seen::Access::Create, profile: "audit".into() };
         let reason = judge(&nodes(), Ok(&unreachable), Err(&not_allowed));
-        assert!(reason.reason().is_some_and(|reason| reason.starts_with("no kubelet can be asked from here")));
+        assert!(reason.reason().is_some_and(|reason| reason.starts_with("no kubelet is reachable from here")));
     }
 }

@@ -1,31 +1,31 @@
-//! # Kubelets know tokens, and let each do what it has a right to
+//! # Kubelets accept tokens and authorize each request
 //!
 //! ## Why
-//! Every pod has a token. A kubelet with `AlwaysAllow` lets each of them read and run commands in all pods of the node; one
-//! that does not take tokens locks out metrics-server and monitoring. One that knows no finer rights than `nodes/proxy`
-//! lets nobody read its health and its configuration who may not also run commands in its pods.
+//! Every pod has a token. A kubelet with `AlwaysAllow` lets each of them read and run commands in all pods of the node. One that
+//! does not accept tokens locks out metrics-server and monitoring. One without fine-grained rights forces you to give
+//! monitoring `nodes/proxy`, which also allows running commands in pods.
 //!
 //! ## Fix
 //! In `/var/lib/kubelet/config.yaml` on the node that is named, set `authorization.mode: Webhook` and
-//! `authentication.webhook.enabled: true`, and restart the kubelet. Where both are set, look for the binding that gives
-//! service accounts the right: `kubectl get clusterrolebindings -o wide | grep system:serviceaccounts`. Where an account that
-//! has a right is refused, remove `KubeletFineGrainedAuthz: false` from the kubelet's `featureGates`; where it is not there,
-//! one of the API server's authorizers denies what RBAC allows: see its `--authorization-config` or
+//! `authentication.webhook.enabled: true`, and restart the kubelet. If both are set, look for the binding that grants
+//! the right to service accounts: `kubectl get clusterrolebindings -o wide | grep system:serviceaccounts`. If an account that
+//! has a right is refused, remove `KubeletFineGrainedAuthz: false` from the kubelet's `featureGates`; if it is not set, one of
+//! the API server's authorizers denies what RBAC allows: see its `--authorization-config` or
 //! `--authorization-webhook-config-file`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/server/auth.go`;
-//! <https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/>. A probe asks the kubelet of its own node
-//! with the token of a service account that has no rights. 403: known, and refused. 401: tokens are not taken. 200: let
-//! in. That the token is good is shown by the API server, which takes it in the same run. Where the profile allows it, another
-//! probe on each node asks with the token of an account that may get `nodes/configz`, `nodes/healthz` and `nodes/metrics`
-//! for as long as the run lasts: 200 for these, 403 for `/pods`. Kubelets know these rights since 1.33 (KEP-2862; before,
+//! <https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/>. A probe sends requests to the kubelet
+//! of its own node with the token of a service account that has no rights. 403: authenticated and refused. 401: tokens are not
+//! accepted. 200: authorized. The API server accepts the same token in the same run, which shows that it is valid. If the
+//! profile allows it, another probe on each node uses an account that may get `nodes/configz`, `nodes/healthz` and
+//! `nodes/metrics` during the run: 200 for these, 403 for `/pods`. Kubelets support these rights since 1.33 (KEP-2862; before,
 //! only `nodes/metrics`).
 
 use std::net::SocketAddr;
 
 use super::monitoring_rights;
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::KubeletMonitoring;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -40,63 +40,64 @@ crate::check!("KL-04", "kubelet-authorization", Critical, judge);
 
 fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonitoring, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (name, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
         let addresses = nodes.0.get(name).into_iter().flat_map(Node::internal_addresses);
         for address in addresses {
             for path in KUBELET_PATHS {
-                judge_path(&mut verdict, &mut folded, name, SocketAddr::new(address, KUBELET), path, answers);
+                judge_path(&mut verdict, name, SocketAddr::new(address, KUBELET), path, answers);
             }
         }
     }
     match monitoring {
         Ok(monitoring) => {
-            // Where even a token without rights is let in, or none is known, or nobody answers, all is said above.
+            // If a token without rights is authorized, not accepted or unanswered, that is already reported above.
             for (name, statuses) in monitoring.0.iter().filter(|(name, _)| refuses(nodes, reports, name)) {
-                monitoring_rights::judge(&mut verdict, &mut folded, name, nodes.0.get(name), statuses);
+                monitoring_rights::judge(&mut verdict, name, nodes.0.get(name), statuses);
             }
         }
         Err(why) if why.is_skip() => {
-            verdict.note(format!("whether an account with few rights gets what they are to was not tried: {why}"));
+            verdict.note(format!("fine-grained rights were not tested: {why}"));
         }
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-fn judge_path(verdict: &mut Verdict, folded: &mut Folded, node: &str, at: SocketAddr, path: &str, answers: &Answers) {
+fn judge_path(verdict: &mut Verdict, node: &str, at: SocketAddr, path: &str, answers: &Answers) {
     let endpoint = Endpoint::get_with_token(at, path);
     let status = match answers.reached.status(&endpoint) {
         Ok(status) => status,
         Err(why) => return verdict.unseen(Subject::node(node), &why),
     };
-    // A token that nobody takes says nothing about the kubelet.
+    // A token that no server accepts shows nothing about the kubelet.
     let taken = answers.api.as_ref().is_some_and(|api| api.version == Ok(200));
     if status == 401 && !taken {
-        let why = Unobserved::invalid(endpoint.to_string(), "401, and the API server did not take the token either");
+        let why = Unobserved::invalid(endpoint.to_string(), "401, and the API server did not accept the token either");
         return verdict.unseen(Subject::node(node), &why);
     }
-    folded.expect(verdict, node, status == 403, || {
+    verdict.expect(Subject::node(node), status == 403, || {
         let finding = Finding::new(
             format!("GET {path} at port 10250 with the token of a service account without rights answers 403"),
             format!("it answers {status}"),
         );
         match status {
             200..=299 => finding
-                .so("every pod of the cluster reads what the pods of this node hold, and runs commands in them")
-                .mend("set authorization.mode: Webhook in /var/lib/kubelet/config.yaml; systemctl restart kubelet"),
+                .impact("every pod of the cluster can read the pods of these nodes and run commands in them")
+                .fix("on these nodes, set authorization.mode: Webhook in /var/lib/kubelet/config.yaml, then systemctl restart kubelet"),
             401 => finding
-                .so("the kubelet takes no tokens: metrics-server and monitoring get nothing from this node")
-                .mend("set authentication.webhook.enabled: true in /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+                .impact("the kubelet does not accept tokens: metrics-server and monitoring get nothing from these nodes")
+                .fix("on these nodes, set authentication.webhook.enabled: true in /var/lib/kubelet/config.yaml, then systemctl restart kubelet")
                 .severity(Severity::Major),
-            _ => finding.so("who may use this kubelet is not decided by the cluster").severity(Severity::Major),
+            _ => finding
+                .impact("the kubelet does not decide by the cluster's RBAC who may use it")
+                .fix("read the log of the kubelet on these nodes: journalctl -u kubelet -e")
+                .severity(Severity::Major),
         }
     });
 }
 
-/// Whether the kubelet of a node was seen to refuse a token without rights, and never to let it in or not to know it.
+/// Whether the kubelet of a node refused a token without rights every time.
 fn refuses(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
     let Some(Ok(answers)) = reports.0.get(node).map(|report| &report.answers) else { return false };
     let addresses = nodes.0.get(node).into_iter().flat_map(Node::internal_addresses);

@@ -1,27 +1,27 @@
-//! # Kubelets run with what they should, and all with the same
+//! # Kubelet configuration is safe and consistent
 //!
 //! ## Why
-//! A node that missed a change of the kubelets' configuration behaves differently from all others, and nobody knows until
-//! a pod lands there. Some settings open a node to whoever can connect to it.
+//! A node that missed a configuration change behaves differently from all others, which no one notices until a pod lands there.
+//! Some settings open a node to anyone who can connect to it.
 //!
 //! ## Fix
-//! `kubectl -n kube-system get configmap kubelet-config -o yaml` shows what kubeadm gives to nodes. On the node that is
-//! named: `kubeadm upgrade node phase kubelet-config` writes it to `/var/lib/kubelet/config.yaml` again; look for flags in
-//! `/var/lib/kubelet/kubeadm-flags.env` and `systemctl cat kubelet`, which win over the file; `systemctl restart kubelet`.
+//! `kubectl -n kube-system get configmap kubelet-config -o yaml` shows the configuration that kubeadm gives to nodes. On the node
+//! that is named, `kubeadm upgrade node phase kubelet-config` writes it to `/var/lib/kubelet/config.yaml` again. Flags in
+//! `/var/lib/kubelet/kubeadm-flags.env` and `systemctl cat kubelet` override the file. Then `systemctl restart kubelet`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/apis/config/v1beta1/types.go` and `defaults.go`,
-//! `cmd/kubeadm/app/componentconfigs/kubelet.go`. Each kubelet tells what it runs with at /configz. kubeadm writes zeros
-//! for what it leaves to the kubelet's defaults, so zeros of the ConfigMap are not compared. What belongs to one machine
-//! (addresses, files, reserved resources, cgroup roots) may differ. `cgroupDriver: cgroupfs` is right on a machine without
-//! systemd, and `failCgroupV1: false` lets a kubelet run on cgroup v1, of which /configz does not tell whether it does:
-//! both are told and not judged.
+//! `cmd/kubeadm/app/componentconfigs/kubelet.go`. Each kubelet reports its configuration at /configz. kubeadm writes
+//! zeros for settings that it leaves to the kubelet's defaults, so zeros of the ConfigMap are not compared. Settings of one
+//! machine (addresses, files, reserved resources, cgroup roots) may differ. `cgroupDriver: cgroupfs` is right on a machine
+//! without systemd, and `failCgroupV1: false` lets a kubelet run on cgroup v1, but /configz does not show whether it does: both
+//! are notes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_configs::KubeletConfigs;
 use crate::fact::facts::kubelet_configuration::KubeletConfiguration;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
@@ -36,7 +36,7 @@ const FILE: &str = "/var/lib/kubelet/config.yaml; systemctl restart kubelet";
 const REWRITE: &str = "kubeadm upgrade node phase kubelet-config; systemctl restart kubelet; if it stays, look for flags in \
                        /var/lib/kubelet/kubeadm-flags.env";
 
-/// What belongs to one machine, or is told by flags: it may differ from node to node. All below such a path, too.
+/// Settings of one machine, or of flags, which may differ from node to node; so may everything below such a path.
 const OF_ONE_MACHINE: [&str; 32] = [
     "address",
     "allowedUnsafeSysctls",
@@ -74,10 +74,9 @@ const OF_ONE_MACHINE: [&str; 32] = [
 
 fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefaults, &Unobserved>) -> Verdict {
     if let Some(why) = out_of_reach(kubelets.iter().map(|(_, configuration)| configuration.err())) {
-        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+        return Verdict::not_applicable(format!("no kubelet is reachable from here: {why}"));
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     let mut seen: Vec<(&str, &Node, &KubeletConfiguration)> = Vec::new();
     for (name, configuration) in kubelets.iter() {
         match (configuration, nodes.0.get(name)) {
@@ -87,15 +86,15 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
         }
     }
     for (name, node, configuration) in &seen {
-        judge_safety(&mut verdict, &mut folded, name, configuration);
-        judge_timeouts(&mut verdict, &mut folded, name, configuration);
+        judge_safety(&mut verdict, name, configuration);
+        judge_timeouts(&mut verdict, name, configuration);
         if kubeadm.is_ok() {
-            judge_kubeadm(&mut verdict, &mut folded, name, node, configuration);
+            judge_kubeadm(&mut verdict, name, node, configuration);
         }
     }
-    let told = match kubeadm {
+    let configured = match kubeadm {
         Ok(defaults) => {
-            judge_drift(&mut verdict, &mut folded, &seen, &defaults.configuration);
+            judge_drift(&mut verdict, &seen, &defaults.configuration);
             Some(&defaults.configuration)
         }
         Err(Unobserved::Absent { .. }) => None,
@@ -104,108 +103,109 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
             None
         }
     };
-    folded.tell(&mut verdict);
-    judge_peers(&mut verdict, &seen, told);
-    remark(&mut verdict, &seen);
+    judge_peers(&mut verdict, &seen, configured);
+    note_machine_settings(&mut verdict, &seen);
     verdict
 }
 
-/// Who may use the kubelet's API.
-fn judge_safety(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet: &KubeletConfiguration) {
+/// Access to the kubelet's API.
+fn judge_safety(verdict: &mut Verdict, node: &str, kubelet: &KubeletConfiguration) {
     let mode = kubelet.text("authorization.mode").unwrap_or("AlwaysAllow");
-    folded.expect(verdict, node, mode == "Webhook", || {
-        Finding::new("authorization.mode: Webhook", mode.to_owned())
-            .so("whoever has any certificate or token of the cluster runs commands in every pod of the node")
-            .mend(format!("set authorization.mode: Webhook in {FILE}"))
+    verdict.expect(Subject::node(node), mode == "Webhook", || {
+        Finding::new("authorization.mode: Webhook", format!("authorization.mode: {mode}"))
+            .impact("any certificate or token of the cluster allows running commands in every pod of the node")
+            .fix(format!("set authorization.mode: Webhook in {FILE}"))
             .severity(Severity::Critical)
     });
-    folded.expect(verdict, node, !kubelet.is_on("authentication.anonymous.enabled"), || {
-        let finding = Finding::new("authentication.anonymous.enabled: false", "true")
-            .mend(format!("set authentication.anonymous.enabled: false in {FILE}"));
+    verdict.expect(Subject::node(node), !kubelet.is_on("authentication.anonymous.enabled"), || {
+        let finding = Finding::new("authentication.anonymous.enabled: false", "authentication.anonymous.enabled: true")
+            .fix(format!("set authentication.anonymous.enabled: false in {FILE}"));
         if mode == "Webhook" {
-            finding.so("only RBAC stands between anybody and the kubelet").info()
+            finding.impact("anonymous requests are enabled, so only RBAC protects the kubelet").info()
         } else {
-            finding.so("whoever can connect runs commands in every pod of the node").severity(Severity::Critical)
+            finding
+                .impact("anyone who can connect can run commands in every pod of the node")
+                .severity(Severity::Critical)
         }
     });
-    folded.expect(verdict, node, kubelet.is_on("authentication.webhook.enabled"), || {
-        Finding::new("authentication.webhook.enabled: true", "false")
-            .so("the kubelet takes no tokens: metrics-server and monitoring are refused with 401")
-            .mend(format!("set authentication.webhook.enabled: true in {FILE}"))
+    verdict.expect(Subject::node(node), kubelet.is_on("authentication.webhook.enabled"), || {
+        Finding::new("authentication.webhook.enabled: true", "authentication.webhook.enabled: false")
+            .impact("the kubelet does not accept tokens: metrics-server and monitoring get 401")
+            .fix(format!("set authentication.webhook.enabled: true in {FILE}"))
     });
-    folded.expect(verdict, node, kubelet.text("authentication.x509.clientCAFile").is_some(), || {
-        Finding::new("authentication.x509.clientCAFile names the cluster's CA", "it is not set")
-            .so("the kubelet knows no client certificate, the API server's among them: logs, exec and port-forward fail")
-            .mend(format!("set authentication.x509.clientCAFile: /etc/kubernetes/pki/ca.crt in {FILE}"))
+    verdict.expect(Subject::node(node), kubelet.text("authentication.x509.clientCAFile").is_some(), || {
+        Finding::new("authentication.x509.clientCAFile names the cluster's CA", "clientCAFile is not set")
+            .impact("the kubelet accepts no client certificates, not even the API server's: logs, exec and port-forward fail")
+            .fix(format!("set authentication.x509.clientCAFile: /etc/kubernetes/pki/ca.crt in {FILE}"))
     });
     let read_only = kubelet.get("readOnlyPort").and_then(Value::as_u64).unwrap_or(0);
-    folded.expect(verdict, node, read_only == 0, || {
-        Finding::new("readOnlyPort: 0", read_only.to_string())
-            .so("whoever connects there reads all pods of the node with their environment, without a credential")
-            .mend(format!("remove readOnlyPort from {FILE}"))
+    verdict.expect(Subject::node(node), read_only == 0, || {
+        Finding::new("readOnlyPort: 0", format!("readOnlyPort: {read_only}"))
+            .impact("anyone who can connect can read all pods of the node and their environment, without a credential")
+            .fix(format!("remove readOnlyPort from {FILE}"))
     });
     let tls = kubelet.text("tlsMinVersion").unwrap_or("VersionTLS12");
-    folded.expect(verdict, node, !["VersionTLS10", "VersionTLS11"].contains(&tls), || {
-        Finding::new("tlsMinVersion: VersionTLS12 or VersionTLS13", tls.to_owned())
-            .so("the kubelet speaks versions of TLS that are broken")
-            .mend(format!("remove tlsMinVersion from {FILE}"))
+    verdict.expect(Subject::node(node), !["VersionTLS10", "VersionTLS11"].contains(&tls), || {
+        Finding::new("tlsMinVersion: VersionTLS12 or VersionTLS13", format!("tlsMinVersion: {tls}"))
+            .impact("the kubelet accepts insecure versions of TLS")
+            .fix(format!("remove tlsMinVersion from {FILE}"))
             .severity(Severity::Minor)
     });
 }
 
-fn judge_timeouts(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet: &KubeletConfiguration) {
+fn judge_timeouts(verdict: &mut Verdict, node: &str, kubelet: &KubeletConfiguration) {
     let timeout = kubelet.text("streamingConnectionIdleTimeout").unwrap_or("0s");
-    folded.expect(verdict, node, nanoseconds(timeout) != Some(0), || {
-        Finding::new("streamingConnectionIdleTimeout is not 0", timeout.to_owned())
-            .so("forgotten exec and port-forward sessions stay open for ever")
-            .mend("remove --streaming-connection-idle-timeout from the kubelet's flags; systemctl restart kubelet")
+    verdict.expect(Subject::node(node), nanoseconds(timeout) != Some(0), || {
+        Finding::new("streamingConnectionIdleTimeout is not 0", format!("streamingConnectionIdleTimeout: {timeout}"))
+            .impact("forgotten exec and port-forward sessions stay open forever")
+            .fix("on the node, remove --streaming-connection-idle-timeout from the kubelet's flags; systemctl restart kubelet")
             .severity(Severity::Minor)
     });
 }
 
-/// What kubeadm sets for every kubelet, and counts on.
-fn judge_kubeadm(verdict: &mut Verdict, folded: &mut Folded, name: &str, node: &Node, kubelet: &KubeletConfiguration) {
-    folded.expect(verdict, name, kubelet.is_on("rotateCertificates"), || {
-        Finding::new("rotateCertificates: true", "false")
-            .so("the kubelet's client certificate is not renewed: a year after the node joined, it is lost")
-            .mend(format!("set rotateCertificates: true in {FILE}"))
+/// Settings that kubeadm sets for every kubelet and relies on.
+fn judge_kubeadm(verdict: &mut Verdict, name: &str, node: &Node, kubelet: &KubeletConfiguration) {
+    verdict.expect(Subject::node(name), kubelet.is_on("rotateCertificates"), || {
+        Finding::new("rotateCertificates: true", "rotateCertificates: false")
+            .impact("the kubelet does not renew its client certificate: the node fails a year after it joined")
+            .fix(format!("set rotateCertificates: true in {FILE}"))
     });
     if node.is_control_plane() {
-        folded.expect(verdict, name, kubelet.text("staticPodPath").is_some(), || {
-            Finding::new("staticPodPath: /etc/kubernetes/manifests", "it is not set")
-                .so("after its next restart the kubelet does not start the control plane")
-                .mend(format!("set staticPodPath: /etc/kubernetes/manifests in {FILE}"))
+        verdict.expect(Subject::node(name), kubelet.text("staticPodPath").is_some(), || {
+            Finding::new("staticPodPath: /etc/kubernetes/manifests", "staticPodPath is not set")
+                .impact("after its next restart the kubelet does not start the control plane")
+                .fix(format!("set staticPodPath: /etc/kubernetes/manifests in {FILE}"))
         });
     }
 }
 
-/// What the ConfigMap states and a kubelet does not run with.
+/// Settings of the ConfigMap that a kubelet does not run with.
 fn judge_drift(
     verdict: &mut Verdict,
-    folded: &mut Folded,
     seen: &[(&str, &Node, &KubeletConfiguration)],
-    told: &KubeletConfiguration,
+    configured: &KubeletConfiguration,
 ) {
     for (name, node, kubelet) in seen {
-        // kubeadm changes much of it for Windows.
+        // kubeadm changes many of them for Windows.
         if node.operating_system == "windows" {
             continue;
         }
         let mut all_equal = true;
-        for (path, value) in &told.0 {
+        for (path, value) in &configured.0 {
             if is_of_one_machine(path) || is_zero(value) || same(Some(value), kubelet.get(path)) {
                 continue;
             }
             all_equal = false;
-            folded.expect(verdict, name, false, || {
+            verdict.find(
+                Subject::node(*name),
                 Finding::new(
                     format!("{path}: {value}, as ConfigMap kube-system/kubelet-config states"),
-                    kubelet.get(path).map_or_else(|| "it is not set".to_owned(), ToString::to_string),
+                    kubelet.get(path).map_or_else(|| format!("{path} is not set"), |value| format!("{path}: {value}")),
                 )
-                .so("the node missed a change, or was changed by hand: the next upgrade resets it")
-                .mend(REWRITE)
-                .severity(Severity::Minor)
-            });
+                .impact("the node missed a change, or was changed by hand; the next upgrade resets it")
+                .fix(REWRITE)
+                .severity(Severity::Minor),
+            );
         }
         if all_equal {
             verdict.confirm();
@@ -213,14 +213,14 @@ fn judge_drift(
     }
 }
 
-/// What the ConfigMap leaves to defaults, and one node has otherwise than most.
+/// Settings that the ConfigMap leaves to defaults, in which one node differs from most.
 fn judge_peers(
     verdict: &mut Verdict,
     seen: &[(&str, &Node, &KubeletConfiguration)],
-    told: Option<&KubeletConfiguration>,
+    configured: Option<&KubeletConfiguration>,
 ) {
-    // Only kubeadm gives all nodes the same; pools of other distributions differ by design.
-    let Some(told) = told else { return };
+    // Only kubeadm gives all nodes the same; node pools of other distributions differ by design.
+    let Some(configured) = configured else { return };
     let mut peers: BTreeMap<(&str, &str), Vec<(&str, &KubeletConfiguration)>> = BTreeMap::new();
     for (name, node, kubelet) in seen {
         // Defaults differ between operating systems and versions.
@@ -229,10 +229,9 @@ fn judge_peers(
     for peers in peers.values() {
         let paths: BTreeSet<&String> = peers.iter().flat_map(|(_, kubelet)| kubelet.0.keys()).collect();
         for path in paths {
-            if is_of_one_machine(path) || told.get(path).is_some_and(|value| !is_zero(value)) {
+            if is_of_one_machine(path) || configured.get(path).is_some_and(|value| !is_zero(value)) {
                 continue;
             }
-            verdict.confirm();
             judge_peers_at(verdict, path, peers);
         }
     }
@@ -245,37 +244,38 @@ fn judge_peers_at(verdict: &mut Verdict, path: &str, peers: &[(&str, &KubeletCon
         values.entry(value).or_default().insert((*name).to_owned());
     }
     let Some((usual, most)) = values.iter().max_by_key(|(_, nodes)| nodes.len()) else { return };
-    // Where no value is that of most, nobody can say who drifted.
-    if most.len() * 2 <= peers.len() {
-        return;
+    // Without a majority it is unclear which node drifted.
+    if values.len() == 1 || most.len() * 2 <= peers.len() {
+        return verdict.confirm();
     }
     for (value, nodes) in values.iter().filter(|(value, _)| *value != usual) {
-        verdict.tell_counted(
-            Subject::nodes(nodes),
-            Finding::new(format!("{path}: {usual}, as on {} of {} nodes", most.len(), peers.len()), value.clone())
-                .so("these nodes are configured otherwise than the ConfigMap and the kubelet's defaults say")
-                .mend(REWRITE)
-                .info(),
+        verdict.find_together(
+            nodes.iter().map(Subject::node),
+            1,
+            Finding::new(
+                format!("{path}: {usual}, as on {} of {} nodes", most.len(), peers.len()),
+                format!("{path}: {value}"),
+            )
+            .impact("these nodes differ from the ConfigMap and the kubelet's defaults")
+            .fix(REWRITE)
+            .info(),
         );
     }
 }
 
-/// What depends on the machine in ways that /configz does not tell.
-fn remark(verdict: &mut Verdict, seen: &[(&str, &Node, &KubeletConfiguration)]) {
-    let with = |holds: fn(&KubeletConfiguration) -> bool| {
-        let nodes: Vec<&str> = seen.iter().filter(|(.., kubelet)| holds(kubelet)).map(|(name, ..)| *name).collect();
-        (!nodes.is_empty()).then(|| names(nodes))
-    };
-    if let Some(nodes) = with(|kubelet| kubelet.text("cgroupDriver") == Some("cgroupfs")) {
-        verdict.note(format!("cgroupDriver is cgroupfs on {nodes}: right only where systemd does not run"));
-    }
-    if let Some(nodes) = with(|kubelet| kubelet.get("failCgroupV1") == Some(&Value::Bool(false))) {
-        verdict.note(format!("failCgroupV1 is false on {nodes}: their kubelets start even on cgroup v1"));
-    }
-    if let Some(nodes) = with(|kubelet| !kubelet.is_on("serverTLSBootstrap")) {
-        verdict.note(format!(
-            "serverTLSBootstrap is off on {nodes}: their serving certificates are not from the cluster's CA"
-        ));
+/// Settings whose right value depends on the machine in ways that /configz does not show.
+fn note_machine_settings(verdict: &mut Verdict, seen: &[(&str, &Node, &KubeletConfiguration)]) {
+    for (name, _, kubelet) in seen {
+        if kubelet.text("cgroupDriver") == Some("cgroupfs") {
+            verdict.note_about(Subject::node(*name), "cgroupDriver is cgroupfs, which is right only without systemd");
+        }
+        if kubelet.get("failCgroupV1") == Some(&Value::Bool(false)) {
+            verdict.note_about(Subject::node(*name), "failCgroupV1 is false: the kubelet starts even on cgroup v1");
+        }
+        if !kubelet.is_on("serverTLSBootstrap") {
+            let note = "serverTLSBootstrap is off: the serving certificate is not from the cluster's CA";
+            verdict.note_about(Subject::node(*name), note);
+        }
     }
 }
 
@@ -283,7 +283,7 @@ fn is_of_one_machine(path: &str) -> bool {
     OF_ONE_MACHINE.iter().any(|one| path.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
-/// What kubeadm writes for a value that it leaves to the kubelet.
+/// The values that kubeadm writes for settings that it leaves to the kubelet.
 fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -295,15 +295,15 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// Whether a kubelet runs with what it was told: durations are written in many ways, and what is false is left out.
-fn same(told: Option<&Value>, runs_with: Option<&Value>) -> bool {
-    match (told, runs_with) {
-        (Some(Value::String(told)), Some(Value::String(runs_with))) => {
-            told == runs_with
-                || matches!((nanoseconds(told), nanoseconds(runs_with)), (Some(one), Some(other)) if one == other)
+/// Whether a kubelet runs with the configured value: durations have many spellings, and false is left out.
+fn same(configured: Option<&Value>, runs_with: Option<&Value>) -> bool {
+    match (configured, runs_with) {
+        (Some(Value::String(configured)), Some(Value::String(runs_with))) => {
+            configured == runs_with
+                || matches!((nanoseconds(configured), nanoseconds(runs_with)), (Some(one), Some(other)) if one == other)
         }
         (Some(Value::Bool(false)), None) => true,
-        (told, runs_with) => told == runs_with,
+        (configured, runs_with) => configured == runs_with,
     }
 }
 
@@ -391,10 +391,13 @@ mod tests {
     fn an_open_kubelet_is_critical() {
         let verdict = judged(Ok(changed("/authorization/mode", json!("AlwaysAllow"))), Ok(&defaults()));
         let findings = seen(&verdict);
-        assert_eq!(findings[0], "critical Node n3: AlwaysAllow, not authorization.mode: Webhook");
+        assert_eq!(findings[0], "critical Node n3: authorization.mode: AlwaysAllow, not authorization.mode: Webhook");
         let verdict =
             judged(Ok(changed("/authentication/anonymous/enabled", json!(true))), Err(&Unobserved::absent("k3s")));
-        assert_eq!(seen(&verdict), ["info Node n3: true, not authentication.anonymous.enabled: false"]);
+        assert_eq!(
+            seen(&verdict),
+            ["info Node n3: authentication.anonymous.enabled: true, not authentication.anonymous.enabled: false"]
+        );
     }
 
     #[test]
@@ -403,17 +406,17 @@ mod tests {
         assert_eq!(
             seen(&verdict),
             [
-                "minor Node n3: \"2m0s\", not imageMinimumGCAge: \"300s\", as ConfigMap kube-system/kubelet-config states"
+                "minor Node n3: imageMinimumGCAge: \"2m0s\", not imageMinimumGCAge: \"300s\", as ConfigMap kube-system/kubelet-config states"
             ]
         );
         let verdict = judged(Ok(changed("/maxPods", json!(250))), Ok(&defaults()));
-        assert_eq!(seen(&verdict), ["info Node n3: 250, not maxPods: 110, as on 2 of 3 nodes"]);
+        assert_eq!(seen(&verdict), ["info Node n3: maxPods: 250, not maxPods: 110, as on 2 of 3 nodes"]);
     }
 
     #[test]
     fn certificates_that_are_not_rotated_matter_where_kubeadm_counts_on_it() {
         let verdict = judged(Ok(changed("/rotateCertificates", json!(false))), Ok(&defaults()));
-        assert_eq!(seen(&verdict)[0], "major Node n3: false, not rotateCertificates: true");
+        assert_eq!(seen(&verdict)[0], "major Node n3: rotateCertificates: false, not rotateCertificates: true");
         let verdict = judged(Ok(changed("/rotateCertificates", json!(false))), Err(&Unobserved::absent("k3s")));
         assert_eq!(seen(&verdict), Vec::<String>::new());
     }
@@ -426,8 +429,8 @@ mod tests {
         assert_eq!(
             seen(&verdict),
             [
-                "major Node n3: 10255, not readOnlyPort: 0",
-                "minor Node n3: 0s, not streamingConnectionIdleTimeout is not 0"
+                "major Node n3: readOnlyPort: 10255, not readOnlyPort: 0",
+                "minor Node n3: streamingConnectionIdleTimeout: 0s, not streamingConnectionIdleTimeout is not 0"
             ]
         );
     }

@@ -1,14 +1,13 @@
-//! # The kubelets' ports without authentication are closed to others
+//! # The kubelets' unauthenticated ports are not reachable
 //!
 //! ## Why
-//! The read-only port, 10255, tells whoever connects which pods run with which environment, without a credential and
-//! without a log line. The health port, 10248, is for the node's own init system.
+//! The read-only port 10255 shows all pods and their environment to anyone who can connect, without a credential and without a
+//! log line. The health port 10248 is meant for the node itself.
 //!
 //! ## Fix
-//! In `/var/lib/kubelet/config.yaml` on the node that is named, remove `readOnlyPort` (or set it to 0) and
-//! `healthzBindAddress: 127.0.0.1`; look for `--read-only-port` in `/var/lib/kubelet/kubeadm-flags.env` and
-//! `systemctl cat kubelet`; restart the kubelet. Let what scraped it use port 10250 with a service account that may
-//! `get nodes/metrics`.
+//! In `/var/lib/kubelet/config.yaml` on the node that is named, remove `readOnlyPort` and set
+//! `healthzBindAddress: 127.0.0.1`; look for `--read-only-port` in `/var/lib/kubelet/kubeadm-flags.env` and `systemctl cat
+//! kubelet`; restart the kubelet. Let clients use port 10250 with a service account that may `get nodes/metrics`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/apis/config/types.go` (`ReadOnlyPort`, 0 unless set by file; the flag's default
@@ -16,7 +15,7 @@
 
 use std::net::IpAddr;
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_ports::{KubeletPorts, Port};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -35,36 +34,34 @@ fn judge(
 ) -> Verdict {
     let here = |name: &String| view_from_here(name, KUBELET_READ_ONLY, from_here).err();
     if let Some(why) = out_of_reach(nodes.0.keys().map(here)).filter(|_| from_pods.is_err_and(Unobserved::is_skip)) {
-        return Verdict::not_applicable(format!("no kubelet can be asked from here: {why}"));
+        return Verdict::not_applicable(format!("no kubelet is reachable from here: {why}"));
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (name, node) in &nodes.0 {
         for port in [KUBELET_READ_ONLY, KUBELET_HEALTHZ] {
             let views = [view_from_here(name, port, from_here), view_from_pods(node, port, from_pods)];
-            judge_port(&mut verdict, &mut folded, name, port, views);
+            judge_port(&mut verdict, name, port, views);
         }
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-/// Open as soon as one view says so; closed when one says so, and none the contrary.
-fn judge_port(verdict: &mut Verdict, folded: &mut Folded, node: &str, port: u16, views: [Seen<bool>; 2]) {
+/// Open if any view shows it open; closed if one shows it closed and none open.
+fn judge_port(verdict: &mut Verdict, node: &str, port: u16, views: [Seen<bool>; 2]) {
     let open = match views {
         [Ok(here), Ok(pods)] => here || pods,
         [Ok(open), Err(_)] | [Err(_), Ok(open)] => open,
         [Err(why), Err(_)] => return verdict.unseen(Subject::node(node), &why),
     };
-    folded.expect(verdict, node, !open, || {
+    verdict.expect(Subject::node(node), !open, || {
         if port == KUBELET_READ_ONLY {
-            Finding::new("port 10255, the kubelet's read-only port, is closed", "it accepts connections")
-                .so("whoever connects reads all pods of the node with their environment, without a credential")
-                .mend("remove readOnlyPort from /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+            Finding::new("port 10255, the kubelet's read-only port, is closed", "port 10255 accepts connections")
+                .impact("anyone who can connect can read all pods of these nodes and their environment, without a credential")
+                .fix("on these nodes, remove readOnlyPort from /var/lib/kubelet/config.yaml, then systemctl restart kubelet")
         } else {
-            Finding::new("port 10248, the kubelet's health, is for the node itself", "it accepts connections")
-                .so("whoever connects learns whether the kubelet is healthy, and nothing else")
-                .mend("set healthzBindAddress: 127.0.0.1 in /var/lib/kubelet/config.yaml; systemctl restart kubelet")
+            Finding::new("port 10248, the kubelet's health port, is closed to others", "port 10248 accepts connections")
+                .impact("anyone who can connect can see whether the kubelet is healthy")
+                .fix("on these nodes, set healthzBindAddress: 127.0.0.1 in /var/lib/kubelet/config.yaml, then systemctl restart kubelet")
                 .severity(Severity::Minor)
         }
     });
@@ -79,7 +76,7 @@ fn view_from_here(node: &str, port: u16, kubelets: Result<&KubeletPorts, &Unobse
     met.as_ref().map(|met| *met == Port::Open).map_err(Clone::clone)
 }
 
-/// What the probes that reach the node's kubelet say.
+/// What the probes that reach the node's kubelet see.
 fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobserved>) -> Seen<bool> {
     let reports = reports.map_err(Clone::clone)?;
     let answers = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());

@@ -1,23 +1,22 @@
-//! What an account gets from a kubelet that has some rights there.
+//! What a kubelet answers to an account that has some of its rights.
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::{CLOSED, OPEN};
 use crate::fact::facts::nodes::Node;
 use crate::probe::fault::Got;
 use crate::seen::{Seen, Unobserved};
 use crate::version::Version;
 
-/// The right that all kubelets know.
+/// The right that all kubelets support.
 const METRICS: &str = "nodes/metrics";
-/// From when on kubelets know the others.
+/// The first kubelet that supports the others.
 const FINE_GRAINED: Version = Version::minor(33);
 
-/// Judges what one node's kubelet answers, which refuses a token without rights.
+/// Judges the answers of a kubelet that refuses tokens without rights.
 pub(super) fn judge(
     verdict: &mut Verdict,
-    folded: &mut Folded,
     name: &str,
     node: Option<&Node>,
     statuses: &Seen<BTreeMap<String, Got<u16>>>,
@@ -41,41 +40,44 @@ pub(super) fn judge(
     }
     if !refused.is_empty() {
         let list = |of: Vec<&str>| of.join(", ");
-        folded.expect(verdict, name, false, || {
+        verdict.expect(Subject::node(name), false, || {
             let (paths, rights) = (list(refused.keys().copied().collect()), list(refused.values().copied().collect()));
             Finding::new(
                 format!("GET {paths} at the kubelet with the token of an account that may get {rights} answers 200"),
                 "it answers 403",
             )
-            .so("who watches this node must be given nodes/proxy, with which one runs commands in its pods")
-            .mend(
-                "remove KubeletFineGrainedAuthz: false from featureGates in /var/lib/kubelet/config.yaml; where it is not \
-                 there, see which of the API server's authorizers denies it (--authorization-config)",
+            .impact("monitoring needs nodes/proxy for these nodes, which also allows running commands in their pods")
+            .fix(
+                "remove KubeletFineGrainedAuthz: false from featureGates in /var/lib/kubelet/config.yaml; if it is not set, \
+                 find the authorizer of the API server that denies the right (--authorization-config)",
             )
             .severity(Severity::Major)
         });
     }
     match status(statuses, CLOSED) {
-        Ok(status) => folded.expect(verdict, name, status == 403, || {
-            Finding::new(
-                format!(
-                    "GET {CLOSED} at the kubelet with the token of an account that may get metrics alone answers 403"
-                ),
-                format!("it answers {status}"),
-            )
-            .so("who may watch this node reads what its pods hold")
-            .mend("see which of the API server's authorizers allows more than RBAC does (--authorization-config)")
-        }),
+        Ok(status) => {
+            verdict.expect(Subject::node(name), status == 403, || {
+                Finding::new(
+                    format!(
+                        "GET {CLOSED} at the kubelet with the token of an account that may only get metrics answers 403"
+                    ),
+                    format!("it answers {status}"),
+                )
+                .impact("accounts that may monitor these nodes can read their pods")
+                .fix("find the authorizer of the API server that allows more than RBAC (--authorization-config)")
+            });
+        }
         Err(why) => verdict.unseen(Subject::node(name), &why),
     }
 }
 
 fn status(statuses: &BTreeMap<String, Got<u16>>, path: &str) -> Seen<u16> {
     match statuses.get(path) {
-        // The account is new, and other tokens are known.
-        Some(Ok(401)) => {
-            Err(Unobserved::invalid(format!("GET {path} at the kubelet"), "the account is not known yet: 401"))
-        }
+        // The account is new, while other tokens are accepted.
+        Some(Ok(401)) => Err(Unobserved::invalid(
+            format!("GET {path} at the kubelet"),
+            "401: the kubelet does not accept the new account yet",
+        )),
         Some(Ok(status)) => Ok(*status),
         Some(Err(fault)) => Err(Unobserved::unreachable(format!("GET {path} at the kubelet"), fault)),
         None => Err(Unobserved::invalid(format!("GET {path} at the kubelet"), "it was not asked")),
@@ -90,9 +92,8 @@ mod tests {
     fn judged(version: &str, statuses: &[(&str, Got<u16>)]) -> Verdict {
         let node = Node { kubelet_version: version.into(), ..Node::default() };
         let statuses = statuses.iter().map(|(path, status)| ((*path).to_owned(), status.clone())).collect();
-        let (mut verdict, mut folded) = (Verdict::new(), Folded::new());
-        judge(&mut verdict, &mut folded, "n1", Some(&node), &Ok(statuses));
-        folded.tell(&mut verdict);
+        let mut verdict = Verdict::new();
+        judge(&mut verdict, "n1", Some(&node), &Ok(statuses));
         verdict
     }
 

@@ -1,27 +1,27 @@
 //! # No two nodes share an identity
 //!
 //! ## Why
-//! Machines cloned from one image without a new `/etc/machine-id` or firmware id look like one machine: DHCP hands both
-//! the same address, network plugins that derive addresses and keys from the id collide, logs and metrics of two nodes
-//! mix. Two nodes with one address or one pod range take each other's packets.
+//! Machines that were cloned without a new `/etc/machine-id` or firmware id look like one machine: DHCP gives both the same
+//! address, network plugins that derive addresses and keys from the id collide, and logs and metrics of two nodes mix. Two nodes
+//! with one address or one pod range get each other's packets.
 //!
 //! ## Fix
-//! On every clone but one, one after the other: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`; on the node
+//! For every clone but one, one after the other: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`; on the node
 //! `rm -f /var/lib/dbus/machine-id && systemd-id128 new > /etc/machine-id && reboot`; `kubectl uncordon NODE`.
 //! `systemd-machine-id-setup` would take the old id from there, or from the virtual machine's UUID, which is cloned too: give
-//! the machine, while it is off, a new one in the hypervisor. A node that took another's address: `--node-ip` of the kubelet,
-//! in `/var/lib/kubelet/kubeadm-flags.env`. Two nodes with one pod range: CN-03 tells how one gets another; look for a second
+//! the machine a new UUID in the hypervisor while it is off. For a duplicate address, set `--node-ip` of the kubelet in
+//! `/var/lib/kubelet/kubeadm-flags.env`. For a duplicate pod range, CN-03 shows how a node gets another; look for a second
 //! allocator (a controller-manager with another `--cluster-cidr`).
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/> (unique MAC address and
 //! product_uuid for every node), machine-id(5). Firmware ids and boot ids are shared by nodes that are containers of one
-//! host (kind, k3d, minikube with the docker driver), so for these alone a shared one is only told.
+//! host (kind, k3d, minikube with the docker driver), so a shared one is informational there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::{Machine, Node, Nodes};
 use crate::seen::Unobserved;
 use crate::suites::node_ranges::{another, easiest};
@@ -30,10 +30,10 @@ crate::check!("KL-12", "node-identity", Major, judge);
 
 /// What must differ from node to node.
 struct Identity {
-    /// What it is called.
+    /// Its name.
     name: &'static str,
-    /// What follows when two nodes share one.
-    so: &'static str,
+    /// The impact if two nodes share one.
+    impact: &'static str,
     /// The values of a node.
     of: fn(&Node) -> Vec<String>,
     /// Whether nodes that are containers of one host share it.
@@ -47,20 +47,20 @@ const POD_RANGE: &str = "pod range";
 const IDENTITIES: [Identity; 6] = [
     Identity {
         name: MACHINE_ID,
-        so: "they were cloned: DHCP leases, network plugins and monitoring take them for one machine",
+        impact: "they were cloned: DHCP, network plugins and monitoring treat them as one machine",
         of: |node| of_machine(node, |machine| &machine.machine_id),
         of_host: false,
     },
     Identity {
         name: SYSTEM_UUID,
-        so: "they were cloned: what identifies machines by their firmware takes them for one",
+        impact: "they were cloned: tools that identify machines by their firmware treat them as one",
         of: |node| of_machine(node, |machine| &machine.system_uuid),
         of_host: true,
     },
     Identity {
         name: "boot id",
-        so: "two kubelets run on one kernel, or one machine was restored from another's memory",
-        // Windows counts its boots instead.
+        impact: "two kubelets run on one kernel, or one machine was restored from another's memory",
+        // Windows reports a counter instead.
         of: |node| {
             if node.operating_system == "windows" { Vec::new() } else { of_machine(node, |machine| &machine.boot_id) }
         },
@@ -68,19 +68,19 @@ const IDENTITIES: [Identity; 6] = [
     },
     Identity {
         name: "InternalIP",
-        so: "what is sent to one of them arrives at the other",
+        impact: "packets for one of them arrive at the other",
         of: |node| node.internal_addresses().map(|address| address.to_string()).collect(),
         of_host: false,
     },
     Identity {
         name: POD_RANGE,
-        so: "their pods get the same addresses, and only one of them is reached",
+        impact: "their pods get the same addresses, and only one of them is reachable",
         of: |node| node.pod_cidrs.clone(),
         of_host: false,
     },
     Identity {
         name: "provider id",
-        so: "the cloud provider takes them for one machine, and removes both when it goes",
+        impact: "the cloud provider treats them as one machine, and removes both when it is deleted",
         of: |node| node.provider_id.iter().filter(|id| !id.is_empty()).cloned().collect(),
         of_host: false,
     },
@@ -88,7 +88,7 @@ const IDENTITIES: [Identity; 6] = [
 
 fn judge(nodes: &Nodes) -> Verdict {
     if nodes.0.len() == 1 {
-        return Verdict::not_applicable(format!("there is one node, {}", names(nodes.0.keys())));
+        return Verdict::not_applicable("the cluster has only one node");
     }
     let mut verdict = Verdict::new();
     for (name, node) in &nodes.0 {
@@ -98,15 +98,18 @@ fn judge(nodes: &Nodes) -> Verdict {
         }
     }
     let on_one_host = on_one_host(nodes);
-    // The clones by their machine ids: a UUID that the same nodes share has the same cause, and is told with it.
+    // Clones by their machine ids: a UUID that the same nodes share has the same cause, and is part of that finding.
     let mut clones: BTreeSet<Vec<&str>> = BTreeSet::new();
     for identity in &IDENTITIES {
         for (value, sharing) in holders(nodes, identity) {
-            let is_told = identity.name == SYSTEM_UUID && clones.contains(&sharing);
-            verdict.expect(Subject::nodes(&sharing), sharing.len() == 1 || is_told, || {
+            let is_known = identity.name == SYSTEM_UUID && clones.contains(&sharing);
+            if sharing.len() == 1 || is_known {
+                verdict.confirm();
+            } else {
                 let finding = shared(identity, &value, &sharing, nodes, on_one_host);
-                if identity.of_host && on_one_host { finding.info() } else { finding }
-            });
+                let finding = if identity.of_host && on_one_host { finding.info() } else { finding };
+                verdict.find_together(sharing.iter().map(|node| Subject::node(*node)), 1, finding);
+            }
             if identity.name == MACHINE_ID && !on_one_host {
                 clones.insert(sharing);
             }
@@ -115,7 +118,7 @@ fn judge(nodes: &Nodes) -> Verdict {
     verdict
 }
 
-/// Who has each value of an identity.
+/// The nodes that have each value of an identity.
 fn holders<'a>(nodes: &'a Nodes, identity: &Identity) -> BTreeMap<String, Vec<&'a str>> {
     let mut holders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, node) in &nodes.0 {
@@ -129,16 +132,19 @@ fn holders<'a>(nodes: &'a Nodes, identity: &Identity) -> BTreeMap<String, Vec<&'
 fn shared(identity: &Identity, value: &str, sharing: &[&str], nodes: &Nodes, on_one_host: bool) -> Difference {
     let is_machine = identity.name == MACHINE_ID;
     let uuid = of_same_nodes(sharing, nodes).filter(|_| is_machine && !on_one_host);
-    let besides = uuid.as_ref().map(|uuid| format!(", and the system UUID {uuid}")).unwrap_or_default();
+    let with_uuid = uuid.as_ref().map(|uuid| format!(", and the system UUID {uuid}")).unwrap_or_default();
     let finding = Finding::new(
-        format!("a {} of its own on each node", identity.name),
-        format!("{} nodes have the {} {value}{besides}", sharing.len(), identity.name),
+        format!("every node has its own {}", identity.name),
+        format!("{} nodes have the {} {value}{with_uuid}", sharing.len(), identity.name),
     )
-    .so(identity.so);
+    .impact(identity.impact);
     match easiest(sharing, nodes) {
-        Some(_) if is_machine => finding.mend(new_machine_id(sharing, nodes, uuid.is_some())),
-        Some(node) if identity.name == POD_RANGE => finding.mend(another(node, nodes)),
-        _ => finding,
+        Some(_) if is_machine => finding.fix(new_machine_id(sharing, nodes, uuid.is_some())),
+        Some(node) if identity.name == POD_RANGE => finding.fix(another(node, nodes)),
+        _ => finding.fix(format!(
+            "give all but one of these nodes another {}; `seaworthy explain KL-12` shows how",
+            identity.name
+        )),
     }
 }
 
@@ -155,7 +161,7 @@ fn new_machine_id(sharing: &[&str], nodes: &Nodes, with_uuid: bool) -> String {
     let others: Vec<&str> = sharing.iter().copied().filter(|name| *name != kept).collect();
     let (node, each) = match others[..] {
         [only] => (only, String::new()),
-        _ => ("NODE", format!("one after the other, of {}: ", names(&others))),
+        _ => ("NODE", format!("for NODE in {}, one after the other: ", others.join(", "))),
     };
     let uuid = if with_uuid { "shut it down, give it a new UUID in the hypervisor and start it; " } else { "" };
     format!(
@@ -168,7 +174,7 @@ fn of_machine(node: &Node, field: fn(&Machine) -> &String) -> Vec<String> {
     node.machine.iter().map(field).filter(|value| !value.is_empty()).cloned().collect()
 }
 
-/// Whether the nodes are containers of one host, which tells by one kernel that was booted once for all of them.
+/// Whether the nodes are containers of one host: all share one boot of one kernel.
 fn on_one_host(nodes: &Nodes) -> bool {
     let is_container = |node: &Node| {
         node.provider_id.as_deref().is_some_and(|id| id.starts_with("kind://") || id.starts_with("k3s://"))
@@ -219,9 +225,9 @@ mod tests {
                 node.machine.as_mut().unwrap().machine_id = "cafe".into();
             }
         }));
-        assert_eq!(seen_of(&verdict), ["Nodes n1, n2, n3: 3 nodes have the machine id cafe"]);
+        assert_eq!(seen_of(&verdict), ["Node n1, n2, n3: 3 nodes have the machine id cafe"]);
         let mend = verdict.findings(Severity::Major).remove(0).fix;
-        assert!(mend.starts_with("one after the other, of n2, n3: kubectl drain NODE"), "{mend}");
+        assert!(mend.starts_with("for NODE in n2, n3, one after the other: kubectl drain NODE"), "{mend}");
     }
 
     #[test]
@@ -232,7 +238,7 @@ mod tests {
                 (machine.machine_id, machine.system_uuid) = ("cafe".into(), "beef".into());
             }
         }));
-        assert_eq!(seen_of(&verdict), ["Nodes n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
+        assert_eq!(seen_of(&verdict), ["Node n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
         let mend = verdict.findings(Severity::Major).remove(0).fix;
         assert!(mend.starts_with("kubectl drain n3") && mend.contains("new UUID"), "{mend}");
     }
@@ -246,8 +252,8 @@ mod tests {
         assert_eq!(
             seen_of(&verdict),
             [
-                "Nodes n1, n2: 2 nodes have the InternalIP 10.77.0.11",
-                "Nodes n1, n3: 2 nodes have the pod range 10.244.1.0/24"
+                "Node n1, n2: 2 nodes have the InternalIP 10.77.0.11",
+                "Node n1, n3: 2 nodes have the pod range 10.244.1.0/24"
             ]
         );
     }

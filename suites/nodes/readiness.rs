@@ -1,14 +1,13 @@
-//! # Every node is Ready, without pressure, and its kubelet is heard
+//! # Every node is Ready, without pressure, and its kubelet heartbeats are current
 //!
 //! ## Why
-//! A node that is not Ready runs nothing new and loses its pods after five minutes; one under pressure evicts pods. A
-//! kubelet that does not renew its lease is about to be taken for dead.
+//! A node that is not Ready gets no new pods and loses its own after five minutes; one under pressure evicts pods. A kubelet
+//! that does not renew its lease will soon be marked as not Ready.
 //!
 //! ## Fix
-//! `kubectl describe node NODE` says which condition is wrong and since when. Where it is Unknown, nothing comes from the
-//! kubelet: see first whether the machine is on, and start it. On the node: `systemctl status kubelet`, `journalctl -u kubelet
-//! -e`, `df -h /var/lib/kubelet /var/lib/containerd`, `crictl info`. Let a cordoned node work
-//! again with `kubectl uncordon NODE`.
+//! `kubectl describe node NODE` shows which condition is wrong and since when. If it is Unknown, the kubelet sends nothing:
+//! first check that the machine is on. On the node: `systemctl status kubelet`, `journalctl -u kubelet -e`, `df -h
+//! /var/lib/kubelet /var/lib/containerd`, `crictl info`. Put a cordoned node back to work with `kubectl uncordon NODE`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/apis/config/v1beta1/defaults.go` (lease 40 s, renewed every 10 s),
@@ -25,7 +24,7 @@ use crate::seen::Unobserved;
 crate::check!("KL-01", "node-readiness", Critical, judge);
 
 const PRESSURES: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
-/// The taint of a node that its cloud provider has not adopted yet.
+/// The taint of a node that its cloud provider has not initialized yet.
 const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
 /// The lease duration where a lease does not state one.
 const USUAL_DURATION: i32 = 40;
@@ -39,7 +38,7 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
             verdict.confirm();
         } else if let Some(why) = node.comes_or_goes(clock.server) {
             if node.deleting.is_some() {
-                verdict.note(format!("{name}: {why}: {}", faults[0].1));
+                verdict.note_about(Subject::node(name), format!("{why}: {}", faults[0].1));
                 continue;
             }
             let cause = format!("{why}, and is not ready yet: {}", faults[0].1);
@@ -52,16 +51,17 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
     }
     // Many nodes usually share one cause.
     for ((expected, seen, look), sharing) in causes {
-        verdict.find(Subject::nodes(&sharing), Finding::new(expected, seen).mend(look.words(&sharing)));
+        let finding = Finding::new(expected, seen).impact(IMPACT).fix(look.words(&sharing));
+        verdict.find_together(sharing.iter().map(|node| Subject::node(*node)), sharing.len(), finding);
     }
     let cordoned: Vec<&str> =
         nodes.0.iter().filter(|(_, node)| node.unschedulable).map(|(name, _)| name.as_str()).collect();
     if !cordoned.is_empty() {
-        let finding = Finding::new("every node takes new pods", "cordoned: its spec says unschedulable");
-        verdict.find(
-            Subject::nodes(&cordoned),
-            finding.mend(format!("kubectl uncordon {}, once its maintenance is over", one_of(&cordoned))).info(),
-        );
+        let finding = Finding::new("the node accepts new pods", "the node is cordoned")
+            .impact("the cluster has less capacity while it is cordoned")
+            .fix(format!("after the maintenance: kubectl uncordon {}", cordoned.join(" ")))
+            .info();
+        verdict.find_together(cordoned.iter().map(|node| Subject::node(*node)), cordoned.len(), finding);
     }
     verdict
 }
@@ -69,12 +69,15 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
 /// What was expected of a node, what was seen, and where to look.
 type Fault = (&'static str, String, Look);
 
+/// The consequence of every fault of a node.
+const IMPACT: &str = "pods on the node fail or are evicted, and it gets no new ones";
+
 /// Where to look for a fault.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Look {
-    /// At the machine, of whose kubelet nothing is heard.
+    /// At the machine, whose kubelet sends nothing.
     Machine,
-    /// At the kubelet, which says what is wrong.
+    /// At the kubelet, which reports what is wrong.
     Kubelet,
     /// At the cloud provider's controller.
     Cloud,
@@ -85,23 +88,23 @@ impl Look {
         let node = one_of(nodes);
         match self {
             Self::Machine => format!(
-                "is {} on, and does it answer? Start it, if not; then on it: systemctl status kubelet; journalctl -u kubelet -e",
+                "check that {} is powered on and reachable; then on it: systemctl status kubelet; journalctl -u kubelet -e",
                 if nodes.len() == 1 { node } else { "each of them" }
             ),
             Self::Kubelet => format!(
-                "kubectl describe node {node}; on it: journalctl -u kubelet -e; df -h /var/lib/kubelet /var/lib/containerd; \
+                "find the cause: kubectl describe node {node}; on it: journalctl -u kubelet -e; df -h /var/lib/kubelet /var/lib/containerd; \
                  crictl info"
             ),
             Self::Cloud => {
                 format!(
-                    "kubectl describe node {node}; read the log of the cloud-controller-manager, which takes the taint away"
+                    "read the log of the cloud-controller-manager, which removes the taint: kubectl describe node {node}"
                 )
             }
         }
     }
 }
 
-/// The only node's name, or what stands for each.
+/// The only node's name, or a placeholder for each.
 fn one_of<'a>(nodes: &[&'a str]) -> &'a str {
     match nodes {
         [only] => only,
@@ -113,7 +116,7 @@ fn one_of<'a>(nodes: &[&'a str]) -> &'a str {
 fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<Fault> {
     let mut faults = Vec::new();
     match node.conditions.get("Ready") {
-        // The silence of a kubelet that is known to be gone is no second fault.
+        // If the node is not Ready, the missing heartbeat is not a second fault.
         Some(ready) if ready.status == "True" => faults.extend(silence(lease, clock)),
         Some(ready) => {
             let look = if node.is_silent() { Look::Machine } else { Look::Kubelet };
@@ -121,7 +124,7 @@ fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<Fault> {
             faults.push(("Ready=True", seen, look));
         }
         None => {
-            faults.push(("Ready=True", "the kubelet never reported a condition Ready".to_owned(), Look::Machine));
+            faults.push(("Ready=True", "the kubelet never reported the condition Ready".to_owned(), Look::Machine));
         }
     }
     for pressure in PRESSURES {
@@ -129,23 +132,24 @@ fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<Fault> {
             && condition.status == "True"
         {
             let seen = format!("{pressure}=True ({}: {})", condition.reason, condition.message);
-            faults.push(("no pressure", seen, Look::Kubelet));
+            faults.push(("no resource pressure", seen, Look::Kubelet));
         }
     }
     if node.taints.iter().any(|taint| taint.key == UNINITIALIZED) {
-        faults.push(("initialized by its cloud provider", format!("taint {UNINITIALIZED}"), Look::Cloud));
+        faults.push(("the cloud provider has initialized the node", format!("taint {UNINITIALIZED}"), Look::Cloud));
     }
     faults
 }
 
 fn silence(lease: Option<&NodeLease>, clock: &Clock) -> Option<Fault> {
-    const EXPECTED: &str = "its kubelet renews its lease in kube-node-lease";
+    const EXPECTED: &str = "the kubelet renews its lease in kube-node-lease";
     let fault = |seen: String| (EXPECTED, seen, Look::Machine);
-    let Some(lease) = lease else { return Some(fault("there is no lease".into())) };
+    let Some(lease) = lease else { return Some(fault("the lease does not exist".into())) };
     let Some(renewed) = lease.renewed else { return Some(fault("the lease was never renewed".into())) };
     let age = clock.server.as_second() - renewed.as_second();
     let limit = lease.duration_seconds.unwrap_or(USUAL_DURATION);
-    (age >= i64::from(limit)).then(|| fault(format!("last renewed {age} s ago, at {renewed}; it lasts {limit} s")))
+    (age >= i64::from(limit))
+        .then(|| fault(format!("last renewed {age} s ago, at {renewed}; the lease lasts {limit} s")))
 }
 
 #[cfg(test)]
@@ -202,18 +206,18 @@ mod tests {
         let verdict = judged([("n1", node()), ("n2", lost.clone()), ("n3", lost)], FRESH);
         let findings = verdict.findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subjects[0].to_string(), "Nodes n2, n3");
+        assert_eq!(crate::check::subject::listed(&findings[0].subjects), "Node n2, n3");
         assert_eq!(findings[0].seen, "Ready=Unknown (NodeStatusUnknown: message of NodeStatusUnknown)");
-        assert!(findings[0].fix.starts_with("is each of them on"));
+        assert!(findings[0].fix.starts_with("check that each of them is powered on"));
     }
 
     #[test]
     fn a_stale_lease_is_found_on_a_node_that_still_reads_as_ready() {
         let findings = judged([("n3", node())], "2026-11-22T11:59:20Z").findings(Severity::Critical);
         assert_eq!(findings[0].subjects[0], Subject::node("n3"));
-        assert_eq!(findings[0].seen, "last renewed 40 s ago, at 2026-11-22T11:59:20Z; it lasts 40 s");
+        assert_eq!(findings[0].seen, "last renewed 40 s ago, at 2026-11-22T11:59:20Z; the lease lasts 40 s");
         let verdict = judge(&Nodes([("n3".into(), node())].into()), &NodeLeases::default(), &clock());
-        assert_eq!(verdict.findings(Severity::Critical)[0].seen, "there is no lease");
+        assert_eq!(verdict.findings(Severity::Critical)[0].seen, "the lease does not exist");
     }
 
     #[test]
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cordoned_node_is_only_remarked() {
+    fn a_cordoned_node_is_informational() {
         let findings = judged([("n1", Node { unschedulable: true, ..node() })], FRESH).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].severity, Severity::Info);

@@ -1,24 +1,24 @@
-//! # Container runtimes and kernels fit what the kubelets need
+//! # Container runtimes and kernels meet the kubelets' requirements
 //!
 //! ## Why
-//! A kubelet that is newer than its container runtime knows of stops working with the next upgrade, and a kernel that is
-//! too old for the service proxy's mode leaves the node without Services. Both show only when the node restarts.
+//! A container runtime that is too old for its kubelet stops working with the next upgrade, and a kernel that is too old for
+//! the service proxy's mode leaves the node without Services. Both show only when the node restarts.
 //!
 //! ## Fix
 //! Upgrade the runtime before the kubelet, node by node: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`,
-//! install the package
-//! containerd.io (or cri-o of the cluster's minor), `systemctl restart containerd kubelet`, `kubectl uncordon NODE`. For
-//! an old kernel, upgrade the operating system; until then `mode: iptables` in the ConfigMap kube-system/kube-proxy.
+//! install the package containerd.io (or cri-o of the cluster's minor version), `systemctl restart containerd kubelet`,
+//! `kubectl uncordon NODE`. For an old kernel, upgrade the operating system; until then, set `mode: iptables` in ConfigMap
+//! kube-system/kube-proxy.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/production-environment/container-runtimes/>; kubernetes/kubernetes `CHANGELOG-1.36`
-//! (containerd 1.x has its last minor with 1.36); <https://kubernetes.io/docs/reference/networking/virtual-ips/> (nftables
+//! (1.36 is the last minor version that supports containerd 1.x); <https://kubernetes.io/docs/reference/networking/virtual-ips/> (nftables
 //! needs Linux 5.13); kubernetes/system-validators `validators/types_unix.go` (kernels 4.19, 5.4, 5.10, 5.15 and 6.x).
-//! Whether a node runs cgroup v1 does not show in the API: what its kubelet tolerates is part of KL-06.
+//! The API does not show whether a node runs cgroup v1; KL-06 covers what its kubelet tolerates.
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::nodes::{Machine, Nodes};
 use crate::seen::{Seen, Unobserved};
@@ -30,12 +30,11 @@ crate::check!("KL-11", "runtime-and-kernel", Major, judge);
 const NEEDS_CONTAINERD_2: Version = Version::minor(37);
 /// The first kernel with all that kube-proxy's nftables mode uses.
 const NFTABLES: (u64, u64) = (5, 13);
-/// The long-term kernels that kubeadm accepts besides 6 and later.
+/// The long-term kernels that kubeadm accepts in addition to 6 and later.
 const VALIDATED: [(u64, u64); 4] = [(4, 19), (5, 4), (5, 10), (5, 15)];
 
 fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     let nftables = nftables(proxy);
     for (name, node) in nodes.0.iter().filter(|(_, node)| !node.is_virtual()) {
@@ -47,24 +46,23 @@ fn judge(nodes: &Nodes, proxy: Result<&KubeProxyConfig, &Unobserved>) -> Verdict
         let kind = format!("{}, {}, {} ({})", machine.runtime, machine.kernel, node.os_image, node.architecture);
         *kinds.entry(kind).or_default() += 1;
         match node.kubelet_version.parse() {
-            Ok(kubelet) => judge_runtime(&mut verdict, &mut folded, name, kubelet, machine),
+            Ok(kubelet) => judge_runtime(&mut verdict, name, kubelet, machine),
             Err(cause) => {
                 verdict.unseen(Subject::node(name), &Unobserved::invalid("the kubelet's version", cause));
             }
         }
         if node.operating_system == "linux" {
-            judge_kernel(&mut verdict, &mut folded, name, machine, &nftables);
+            judge_kernel(&mut verdict, name, machine, &nftables);
         }
     }
-    folded.tell(&mut verdict);
-    // Each combination once: a mixed cluster is told by its list being longer than one.
+    // Each combination once: a longer list shows a mixed cluster.
     for (kind, count) in kinds {
         verdict.note(format!("{count} of {kind}"));
     }
     verdict
 }
 
-fn judge_runtime(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet: Version, machine: &Machine) {
+fn judge_runtime(verdict: &mut Verdict, node: &str, kubelet: Version, machine: &Machine) {
     let Some((runtime, version)) = machine.runtime.split_once("://") else {
         let why = Unobserved::invalid(format!("Node {node}"), format!("its runtime is {:?}", machine.runtime));
         return verdict.unseen(Subject::node(node), &why);
@@ -77,20 +75,20 @@ fn judge_runtime(verdict: &mut Verdict, folded: &mut Folded, node: &str, kubelet
         let why = Unobserved::invalid(format!("Node {node}"), format!("its runtime is {:?}", machine.runtime));
         return verdict.unseen(Subject::node(node), &why);
     };
-    folded.expect(verdict, node, major >= 2, || {
-        let finding = Finding::new("containerd 2 or later", format!("containerd {version} under a kubelet {kubelet}"))
-            .mend("drain the node, install containerd 2, restart containerd and the kubelet, uncordon the node");
+    verdict.expect(Subject::node(node), major >= 2, || {
+        let finding = Finding::new("containerd 2 or later", format!("containerd {version} with kubelet {kubelet}"))
+            .fix("on these nodes, one after the other: drain, install containerd 2, restart containerd and the kubelet, uncordon");
         if kubelet >= NEEDS_CONTAINERD_2 {
             finding
-                .so("nobody tests this kubelet with it, and what the kubelet asks of it is not there")
+                .impact("this combination is untested and lacks functions that the kubelet uses")
                 .severity(Severity::Minor)
         } else {
-            finding.so("1.36 is the last minor that supports it: upgrade it before the kubelet").info()
+            finding.impact("Kubernetes 1.36 is the last version that supports it: upgrade it before the kubelet").info()
         }
     });
 }
 
-/// Whether kube-proxy works with nftables; without kubeadm's ConfigMap it is not kube-proxy's kernel that is judged.
+/// Whether kube-proxy uses nftables; without its ConfigMap, the kernel is not judged for kube-proxy.
 fn nftables(proxy: Result<&KubeProxyConfig, &Unobserved>) -> Seen<bool> {
     match proxy {
         Ok(config) => Ok(config.mode == "nftables"),
@@ -99,25 +97,28 @@ fn nftables(proxy: Result<&KubeProxyConfig, &Unobserved>) -> Seen<bool> {
     }
 }
 
-fn judge_kernel(verdict: &mut Verdict, folded: &mut Folded, node: &str, machine: &Machine, nftables: &Seen<bool>) {
+fn judge_kernel(verdict: &mut Verdict, node: &str, machine: &Machine, nftables: &Seen<bool>) {
     let Some(kernel) = release(&machine.kernel) else {
         let why = Unobserved::invalid(format!("Node {node}"), format!("its kernel is {:?}", machine.kernel));
         return verdict.unseen(Subject::node(node), &why);
     };
     let (major, minor) = kernel;
     match nftables {
-        // What the proxy needs matters only where the kernel may not have it.
+        // The proxy's mode matters only if the kernel may be too old for it.
         Err(why) if kernel < NFTABLES => verdict.unseen(Subject::node(node), why),
         Err(_) | Ok(false) => {}
-        Ok(true) => folded.expect(verdict, node, kernel >= NFTABLES, || {
-            Finding::new("Linux 5.13 or later for kube-proxy in nftables mode", format!("Linux {major}.{minor}"))
-                .so("kube-proxy does not start there, so Services do not work")
-                .mend("upgrade the kernel, or set mode: iptables in ConfigMap kube-system/kube-proxy")
-        }),
+        Ok(true) => {
+            verdict.expect(Subject::node(node), kernel >= NFTABLES, || {
+                Finding::new("Linux 5.13 or later for kube-proxy in nftables mode", format!("Linux {major}.{minor}"))
+                    .impact("kube-proxy does not start on these nodes, so Services do not work")
+                    .fix("upgrade the kernel of these nodes, or set mode: iptables in ConfigMap kube-system/kube-proxy")
+            });
+        }
     }
-    folded.expect(verdict, node, major >= 6 || VALIDATED.contains(&kernel), || {
+    verdict.expect(Subject::node(node), major >= 6 || VALIDATED.contains(&kernel), || {
         Finding::new("a long-term kernel that kubeadm validates: 4.19, 5.4, 5.10, 5.15, 6.x", machine.kernel.clone())
-            .so("kubeadm warns of it; bug fixes that the kubelet counts on may be missing")
+            .impact("kubeadm warns about it, and bug fixes that the kubelet relies on may be missing")
+            .fix("upgrade the operating system of these nodes to a kernel of this list")
             .info()
     });
 }

@@ -1,28 +1,28 @@
-//! # Static pods run where they belong, and only those
+//! # Only static pods of the distribution run
 //!
 //! ## Why
-//! A manifest dropped into a node's `staticPodPath` runs with any privilege: no admission, no quota and no RBAC stands
-//! before it, and deleting its pod in the API does nothing. It is how an intruder on a node stays.
+//! A manifest in a node's `staticPodPath` runs with any privilege, past admission, quota and RBAC, and deleting its pod in the
+//! API has no effect. Intruders use it to persist on a node.
 //!
 //! ## Fix
 //! Look at the manifest on the node that is named: `ls -l /etc/kubernetes/manifests`, `kubectl -n NAMESPACE get pod POD -o
-//! yaml`. Move one that nobody knows out of the folder, keep it for the investigation, and rebuild the node. If it is
-//! yours, run it as a DaemonSet, which the API controls.
+//! yaml`. If no one knows it, move the manifest out of the directory, keep it for the investigation, and rebuild the node. If
+//! it is yours, run it as a DaemonSet, which the API controls.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/types/pod_update.go` (annotation `kubernetes.io/config.source`),
-//! `pkg/kubelet/config/common.go`; feature PreventStaticPodAPIReferences (1.34). What is judged is what the API shows: a
-//! static pod whose mirror was refused, for example because its namespace does not exist, is seen by its kubelet alone.
+//! `pkg/kubelet/config/common.go`; feature PreventStaticPodAPIReferences (1.34). Only what the API shows is judged: a
+//! static pod without a mirror pod, for example because its namespace does not exist, is visible to its kubelet only.
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("KL-07", "static-pod-sources", Info, judge);
 
-/// What distributions and their load balancers run as static pods on control-plane nodes, by the name of the container.
+/// Containers that distributions and their load balancers run as static pods on control-plane nodes.
 const OF_CONTROL_PLANES: [&str; 14] = [
     "kube-apiserver",
     "kube-controller-manager",
@@ -39,9 +39,9 @@ const OF_CONTROL_PLANES: [&str; 14] = [
     "kube-rbac-proxy-crio",
     "kms-plugin",
 ];
-/// What they run as static pods on any node: kube-proxy (RKE2, EKS Anywhere, kOps), local load balancers (Kubespray).
+/// Containers that they run as static pods on any node: kube-proxy (RKE2, EKS Anywhere, kOps), local load balancers (Kubespray).
 const OF_ALL_NODES: [&str; 4] = ["kube-proxy", "nginx-proxy", "haproxy", "kube-rbac-proxy-crio"];
-/// Where all of them run.
+/// The namespace of all of them.
 const SYSTEM: &str = "kube-system";
 
 fn judge(pods: &Pods, nodes: &Nodes) -> Verdict {
@@ -63,22 +63,21 @@ fn judge(pods: &Pods, nodes: &Nodes) -> Verdict {
         judge_references(&mut verdict, pod);
     }
     for ((namespace, name), on) in strangers {
-        let on: Vec<&str> = on.iter().map(String::as_str).collect();
         let finding = Finding::new(
-            "only static pods of the distribution",
-            format!("a static pod {namespace}/{name} on {}", names(&on)),
+            "only static pods of the distribution run",
+            format!("an unknown static pod {namespace}/{name} runs"),
         )
-        .so("it runs with any privilege that its manifest asks for, past every admission and RBAC")
-        .mend(format!("ls -l /etc/kubernetes/manifests on {}: who put it there?", names(&on)));
-        verdict.find(Subject::nodes(&on), finding);
+        .impact("it has any privilege that its manifest requests, past admission and RBAC")
+        .fix("on these nodes, find out who created its manifest: ls -l /etc/kubernetes/manifests");
+        verdict.find_together(on.iter().map(Subject::node), on.len(), finding);
     }
     let nodes_without = nodes.0.len();
     if sources.is_empty() {
-        // That no pod is a mirror of a manifest was seen of each node.
+        // For each node, no pod is the mirror of a manifest.
         for _ in 0..nodes_without {
             verdict.confirm();
         }
-        verdict.note("no node runs a static pod");
+        verdict.note("no node runs static pods");
     } else {
         let sources: Vec<String> = sources.iter().map(|(source, count)| format!("{count} from {source}")).collect();
         verdict.note(format!("static pods: {}", sources.join(", ")));
@@ -100,8 +99,11 @@ fn judge_references(verdict: &mut Verdict, pod: &Pod) {
         .flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")))
         .collect();
     verdict.expect(Subject::object("Pod", &pod.namespace, &pod.name), references.is_empty(), || {
-        Finding::new("a static pod refers to nothing in the API", format!("it refers to {}", names(&references)))
-            .so("the kubelet may read on its behalf what the node has no business with; since 1.34 it does not start")
+        Finding::new("the static pod does not refer to API objects", format!("it refers to {}", references.join(", ")))
+            .impact(
+                "since Kubernetes 1.34 it does not start; before, it could read objects that the node should not see",
+            )
+            .fix("write the values into the manifest, or run the pod as a DaemonSet")
             .severity(crate::check::Severity::Minor)
     });
 }
@@ -140,7 +142,10 @@ mod tests {
 
     fn seen(pods: impl IntoIterator<Item = (NamespacedName, Pod)>) -> Vec<String> {
         let findings = judge(&Pods(pods.into_iter().collect()), &nodes()).findings(Severity::Info);
-        findings.into_iter().map(|finding| format!("{}: {}", finding.subjects[0], finding.seen)).collect()
+        findings
+            .into_iter()
+            .map(|finding| format!("{}: {}", crate::check::subject::listed(&finding.subjects), finding.seen))
+            .collect()
     }
 
     #[test]
@@ -156,8 +161,8 @@ mod tests {
     #[test]
     fn strangers_are_found_where_they_run() {
         let pods = [mirror("default", "agent", "n2"), mirror("default", "agent", "n3")];
-        assert_eq!(seen(pods), ["Nodes n2, n3: a static pod default/agent on n2, n3"]);
-        assert_eq!(seen([mirror(SYSTEM, "etcd", "n2")]), ["Node n2: a static pod kube-system/etcd on n2"]);
+        assert_eq!(seen(pods), ["Node n2, n3: an unknown static pod default/agent runs"]);
+        assert_eq!(seen([mirror(SYSTEM, "etcd", "n2")]), ["Node n2: an unknown static pod kube-system/etcd runs"]);
         assert_eq!(seen([mirror("default", "kube-proxy", "n2")]).len(), 1);
     }
 
@@ -173,7 +178,7 @@ mod tests {
         let verdict = judge(&Pods::default(), &nodes());
         assert_eq!(
             (verdict.observations(), crate::check::testing::notes(&verdict)),
-            (3, vec!["no node runs a static pod".to_owned()])
+            (3, vec!["no node runs static pods".to_owned()])
         );
     }
 }

@@ -1,14 +1,14 @@
-//! # Every kubelet's version fits the API servers'
+//! # Every kubelet is within the supported version skew
 //!
 //! ## Why
-//! A kubelet newer than its API server sends fields and calls that the server does not know; one that is too old misses
-//! APIs that the server has removed. Both break pods in ways that no message explains.
+//! A kubelet that is newer than its API server sends fields and calls that the server does not support; one that is too old
+//! uses APIs that the server has removed. Both break pods in ways that no error message explains.
 //!
 //! ## Fix
-//! A kubelet that is too old: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`; on the node install the package
+//! For a kubelet that is too old: `kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`; on the node install the package
 //! kubeadm of the control plane's version, run `kubeadm upgrade node`, install the package kubelet of that version,
-//! `systemctl restart kubelet`; `kubectl uncordon NODE`. A kubelet that is newer than an
-//! API server: upgrade the control plane, one minor after the other (`kubeadm upgrade apply`).
+//! `systemctl restart kubelet`; `kubectl uncordon NODE`. If a kubelet is newer than
+//! an API server, upgrade the control plane, one minor version at a time (`kubeadm upgrade apply`).
 //!
 //! ## Source
 //! <https://kubernetes.io/releases/version-skew-policy/> (three minors, two for a kubelet before 1.25; the oldest API
@@ -46,16 +46,18 @@ fn judge(nodes: &Nodes, oldest: &OldestApiServer) -> Verdict {
     for (kubelet, sharing) in misfits {
         let relation = if kubelet.minor > oldest.0.minor { "newer" } else { "older" };
         let distance = match kubelet.minor.abs_diff(oldest.0.minor) {
-            1 => "1 minor".to_owned(),
-            minors => format!("{minors} minors"),
+            1 => "1 minor version".to_owned(),
+            minors => format!("{minors} minor versions"),
         };
-        verdict.find(
-            Subject::nodes(&sharing),
+        verdict.find_together(
+            sharing.iter().map(|node| Subject::node(*node)),
+            sharing.len(),
             Finding::new(
                 format!("kubelet 1.{} to 1.{}", oldest.0.minor.saturating_sub(patience(kubelet)), oldest.0.minor),
                 format!("kubelet {kubelet}, {distance} {relation} than the API server {}", oldest.0),
             )
-            .mend(mend(kubelet, oldest.0, &sharing)),
+            .impact("pods on these nodes may fail in ways that no error message explains")
+            .fix(upgrade(kubelet, oldest.0, &sharing)),
         );
     }
     let spread: Vec<String> = minors.iter().map(|(minor, count)| format!("{count} of 1.{minor}")).collect();
@@ -63,17 +65,17 @@ fn judge(nodes: &Nodes, oldest: &OldestApiServer) -> Verdict {
     verdict
 }
 
-/// What is upgraded: whatever is older.
-fn mend(kubelet: Version, oldest: Version, nodes: &[&str]) -> String {
+/// Upgrades whichever is older.
+fn upgrade(kubelet: Version, oldest: Version, nodes: &[&str]) -> String {
     if kubelet.minor > oldest.minor {
         return format!(
-            "upgrade the API servers to 1.{} (kubeadm upgrade apply, one minor after the other): kubelets come after them",
+            "upgrade the API servers to 1.{} (kubeadm upgrade apply, one minor version at a time); kubelets come after them",
             kubelet.minor
         );
     }
     let (node, each) = match nodes {
         [only] => (*only, ""),
-        _ => ("NODE", "one node after the other: "),
+        _ => ("NODE", "for one NODE after the other: "),
     };
     format!(
         "{each}kubectl drain {node} --ignore-daemonsets --delete-emptydir-data; on it install kubeadm {oldest}, kubeadm upgrade \
@@ -81,7 +83,7 @@ fn mend(kubelet: Version, oldest: Version, nodes: &[&str]) -> String {
     )
 }
 
-/// How many minors a kubelet may be older than the API server.
+/// How many minor versions a kubelet may be older than the API server.
 fn patience(kubelet: Version) -> u64 {
     if kubelet < Version::minor(25) { 2 } else { 3 }
 }
@@ -113,13 +115,13 @@ mod tests {
     fn four_minors_older_and_one_newer_are_not() {
         let findings =
             judged(&[("n1", "v1.38.0"), ("n2", "v1.33.9"), ("n3", "v1.33.9")], "v1.37.2").findings(Severity::Major);
-        assert_eq!(findings[0].subjects[0].to_string(), "Nodes n2, n3");
-        assert_eq!(findings[0].seen, "kubelet 1.33.9, 4 minors older than the API server 1.37.2");
+        assert_eq!(crate::check::subject::listed(&findings[0].subjects), "Node n2, n3");
+        assert_eq!(findings[0].seen, "kubelet 1.33.9, 4 minor versions older than the API server 1.37.2");
         assert_eq!(findings[1].subjects[0], Subject::node("n1"));
-        assert_eq!(findings[1].seen, "kubelet 1.38.0, 1 minor newer than the API server 1.37.2");
+        assert_eq!(findings[1].seen, "kubelet 1.38.0, 1 minor version newer than the API server 1.37.2");
         assert_eq!(findings[1].expected, "kubelet 1.34 to 1.37");
         let mends: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
-        assert!(mends[0].starts_with("one node after the other: kubectl drain NODE"), "{mends:?}");
+        assert!(mends[0].starts_with("for one NODE after the other: kubectl drain NODE"), "{mends:?}");
         assert!(mends[1].starts_with("upgrade the API servers to 1.38"), "{mends:?}");
     }
 

@@ -117,7 +117,7 @@ fn apart(verdict: &mut Verdict, range: &Range, other: &Cidr, what: &str) {
             format!("{} is apart from {other} ({what})", range.what),
             format!("{} overlaps {other}", range.cidr),
         )
-        .so("pods and nodes cannot reach addresses there that are not the cluster's own")
+        .impact("pods and nodes cannot reach addresses there that are not the cluster's own")
     });
 }
 
@@ -137,10 +137,10 @@ fn apart_from_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes, is_nobo
         let expected = format!("{} is apart from the nodes' addresses", range.what);
         if is_nobodys {
             return Finding::new(expected, format!("{seen}; no node's pod range is of it"))
-                .so("the entry is wrong: once a kubeadm upgrade has written it into the controller-manager, pods get addresses of nodes")
-                .mend(node_ranges::CORRECT_SUBNET);
+                .impact("the entry is wrong: once a kubeadm upgrade has written it into the controller-manager, pods get addresses of nodes")
+                .fix(node_ranges::CORRECT_SUBNET);
         }
-        Finding::new(expected, seen).so("a pod can get the address of a node, and pods are routed to nodes by mistake")
+        Finding::new(expected, seen).impact("a pod can get the address of a node, and pods are routed to nodes by mistake")
     });
 }
 

@@ -32,14 +32,14 @@ fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
         verdict.find(
             Subject::object("EndpointSlice", "default", "kubernetes"),
             Finding::new("the address of every API server", "no address")
-                .so("nothing inside the cluster reaches the API; an API server that is not ready takes itself out"),
+                .impact("nothing inside the cluster reaches the API; an API server that is not ready takes itself out"),
         );
         return verdict;
     }
     for address in &published.slices {
         verdict.expect(Subject::address(address), is_reachable_by_others(address.ip()), || {
             Finding::new("an address that other nodes can dial", address.to_string())
-                .so("every node that dials it reaches itself, or nobody")
+                .impact("every node that dials it reaches itself, or nobody")
         });
     }
     let mut advertised: BTreeMap<SocketAddr, Vec<&str>> = BTreeMap::new();
@@ -67,7 +67,7 @@ fn judge(published: &ApiServerEndpoints, pods: &Pods) -> Verdict {
                         format!("the addresses of the EndpointSlice: {}", names(&published.slices)),
                         if endpoints.is_empty() { "no address".to_owned() } else { names(endpoints) },
                     )
-                    .so("clients that still read Endpoints dial other API servers than the Service does")
+                    .impact("clients that still read Endpoints dial other API servers than the Service does")
                     .severity(Severity::Minor)
                 },
             );
@@ -87,7 +87,7 @@ fn judge_sets(verdict: &mut Verdict, published: &BTreeSet<SocketAddr>, advertise
                 format!("published: it is the address of {servers}"),
                 format!("not among the published addresses {}", names(published)),
             )
-            .so(format!("{servers} gets no request from inside the cluster"))
+            .impact(format!("{servers} gets no request from inside the cluster"))
         });
     }
     for (address, servers) in advertised.iter().filter(|(_, servers)| servers.len() > 1) {
@@ -103,7 +103,9 @@ fn judge_sets(verdict: &mut Verdict, published: &BTreeSet<SocketAddr>, advertise
                 format!("only the addresses of API servers: {}", names(advertised.keys())),
                 format!("{address} is published as well"),
             )
-            .so("requests from inside the cluster that go there fail, unless an API server listens there after all"),
+            .impact(
+                "requests from inside the cluster that go there fail, unless an API server listens there after all",
+            ),
         );
     }
 }

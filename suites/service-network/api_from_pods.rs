@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::certificate::Distrust;
-use crate::check::{Finding, Folded, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::Answers;
@@ -39,16 +39,14 @@ const SO: &str = "pods there cannot use the Kubernetes API";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        environment(&mut verdict, &mut folded, node, answers, service);
+        environment(&mut verdict, node, answers, service);
         match answers.api() {
-            Ok(api) => connections(&mut verdict, &mut folded, node, api, service),
+            Ok(api) => connections(&mut verdict, node, api, service),
             Err(why) => verdict.unseen(Subject::node(node), &why),
         }
     }
-    folded.tell(&mut verdict);
     let hosts: BTreeSet<&str> =
         reports.0.values().filter_map(|report| host_name(report.answers.as_ref().ok()?)).collect();
     if !hosts.is_empty() {
@@ -63,7 +61,7 @@ fn host_name(answers: &Answers) -> Option<&str> {
     answers.api_host().ok()?.filter(|host| host.parse::<IpAddr>().is_err())
 }
 
-fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: &Answers, service: &KubernetesService) {
+fn environment(verdict: &mut Verdict, node: &str, answers: &Answers, service: &KubernetesService) {
     let expected = service.cluster_ip.to_string();
     let seen = match answers.api_host() {
         Ok(host) => host.unwrap_or("nothing"),
@@ -72,16 +70,16 @@ fn environment(verdict: &mut Verdict, folded: &mut Folded, node: &str, answers: 
     if host_name(answers).is_some() {
         return;
     }
-    folded.expect(verdict, node, seen == expected, || {
+    verdict.expect(Subject::node(node), seen == expected, || {
         Finding::new(
             format!("KUBERNETES_SERVICE_HOST is {expected}, the address of Service default/kubernetes"),
             format!("it is {seen}"),
         )
-        .so("clients in pods dial another address than the Service's")
+        .impact("clients in pods dial another address than the Service's")
     });
 }
 
-fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &ApiAnswer, service: &KubernetesService) {
+fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, service: &KubernetesService) {
     let address = service.cluster_ip;
     let deaf = api.instances.iter().filter_map(|(instance, got)| Some((instance, got.as_ref().err()?)));
     let shortfall = shortfall::severity(api.tried - api.connected, api.tried);
@@ -91,17 +89,17 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
     let mut is_explained = false;
     for (instance, fault) in deaf.filter(|_| some && !all_met) {
         is_explained = true;
-        folded.expect(verdict, node, false, || {
+        verdict.expect(Subject::node(node), false, || {
             Finding::new(
                 format!("connections to {address} are answered, whichever API server they are led to"),
                 format!("{instance} answers none: {fault}"),
             )
-            .so("a part of all that pods there ask of the Kubernetes API fails")
-            .mend(format!("see what drops or refuses connections from pods to {instance} (a firewall of its node, a rule of the network)"))
+            .impact("a part of all that pods there ask of the Kubernetes API fails")
+            .fix(format!("see what drops or refuses connections from pods to {instance} (a firewall of its node, a rule of the network)"))
         });
     }
     if !is_explained {
-        folded.expect(verdict, node, shortfall.is_none(), || {
+        verdict.expect(Subject::node(node), shortfall.is_none(), || {
             let fault = api.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
             let lost = api.tried - api.connected;
             let seen = match api.connected {
@@ -109,7 +107,7 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
                 _ => format!("{lost} of {} connections to {address} get no certificate: {fault}", api.tried),
             };
             Finding::new(format!("{} connections to {address} are answered", api.tried), seen)
-                .so(SO)
+                .impact(SO)
                 .severity(shortfall.unwrap_or(Severity::Critical))
         });
     }
@@ -124,29 +122,33 @@ fn connections(verdict: &mut Verdict, folded: &mut Folded, node: &str, api: &Api
     }
     if let Some(distrust) = api.names.values().find_map(of_another_ca) {
         // No name is valid then, and no request gets through: one cause, told once.
-        return folded.expect(verdict, node, false, || {
-            Finding::new(format!("the certificate at {address} is of the CA in the pods' ca.crt"), distrust.to_string())
-                .so(TURNED_AWAY)
-                .mend(OF_ANOTHER_CA)
-        });
+        return verdict.find(
+            Subject::node(node),
+            Finding::new(
+                format!("the certificate at {address} is of the CA in the pods' ca.crt"),
+                distrust.to_string(),
+            )
+            .impact(TURNED_AWAY)
+            .fix(OF_ANOTHER_CA),
+        );
     }
     for (name, verified) in &api.names {
-        folded.expect(verdict, node, verified.is_ok(), || {
+        verdict.expect(Subject::node(node), verified.is_ok(), || {
             let distrust = verified.as_ref().err().map(ToString::to_string).unwrap_or_default();
             Finding::new(format!("the certificate at {address} is valid for {name} with the pods' ca.crt"), distrust)
-                .so(TURNED_AWAY)
+                .impact(TURNED_AWAY)
         });
     }
     if let Err(fault @ Fault::Unanswered) = &api.version {
         let why = Unobserved::unreachable(format!("GET /version at {address}"), fault);
         return verdict.unseen(Subject::node(node), &why);
     }
-    folded.expect(verdict, node, api.version == Ok(200), || {
+    verdict.expect(Subject::node(node), api.version == Ok(200), || {
         let seen = match &api.version {
             Ok(status) => format!("HTTP {status}"),
             Err(fault) => fault.to_string(),
         };
-        Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).so(SO)
+        Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).impact(SO)
     });
 }
 

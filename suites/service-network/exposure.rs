@@ -80,7 +80,7 @@ fn judge_node_ports(verdict: &mut Verdict, reports: &ProbeReports, nodes: &Nodes
                 format!("a node port answers pods of other nodes at {address}"),
                 format!("it answers {whom} ({fault})"),
             )
-            .so("load balancers that send requests to this node lose them")
+            .impact("load balancers that send requests to this node lose them")
             .severity(Severity::Major)
         });
     }
@@ -105,8 +105,8 @@ fn judge_service(
         .collect();
     verdict.expect(subject(), strangers.is_empty(), || {
         Finding::new("no spec.externalIPs, or those that the profile names", strangers.join(", "))
-            .so("every node sends the cluster's traffic to this address to the Service's pods, whoever owns the address")
-            .mend(format!("kubectl -n {} patch service {} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/externalIPs\"}}]'", name.namespace, name.name))
+            .impact("every node sends the cluster's traffic to this address to the Service's pods, whoever owns the address")
+            .fix(format!("kubectl -n {} patch service {} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/externalIPs\"}}]'", name.namespace, name.name))
     });
     if let Some(since) = service.pending_since {
         let seconds = clock.server.as_second() - since.as_second();
@@ -115,7 +115,7 @@ fn judge_service(
                 format!("a load balancer gives it an address within {} minutes", PENDING / 60),
                 format!("status.loadBalancer is empty {} minutes after it was created", seconds / 60),
             )
-            .so("nobody outside of the cluster reaches it, except by its node ports")
+            .impact("nobody outside of the cluster reaches it, except by its node ports")
         });
     }
 }

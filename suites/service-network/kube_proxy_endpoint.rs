@@ -44,7 +44,7 @@ fn judge(
     let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
     verdict.expect(subject(), !config.skips_verification, || {
         Finding::new("the API server's certificate is verified", "insecure-skip-tls-verify: true in kubeconfig.conf")
-            .so("whoever is on the path reads kube-proxy's token and decides where traffic goes")
+            .impact("whoever is on the path reads kube-proxy's token and decides where traffic goes")
     });
     let Some((host, port)) = authority(&config.server) else {
         verdict.find(subject(), Finding::new("server: https://HOST:PORT", format!("server: {}", config.server)));
@@ -83,7 +83,7 @@ fn judge_server(
                     format!("server: https://{endpoint}, the controlPlaneEndpoint of kubeadm-config"),
                     format!("server: {}", config.server),
                 )
-                .so("when that instance fails or is not there, no node learns of new Services and endpoints")
+                .impact("when that instance fails or is not there, no node learns of new Services and endpoints")
             },
         );
         return;
@@ -105,7 +105,7 @@ fn judge_server(
                 format!("the address of an API server: {}", names(known)),
                 format!("server: {}", config.server),
             )
-            .so("kube-proxy does not come up again after its next restart")
+            .impact("kube-proxy does not come up again after its next restart")
         });
     }
     if is_published {
@@ -114,7 +114,7 @@ fn judge_server(
                 format!("an endpoint in front of all {} API servers", published.slices.len()),
                 format!("server: {}, one of them", config.server),
             )
-            .so("when that instance fails, no node learns of new Services and endpoints")
+            .impact("when that instance fails, no node learns of new Services and endpoints")
         });
     }
 }
@@ -135,7 +135,7 @@ fn judge_rights(verdict: &mut Verdict, rbac: &Rbac) {
             "bound to ClusterRole system:node-proxier, by ClusterRoleBinding kubeadm:node-proxier",
             format!("no ClusterRoleBinding lets it watch {}", names(missing)),
         )
-        .so("kube-proxy does not learn of new Services and endpoints")
+        .impact("kube-proxy does not learn of new Services and endpoints")
     });
 }
 

@@ -14,7 +14,7 @@
 //! kubernetes/kubernetes `pkg/proxy/healthcheck/proxy_health.go` (ports 10256), `cmd/kube-proxy/app/server.go` (10249).
 //! `/livez` fails when rules are not synchronised; `/healthz` fails besides while a node is being removed, which is normal.
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::KubeProxyAnswer;
 use crate::probe::fault::{Fault, Got};
@@ -32,7 +32,6 @@ fn judge(reports: &ProbeReports) -> Verdict {
         );
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         for proxy in answers.kube_proxy.values() {
@@ -46,16 +45,16 @@ fn judge(reports: &ProbeReports) -> Verdict {
                 verdict.note(format!("{node}: something else than kube-proxy answers at port 10256"));
                 continue;
             }
-            folded.expect(&mut verdict, node, proxy.livez == Ok(200), || {
+            verdict.expect(Subject::node(node), proxy.livez == Ok(200), || {
                 Finding::new("/livez at port 10256 answers 200", status(&proxy.livez))
-                    .so("Services that are new or have changed do not work on this node")
+                    .impact("Services that are new or have changed do not work on this node")
             });
-            folded.expect(&mut verdict, node, proxy.metrics.is_err(), || {
+            verdict.expect(Subject::node(node), proxy.metrics.is_err(), || {
                 Finding::new(
                     "pods cannot connect to the metrics port 10249",
                     format!("/metrics at port 10249 answers {}", status(&proxy.metrics)),
                 )
-                .so("any pod reads kube-proxy's metrics, and profiles it where that is on")
+                .impact("any pod reads kube-proxy's metrics, and profiles it where that is on")
                 .info()
             });
             // Draining a node makes /healthz fail on purpose, so a failure is told and not judged.
@@ -67,7 +66,6 @@ fn judge(reports: &ProbeReports) -> Verdict {
             }
         }
     }
-    folded.tell(&mut verdict);
     verdict
 }
 

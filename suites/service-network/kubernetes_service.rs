@@ -35,13 +35,13 @@ fn judge(service: &KubernetesService, range: Option<&ServiceRange>) -> Verdict {
                     format!("{first}, the first address of {} ({})", range.cidr, range.source),
                     service.cluster_ip.to_string(),
                 )
-                .so("the API servers' certificates are made for another address than pods dial")
+                .impact("the API servers' certificates are made for another address than pods dial")
             });
         }
     }
     verdict.expect(subject(), service.kind == "ClusterIP", || Finding::new("type ClusterIP", &service.kind));
     verdict.expect(subject(), !service.has_selector, || {
-        Finding::new("no selector", "a selector").so("the pods that it selects get the requests meant for the API")
+        Finding::new("no selector", "a selector").impact("the pods that it selects get the requests meant for the API")
     });
     verdict.expect(subject(), service.cluster_ips.len() == 1, || {
         Finding::new("one address, of the primary family", service.cluster_ips.join(", ")).severity(Severity::Minor)

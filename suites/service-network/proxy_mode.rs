@@ -73,13 +73,13 @@ fn judge(
         })),
         "ipvs" => drop(verdict.expect(subject(), minor < IPVS_DEPRECATED, || {
             Finding::new("mode iptables or nftables", format!("mode ipvs, deprecated since 1.{IPVS_DEPRECATED}"))
-                .so("nodes lose all Services when they are upgraded past its removal")
+                .impact("nodes lose all Services when they are upgraded past its removal")
         })),
         // kube-proxy falls back to its default on Linux, or refuses to start.
         other => verdict.find(
             subject(),
             Finding::new("mode iptables or nftables", format!("mode {other}, which no proxy for Linux knows"))
-                .so("kube-proxy does not start again with it")
+                .impact("kube-proxy does not start again with it")
                 .severity(Severity::Major),
         ),
     }
@@ -116,8 +116,8 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
         verdict.find(
             Subject::nodes(&nodes),
             finding
-                .so("how Services are reached changes when the proxies are next started, at the latest with the next upgrade")
-                .mend("kubectl -n kube-system rollout restart daemonset kube-proxy"),
+                .impact("how Services are reached changes when the proxies are next started, at the latest with the next upgrade")
+                .fix("kubectl -n kube-system rollout restart daemonset kube-proxy"),
         );
     }
 }

@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::service_trial::ServiceTrial;
 use crate::milliseconds::seconds;
 use crate::probe::sight::Sight;
@@ -35,34 +35,32 @@ const STALE: &str = "a Service that gets the address next leads to the old one's
 
 fn judge(trial: &ServiceTrial) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     let (mut opening, mut closing) = (BTreeMap::new(), BTreeMap::new());
     verdict.each(
         &trial.nodes,
         |node| Subject::node(node),
         |verdict, node, sights| {
             let works = sights.opened.is_open();
-            folded.expect(verdict, node, works, || {
+            verdict.expect(Subject::node(node), works, || {
                 let fault = sights.opened.fault.as_ref().map(ToString::to_string).unwrap_or_default();
                 let seen = format!("nothing answers within {} s: {fault}", seconds(trial.opening_ms));
                 Finding::new("a Service answers when it has its first backend", seen)
-                    .so("new Services and new backends do not come to work there")
+                    .impact("new Services and new backends do not come to work there")
             });
             if works {
                 opening.insert(node.clone(), sights.opened.after_ms);
             }
             let Some(closed) = &sights.closed else { return };
             let stops = stopped(closed);
-            folded.expect(verdict, node, stops, || {
+            verdict.expect(Subject::node(node), stops, || {
                 let seen = format!("it still answers {} s later", seconds(trial.closing_ms));
-                Finding::new("a Service that is deleted no longer answers", seen).so(STALE)
+                Finding::new("a Service that is deleted no longer answers", seen).impact(STALE)
             });
             if stops {
                 closing.insert(node.clone(), closed.after_ms);
             }
         },
     );
-    folded.tell(&mut verdict);
     late(&mut verdict, &opening, "a Service answers when it has its first backend", "meanwhile it fails from there");
     late(
         &mut verdict,
@@ -89,7 +87,7 @@ fn late(verdict: &mut Verdict, took: &BTreeMap<String, u64>, what: &str, so: &st
             let (least, most) = (slow.iter().map(|(_, ms)| **ms).min(), slow.iter().map(|(_, ms)| **ms).max());
             let [least, most] = [least, most].map(|ms| seconds(ms.unwrap_or_default()));
             let seen = if least == most { format!("after {most} s") } else { format!("after {least} to {most} s") };
-            let finding = Finding::new(format!("{what}, within {} s", limit / 1000), seen).so(so);
+            let finding = Finding::new(format!("{what}, within {} s", limit / 1000), seen).impact(so);
             verdict.tell_counted(Subject::nodes(&nodes), graded(finding));
         }
     };

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Folded, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
 use crate::probe::answer::{Backends, ServiceAnswer};
 use crate::seen::Unobserved;
@@ -27,7 +27,6 @@ const SLOW_MS: u64 = 5000;
 
 fn judge(reports: &ProbeReports) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     // Who serves: probes that answered. One that did not is undecided by itself and no fault of the Service.
     let backends: BTreeSet<&str> =
         reports.0.values().filter(|report| report.answers.is_ok()).map(|report| report.pod.as_str()).collect();
@@ -53,8 +52,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
         let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =
             backends.iter().partition(|pod| !met(pod) && reports.came_too_late(pod, node));
         late.extend(too_late);
-        let mut spread =
-            |way: &str, seen: &Backends| every_backend(&mut verdict, &mut folded, reports, node, way, seen, &backends);
+        let mut spread = |way: &str, seen: &Backends| every_backend(&mut verdict, reports, node, way, seen, &backends);
         if has_tcp {
             spread("the ClusterIP by TCP", tcp);
         }
@@ -65,7 +63,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
             spread("the node port by TCP", node_port);
         }
         if has_affinity {
-            folded.expect(&mut verdict, node, affinity.answered.len() == 1, || {
+            verdict.expect(Subject::node(node), affinity.answered.len() == 1, || {
                 let seen = match affinity.answered.len() {
                     0 => failure(affinity),
                     many => format!("{many} backends answered one client"),
@@ -75,12 +73,12 @@ fn judge(reports: &ProbeReports) -> Verdict {
         }
         let ways = [Some(tcp), Some(udp), Some(affinity), node_port];
         if let Some(slowest) = ways.into_iter().flatten().filter_map(|way| way.first_ms).max() {
-            folded.expect(&mut verdict, node, slowest <= SLOW_MS, || {
+            verdict.expect(Subject::node(node), slowest <= SLOW_MS, || {
                 Finding::new(
                     format!("a new Service answers within {} s", SLOW_MS / 1000),
                     format!("after {} s", slowest.div_ceil(1000)),
                 )
-                .so("what is changed comes to this node late (see SN-12, in the profile ci)")
+                .impact("what is changed comes to this node late (see SN-12, in the profile ci)")
                 .info()
             });
         }
@@ -89,13 +87,11 @@ fn judge(reports: &ProbeReports) -> Verdict {
         let cause = "it began to serve when others had nearly ended, as while an image is pulled: run again";
         verdict.unseen(Subject::node(node), &Unobserved::invalid(format!("the probe on {node}"), cause));
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
 fn every_backend(
     verdict: &mut Verdict,
-    folded: &mut Folded,
     reports: &ProbeReports,
     node: &str,
     way: &str,
@@ -104,14 +100,14 @@ fn every_backend(
 ) {
     // In a large cluster nobody meets all; what was asked must have been answered, whoever did.
     if backends.len() > MEETABLE {
-        folded.expect(verdict, node, !seen.answered.is_empty() && seen.fault.is_none(), || {
+        verdict.expect(Subject::node(node), !seen.answered.is_empty() && seen.fault.is_none(), || {
             let expected = format!("a Service answers at {way}, {} times of {}", seen.asked, seen.asked);
             let answered: u32 = seen.answered.values().sum();
             let fault = seen.fault.as_ref().map(ToString::to_string).unwrap_or_default();
             match answered {
-                0 => Finding::new(expected, failure(seen)).so("Services do not work from this node"),
+                0 => Finding::new(expected, failure(seen)).impact("Services do not work from this node"),
                 some => Finding::new(expected, format!("{some} times of {}: {fault}", seen.asked))
-                    .so("some requests to Services fail from this node"),
+                    .impact("some requests to Services fail from this node"),
             }
         });
         return;
@@ -121,13 +117,13 @@ fn every_backend(
         .filter(|pod| !seen.answered.contains_key(**pod))
         .filter_map(|pod| reports.node_of(pod))
         .collect();
-    folded.expect(verdict, node, missing.is_empty(), || {
+    verdict.expect(Subject::node(node), missing.is_empty(), || {
         let expected = format!("all {} backends of a Service answer at {way}", backends.len());
         if seen.answered.is_empty() {
-            return Finding::new(expected, failure(seen)).so("Services do not work from this node");
+            return Finding::new(expected, failure(seen)).impact("Services do not work from this node");
         }
         Finding::new(expected, format!("those on {} did not, in {} requests", names(missing), seen.asked))
-            .so("some requests to Services fail from this node")
+            .impact("some requests to Services fail from this node")
     });
 }
 

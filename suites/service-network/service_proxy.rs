@@ -87,9 +87,9 @@ fn judge(
         // kubeadm makes pods; platforms may run it as a process of the host, or do without by means of their own.
         let is_foreign = matches!(kubeadm, Err(Unobserved::Absent { .. }));
         let finding = if is_foreign && without.len() == nodes.linux().count() {
-            finding.so("unless the platform does its work by other means (SN-09 tries it), no Service works").info()
+            finding.impact("unless the platform does its work by other means (SN-09 tries it), no Service works").info()
         } else {
-            finding.so("pods there do not learn of new Services and endpoints")
+            finding.impact("pods there do not learn of new Services and endpoints")
         };
         verdict.find(Subject::nodes(&without), finding);
     }
@@ -97,7 +97,7 @@ fn judge(
         verdict.find(
             Subject::nodes(&both),
             Finding::new("one service proxy", "kube-proxy and a network plugin that is told to replace it")
-                .so("both write rules for the same Services")
+                .impact("both write rules for the same Services")
                 .severity(Severity::Major),
         );
     }
@@ -113,7 +113,7 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
     }
     verdict.expect(Subject::node(name), proxy.ready, || {
         Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, proxy.state()))
-            .so("pods there do not learn of new Services and endpoints")
+            .impact("pods there do not learn of new Services and endpoints")
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
     let Some(version) = image.and_then(Version::of_image) else {
@@ -123,7 +123,7 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
     verdict.expect(Subject::node(name), minor <= oldest.0.minor && oldest.0.minor - minor <= PATIENCE, || {
         let eldest = oldest.0.minor.saturating_sub(PATIENCE);
         Finding::new(format!("kube-proxy 1.{eldest} to 1.{}", oldest.0.minor), version.to_string())
-            .so("it does not know the APIs of the API server, or the API server its")
+            .impact("it does not know the APIs of the API server, or the API server its")
             .severity(Severity::Major)
     });
 }

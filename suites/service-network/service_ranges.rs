@@ -88,7 +88,7 @@ fn judge_configuration(verdict: &mut Verdict, cidrs: &ServiceCidrs, pods: &Pods,
         let ranges: Result<Vec<Cidr>, _> = told.split(',').map(str::parse).collect();
         verdict.expect(subject, ranges.is_ok_and(|ranges| ranges == own.cidrs), || {
             Finding::new(format!("{setting} {}, as ServiceCIDR {DEFAULT}", written(&own.cidrs)), told)
-                .so("an API server that starts with it gives out addresses that the others do not know as service addresses")
+                .impact("an API server that starts with it gives out addresses that the others do not know as service addresses")
         });
     }
 }
@@ -131,7 +131,7 @@ fn judge_overlaps(verdict: &mut Verdict, cidrs: &ServiceCidrs, nodes: &Nodes, ku
                     "service addresses that no pod or node has",
                     format!("{cidr} overlaps {}", names(&overlapped)),
                 )
-                .so("traffic to those pods or nodes is taken for traffic to Services")
+                .impact("traffic to those pods or nodes is taken for traffic to Services")
             });
         }
     }
