@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cause_on_several_nodes_is_told_once_for_each_way() {
+    fn one_cause_on_several_nodes_is_one_finding_for_each_way() {
         let refused = || error("dial tcp 127.0.0.1:42613: connect: connection refused");
         let verdict = judged([Ok((refused(), Came::Wanted)), Ok((refused(), Came::Nothing { after_ms: 5000 }))]);
         assert_eq!(
@@ -91,7 +91,7 @@ mod tests {
                 "Node n2: pod p1: no answer within 5000 ms"
             ]
         );
-        assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("while logs work"));
+        assert!(verdict.findings(Severity::Major)[0].impact.as_deref().unwrap().contains("logs work"));
     }
 
     #[test]

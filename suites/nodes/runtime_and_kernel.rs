@@ -164,7 +164,7 @@ mod tests {
     fn containerd_1_is_over_with_1_37() {
         let old = |kubelet| judged(&nodes(kubelet, "containerd://1.7.28", "6.1.0"), "");
         let findings = old("v1.37.0");
-        assert_eq!(findings, [("containerd 1.7.28 under a kubelet 1.37.0".to_owned(), Severity::Minor)]);
+        assert_eq!(findings, [("containerd 1.7.28 with kubelet 1.37.0".to_owned(), Severity::Minor)]);
         assert_eq!(old("v1.36.0")[0].1, Severity::Info);
         assert_eq!(old("v1.36.0-eks-1")[0].1, Severity::Info);
     }
