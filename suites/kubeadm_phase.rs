@@ -47,6 +47,14 @@ pub fn again_on(node: &str, phase: &str) -> String {
     format!("{}{SETTINGS}{own}{document}{aside} && kubeadm init phase {phase} --config kubeadm.yaml", lost(phase))
 }
 
+/// The command that restarts a static pod of kubeadm: the kubelet stops it while its manifest is elsewhere.
+pub fn restart(component: &str) -> String {
+    let manifest = format!("{component}.yaml");
+    format!(
+        "mv /etc/kubernetes/manifests/{manifest} /root/ && sleep 20 && mv /root/{manifest} /etc/kubernetes/manifests/"
+    )
+}
+
 /// Moves the old pair away, which kubeadm would otherwise keep: only once everything that the new one needs is there.
 fn aside(certificate: &str) -> String {
     let file = certificate.strip_prefix("etcd-").map_or_else(|| certificate.to_owned(), |name| format!("etcd/{name}"));

@@ -87,19 +87,13 @@ impl Description {
         }
     }
 
-    /// Every name that a client may dial, for a message: `n1, kubernetes, 10.96.0.1`.
-    pub fn names(&self) -> String {
-        let names = self.presented();
-        if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
-    }
-
     /// Whether `at` lies within the validity; both ends belong to it.
     pub fn is_valid_at(&self, at: Timestamp) -> bool {
         (self.not_before..=self.not_after).contains(&at)
     }
 
-    /// The DNS names, then the addresses.
-    pub(super) fn presented(&self) -> Vec<String> {
+    /// Every name that a client may dial: the DNS names, then the addresses.
+    pub fn names(&self) -> Vec<String> {
         let addresses = self.ip_addresses.iter().map(ToString::to_string);
         self.dns_names.iter().cloned().chain(addresses).collect()
     }

@@ -42,7 +42,7 @@ pub fn verify(chain: &[Certificate], roots: &[Certificate], name: Option<&str>, 
 
     match name {
         Some(name) if !description.covers(name) => {
-            Err(Distrust::NameMismatch { name: name.to_owned(), presented: description.presented() })
+            Err(Distrust::NameMismatch { name: name.to_owned(), presented: description.names() })
         }
         _ => Ok(()),
     }

@@ -2,11 +2,11 @@
 //!
 //! ## Why
 //! Pods dial the first service address or `kubernetes.default.svc`, kubelets dial the control plane's endpoint, and
-//! whoever mends a control-plane node dials that node. Each verifies the name that it dialled, so a missing name breaks
-//! one kind of client, on one instance out of several perhaps only now and then.
+//! administrators who repair a control-plane node dial that node. Each verifies the name that it dialled, so a missing name
+//! breaks one kind of client, and with several instances perhaps only now and then.
 //!
 //! ## Fix
-//! On the node of the instance make the certificate anew; kubeadm adds the usual names by itself and those of
+//! On the node of the instance make the certificate again; kubeadm adds the usual names by itself, and those of
 //! `controlPlaneEndpoint` and `apiServer.certSANs` from its configuration:
 //!
 //! ```text
@@ -22,20 +22,22 @@
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
 //!
-//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`, without which kubeadm takes that of the
-//! default route; NODE is the node's name, and apiVersion that of the first document.
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the address
+//! of the default route. NODE is the node's name, and apiVersion that of the first document.
 //!
-//! Recent API servers take the new certificate into use by themselves; older ones must be restarted.
+//! Recent API servers load the new certificate by themselves; restart older ones.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetAPIServerAltNames`). Without kubeadm only
 //! `kubernetes.default.svc` and the address of Service default/kubernetes are expected, which every distribution has.
-//! A name of `apiServer.certSANs` that the certificate lacks is a remark: the certificate was not made anew yet. Common
-//! name and issuer are not looked at, since no client does.
+//! A name of `apiServer.certSANs` that the certificate lacks is an info finding: the certificate was not made again yet.
+//! Common name and issuer are not checked, since no client checks them here.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::instances::instances;
+use super::helpers::distrust::remake;
+use super::helpers::instances::instances;
+use super::helpers::names::{lacks, missing, missing_at};
 use crate::check::{Finding, Subject, Verdict};
 use crate::cluster::handshake::Authority;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
@@ -60,54 +62,52 @@ fn judge(
         Err(verdict) => return verdict,
     };
     let first = range.and_then(|range| range.cidr.nth(1)).unwrap_or(service.cluster_ip);
+    let fix = if kubeadm.is_some() {
+        remake()
+    } else {
+        "make the certificate again with these names, with the tool that made the cluster".to_owned()
+    };
     let mut verdict = Verdict::new();
     verdict.each(
         instances,
         |address| Subject::address(address),
         |verdict, address, handshake| {
+            let subject = || Subject::address(address);
             let leaf = match handshake.leaf().describe() {
                 Ok(leaf) => leaf,
                 Err(malformed) => {
-                    return verdict
-                        .find(Subject::address(address), Finding::new("a certificate", malformed.to_string()));
+                    let finding = Finding::new("a certificate", malformed.to_string())
+                        .impact("no client can connect to this instance")
+                        .fix(&fix);
+                    return verdict.find(subject(), finding);
                 }
             };
-            let (expected, wished) = match kubeadm {
-                Some(kubeadm) => (kubeadms_names(*address, kubeadm, first, domain, pods), wishes(kubeadm)),
+            let (expected, configured) = match kubeadm {
+                Some(kubeadm) => (kubeadms_names(*address, kubeadm, first, domain, pods), configured_names(kubeadm)),
                 None => (vec!["kubernetes.default.svc".to_owned(), service.cluster_ip.to_string()], Vec::new()),
             };
-            let mut missing = |names: Vec<String>| -> Vec<String> {
-                names
-                    .into_iter()
-                    .filter(|name| {
-                        let covered = leaf.covers(name);
-                        if covered {
-                            verdict.confirm();
-                        }
-                        !covered
-                    })
-                    .collect()
-            };
-            let (missing, unheeded) = (missing(expected), missing(wished));
-            let seen = || format!("a certificate for {}", leaf.names());
-            if !missing.is_empty() {
+            let names = expected.len() + configured.len();
+            let (lacking, not_yet) = (missing(&leaf, expected), missing(&leaf, configured));
+            (lacking.len() + not_yet.len()..names).for_each(|_| verdict.confirm());
+            if !lacking.is_empty() {
                 verdict.find(
-                    Subject::address(address),
-                    Finding::new(format!("a certificate also for {}", missing.join(", ")), seen())
-                        .so("clients that dial the instance by it and verify the certificate fail"),
+                    subject(),
+                    Finding::new("a certificate for every name by which clients dial this instance", lacks(&lacking))
+                        .impact("clients that dial the instance by such a name and verify the certificate fail")
+                        .fix(&fix)
+                        .evidence(missing_at(address, &lacking)),
                 );
             }
-            if !unheeded.is_empty() {
+            if !not_yet.is_empty() {
                 verdict.find(
-                    Subject::address(address),
+                    subject(),
                     Finding::new(
-                        format!(
-                            "a certificate also for {}, as apiServer.certSANs of kubeadm-config says",
-                            unheeded.join(", ")
-                        ),
-                        seen(),
+                        "a certificate for the names in apiServer.certSANs of ConfigMap kubeadm-config",
+                        lacks(&not_yet),
                     )
-                    .so("the certificate was not made anew since that was configured")
+                    .impact("the certificate was not made again since that was configured")
+                    .fix(&fix)
+                    .evidence(missing_at(address, &not_yet))
                     .info(),
                 );
             }
@@ -116,7 +116,7 @@ fn judge(
     verdict
 }
 
-/// The names that kubeadm gives an instance, whatever it is told besides.
+/// The names that kubeadm always gives an instance.
 fn kubeadms_names(
     instance: SocketAddr,
     kubeadm: &KubeadmConfig,
@@ -136,8 +136,8 @@ fn kubeadms_names(
         .collect()
 }
 
-/// The names that an administrator wished for; kubeadm drops what is neither a name nor an address.
-fn wishes(kubeadm: &KubeadmConfig) -> Vec<String> {
+/// The names that an administrator configured; kubeadm drops entries that are neither a name nor an address.
+fn configured_names(kubeadm: &KubeadmConfig) -> Vec<String> {
     let is_name = |name: &str| {
         let name = name.strip_prefix("*.").unwrap_or(name);
         name.parse::<IpAddr>().is_ok() || Authority::new(name, 443).is_ok()
@@ -145,7 +145,7 @@ fn wishes(kubeadm: &KubeadmConfig) -> Vec<String> {
     kubeadm.cert_sans.iter().filter(|name| is_name(name)).cloned().collect()
 }
 
-/// The host of a `controlPlaneEndpoint`, which may do without a port.
+/// The host of a `controlPlaneEndpoint`, whose port is optional.
 pub(super) fn host(endpoint: &str) -> &str {
     match endpoint.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, _)) => host,
@@ -208,24 +208,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_once_for_each_instance() {
+    fn missing_names_are_one_finding_with_all_of_them() {
         let verdict = judged(&["n1", "kubernetes", "10.77.0.11", "lb.example.org"], Some(&kubeadm()));
         let [finding] = &findings(&verdict)[..] else { panic!("{:?}", findings(&verdict)) };
         assert_eq!(finding.subjects[0].to_string(), "10.77.0.11:6443");
-        assert_eq!(
-            finding.expected,
-            "a certificate also for kubernetes.default, kubernetes.default.svc, \
-             kubernetes.default.svc.cluster.local, 10.96.0.1, api.bed.test"
-        );
+        assert_eq!(finding.seen, "the certificate lacks 5 names");
+        let names = [
+            "10.96.0.1",
+            "api.bed.test",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ];
+        assert_eq!(finding.evidence, names.map(|name| format!("10.77.0.11:6443: no {name}")));
         assert_eq!(finding.severity, Severity::Major);
     }
 
     #[test]
-    fn a_configured_name_that_is_not_in_the_certificate_yet_is_a_remark() {
+    fn a_configured_name_that_is_not_in_the_certificate_yet_is_info() {
         let names = [&USUAL[..], &["api.bed.test"]].concat();
         let verdict = judged(&names, Some(&kubeadm()));
         let [finding] = &findings(&verdict)[..] else { panic!("{:?}", findings(&verdict)) };
-        assert!(finding.expected.contains("lb.example.org, as apiServer.certSANs"));
+        assert!(finding.expected.contains("apiServer.certSANs"));
+        assert_eq!(finding.evidence, ["10.77.0.11:6443: no lb.example.org"]);
         assert_eq!(finding.severity, Severity::Info);
     }
 
@@ -233,11 +238,11 @@ mod tests {
     fn without_kubeadm_the_names_of_every_cluster_are_expected() {
         assert!(findings(&judged(&["kubernetes.default.svc", "10.43.0.1"], None)).is_empty());
         let verdict = judged(&["kubernetes.default.svc"], None);
-        assert_eq!(findings(&verdict)[0].expected, "a certificate also for 10.43.0.1");
+        assert_eq!(findings(&verdict)[0].evidence, ["10.77.0.11:6443: no 10.43.0.1"]);
     }
 
     #[test]
-    fn an_instance_that_does_not_answer_is_undecided_and_none_at_all_is_no_business_of_ours() {
+    fn one_instance_that_does_not_answer_is_inconclusive_and_none_at_all_is_not_applicable() {
         let leaf = Issuer::new("kubernetes").leaf(&["kubernetes.default.svc", "10.43.0.1"]);
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         let one = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent())]);

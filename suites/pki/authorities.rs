@@ -1,30 +1,30 @@
-//! # The certificate authorities are strong, long-lived and the same everywhere
+//! # The cluster's CAs are strong, long-lived and the same everywhere
 //!
 //! ## Why
-//! When a CA expires, everything that it signed is worthless at that moment, and replacing a CA takes a cluster through
-//! every certificate and kubeconfig it has: that wants planning a year ahead. A weak key or hash lets others make
-//! certificates. Where joining nodes, pods and API servers are given authorities that have no key in common, somebody
-//! verifies with the wrong one, as after a rotation that was left half done.
+//! When a CA expires, everything that it signed becomes invalid at that moment, and replacing a CA takes a cluster through
+//! every certificate and kubeconfig it has: plan that a year ahead. A weak key or hash lets attackers make certificates.
+//! Where joining nodes, pods and API servers get CAs that have no key in common, some of them verify with the wrong one,
+//! as after a rotation that was left half done.
 //!
 //! ## Fix
 //! Plan a rotation: <https://kubernetes.io/docs/tasks/tls/manual-rotation-of-ca-certificates/>. A CA with the same key
-//! but a longer life is enough where only the date is the trouble. Where one source differs, give it the right bundle:
+//! and a longer life is enough where only the date is the problem. Where one source differs, give it the right bundle:
 //! `kubectl -n kube-public edit configmap cluster-info`, `--root-ca-file` of the controller-manager, `--client-ca-file`
 //! and `--requestheader-client-ca-file` of the API server.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/certs/certlist.go` (kubeadm's CAs last ten years). Less than a year left
-//! is major, less than 30 days critical; of a CA made for less than four years, less than a quarter of its life. A CA
-//! near its end beside a longer-lived one in the same bundle is a remark, and none if both have the same key: API
+//! is major, less than 30 days critical; for a CA that lasts less than four years, less than a quarter of its life. A CA
+//! near its end next to a longer-lived one in the same bundle is info, and no finding if both have the same key: API
 //! servers keep the old one in extension-apiserver-authentication until it has expired. Only kubeadm is expected to have
-//! one CA for servers and clients; K3S and RKE2 have two. RSA from 2048 bits, ECDSA from P-256, Ed25519; SHA-256 or
+//! one CA for servers and clients; K3s and RKE2 have two. RSA from 2048 bits, ECDSA from P-256, Ed25519; SHA-256 or
 //! better.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lifetime::{least, left, length, remainder};
+use super::helpers::lifetime::{least, left, length, remainder};
 use crate::certificate::{Certificate, Description, PublicKey};
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
@@ -34,6 +34,9 @@ use crate::fact::facts::root_ca_config_maps::RootCaConfigMaps;
 use crate::seen::Unobserved;
 
 crate::check!("PK-05", "authorities", Major, judge);
+
+/// How to replace a CA.
+const ROTATE: &str = "replace this CA: https://kubernetes.io/docs/tasks/tls/manual-rotation-of-ca-certificates/";
 
 /// Where a bundle was found.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,9 +69,29 @@ impl Source {
             }
         }
     }
+
+    /// Where its bundle is set.
+    const fn change(self) -> &'static str {
+        match self {
+            Self::Kubeconfig => "set certificate-authority-data of the cluster in the kubeconfig",
+            Self::ClusterInfo => "kubectl -n kube-public edit configmap cluster-info",
+            Self::RootCa => {
+                "replace the file of --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml on each \
+                 control-plane node"
+            }
+            Self::Client => {
+                "replace the file of --client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml on each control-plane \
+                 node"
+            }
+            Self::RequestHeader => {
+                "replace the file of --requestheader-client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml on each \
+                 control-plane node"
+            }
+        }
+    }
 }
 
-/// One authority, where it was found, and where it is not outlived by another.
+/// One CA, where it was found, and where no longer-lived CA stands next to it.
 struct Found {
     authority: Description,
     sources: BTreeSet<Source>,
@@ -89,7 +112,7 @@ fn judge(
         bundles.insert(Source::Kubeconfig, &kubeconfig.authorities);
     }
     if let Some(info) = present(&mut verdict, Source::ClusterInfo, cluster_info) {
-        // What else is wrong with cluster-info is for the checks of joining to say.
+        // The checks of joining judge everything else about cluster-info.
         bundles.extend(info.authorities().ok().map(|bundle| (Source::ClusterInfo, bundle)));
     }
     if let Some(maps) = present(&mut verdict, Source::RootCa, root_ca) {
@@ -104,9 +127,7 @@ fn judge(
                 Some(Ok(bundle)) => {
                     bundles.insert(source, bundle);
                 }
-                Some(Err(why)) => {
-                    verdict.find(source.subject(), Finding::new(format!("certificates in {}", source.name()), why));
-                }
+                Some(Err(why)) => find_unreadable(&mut verdict, source, why.clone()),
             }
         }
     }
@@ -116,10 +137,7 @@ fn judge(
         for certificate in bundle {
             match certificate.describe() {
                 Ok(authority) => described.entry(source).or_default().push(authority),
-                Err(malformed) => verdict.find(
-                    source.subject(),
-                    Finding::new(format!("certificates in {}", source.name()), malformed.to_string()),
-                ),
+                Err(malformed) => find_unreadable(&mut verdict, source, malformed.to_string()),
             }
         }
     }
@@ -132,7 +150,14 @@ fn judge(
     verdict
 }
 
-/// What was seen; a cluster that does not have it has nothing to be judged there.
+fn find_unreadable(verdict: &mut Verdict, source: Source, why: String) {
+    let finding = Finding::new(format!("certificates in {}", source.name()), why)
+        .impact("whatever verifies with this bundle fails")
+        .fix(source.change());
+    verdict.find(source.subject(), finding);
+}
+
+/// What was seen; a cluster without it has nothing to judge there.
 fn present<'a, T>(verdict: &mut Verdict, source: Source, seen: Result<&'a T, &Unobserved>) -> Option<&'a T> {
     match seen {
         Ok(value) => Some(value),
@@ -144,7 +169,7 @@ fn present<'a, T>(verdict: &mut Verdict, source: Source, seen: Result<&'a T, &Un
     }
 }
 
-/// Each authority once, by its fingerprint.
+/// Each CA once, by its fingerprint.
 fn distinct(described: &BTreeMap<Source, Vec<Description>>, clock: &Clock) -> BTreeMap<String, Found> {
     let mut all: BTreeMap<String, Found> = BTreeMap::new();
     for (source, bundle) in described {
@@ -174,52 +199,56 @@ fn lasts(authority: &Description, clock: &Clock) -> bool {
 
 fn judge_authority(verdict: &mut Verdict, found: &Found, clock: &Clock) {
     let Found { authority, sources, alone_in } = found;
-    let subject = || Subject::cluster_object("certificate authority", &authority.subject);
-    let places = |sources: &BTreeSet<Source>| names(sources.iter().map(|source| source.name()));
+    let subject = || Subject::cluster_object("CA", &authority.subject);
+    let places = || sources.iter().map(|source| format!("found in {}", source.name()));
     verdict.expect(subject(), lasts(authority, clock), || {
         let bound = length(least(authority, 365, 4));
-        let short = left(authority, clock.server) < least(authority, 30, 10);
-        let finding = Finding::new(
-            format!("a CA that lasts for at least {bound}"),
-            format!("it {}; found in {}", remainder(authority, clock.server), places(sources)),
-        );
-        if alone_in.is_empty() {
-            finding.so("a longer-lived CA stands beside it: what it signed still ends with it").info()
+        let (impact, severity) = if alone_in.is_empty() {
+            ("a longer-lived CA is next to it, but certificates that this one signed end with it", Severity::Info)
+        } else if left(authority, clock.server) < least(authority, 30, 10) {
+            (ENDS, Severity::Critical)
         } else {
-            finding.so("at that moment everything that it signed is worthless").severity(if short {
-                Severity::Critical
-            } else {
-                Severity::Major
-            })
-        }
+            (ENDS, Severity::Major)
+        };
+        Finding::new(
+            format!("a CA that lasts for at least {bound}"),
+            format!("it {}", remainder(authority, clock.server)),
+        )
+        .impact(impact)
+        .fix(format!("{ROTATE}; a CA certificate with the same key and a later end is enough"))
+        .evidence(places())
+        .severity(severity)
     });
     verdict.expect(subject(), authority.is_ca == Some(true), || {
-        Finding::new("basic constraints that say CA:TRUE", format!("they do not; found in {}", places(sources)))
-            .so("it can sign nothing that clients accept")
+        Finding::new("CA:TRUE in basic constraints", "it is missing")
+            .impact("clients accept nothing that it signs")
+            .fix(
+                "put the CA's own certificate, instead of one that it signed, into each place where this one was found",
+            )
+            .evidence(places())
     });
     verdict.expect(subject(), is_strong(&authority.public_key), || {
-        Finding::new(
-            "a key of RSA 2048, ECDSA P-256 or more",
-            format!("{}; found in {}", authority.public_key, places(sources)),
-        )
+        Finding::new("a key of RSA 2048, ECDSA P-256 or more", authority.public_key.to_string())
+            .impact("an attacker who breaks the key can sign certificates for any user and server")
+            .fix(ROTATE)
+            .evidence(places())
     });
-    // Nobody looks at the signature of a root.
+    // No client checks the signature of a root.
     let refused = authority.signature_algorithm.is_sha1_or_md5() && !authority.self_issued;
     verdict.expect(subject(), !refused, || {
-        Finding::new(
-            "a signature with SHA-256 or better",
-            format!("{}; found in {}", authority.signature_algorithm.name(), places(sources)),
-        )
+        Finding::new("a signature with SHA-256 or better", authority.signature_algorithm.name())
+            .impact("clients written in Go refuse it, and everything that it signed")
+            .fix(format!("let {} sign it again, with SHA-256", authority.issuer))
+            .evidence(places())
     });
-    verdict.note(format!(
-        "{} {}: {}, {}, in {}",
-        authority.subject,
-        authority.spki_sha256,
-        authority.public_key,
-        remainder(authority, clock.server),
-        places(sources)
-    ));
+    verdict.note_about(
+        subject(),
+        format!("{}: {}, {}", authority.spki_sha256, authority.public_key, remainder(authority, clock.server)),
+    );
 }
+
+/// What the end of a CA means.
+const ENDS: &str = "at that moment everything that it signed becomes invalid";
 
 fn is_strong(key: &PublicKey) -> bool {
     match key {
@@ -229,7 +258,7 @@ fn is_strong(key: &PublicKey) -> bool {
     }
 }
 
-/// kubeadm has one CA for servers and clients: whoever is given it must be given that one.
+/// kubeadm has one CA for servers and clients, so that every bundle must contain it.
 fn judge_agreement(verdict: &mut Verdict, described: &BTreeMap<Source, Vec<Description>>) {
     let keys = |source: Source| -> Option<BTreeSet<&str>> {
         described.get(&source).map(|bundle| bundle.iter().map(|ca| ca.spki_sha256.as_str()).collect())
@@ -243,10 +272,17 @@ fn judge_agreement(verdict: &mut Verdict, described: &BTreeMap<Source, Vec<Descr
         };
         verdict.expect(source.subject(), !others.is_disjoint(&pods), || {
             Finding::new(
-                format!("in {} a CA that pods are given, too: {}", source.name(), names(&pods)),
-                names(&others),
+                format!("{} and {}, which pods verify with, share a CA", source.name(), Source::RootCa.name()),
+                "they have no key in common",
             )
-            .so("a rotation is half done, or a bundle is another cluster's")
+            .impact("a rotation is half done, or a bundle is another cluster's: some clients cannot connect")
+            .fix(format!(
+                "find out which of the two is right; then {}, or {}",
+                source.change(),
+                Source::RootCa.change()
+            ))
+            .evidence(pods.iter().map(|key| format!("{}: {key}", Source::RootCa.name())))
+            .evidence(others.iter().map(|key| format!("{}: {key}", source.name())))
         });
     }
 }
@@ -257,6 +293,7 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::Authority;
+    use crate::check::testing::notes;
     use crate::fact::facts::cluster_info::testing::cluster_info;
     use crate::fact::facts::root_ca_config_maps::RootCa;
     use crate::suites::pki::testing::clock;
@@ -305,19 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn one_good_authority_everywhere_passes() {
+    fn one_good_ca_everywhere_passes() {
         let verdict = Bundles::all(&until(2036, 1, 1)).judged();
         assert!(verdict.findings(Severity::Major).is_empty(), "{:?}", verdict.findings(Severity::Major));
         assert_eq!(verdict.observations(), 6);
-        assert!(crate::check::testing::notes(&verdict)[0].contains("CN=kubernetes sha256:"));
+        assert!(notes(&verdict)[0].contains("CN=kubernetes: sha256:"));
     }
 
     #[test]
-    fn an_authority_near_its_end_is_found_once_with_all_its_places() {
+    fn a_ca_near_its_end_is_found_once_with_all_its_places() {
         let findings = Bundles::all(&until(2027, 6, 1)).judged().findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].name, "CN=kubernetes");
-        assert!(finding.seen.starts_with("it expires in 189 days, at 2027-06-01T00:00:00Z; found in the kubeconfig, "));
+        assert_eq!(finding.seen, "it expires in 189 days, at 2027-06-01T00:00:00Z");
+        assert_eq!(finding.evidence.len(), 4);
+        assert!(finding.evidence.contains(&"found in the kubeconfig".to_owned()));
         assert_eq!(finding.severity, Severity::Major);
         assert_eq!(
             Bundles::all(&until(2026, 12, 1)).judged().findings(Severity::Major)[0].severity,
@@ -326,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_authority_beside_a_new_one_is_a_remark() {
+    fn an_old_ca_next_to_a_new_one_is_info() {
         let (old, new) = (until(2027, 6, 1), until(2036, 1, 1));
         let both = Bundles { client: vec![old.certificate, new.certificate.clone()], ..Bundles::all(&new) };
         let findings = both.judged().findings(Severity::Major);
@@ -335,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_that_was_renewed_with_the_same_key_is_nothing() {
+    fn a_ca_that_was_renewed_with_the_same_key_passes() {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let [old, new] = [2027, 2036].map(|year| {
             let mut params = rcgen::CertificateParams::default();
@@ -350,15 +389,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_authority_is_found() {
+    fn a_certificate_that_is_not_a_ca_is_found() {
         let leaf = until(2036, 1, 1).leaf(&["n1"]);
         let bundle = vec![leaf.certificate];
         let bundles = Bundles { cluster_info: bundle.clone(), root_ca: bundle.clone(), client: bundle };
-        assert_eq!(bundles.judged().findings(Severity::Major)[0].expected, "basic constraints that say CA:TRUE");
+        assert_eq!(bundles.judged().findings(Severity::Major)[0].expected, "CA:TRUE in basic constraints");
     }
 
     #[test]
-    fn the_signature_of_a_root_is_nothing_but_its_key_is() {
+    fn the_key_of_a_root_is_judged_and_its_signature_is_not() {
         let pem = include_str!("../../src/certificate/description/rsa1024-sha1.pem");
         let bundle = || Certificate::from_pem_bundle(pem).unwrap();
         let findings =

@@ -1,23 +1,23 @@
 //! # A client certificate is issued, and works
 //!
 //! ## Why
-//! Users and controllers get their certificates by CertificateSigningRequests. If nothing signs, or signs with an authority
-//! that the API server does not know, this is noticed on the day on which somebody needs one: by kubelets that renew theirs
-//! as well, since the same controller signs for them.
+//! Users and controllers get their certificates by CertificateSigningRequests. If nothing signs, or signs with a CA that
+//! the API server does not trust, this shows on the day when someone needs one: also when kubelets renew theirs, since the
+//! same controller signs for them.
 //!
 //! ## Fix
 //! The controller-manager signs with `--cluster-signing-cert-file` and `--cluster-signing-key-file`, which must be the CA of
-//! the API server's `--client-ca-file`, and with csrsigning among its `--controllers` (it is by default). Its log says what
-//! it stumbled over: `kubectl -n kube-system logs -l component=kube-controller-manager`.
+//! the API server's `--client-ca-file`, and with csrsigning among its `--controllers` (the default). Its log shows why it
+//! fails: `kubectl -n kube-system logs -l component=kube-controller-manager`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controller/certificates/signer/signer.go`, `plugin/pkg/admission/certificates/approval`;
-//! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>. The certificate lives for ten
-//! minutes and is of a user without any right; the request is removed. Amazon EKS does not sign client certificates:
+//! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>. The certificate lasts ten
+//! minutes, for a user without any right; the request is removed. Amazon EKS does not sign client certificates:
 //! <https://docs.aws.amazon.com/eks/latest/userguide/cert-signing.html>. A controller-manager without a signing key leaves
-//! that to an external authority, as kubeadm's external-CA mode does.
+//! that to an external CA, as kubeadm's external-CA mode does.
 
-use super::issued::{judge_life, judge_trust};
+use super::helpers::issued::{judge_life, judge_trust};
 use crate::certificate::{Certificate, ExtendedKeyUsage};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
@@ -30,10 +30,13 @@ use crate::seen::Unobserved;
 
 crate::check!("PK-12", "client-certificate", Major, judge);
 
-/// The flags that name the key by which client certificates are signed: that of all signers, or their own.
+/// The flags that set the key by which client certificates are signed: that of all signers, or their own.
 const SIGNING_KEYS: [&str; 2] = ["cluster-signing-key-file", "cluster-signing-kube-apiserver-client-key-file"];
-/// What follows when nobody lets its holder in.
-const OPENS_NOTHING: &str = "certificates are issued that open nothing";
+/// What it means if the API server does not authenticate the holder.
+const OPENS_NOTHING: &str = "certificates are issued with which no client can log in";
+/// Where the signer reports what fails.
+const READ_THE_LOG: &str = "check --controllers, --cluster-signing-cert-file and --cluster-signing-key-file of kube-controller-manager, and its log: \
+     kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 | grep -i csrsigning";
 
 fn judge(
     trial: &ClientCertificateTrial,
@@ -44,54 +47,54 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let subject = || Subject::user(&trial.user);
-    let removal = |verdict: &mut Verdict| {
-        if let Some(why) = &trial.left {
-            verdict
-                .unseen(Subject::cluster_object("the removal of the CertificateSigningRequest of", &trial.user), why);
-        }
-    };
-    let Some(issuance) = verdict.seen(subject, &trial.issuance) else {
-        removal(&mut verdict);
-        return verdict;
-    };
-    let Issuance { conditions, certificate, waited_ms } = issuance;
-    if certificate.is_none()
+    let issuance = verdict.seen(subject, &trial.issuance);
+    if let Some(Issuance { conditions, certificate: None, .. }) = issuance
         && trial.left.is_none()
         && !conditions.contains_key("Failed")
         && let Some(reason) = signs_elsewhere(pods, server)
     {
         return Verdict::not_applicable(reason);
     }
-    removal(&mut verdict);
-    if !verdict.expect(subject(), certificate.is_some(), || {
+    if let Some(why) = &trial.left {
+        // The request of this user, which could not be removed.
+        verdict.unseen(subject(), why);
+    }
+    let Some(Issuance { conditions, certificate, waited_ms }) = issuance else { return verdict };
+    let Some(certificate) = certificate else {
         let seen = match conditions.get("Failed") {
             Some(failed) => format!("the signer failed: {} {}", failed.reason, failed.message),
-            None => format!("approved, and no certificate after {} s", waited_ms / 1000),
+            None => format!("the request was approved, and there was no certificate after {} s", waited_ms / 1000),
         };
-        Finding::new("a certificate, signed by the controller-manager", seen)
-            .so("no client certificate is issued, and kubelets cannot renew theirs")
-    }) {
+        let finding = Finding::new("a certificate, signed by the controller-manager", seen)
+            .impact("no client certificate is issued, and kubelets cannot renew theirs")
+            .fix(READ_THE_LOG);
+        verdict.find(subject(), finding);
         return verdict;
-    }
+    };
+    verdict.confirm();
+    let unreadable = |why: String| Finding::new("a readable certificate", why).impact(OPENS_NOTHING).fix(READ_THE_LOG);
     let chain = match certificate {
-        Some(Ok(chain)) => chain,
-        Some(Err(why)) => {
-            verdict.find(subject(), Finding::new("a readable certificate", why.as_str()));
+        Ok(chain) => chain,
+        Err(why) => {
+            verdict.find(subject(), unreadable(why.clone()));
             return verdict;
         }
-        None => return verdict,
     };
     match chain.first().map(Certificate::describe) {
         Some(Ok(leaf)) => {
             verdict.expect(subject(), leaf.common_name.as_ref() == Some(&trial.user), || {
                 Finding::new(format!("CN={}", trial.user), leaf.subject.clone())
+                    .impact("the signer gives clients another name than they request")
+                    .fix(READ_THE_LOG)
             });
             verdict.expect(subject(), leaf.extended_key_usages.contains(&ExtendedKeyUsage::ClientAuth), || {
-                Finding::new("for clients (clientAuth)", "its extended key usage lacks clientAuth")
+                Finding::new("a certificate for clients (clientAuth)", "its extended key usage lacks clientAuth")
+                    .impact(OPENS_NOTHING)
+                    .fix(READ_THE_LOG)
             });
             judge_life(&mut verdict, subject(), &leaf);
         }
-        Some(Err(why)) => verdict.find(subject(), Finding::new("a readable certificate", why.to_string())),
+        Some(Err(why)) => verdict.find(subject(), unreadable(why.to_string())),
         None => {}
     }
     judge_trust(&mut verdict, subject(), chain, authorities, clock.server, OPENS_NOTHING);
@@ -99,15 +102,19 @@ fn judge(
         && let Some(identity) = verdict.seen(subject, identity)
     {
         verdict.expect(subject(), identity.user.as_ref() == Some(&trial.user), || {
-            Finding::new(format!("the holder is known as {}", trial.user), identity.words())
-                .so(OPENS_NOTHING)
-                .mend("look which authority the API server's --client-ca-file holds, and for authenticators before it")
+            Finding::new(format!("the API server authenticates the holder as {}", trial.user), identity.words())
+                .impact(OPENS_NOTHING)
+                .fix(
+                    "compare the file of --client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml with that of \
+                     --cluster-signing-cert-file in kube-controller-manager.yaml, and check for proxies in front of the API \
+                     server that end TLS",
+                )
         });
     }
     verdict
 }
 
-/// Why it is no fault that nothing signs.
+/// Why it is expected that nothing signs.
 fn signs_elsewhere(pods: &Pods, server: &ServerVersion) -> Option<String> {
     if server.git.contains("-eks-") {
         return Some(format!("Amazon EKS ({}) does not sign client certificates", server.git));
@@ -116,7 +123,7 @@ fn signs_elsewhere(pods: &Pods, server: &ServerVersion) -> Option<String> {
     let is_given = |pod: &Pod, flag: &str| pod.flag(flag).last().is_some_and(|file| !file.is_empty());
     let keyless = |pod: &&Pod| pod.has_flags() && !SIGNING_KEYS.iter().any(|flag| is_given(pod, flag));
     (!managers.is_empty() && managers.iter().all(keyless))
-        .then(|| "the controller-manager has no signing key: an external authority signs".to_owned())
+        .then(|| "the controller-manager has no signing key: an external CA signs".to_owned())
 }
 
 #[cfg(test)]
@@ -149,7 +156,7 @@ mod tests {
                 certificate: Some(Ok(vec![leaf.certificate])),
                 waited_ms: 100,
             }),
-            identity: Some(Ok(WhoAmI { status, user, message: "as told".into(), ..WhoAmI::default() })),
+            identity: Some(Ok(WhoAmI { status, user, message: "as requested".into(), ..WhoAmI::default() })),
             left: None,
         }
     }
@@ -183,13 +190,13 @@ mod tests {
     fn a_certificate_that_works_passes() {
         let ca = Authority::new("kubernetes");
         let verdict = judged(&trial(&ca, 201), &ca, "v1.37.2", &[KEY]);
-        // The tests' authority gives a long life, which is a remark.
+        // The CA of the tests signs for longer than requested, which is minor.
         assert_eq!(verdict.findings(Severity::Major).len(), 1);
         assert_eq!(verdict.observations(), 6);
     }
 
     #[test]
-    fn one_of_an_unknown_authority_is_found_twice_over() {
+    fn one_of_an_unknown_ca_is_found_twice() {
         let findings =
             judged(&trial(&Authority::new("kubernetes"), 401), &Authority::new("kubernetes"), "v1.37.2", &[KEY])
                 .findings(Severity::Major);
@@ -197,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_a_fault_only_where_the_cluster_signs() {
+    fn a_missing_certificate_is_found_only_where_the_cluster_signs() {
         let ca = Authority::new("kubernetes");
         let mut none = trial(&ca, 201);
         none.issuance.as_mut().unwrap().certificate = None;

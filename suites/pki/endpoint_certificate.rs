@@ -1,10 +1,9 @@
 //! # The configured API endpoint presents a certificate that its clients can verify
 //!
 //! ## Why
-//! Every client of this kubeconfig, and every node, verifies the name that it dials. A certificate without that name
-//! makes them fail, or teaches their owners to write `insecure-skip-tls-verify`, after which anybody on the way can
-//! take their credentials. Usually a load balancer, a virtual address or a DNS name was added after the certificate
-//! had been made.
+//! Every client of this kubeconfig, and every node, verifies the name that it dials. A certificate without that name makes
+//! them fail, or leads their owners to set `insecure-skip-tls-verify`, after which anyone on the network path can take their
+//! credentials. Usually a load balancer, a virtual address or a DNS name was added after the certificate was made.
 //!
 //! ## Fix
 //! On kubeadm add the name to `apiServer.certSANs` (`kubectl -n kube-system edit configmap kubeadm-config`), and on each
@@ -23,11 +22,11 @@
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
 //!
-//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`, without which kubeadm takes that of the
-//! default route; NODE is the node's name, and apiVersion that of the first document. While no API server answers, give
-//! flags in place of the file: `kubeadm init phase certs apiserver --apiserver-advertise-address=ADDRESS
-//! --control-plane-endpoint=HOST:PORT --service-cidr=RANGE --service-dns-domain=DOMAIN --apiserver-cert-extra-sans=NAMES`; they
-//! cannot be mixed with `--config`.
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the address
+//! of the default route. NODE is the node's name, and apiVersion that of the first document.
+//! While no API server answers, use flags in place of the file: `kubeadm init phase certs apiserver
+//! --apiserver-advertise-address=ADDRESS --control-plane-endpoint=HOST:PORT --service-cidr=RANGE
+//! --service-dns-domain=DOMAIN --apiserver-cert-extra-sans=NAMES`; they cannot be combined with `--config`.
 //!
 //! Instead of `insecure-skip-tls-verify` put the cluster's CA into the kubeconfig:
 //! `kubectl config set-cluster NAME --certificate-authority=ca.crt --embed-certs --insecure-skip-tls-verify=false`.
@@ -35,8 +34,10 @@
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetAPIServerAltNames`);
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>. A server that is asked for an unknown name presents
-//! its default certificate, so the names are compared here. `tls-server-name` is honoured as kubectl does.
+//! its default certificate, so the names are compared here. `tls-server-name` counts, as it does for kubectl.
 
+use super::helpers::distrust::{remake, remedy};
+use super::helpers::names::valid_at;
 use crate::certificate::verify;
 use crate::check::{Finding, Subject, Verdict};
 use crate::cluster::handshake::Handshake;
@@ -47,74 +48,87 @@ use crate::suites::kubeadm_phase::again;
 
 crate::check!("PK-01", "endpoint-certificate", Critical, judge);
 
+/// Changes the cluster of the kubeconfig's current context, with the CA from a control-plane node.
+const VERIFY_WITH_CA: &str = "with /etc/kubernetes/pki/ca.crt from a control-plane node: kubectl config set-cluster \
+     \"$(kubectl config view --minify -o jsonpath='{.contexts[0].context.cluster}')\" --certificate-authority=ca.crt \
+     --embed-certs --insecure-skip-tls-verify=false";
+
 fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Verdict {
     let mut verdict = Verdict::new();
     let subject = || Subject::address(&kubeconfig.endpoint);
     if !verdict.expect(subject(), kubeconfig.https, || {
-        Finding::new("a URL with https in the kubeconfig", "http")
-            .so("credentials and answers cross the network unprotected")
+        Finding::new("the kubeconfig uses https", "its server is an http URL")
+            .impact("credentials and answers cross the network unprotected")
+            .fix(format!("{VERIFY_WITH_CA} --server=https://{}", kubeconfig.endpoint))
     }) {
         return verdict;
     }
     verdict.expect(subject(), !kubeconfig.skips_verification, || {
         Finding::new(
-            "the kubeconfig makes clients verify the certificate",
-            "the kubeconfig says insecure-skip-tls-verify: true",
+            "the kubeconfig makes clients verify the API server's certificate",
+            "it sets insecure-skip-tls-verify: true",
         )
-        .so("whoever is on the way can pose as the API server and take the credentials")
-        .mend("kubectl config set-cluster NAME --certificate-authority=ca.crt --embed-certs --insecure-skip-tls-verify=false")
+        .impact("anyone on the network path can pose as the API server and take the credentials")
+        .fix(VERIFY_WITH_CA)
     });
     let Some(handshake) = verdict.seen(subject, &handshakes.endpoint) else {
         return verdict;
     };
     let name = kubeconfig.name();
     if let Some(name) = &kubeconfig.server_name {
-        verdict.note(format!("the kubeconfig verifies by tls-server-name {name} instead of the host of its URL"));
+        verdict.note(format!("the kubeconfig verifies tls-server-name {name} instead of the host of its URL"));
     }
     match handshake.leaf().describe() {
-        Err(malformed) => verdict.find(subject(), Finding::new("a certificate", malformed.to_string())),
+        Err(malformed) => {
+            let finding =
+                Finding::new("a certificate", malformed.to_string()).impact("no client can connect").fix(remake());
+            verdict.find(subject(), finding);
+        }
         Ok(leaf) => {
             verdict.expect(subject(), leaf.covers(name), || {
-                Finding::new(format!("a certificate for {name}"), format!("a certificate for {}", leaf.names()))
-                    .so("every client that verifies the name fails")
-                    .mend(format!(
+                let names = leaf.names().len();
+                Finding::new(format!("a certificate for {name}"), format!("its certificate has {names} other names"))
+                    .impact("every client that verifies the name fails")
+                    .fix(format!(
                         "add {name} to apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); then on each \
-                         control-plane node: {}",
+                         control-plane node, {}",
                         again("certs apiserver")
                     ))
+                    .evidence(valid_at(&kubeconfig.endpoint, &leaf))
             });
         }
     }
     if kubeconfig.authorities.is_empty() {
-        verdict.note("the kubeconfig names no certificate authority to verify the issuer with");
+        verdict.note("the issuer was not checked: the kubeconfig has no CA");
         return verdict;
     }
     match verify(&handshake.chain, &kubeconfig.authorities, None, handshakes.at) {
         Ok(()) => verdict.confirm(),
         Err(distrust) => verdict.find(
             subject(),
-            Finding::new("a certificate that the kubeconfig's authority vouches for", distrust.to_string())
-                .so("every client that verifies it fails"),
+            Finding::new("a valid certificate that the kubeconfig's CA signed", distrust.to_string())
+                .impact("every client that verifies it fails")
+                .fix(remedy(&distrust)),
         ),
     }
-    tell_who_presents_it(&mut verdict, handshake, handshakes);
+    note_who_presents_it(&mut verdict, handshake, handshakes);
     verdict
 }
 
-/// Whether an API server presents the certificate, or something on the way does. Who may not know the instances cannot
-/// tell whose certificate they look at.
-fn tell_who_presents_it(verdict: &mut Verdict, endpoint: &Handshake, handshakes: &ApiServerHandshakes) {
+/// Notes whether an API server presents the certificate, or a proxy in front of it. Without the right to list the
+/// instances, that is a gap.
+fn note_who_presents_it(verdict: &mut Verdict, endpoint: &Handshake, handshakes: &ApiServerHandshakes) {
     match &handshakes.instances {
         Err(why @ Unobserved::Refused { .. }) => {
             verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why);
         }
-        Err(why) => verdict.note(format!("whether an API server presents it is not known: {why}")),
+        Err(why) => verdict.note(format!("whether an API server presents this certificate was not checked: {why}")),
         Ok(instances) => {
             let presented: Vec<_> = instances.values().flatten().map(Handshake::leaf).collect();
             if !presented.is_empty() && !presented.contains(&endpoint.leaf()) {
                 verdict.note(
-                    "none of the API server instances presents this certificate: something on the way ends TLS, and \
-                     client certificates do not get through",
+                    "no API server presents this certificate: a proxy in front of them ends TLS, and client certificates do \
+                     not get through",
                 );
             }
         }
@@ -126,6 +140,7 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, years};
     use crate::check::Severity;
+    use crate::check::testing::notes;
     use crate::suites::pki::testing::{handshakes, presented};
 
     fn kubeconfig(ca: &Authority) -> KubeconfigSummary {
@@ -154,7 +169,8 @@ mod tests {
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].to_string(), "10.77.0.100:6443");
         assert_eq!(finding.expected, "a certificate for 10.77.0.100");
-        assert_eq!(finding.seen, "a certificate for n1, 10.77.0.11");
+        assert_eq!(finding.seen, "its certificate has 2 other names");
+        assert_eq!(finding.evidence, ["10.77.0.100:6443: valid for 10.77.0.11", "10.77.0.100:6443: valid for n1"]);
 
         let by_name = KubeconfigSummary { server_name: Some("n1".into()), ..kubeconfig(&ca) };
         assert!(judge(&by_name, &handshakes).findings(Severity::Critical).is_empty());
@@ -184,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_certificate_it_is_must_be_known_or_said() {
+    fn a_proxy_in_front_of_the_api_servers_is_noted() {
         let ca = Authority::new("kubernetes");
         let endpoint = presented(&ca.leaf(&["10.77.0.100"]));
         let refused = Unobserved::Refused { missing: "list endpointslices".into(), message: "no".into() };
@@ -194,15 +210,11 @@ mod tests {
         let others = handshakes(endpoint, [("10.77.0.11:6443", presented(&ca.leaf(&["10.77.0.11"])))]);
         let verdict = judge(&kubeconfig(&ca), &others);
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert!(
-            crate::check::testing::notes(&verdict).iter().any(|note| note.contains("ends TLS")),
-            "{:?}",
-            crate::check::testing::notes(&verdict)
-        );
+        assert!(notes(&verdict).iter().any(|note| note.contains("ends TLS")), "{:?}", notes(&verdict));
     }
 
     #[test]
-    fn an_endpoint_that_presents_nothing_is_undecided() {
+    fn an_endpoint_that_presents_nothing_is_inconclusive() {
         let ca = Authority::new("kubernetes");
         let silent = handshakes(Err(Unobserved::unreachable("10.77.0.100:6443", "refused")), []);
         let verdict = judge(&kubeconfig(&ca), &silent);

@@ -2,10 +2,10 @@
 //!
 //! ## Why
 //! API servers verify the member of etcd that they dial, and members verify each other. A certificate that has expired, or
-//! lacks the address of its node, takes the member away from the cluster; when the last one goes, so does the API.
+//! lacks the address of its node, takes the member away from the cluster; with the last member, the API stops.
 //!
 //! ## Fix
-//! On the node that is named: `kubeadm certs renew etcd-server` (or `etcd-peer`) for a date; for names remove
+//! On the node of the member: `kubeadm certs renew etcd-server` (or `etcd-peer`) for a date; for names remove
 //! `/etc/kubernetes/pki/etcd/server.crt` and `server.key` (or `peer.*`), `kubeadm init phase certs etcd-server --config
 //! kubeadm.yaml` (or `etcd-peer`; with the cluster's own settings, as PK-01 shows), and restart the static pod of etcd.
 //! One node at a time.
@@ -13,18 +13,19 @@
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
 //! `cmd/kubeadm/app/phases/certs/certlist.go`, `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetEtcdAltNames`,
-//! `GetEtcdPeerAltNames`). The certificate is presented before a client's is asked for, so that it is seen without one.
-//! It is looked at from here, and where etcd cannot be reached from here, from a pod on its node. A member that is closed
-//! to both is good: nothing but API servers need it; one that refuses where another answers is not. Limits as for the API
-//! servers' certificates.
+//! `GetEtcdPeerAltNames`). A server presents its certificate before it asks for the client's, so that none is needed to see
+//! it. The check dials from here, and where etcd cannot be reached from here, from a pod on its node. A member that is closed
+//! to both is good: only API servers need it; one that refuses connections where another answers is not. Limits as for the
+//! API servers' certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::instances::is_out_of_reach;
-use super::lifetime::{is_early, least, left, length, remainder};
+use super::helpers::instances::is_out_of_reach;
+use super::helpers::lifetime::{is_early, least, left, length, remainder};
+use super::helpers::names::{lacks, missing, missing_at, valid_at};
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
@@ -35,15 +36,15 @@ use crate::probe::endpoint::Endpoint;
 use crate::probe::fault::{Fault, Got};
 use crate::probe::reached::{Met, is_open};
 use crate::seen::{Seen, Unobserved};
-use crate::suites::kubeadm_phase::again_on;
+use crate::suites::kubeadm_phase::{again_on, restart};
 
 crate::check!("PK-15", "etcd-certificates", Major, judge);
 
-/// The authority of clients that kubeadm makes, unless it is given another.
-const AUTHORITY_OF_CLIENTS: &str = "CN=kubernetes";
+/// The CA for clients that kubeadm makes by default.
+const CA_OF_CLIENTS: &str = "CN=kubernetes";
 
-/// Where certificates of each authority are presented; by port, where ports need not have the same.
-type Signers = BTreeMap<Option<u16>, BTreeMap<String, BTreeSet<String>>>;
+/// Where certificates of each CA are presented; by port, where ports need not have the same CA.
+type Signers = BTreeMap<Option<u16>, BTreeMap<String, BTreeSet<SocketAddr>>>;
 
 fn judge(
     etcd: &EtcdHandshakes,
@@ -66,8 +67,7 @@ fn judge(
             match presented(node, member, *port, reports) {
                 Ok(Some(certificate)) => {
                     open.insert(*port);
-                    let described = certificate.describe().map_err(|malformed| malformed.to_string());
-                    match described {
+                    match certificate.describe() {
                         Ok(leaf) => {
                             judge_certificate(&mut verdict, node, at, &leaf, clock);
                             if kubeadm.is_some() {
@@ -75,11 +75,16 @@ fn judge(
                                 judge_as_kubeadm_makes_it(&mut verdict, (node, at), &certificate, &leaf, clients);
                             }
                             let signer = leaf.authority_key_id.unwrap_or(leaf.issuer);
-                            // kubeadm has one authority for both ports, others may have one for each.
+                            // kubeadm has one CA for both ports, others may have one for each.
                             let port = if kubeadm.is_some() { None } else { Some(*port) };
-                            signers.entry(port).or_default().entry(signer).or_default().insert(at.to_string());
+                            signers.entry(port).or_default().entry(signer).or_default().insert(at);
                         }
-                        Err(why) => verdict.find(Subject::address(at), Finding::new("a certificate", why)),
+                        Err(malformed) => verdict.find(
+                            Subject::address(at),
+                            Finding::new("a certificate", malformed.to_string())
+                                .impact("API servers and members refuse this member")
+                                .fix(remake(node, at)),
+                        ),
                     }
                 }
                 Ok(None) => {
@@ -90,7 +95,7 @@ fn judge(
             }
         }
     }
-    // A firewall that keeps us away drops what we send. Where another member answers, one that refuses does not listen.
+    // A firewall that blocks this machine drops packets. Where another member answers, one that refuses does not listen.
     let is_open_here = |port| etcd.dialled().any(|(_, member)| matches!(member.presented.get(&port), Some(Ok(_))));
     let mut closed = Vec::new();
     for (node, at, why) in unseen {
@@ -106,26 +111,24 @@ fn judge(
     }
     judge_signers(&mut verdict, &signers);
     if kubeadm.is_some() && clients.is_none() && !signers.is_empty() {
-        let unknown = Unobserved::absent("it holds no readable authority of clients");
+        let unknown = Unobserved::absent("it has no readable CA for clients");
         let why = authorities.err().unwrap_or(&unknown);
         verdict.unseen(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(format!(
-            "etcd cannot be reached {} ({}), which is good: nothing but API servers need it. Its certificates on disk are \
-             for PK-17",
-            if all_asked { "from here nor from a pod on its node" } else { "from here" },
-            names(closed)
+            "etcd cannot be reached {}, which is good: only API servers need it. PK-17 checks its certificates on disk",
+            if all_asked { "from here or from a pod on its node" } else { "from here" },
         ));
     }
-    if !closed.is_empty() {
-        verdict.note(format!("closed, which is good: {}", names(closed)));
+    for at in closed {
+        verdict.note_about(Subject::address(at), "it is closed to other clients than API servers, which is good");
     }
     verdict
 }
 
-/// The certificate that is presented there: to us, or where that fails, to a pod on the same node. None if both are kept
-/// away.
+/// The certificate that is presented there: to this program or, where that fails, to a pod on the same node. None if both
+/// are blocked.
 fn presented(
     node: &str,
     member: &EtcdMember,
@@ -140,21 +143,30 @@ fn presented(
     match from_pod(node, SocketAddr::new(member.address, port), reports) {
         Some(Ok(Met::Tls(met))) if met.leaf.is_some() => Ok(met.leaf.clone()),
         Some(met) if is_open(met) => Err(here.err().unwrap_or_else(|| {
-            let cause = "a pod on its node met something there that presents no certificate";
+            let cause = "a pod on its node reached a server there that presents no certificate";
             Unobserved::invalid(format!("{}:{port}", member.address), cause)
         })),
         _ => here.map(|()| None),
     }
 }
 
-/// What the pod on the member's own node met there, if there is one that was asked.
+/// What the pod on the member's own node got there, if a pod there asked.
 fn from_pod<'a>(node: &str, at: SocketAddr, reports: Result<&'a ProbeReports, &Unobserved>) -> Option<&'a Got<Met>> {
     reports.ok()?.0.get(node)?.answers.as_ref().ok()?.reached.at(&Endpoint::certificate(at))
 }
 
+/// The certificate that kubeadm makes for this port.
+fn of_port(at: SocketAddr) -> &'static str {
+    if at.port() == ports::ETCD_PEER { "etcd-peer" } else { "etcd-server" }
+}
+
+/// How to make the certificate again.
+fn remake(node: &str, at: SocketAddr) -> String {
+    format!("on {node}: {}; then {}", again_on(node, &format!("certs {}", of_port(at))), restart("etcd"))
+}
+
 fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &Description, clock: &Clock) {
-    let what = if at.port() == ports::ETCD_PEER { "etcd-peer" } else { "etcd-server" };
-    let subject = || Subject::address(format!("{at} on {node}"));
+    let subject = || Subject::address(at);
     let now = clock.server;
     let (major, critical) = (least(leaf, 30, 3), least(leaf, 7, 10));
     verdict.expect(subject(), left(leaf, now) >= major && !is_early(leaf, now), || {
@@ -162,8 +174,8 @@ fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &D
             format!("a certificate that is valid for at least {}", length(major)),
             format!("{} {}", leaf.subject, remainder(leaf, now)),
         )
-        .so("without it the member is lost to the API servers and to the other members")
-        .mend(format!("kubeadm certs renew {what} on {node}, and restart the static pod of etcd"))
+        .impact("without a valid one, API servers and the other members lose this member")
+        .fix(format!("on {node}: kubeadm certs renew {} && {}", of_port(at), restart("etcd")))
         .severity(if left(leaf, now) < critical || is_early(leaf, now) {
             Severity::Critical
         } else {
@@ -172,20 +184,25 @@ fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &D
     });
     let address = at.ip().to_string();
     verdict.expect(subject(), leaf.covers(&address), || {
-        Finding::new(format!("a certificate for {address}"), format!("a certificate for {}", leaf.names()))
-            .so("API servers and members that dial this address refuse it")
-            .mend(format!("on {node}: {}", again_on(node, &format!("certs {what}"))))
+        Finding::new(
+            format!("a certificate for {address}"),
+            format!("the certificate has {} other names", leaf.names().len()),
+        )
+        .impact("API servers and members that dial this address refuse it")
+        .fix(remake(node, at))
+        .evidence(valid_at(at, leaf))
     });
     let usages = &leaf.extended_key_usages;
     let serves = usages.is_empty()
         || usages.iter().any(|usage| matches!(usage, ExtendedKeyUsage::ServerAuth | ExtendedKeyUsage::Any));
     verdict.expect(subject(), serves, || {
         Finding::new("a certificate for servers", "its extended key usage lacks serverAuth")
-            .so("every client refuses it")
+            .impact("every client refuses it")
+            .fix(remake(node, at))
     });
 }
 
-/// kubeadm has an authority for etcd alone, its own etcd-ca or one that it is given, and two names besides the address.
+/// kubeadm has a separate CA for etcd, its own etcd-ca or one that it was given, and two names in addition to the address.
 fn judge_as_kubeadm_makes_it(
     verdict: &mut Verdict,
     (node, at): (&str, SocketAddr),
@@ -193,34 +210,50 @@ fn judge_as_kubeadm_makes_it(
     leaf: &Description,
     clients: &[Certificate],
 ) {
-    let subject = || Subject::address(format!("{at} on {node}"));
-    let of_clients = leaf.issuer == AUTHORITY_OF_CLIENTS || clients.iter().any(|one| certificate.is_signed_by(one));
+    let subject = || Subject::address(at);
+    let of_clients = leaf.issuer == CA_OF_CLIENTS || clients.iter().any(|one| certificate.is_signed_by(one));
     verdict.expect(subject(), !of_clients, || {
         Finding::new(
-            "a certificate of etcd's own authority (kubeadm's etcd-ca)",
+            "a certificate of etcd's own CA (kubeadm's etcd-ca)",
             format!("one of {}, which signs the cluster's clients", leaf.issuer),
         )
-        .so("if etcd trusts the authority of the cluster's clients, every kubelet can read and write the database")
+        .impact("if etcd trusts the CA of the cluster's clients, every kubelet can read and write the database")
+        .fix(format!(
+            "check that --trusted-ca-file and --peer-trusted-ca-file in /etc/kubernetes/manifests/etcd.yaml are \
+             /etc/kubernetes/pki/etcd/ca.crt; {}",
+            remake(node, at)
+        ))
     });
-    let missing: Vec<&str> = [node, "localhost"].into_iter().filter(|name| !leaf.covers(name)).collect();
-    verdict.expect(subject(), missing.is_empty(), || {
-        Finding::new(format!("a certificate for {}", missing.join(", ")), format!("a certificate for {}", leaf.names()))
-            .so("the health probe of the static pod and etcdctl on the node may refuse it")
+    let lacking = missing(leaf, [node, "localhost"]);
+    verdict.expect(subject(), lacking.is_empty(), || {
+        Finding::new("a certificate for the node's name and localhost", lacks(&lacking))
+            .impact("the health probe of the static pod and etcdctl on the node may refuse it")
+            .fix(remake(node, at))
+            .evidence(missing_at(at, &lacking))
             .severity(Severity::Minor)
     });
 }
 
-/// All members trust one authority, so that all certificates come from it.
+/// All members trust one CA, so that it must sign all certificates.
 fn judge_signers(verdict: &mut Verdict, signers: &Signers) {
     for signers in signers.values() {
-        verdict.expect(Subject::cluster_object("etcd", "of the control plane"), signers.len() == 1, || {
-            let places = signers.values().map(names).collect::<Vec<_>>();
-            Finding::new(
-                "certificates of one authority at all members",
-                format!("of {}: {}", signers.len(), places.join(" | ")),
-            )
-            .so("members and API servers that trust only one of them refuse the others")
-        });
+        if signers.len() == 1 {
+            verdict.confirm();
+            continue;
+        }
+        let places = || signers.iter().flat_map(|(signer, places)| places.iter().map(move |at| (signer, at)));
+        verdict.find_together(
+            places().map(|(_, at)| Subject::address(at)),
+            1,
+            Finding::new("certificates of one CA at all members", format!("of {} CAs", signers.len()))
+                .impact("members and API servers that trust only one of them refuse the others")
+                .fix(
+                    "compare on each control-plane node: openssl x509 -noout -fingerprint -in /etc/kubernetes/pki/etcd/ca.crt; \
+                     where it differs, copy ca.crt and ca.key of the other nodes there, and make etcd-server and etcd-peer \
+                     again as `seaworthy explain PK-15` shows, one node at a time",
+                )
+                .evidence(places().map(|(signer, at)| format!("{at}: signed by {signer}"))),
+        );
     }
 }
 
@@ -230,6 +263,7 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
+    use crate::check::testing::notes;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::reached::TlsMet;
@@ -293,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_names_and_authorities_are_found() {
+    fn dates_names_and_cas_are_found() {
         let (ca, cluster) = (Authority::new("etcd-ca"), Authority::new("kubernetes"));
         let peer = leaf(&ca, &NAMES, (2027, 11, 1));
         let seen = |server: &Leaf| {
@@ -302,18 +336,13 @@ mod tests {
             found.into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
         };
         assert!(seen(&leaf(&ca, &NAMES, (2026, 11, 20)))[0].contains("expired 3 days ago"));
-        assert_eq!(seen(&leaf(&ca, &NAMES[..2], (2027, 11, 1))), ["a certificate for n1, localhost"]);
+        assert_eq!(seen(&leaf(&ca, &NAMES[..2], (2027, 11, 1))), ["the certificate has 2 other names"]);
         let other = seen(&leaf(&cluster, &NAMES, (2027, 11, 1)));
-        assert_eq!(
-            other,
-            ["one of CN=kubernetes, which signs the cluster's clients", "of 2: 10.77.0.11:2380 | 10.77.0.11:2379"]
-                .map(str::to_owned)
-                .to_vec()
-        );
+        assert_eq!(other, ["one of CN=kubernetes, which signs the cluster's clients", "of 2 CAs"]);
     }
 
     #[test]
-    fn what_is_out_of_reach_is_asked_from_a_pod_and_closed_to_both_is_good() {
+    fn a_member_out_of_reach_is_asked_from_a_pod_and_closed_to_both_is_good() {
         let ca = Authority::new("etcd-ca");
         let met =
             |leaf: &Leaf| Ok(Met::Tls(TlsMet { asks: true, refusal: None, leaf: Some(leaf.certificate.clone()) }));
@@ -321,20 +350,20 @@ mod tests {
         let verdict = judged_elsewhere(&far(), Ok(&expired));
         assert_eq!(verdict.findings(Severity::Major).len(), 2);
         let closed = judged_elsewhere(&far(), Ok(&pods(Err(Fault::TimedOut))));
-        assert!(closed.reason().unwrap().contains("nor from a pod"));
+        assert!(closed.reason().unwrap().contains("from here or from a pod"));
         let unasked = judged_elsewhere(&far(), Err(&Unobserved::Interrupted));
-        assert!(unasked.reason().unwrap().contains("cannot be reached from here ("));
+        assert!(unasked.reason().unwrap().contains("cannot be reached from here, which"));
     }
 
     #[test]
-    fn a_member_that_was_not_dialled_is_undecided() {
+    fn a_member_that_was_not_dialled_is_inconclusive() {
         let why = Unobserved::invalid("Pod kube-system/etcd-n2", "it has no address");
         let verdict = judged(&EtcdHandshakes([("etcd-n2".to_owned(), Err(why))].into()));
         assert_eq!((verdict.gaps().len(), verdict.reason()), (1, None));
     }
 
     #[test]
-    fn a_member_that_refuses_where_another_answers_is_no_closed_one() {
+    fn a_member_that_refuses_where_another_answers_is_not_closed() {
         let ca = Authority::new("etcd-ca");
         let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
         let with = |second: fn() -> Unobserved| {
@@ -342,25 +371,25 @@ mod tests {
             let presented = ports::ETCD.map(|port| (port, Err(second()))).into();
             etcd.0.insert("n2".into(), Ok(EtcdMember { address: [10, 77, 0, 12].into(), presented }));
             let verdict = judged(&etcd);
-            (verdict.gaps().len(), crate::check::testing::notes(&verdict).len())
+            (verdict.gaps().len(), notes(&verdict).len())
         };
         assert_eq!(with(|| Unobserved::unreachable("10.77.0.12:2379", "the connection was refused")), (1, 0));
         assert_eq!(with(|| Unobserved::TimedOut { target: "10.77.0.12:2379".into(), after_ms: 5000 }), (0, 1));
     }
 
     #[test]
-    fn only_kubeadm_has_one_authority_for_clients_and_peers() {
+    fn only_kubeadm_has_one_ca_for_clients_and_peers() {
         let (servers, peers) = (Authority::new("etcd-server"), Authority::new("etcd-peer"));
         let (server, peer) = (leaf(&servers, &NAMES, (2027, 11, 1)), leaf(&peers, &NAMES, (2027, 11, 1)));
         let etcd = member(presented(&server), &peer);
         let verdict = judged_elsewhere(&etcd, Err(&Unobserved::Interrupted));
         assert!(verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
         let seen = judged(&etcd).findings(Severity::Major).into_iter().map(|finding| finding.seen);
-        assert!(seen.into_iter().any(|seen| seen.starts_with("of 2:")));
+        assert!(seen.into_iter().any(|seen| seen == "of 2 CAs"));
     }
 
     #[test]
-    fn etcds_own_authority_may_have_any_name() {
+    fn etcds_own_ca_may_have_any_name() {
         let ca = Authority::new("Example Corp etcd");
         let (server, peer) = (leaf(&ca, &NAMES, (2027, 11, 1)), leaf(&ca, &NAMES, (2027, 11, 1)));
         let etcd = member(presented(&server), &peer);
@@ -372,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_answer_is_undecided() {
+    fn an_unexpected_answer_is_inconclusive() {
         let ca = Authority::new("etcd-ca");
         let peer = leaf(&ca, &NAMES, (2027, 11, 1));
         let strange = Err(Unobserved::invalid("10.77.0.11:2379", "no idea"));

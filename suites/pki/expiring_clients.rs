@@ -1,20 +1,19 @@
 //! # No client logs in with a certificate that is about to expire
 //!
 //! ## Why
-//! API servers see every client certificate when it is used: kubeconfigs of pipelines, of monitoring, of people, none of
-//! which lie anywhere that a cluster could look at. When such a certificate runs out, its holder is locked out without
-//! warning.
+//! API servers see every client certificate when it is used: in kubeconfigs of pipelines, of monitoring, of people, which
+//! are stored where no cluster could check them. When such a certificate expires, its holder is locked out without warning.
 //!
 //! ## Fix
-//! Find out who it is: with an audit policy at level Metadata the log names the users; on control-plane nodes
+//! Find out whose it is: with an audit policy at level Metadata the log contains the users; on control-plane nodes
 //! `kubeadm certs check-expiration`; for a kubeconfig `kubectl config view --raw -o
 //! jsonpath='{.users[0].user.client-certificate-data}' | base64 -d | openssl x509 -noout -subject -enddate`. Renew it.
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go`: the histogram
-//! `apiserver_client_certificate_expiration_seconds` of each instance, since it started. Requests with less than seven
-//! days left are told, as a remark, since certificates that are made for hours are among them and renewed in time. Those
-//! with less than half an hour left are not counted: rehearsals of joining use certificates of ten minutes.
+//! `apiserver_client_certificate_expiration_seconds` of each instance, since it started. Requests with less than seven days
+//! left are an info finding, since certificates that last hours are among them and are renewed in time. Those with less
+//! than half an hour left do not count: rehearsals of joining use certificates of ten minutes.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_metrics::ApiServerMetrics;
@@ -23,40 +22,41 @@ use crate::prometheus::Sample;
 crate::check!("PK-11", "expiring-clients", Minor, judge);
 
 const METRIC: &str = "apiserver_client_certificate_expiration_seconds_bucket";
-/// Buckets of the histogram, in seconds, and their names.
+/// Buckets of the histogram, in seconds.
 const TOO_SHORT: f64 = 1800.0;
 const DAY: f64 = 86400.0;
 const WEEK: f64 = 604_800.0;
 
 fn judge(metrics: &ApiServerMetrics) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut without = Vec::new();
+    let mut without = false;
     for (address, seen) in &metrics.0 {
         let Some(samples) = verdict.seen(|| Subject::address(address), seen) else { continue };
         let up_to = |bound: f64| bucket(samples, bound);
         let (Some(short), Some(day), Some(week)) = (up_to(TOO_SHORT), up_to(DAY), up_to(WEEK)) else {
-            without.push(address.as_str());
+            verdict.note_about(Subject::address(address), format!("its metrics lack {METRIC}"));
+            without = true;
             continue;
         };
         let all = bucket(samples, f64::INFINITY).unwrap_or(week);
         verdict.expect(Subject::address(address), week <= short, || {
             Finding::new(
                 "no request with a client certificate that expires within seven days",
-                format!(
-                    "{} of {all} since this API server started, {} of them within a day",
-                    week - short,
-                    day - short
-                ),
+                "there were such requests since the API server started",
             )
-            .so("some kubeconfig or component is locked out when its certificate expires")
+            .impact("a kubeconfig or component is locked out when its certificate expires")
+            .fix(
+                "find the certificate: kubeadm certs check-expiration on each control-plane node, the users in the audit log, and \
+                 for each kubeconfig outside of the cluster: kubectl config view --raw -o \
+                 jsonpath='{.users[0].user.client-certificate-data}' | base64 -d | openssl x509 -noout -subject -enddate; then \
+                 renew it",
+            )
+            .evidence([format!("{address}: {} of {all} requests, {} of them within a day", week - short, day - short)])
             .info()
         });
     }
-    if !without.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(format!("the metrics of {} have no {METRIC}", without.join(", ")));
-    }
-    for address in without {
-        verdict.note(format!("{address} has no {METRIC}"));
+    if without && verdict.observations() == 0 && verdict.saw_everything() {
+        return Verdict::not_applicable(format!("the metrics of the API servers lack {METRIC}"));
     }
     verdict
 }
@@ -93,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn one_with_days_left_is_told() {
+    fn one_with_days_left_is_found() {
         let findings = judged(Ok(histogram(3.0, 5.0, 7.0, 900.0))).findings(Severity::Minor);
-        assert_eq!(findings[0].seen, "4 of 900 since this API server started, 2 of them within a day");
+        assert_eq!(findings[0].evidence, ["10.77.0.11:6443: 4 of 900 requests, 2 of them within a day"]);
         assert_eq!(findings[0].severity, Severity::Info);
     }
 

@@ -1,38 +1,57 @@
-//! # Only the front proxy may speak for others
+//! # Only the front proxy may act for other users
 //!
 //! ## Why
-//! Whoever shows a certificate of the request-header authority may name any user in a header, to the API server and to
-//! every aggregated one. If that authority is also the one of ordinary clients, or if any common name will do, every
-//! holder of a client certificate, each kubelet among them, is an administrator.
+//! A client that presents a certificate of the request-header CA can name any user in a header, to the API server and to
+//! every aggregated one. If that CA is also the CA of ordinary clients, or if any common name is accepted, every holder of a
+//! client certificate, including each kubelet, is an administrator.
 //!
 //! ## Fix
-//! Give the API server an authority of its own for proxies, and the names: `kubeadm init phase certs front-proxy-ca`,
+//! Give the API server a separate CA for proxies, and the names: `kubeadm init phase certs front-proxy-ca`,
 //! `kubeadm init phase certs front-proxy-client`; in `/etc/kubernetes/manifests/kube-apiserver.yaml`
 //! `--requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt` and
 //! `--requestheader-allowed-names=front-proxy-client`. API servers only ever add to the ConfigMap: delete it afterwards
-//! (`kubectl -n kube-system delete configmap extension-apiserver-authentication`), they write it again within a minute.
+//! (`kubectl -n kube-system delete configmap extension-apiserver-authentication`), and they create it again within a minute.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controlplane/controller/clusterauthenticationtrust`,
 //! `staging/src/k8s.io/apiserver/pkg/authentication/request/headerrequest`,
-//! `cmd/kubeadm/app/phases/controlplane/manifests.go`. The ConfigMap is what aggregated API servers believe; static pods
-//! show each API server's own flags.
+//! `cmd/kubeadm/app/phases/controlplane/manifests.go`. Aggregated API servers trust the ConfigMap; static pods show each API
+//! server's own flags.
 
 use std::collections::BTreeSet;
 
 use crate::certificate::Certificate;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::{AuthenticationAuthorities, Proxies};
 use crate::fact::facts::pods::{Pod, Pods};
 
 crate::check!("PK-07", "front-proxy", Major, judge);
 
-const OPEN: &str = "every holder of a client certificate may act as any user, an administrator among them";
+const OPEN: &str = "every holder of a client certificate can act as any user, including administrators";
+const ANY_NAME: &str = "any certificate that this CA signs can act as any user";
+/// How the ConfigMap follows the flags of the API servers.
+const REFRESH: &str = "then let the API servers create the ConfigMap again: kubectl -n kube-system delete configmap \
+                       extension-apiserver-authentication";
+
+/// How to separate the CA of proxies from that of clients.
+fn separate() -> String {
+    format!(
+        "on a control-plane node: kubeadm init phase certs front-proxy-ca && kubeadm init phase certs front-proxy-client; copy \
+         /etc/kubernetes/pki/front-proxy-* to the others, and on each set \
+         --requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt in \
+         /etc/kubernetes/manifests/kube-apiserver.yaml; {REFRESH}"
+    )
+}
+
+/// How to set a flag of all API servers.
+fn set(flags: &str) -> String {
+    format!("on each control-plane node, set {flags} in /etc/kubernetes/manifests/kube-apiserver.yaml; {REFRESH}")
+}
 
 fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
     let Some(request_header) = &authorities.request_header else {
         return Verdict::not_applicable(
-            "extension-apiserver-authentication has no requestheader-client-ca-file: nobody may speak for others",
+            "extension-apiserver-authentication has no requestheader-client-ca-file: no proxy can act for other users",
         );
     };
     let mut verdict = Verdict::new();
@@ -40,17 +59,19 @@ fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
     let client_keys = if let Some(bundle) = &authorities.client {
         keys(&mut verdict, "client-ca-file", bundle)
     } else {
-        verdict.note("no client-ca-file: nobody logs in with a client certificate");
+        verdict.note("there is no client-ca-file: no user logs in with a client certificate");
         Some(BTreeSet::new())
     };
     if let (Some(proxy), Some(client)) = (proxy_keys, client_keys) {
         let shared: Vec<_> = proxy.intersection(&client).collect();
         verdict.expect(subject(), shared.is_empty(), || {
             Finding::new(
-                "an authority for proxies that has no key in common with that of clients",
-                format!("in requestheader-client-ca-file and in client-ca-file: {}", names(shared)),
+                "a CA for proxies that has no key in common with the CA for clients",
+                "requestheader-client-ca-file and client-ca-file hold the same key",
             )
-            .so("whoever is given a client certificate of the right name may act as any user")
+            .impact("anyone who gets a client certificate with the right name can act as any user")
+            .fix(separate())
+            .evidence(shared)
         });
     }
     judge_proxies(&mut verdict, &authorities.proxies);
@@ -70,33 +91,45 @@ fn keys(verdict: &mut Verdict, key: &str, bundle: &Result<Vec<Certificate>, Stri
         let each = bundle.iter().map(|certificate| certificate.describe().map(|authority| authority.spki_sha256));
         each.collect::<Result<BTreeSet<_>, _>>().map_err(|malformed| malformed.to_string())
     });
-    described.map_err(|why| verdict.find(subject(), Finding::new(format!("certificates in {key}"), why))).ok()
+    let unreadable = |why: String| {
+        Finding::new(format!("certificates in {key}"), why)
+            .impact("aggregated API servers authenticate no request")
+            .fix(format!("on each control-plane node, repair the file of --{key}; {REFRESH}"))
+    };
+    described.map_err(|why| verdict.find(subject(), unreadable(why))).ok()
 }
 
 fn judge_proxies(verdict: &mut Verdict, proxies: &Proxies) {
-    let listed = [
-        ("requestheader-username-headers", &proxies.username_headers),
-        ("requestheader-group-headers", &proxies.group_headers),
+    let headers = [
+        ("requestheader-username-headers", &proxies.username_headers, "X-Remote-User"),
+        ("requestheader-group-headers", &proxies.group_headers, "X-Remote-Group"),
     ];
-    for (key, list) in listed {
-        let is_given = matches!(list, Some(Ok(headers)) if !headers.is_empty());
-        verdict.expect(subject(), is_given, || {
-            Finding::new(format!("headers in {key}"), written(list.as_ref()))
-                .so("aggregated API servers do not learn who sent a request")
+    for (key, list, usual) in headers {
+        verdict.expect(subject(), is_given(list.as_ref()), || {
+            Finding::new(format!("headers in {key}"), defect(list.as_ref()))
+                .impact("aggregated API servers do not learn who sent a request")
+                .fix(set(&format!("--{key}={usual}")))
         });
     }
-    let allowed = &proxies.allowed_names;
-    verdict.expect(subject(), matches!(allowed, Some(Ok(names)) if !names.is_empty()), || {
-        Finding::new("the names of the proxies' certificates in requestheader-allowed-names", written(allowed.as_ref()))
-            .so("any name will do: whatever certificate that authority signs speaks for everybody")
+    verdict.expect(subject(), is_given(proxies.allowed_names.as_ref()), || {
+        Finding::new(
+            "the names of the proxies' certificates in requestheader-allowed-names",
+            defect(proxies.allowed_names.as_ref()),
+        )
+        .impact(ANY_NAME)
+        .fix(set("--requestheader-allowed-names=front-proxy-client"))
     });
 }
 
-fn written(list: Option<&Result<Vec<String>, String>>) -> String {
+fn is_given(list: Option<&Result<Vec<String>, String>>) -> bool {
+    matches!(list, Some(Ok(list)) if !list.is_empty())
+}
+
+/// What is wrong with a list that has no entries.
+fn defect(list: Option<&Result<Vec<String>, String>>) -> String {
     match list {
-        None => "no such key".into(),
-        Some(Ok(list)) if list.is_empty() => "an empty list".into(),
-        Some(Ok(list)) => names(list),
+        None => "there is no such key".into(),
+        Some(Ok(_)) => "an empty list".into(),
         Some(Err(why)) => why.clone(),
     }
 }
@@ -110,19 +143,20 @@ fn judge_flags(verdict: &mut Verdict, pod: &Pod) {
     let subject = || Subject::object("Pod", &pod.namespace, &pod.name);
     let allowed = last("requestheader-allowed-names");
     verdict.expect(subject(), proxy != client, || {
-        let finding = Finding::new(
-            "--requestheader-client-ca-file and --client-ca-file that differ",
-            format!("both are {proxy}"),
-        );
-        if allowed.is_empty() {
-            finding.so(OPEN).severity(Severity::Critical)
+        let (impact, severity) = if allowed.is_empty() {
+            (OPEN.to_owned(), Severity::Critical)
         } else {
-            finding.so(format!("whoever is given a client certificate for {allowed} may act as any user"))
-        }
+            (format!("anyone who gets a client certificate for {allowed} can act as any user"), Severity::Major)
+        };
+        Finding::new("--requestheader-client-ca-file and --client-ca-file that differ", format!("both are {proxy}"))
+            .impact(impact)
+            .fix(separate())
+            .severity(severity)
     });
     verdict.expect(subject(), !allowed.is_empty(), || {
-        Finding::new("--requestheader-allowed-names=front-proxy-client", "no name, so that any will do")
-            .so(if proxy == client { OPEN } else { "whatever certificate that authority signs speaks for everybody" })
+        Finding::new("--requestheader-allowed-names=front-proxy-client", "it is empty, which accepts any name")
+            .impact(if proxy == client { OPEN } else { ANY_NAME })
+            .fix(set("--requestheader-allowed-names=front-proxy-client"))
     });
 }
 
@@ -167,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn one_authority_for_both_is_found() {
+    fn one_ca_for_both_is_found() {
         let ca = Authority::new("kubernetes");
         let findings = judged(&ca, &ca, proxies(&["front-proxy-client"]), &right()).findings(Severity::Major);
-        assert!(findings.len() == 1 && findings[0].seen.contains("sha256:"), "{findings:?}");
+        assert!(findings.len() == 1 && findings[0].evidence[0].contains("sha256:"), "{findings:?}");
         let other = Authority::new("front-proxy-ca");
         let open = pods("/pki/ca.crt", "");
         let findings = judged(&ca, &other, proxies(&["front-proxy-client"]), &open).findings(Severity::Major);

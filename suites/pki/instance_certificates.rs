@@ -1,12 +1,12 @@
-//! # Every API server instance serves a valid certificate of the cluster's authority
+//! # Every API server instance serves a valid certificate of the cluster's CA
 //!
 //! ## Why
-//! Behind a load balancer or the Service default/kubernetes each request may meet another instance. One with an expired
-//! or foreign certificate, or one that was added before the endpoint had its name, fails one request in so many, which
-//! is hard to see in any single client.
+//! With a load balancer, or the Service default/kubernetes, each request may reach another instance. One with an expired
+//! or foreign certificate, or one that joined before the endpoint had its name, fails a share of all requests, which is
+//! hard to see in any single client.
 //!
 //! ## Fix
-//! On the node of the instance make the certificate anew, from kubeadm's configuration:
+//! On the node of the instance make the certificate again, from kubeadm's configuration:
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
@@ -21,18 +21,20 @@
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
 //!
-//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`, without which kubeadm takes that of the
-//! default route; NODE is the node's name, and apiVersion that of the first document.
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the address
+//! of the default route. NODE is the node's name, and apiVersion that of the first document.
 //!
-//! An expired one alone is renewed by `kubeadm certs renew apiserver`.
+//! If it has only expired, `kubeadm certs renew apiserver` renews it.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go`;
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>. Each instance is dialled at the address where it is
-//! published, as pods reach it, and verified with the authorities of the kubeconfig and of pods in kube-system.
+//! published, as pods reach it, and verified with the CAs of the kubeconfig and of pods in kube-system.
 
 use super::apiserver_names::host;
-use super::instances::instances;
+use super::helpers::distrust::{remake, remedy};
+use super::helpers::instances::instances;
+use super::helpers::names::{lacks, missing, missing_at};
 use crate::certificate::verify;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
@@ -64,24 +66,20 @@ fn judge(
                 Ok(()) => verdict.confirm(),
                 Err(distrust) => verdict.find(
                     Subject::address(address),
-                    Finding::new("a valid certificate of the cluster's authority", distrust.to_string())
-                        .so("clients that meet this instance fail, those that meet another do not"),
+                    Finding::new("a valid certificate of the cluster's CA", distrust.to_string())
+                        .impact("clients that reach this instance fail; those that reach another do not")
+                        .fix(remedy(&distrust)),
                 ),
             }
-            let Ok(leaf) = handshake.leaf().describe() else {
-                return;
-            };
-            let dialled: Vec<String> = [address.ip().to_string(), service.cluster_ip.to_string()]
-                .into_iter()
-                .chain(endpoint.map(str::to_owned))
-                .collect();
-            let missing: Vec<&str> = dialled.iter().map(String::as_str).filter(|name| !leaf.covers(name)).collect();
-            verdict.expect(Subject::address(address), missing.is_empty(), || {
-                Finding::new(
-                    format!("a certificate for {}, by which this instance is reached", missing.join(", ")),
-                    format!("a certificate for {}", leaf.names()),
-                )
-                .so("clients that dial it so fail whenever they meet this instance")
+            // A certificate that cannot be read was found just now.
+            let Ok(leaf) = handshake.leaf().describe() else { return };
+            let dialled = [address.ip().to_string(), service.cluster_ip.to_string()];
+            let lacking = missing(&leaf, dialled.into_iter().chain(endpoint.map(str::to_owned)));
+            verdict.expect(Subject::address(address), lacking.is_empty(), || {
+                Finding::new("a certificate for every name by which clients reach this instance", lacks(&lacking))
+                    .impact("clients that dial such a name fail whenever they reach this instance")
+                    .fix(remake())
+                    .evidence(missing_at(address, &lacking))
             });
         },
     );
@@ -124,7 +122,7 @@ mod tests {
         let findings = judged(&ca, &seen).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].to_string(), "10.77.0.12:6443");
-        assert_eq!(finding.expected, "a certificate for api.bed.test, by which this instance is reached");
+        assert_eq!(finding.evidence, ["10.77.0.12:6443: no api.bed.test"]);
     }
 
     #[test]
@@ -142,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_does_not_answer_is_undecided() {
+    fn an_instance_that_does_not_answer_is_inconclusive() {
         let ca = Authority::new("kubernetes");
         let leaf = ca.leaf(&["10.77.0.11", "10.96.0.1", "api.bed.test"]);
         let silent = Err(Unobserved::unreachable("10.77.0.12:6443", "the connection was refused"));

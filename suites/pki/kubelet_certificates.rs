@@ -2,30 +2,31 @@
 //!
 //! ## Why
 //! The API server dials kubelets for logs, exec and port-forward, metrics-server for the numbers that autoscaling needs.
-//! A certificate that has expired, or that was made for an address which the node no longer has, breaks whichever of
-//! them verifies it. A kubelet's self-signed certificate cannot be verified at all: whoever takes over the address of a
-//! node is believed.
+//! A certificate that has expired, or that was made for an address which the node no longer has, breaks every client that
+//! verifies it. A kubelet's self-signed certificate cannot be verified at all: clients trust anyone who takes over the
+//! address of a node.
 //!
 //! ## Fix
 //! Self-signed, which is kubeadm's default: set `serverTLSBootstrap: true` in ConfigMap kube-system/kubelet-config and in
 //! `/var/lib/kubelet/config.yaml` of each node, restart the kubelets, and approve their requests, by hand
-//! (`kubectl get csr`; PK-09 tells what to look at first) or by an approver that checks them; then give the API server
+//! (`kubectl get csr`; PK-09 shows what to check first) or with an approver that checks them; then give the API server
 //! `--kubelet-certificate-authority`. Expired and self-signed: remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key`
-//! on the node and restart the kubelet. Of the cluster's CA with a wrong address: remove
+//! on the node and restart the kubelet. Signed by the cluster's CA for another address: remove
 //! `/var/lib/kubelet/pki/kubelet-server-current.pem`, restart the kubelet and approve its request.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#kubelet-serving-certs>; kubernetes/kubernetes
 //! `cmd/kubelet/app/server.go`, `staging/src/k8s.io/client-go/util/cert/cert.go` (self-signed ones last a year and are made
 //! only where the file is missing), `pkg/kubelet/certificate/kubelet.go`. Less than 14 days left is major, or a tenth of
-//! the certificate's life where that is less. KEP-4872 will have API servers verify the common name: see the notes.
+//! the certificate's life where that is less. With KEP-4872 API servers will verify the common name: see the notes.
 
 use std::collections::BTreeMap;
 
-use super::instances::is_out_of_reach;
-use super::lifetime::{least, left, length, remainder};
+use super::helpers::instances::is_out_of_reach;
+use super::helpers::lifetime::{least, left, length, remainder};
+use super::helpers::names::{lacks, missing, missing_at, valid_at};
 use crate::certificate::{Chain, Description, Distrust, verify};
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::cluster::handshake::Handshake;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
@@ -36,13 +37,12 @@ use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-08", "kubelet-certificates", Major, judge);
 
-/// The nodes that a remark is about.
-#[derive(Default)]
-struct Remarks<'a> {
-    self_signed: Vec<&'a str>,
-    strange: Vec<&'a str>,
-    otherwise_named: Vec<&'a str>,
-}
+/// Makes a kubelet sign its own certificate again.
+const SIGN_AGAIN: &str =
+    "on the node: mv /var/lib/kubelet/pki/kubelet.crt /var/lib/kubelet/pki/kubelet.key /root/, and restart the kubelet";
+/// Makes a kubelet request a certificate of the cluster again.
+const REQUEST_AGAIN: &str = "on the node: mv /var/lib/kubelet/pki/kubelet-server-current.pem /root/, and restart the kubelet; then approve its request \
+     as PK-09 shows: kubectl get csr";
 
 fn judge(
     kubelets: &KubeletHandshakes,
@@ -54,32 +54,30 @@ fn judge(
     let presented: BTreeMap<&String, Seen<Chain>> =
         kubelets.0.iter().map(|(name, seen)| (name, presented(name, seen, from_pods))).collect();
     if !presented.is_empty() && presented.values().all(is_out_of_reach) {
-        return Verdict::not_applicable(format!(
-            "the API server answers, but no kubelet can be reached from here ({})",
-            names(kubelets.0.keys())
-        ));
+        return Verdict::not_applicable("the API server answers, but no kubelet can be reached from here");
     }
     let mut verdict = Verdict::new();
-    let mut remarks = Remarks::default();
     for (name, seen) in &presented {
         let (Some(chain), Some(node)) = (verdict.seen(|| Subject::node(*name), seen), nodes.0.get(*name)) else {
             continue;
         };
         match chain.leaf().describe() {
             Err(malformed) => {
-                verdict.find(Subject::node(*name), Finding::new("a certificate", malformed.to_string()));
+                let finding = Finding::new("a certificate", malformed.to_string())
+                    .impact("logs, exec and metrics of the node's pods fail")
+                    .fix(SIGN_AGAIN);
+                verdict.find(Subject::node(*name), finding);
             }
             Ok(leaf) => {
                 judge_lifetime(&mut verdict, name, &leaf, clock);
-                judge_issuer(&mut verdict, &mut remarks, (name, node), (chain, &leaf), authorities, clock);
+                judge_issuer(&mut verdict, (name, node), (chain, &leaf), authorities, clock);
             }
         }
     }
-    remarks.tell(&mut verdict);
     verdict
 }
 
-/// What the kubelet presents to us or, where it cannot be reached from here, to a pod on its node.
+/// What the kubelet presents to this program or, where it cannot be reached from here, to a pod on its node.
 fn presented(node: &str, from_here: &Seen<Handshake>, from_pods: Result<&ProbeReports, &Unobserved>) -> Seen<Chain> {
     let why = match from_here {
         Ok(handshake) => return Ok(handshake.chain.clone()),
@@ -93,53 +91,75 @@ fn presented(node: &str, from_here: &Seen<Handshake>, from_pods: Result<&ProbeRe
 
 fn judge_lifetime(verdict: &mut Verdict, name: &str, leaf: &Description, clock: &Clock) {
     let limit = least(leaf, 14, 10);
-    verdict.expect(Subject::node(name), left(leaf, clock.server) >= limit, || {
+    let left = left(leaf, clock.server);
+    verdict.expect(Subject::node(name), left >= limit, || {
+        let (impact, fix) = if is_self_made(leaf) {
+            ("the kubelet does not renew it; metrics-server and other clients that check the date fail", SIGN_AGAIN)
+        } else {
+            ("its rotation is stuck; the API server and metrics-server fail to reach the kubelet", REQUEST_AGAIN)
+        };
         Finding::new(
             format!("a serving certificate that lasts for at least {}", length(limit)),
-            format!("{} {}", leaf.subject, remainder(leaf, clock.server)),
+            if left.is_negative() { "it has expired" } else { "it expires soon" },
         )
-        .so(if is_self_made(leaf) {
-            "the kubelet does not renew it by itself; metrics-server and others that look at the date fail"
-        } else {
-            "its rotation is stuck; the API server and metrics-server fail to reach the kubelet"
-        })
+        .impact(impact)
+        .fix(fix)
+        .evidence([format!("{name}: {} {}", leaf.subject, remainder(leaf, clock.server))])
     });
 }
 
-fn judge_issuer<'a>(
+fn judge_issuer(
     verdict: &mut Verdict,
-    remarks: &mut Remarks<'a>,
-    (name, node): (&'a str, &Node),
+    (name, node): (&str, &Node),
     (chain, leaf): (&Chain, &Description),
     authorities: &TrustedAuthorities,
     clock: &Clock,
 ) {
+    let expected = "a serving certificate that the cluster's CA signed";
     if is_self_made(leaf) {
-        return remarks.self_signed.push(name);
+        let finding = Finding::new(expected, "the kubelet signed it itself")
+            .impact("no client can verify the kubelet, and nothing renews the certificate after its year")
+            .fix(
+                "set serverTLSBootstrap: true in /var/lib/kubelet/config.yaml of each node and in ConfigMap \
+                 kube-system/kubelet-config, restart the kubelets, and approve their requests as PK-09 shows",
+            )
+            .info();
+        return verdict.find(Subject::node(name), finding);
     }
     match verify(chain, &authorities.0, None, clock.server) {
         // The date was judged already.
         Ok(()) | Err(Distrust::Expired { .. }) => {}
-        Err(Distrust::UnknownIssuer { .. }) => return remarks.strange.push(name),
-        Err(distrust) => verdict
-            .find(Subject::node(name), Finding::new("a serving certificate that clients accept", distrust.to_string())),
+        Err(Distrust::UnknownIssuer { .. }) => {
+            let finding = Finding::new(expected, "a CA that the cluster does not publish signed it")
+                .impact("only clients that are configured with that CA can verify the kubelet")
+                .fix(format!(
+                    "if that CA is intended, give it to the API server as --kubelet-certificate-authority; else {REQUEST_AGAIN}"
+                ))
+                .info();
+            return verdict.find(Subject::node(name), finding);
+        }
+        Err(distrust) => {
+            let finding = Finding::new("a serving certificate that clients accept", distrust.to_string())
+                .impact("clients that verify the kubelet fail: metrics-server, and the API server if it verifies")
+                .fix(REQUEST_AGAIN);
+            verdict.find(Subject::node(name), finding);
+        }
     }
-    let missing: Vec<&str> = node
-        .addresses
-        .iter()
-        .filter(|(kind, _)| kind == "InternalIP" || kind == "Hostname")
-        .map(|(_, address)| address.as_str())
-        .filter(|address| !leaf.covers(address))
-        .collect();
-    verdict.expect(Subject::node(name), missing.is_empty(), || {
-        Finding::new(
-            format!("a serving certificate for the node's {}", missing.join(", ")),
-            format!("a certificate for {}", leaf.names()),
-        )
-        .so("clients that verify the kubelet fail: metrics-server, and the API server where it is told to verify")
+    let dialled = node.addresses.iter().filter(|(kind, _)| kind == "InternalIP" || kind == "Hostname");
+    let lacking = missing(leaf, dialled.map(|(_, address)| address));
+    verdict.expect(Subject::node(name), lacking.is_empty(), || {
+        Finding::new("a serving certificate for the node's addresses", lacks(&lacking))
+            .impact("clients that verify the kubelet fail: metrics-server, and the API server if it verifies")
+            .fix(REQUEST_AGAIN)
+            .evidence(missing_at(name, &lacking))
+            .evidence(valid_at(name, leaf))
     });
     if leaf.common_name.as_deref() != Some(&format!("system:node:{name}")) {
-        remarks.otherwise_named.push(name);
+        verdict.note_about(
+            Subject::node(name),
+            "the common name of its serving certificate is not system:node:NAME: API servers with the feature \
+             KubeletCertCNValidation refuse this kubelet",
+        );
     }
 }
 
@@ -149,44 +169,6 @@ fn is_self_made(leaf: &Description) -> bool {
     leaf.self_issued || host.is_some_and(|host| leaf.issuer.starts_with(&format!("CN={host}-ca@")))
 }
 
-impl Remarks<'_> {
-    fn tell(&self, verdict: &mut Verdict) {
-        if !self.self_signed.is_empty() {
-            verdict.find(
-                Subject::cluster(),
-                Finding::new(
-                    "serving certificates of the cluster's CA for the kubelets",
-                    format!("certificates that the kubelets signed themselves: {}", names(&self.self_signed)),
-                )
-                .so("nobody can verify a kubelet, and nothing renews these certificates when their year is over")
-                .mend("serverTLSBootstrap: true in the kubelets' configuration, then approve their requests")
-                .info(),
-            );
-        }
-        if !self.strange.is_empty() {
-            verdict.find(
-                Subject::cluster(),
-                Finding::new(
-                    "serving certificates of the cluster's CA for the kubelets",
-                    format!(
-                        "certificates of an authority that the cluster does not give out: {}",
-                        names(&self.strange)
-                    ),
-                )
-                .so("only clients that are told of that authority can verify these kubelets")
-                .info(),
-            );
-        }
-        if !self.otherwise_named.is_empty() {
-            verdict.note(format!(
-                "the common name is not system:node:NAME on {}: API servers with the feature KubeletCertCNValidation \
-                 will refuse these kubelets",
-                names(&self.otherwise_named)
-            ));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rcgen::{DnType, IsCa, PKCS_ECDSA_P256_SHA256};
@@ -194,6 +176,7 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, Leaf, self_signed, years};
     use crate::check::Severity;
+    use crate::check::testing::{notes, seen_of};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
     use crate::probe::answer::KubeletAnswer;
@@ -228,27 +211,27 @@ mod tests {
         let ca = Authority::new("kubernetes");
         let verdict = judged(&ca, [("n2", presented(&signed(&ca, "n2", &["n2", "10.77.0.12"])))]);
         assert!(verdict.findings(Severity::Major).is_empty());
-        assert_eq!((verdict.observations(), crate::check::testing::notes(&verdict).len()), (2, 0));
+        assert_eq!((verdict.observations(), notes(&verdict).len()), (2, 0));
     }
 
     #[test]
-    fn self_signed_ones_are_one_remark() {
+    fn self_signed_ones_are_one_info_finding() {
         let ca = Authority::new("kubernetes");
         let verdict = judged(&ca, ["n1", "n2"].map(|name| (name, presented(&self_signed(&[name], IsCa::NoCa)))));
         let findings = verdict.findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.severity, Severity::Info);
-        assert!(finding.seen.ends_with("signed themselves: n1, n2"));
+        assert_eq!(seen_of(&verdict), ["Node n1, n2: the kubelet signed it itself"]);
     }
 
     #[test]
-    fn an_expired_one_is_found_whoever_signed_it() {
+    fn an_expired_one_is_found_whatever_its_issuer() {
         let ca = Authority::new("kubernetes");
         let expired = ca.leaf_with(&["n2", "10.77.0.12"], &PKCS_ECDSA_P256_SHA256, years(2020, 2021));
         let findings = judged(&ca, [("n2", presented(&expired))]).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].to_string(), "Node n2");
-        assert!(finding.seen.contains("days ago, at 2021-12-31T00:00:00Z"), "{}", finding.seen);
+        assert!(finding.evidence[0].contains("days ago, at 2021-12-31T00:00:00Z"), "{finding:?}");
     }
 
     #[test]
@@ -257,33 +240,30 @@ mod tests {
         let verdict = judged(&ca, [("n2", presented(&signed(&ca, "n2", &["n2", "10.77.0.62"])))]);
         let findings = verdict.findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.expected, "a serving certificate for the node's 10.77.0.12");
-        assert_eq!(finding.seen, "a certificate for n2, 10.77.0.62");
+        assert_eq!(finding.seen, "the certificate lacks 1 name");
+        assert_eq!(finding.evidence, ["n2: no 10.77.0.12", "n2: valid for 10.77.0.62", "n2: valid for n2"]);
     }
 
     #[test]
-    fn another_name_is_a_note_and_another_authority_a_remark() {
+    fn another_name_is_a_note_and_another_ca_is_info() {
         let (ca, company) = (Authority::new("kubernetes"), Authority::new("company"));
         let names = ["n2", "10.77.0.12"];
-        assert!(
-            crate::check::testing::notes(&judged(&ca, [("n2", presented(&ca.leaf(&names)))]))[0]
-                .contains("KubeletCertCNValidation")
-        );
+        assert!(notes(&judged(&ca, [("n2", presented(&ca.leaf(&names)))]))[0].contains("KubeletCertCNValidation"));
         let findings = judged(&ca, [("n2", presented(&company.leaf(&names)))]).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Info);
     }
 
     #[test]
-    fn one_kubelet_that_does_not_answer_is_undecided_and_none_at_all_is_out_of_reach() {
+    fn one_silent_kubelet_is_inconclusive_and_none_at_all_is_out_of_reach() {
         let ca = Authority::new("kubernetes");
         let silent = || Err(Unobserved::unreachable("10.77.0.13:10250", "the connection was refused"));
         let one = judged(&ca, [("n2", presented(&signed(&ca, "n2", &["n2", "10.77.0.12"]))), ("n3", silent())]);
         assert_eq!(one.gaps()[0].subjects[0].to_string(), "Node n3");
-        assert!(judged(&ca, [("n3", silent())]).reason().unwrap().contains("n3"));
+        assert!(judged(&ca, [("n3", silent())]).reason().unwrap().contains("no kubelet can be reached"));
     }
 
     #[test]
-    fn a_kubelet_that_only_its_pods_reach_is_judged_by_what_they_see() {
+    fn a_kubelet_that_only_its_pods_reach_is_judged_by_their_handshake() {
         let ca = Authority::new("kubernetes");
         let expired = ca.leaf_with(&["n3", "10.77.0.12"], &PKCS_ECDSA_P256_SHA256, years(2020, 2021));
         let answer = KubeletAnswer { certificate: Ok(expired.certificate), anonymous: BTreeMap::new() };
@@ -291,6 +271,6 @@ mod tests {
         let reports = reports([("n3", answers)]);
         let silent = Err(Unobserved::unreachable("10.77.0.13:10250", "the connection was refused"));
         let findings = judged_with(&ca, [("n3", silent)], Ok(&reports)).findings(Severity::Major);
-        assert!(findings[0].seen.contains("days ago, at 2021-12-31T00:00:00Z"), "{findings:?}");
+        assert!(findings[0].evidence[0].contains("days ago, at 2021-12-31T00:00:00Z"), "{findings:?}");
     }
 }

@@ -1,34 +1,34 @@
-//! Certificates and the authorities behind them.
+//! Certificates and the CAs that sign them.
 
 pub mod apiserver_names;
 pub mod authorities;
 pub mod client_certificate;
+pub mod cluster_trust_bundles;
 pub mod endpoint_certificate;
 pub mod etcd_certificates;
 pub mod expiring_clients;
 pub mod front_proxy;
+mod helpers;
 pub mod instance_certificates;
-mod instances;
-pub(crate) mod issued;
 pub mod kubelet_certificates;
 pub mod kubelet_rotation;
-pub(crate) mod lifetime;
+pub mod one_key_per_server;
 pub mod pki_on_disk;
 pub mod root_ca;
 pub mod serving_certificate_lifetime;
-pub mod shared_keys;
-pub mod signing_requests;
-#[cfg(test)]
-pub(crate) mod testing;
+pub mod stuck_signing_requests;
 pub mod tls_floor;
-pub mod trust_bundles;
+
+#[cfg(test)]
+pub(crate) use helpers::testing;
+pub(crate) use helpers::{issued, lifetime};
 
 use crate::check::Suite;
 
 /// The suite.
 pub static SUITE: Suite = Suite {
     name: "pki",
-    about: "the certificates of API servers, kubelets and etcd, and the authorities behind them",
+    about: "the certificates of API servers, kubelets and etcd, and the CAs that sign them",
     checks: &[
         &endpoint_certificate::CHECK,
         &apiserver_names::CHECK,
@@ -38,14 +38,14 @@ pub static SUITE: Suite = Suite {
         &root_ca::CHECK,
         &front_proxy::CHECK,
         &kubelet_certificates::CHECK,
-        &signing_requests::CHECK,
+        &stuck_signing_requests::CHECK,
         &kubelet_rotation::CHECK,
         &expiring_clients::CHECK,
         &client_certificate::CHECK,
-        &shared_keys::CHECK,
+        &one_key_per_server::CHECK,
         &tls_floor::CHECK,
         &etcd_certificates::CHECK,
-        &trust_bundles::CHECK,
+        &cluster_trust_bundles::CHECK,
         &pki_on_disk::CHECK,
     ],
 };

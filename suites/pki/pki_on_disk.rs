@@ -1,38 +1,39 @@
-//! # The certificates, kubeconfigs and keys on the nodes' disks are in order
+//! # The certificates, kubeconfigs and keys on the nodes' disks are valid and protected
 //!
 //! ## Why
-//! Most certificates of a cluster are never served: those by which the API server logs in at kubelets, at etcd and at
+//! Most certificates of a cluster are never served: those by which the API server logs in to kubelets, to etcd and to
 //! aggregated APIs, and those in the kubeconfigs of the administrator, the controller-manager and the scheduler. They
-//! expire all the same, mostly on one day. And whoever can read the key of an authority can become anybody.
+//! expire all the same, mostly on one day. And anyone who can read the key of a CA can pose as any user.
 //!
 //! ## Fix
-//! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pod that uses it: nothing
-//! runs with `admin.conf` or `super-admin.conf`. Another
-//! authority: make the file anew (`kubeadm init phase certs NAME --config kubeadm.yaml`, `kubeadm init phase kubeconfig
-//! NAME --config kubeadm.yaml`, with the cluster's own settings, as PK-01 shows). Permissions: `chown root:root` and
-//! `chmod 600`. `super-admin.conf`: keep it off the node, since no RBAC can take its rights away.
+//! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pod that uses it; nothing
+//! runs with `admin.conf` or `super-admin.conf`. Another CA: make the file again (`kubeadm init phase certs NAME --config
+//! kubeadm.yaml`, `kubeadm init phase kubeconfig NAME --config kubeadm.yaml`, with the cluster's own settings, as PK-01
+//! shows). Permissions: `chown root:root` and `chmod 600`. `super-admin.conf`: keep it off the node, since RBAC cannot
+//! revoke its rights.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
 //! `cmd/kubeadm/app/phases/certs/renewal/manager.go`, `cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go`
-//! (`getKubeConfigSpecsBase`), `cmd/kubeadm/app/phases/kubeletfinalize`. Limits as for the API servers' certificates. The
-//! files are read by a pod on each node that mounts `/etc/kubernetes` and `/var/lib/kubelet/pki` read-only; certificates
-//! are described there, private keys are looked at from outside only, so that whether a key belongs to its certificate is
-//! not judged. Without that access, PK-04, PK-08 and PK-15 see what is served, PK-10 what kubelets log in with, and
-//! nobody sees the rest. kubeadm itself leaves `super-admin.conf` behind, which is why it is a remark.
+//! (`getKubeConfigSpecsBase`), `cmd/kubeadm/app/phases/kubeletfinalize`. Limits as for the API servers' certificates. A pod
+//! on each node reads the files, which mounts `/etc/kubernetes` and `/var/lib/kubelet/pki` read-only; it describes
+//! certificates there, and never opens private keys, so that whether a key belongs to its certificate is not judged.
+//! Without that access, PK-04, PK-08 and PK-15 check what is served, PK-10 the kubelets' client certificates, and nothing
+//! checks the rest. kubeadm itself leaves `super-admin.conf` behind, which is why it is info.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::lifetime::{is_early, least, left, length, remainder};
-use crate::check::{Finding, Folded, Severity, Subject, Verdict};
+use super::helpers::lifetime::{is_early, least, left, length, remainder};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::host_reports::{Disk, HostReports};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::probe::host::answer::{CertificateOnDisk, Content, DiskFile};
 use crate::seen::Unobserved;
+use crate::suites::kubeadm_phase::{again, restart};
 
 crate::check!("PK-17", "pki-on-disk", Major, judge);
 
@@ -42,88 +43,167 @@ const PKI: &str = "/etc/kubernetes/pki/";
 const KUBELET_CLIENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// The kubelet's kubeconfig.
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
-/// The kubeconfig that no RBAC can restrict.
+/// The kubeconfig that RBAC cannot restrict.
 const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
 
-/// The three authorities of kubeadm.
+/// The three CAs of kubeadm.
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
 const FRONT_PROXY_CA: &str = "/etc/kubernetes/pki/front-proxy-ca.crt";
 const ETCD_CA: &str = "/etc/kubernetes/pki/etcd/ca.crt";
 
-/// The files that hold a certificate: the path, the authority that signs it, the name by which kubeadm renews it, and
-/// what ends with it.
-const CERTIFICATES: [(&str, &str, &str, &str); 12] = [
-    ("/etc/kubernetes/pki/apiserver.crt", CA, "apiserver", "every client of this API server fails"),
-    (
+/// A file that holds a certificate.
+struct Held {
+    path: &'static str,
+    /// The CA that signs it.
+    ca: &'static str,
+    /// The name by which kubeadm renews it; empty for the kubelet's, which the kubelet renews.
+    name: &'static str,
+    /// The static pod that uses it; empty where none does.
+    user: &'static str,
+    /// What fails without it.
+    consequence: &'static str,
+}
+
+const fn held(
+    path: &'static str,
+    ca: &'static str,
+    name: &'static str,
+    user: &'static str,
+    consequence: &'static str,
+) -> Held {
+    Held { path, ca, name, user, consequence }
+}
+
+const CERTIFICATES: [Held; 12] = [
+    held(
+        "/etc/kubernetes/pki/apiserver.crt",
+        CA,
+        "apiserver",
+        "kube-apiserver",
+        "every client of this API server fails",
+    ),
+    held(
         "/etc/kubernetes/pki/apiserver-kubelet-client.crt",
         CA,
         "apiserver-kubelet-client",
+        "kube-apiserver",
         "logs, exec and port-forward fail on every node",
     ),
-    (
+    held(
         "/etc/kubernetes/pki/front-proxy-client.crt",
         FRONT_PROXY_CA,
         "front-proxy-client",
+        "kube-apiserver",
         "aggregated APIs such as metrics-server refuse this API server",
     ),
-    (
+    held(
         "/etc/kubernetes/pki/apiserver-etcd-client.crt",
         ETCD_CA,
         "apiserver-etcd-client",
+        "kube-apiserver",
         "this API server loses its database",
     ),
-    ("/etc/kubernetes/pki/etcd/server.crt", ETCD_CA, "etcd-server", "API servers refuse this member of etcd"),
-    ("/etc/kubernetes/pki/etcd/peer.crt", ETCD_CA, "etcd-peer", "the other members of etcd refuse this one"),
-    (
+    held(
+        "/etc/kubernetes/pki/etcd/server.crt",
+        ETCD_CA,
+        "etcd-server",
+        "etcd",
+        "API servers refuse this member of etcd",
+    ),
+    held(
+        "/etc/kubernetes/pki/etcd/peer.crt",
+        ETCD_CA,
+        "etcd-peer",
+        "etcd",
+        "the other members of etcd refuse this one",
+    ),
+    held(
         "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
         ETCD_CA,
         "etcd-healthcheck-client",
-        "etcd cannot be looked at from its own node",
+        "",
+        "the health of etcd cannot be checked from its own node",
     ),
-    ("/etc/kubernetes/admin.conf", CA, "admin.conf", "the administrator cannot log in from this node"),
-    (SUPER_ADMIN, CA, "super-admin.conf", "the last resort of the administrator is gone"),
-    (
+    held("/etc/kubernetes/admin.conf", CA, "admin.conf", "", "the administrator cannot log in from this node"),
+    held(SUPER_ADMIN, CA, "super-admin.conf", "", "the administrator has no last resort when RBAC is broken"),
+    held(
         "/etc/kubernetes/controller-manager.conf",
         CA,
         "controller-manager.conf",
+        "kube-controller-manager",
         "the controller-manager of this node cannot log in",
     ),
-    ("/etc/kubernetes/scheduler.conf", CA, "scheduler.conf", "the scheduler of this node cannot log in"),
-    (KUBELET_CLIENT, CA, "", "the node is lost: its kubelet cannot log in"),
+    held(
+        "/etc/kubernetes/scheduler.conf",
+        CA,
+        "scheduler.conf",
+        "kube-scheduler",
+        "the scheduler of this node cannot log in",
+    ),
+    held(KUBELET_CLIENT, CA, "", "", "the node is lost: its kubelet cannot log in"),
 ];
+
+impl Held {
+    /// How to get a later date.
+    fn renew(&self) -> String {
+        match (self.name, self.user) {
+            ("", _) => "approve the request that waits, after what PK-09 says to compare: kubectl get csr".to_owned(),
+            (name, "") => {
+                format!(
+                    "on the node: kubeadm certs renew {name}; copy it to where it is used; nothing must be restarted"
+                )
+            }
+            (name, user) => format!("on the node: kubeadm certs renew {name} && {}", restart(user)),
+        }
+    }
+
+    /// How to make the file again.
+    fn remake(&self) -> String {
+        let Self { path, name, user, .. } = self;
+        let again = match (name.strip_suffix(".conf"), *name) {
+            (_, "") => {
+                return "make a kubeconfig for the kubelet on a control-plane node with ca.key, and put it on the node, as \
+                        `seaworthy explain PK-10` shows for an expired one"
+                    .to_owned();
+            }
+            (Some(conf), _) => format!("mv {path} /root/; {}", again(&format!("kubeconfig {conf}"))),
+            (None, name) => again(&format!("certs {name}")),
+        };
+        let restarted = if user.is_empty() { String::new() } else { format!("; then {}", restart(user)) };
+        format!("on the node: {again}{restarted}")
+    }
+}
 
 fn judge(reports: &HostReports, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, clock: &Clock) -> Verdict {
     let Some(kubeadm) = kubeadm else {
         return Verdict::not_applicable(
-            "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its certificates lie elsewhere",
+            "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its certificates are elsewhere",
         );
     };
     let usual = |dir: &&str| dir.trim_end_matches('/') == PKI.trim_end_matches('/');
     if let Some(elsewhere) = kubeadm.certificates_dir.as_deref().filter(|dir| !usual(dir)) {
         return Verdict::not_applicable(format!(
-            "certificatesDir of kubeadm-config is {elsewhere}: only {PKI} is read"
+            "certificatesDir of kubeadm-config is {elsewhere}: only {PKI} can be read"
         ));
     }
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (name, report) in &reports.0 {
         let Some(disk) = verdict.seen(|| Subject::node(name), &report.disk) else { continue };
         for (path, why) in &disk.unlisted {
             let why = Unobserved::invalid(format!("{path} on {name}"), why);
             verdict.unseen(Subject::node(name), &why);
         }
-        let looked = Look { node: name, disk, now: clock.server };
+        let look = Look { node: name, disk, now: clock.server };
         let is_control_plane = nodes.0.get(name).is_some_and(Node::is_control_plane);
-        looked.presence(&mut verdict, &mut folded, is_control_plane);
-        looked.contents(&mut verdict, &mut folded);
-        looked.permissions(&mut verdict, &mut folded);
-        looked.kubelet_conf(&mut verdict, &mut folded);
+        look.presence(&mut verdict, is_control_plane);
+        look.contents(&mut verdict);
+        look.permissions(&mut verdict);
+        look.kubelet_conf(&mut verdict);
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-/// What lies on one node's disk.
+/// The files on one node's disk.
 struct Look<'a> {
     node: &'a str,
     disk: &'a Disk,
@@ -131,151 +211,154 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// A control-plane node without its certificates is one where nothing was seen.
-    fn presence(&self, verdict: &mut Verdict, folded: &mut Folded, is_control_plane: bool) {
+    fn subject(&self) -> Subject {
+        Subject::node(self.node)
+    }
+
+    /// On a control-plane node without its certificates, nothing was checked.
+    fn presence(&self, verdict: &mut Verdict, is_control_plane: bool) {
         if is_control_plane {
             let found = self.disk.files.keys().any(|path| path.starts_with(PKI));
-            folded.expect(verdict, self.node, found, || {
-                Finding::new(format!("certificates in {PKI}"), "none, though the node is marked as control plane")
-                    .so("nothing can be said about its certificates")
+            verdict.expect(self.subject(), found, || {
+                Finding::new(
+                    format!("certificates in {PKI}"),
+                    "none, though the node is marked as a control-plane node",
+                )
+                .impact("its certificates could not be checked, and may expire unnoticed")
+                .fix(
+                    "find out on the node where they are: grep -h pki /etc/kubernetes/manifests/*.yaml; if it is not a \
+                         control-plane node, remove its label node-role.kubernetes.io/control-plane",
+                )
             });
         }
-        folded.expect(verdict, self.node, !self.disk.files.contains_key(SUPER_ADMIN), || {
-            Finding::new("no credential of system:masters on the node", SUPER_ADMIN)
-                .so("whoever reads it is root of the cluster for a year, and no RBAC can take that away")
-                .mend(format!("move {SUPER_ADMIN} to a safe place off the node"))
+        verdict.expect(self.subject(), !self.disk.files.contains_key(SUPER_ADMIN), || {
+            Finding::new("no credential of system:masters on the node", format!("{SUPER_ADMIN} is there"))
+                .impact("anyone who reads it has all rights in the cluster for a year, and RBAC cannot revoke them")
+                .fix(format!("move {SUPER_ADMIN} from the node to a safe place"))
                 .info()
         });
     }
 
-    fn contents(&self, verdict: &mut Verdict, folded: &mut Folded) {
-        let known = CERTIFICATES.iter().flat_map(|(path, authority, ..)| [*path, *authority]).chain([KUBELET_CONF]);
+    fn contents(&self, verdict: &mut Verdict) {
+        let known = CERTIFICATES.iter().flat_map(|held| [held.path, held.ca]).chain([KUBELET_CONF]);
         for path in known.collect::<BTreeSet<_>>() {
             if let Some(Content::Unreadable { because }) = self.disk.files.get(path).map(|file| &file.content) {
                 let why = Unobserved::invalid(format!("{path} on {}", self.node), because);
-                verdict.unseen(Subject::node(self.node), &why);
+                verdict.unseen(self.subject(), &why);
             }
         }
-        for (path, authority, name, consequence) in CERTIFICATES {
-            if let Some(certificate) = self.disk.files.get(path).and_then(first) {
-                let renewal = match name {
-                    "" => "kubectl get csr: its request waits, see PK-09".to_owned(),
-                    "admin.conf" | "super-admin.conf" => {
-                        format!(
-                            "kubeadm certs renew {name}, and copy it to wherever it is used; nothing is to be restarted"
-                        )
-                    }
-                    _ => format!("kubeadm certs renew {name}, then restart the static pods of the control plane"),
-                };
-                self.validity(verdict, folded, (path, certificate), consequence, &renewal);
-                self.authority(verdict, folded, (path, certificate), authority, consequence);
-                self.strength(verdict, folded, (path, certificate));
+        for held in &CERTIFICATES {
+            if let Some(certificate) = self.disk.files.get(held.path).and_then(first) {
+                self.validity(verdict, held, certificate);
+                self.signer(verdict, held, certificate);
+                self.strength(verdict, held, certificate);
             }
         }
     }
 
-    fn validity(
-        &self,
-        verdict: &mut Verdict,
-        folded: &mut Folded,
-        (path, certificate): (&str, &CertificateOnDisk),
-        consequence: &str,
-        renewal: &str,
-    ) {
+    fn validity(&self, verdict: &mut Verdict, held: &Held, certificate: &CertificateOnDisk) {
+        let Held { path, consequence, .. } = held;
         // A kubelet renews its own when a tenth of its life is left, at the latest.
-        let (days, share) = if path == KUBELET_CLIENT { (30, 12) } else { (30, 3) };
+        let (days, share) = if *path == KUBELET_CLIENT { (30, 12) } else { (30, 3) };
         let (major, critical) = (least(certificate, days, share), least(certificate, 7, share.max(10)));
         let (left, early) = (left(certificate, self.now), is_early(certificate, self.now));
-        folded.expect(verdict, self.node, left >= major && !early, || {
-            Finding::new(
-                format!("a certificate in {path} that is valid for at least {}", length(major)),
-                format!("{} {}", certificate.subject, remainder(certificate, self.now)),
-            )
-            .so(if early || left.is_negative() { consequence.to_owned() } else { format!("after that, {consequence}") })
-            .mend(renewal)
-            .severity(if early || left < critical { Severity::Critical } else { Severity::Major })
+        verdict.expect(self.subject(), left >= major && !early, || {
+            let is_over = early || left.is_negative();
+            let seen = match (early, is_over) {
+                (true, _) => "it is not valid yet",
+                (false, true) => "it has expired",
+                (false, false) => "it expires soon",
+            };
+            Finding::new(format!("a certificate in {path} that is valid for at least {}", length(major)), seen)
+                .impact(if is_over { (*consequence).to_owned() } else { format!("once it has expired, {consequence}") })
+                .fix(held.renew())
+                .evidence([format!("{}: {} {}", self.node, certificate.subject, remainder(certificate, self.now))])
+                .severity(if early || left < critical { Severity::Critical } else { Severity::Major })
         });
     }
 
-    fn authority(
-        &self,
-        verdict: &mut Verdict,
-        folded: &mut Folded,
-        (path, certificate): (&str, &CertificateOnDisk),
-        authority: &str,
-        consequence: &str,
-    ) {
-        // An external authority need not lie on the node.
-        if !self.disk.files.contains_key(authority) {
+    fn signer(&self, verdict: &mut Verdict, held: &Held, certificate: &CertificateOnDisk) {
+        let Held { path, ca, consequence, .. } = held;
+        // An external CA need not be on the node.
+        if !self.disk.files.contains_key(*ca) {
             return;
         }
-        folded.expect(verdict, self.node, certificate.signed_by.iter().any(|signer| signer == authority), || {
+        verdict.expect(self.subject(), certificate.signed_by.iter().any(|signer| signer == ca), || {
             let signers = match &certificate.signed_by[..] {
-                [] => "none of those on this node".to_owned(),
-                signers => signers.join(", "),
+                [] => "no CA on this node".to_owned(),
+                signers => signers.join(" and "),
             };
-            Finding::new(
-                format!("a certificate in {path} that {authority} has signed"),
-                format!("{} of {}, signed by {signers}", certificate.subject, certificate.issuer),
-            )
-            .so(consequence)
+            Finding::new(format!("a certificate in {path} that {ca} signed"), "another CA signed it")
+                .impact(*consequence)
+                .fix(held.remake())
+                .evidence([format!(
+                    "{}: {} of {}, signed by {signers}",
+                    self.node, certificate.subject, certificate.issuer
+                )])
         });
     }
 
-    fn strength(&self, verdict: &mut Verdict, folded: &mut Folded, (path, certificate): (&str, &CertificateOnDisk)) {
-        folded.expect(verdict, self.node, certificate.refused_signature.is_none(), || {
+    fn strength(&self, verdict: &mut Verdict, held: &Held, certificate: &CertificateOnDisk) {
+        let path = held.path;
+        verdict.expect(self.subject(), certificate.refused_signature.is_none(), || {
             let algorithm = certificate.refused_signature.as_deref().unwrap_or_default();
             Finding::new(format!("a signature with SHA-256 or better in {path}"), algorithm)
-                .so("everything written in Go refuses it")
+                .impact("every program written in Go refuses it")
+                .fix(held.remake())
         });
         let weak = certificate.rsa_bits.is_some_and(|bits| bits < 2048);
-        folded.expect(verdict, self.node, !weak, || {
+        verdict.expect(self.subject(), !weak, || {
             Finding::new(format!("a key of RSA 2048 or better in {path}"), certificate.key.clone())
-                .so("it can be factored")
+                .impact("the key can be factored")
+                .fix(held.remake())
                 .severity(Severity::Minor)
         });
     }
 
-    fn permissions(&self, verdict: &mut Verdict, folded: &mut Folded) {
+    fn permissions(&self, verdict: &mut Verdict) {
         for (path, file) in &self.disk.files {
             if !holds_a_key(file) {
                 continue;
             }
             let (others, group) = (file.mode & 0o007 != 0, file.mode & 0o070 != 0);
-            folded.expect(verdict, self.node, !others && !group, || {
-                let finding = Finding::new(
-                    format!("{path} for its owner alone (0600)"),
+            verdict.expect(self.subject(), !others && !group, || {
+                let (impact, severity) = match (others, is_ca_key(path)) {
+                    (true, true) => {
+                        ("every process on the node can make a certificate or token for any user", Severity::Critical)
+                    }
+                    (true, false) => ("every process on the node can read this key", Severity::Major),
+                    (false, _) => ("every process of that group can read this key", Severity::Minor),
+                };
+                Finding::new(
+                    format!("only its owner can read {path} (0600)"),
                     format!("{:04o}, of user {} and group {}", file.mode, file.owner.0, file.owner.1),
                 )
-                .mend(format!("chmod 600 {path}"));
-                match (others, is_authority_key(path)) {
-                    (true, true) => finding
-                        .so("every process on the node can make itself a certificate for anybody")
-                        .severity(Severity::Critical),
-                    (true, false) => finding.so("every process on the node can read this key"),
-                    (false, _) => finding.so("every process of that group can read this key").severity(Severity::Minor),
-                }
+                .impact(impact)
+                .fix(format!("on the node: chown root:root {path} && chmod 600 {path}"))
+                .severity(severity)
             });
         }
     }
 
-    fn kubelet_conf(&self, verdict: &mut Verdict, folded: &mut Folded) {
+    fn kubelet_conf(&self, verdict: &mut Verdict) {
         let Some(file) = self.disk.files.get(KUBELET_CONF) else { return };
         let Content::Kubeconfig { client, refers_to, .. } = &file.content else { return };
         let refers = refers_to.as_deref() == Some(KUBELET_CLIENT);
-        folded.expect(verdict, self.node, refers, || {
-            let seen = match (client, refers_to) {
+        verdict.expect(self.subject(), refers, || {
+            let details = match (client, refers_to) {
                 (Some(client), _) => {
                     format!("a certificate in the file itself, which {}", remainder(client.as_ref(), self.now))
                 }
                 (None, Some(path)) => format!("a reference to {path}"),
                 (None, None) => "no client certificate".to_owned(),
             };
-            Finding::new(format!("{KUBELET_CONF} that refers to {KUBELET_CLIENT}"), seen)
-                .so("the kubelet starts with a certificate that nobody renews, and one day does not start any more")
-                .mend(format!(
-                    "kubeadm init phase kubelet-finalize all, or set client-certificate and client-key in {KUBELET_CONF} to {KUBELET_CLIENT}"
+            Finding::new(format!("{KUBELET_CONF} refers to {KUBELET_CLIENT}"), "it does not")
+                .impact("the kubelet starts with a certificate that nothing renews; once that expires, it cannot start")
+                .fix(format!(
+                    "on the node: kubeadm init phase kubelet-finalize all, or set client-certificate and client-key in \
+                     {KUBELET_CONF} to {KUBELET_CLIENT}"
                 ))
+                .evidence([format!("{}: {details}", self.node)])
         });
     }
 }
@@ -289,7 +372,7 @@ fn first(file: &DiskFile) -> Option<&CertificateOnDisk> {
     }
 }
 
-/// Whether a private key, or what is as good as one, lies in the file.
+/// Whether the file holds a private key.
 fn holds_a_key(file: &DiskFile) -> bool {
     match &file.content {
         Content::Key => true,
@@ -298,8 +381,8 @@ fn holds_a_key(file: &DiskFile) -> bool {
     }
 }
 
-/// Whether whoever has this key can make certificates or tokens for anybody.
-fn is_authority_key(path: &str) -> bool {
+/// Whether this key makes certificates or tokens for any user.
+fn is_ca_key(path: &str) -> bool {
     ["/ca.key", "/front-proxy-ca.key", "/sa.key"].iter().any(|end| path.ends_with(end))
 }
 
@@ -335,7 +418,7 @@ mod tests {
         DiskFile { mode, owner: (0, 0), content }
     }
 
-    fn held(certificate: CertificateOnDisk) -> Content {
+    fn holding(certificate: CertificateOnDisk) -> Content {
         Content::Certificates { held: vec![certificate], and_key: false }
     }
 
@@ -347,10 +430,10 @@ mod tests {
     fn node() -> BTreeMap<String, DiskFile> {
         let current = Content::Certificates { held: vec![good(CA)], and_key: true };
         [
-            (CA, file(0o644, held(good(CA)))),
-            (FRONT_PROXY_CA, file(0o644, held(good(FRONT_PROXY_CA)))),
+            (CA, file(0o644, holding(good(CA)))),
+            (FRONT_PROXY_CA, file(0o644, holding(good(FRONT_PROXY_CA)))),
             ("/etc/kubernetes/pki/ca.key", file(0o600, Content::Key)),
-            ("/etc/kubernetes/pki/front-proxy-client.crt", file(0o644, held(good(FRONT_PROXY_CA)))),
+            ("/etc/kubernetes/pki/front-proxy-client.crt", file(0o644, holding(good(FRONT_PROXY_CA)))),
             (KUBELET_CONF, file(0o600, kubelet_conf(None))),
             (KUBELET_CLIENT, file(0o600, current)),
         ]
@@ -374,20 +457,25 @@ mod tests {
         let mut files = node();
         change(&mut files);
         let found = judged(Ok(Disk { files, unlisted: BTreeMap::new() })).findings(Severity::Major);
-        found.into_iter().map(|finding| (finding.severity, format!("{}: {}", finding.expected, finding.seen))).collect()
+        found
+            .into_iter()
+            .map(|finding| {
+                (finding.severity, format!("{}: {} {}", finding.expected, finding.seen, finding.evidence.concat()))
+            })
+            .collect()
     }
 
     #[test]
-    fn a_node_in_order_passes() {
+    fn a_healthy_node_passes() {
         assert_eq!(findings(|_| {}), []);
     }
 
     #[test]
-    fn dates_and_another_authority_are_found() {
+    fn dates_and_another_ca_are_found() {
         let client = "/etc/kubernetes/pki/front-proxy-client.crt";
         let set = |certificate| {
             move |files: &mut BTreeMap<String, DiskFile>| {
-                files.insert(client.into(), file(0o644, held(certificate)));
+                files.insert(client.into(), file(0o644, holding(certificate)));
             }
         };
         let soon = findings(set(certificate("2025-12-01T00:00:00Z", "2026-12-10T00:00:00Z", FRONT_PROXY_CA)));
@@ -402,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_read_is_found() {
+    fn a_key_that_others_can_read_is_found() {
         let mode = |path: &'static str, mode| {
             move |files: &mut BTreeMap<String, DiskFile>| {
                 if let Some(file) = files.get_mut(path) {
@@ -417,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_that_starts_with_an_old_certificate_and_super_admin_are_found() {
+    fn an_embedded_certificate_and_super_admin_are_found() {
         let found = findings(|files| {
             files.insert(KUBELET_CONF.into(), file(0o600, kubelet_conf(Some(good(CA)))));
         });
@@ -428,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_undecided() {
+    fn a_file_that_could_not_be_read_is_inconclusive() {
         let mut files = node();
         files.insert(CA.into(), file(0o644, Content::Unreadable { because: "permission denied".into() }));
         let unlisted = BTreeMap::from([("/var/lib/kubelet/pki".to_owned(), "permission denied".to_owned())]);
@@ -440,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_apply_where_the_certificates_lie_elsewhere() {
+    fn it_does_not_apply_where_the_certificates_are_elsewhere() {
         let judged = |dir: &str| {
             let kubeadm = KubeadmConfig { certificates_dir: Some(dir.into()), ..KubeadmConfig::default() };
             judge(&HostReports(BTreeMap::new()), &Nodes::default(), Some(&kubeadm), &clock())

@@ -1,27 +1,27 @@
 //! # Every namespace has kube-root-ca.crt, and it verifies the API servers
 //!
 //! ## Why
-//! Every pod gets its namespace's ConfigMap kube-root-ca.crt beside its token, and verifies the API server with it. Where
-//! it is missing, new pods do not start; where it holds another authority, every in-cluster client fails. Usually the
+//! Every pod gets its namespace's ConfigMap kube-root-ca.crt along with its token, and verifies the API server with it.
+//! Where it is missing, new pods do not start; where it holds another CA, every in-cluster client fails. Usually the
 //! controller-manager's publisher is off, or a rotation of the CA was left half done.
 //!
 //! ## Fix
-//! Look at the controller-manager: `--root-ca-file` must name the CA that signs the API servers' certificates, and
-//! `--controllers` must not exclude `root-ca-certificate-publisher-controller`. It mends the ConfigMaps by itself;
-//! `kubectl -n NAMESPACE delete configmap kube-root-ca.crt` makes it write one anew.
+//! Check the controller-manager: `--root-ca-file` must name the CA that signs the API servers' certificates, and
+//! `--controllers` must not exclude `root-ca-certificate-publisher-controller`. It repairs the ConfigMaps by itself;
+//! `kubectl -n NAMESPACE delete configmap kube-root-ca.crt` makes it create one again.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/controller/certificates/rootcacertpublisher/publisher.go`. What it promises is the internal
-//! endpoints only, so what the published instances present is verified; what the configured endpoint presents only where
-//! no instance can be reached. A namespace may do without the ConfigMap for its first minute.
+//! kubernetes/kubernetes `pkg/controller/certificates/rootcacertpublisher/publisher.go`. It promises the internal endpoints
+//! only, so the certificates of the published instances are verified; that of the configured endpoint only where no
+//! instance can be reached. A namespace may lack the ConfigMap for its first minute.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::instances::is_out_of_reach;
+use super::helpers::instances::is_out_of_reach;
 use crate::certificate::{Certificate, Chain, Distrust, verify};
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::namespaces::Namespaces;
@@ -29,8 +29,11 @@ use crate::fact::facts::root_ca_config_maps::{RootCa, RootCaConfigMaps};
 
 crate::check!("PK-06", "root-ca", Major, judge);
 
-/// For how long a namespace may do without the ConfigMap.
+/// For how long a namespace may lack the ConfigMap.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// How to find out why the publisher does not keep the ConfigMaps up to date.
+const CHECK_PUBLISHER: &str = "check that --controllers does not exclude root-ca-certificate-publisher-controller: kubectl -n kube-system get pods -l \
+     component=kube-controller-manager -o yaml | grep -e --controllers -e --root-ca-file";
 
 fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServerHandshakes, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();
@@ -40,10 +43,15 @@ fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServe
     for content in &maps.0 {
         match &content.certificates {
             Ok(certificates) => readable.push((content, certificates)),
-            Err(why) => verdict.find(
-                subject(content.namespaces.iter()),
-                Finding::new("certificates under the key ca.crt", format!("{why}; {}", places(&content.namespaces)))
-                    .so("no pod of the namespace can verify the API server"),
+            Err(why) => verdict.find_together(
+                subjects(&content.namespaces),
+                1,
+                Finding::new("certificates under the key ca.crt", why)
+                    .impact("no pod of the namespace can verify the API server")
+                    .fix(format!(
+                        "let the controller-manager create it again, in each of these namespaces: kubectl -n NAMESPACE delete \
+                         configmap kube-root-ca.crt; if it stays the same, {CHECK_PUBLISHER}"
+                    )),
             ),
         }
     }
@@ -54,36 +62,48 @@ fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServe
             .iter()
             .filter_map(|(at, chain)| Some((at.as_str(), verify(chain, certificates, None, clock.server).err()?)))
             .collect();
-        let holds = verdict.expect(subject(content.namespaces.iter()), refused.is_empty(), || {
-            let (at, why) = refused.first_key_value().map_or(("", String::new()), |(at, why)| (*at, why.to_string()));
-            Finding::new(
-                "kube-root-ca.crt verifies every API server",
-                format!("of the certificate of {at}: {why}; {}", places(&content.namespaces)),
-            )
-            .so("pods that verify the API server fail")
-        });
-        if holds {
+        if refused.is_empty() {
+            verdict.confirm();
             verifying.push(*content);
+        } else {
+            verdict.find_together(
+                subjects(&content.namespaces),
+                1,
+                Finding::new(
+                    "kube-root-ca.crt verifies every API server",
+                    format!("it does not verify {} of {}", refused.len(), chains.len()),
+                )
+                .impact("pods that verify the API server fail")
+                .fix(
+                    "on each control-plane node, set --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml \
+                     to the CA that signed the API servers' certificates: during a rotation, to a file with both CAs",
+                )
+                .evidence(refused.iter().map(|(at, why)| format!("the certificate of {at}: {why}"))),
+            );
         }
         judge_leftovers(&mut verdict, content, certificates, clock);
     }
     // They may all verify and still differ, where the publisher does not reach some.
-    for content in verifying.iter().skip(1) {
-        verdict.find(
-            subject(content.namespaces.iter()),
-            Finding::new(
-                format!("the same content as in the other {} namespaces", verifying[0].namespaces.len()),
-                format!("another; {}", places(&content.namespaces)),
-            )
-            .so("it is not kept up: the next rotation of the CA leaves it behind"),
-        );
+    if let [first, others @ ..] = &verifying[..] {
+        for content in others {
+            verdict.find_together(
+                subjects(&content.namespaces),
+                1,
+                Finding::new(
+                    format!("the same content as in {} other namespaces", first.namespaces.len()),
+                    "another content",
+                )
+                .impact("it is not kept up to date: the next rotation of the CA misses it")
+                .fix(CHECK_PUBLISHER),
+            );
+        }
     }
     verdict
 }
 
-/// Every namespace that is old enough and stays has the ConfigMap.
+/// Judges that every namespace has the ConfigMap, other than those that are new or being deleted.
 fn judge_presence(verdict: &mut Verdict, maps: &RootCaConfigMaps, namespaces: &Namespaces, clock: &Clock) {
-    let missing: BTreeSet<String> = namespaces
+    let missing: Vec<&String> = namespaces
         .0
         .iter()
         .filter(|(_, namespace)| !namespace.deleting)
@@ -91,32 +111,38 @@ fn judge_presence(verdict: &mut Verdict, maps: &RootCaConfigMaps, namespaces: &N
             namespace.created.is_none_or(|created| clock.server.duration_since(created) > PATIENCE)
         })
         .filter(|(name, _)| maps.of_namespace(name).is_none())
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name)
         .collect();
-    verdict.expect(subject(missing.iter()), missing.is_empty(), || {
-        Finding::new("ConfigMap kube-root-ca.crt in every namespace", format!("none {}", places(&missing)))
-            .so("pods that are made there do not start: their token volume lacks it")
-    });
+    if missing.is_empty() {
+        return verdict.confirm();
+    }
+    verdict.find_together(
+        subjects(missing),
+        1,
+        Finding::new("ConfigMap kube-root-ca.crt in every namespace", "it is missing")
+            .impact("new pods in the namespace do not start: their token volume lacks it")
+            .fix(CHECK_PUBLISHER),
+    );
 }
 
-/// What expired authorities stand beside good ones.
+/// Judges expired CAs next to valid ones.
 fn judge_leftovers(verdict: &mut Verdict, content: &RootCa, certificates: &[Certificate], clock: &Clock) {
     let described: Vec<_> = certificates.iter().filter_map(|one| one.describe().ok()).collect();
     let (good, expired): (Vec<_>, Vec<_>) = described.iter().partition(|one| clock.server <= one.not_after);
     if good.is_empty() || expired.is_empty() {
         return;
     }
-    verdict.find(
-        subject(content.namespaces.iter()),
-        Finding::new(
-            "no expired certificate beside the good ones",
-            format!(
-                "{}; {}",
-                names(expired.iter().map(|one| format!("{} expired at {}", one.subject, one.not_after))),
-                places(&content.namespaces)
-            ),
-        )
-        .severity(Severity::Info),
+    verdict.find_together(
+        subjects(&content.namespaces),
+        1,
+        Finding::new("no expired certificate next to the valid ones", format!("{} expired", expired.len()))
+            .impact("it verifies nothing: a rotation of the CA was not cleaned up")
+            .fix(
+                "on each control-plane node, remove the expired certificate from the file of --root-ca-file in \
+                 /etc/kubernetes/manifests/kube-controller-manager.yaml, and restart kube-controller-manager",
+            )
+            .evidence(expired.iter().map(|one| format!("{} expired at {}", one.subject, one.not_after)))
+            .severity(Severity::Info),
     );
 }
 
@@ -126,10 +152,10 @@ fn presented<'a>(verdict: &mut Verdict, handshakes: &'a ApiServerHandshakes) -> 
         Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) if !instances.is_empty() && instances.values().all(is_out_of_reach) => {
             if let Ok(handshake) = &handshakes.endpoint {
-                verdict.note(format!(
-                    "no instance can be reached from here ({}): the configured endpoint was verified instead",
-                    names(instances.keys())
-                ));
+                for address in instances.keys() {
+                    let note = "it cannot be reached from here: the configured endpoint was verified instead";
+                    verdict.note_about(Subject::address(address), note);
+                }
                 return [("the configured endpoint".to_owned(), &handshake.chain)].into();
             }
             for (address, seen) in instances {
@@ -147,24 +173,16 @@ fn presented<'a>(verdict: &mut Verdict, handshakes: &'a ApiServerHandshakes) -> 
     BTreeMap::new()
 }
 
-/// The ConfigMap of one namespace, or of several.
-fn subject<'a>(mut namespaces: impl ExactSizeIterator<Item = &'a String>) -> Subject {
-    match (namespaces.len(), namespaces.next()) {
-        (1, Some(namespace)) => Subject::object("ConfigMap", namespace, "kube-root-ca.crt"),
-        _ => Subject::cluster_object("ConfigMap", "kube-root-ca.crt"),
-    }
-}
-
-/// `in namespaces a, b`.
-fn places(namespaces: &BTreeSet<String>) -> String {
-    let word = if namespaces.len() == 1 { "namespace" } else { "namespaces" };
-    format!("in {word} {}", names(namespaces))
+/// The ConfigMaps of these namespaces.
+fn subjects<'a>(namespaces: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Subject> {
+    namespaces.into_iter().map(|namespace| Subject::object("ConfigMap", namespace, "kube-root-ca.crt"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, years};
+    use crate::check::testing::notes;
     use crate::fact::facts::namespaces::Namespace;
     use crate::seen::Unobserved;
     use crate::suites::pki::testing::{clock, handshakes, now, presented};
@@ -196,56 +214,56 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_without_it_are_named_unless_they_are_young_or_going() {
+    fn namespaces_without_it_are_found_unless_they_are_new_or_being_deleted() {
         let ca = Authority::new("kubernetes");
         let maps = contents([(&["default"], vec![ca.certificate.clone()])]);
-        let mut all = namespaces(&["default", "kube-node-lease", "young", "going"]);
-        all.0.insert("young".into(), Namespace { created: Some(now() - PATIENCE / 2), ..Namespace::default() });
-        all.0.insert("going".into(), Namespace { deleting: true, ..Namespace::default() });
+        let mut all = namespaces(&["default", "kube-node-lease", "new", "deleting"]);
+        all.0.insert("new".into(), Namespace { created: Some(now() - PATIENCE / 2), ..Namespace::default() });
+        all.0.insert("deleting".into(), Namespace { deleting: true, ..Namespace::default() });
         let findings = judge(&maps, &all, &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].to_string(), "ConfigMap kube-node-lease/kube-root-ca.crt");
-        assert_eq!(finding.seen, "none in namespace kube-node-lease");
+        assert_eq!((finding.subjects.len(), finding.seen.as_str()), (1, "it is missing"));
     }
 
     #[test]
-    fn another_authority_is_found_and_says_where() {
+    fn another_ca_is_found_with_its_namespaces() {
         let (ca, next) = (Authority::new("kubernetes"), Authority::new("kubernetes-2"));
         let maps = contents([(&["default", "kube-system"], vec![next.certificate])]);
         let findings =
             judge(&maps, &namespaces(&["default", "kube-system"]), &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!((finding.subjects.len(), finding.seen.as_str()), (2, "it does not verify 1 of 1"));
         assert_eq!(
-            finding.seen,
-            "of the certificate of 10.77.0.11:6443: it leads to an issuer that is not trusted: CN=kubernetes; \
-             in namespaces default, kube-system"
+            finding.evidence,
+            ["the certificate of 10.77.0.11:6443: it leads to an issuer that is not trusted: CN=kubernetes"]
         );
     }
 
     #[test]
-    fn a_namespace_that_was_left_behind_is_found() {
+    fn a_namespace_with_outdated_content_is_found() {
         let (ca, next) = (Authority::new("kubernetes"), Authority::new("kubernetes-2"));
         let both = vec![ca.certificate.clone(), next.certificate];
         let maps = contents([(&["a", "b"], both), (&["c"], vec![ca.certificate.clone()])]);
         let findings = judge(&maps, &namespaces(&["a", "b", "c"]), &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].namespace.as_deref(), Some("c"));
-        assert_eq!(finding.expected, "the same content as in the other 2 namespaces");
+        assert_eq!(finding.expected, "the same content as in 2 other namespaces");
     }
 
     #[test]
-    fn an_expired_leftover_is_a_remark() {
+    fn an_expired_leftover_is_info() {
         let ca = Authority::new("kubernetes");
         let old = Authority::with("old", years(2010, 2020));
         let maps = contents([(&["default"], vec![ca.certificate.clone(), old.certificate])]);
         let findings = judge(&maps, &namespaces(&["default"]), &served_by(&ca), &clock()).findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.severity, Severity::Info);
-        assert!(finding.seen.starts_with("CN=old expired at 2020-12-31"));
+        assert!(finding.evidence[0].starts_with("CN=old expired at 2020-12-31"));
     }
 
     #[test]
-    fn an_instance_that_does_not_answer_is_undecided_and_the_endpoint_stands_for_those_out_of_reach() {
+    fn a_silent_instance_is_inconclusive_and_the_endpoint_stands_for_those_out_of_reach() {
         let ca = Authority::new("kubernetes");
         let maps = contents([(&["default"], vec![ca.certificate.clone()])]);
         let leaf = ca.leaf(&["10.77.0.11"]);
@@ -255,6 +273,6 @@ mod tests {
         let managed = handshakes(presented(&leaf), [("10.77.0.12:6443", silent())]);
         let verdict = judge(&maps, &namespaces(&["default"]), &managed, &clock());
         assert!(verdict.saw_everything());
-        assert!(crate::check::testing::notes(&verdict)[0].contains("10.77.0.12:6443"));
+        assert!(notes(&verdict)[0].contains("10.77.0.12:6443"));
     }
 }

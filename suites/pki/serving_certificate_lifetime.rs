@@ -2,26 +2,27 @@
 //!
 //! ## Why
 //! When its certificate expires, an API server stops at once for every client: kubectl, kubelets, controllers, and the
-//! tools by which it would be mended. kubeadm's certificates last a year and are renewed by `kubeadm upgrade` only, so
-//! that a cluster which nobody upgrades ends on its birthday.
+//! tools that could repair it. kubeadm's certificates last a year, and only `kubeadm upgrade` renews them, so that a
+//! cluster without upgrades stops on its birthday.
 //!
 //! ## Fix
 //! On each control-plane node, one after the other: `kubeadm certs check-expiration`, then `kubeadm certs renew all`,
 //! and restart the static pods of the control plane (move their manifests out of `/etc/kubernetes/manifests` for 20
-//! seconds). On K3S and RKE2 restart the server within the renewal window.
+//! seconds). On K3s and RKE2 restart the server within the renewal window.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/>; kubernetes/kubernetes
-//! `cmd/kubeadm/app/phases/certs/renewal`. Below 30 days is major, below 7 critical; of a certificate that was made for
-//! less than 90 days, below a third of its life and a tenth. A renewed file is served by a 1.37 API server within a
-//! second; older ones must be restarted, which is why the certificate that is served counts here and no file.
+//! `cmd/kubeadm/app/phases/certs/renewal`. Below 30 days is major, below 7 critical; for a certificate that lasts less than
+//! 90 days, below a third of its life and a tenth. A 1.37 API server serves a renewed file within a second; older ones must
+//! be restarted, which is why the certificate that is served counts here and not a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::instances::is_out_of_reach;
-use super::lifetime::{least, left, length, remainder};
+use super::helpers::distrust::{remake, renew};
+use super::helpers::instances::is_out_of_reach;
+use super::helpers::lifetime::{least, left, length, remainder};
 use crate::certificate::{Certificate, Description};
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
@@ -35,57 +36,62 @@ fn judge(
     clock: Result<&Clock, &Unobserved>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    // An API server whose certificate has expired tells nobody the time.
+    // An API server whose certificate has expired does not give its time.
     let now = clock.map_or(handshakes.at, |clock| clock.server);
-    let mut served: BTreeMap<&[Certificate], Vec<String>> = BTreeMap::new();
+    let mut served: BTreeMap<&[Certificate], BTreeSet<Subject>> = BTreeMap::new();
 
     match &handshakes.instances {
         Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) => {
             let out_of_reach =
                 handshakes.endpoint.is_ok() && !instances.is_empty() && instances.values().all(is_out_of_reach);
-            if out_of_reach {
-                verdict.note(format!("no instance can be reached from here: {}", names(instances.keys())));
-            }
-            for (address, seen) in instances.iter().filter(|_| !out_of_reach) {
-                if let Some(handshake) = verdict.seen(|| Subject::address(address), seen) {
-                    served.entry(&handshake.chain).or_default().push(address.to_string());
+            for (address, seen) in instances {
+                let subject = || Subject::address(address);
+                if out_of_reach {
+                    verdict.note_about(subject(), "it cannot be reached from here: only the endpoint was checked");
+                } else if let Some(handshake) = verdict.seen(subject, seen) {
+                    served.entry(&handshake.chain).or_default().insert(subject());
                 }
             }
         }
     }
-    if let Some(handshake) = verdict.seen(|| Subject::address(&kubeconfig.endpoint), &handshakes.endpoint) {
-        let at = served.entry(&handshake.chain).or_default();
-        let endpoint = kubeconfig.endpoint.to_string();
-        if !at.contains(&endpoint) {
-            at.push(endpoint);
-        }
+    let endpoint = || Subject::address(&kubeconfig.endpoint);
+    if let Some(handshake) = verdict.seen(endpoint, &handshakes.endpoint) {
+        served.entry(&handshake.chain).or_default().insert(endpoint());
     }
 
     for (chain, at) in served {
-        let subject = || Subject::address(&at[0]);
         let Some(first) = first_to_expire(chain) else {
-            verdict.find(subject(), Finding::new("a certificate", "something that is not readable as one"));
+            let finding =
+                Finding::new("a certificate", "it cannot be read").impact("no client can connect").fix(remake());
+            verdict.find_together(at, 1, finding);
             continue;
         };
         let (major, critical) = (least(&first, 30, 3), least(&first, 7, 10));
         let left = left(&first, now);
-        let more = if at.len() > 1 { format!(" (the same at {})", names(&at[1..])) } else { String::new() };
-        verdict.expect(subject(), left >= major, || {
+        for subject in &at {
+            verdict.note_about(subject.clone(), format!("its certificate {}", remainder(&first, now)));
+        }
+        if left >= major {
+            verdict.confirm();
+            continue;
+        }
+        verdict.find_together(
+            at,
+            1,
             Finding::new(
                 format!("a certificate that lasts for at least {}", length(major)),
-                format!("{} {}{more}", first.subject, remainder(&first, now)),
+                format!("{} {}", first.subject, remainder(&first, now)),
             )
-            .so("from then on every client that verifies it fails")
-            .mend("kubeadm certs renew apiserver")
-            .severity(if left < critical { Severity::Critical } else { Severity::Major })
-        });
-        verdict.note(format!("{}: {}", names(&at), remainder(&first, now)));
+            .impact("once it has expired, every client that verifies it fails")
+            .fix(renew())
+            .severity(if left < critical { Severity::Critical } else { Severity::Major }),
+        );
     }
     verdict
 }
 
-/// Of the presented chain, without the root that clients have themselves, what expires first.
+/// What expires first in the presented chain, without the root, which clients have themselves.
 fn first_to_expire(chain: &[Certificate]) -> Option<Description> {
     let (leaf, above) = chain.split_first()?;
     let leaf = leaf.describe().ok()?;
@@ -124,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_year_is_enough_and_one_certificate_is_looked_at_once() {
+    fn a_year_is_enough_and_one_certificate_is_checked_once() {
         let leaf = until(2027, 10, 1);
         let verdict = judged(&handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf))]));
         assert!(verdict.findings(Severity::Critical).is_empty());
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_expired_is_found_even_if_nothing_else_can_be_asked() {
+    fn an_expired_certificate_is_found_even_if_nothing_else_answers() {
         let why = Unobserved::unreachable("GET /version", "the certificate has expired");
         let mut silent = handshakes(presented(&until(2026, 11, 20)), []);
         silent.instances = Err(why.clone());
@@ -168,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn one_instance_that_does_not_answer_is_undecided() {
+    fn one_instance_that_does_not_answer_is_inconclusive() {
         let leaf = until(2027, 10, 1);
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         let one = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf)), ("10.77.0.12:6443", silent())]);

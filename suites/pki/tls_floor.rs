@@ -1,29 +1,27 @@
-//! # TLS begins at 1.2, keys at 2048 bits, and no signature rests on SHA-1
+//! # TLS begins at 1.2, keys at 2048 bits, and no signature uses SHA-1
 //!
 //! ## Why
-//! TLS 1.0 and 1.1 rest on SHA-1 and MD5 and have been given up since 2021; a server that still speaks them lets an
-//! attacker on the way choose them. Short RSA keys can be factored. Certificates signed with SHA-1 are refused by every
-//! client written in Go, so that a server which presents one is down for them.
+//! TLS 1.0 and 1.1 use SHA-1 and MD5 and have been deprecated since 2021; a server that still speaks them lets an
+//! attacker on the network path choose them. Short RSA keys can be factored. Every client written in Go refuses
+//! certificates signed with SHA-1, so that a server with such a certificate is down for them.
 //!
 //! ## Fix
 //! API server, controller-manager and scheduler: remove `--tls-min-version` from the manifest in
 //! `/etc/kubernetes/manifests`, the default is TLS 1.2. Kubelet: remove `tlsMinVersion` from
 //! `/var/lib/kubelet/config.yaml` and restart it. etcd: `--tls-min-version=TLS1.2`. Weak keys and signatures: make the
-//! certificate anew, with kubeadm by removing its `.crt` and `.key` and `kubeadm init phase certs NAME --config
-//! kubeadm.yaml` (with the cluster's own settings, as PK-01 shows); a company's CA must be told to sign with SHA-256.
+//! certificate again, with kubeadm by removing its `.crt` and `.key` and `kubeadm init phase certs NAME --config
+//! kubeadm.yaml` (with the cluster's own settings, as PK-01 shows); let a company's CA sign with SHA-256.
 //!
 //! ## Source
 //! RFC 8996; <https://go.dev/doc/go1.18#sha1>; NIST SP 800-57 part 1; kubernetes/kubernetes
 //! `staging/src/k8s.io/component-base/cli/flag/ciphersuites_flag.go`. TLS 1.1 is offered with the cipher suites of its
-//! time in one ClientHello; only to servers that speak a newer version, which is the control. Clients written in Go
-//! accept an RSA key of 1024 bits, rustls does not. Which cipher suites of TLS 1.2 are in use is left to policy.
+//! time in one ClientHello, and only to servers that speak a newer version, which is the control. Clients written in Go
+//! accept an RSA key of 1024 bits, rustls does not. Which cipher suites of TLS 1.2 to use is left to policy.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
-
-use super::instances::is_out_of_reach;
+use super::helpers::instances::is_out_of_reach;
+use super::helpers::server::Server;
 use crate::certificate::{Description, PublicKey};
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::cluster::handshake::{Authority, Handshake, Outdated};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::etcd_handshakes::EtcdHandshakes;
@@ -45,103 +43,131 @@ fn judge(
     let mut verdict = Verdict::new();
     judge_versions(
         &mut verdict,
-        &outdated.api_servers,
-        "the API server at",
-        "remove --tls-min-version from its manifest",
+        "the API server",
+        outdated.api_servers.iter().map(|(at, seen)| (Subject::address(at), seen)),
+        "on the control-plane node, remove --tls-min-version from /etc/kubernetes/manifests/kube-apiserver.yaml",
     );
-    let mend = "remove tlsMinVersion from /var/lib/kubelet/config.yaml";
-    judge_versions(&mut verdict, &outdated.kubelets, "the kubelet of", mend);
-    judge_versions(&mut verdict, &outdated.etcd, "etcd at", "--tls-min-version=TLS1.2 in its manifest");
+    judge_versions(
+        &mut verdict,
+        "the kubelet",
+        outdated.kubelets.iter().map(|(node, seen)| (Subject::node(node), seen)),
+        "on the node, remove tlsMinVersion from /var/lib/kubelet/config.yaml and restart the kubelet",
+    );
+    judge_versions(
+        &mut verdict,
+        "the member of etcd",
+        outdated.etcd.iter().map(|(at, seen)| (Subject::address(at), seen)),
+        "on the control-plane node, set --tls-min-version=TLS1.2 in /etc/kubernetes/manifests/etcd.yaml",
+    );
 
     match &api.instances {
         Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) => {
-            let shown = instances.iter().map(|(at, seen)| (format!("the API server at {at}"), seen));
+            let shown = instances.iter().map(|(at, seen)| (Server::Api(at.to_string()), seen));
             judge_certificates(&mut verdict, shown);
-            // A load balancer may have a certificate of its own, and behind it nobody else can be reached.
+            // A load balancer may have its own certificate, and may be the only way to the API servers.
             let is_instance = |seen: &Handshake| instances.keys().any(|at| Authority::from(*at) == seen.address);
             let endpoint = api.endpoint.iter().filter(|seen| !is_instance(seen));
-            let shown = endpoint.map(|seen| (format!("the API server at {}", seen.address), &api.endpoint));
+            let shown = endpoint.map(|seen| (Server::Api(seen.address.to_string()), &api.endpoint));
             judge_certificates(&mut verdict, shown);
         }
     }
-    judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (format!("the kubelet of {node}"), seen)));
+    judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (Server::Kubelet(node.clone()), seen)));
     match etcd {
         Ok(etcd) => {
             for (pod, why) in etcd.unknown() {
                 verdict.unseen(Subject::object("Pod", "kube-system", pod), why);
             }
-            let members = etcd.dialled().flat_map(|(_, member)| {
-                member.presented.iter().map(|(port, seen)| (format!("etcd at {}:{port}", member.address), seen))
-            });
+            let members = etcd
+                .dialled()
+                .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
             judge_certificates(&mut verdict, members);
         }
         Err(Unobserved::Absent { .. }) => {}
-        Err(why) => verdict.unseen(Subject::cluster_object("etcd", "of the control plane"), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
 }
 
-fn judge_versions<K: Display>(verdict: &mut Verdict, seen: &BTreeMap<K, Seen<Outdated>>, who: &str, mend: &str) {
-    for (key, seen) in seen {
-        let subject = || Subject::address(format!("{who} {key}"));
-        match verdict.seen(subject, seen) {
+fn judge_versions<'a>(
+    verdict: &mut Verdict,
+    kind: &str,
+    servers: impl Iterator<Item = (Subject, &'a Seen<Outdated>)>,
+    fix: &str,
+) {
+    for (subject, seen) in servers {
+        match verdict.seen(|| subject.clone(), seen) {
             None => {}
             Some(Outdated::Refused { .. }) => verdict.confirm(),
             Some(Outdated::Accepted { version }) => verdict.find(
-                subject(),
-                Finding::new("TLS 1.2 or newer", format!("it speaks {version} with a client that asks for it"))
-                    .so("whoever stands between it and such a client can break their connection")
-                    .mend(mend),
+                subject,
+                Finding::new(
+                    format!("{kind} speaks TLS 1.2 or newer only"),
+                    format!("it speaks {version} with a client that asks for it"),
+                )
+                .impact("an attacker on the network path to an old client can break their connection")
+                .fix(fix),
             ),
         }
     }
 }
 
-/// The certificates of servers of one kind; where none can be reached from here, that is a note.
-fn judge_certificates<'a>(verdict: &mut Verdict, shown: impl Iterator<Item = (String, &'a Seen<Handshake>)>) {
+/// Judges the certificates of servers of one kind. That none of them can be reached from here is a note.
+fn judge_certificates<'a>(verdict: &mut Verdict, shown: impl Iterator<Item = (Server, &'a Seen<Handshake>)>) {
     let shown: Vec<_> = shown.collect();
-    if !shown.is_empty() && shown.iter().all(|(_, seen)| is_out_of_reach(seen)) {
-        return verdict.note(format!("out of reach from here: {}", names(shown.iter().map(|(who, _)| who))));
-    }
-    for (who, seen) in shown {
-        let subject = || Subject::address(&who);
-        let Some(handshake) = verdict.seen(subject, seen) else { continue };
+    let none_in_reach = shown.iter().all(|(_, seen)| is_out_of_reach(seen));
+    for (server, seen) in shown {
+        if none_in_reach {
+            let note = format!("{} cannot be reached from here: its certificate was not checked", server.kind());
+            verdict.note_about(server.subject(), note);
+            continue;
+        }
+        let Some(handshake) = verdict.seen(|| server.subject(), seen) else { continue };
         for certificate in handshake.chain.iter() {
             match certificate.describe() {
-                Ok(described) => judge_strength(verdict, &subject, &described),
-                Err(malformed) => verdict.find(subject(), Finding::new("a certificate", malformed.to_string())),
+                Ok(described) => judge_strength(verdict, &server, &described),
+                Err(malformed) => {
+                    let finding =
+                        Finding::new(format!("{} presents certificates", server.kind()), malformed.to_string())
+                            .impact("no client can connect")
+                            .fix(server.replace_pair());
+                    verdict.find(server.subject(), finding);
+                }
             }
         }
     }
 }
 
-fn judge_strength(verdict: &mut Verdict, subject: &impl Fn() -> Subject, described: &Description) {
+fn judge_strength(verdict: &mut Verdict, server: &Server, described: &Description) {
     let weak = matches!(described.public_key, PublicKey::Rsa { bits } if bits < RSA);
-    verdict.expect(subject(), !weak, || {
-        Finding::new(
-            format!("a key of RSA {RSA} or better"),
-            format!("{} has {}", described.subject, described.public_key),
-        )
-        .so("it can be factored; clients other than those written in Go refuse it")
+    verdict.expect(server.subject(), !weak, || {
+        Finding::new(format!("{} has a key of RSA {RSA} or better", server.kind()), "its key is shorter")
+            .impact("the key can be factored; clients other than those written in Go refuse it")
+            .fix(server.replace_pair())
+            .evidence([format!("{server}: {} has {}", described.subject, described.public_key)])
     });
-    // Nobody looks at the signature of a root.
+    // No client checks the signature of a root.
     let refused = described.signature_algorithm.is_sha1_or_md5() && !described.self_issued;
-    verdict.expect(subject(), !refused, || {
+    verdict.expect(server.subject(), !refused, || {
         Finding::new(
-            "a signature with SHA-256 or better",
-            format!("{} is signed with {}", described.subject, described.signature_algorithm),
+            format!("{} has a certificate that is signed with SHA-256 or better", server.kind()),
+            "an older algorithm signed it",
         )
-        .so("every client written in Go that verifies it refuses it")
+        .impact("every client written in Go that verifies it refuses it")
+        .fix(format!("let {} sign with SHA-256; then, {}", described.issuer, server.replace_pair()))
+        .evidence([format!("{server}: {} is signed with {}", described.subject, described.signature_algorithm)])
         .severity(Severity::Major)
     });
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::certificate::testing::Authority as CertificateAuthority;
     use crate::certificate::{Certificate, Chain};
+    use crate::check::testing::notes;
     use crate::suites::pki::testing::{handshakes, presented};
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
@@ -163,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_of_today_pass() {
+    fn current_servers_pass() {
         let leaf = CertificateAuthority::new("kubernetes").leaf(&["n2"]);
         let verdict = judged(refused(), presented(&leaf));
         assert_eq!((verdict.observations(), verdict.findings(Severity::Minor).len()), (2 + 6, 0));
@@ -174,7 +200,7 @@ mod tests {
         let leaf = CertificateAuthority::new("kubernetes").leaf(&["n2"]);
         let verdict = judged(Ok(Outdated::Accepted { version: "TLS 1.1".into() }), presented(&leaf));
         let findings = verdict.findings(Severity::Minor);
-        assert_eq!(findings[0].subjects[0].to_string(), "the kubelet of n2");
+        assert_eq!(findings[0].subjects[0].to_string(), "Node n2");
         assert_eq!(findings[0].seen, "it speaks TLS 1.1 with a client that asks for it");
     }
 
@@ -188,13 +214,13 @@ mod tests {
         let findings = judged(refused(), handshake).findings(Severity::Minor);
         let sha1 = usize::from(!signed.self_issued);
         assert_eq!(findings.len(), 1 + sha1, "{findings:?}");
-        assert!(findings.iter().any(|finding| finding.seen.ends_with("has RSA 1024")));
+        assert!(findings.iter().any(|finding| finding.evidence[0].ends_with("has RSA 1024")));
     }
 
     #[test]
-    fn what_cannot_be_reached_is_told_and_not_passed() {
+    fn a_server_out_of_reach_is_noted_and_does_not_pass() {
         let far = || Err(Unobserved::unreachable("10.77.0.12:10250", "refused"));
         let verdict = judged(far(), Err(Unobserved::unreachable("10.77.0.12:10250", "refused")));
-        assert_eq!((verdict.gaps().len(), crate::check::testing::notes(&verdict).len()), (1, 1));
+        assert_eq!((verdict.gaps().len(), notes(&verdict).len()), (1, 1));
     }
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::certificate::Description;
 use crate::probe::host::answer::CertificateOnDisk;
 
-/// From when until when a certificate is valid.
+/// When a certificate is valid.
 #[derive(Clone, Copy)]
 pub(crate) struct Validity {
     from: Timestamp,
@@ -24,8 +24,8 @@ impl From<&CertificateOnDisk> for Validity {
     }
 }
 
-/// The least that should be left of a certificate's life: so many days, or `1/share` of the whole life where that is
-/// less. A certificate that was made for few days is renewed by a machine, later than a person would.
+/// The least that should be left of a certificate's life: this many days, or `1/share` of the whole life where that is
+/// less. A machine renews certificates that last a few days, and does so later than a person would.
 pub(crate) fn least(certificate: impl Into<Validity>, days: i64, share: i32) -> SignedDuration {
     let Validity { from, until } = certificate.into();
     SignedDuration::from_hours(24 * days).min(until.duration_since(from) / share)

@@ -1,4 +1,4 @@
-//! What servers present in tests.
+//! Servers and clocks for tests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub(crate) fn now() -> Timestamp {
     "2026-11-23T14:00:00Z".parse().unwrap()
 }
 
-/// The cluster's clock, and ours.
+/// The clocks of the cluster and of this program.
 pub(crate) fn clock() -> Clock {
     Clock { server: now(), here: now() }
 }

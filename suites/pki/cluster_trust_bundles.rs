@@ -1,13 +1,13 @@
-//! # The cluster trust bundle holds the CA that pods are given
+//! # The cluster trust bundle holds the CA that pods get
 //!
 //! ## Why
-//! Pods that mount a ClusterTrustBundle instead of the ConfigMap kube-root-ca.crt trust whatever stands in it. If the two
-//! differ, as after a rotation of the CA of which one publisher has not heard, half of the workloads cannot reach the API.
-//! A pod that waits for a certificate of its own does not start.
+//! Pods that mount a ClusterTrustBundle instead of the ConfigMap kube-root-ca.crt trust whatever it contains. If the two
+//! differ, as after a rotation of the CA that one publisher has missed, half of the workloads cannot reach the API.
+//! A pod that waits for its own certificate does not start.
 //!
 //! ## Fix
 //! Restart kube-controller-manager, which publishes both, with the new `--root-ca-file`; delete a bundle of that signer
-//! which nobody publishes. For a PodCertificateRequest without an end, look for the signer that is named.
+//! which nothing publishes. For a PodCertificateRequest that stays pending, check the signer that it names.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#cluster-trust-bundles>; KEP-3257,
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::lifetime::length;
+use super::helpers::lifetime::length;
 use crate::certificate::Certificate;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
@@ -43,7 +43,7 @@ fn judge(
     match requests {
         Ok(requests) => judge_requests(&mut verdict, requests, clock),
         Err(Unobserved::Absent { evidence }) => verdict.note(evidence),
-        Err(why) => verdict.unseen(Subject::cluster_object("PodCertificateRequests", "of all namespaces"), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
 }
@@ -52,9 +52,13 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
     verdict.expect(Subject::cluster(), !bundles.0.is_empty(), || {
         Finding::new(
             format!("a ClusterTrustBundle of the signer {SIGNER}"),
-            "none, though the API is served: kube-controller-manager does not publish it",
+            "the API is served, but kube-controller-manager publishes none",
         )
-        .so("pods that mount the bundle of that signer do not start")
+        .impact("pods that mount the bundle of that signer do not start")
+        .fix(
+            "read why it is not published: kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 | grep -i \
+             trustbundle; its --controllers must not exclude the publisher",
+        )
     });
     let Some(given) = root_ca.of_namespace("kube-system") else {
         let why = Unobserved::absent("namespace kube-system has no ConfigMap kube-root-ca.crt");
@@ -62,21 +66,36 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
     };
     for bundle in &bundles.0 {
         let subject = || Subject::cluster_object("ClusterTrustBundle", &bundle.name);
+        let fix = || {
+            format!(
+                "restart kube-controller-manager, which publishes both; if nothing publishes this bundle: kubectl delete \
+                 clustertrustbundle {}",
+                bundle.name
+            )
+        };
         match (&bundle.certificates, &given.certificates) {
             (Ok(held), Ok(given)) => {
                 let (held, given): (BTreeSet<&Certificate>, BTreeSet<_>) =
                     (held.iter().collect(), given.iter().collect());
                 verdict.expect(subject(), held == given, || {
-                    Finding::new(
-                        format!("the authorities of ConfigMap kube-system/kube-root-ca.crt: {}", described(&given)),
-                        described(&held),
-                    )
-                    .so("pods that trust the bundle and pods that trust the ConfigMap do not trust the same API servers")
-                    .severity(Severity::Major)
+                    Finding::new("the CAs of ConfigMap kube-system/kube-root-ca.crt", "it holds other CAs")
+                        .impact(
+                            "pods that trust the bundle and pods that trust the ConfigMap trust different API servers",
+                        )
+                        .fix(fix())
+                        .evidence(held.difference(&given).map(|one| format!("only in the bundle: {}", described(one))))
+                        .evidence(
+                            given.difference(&held).map(|one| format!("only in the ConfigMap: {}", described(one))),
+                        )
+                        .severity(Severity::Major)
                 });
             }
             (Err(why), _) => {
-                verdict.find(subject(), Finding::new("certificates in PEM", why).severity(Severity::Major));
+                let finding = Finding::new("certificates in PEM", why)
+                    .impact("pods that mount the bundle cannot verify the API server")
+                    .fix(fix())
+                    .severity(Severity::Major);
+                verdict.find(subject(), finding);
             }
             (_, Err(why)) => {
                 let why = Unobserved::invalid("ConfigMap kube-system/kube-root-ca.crt", why);
@@ -86,16 +105,14 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
     }
 }
 
-fn described(certificates: &BTreeSet<&Certificate>) -> String {
-    let described = certificates.iter().map(|certificate| match certificate.describe() {
-        Ok(description) => format!("{} ({}…)", description.subject, short(&description.fingerprint)),
+fn described(certificate: &Certificate) -> String {
+    match certificate.describe() {
+        Ok(description) => {
+            let fingerprint = &description.fingerprint;
+            format!("{} ({}…)", description.subject, fingerprint.get(..19).unwrap_or(fingerprint))
+        }
         Err(malformed) => malformed.to_string(),
-    });
-    described.collect::<Vec<_>>().join(", ")
-}
-
-fn short(fingerprint: &str) -> &str {
-    fingerprint.get(..19).unwrap_or(fingerprint)
+    }
 }
 
 fn judge_requests(verdict: &mut Verdict, requests: &PodCertificateRequests, clock: &Clock) {
@@ -105,9 +122,13 @@ fn judge_requests(verdict: &mut Verdict, requests: &PodCertificateRequests, cloc
         verdict.expect(subject, request.ended.is_some() || waited < PATIENCE, || {
             Finding::new(
                 format!("a certificate from {} within minutes", request.signer),
-                format!("nothing for {}", length(waited)),
+                format!("none for {}", length(waited)),
             )
-            .so(format!("pod {} does not start", request.pod))
+            .impact(format!("pod {} does not start", request.pod))
+            .fix(format!(
+                "check that the signer {} runs: kubectl -n {} describe podcertificaterequest {}",
+                request.signer, request.namespace, request.name
+            ))
             .severity(Severity::Major)
         });
     }
@@ -133,18 +154,19 @@ mod tests {
     }
 
     #[test]
-    fn the_same_authority_passes_and_another_is_found() {
+    fn the_same_ca_passes_and_another_is_found() {
         let (ca, old) = (Authority::new("kubernetes"), Authority::new("kubernetes"));
         let none = PodCertificateRequests::default();
         let verdict = judge(&bundles(&[&ca]), Ok(&none), &given(&ca), &clock());
         assert_eq!((verdict.observations(), verdict.findings(Severity::Info).len()), (2, 0));
         let findings = judge(&bundles(&[&old]), Ok(&none), &given(&ca), &clock()).findings(Severity::Info);
         assert_eq!(findings[0].severity, Severity::Major);
-        assert!(findings[0].seen.starts_with("CN=kubernetes"), "{}", findings[0].seen);
+        assert!(findings[0].evidence[0].starts_with("only in the ConfigMap: CN=kubernetes ("), "{findings:?}");
+        assert!(findings[0].evidence[1].starts_with("only in the bundle: CN=kubernetes ("), "{findings:?}");
     }
 
     #[test]
-    fn a_bundle_that_nobody_publishes_is_a_remark() {
+    fn a_missing_bundle_is_info() {
         let ca = Authority::new("kubernetes");
         let absent = Unobserved::absent("not served");
         let findings =
@@ -164,6 +186,6 @@ mod tests {
         let requests = PodCertificateRequests(vec![request(1, None), request(9, Some("Issued")), request(9, None)]);
         let findings = judge(&bundles(&[&ca]), Ok(&requests), &given(&ca), &clock()).findings(Severity::Info);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].seen, "nothing for 9 minutes");
+        assert_eq!(findings[0].seen, "none for 9 minutes");
     }
 }

@@ -1,28 +1,28 @@
-//! # Every server has a key of its own
+//! # Every server has its own key
 //!
 //! ## Why
 //! Nodes that were cloned from one image with `/var/lib/kubelet/pki` or `/etc/kubernetes/pki` in it share a private key:
-//! whoever gets at one of them can pose as all others, and none can be replaced alone. A serving certificate that may be
-//! used by clients too makes a stolen server key a login.
+//! anyone who gets it from one of them can pose as all others, and no key can be replaced alone. A serving certificate that
+//! is also valid for clients makes a stolen server key a login.
 //!
 //! ## Fix
-//! Kubelets: on all but one of the nodes that are named, remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key` (or
+//! Kubelets: on all but one of the nodes, remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key` (or
 //! `kubelet-server-current.pem`) and restart the kubelet. API servers: remove `/etc/kubernetes/pki/apiserver.crt` and
 //! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver --config kubeadm.yaml` (with the cluster's own
-//! settings, as PK-01 shows), restart the static pod. etcd: likewise with `etcd/server.*`, `etcd/peer.*` and the phases
-//! `certs etcd-server` or `certs etcd-peer`. And clean the image.
+//! settings, as PK-01 shows), restart the static pod. etcd: the same with `etcd/server.*`, `etcd/peer.*` and the phases
+//! `certs etcd-server` or `certs etcd-peer`. And remove the keys from the image.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
-//! `cmd/kubeadm/app/phases/certs/certlist.go`. API servers may share a key where an installer means it so, as K3S does
-//! and some that came before kubeadm; a member of etcd may use one pair for clients and for its peers.
+//! `cmd/kubeadm/app/phases/certs/certlist.go`. Some installers give all API servers one key on purpose, such as K3s and
+//! some that came before kubeadm; a member of etcd may use one pair for clients and for its peers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use super::instances::is_out_of_reach;
+use super::helpers::instances::is_out_of_reach;
+use super::helpers::server::Server;
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
@@ -32,28 +32,8 @@ use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-13", "one-key-per-server", Major, judge);
 
-/// A server.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Server {
-    Api(String),
-    Kubelet(String),
-    /// By node: both its ports may share a key.
-    Etcd(String),
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Api(address) => write!(f, "the API server {address}"),
-            Self::Kubelet(node) => write!(f, "the kubelet of {node}"),
-            Self::Etcd(node) => write!(f, "the etcd of {node}"),
-        }
-    }
-}
-
-/// The servers by the key that they have shown.
-#[derive(Default)]
-struct Keys(BTreeMap<String, BTreeSet<Server>>);
+/// The servers by the key of their certificate.
+type Keys = BTreeMap<String, BTreeSet<Server>>;
 
 fn judge(
     api: &ApiServerHandshakes,
@@ -62,7 +42,7 @@ fn judge(
     authorities: Result<&AuthenticationAuthorities, &Unobserved>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut keys = Keys::default();
+    let mut keys = Keys::new();
     let clients =
         authorities.ok().and_then(|known| known.client.as_ref()?.as_ref().ok()).map_or(&[][..], Vec::as_slice);
     if let Err(why) = authorities
@@ -70,17 +50,17 @@ fn judge(
     {
         verdict.unseen(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
     } else if clients.is_empty() {
-        verdict.note("the authority of client certificates is not known: whether a server's certificate is a login is not judged");
+        verdict.note("whether a serving certificate is also a login was not checked: the CA for clients is unknown");
     }
     match &api.instances {
         Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
         Ok(instances) => {
             let shown = instances.iter().map(|(address, seen)| (Server::Api(address.to_string()), seen));
-            keys.take(&mut verdict, "API server", shown, clients);
+            collect(&mut verdict, &mut keys, shown, clients);
         }
     }
     let shown = kubelets.0.iter().map(|(node, seen)| (Server::Kubelet(node.clone()), seen));
-    keys.take(&mut verdict, "kubelet", shown, clients);
+    collect(&mut verdict, &mut keys, shown, clients);
     match etcd {
         Ok(etcd) => {
             for (pod, why) in etcd.unknown() {
@@ -90,67 +70,68 @@ fn judge(
                 .dialled()
                 .flat_map(|(node, member)| member.presented.values().map(|seen| (Server::Etcd(node.clone()), seen)));
             // A member is a client of the others as well, with the same certificate.
-            keys.take(&mut verdict, "member of etcd", shown, &[]);
+            collect(&mut verdict, &mut keys, shown, &[]);
         }
         Err(Unobserved::Absent { .. }) => {}
-        Err(why) => verdict.unseen(Subject::cluster_object("etcd", "of the control plane"), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
-    keys.tell(&mut verdict);
+    for (key, servers) in keys {
+        judge_key(&mut verdict, &key, &servers);
+    }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(format!(
-            "no server was seen: {}",
-            verdict.notes().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        ));
+        return Verdict::not_applicable("no API server, kubelet or member of etcd can be reached from here");
     }
     verdict
 }
 
-impl Keys {
-    /// Takes the keys of servers of one kind; where none of them can be reached from here, that is a note.
-    fn take<'a>(
-        &mut self,
-        verdict: &mut Verdict,
-        kind: &str,
-        shown: impl Iterator<Item = (Server, &'a Seen<Handshake>)>,
-        clients: &[Certificate],
-    ) {
-        let shown: Vec<_> = shown.collect();
-        if !shown.is_empty() && shown.iter().all(|(_, seen)| is_out_of_reach(seen)) {
-            let servers: BTreeSet<_> = shown.iter().map(|(server, _)| server).collect();
-            return verdict.note(format!("no {kind} can be reached from here: {}", names(servers)));
+/// Collects the keys of servers of one kind. That none of them can be reached from here is a note.
+fn collect<'a>(
+    verdict: &mut Verdict,
+    keys: &mut Keys,
+    shown: impl Iterator<Item = (Server, &'a Seen<Handshake>)>,
+    clients: &[Certificate],
+) {
+    let shown: Vec<_> = shown.collect();
+    let none_in_reach = shown.iter().all(|(_, seen)| is_out_of_reach(seen));
+    for (server, seen) in shown {
+        if none_in_reach {
+            let note = format!("{} cannot be reached from here: its key was not checked", server.kind());
+            verdict.note_about(server.subject(), note);
+            continue;
         }
-        for (server, seen) in shown {
-            let subject = || Subject::address(&server);
-            let Some(handshake) = verdict.seen(subject, seen) else { continue };
-            match handshake.leaf().describe() {
-                Ok(leaf) => {
-                    judge_usage(verdict, &server, handshake.leaf(), &leaf, clients);
-                    self.0.entry(leaf.spki_sha256).or_default().insert(server);
-                }
-                Err(malformed) => verdict.find(subject(), Finding::new("a certificate", malformed.to_string())),
+        let Some(handshake) = verdict.seen(|| server.subject(), seen) else { continue };
+        match handshake.leaf().describe() {
+            Ok(leaf) => {
+                judge_usage(verdict, &server, handshake.leaf(), &leaf, clients);
+                keys.entry(leaf.spki_sha256).or_default().insert(server);
             }
-        }
-    }
-
-    fn tell(self, verdict: &mut Verdict) {
-        for (key, servers) in self.0 {
-            let all_api = servers.iter().all(|server| matches!(server, Server::Api(_)));
-            verdict.expect(Subject::address(names(&servers)), servers.len() == 1, || {
-                let finding = Finding::new(
-                    "a key for each server",
-                    format!("the same key at {} servers: {}", servers.len(), key.get(..23).unwrap_or(&key)),
-                );
-                if all_api {
-                    finding.so("some installers share it on purpose; kubeadm does not").info()
-                } else {
-                    finding.so("whoever gets at the key of one can pose as the others")
-                }
-            });
+            Err(malformed) => {
+                let finding = Finding::new(format!("{} presents a certificate", server.kind()), malformed.to_string())
+                    .impact("no client can connect")
+                    .fix(server.replace_pair());
+                verdict.find(server.subject(), finding);
+            }
         }
     }
 }
 
-/// A certificate of the clients' authority that may be used by clients is a login.
+fn judge_key(verdict: &mut Verdict, key: &str, servers: &BTreeSet<Server>) {
+    let Some(last) = servers.last().filter(|_| servers.len() > 1) else { return verdict.confirm() };
+    let expected = "a key for each server";
+    let seen = format!("{} servers have the key {}", servers.len(), key.get(..23).unwrap_or(key));
+    let fix = format!(
+        "on all but one of them; {}. Then remove the key from the image that they came from",
+        last.replace_pair()
+    );
+    let finding = if servers.iter().all(|server| matches!(server, Server::Api(_))) {
+        Finding::new(expected, seen).impact("some installers share it on purpose; kubeadm does not").fix(fix).info()
+    } else {
+        Finding::new(expected, seen).impact("anyone who gets the key of one can pose as the others").fix(fix)
+    };
+    verdict.find_together(servers.iter().map(Server::subject), 1, finding.evidence(servers));
+}
+
+/// A certificate that the CA for clients signed and that is valid for clients is a login.
 fn judge_usage(
     verdict: &mut Verdict,
     server: &Server,
@@ -164,13 +145,15 @@ fn judge_usage(
     let usages = &leaf.extended_key_usages;
     let is_login = usages.is_empty()
         || usages.iter().any(|usage| matches!(usage, ExtendedKeyUsage::ClientAuth | ExtendedKeyUsage::Any));
-    verdict.expect(Subject::address(server), !is_login, || {
-        let seen: Vec<_> = usages.iter().map(ToString::to_string).collect();
+    verdict.expect(server.subject(), !is_login, || {
+        let user = leaf.common_name.as_deref().unwrap_or("a user without a name");
         Finding::new(
-            "a serving certificate for serving alone (serverAuth)",
-            if seen.is_empty() { "one for every use".to_owned() } else { format!("one for {}", seen.join(", ")) },
+            format!("{} has a certificate that is valid for servers only (serverAuth)", server.kind()),
+            if usages.is_empty() { "it is valid for every use" } else { "it is valid for clients too" },
         )
-        .so(format!("with this key one can log in as {}", leaf.common_name.as_deref().unwrap_or("nobody")))
+        .impact("anyone who gets its key can also log in to the API server")
+        .fix(format!("let the signer set the extended key usage serverAuth only; then, {}", server.replace_pair()))
+        .evidence([format!("with the key of {server}, one can log in as {user}")])
         .severity(Severity::Minor)
     });
 }
@@ -181,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
+    use crate::check::testing::notes;
     use crate::fact::facts::etcd_handshakes::EtcdMember;
     use crate::suites::pki::testing::{handshakes, presented};
 
@@ -208,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_their_own_pass_and_one_member_may_use_one_twice() {
+    fn separate_keys_pass_and_one_member_may_use_one_twice() {
         let ca = Authority::new("kubernetes");
         let leaves: Vec<_> = (0..4).map(|_| ca.leaf(&["x"])).collect();
         let shown = kubelets([("n1", presented(&leaves[1])), ("n2", presented(&leaves[2]))]);
@@ -224,11 +208,12 @@ mod tests {
         let shown = kubelets([("n2", presented(&shared)), ("n3", presented(&shared))]);
         let findings = judged(&[("10.77.0.11:6443", &api)], &shown, None, &ca).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subjects[0].to_string(), "the kubelet of n2, the kubelet of n3");
+        assert_eq!(findings[0].subjects, [Subject::node("n2"), Subject::node("n3")]);
+        assert_eq!(findings[0].evidence, ["the kubelet of n2", "the kubelet of n3"]);
     }
 
     #[test]
-    fn api_servers_that_share_are_a_remark() {
+    fn api_servers_that_share_are_info() {
         let ca = Authority::new("kubernetes");
         let shared = ca.leaf(&["x"]);
         let instances = [("10.77.0.11:6443", &shared), ("10.77.0.12:6443", &shared)];
@@ -245,30 +230,30 @@ mod tests {
         });
         let findings = judged(&[], &kubelets([("n2", presented(&login))]), None, &ca).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Minor);
-        assert_eq!(findings[0].impact.as_deref(), Some("with this key one can log in as system:node:n2"));
+        assert_eq!(findings[0].evidence, ["with the key of the kubelet of n2, one can log in as system:node:n2"]);
     }
 
     #[test]
-    fn what_may_not_be_read_is_undecided() {
+    fn a_refused_fact_is_inconclusive() {
         let ca = Authority::new("kubernetes");
         let mut api = handshakes(presented(&ca.leaf(&["x"])), []);
         api.instances = Ok([("10.77.0.11:6443".parse().unwrap(), presented(&ca.leaf(&["x"])))].into());
-        let undecided = |why: &Unobserved| judge(&api, &kubelets([]), Err(why), Err(why)).gaps().len();
-        assert_eq!(undecided(&Unobserved::Refused { missing: "list pods".into(), message: "no".into() }), 1);
-        assert_eq!(undecided(&Unobserved::absent("etcd is hidden")), 0);
+        let gaps = |why: &Unobserved| judge(&api, &kubelets([]), Err(why), Err(why)).gaps().len();
+        assert_eq!(gaps(&Unobserved::Refused { missing: "list pods".into(), message: "no".into() }), 1);
+        assert_eq!(gaps(&Unobserved::absent("etcd is hidden")), 0);
     }
 
     #[test]
-    fn out_of_reach_is_a_note_and_one_that_is_silent_is_undecided() {
+    fn out_of_reach_is_a_note_and_one_that_is_silent_is_inconclusive() {
         let ca = Authority::new("kubernetes");
         let api = ca.leaf(&["x"]);
         let far = || Err(Unobserved::unreachable("n3", "refused"));
         let none = judged(&[("10.77.0.11:6443", &api)], &kubelets([("n3", far())]), None, &ca);
-        assert_eq!((none.gaps().len(), crate::check::testing::notes(&none).len()), (0, 1));
+        assert_eq!((none.gaps().len(), notes(&none).len()), (0, 1));
         let one = judged(&[("10.77.0.11:6443", &api)], &kubelets([("n2", presented(&api)), ("n3", far())]), None, &ca);
         assert_eq!(one.gaps().len(), 1);
 
         let nothing = judged(&[], &kubelets([("n3", far())]), None, &ca);
-        assert!(nothing.reason().unwrap().contains("no kubelet can be reached from here"), "{nothing:?}");
+        assert!(nothing.reason().unwrap().contains("can be reached from here"), "{nothing:?}");
     }
 }

@@ -1,0 +1,10 @@
+//! What the checks of this suite, and some of others, share.
+
+pub(super) mod distrust;
+pub(super) mod instances;
+pub(crate) mod issued;
+pub(crate) mod lifetime;
+pub(super) mod names;
+pub(super) mod server;
+#[cfg(test)]
+pub(crate) mod testing;
