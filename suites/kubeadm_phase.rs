@@ -39,7 +39,8 @@ pub fn again_on(node: &str, phase: &str) -> String {
              -o jsonpath='{.data.config\\.conf}'; } >> kubeadm.yaml"
         }
         "upload-config kubelet" => {
-            " && { echo && echo --- && grep -v ^containerRuntimeEndpoint: /var/lib/kubelet/config.yaml; } >> kubeadm.yaml"
+            " && { echo && echo --- && grep -v ^containerRuntimeEndpoint: /var/lib/kubelet/config.yaml; } >> \
+             kubeadm.yaml"
         }
         _ => "",
     };
@@ -65,8 +66,8 @@ fn aside(certificate: &str) -> String {
 fn lost(phase: &str) -> String {
     match phase.split_once(' ') {
         Some(("control-plane", component)) => format!(
-            "this overwrites the manifest: flags that are not among the extraArgs in ConfigMap kubeadm-config are lost, so \
-             keep a copy: cp /etc/kubernetes/manifests/kube-{component}.yaml /root/ && "
+            "this overwrites the manifest: flags that are not among the extraArgs in ConfigMap kubeadm-config are \
+             lost, so keep a copy: cp /etc/kubernetes/manifests/kube-{component}.yaml /root/ && "
         ),
         Some(("addon", add_on)) => format!("this overwrites custom changes to the objects of {add_on}: "),
         _ => String::new(),

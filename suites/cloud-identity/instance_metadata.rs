@@ -1,32 +1,33 @@
 //! # Instance metadata is not reachable from ordinary pods
 //!
 //! ## Why
-//! A cloud gives each instance its identity at 169.254.169.254: the credentials of the instance's role, account or managed
-//! identity, and the user data that it was started with. A pod that reaches this address acts as its node at the
-//! provider: it reads images and disks, and at some providers it joins the cluster as a node.
+//! A cloud gives each instance its identity at 169.254.169.254: the credentials of the instance's role, account or
+//! managed identity, and the user data that it was started with. A pod that reaches this address acts as its node at
+//! the provider: it reads images and disks, and at some providers it joins the cluster as a node.
 //!
 //! ## Fix
 //! First give the pods that use their node's identity an identity of their own: IRSA or Pod Identity at AWS, workload
-//! identity at Google and Azure. Then close the address:
-//! AWS, for the existing instances and in the launch template of future ones: `aws ec2
-//! modify-instance-metadata-options --instance-id INSTANCE --http-tokens required --http-put-response-hop-limit 1`.
-//! GKE: `gcloud container clusters update CLUSTER --workload-pool PROJECT.svc.id.goog`, then `gcloud container node-pools
-//! update POOL --cluster CLUSTER --workload-metadata GKE_METADATA`. AKS: `az aks update --resource-group GROUP --name
-//! CLUSTER --enable-imds-restriction` (a preview, which some add-ons do not support), then `az aks upgrade
-//! --resource-group GROUP --name CLUSTER --node-image-only`. Elsewhere, or in addition: a cluster-wide policy
-//! (Calico's `GlobalNetworkPolicy`, Cilium's `CiliumClusterwideNetworkPolicy`) that denies pods egress to
-//! 169.254.169.254/32 and fd00:ec2::254/128. A `NetworkPolicy` closes one namespace only; pods in a new namespace, such as
-//! the probes of this check, still reach the address.
+//! identity at Google and Azure. Then close the address: AWS, for the existing instances and in the launch template of
+//! future ones: `aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-tokens required
+//! --http-put-response-hop-limit 1`. GKE: `gcloud container clusters update CLUSTER --workload-pool
+//! PROJECT.svc.id.goog`, then `gcloud container node-pools update POOL --cluster CLUSTER --workload-metadata
+//! GKE_METADATA`. AKS: `az aks update --resource-group GROUP --name CLUSTER --enable-imds-restriction` (a preview,
+//! which some add-ons do not support), then `az aks upgrade --resource-group GROUP --name CLUSTER --node-image-only`.
+//! Elsewhere, or in addition: a cluster-wide policy (Calico's `GlobalNetworkPolicy`, Cilium's
+//! `CiliumClusterwideNetworkPolicy`) that denies pods egress to 169.254.169.254/32 and fd00:ec2::254/128. A
+//! `NetworkPolicy` closes one namespace only; pods in a new namespace, such as the probes of this check, still reach
+//! the address.
 //!
 //! ## Source
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html> and
-//! <https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html>: with the hop limit 1 the
-//! answer to a request for a session is dropped on its way to a pod, and without a session every answer is 401.
+//! <https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html>: with the hop limit 1
+//! the answer to a request for a session is dropped on its way to a pod, and without a session every answer is 401.
 //! <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity>: its server answers pods at the same
 //! address, with the workload identity pool (`PROJECT.svc.id.goog`) instead of the node's account.
 //! <https://learn.microsoft.com/azure/aks/imds-restriction>,
-//! <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>. Probes ask for statuses and the
-//! names of accounts, and for no credential. Silence counts as closed only where the same pod reached something else.
+//! <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>. Probes ask for statuses and
+//! the names of accounts, and for no credential. Silence counts as closed only where the same pod reached something
+//! else.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -155,8 +156,8 @@ fn aws(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
     } else {
         format!(
             "give the pods that need a role a role of their own; then for each NODE of these: aws ec2 \
-             modify-instance-metadata-options --instance-id $(kubectl get node NODE -o jsonpath='{{.spec.providerID}}' | \
-             sed 's|.*/||') --http-tokens required --http-put-response-hop-limit 1; or {}",
+             modify-instance-metadata-options --instance-id $(kubectl get node NODE -o jsonpath='{{.spec.providerID}}' \
+             | sed 's|.*/||') --http-tokens required --http-put-response-hop-limit 1; or {}",
             deny(at)
         )
     };
@@ -202,8 +203,8 @@ fn azure(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference>
                 deny(at)
             } else {
                 format!(
-                    "on AKS, az aks update --resource-group GROUP --name CLUSTER --enable-imds-restriction, then az aks \
-                     upgrade --resource-group GROUP --name CLUSTER --node-image-only; or {}",
+                    "on AKS, az aks update --resource-group GROUP --name CLUSTER --enable-imds-restriction, then az \
+                     aks upgrade --resource-group GROUP --name CLUSTER --node-image-only; or {}",
                     deny(at)
                 )
             })
@@ -214,8 +215,8 @@ fn wire_server(at: SocketAddr) -> Difference {
     Finding::new(format!("{at}, Azure's WireServer, is closed to pods"), "it accepts connections")
         .impact("pods can read the configuration of the instance's agent, including the secrets of its extensions")
         .fix(format!(
-            "on AKS, move to a node image that drops this traffic: az aks upgrade --resource-group GROUP --name CLUSTER \
-             --node-image-only; or {}, for TCP port 80 only: port 53 is DNS",
+            "on AKS, move to a node image that drops this traffic: az aks upgrade --resource-group GROUP --name \
+             CLUSTER --node-image-only; or {}, for TCP port 80 only: port 53 is DNS",
             deny(at)
         ))
         .severity(Severity::Major)

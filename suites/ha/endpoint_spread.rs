@@ -1,19 +1,19 @@
 //! # The control plane's endpoint spreads over all API servers and drops no connection
 //!
 //! ## Why
-//! A load balancer that still sends connections to a dead API server drops one connection of three; one that has only one
-//! backend makes the other API servers useless when that one fails.
+//! A load balancer that still sends connections to a dead API server drops one connection of three; one that has only
+//! one backend makes the other API servers useless when that one fails.
 //!
 //! ## Fix
-//! Check the backends of the load balancer: each API server, by its own address and port 6443, with an HTTPS health check of
-//! `/readyz` every few seconds. A virtual address (keepalived, kube-vip) leads to one server at a time by design: there,
-//! check only that it moves.
+//! Check the backends of the load balancer: each API server, by its own address and port 6443, with an HTTPS health
+//! check of `/readyz` every few seconds. A virtual address (keepalived, kube-vip) leads to one server at a time by
+//! design: there, check only that it moves.
 //!
 //! ## Source
 //! kubernetes/kubeadm `docs/ha-considerations.md`;
-//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. The check makes thirty TLS
-//! connections, and tells API servers apart by the serial number of the certificate that they present. How long DNS caches
-//! the name is not checked.
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. The check makes thirty
+//! TLS connections, and tells API servers apart by the serial number of the certificate that they present. How long DNS
+//! caches the name is not checked.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -62,8 +62,8 @@ fn judge(
         finding
             .impact("the endpoint also leads to API servers that cannot be reached: some requests fail")
             .fix(format!(
-                "take the API servers that cannot be reached out of the load balancer's backends until they answer (CP-01 \
-                 shows why they do not), and {CHECK_BACKENDS}, so that it does so by itself"
+                "take the API servers that cannot be reached out of the load balancer's backends until they answer \
+                 (CP-01 shows why they do not), and {CHECK_BACKENDS}, so that it does so by itself"
             ))
             .evidence(failures.chain(dead.iter().map(|at| format!("{at} cannot be reached"))))
     });

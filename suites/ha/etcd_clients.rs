@@ -1,19 +1,20 @@
 //! # etcd refuses clients without a certificate
 //!
 //! ## Why
-//! etcd holds all data of the cluster: a client that connects to it without a certificate reads every Secret and becomes
-//! cluster-admin, past the API server, its authorization and its audit log. From a pod, it is one connection away.
+//! etcd holds all data of the cluster: a client that connects to it without a certificate reads every Secret and
+//! becomes cluster-admin, past the API server, its authorization and its audit log. From a pod, it is one connection
+//! away.
 //!
 //! ## Fix
 //! In `/etc/kubernetes/manifests/etcd.yaml` on every control-plane node, set `--client-cert-auth=true`,
-//! `--peer-client-cert-auth=true`, `--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt` and `--peer-trusted-ca-file` to the
-//! same file; let it listen at `https://` URLs only. Close ports 2379 and 2380 of control-plane nodes to all hosts other
-//! than control-plane nodes. If it was open, treat every Secret as compromised.
+//! `--peer-client-cert-auth=true`, `--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt` and `--peer-trusted-ca-file` to
+//! the same file; let it listen at `https://` URLs only. Close ports 2379 and 2380 of control-plane nodes to all hosts
+//! other than control-plane nodes. If it was open, treat every Secret as compromised.
 //!
 //! ## Source
-//! <https://etcd.io/docs/latest/op-guide/security/>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`. Probes on
-//! every node try a TLS handshake without a certificate; a closed port counts only where the same probe reaches the kubelet's
-//! port of the same node, which is the control.
+//! <https://etcd.io/docs/latest/op-guide/security/>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`.
+//! Probes on every node try a TLS handshake without a certificate; a closed port counts only where the same probe
+//! reaches the kubelet's port of the same node, which is the control.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -72,7 +73,8 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
     }
     if pods.static_pods("etcd").next().is_none() && !is_open_somewhere && verdict.saw_everything() {
         return Verdict::not_applicable(
-            "etcd runs elsewhere: no pod of kube-system is a member, and its ports are closed on every control-plane node",
+            "etcd runs elsewhere: no pod of kube-system is a member, and its ports are closed on every control-plane \
+             node",
         );
     }
     verdict
@@ -98,9 +100,9 @@ fn judge_tls(verdict: &mut Verdict, node: &str, at: SocketAddr, tls: &TlsMet) {
         Finding::new(format!("etcd refuses a pod that has no client certificate at {at}"), seen)
             .impact("any pod can read every Secret and give itself any right")
             .fix(format!(
-                "in /etc/kubernetes/manifests/etcd.yaml on {node}, set --client-cert-auth=true, --peer-client-cert-auth=true, \
-                 and --trusted-ca-file and --peer-trusted-ca-file to /etc/kubernetes/pki/etcd/ca.crt; then replace every \
-                 Secret: treat them as compromised"
+                "in /etc/kubernetes/manifests/etcd.yaml on {node}, set --client-cert-auth=true, \
+                 --peer-client-cert-auth=true, and --trusted-ca-file and --peer-trusted-ca-file to \
+                 /etc/kubernetes/pki/etcd/ca.crt; then replace every Secret: treat them as compromised"
             ))
     });
 }

@@ -1,23 +1,25 @@
 //! # etcd has its quorum, and a member on each control-plane node
 //!
 //! ## Why
-//! etcd works while more than half of its members do. A cluster of three with one member down works as before, and stops
-//! with the next loss; a control-plane node without a member, or two members with one address, make that loss likelier.
+//! etcd works while more than half of its members do. A cluster of three with one member down works as before, and
+//! stops with the next loss; a control-plane node without a member, or two members with one address, make that loss
+//! likelier.
 //!
 //! ## Fix
-//! Start a node that is only off, or its kubelet (KL-01): its member comes back with it. Ask the members themselves, on any
-//! control-plane node: `kubectl -n kube-system exec etcd-NODE -- etcdctl --endpoints=https://127.0.0.1:2379
+//! Start a node that is only off, or its kubelet (KL-01): its member comes back with it. Ask the members themselves, on
+//! any control-plane node: `kubectl -n kube-system exec etcd-NODE -- etcdctl --endpoints=https://127.0.0.1:2379
 //! --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt
-//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Remove a member only if
-//! its node is lost for good (`member remove ID`); a machine that had a member needs `kubeadm reset` before it joins again
-//! with `kubeadm join --control-plane`.
+//! --key=/etc/kubernetes/pki/etcd/server.key member list -w table` and `endpoint status --cluster`. Remove a member
+//! only if its node is lost for good (`member remove ID`); a machine that had a member needs `kubeadm reset` before it
+//! joins again with `kubeadm join --control-plane`.
 //!
 //! ## Source
-//! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`;
-//! the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Only the members report their leader, learners, the
-//! size of the database and the speed of the disk, at `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask
-//! them. How fast the disk should be: <https://etcd.io/docs/latest/metrics/#disk>; it is counted from the start of the
-//! member, and judged from 1000 writes on.
+//! <https://etcd.io/docs/latest/faq/#what-is-failure-tolerance>; kubernetes/kubernetes
+//! `cmd/kubeadm/app/phases/etcd/local.go`; the checks `etcd` and `etcd-readiness` of the API servers' /readyz. Only the
+//! members report their leader, learners, the size of the database and the speed of the disk, at
+//! `127.0.0.1:2381/metrics` of their nodes, where privileged probes ask them. How fast the disk should be:
+//! <https://etcd.io/docs/latest/metrics/#disk>; it is counted from the start of the member, and judged from 1000 writes
+//! on.
 
 use std::collections::BTreeMap;
 
@@ -125,8 +127,8 @@ fn judge_places(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
         Finding::new("a member on each control-plane node", "the node has none")
             .impact("the control plane survives the loss of fewer nodes than it has")
             .fix(
-                "on each of these nodes: ls /etc/kubernetes/manifests/etcd.yaml; crictl ps -a --name etcd. Only on a node \
-                 that never had a member: kubeadm reset, then kubeadm join --control-plane",
+                "on each of these nodes: ls /etc/kubernetes/manifests/etcd.yaml; crictl ps -a --name etcd. Only on a \
+                 node that never had a member: kubeadm reset, then kubeadm join --control-plane",
             )
             .severity(Severity::Major),
     );
@@ -150,8 +152,8 @@ fn judge_addresses(verdict: &mut Verdict, members: &[&Pod]) {
             Finding::new("each member advertises its own address", format!("{} members advertise {urls}", pods.len()))
                 .impact("clients and members cannot tell these members apart")
                 .fix(
-                    "on the node of each of these pods, set --advertise-client-urls and --initial-advertise-peer-urls in \
-                     /etc/kubernetes/manifests/etcd.yaml to the node's own address",
+                    "on the node of each of these pods, set --advertise-client-urls and --initial-advertise-peer-urls \
+                     in /etc/kubernetes/manifests/etcd.yaml to the node's own address",
                 ),
         );
     }
@@ -162,8 +164,8 @@ fn back(node: &str, asked: Option<&Pod>) -> String {
     let start = format!("start {node} or its kubelet (KL-01): the member comes back with it");
     match asked {
         Some(pod) => format!(
-            "{start}. Only if {node} is lost for good: {} member list, then member remove ID; a machine that had a member needs \
-             kubeadm reset before it joins again",
+            "{start}. Only if {node} is lost for good: {} member list, then member remove ID; a machine that had a \
+             member needs kubeadm reset before it joins again",
             etcdctl(&pod.name)
         ),
         None => format!("{start}. Without a quorum, no member can be removed"),
@@ -173,7 +175,8 @@ fn back(node: &str, asked: Option<&Pod>) -> String {
 /// Where the log of a member is whose node is Ready. Without etcd, kubectl shows nothing, so it is read on the node.
 fn log(node: &str) -> String {
     format!(
-        "on {node}: crictl ps -a --name etcd, then crictl logs ID of the newest container, which shows why it does not run"
+        "on {node}: crictl ps -a --name etcd, then crictl logs ID of the newest container, which shows why it does not \
+         run"
     )
 }
 
@@ -191,8 +194,8 @@ fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {
                     )
                     .impact("this API server answers only what it has cached")
                     .fix(
-                        "on its node: crictl logs $(crictl ps -a --name kube-apiserver -q | head -1) 2>&1 | grep -i etcd | \
-                         tail; check --etcd-servers and the client certificate for etcd (PK-17)",
+                        "on its node: crictl logs $(crictl ps -a --name kube-apiserver -q | head -1) 2>&1 | grep -i \
+                         etcd | tail; check --etcd-servers and the client certificate for etcd (PK-17)",
                     )
                 });
             }

@@ -1,17 +1,19 @@
 //! # All members of etcd have one version, and it fits the release
 //!
 //! ## Why
-//! Members of different versions use the features of the oldest one only; an etcd that an upgrade missed lacks fixes that
-//! the API server has come to rely on.
+//! Members of different versions use the features of the oldest one only; an etcd that an upgrade missed lacks fixes
+//! that the API server has come to rely on.
 //!
 //! ## Fix
-//! `kubeadm upgrade apply` (on the first control-plane node) and `kubeadm upgrade node` (on the others) upgrade etcd too;
-//! if you ran them with `--etcd-upgrade=false`, run them again without it. Upgrade one minor at a time, and never downgrade.
+//! `kubeadm upgrade apply` (on the first control-plane node) and `kubeadm upgrade node` (on the others) upgrade etcd
+//! too; if you ran them with `--etcd-upgrade=false`, run them again without it. Upgrade one minor at a time, and never
+//! downgrade.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/constants/constants.go` (`SupportedEtcdVersion`, which a patch of kubeadm may
-//! raise within the minor, so only minors are compared), `MinExternalEtcdVersion`; <https://etcd.io/docs/latest/upgrades/>.
-//! The versions are those of the images of static pods: the version of an external etcd cannot be seen.
+//! raise within the minor, so only minors are compared), `MinExternalEtcdVersion`;
+//! <https://etcd.io/docs/latest/upgrades/>. The versions are those of the images of static pods: the version of an
+//! external etcd cannot be seen.
 
 use std::collections::BTreeMap;
 
@@ -82,8 +84,8 @@ fn judge_release(verdict: &mut Verdict, versions: &BTreeMap<Version, Vec<&str>>,
             let finding = Finding::new(expected, version.to_string())
                 .impact("an upgrade missed it, and the next one may not support it any more")
                 .fix(
-                    "on the first control-plane node: kubeadm upgrade apply without --etcd-upgrade=false; then on each of \
-                     these nodes that is not the first: kubeadm upgrade node",
+                    "on the first control-plane node: kubeadm upgrade apply without --etcd-upgrade=false; then on each \
+                     of these nodes that is not the first: kubeadm upgrade node",
                 );
             verdict.find_together(nodes, 1, finding);
         } else {

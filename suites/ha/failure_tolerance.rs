@@ -1,19 +1,22 @@
 //! # The control plane survives the loss of one of its nodes
 //!
 //! ## Why
-//! etcd needs more than half of its members. With three members, one may fail; with two, the loss of either stops the whole
-//! cluster, which is worse than having one. A second API server does not help clients that are configured with the first.
+//! etcd needs more than half of its members. With three members, one may fail; with two, the loss of either stops the
+//! whole cluster, which is worse than having one. A second API server does not help clients that are configured with
+//! the first.
 //!
 //! ## Fix
-//! `kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs --upload-certs | tail -1)`
-//! prints the command that joins another control-plane node. If the endpoint is one node's address: put a load balancer or
-//! a virtual address in front of all API servers, set `controlPlaneEndpoint` in ConfigMap kube-system/kubeadm-config, add
-//! its name to `apiServer.certSANs`, renew the certificates, and change `server` in every kubeconfig.
+//! `kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs --upload-certs | tail
+//! -1)` prints the command that joins another control-plane node. If the endpoint is one node's address: put a load
+//! balancer or a virtual address in front of all API servers, set `controlPlaneEndpoint` in ConfigMap
+//! kube-system/kubeadm-config, add its name to `apiServer.certSANs`, renew the certificates, and change `server` in
+//! every kubeconfig.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>;
-//! <https://etcd.io/docs/latest/faq/> (failure tolerance); kubernetes/kubeadm `docs/ha-considerations.md`. One control-plane
-//! node with workers is a choice, and so an info finding. Zones are compared only where nodes have zone labels.
+//! <https://etcd.io/docs/latest/faq/> (failure tolerance); kubernetes/kubeadm `docs/ha-considerations.md`. One
+//! control-plane node with workers is a choice, and so an info finding. Zones are compared only where nodes have zone
+//! labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,11 +29,12 @@ use crate::fact::facts::pods::Pods;
 crate::check!("HA-01", "failure-tolerance", Major, judge);
 
 /// Prints the command that joins another control-plane node.
-const JOIN: &str = "kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs --upload-certs | tail -1)";
+const JOIN: &str = "kubeadm token create --print-join-command --certificate-key $(kubeadm init phase upload-certs \
+    --upload-certs | tail -1)";
 /// How an address in front of all API servers becomes the endpoint.
-const MOVE_THE_ENDPOINT: &str = "put a load balancer or a virtual address in front of all API servers; set controlPlaneEndpoint to it and add its name to \
-     apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); renew the certificates as PK-01 shows; then \
-     change server in every kubeconfig";
+const MOVE_THE_ENDPOINT: &str = "put a load balancer or a virtual address in front of all API servers; set \
+     controlPlaneEndpoint to it and add its name to apiServer.certSANs (kubectl -n kube-system edit configmap \
+     kubeadm-config); renew the certificates as PK-01 shows; then change server in every kubeconfig";
 
 fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let planes: BTreeMap<&str, &Node> = nodes.control_plane().map(|(name, node)| (name.as_str(), node)).collect();
@@ -75,7 +79,8 @@ fn judge_count(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, stacked: b
     let finding = match count {
         1 => Finding::new(expected, "one")
             .impact(
-                "while it is down, nothing is scheduled, repaired or changed; its disk holds the only copy of the cluster's data",
+                "while it is down, nothing is scheduled, repaired or changed; its disk holds the only copy of the \
+                 cluster's data",
             )
             .fix(format!("join two more control-plane nodes; on {first}, this prints the command: {JOIN}"))
             .info(),

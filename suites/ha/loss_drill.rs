@@ -1,25 +1,27 @@
 //! # The cluster survives losing a control-plane node and recovers
 //!
 //! ## Why
-//! Whether a control plane survives the loss of a node is certain only once it has survived one. A load balancer without
-//! health checks, an etcd member that never joined or a DNS with all its replicas on one node show on no dashboard.
+//! Whether a control plane survives the loss of a node is certain only once it has survived one. A load balancer
+//! without health checks, an etcd member that never joined or a DNS with all its replicas on one node show on no
+//! dashboard.
 //!
 //! ## Fix
-//! Let the load balancer ask each API server for `/readyz` by HTTPS every few seconds, and leave out a server that fails
-//! twice. Where leaders do not move or writes fail, read the logs of the control plane on the nodes that stayed (`kubectl -n
-//! kube-system logs kube-controller-manager-NODE`, `etcd-NODE`). Run two replicas of CoreDNS on different nodes. Start a
-//! node that does not come back by hand, with the command that was given as `--start-node`; then read its kubelet's log.
+//! Let the load balancer ask each API server for `/readyz` by HTTPS every few seconds, and leave out a server that
+//! fails twice. Where leaders do not move or writes fail, read the logs of the control plane on the nodes that stayed
+//! (`kubectl -n kube-system logs kube-controller-manager-NODE`, `etcd-NODE`). Run two replicas of CoreDNS on different
+//! nodes. Start a node that does not come back by hand, with the command that was given as `--start-node`; then read
+//! its kubelet's log.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. This drill stops a node: it
-//! runs only with `--profile ci --allow disrupt`, after all other checks, from a machine outside of the control plane.
-//! The node is one that leads, is not the kubeconfig's server, and whose loss etcd survives. A separate process starts it
-//! again whatever happens. The 30 s come from kubernetes/kubernetes `pkg/controlplane/reconcilers` (an API server is taken
-//! out of the EndpointSlice when it has been silent for 15 s, checked every 10 s) and
-//! `staging/src/k8s.io/component-base/config/v1alpha1/defaults.go` (a leader's lease lasts 15 s, and is tried every 2 s);
-//! the 5 s of DNS are how long a resolver waits, resolv.conf(5). DNS may lose queries while a replica on the lost node still
-//! counts as ready, but must not fall silent. The node has 5 minutes to come back: machines boot, and the control plane of
-//! kubeadm takes one to two minutes once it has lost a member of etcd.
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. This drill stops a node:
+//! it runs only with `--profile ci --allow disrupt`, after all other checks, from a machine outside of the control
+//! plane. The node is one that leads, is not the kubeconfig's server, and whose loss etcd survives. A separate process
+//! starts it again whatever happens. The 30 s come from kubernetes/kubernetes `pkg/controlplane/reconcilers` (an API
+//! server is taken out of the EndpointSlice when it has been silent for 15 s, checked every 10 s) and
+//! `staging/src/k8s.io/component-base/config/v1alpha1/defaults.go` (a leader's lease lasts 15 s, and is tried every 2
+//! s); the 5 s of DNS are how long a resolver waits, resolv.conf(5). DNS may lose queries while a replica on the lost
+//! node still counts as ready, but must not fall silent. The node has 5 minutes to come back: machines boot, and the
+//! control plane of kubeadm takes one to two minutes once it has lost a member of etcd.
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
@@ -115,8 +117,8 @@ fn difference(what: &Watched, lost: &str, seen: String) -> Difference {
         )
         .impact("names do not resolve while a node is down")
         .fix(
-            "run CoreDNS with two replicas or more, on different nodes: kubectl -n kube-system get pods -l k8s-app=kube-dns \
-             -o wide",
+            "run CoreDNS with two replicas or more, on different nodes: kubectl -n kube-system get pods -l \
+             k8s-app=kube-dns -o wide",
         ),
         Watched::Api(node) => Finding::new(format!("pods on {node} reach the API at its ClusterIP {within}"), seen)
             .impact("controllers and operators in pods fail for as long as the node is down")
@@ -128,8 +130,9 @@ fn difference(what: &Watched, lost: &str, seen: String) -> Difference {
             Finding::new(format!("the API server of {lost} is removed from the EndpointSlice {within}"), seen)
                 .impact("kube-proxies still send connections to it")
                 .fix(
-                    "read the logs of the API servers that stayed: kubectl -n kube-system logs -l component=kube-apiserver \
-                     --prefix --tail=-1 | grep -i endpoint; none of them may set --endpoint-reconciler-type",
+                    "read the logs of the API servers that stayed: kubectl -n kube-system logs -l \
+                     component=kube-apiserver --prefix --tail=-1 | grep -i endpoint; none of them may set \
+                     --endpoint-reconciler-type",
                 )
         }
         Watched::Lease(component) => Finding::new(format!("another node leads, and renews its lease, {within}"), seen)
@@ -144,8 +147,8 @@ fn difference(what: &Watched, lost: &str, seen: String) -> Difference {
             Finding::new(format!("the kubeconfig's server answers every new connection {within}"), seen)
                 .impact("some or all requests of nodes and clients fail for as long as a control-plane node is down")
                 .fix(
-                    "let the load balancer ask each API server for /readyz by HTTPS every few seconds, and leave out a server \
-                     that fails twice",
+                    "let the load balancer ask each API server for /readyz by HTTPS every few seconds, and leave out a \
+                     server that fails twice",
                 )
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! ## Why
 //! Pods dial the first service address or `kubernetes.default.svc`, kubelets dial the control plane's endpoint, and
-//! administrators who repair a control-plane node dial that node. Each verifies the name that it dialled, so a missing name
-//! breaks one kind of client, and with several instances perhaps only now and then.
+//! administrators who repair a control-plane node dial that node. Each verifies the name that it dialled, so a missing
+//! name breaks one kind of client, and with several instances perhaps only now and then.
 //!
 //! ## Fix
 //! On the node of the instance make the certificate again; kubeadm adds the usual names by itself, and those of
@@ -22,15 +22,15 @@
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
 //!
-//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the address
-//! of the default route. NODE is the node's name, and apiVersion that of the first document.
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the
+//! address of the default route. NODE is the node's name, and apiVersion that of the first document.
 //!
 //! Recent API servers load the new certificate by themselves; restart older ones.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetAPIServerAltNames`). Without kubeadm only
-//! `kubernetes.default.svc` and the address of Service default/kubernetes are expected, which every distribution has.
-//! A name of `apiServer.certSANs` that the certificate lacks is an info finding: the certificate was not made again yet.
+//! `kubernetes.default.svc` and the address of Service default/kubernetes are expected, which every distribution has. A
+//! name of `apiServer.certSANs` that the certificate lacks is an info finding: the certificate was not made again yet.
 //! Common name and issuer are not checked, since no client checks them here.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,10 +1,10 @@
 //! # The cluster's CAs are strong, long-lived and the same everywhere
 //!
 //! ## Why
-//! When a CA expires, everything that it signed becomes invalid at that moment, and replacing a CA takes a cluster through
-//! every certificate and kubeconfig it has: plan that a year ahead. A weak key or hash lets attackers make certificates.
-//! Where joining nodes, pods and API servers get CAs that have no key in common, some of them verify with the wrong one,
-//! as after a rotation that was left half done.
+//! When a CA expires, everything that it signed becomes invalid at that moment, and replacing a CA takes a cluster
+//! through every certificate and kubeconfig it has: plan that a year ahead. A weak key or hash lets attackers make
+//! certificates. Where joining nodes, pods and API servers get CAs that have no key in common, some of them verify with
+//! the wrong one, as after a rotation that was left half done.
 //!
 //! ## Fix
 //! Plan a rotation: <https://kubernetes.io/docs/tasks/tls/manual-rotation-of-ca-certificates/>. A CA with the same key
@@ -13,12 +13,12 @@
 //! and `--requestheader-client-ca-file` of the API server.
 //!
 //! ## Source
-//! kubernetes/kubernetes `cmd/kubeadm/app/phases/certs/certlist.go` (kubeadm's CAs last ten years). Less than a year left
-//! is major, less than 30 days critical; for a CA that lasts less than four years, less than a quarter of its life. A CA
-//! near its end next to a longer-lived one in the same bundle is info, and no finding if both have the same key: API
-//! servers keep the old one in extension-apiserver-authentication until it has expired. Only kubeadm is expected to have
-//! one CA for servers and clients; K3s and RKE2 have two. RSA from 2048 bits, ECDSA from P-256, Ed25519; SHA-256 or
-//! better.
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/certs/certlist.go` (kubeadm's CAs last ten years). Less than a year
+//! left is major, less than 30 days critical; for a CA that lasts less than four years, less than a quarter of its
+//! life. A CA near its end next to a longer-lived one in the same bundle is info, and no finding if both have the same
+//! key: API servers keep the old one in extension-apiserver-authentication until it has expired. Only kubeadm is
+//! expected to have one CA for servers and clients; K3s and RKE2 have two. RSA from 2048 bits, ECDSA from P-256,
+//! Ed25519; SHA-256 or better.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,19 +73,19 @@ impl Source {
     /// Where its bundle is set.
     const fn change(self) -> &'static str {
         match self {
-            Self::Kubeconfig => "set certificate-authority-data of the cluster in the kubeconfig",
+            Self::Kubeconfig => "set certificate-ca-data of the cluster in the kubeconfig",
             Self::ClusterInfo => "kubectl -n kube-public edit configmap cluster-info",
             Self::RootCa => {
                 "replace the file of --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml on each \
                  control-plane node"
             }
             Self::Client => {
-                "replace the file of --client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml on each control-plane \
-                 node"
+                "replace the file of --client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml on each \
+                 control-plane node"
             }
             Self::RequestHeader => {
-                "replace the file of --requestheader-client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml on each \
-                 control-plane node"
+                "replace the file of --requestheader-client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml \
+                 on each control-plane node"
             }
         }
     }
@@ -93,7 +93,7 @@ impl Source {
 
 /// One CA, where it was found, and where no longer-lived CA stands next to it.
 struct Found {
-    authority: Description,
+    ca: Description,
     sources: BTreeSet<Source>,
     alone_in: BTreeSet<Source>,
 }
@@ -136,13 +136,13 @@ fn judge(
     for (source, bundle) in bundles {
         for certificate in bundle {
             match certificate.describe() {
-                Ok(authority) => described.entry(source).or_default().push(authority),
+                Ok(ca) => described.entry(source).or_default().push(ca),
                 Err(malformed) => find_unreadable(&mut verdict, source, malformed.to_string()),
             }
         }
     }
     for found in distinct(&described, clock).into_values() {
-        judge_authority(&mut verdict, &found, clock);
+        judge_ca(&mut verdict, &found, clock);
     }
     if kubeadm.is_some() {
         judge_agreement(&mut verdict, &described);
@@ -173,14 +173,14 @@ fn present<'a, T>(verdict: &mut Verdict, source: Source, seen: Result<&'a T, &Un
 fn distinct(described: &BTreeMap<Source, Vec<Description>>, clock: &Clock) -> BTreeMap<String, Found> {
     let mut all: BTreeMap<String, Found> = BTreeMap::new();
     for (source, bundle) in described {
-        for authority in bundle {
-            let outlived = bundle.iter().any(|other| other.spki_sha256 == authority.spki_sha256 && lasts(other, clock));
+        for ca in bundle {
+            let outlived = bundle.iter().any(|other| other.spki_sha256 == ca.spki_sha256 && lasts(other, clock));
             let alone = !bundle.iter().any(|other| lasts(other, clock));
-            if !lasts(authority, clock) && outlived {
+            if !lasts(ca, clock) && outlived {
                 continue;
             }
-            let found = all.entry(authority.fingerprint.clone()).or_insert_with(|| Found {
-                authority: authority.clone(),
+            let found = all.entry(ca.fingerprint.clone()).or_insert_with(|| Found {
+                ca: ca.clone(),
                 sources: BTreeSet::new(),
                 alone_in: BTreeSet::new(),
             });
@@ -193,33 +193,30 @@ fn distinct(described: &BTreeMap<Source, Vec<Description>>, clock: &Clock) -> BT
     all
 }
 
-fn lasts(authority: &Description, clock: &Clock) -> bool {
-    left(authority, clock.server) >= least(authority, 365, 4)
+fn lasts(ca: &Description, clock: &Clock) -> bool {
+    left(ca, clock.server) >= least(ca, 365, 4)
 }
 
-fn judge_authority(verdict: &mut Verdict, found: &Found, clock: &Clock) {
-    let Found { authority, sources, alone_in } = found;
-    let subject = || Subject::cluster_object("CA", &authority.subject);
+fn judge_ca(verdict: &mut Verdict, found: &Found, clock: &Clock) {
+    let Found { ca, sources, alone_in } = found;
+    let subject = || Subject::cluster_object("CA", &ca.subject);
     let places = || sources.iter().map(|source| format!("found in {}", source.name()));
-    verdict.expect(subject(), lasts(authority, clock), || {
-        let bound = length(least(authority, 365, 4));
+    verdict.expect(subject(), lasts(ca, clock), || {
+        let bound = length(least(ca, 365, 4));
         let (impact, severity) = if alone_in.is_empty() {
             ("a longer-lived CA is next to it, but certificates that this one signed end with it", Severity::Info)
-        } else if left(authority, clock.server) < least(authority, 30, 10) {
+        } else if left(ca, clock.server) < least(ca, 30, 10) {
             (ENDS, Severity::Critical)
         } else {
             (ENDS, Severity::Major)
         };
-        Finding::new(
-            format!("a CA that lasts for at least {bound}"),
-            format!("it {}", remainder(authority, clock.server)),
-        )
-        .impact(impact)
-        .fix(format!("{ROTATE}; a CA certificate with the same key and a later end is enough"))
-        .evidence(places())
-        .severity(severity)
+        Finding::new(format!("a CA that lasts for at least {bound}"), format!("it {}", remainder(ca, clock.server)))
+            .impact(impact)
+            .fix(format!("{ROTATE}; a CA certificate with the same key and a later end is enough"))
+            .evidence(places())
+            .severity(severity)
     });
-    verdict.expect(subject(), authority.is_ca == Some(true), || {
+    verdict.expect(subject(), ca.is_ca == Some(true), || {
         Finding::new("CA:TRUE in basic constraints", "it is missing")
             .impact("clients accept nothing that it signs")
             .fix(
@@ -227,24 +224,21 @@ fn judge_authority(verdict: &mut Verdict, found: &Found, clock: &Clock) {
             )
             .evidence(places())
     });
-    verdict.expect(subject(), is_strong(&authority.public_key), || {
-        Finding::new("a key of RSA 2048, ECDSA P-256 or more", authority.public_key.to_string())
+    verdict.expect(subject(), is_strong(&ca.public_key), || {
+        Finding::new("a key of RSA 2048, ECDSA P-256 or more", ca.public_key.to_string())
             .impact("an attacker who breaks the key can sign certificates for any user and server")
             .fix(ROTATE)
             .evidence(places())
     });
     // No client checks the signature of a root.
-    let refused = authority.signature_algorithm.is_sha1_or_md5() && !authority.self_issued;
+    let refused = ca.signature_algorithm.is_sha1_or_md5() && !ca.self_issued;
     verdict.expect(subject(), !refused, || {
-        Finding::new("a signature with SHA-256 or better", authority.signature_algorithm.name())
+        Finding::new("a signature with SHA-256 or better", ca.signature_algorithm.name())
             .impact("clients written in Go refuse it, and everything that it signed")
-            .fix(format!("let {} sign it again, with SHA-256", authority.issuer))
+            .fix(format!("let {} sign it again, with SHA-256", ca.issuer))
             .evidence(places())
     });
-    verdict.note_about(
-        subject(),
-        format!("{}: {}, {}", authority.spki_sha256, authority.public_key, remainder(authority, clock.server)),
-    );
+    verdict.note_about(subject(), format!("{}: {}, {}", ca.spki_sha256, ca.public_key, remainder(ca, clock.server)));
 }
 
 /// What the end of a CA means.

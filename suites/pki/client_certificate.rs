@@ -1,21 +1,21 @@
 //! # A client certificate is issued, and works
 //!
 //! ## Why
-//! Users and controllers get their certificates by CertificateSigningRequests. If nothing signs, or signs with a CA that
-//! the API server does not trust, this shows on the day when someone needs one: also when kubelets renew theirs, since the
-//! same controller signs for them.
+//! Users and controllers get their certificates by CertificateSigningRequests. If nothing signs, or signs with a CA
+//! that the API server does not trust, this shows on the day when someone needs one: also when kubelets renew theirs,
+//! since the same controller signs for them.
 //!
 //! ## Fix
-//! The controller-manager signs with `--cluster-signing-cert-file` and `--cluster-signing-key-file`, which must be the CA of
-//! the API server's `--client-ca-file`, and with csrsigning among its `--controllers` (the default). Its log shows why it
-//! fails: `kubectl -n kube-system logs -l component=kube-controller-manager`.
+//! The controller-manager signs with `--cluster-signing-cert-file` and `--cluster-signing-key-file`, which must be the
+//! CA of the API server's `--client-ca-file`, and with csrsigning among its `--controllers` (the default). Its log
+//! shows why it fails: `kubectl -n kube-system logs -l component=kube-controller-manager`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controller/certificates/signer/signer.go`, `plugin/pkg/admission/certificates/approval`;
 //! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>. The certificate lasts ten
 //! minutes, for a user without any right; the request is removed. Amazon EKS does not sign client certificates:
-//! <https://docs.aws.amazon.com/eks/latest/userguide/cert-signing.html>. A controller-manager without a signing key leaves
-//! that to an external CA, as kubeadm's external-CA mode does.
+//! <https://docs.aws.amazon.com/eks/latest/userguide/cert-signing.html>. A controller-manager without a signing key
+//! leaves that to an external CA, as kubeadm's external-CA mode does.
 
 use super::helpers::issued::{judge_life, judge_trust};
 use crate::certificate::{Certificate, ExtendedKeyUsage};
@@ -35,8 +35,9 @@ const SIGNING_KEYS: [&str; 2] = ["cluster-signing-key-file", "cluster-signing-ku
 /// What it means if the API server does not authenticate the holder.
 const OPENS_NOTHING: &str = "certificates are issued with which no client can log in";
 /// Where the signer reports what fails.
-const READ_THE_LOG: &str = "check --controllers, --cluster-signing-cert-file and --cluster-signing-key-file of kube-controller-manager, and its log: \
-     kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 | grep -i csrsigning";
+const READ_THE_LOG: &str = "check --controllers, --cluster-signing-cert-file and --cluster-signing-key-file of \
+     kube-controller-manager, and its log: kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 \
+     | grep -i csrsigning";
 
 fn judge(
     trial: &ClientCertificateTrial,
@@ -105,9 +106,9 @@ fn judge(
             Finding::new(format!("the API server authenticates the holder as {}", trial.user), identity.words())
                 .impact(OPENS_NOTHING)
                 .fix(
-                    "compare the file of --client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml with that of \
-                     --cluster-signing-cert-file in kube-controller-manager.yaml, and check for proxies in front of the API \
-                     server that end TLS",
+                    "compare the file of --client-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml with that \
+                     of --cluster-signing-cert-file in kube-controller-manager.yaml, and check for proxies in front of \
+                     the API server that end TLS",
                 )
         });
     }

@@ -1,8 +1,8 @@
 //! # The cluster trust bundle holds the CA that pods get
 //!
 //! ## Why
-//! Pods that mount a ClusterTrustBundle instead of the ConfigMap kube-root-ca.crt trust whatever it contains. If the two
-//! differ, as after a rotation of the CA that one publisher has missed, half of the workloads cannot reach the API.
+//! Pods that mount a ClusterTrustBundle instead of the ConfigMap kube-root-ca.crt trust whatever it contains. If the
+//! two differ, as after a rotation of the CA that one publisher has missed, half of the workloads cannot reach the API.
 //! A pod that waits for its own certificate does not start.
 //!
 //! ## Fix
@@ -10,9 +10,9 @@
 //! which nothing publishes. For a PodCertificateRequest that stays pending, check the signer that it names.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#cluster-trust-bundles>; KEP-3257,
-//! KEP-4317; kubernetes/kubernetes `pkg/controller/certificates/clustertrustbundlepublisher/publisher.go`. Served by
-//! default since 1.37. Requests of pods are removed after a quarter of an hour.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#cluster-trust-bundles>;
+//! KEP-3257, KEP-4317; kubernetes/kubernetes `pkg/controller/certificates/clustertrustbundlepublisher/publisher.go`.
+//! Served by default since 1.37. Requests of pods are removed after a quarter of an hour.
 
 use std::collections::BTreeSet;
 
@@ -56,8 +56,8 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
         )
         .impact("pods that mount the bundle of that signer do not start")
         .fix(
-            "read why it is not published: kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 | grep -i \
-             trustbundle; its --controllers must not exclude the publisher",
+            "read why it is not published: kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 \
+             | grep -i trustbundle; its --controllers must not exclude the publisher",
         )
     });
     let Some(given) = root_ca.of_namespace("kube-system") else {
@@ -68,8 +68,8 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
         let subject = || Subject::cluster_object("ClusterTrustBundle", &bundle.name);
         let fix = || {
             format!(
-                "restart kube-controller-manager, which publishes both; if nothing publishes this bundle: kubectl delete \
-                 clustertrustbundle {}",
+                "restart kube-controller-manager, which publishes both; if nothing publishes this bundle: kubectl \
+                 delete clustertrustbundle {}",
                 bundle.name
             )
         };

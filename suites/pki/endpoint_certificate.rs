@@ -1,13 +1,14 @@
 //! # The configured API endpoint presents a certificate that its clients can verify
 //!
 //! ## Why
-//! Every client of this kubeconfig, and every node, verifies the name that it dials. A certificate without that name makes
-//! them fail, or leads their owners to set `insecure-skip-tls-verify`, after which anyone on the network path can take their
-//! credentials. Usually a load balancer, a virtual address or a DNS name was added after the certificate was made.
+//! Every client of this kubeconfig, and every node, verifies the name that it dials. A certificate without that name
+//! makes them fail, or leads their owners to set `insecure-skip-tls-verify`, after which anyone on the network path can
+//! take their credentials. Usually a load balancer, a virtual address or a DNS name was added after the certificate was
+//! made.
 //!
 //! ## Fix
-//! On kubeadm add the name to `apiServer.certSANs` (`kubectl -n kube-system edit configmap kubeadm-config`), and on each
-//! control-plane node, one after the other:
+//! On kubeadm add the name to `apiServer.certSANs` (`kubectl -n kube-system edit configmap kubeadm-config`), and on
+//! each control-plane node, one after the other:
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
@@ -22,9 +23,9 @@
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
 //!
-//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the address
-//! of the default route. NODE is the node's name, and apiVersion that of the first document.
-//! While no API server answers, use flags in place of the file: `kubeadm init phase certs apiserver
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the
+//! address of the default route. NODE is the node's name, and apiVersion that of the first document. While no API
+//! server answers, use flags in place of the file: `kubeadm init phase certs apiserver
 //! --apiserver-advertise-address=ADDRESS --control-plane-endpoint=HOST:PORT --service-cidr=RANGE
 //! --service-dns-domain=DOMAIN --apiserver-cert-extra-sans=NAMES`; they cannot be combined with `--config`.
 //!
@@ -90,8 +91,8 @@ fn judge(kubeconfig: &KubeconfigSummary, handshakes: &ApiServerHandshakes) -> Ve
                 Finding::new(format!("a certificate for {name}"), format!("its certificate has {names} other names"))
                     .impact("every client that verifies the name fails")
                     .fix(format!(
-                        "add {name} to apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); then on each \
-                         control-plane node, {}",
+                        "add {name} to apiServer.certSANs (kubectl -n kube-system edit configmap kubeadm-config); then \
+                         on each control-plane node, {}",
                         again("certs apiserver")
                     ))
                     .evidence(valid_at(&kubeconfig.endpoint, &leaf))
@@ -127,8 +128,8 @@ fn note_who_presents_it(verdict: &mut Verdict, endpoint: &Handshake, handshakes:
             let presented: Vec<_> = instances.values().flatten().map(Handshake::leaf).collect();
             if !presented.is_empty() && !presented.contains(&endpoint.leaf()) {
                 verdict.note(
-                    "no API server presents this certificate: a proxy in front of them ends TLS, and client certificates do \
-                     not get through",
+                    "no API server presents this certificate: a proxy in front of them ends TLS, and client \
+                     certificates do not get through",
                 );
             }
         }

@@ -1,8 +1,8 @@
 //! # The members of etcd present certificates that clients accept
 //!
 //! ## Why
-//! API servers verify the member of etcd that they dial, and members verify each other. A certificate that has expired, or
-//! lacks the address of its node, takes the member away from the cluster; with the last member, the API stops.
+//! API servers verify the member of etcd that they dial, and members verify each other. A certificate that has expired,
+//! or lacks the address of its node, takes the member away from the cluster; with the last member, the API stops.
 //!
 //! ## Fix
 //! On the node of the member: `kubeadm certs renew etcd-server` (or `etcd-peer`) for a date; for names remove
@@ -13,10 +13,10 @@
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
 //! `cmd/kubeadm/app/phases/certs/certlist.go`, `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (`GetEtcdAltNames`,
-//! `GetEtcdPeerAltNames`). A server presents its certificate before it asks for the client's, so that none is needed to see
-//! it. The check dials from here, and where etcd cannot be reached from here, from a pod on its node. A member that is closed
-//! to both is good: only API servers need it; one that refuses connections where another answers is not. Limits as for the
-//! API servers' certificates.
+//! `GetEtcdPeerAltNames`). A server presents its certificate before it asks for the client's, so that none is needed to
+//! see it. The check dials from here, and where etcd cannot be reached from here, from a pod on its node. A member that
+//! is closed to both is good: only API servers need it; one that refuses connections where another answers is not.
+//! Limits as for the API servers' certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ fn judge(
             }
         }
     }
-    // A firewall that blocks this machine drops packets. Where another member answers, one that refuses does not listen.
+    // A firewall that blocks this machine drops packets. A member that refuses where another answers does not listen.
     let is_open_here = |port| etcd.dialled().any(|(_, member)| matches!(member.presented.get(&port), Some(Ok(_))));
     let mut closed = Vec::new();
     for (node, at, why) in unseen {
@@ -127,8 +127,8 @@ fn judge(
     verdict
 }
 
-/// The certificate that is presented there: to this program or, where that fails, to a pod on the same node. None if both
-/// are blocked.
+/// The certificate that is presented there: to this program or, where that fails, to a pod on the same node. None if
+/// both are blocked.
 fn presented(
     node: &str,
     member: &EtcdMember,
@@ -202,7 +202,8 @@ fn judge_certificate(verdict: &mut Verdict, node: &str, at: SocketAddr, leaf: &D
     });
 }
 
-/// kubeadm has a separate CA for etcd, its own etcd-ca or one that it was given, and two names in addition to the address.
+/// kubeadm has a separate CA for etcd, its own etcd-ca or one that it was given, and two names in addition to the
+/// address.
 fn judge_as_kubeadm_makes_it(
     verdict: &mut Verdict,
     (node, at): (&str, SocketAddr),
@@ -248,9 +249,10 @@ fn judge_signers(verdict: &mut Verdict, signers: &Signers) {
             Finding::new("certificates of one CA at all members", format!("of {} CAs", signers.len()))
                 .impact("members and API servers that trust only one of them refuse the others")
                 .fix(
-                    "compare on each control-plane node: openssl x509 -noout -fingerprint -in /etc/kubernetes/pki/etcd/ca.crt; \
-                     where it differs, copy ca.crt and ca.key of the other nodes there, and make etcd-server and etcd-peer \
-                     again as `seaworthy explain PK-15` shows, one node at a time",
+                    "compare on each control-plane node: openssl x509 -noout -fingerprint -in \
+                     /etc/kubernetes/pki/etcd/ca.crt; where it differs, copy ca.crt and ca.key of the other nodes \
+                     there, and make etcd-server and etcd-peer again as `seaworthy explain PK-15` shows, one node at a \
+                     time",
                 )
                 .evidence(places().map(|(signer, at)| format!("{at}: signed by {signer}"))),
         );

@@ -1,8 +1,9 @@
 //! # No client logs in with a certificate that is about to expire
 //!
 //! ## Why
-//! API servers see every client certificate when it is used: in kubeconfigs of pipelines, of monitoring, of people, which
-//! are stored where no cluster could check them. When such a certificate expires, its holder is locked out without warning.
+//! API servers see every client certificate when it is used: in kubeconfigs of pipelines, of monitoring, of people,
+//! which are stored where no cluster could check them. When such a certificate expires, its holder is locked out
+//! without warning.
 //!
 //! ## Fix
 //! Find out whose it is: with an audit policy at level Metadata the log contains the users; on control-plane nodes
@@ -11,9 +12,9 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go`: the histogram
-//! `apiserver_client_certificate_expiration_seconds` of each instance, since it started. Requests with less than seven days
-//! left are an info finding, since certificates that last hours are among them and are renewed in time. Those with less
-//! than half an hour left do not count: rehearsals of joining use certificates of ten minutes.
+//! `apiserver_client_certificate_expiration_seconds` of each instance, since it started. Requests with less than seven
+//! days left are an info finding, since certificates that last hours are among them and are renewed in time. Those with
+//! less than half an hour left do not count: rehearsals of joining use certificates of ten minutes.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_metrics::ApiServerMetrics;
@@ -46,10 +47,10 @@ fn judge(metrics: &ApiServerMetrics) -> Verdict {
             )
             .impact("a kubeconfig or component is locked out when its certificate expires")
             .fix(
-                "find the certificate: kubeadm certs check-expiration on each control-plane node, the users in the audit log, and \
-                 for each kubeconfig outside of the cluster: kubectl config view --raw -o \
-                 jsonpath='{.users[0].user.client-certificate-data}' | base64 -d | openssl x509 -noout -subject -enddate; then \
-                 renew it",
+                "find the certificate: kubeadm certs check-expiration on each control-plane node, the users in the \
+                 audit log, and for each kubeconfig outside of the cluster: kubectl config view --raw -o \
+                 jsonpath='{.users[0].user.client-certificate-data}' | base64 -d | openssl x509 -noout -subject \
+                 -enddate; then renew it",
             )
             .evidence([format!("{address}: {} of {all} requests, {} of them within a day", week - short, day - short)])
             .info()

@@ -1,22 +1,23 @@
 //! # Only the front proxy may act for other users
 //!
 //! ## Why
-//! A client that presents a certificate of the request-header CA can name any user in a header, to the API server and to
-//! every aggregated one. If that CA is also the CA of ordinary clients, or if any common name is accepted, every holder of a
-//! client certificate, including each kubelet, is an administrator.
+//! A client that presents a certificate of the request-header CA can name any user in a header, to the API server and
+//! to every aggregated one. If that CA is also the CA of ordinary clients, or if any common name is accepted, every
+//! holder of a client certificate, including each kubelet, is an administrator.
 //!
 //! ## Fix
-//! Give the API server a separate CA for proxies, and the names: `kubeadm init phase certs front-proxy-ca`,
-//! `kubeadm init phase certs front-proxy-client`; in `/etc/kubernetes/manifests/kube-apiserver.yaml`
+//! Give the API server a separate CA for proxies, and the names: `kubeadm init phase certs front-proxy-ca`, `kubeadm
+//! init phase certs front-proxy-client`; in `/etc/kubernetes/manifests/kube-apiserver.yaml`
 //! `--requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt` and
 //! `--requestheader-allowed-names=front-proxy-client`. API servers only ever add to the ConfigMap: delete it afterwards
-//! (`kubectl -n kube-system delete configmap extension-apiserver-authentication`), and they create it again within a minute.
+//! (`kubectl -n kube-system delete configmap extension-apiserver-authentication`), and they create it again within a
+//! minute.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controlplane/controller/clusterauthenticationtrust`,
 //! `staging/src/k8s.io/apiserver/pkg/authentication/request/headerrequest`,
-//! `cmd/kubeadm/app/phases/controlplane/manifests.go`. Aggregated API servers trust the ConfigMap; static pods show each API
-//! server's own flags.
+//! `cmd/kubeadm/app/phases/controlplane/manifests.go`. Aggregated API servers trust the ConfigMap; static pods show
+//! each API server's own flags.
 
 use std::collections::BTreeSet;
 
@@ -36,8 +37,8 @@ const REFRESH: &str = "then let the API servers create the ConfigMap again: kube
 /// How to separate the CA of proxies from that of clients.
 fn separate() -> String {
     format!(
-        "on a control-plane node: kubeadm init phase certs front-proxy-ca && kubeadm init phase certs front-proxy-client; copy \
-         /etc/kubernetes/pki/front-proxy-* to the others, and on each set \
+        "on a control-plane node: kubeadm init phase certs front-proxy-ca && kubeadm init phase certs \
+         front-proxy-client; copy /etc/kubernetes/pki/front-proxy-* to the others, and on each set \
          --requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt in \
          /etc/kubernetes/manifests/kube-apiserver.yaml; {REFRESH}"
     )

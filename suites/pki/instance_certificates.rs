@@ -1,9 +1,9 @@
 //! # Every API server instance serves a valid certificate of the cluster's CA
 //!
 //! ## Why
-//! With a load balancer, or the Service default/kubernetes, each request may reach another instance. One with an expired
-//! or foreign certificate, or one that joined before the endpoint had its name, fails a share of all requests, which is
-//! hard to see in any single client.
+//! With a load balancer, or the Service default/kubernetes, each request may reach another instance. One with an
+//! expired or foreign certificate, or one that joined before the endpoint had its name, fails a share of all requests,
+//! which is hard to see in any single client.
 //!
 //! ## Fix
 //! On the node of the instance make the certificate again, from kubeadm's configuration:
@@ -21,8 +21,8 @@
 //! kubeadm init phase certs apiserver --config kubeadm.yaml
 //! ```
 //!
-//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the address
-//! of the default route. NODE is the node's name, and apiVersion that of the first document.
+//! ADDRESS is `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml`; without it kubeadm takes the
+//! address of the default route. NODE is the node's name, and apiVersion that of the first document.
 //!
 //! If it has only expired, `kubeadm certs renew apiserver` renews it.
 //!

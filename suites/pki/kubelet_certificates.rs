@@ -1,24 +1,25 @@
 //! # The kubelets' serving certificates are valid
 //!
 //! ## Why
-//! The API server dials kubelets for logs, exec and port-forward, metrics-server for the numbers that autoscaling needs.
-//! A certificate that has expired, or that was made for an address which the node no longer has, breaks every client that
-//! verifies it. A kubelet's self-signed certificate cannot be verified at all: clients trust anyone who takes over the
-//! address of a node.
+//! The API server dials kubelets for logs, exec and port-forward, metrics-server for the numbers that autoscaling
+//! needs. A certificate that has expired, or that was made for an address which the node no longer has, breaks every
+//! client that verifies it. A kubelet's self-signed certificate cannot be verified at all: clients trust anyone who
+//! takes over the address of a node.
 //!
 //! ## Fix
-//! Self-signed, which is kubeadm's default: set `serverTLSBootstrap: true` in ConfigMap kube-system/kubelet-config and in
-//! `/var/lib/kubelet/config.yaml` of each node, restart the kubelets, and approve their requests, by hand
-//! (`kubectl get csr`; PK-09 shows what to check first) or with an approver that checks them; then give the API server
-//! `--kubelet-certificate-authority`. Expired and self-signed: remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key`
-//! on the node and restart the kubelet. Signed by the cluster's CA for another address: remove
+//! Self-signed, which is kubeadm's default: set `serverTLSBootstrap: true` in ConfigMap kube-system/kubelet-config and
+//! in `/var/lib/kubelet/config.yaml` of each node, restart the kubelets, and approve their requests, by hand (`kubectl
+//! get csr`; PK-09 shows what to check first) or with an approver that checks them; then give the API server
+//! `--kubelet-certificate-authority`. Expired and self-signed: remove `/var/lib/kubelet/pki/kubelet.crt` and
+//! `kubelet.key` on the node and restart the kubelet. Signed by the cluster's CA for another address: remove
 //! `/var/lib/kubelet/pki/kubelet-server-current.pem`, restart the kubelet and approve its request.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#kubelet-serving-certs>; kubernetes/kubernetes
-//! `cmd/kubelet/app/server.go`, `staging/src/k8s.io/client-go/util/cert/cert.go` (self-signed ones last a year and are made
-//! only where the file is missing), `pkg/kubelet/certificate/kubelet.go`. Less than 14 days left is major, or a tenth of
-//! the certificate's life where that is less. With KEP-4872 API servers will verify the common name: see the notes.
+//! <https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#kubelet-serving-certs>;
+//! kubernetes/kubernetes `cmd/kubelet/app/server.go`, `staging/src/k8s.io/client-go/util/cert/cert.go` (self-signed
+//! ones last a year and are made only where the file is missing), `pkg/kubelet/certificate/kubelet.go`. Less than 14
+//! days left is major, or a tenth of the certificate's life where that is less. With KEP-4872 API servers will verify
+//! the common name: see the notes.
 
 use std::collections::BTreeMap;
 
@@ -41,8 +42,8 @@ crate::check!("PK-08", "kubelet-certificates", Major, judge);
 const SIGN_AGAIN: &str =
     "on the node: mv /var/lib/kubelet/pki/kubelet.crt /var/lib/kubelet/pki/kubelet.key /root/, and restart the kubelet";
 /// Makes a kubelet request a certificate of the cluster again.
-const REQUEST_AGAIN: &str = "on the node: mv /var/lib/kubelet/pki/kubelet-server-current.pem /root/, and restart the kubelet; then approve its request \
-     as PK-09 shows: kubectl get csr";
+const REQUEST_AGAIN: &str = "on the node: mv /var/lib/kubelet/pki/kubelet-server-current.pem /root/, and restart the \
+     kubelet; then approve its request as PK-09 shows: kubectl get csr";
 
 fn judge(
     kubelets: &KubeletHandshakes,
@@ -133,7 +134,8 @@ fn judge_issuer(
             let finding = Finding::new(expected, "a CA that the cluster does not publish signed it")
                 .impact("only clients that are configured with that CA can verify the kubelet")
                 .fix(format!(
-                    "if that CA is intended, give it to the API server as --kubelet-certificate-authority; else {REQUEST_AGAIN}"
+                    "if that CA is intended, give it to the API server as --kubelet-certificate-authority; else \
+                     {REQUEST_AGAIN}"
                 ))
                 .info();
             return verdict.find(Subject::node(name), finding);

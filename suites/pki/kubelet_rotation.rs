@@ -1,30 +1,32 @@
 //! # The kubelets renew their client certificates
 //!
 //! ## Why
-//! A kubelet's client certificate lasts a year. It is renewed, silently, when 70 to 90 percent of that have passed. Where the
-//! renewal is off or fails, that is silent too, until all nodes that were installed on one day become NotReady on another.
+//! A kubelet's client certificate lasts a year. It is renewed, silently, when 70 to 90 percent of that have passed.
+//! Where the renewal is off or fails, that is silent too, until all nodes that were installed on one day become
+//! NotReady on another.
 //!
 //! ## Fix
 //! Off: set `rotateCertificates: true` in `/var/lib/kubelet/config.yaml` and restart the kubelet. Stuck: find its
-//! requests (`kubectl get csr`; PK-09), and the ClusterRoleBinding
-//! `kubeadm:node-autoapprove-certificate-rotation`. Expired: move `/etc/kubernetes/kubelet.conf` and
-//! `/var/lib/kubelet/pki/kubelet-client*` away on the node. On a control-plane node that has `ca.key`, for the node NAME:
+//! requests (`kubectl get csr`; PK-09), and the ClusterRoleBinding `kubeadm:node-autoapprove-certificate-rotation`.
+//! Expired: move `/etc/kubernetes/kubelet.conf` and `/var/lib/kubelet/pki/kubelet-client*` away on the node. On a
+//! control-plane node that has `ca.key`, for the node NAME:
 //!
 //! ```text
 //! kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > kubeadm.yaml &&
 //! kubeadm kubeconfig user --config kubeadm.yaml --org system:nodes --client-name system:node:NAME > kubelet.conf
 //! ```
 //!
-//! Copy it to `/etc/kubernetes/kubelet.conf` of the node, restart the kubelet, and once `kubelet-client-current.pem` exists,
-//! set it as `client-certificate` and as `client-key` in kubelet.conf and restart the kubelet again. `kubeadm reset` and a
-//! new join work too, on workers only: on a control-plane node they remove its member of etcd, and the last one's data.
+//! Copy it to `/etc/kubernetes/kubelet.conf` of the node, restart the kubelet, and once `kubelet-client-current.pem`
+//! exists, set it as `client-certificate` and as `client-key` in kubelet.conf and restart the kubelet again. `kubeadm
+//! reset` and a new join work too, on workers only: on a control-plane node they remove its member of etcd, and the
+//! last one's data.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/#kubelet-client-cert>;
+//! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/>;
 //! <https://kubernetes.io/docs/tasks/tls/certificate-rotation/>; kubernetes/kubernetes `cmd/kubelet/app/server.go` (the
-//! metrics, which are ALPHA), client-go `util/certificate/certificate_manager.go`. A tenth of the life is
-//! taken from the signer's `--cluster-signing-duration`, a year by default; where the controller-manager cannot be seen,
-//! only a certificate that has expired counts. K3s and RKE2 renew when they start.
+//! metrics, which are ALPHA), client-go `util/certificate/certificate_manager.go`. A tenth of the life is taken from
+//! the signer's `--cluster-signing-duration`, a year by default; where the controller-manager cannot be seen, only a
+//! certificate that has expired counts. K3s and RKE2 renew when they start.
 
 use jiff::SignedDuration;
 
@@ -66,8 +68,8 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     }
     if pods.is_ok() && signed_for.is_none() {
         verdict.note(
-            "the duration for which certificates are signed cannot be seen: only expired certificates were found, and not \
-             those that should have been renewed by now",
+            "the duration for which certificates are signed cannot be seen: only expired certificates were found, and \
+             not those that should have been renewed by now",
         );
     }
     verdict
@@ -126,8 +128,8 @@ fn judge_client(
         let finding = Finding::new("a client certificate that was renewed in time", state(left));
         if left.is_finite() && left > 0.0 {
             finding.impact("its renewal is stuck: when the certificate expires, the node is lost").fix(
-                "approve its request if one waits (PK-09): kubectl get csr; on the node, the log shows what fails: journalctl -u \
-                 kubelet | grep -i certificate | tail",
+                "approve its request if one waits (PK-09): kubectl get csr; on the node, the log shows what fails: \
+                 journalctl -u kubelet | grep -i certificate | tail",
             )
         } else {
             finding.impact("the API server refuses the kubelet as soon as it reconnects").fix(

@@ -1,16 +1,16 @@
 //! # Every server has its own key
 //!
 //! ## Why
-//! Nodes that were cloned from one image with `/var/lib/kubelet/pki` or `/etc/kubernetes/pki` in it share a private key:
-//! anyone who gets it from one of them can pose as all others, and no key can be replaced alone. A serving certificate that
-//! is also valid for clients makes a stolen server key a login.
+//! Nodes that were cloned from one image with `/var/lib/kubelet/pki` or `/etc/kubernetes/pki` in it share a private
+//! key: anyone who gets it from one of them can pose as all others, and no key can be replaced alone. A serving
+//! certificate that is also valid for clients makes a stolen server key a login.
 //!
 //! ## Fix
 //! Kubelets: on all but one of the nodes, remove `/var/lib/kubelet/pki/kubelet.crt` and `kubelet.key` (or
 //! `kubelet-server-current.pem`) and restart the kubelet. API servers: remove `/etc/kubernetes/pki/apiserver.crt` and
-//! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver --config kubeadm.yaml` (with the cluster's own
-//! settings, as PK-01 shows), restart the static pod. etcd: the same with `etcd/server.*`, `etcd/peer.*` and the phases
-//! `certs etcd-server` or `certs etcd-peer`. And remove the keys from the image.
+//! `apiserver.key` on one of the nodes, `kubeadm init phase certs apiserver --config kubeadm.yaml` (with the cluster's
+//! own settings, as PK-01 shows), restart the static pod. etcd: the same with `etcd/server.*`, `etcd/peer.*` and the
+//! phases `certs etcd-server` or `certs etcd-peer`. And remove the keys from the image.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes

@@ -6,20 +6,20 @@
 //! expire all the same, mostly on one day. And anyone who can read the key of a CA can pose as any user.
 //!
 //! ## Fix
-//! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pod that uses it; nothing
-//! runs with `admin.conf` or `super-admin.conf`. Another CA: make the file again (`kubeadm init phase certs NAME --config
-//! kubeadm.yaml`, `kubeadm init phase kubeconfig NAME --config kubeadm.yaml`, with the cluster's own settings, as PK-01
-//! shows). Permissions: `chown root:root` and `chmod 600`. `super-admin.conf`: keep it off the node, since RBAC cannot
-//! revoke its rights.
+//! Dates: `kubeadm certs check-expiration`, then `kubeadm certs renew NAME` and restart the static pod that uses it;
+//! nothing runs with `admin.conf` or `super-admin.conf`. Another CA: make the file again (`kubeadm init phase certs
+//! NAME --config kubeadm.yaml`, `kubeadm init phase kubeconfig NAME --config kubeadm.yaml`, with the cluster's own
+//! settings, as PK-01 shows). Permissions: `chown root:root` and `chmod 600`. `super-admin.conf`: keep it off the node,
+//! since RBAC cannot revoke its rights.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/setup/best-practices/certificates/>; kubernetes/kubernetes
 //! `cmd/kubeadm/app/phases/certs/renewal/manager.go`, `cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go`
-//! (`getKubeConfigSpecsBase`), `cmd/kubeadm/app/phases/kubeletfinalize`. Limits as for the API servers' certificates. A pod
-//! on each node reads the files, which mounts `/etc/kubernetes` and `/var/lib/kubelet/pki` read-only; it describes
+//! (`getKubeConfigSpecsBase`), `cmd/kubeadm/app/phases/kubeletfinalize`. Limits as for the API servers' certificates. A
+//! pod on each node reads the files, which mounts `/etc/kubernetes` and `/var/lib/kubelet/pki` read-only; it describes
 //! certificates there, and never opens private keys, so that whether a key belongs to its certificate is not judged.
-//! Without that access, PK-04, PK-08 and PK-15 check what is served, PK-10 the kubelets' client certificates, and nothing
-//! checks the rest. kubeadm itself leaves `super-admin.conf` behind, which is why it is info.
+//! Without that access, PK-04, PK-08 and PK-15 check what is served, PK-10 the kubelets' client certificates, and
+//! nothing checks the rest. kubeadm itself leaves `super-admin.conf` behind, which is why it is info.
 
 use std::collections::BTreeSet;
 
@@ -162,8 +162,8 @@ impl Held {
         let Self { path, name, user, .. } = self;
         let again = match (name.strip_suffix(".conf"), *name) {
             (_, "") => {
-                return "make a kubeconfig for the kubelet on a control-plane node with ca.key, and put it on the node, as \
-                        `seaworthy explain PK-10` shows for an expired one"
+                return "make a kubeconfig for the kubelet on a control-plane node with ca.key, and put it on the node, \
+                        as `seaworthy explain PK-10` shows for an expired one"
                     .to_owned();
             }
             (Some(conf), _) => format!("mv {path} /root/; {}", again(&format!("kubeconfig {conf}"))),
@@ -177,7 +177,8 @@ impl Held {
 fn judge(reports: &HostReports, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>, clock: &Clock) -> Verdict {
     let Some(kubeadm) = kubeadm else {
         return Verdict::not_applicable(
-            "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its certificates are elsewhere",
+            "kubeadm did not make this cluster (no ConfigMap kube-system/kubeadm-config): its certificates are \
+             elsewhere",
         );
     };
     let usual = |dir: &&str| dir.trim_end_matches('/') == PKI.trim_end_matches('/');

@@ -11,9 +11,9 @@
 //! `kubectl -n NAMESPACE delete configmap kube-root-ca.crt` makes it create one again.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/controller/certificates/rootcacertpublisher/publisher.go`. It promises the internal endpoints
-//! only, so the certificates of the published instances are verified; that of the configured endpoint only where no
-//! instance can be reached. A namespace may lack the ConfigMap for its first minute.
+//! kubernetes/kubernetes `pkg/controller/certificates/rootcacertpublisher/publisher.go`. It promises the internal
+//! endpoints only, so the certificates of the published instances are verified; that of the configured endpoint only
+//! where no instance can be reached. A namespace may lack the ConfigMap for its first minute.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,9 @@ crate::check!("PK-06", "root-ca", Major, judge);
 /// For how long a namespace may lack the ConfigMap.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// How to find out why the publisher does not keep the ConfigMaps up to date.
-const CHECK_PUBLISHER: &str = "check that --controllers does not exclude root-ca-certificate-publisher-controller: kubectl -n kube-system get pods -l \
-     component=kube-controller-manager -o yaml | grep -e --controllers -e --root-ca-file";
+const CHECK_PUBLISHER: &str = "check that --controllers does not exclude root-ca-certificate-publisher-controller: \
+     kubectl -n kube-system get pods -l component=kube-controller-manager -o yaml | grep -e --controllers -e \
+     --root-ca-file";
 
 fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServerHandshakes, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();
@@ -49,8 +50,8 @@ fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServe
                 Finding::new("certificates under the key ca.crt", why)
                     .impact("no pod of the namespace can verify the API server")
                     .fix(format!(
-                        "let the controller-manager create it again, in each of these namespaces: kubectl -n NAMESPACE delete \
-                         configmap kube-root-ca.crt; if it stays the same, {CHECK_PUBLISHER}"
+                        "let the controller-manager create it again, in each of these namespaces: kubectl -n NAMESPACE \
+                         delete configmap kube-root-ca.crt; if it stays the same, {CHECK_PUBLISHER}"
                     )),
             ),
         }
@@ -75,8 +76,9 @@ fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServe
                 )
                 .impact("pods that verify the API server fail")
                 .fix(
-                    "on each control-plane node, set --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml \
-                     to the CA that signed the API servers' certificates: during a rotation, to a file with both CAs",
+                    "on each control-plane node, set --root-ca-file in \
+                     /etc/kubernetes/manifests/kube-controller-manager.yaml to the CA that signed the API servers' \
+                     certificates: during a rotation, to a file with both CAs",
                 )
                 .evidence(refused.iter().map(|(at, why)| format!("the certificate of {at}: {why}"))),
             );

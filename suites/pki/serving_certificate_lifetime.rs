@@ -12,9 +12,9 @@
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/>; kubernetes/kubernetes
-//! `cmd/kubeadm/app/phases/certs/renewal`. Below 30 days is major, below 7 critical; for a certificate that lasts less than
-//! 90 days, below a third of its life and a tenth. A 1.37 API server serves a renewed file within a second; older ones must
-//! be restarted, which is why the certificate that is served counts here and not a file.
+//! `cmd/kubeadm/app/phases/certs/renewal`. Below 30 days is major, below 7 critical; for a certificate that lasts less
+//! than 90 days, below a third of its life and a tenth. A 1.37 API server serves a renewed file within a second; older
+//! ones must be restarted, which is why the certificate that is served counts here and not a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,19 +6,19 @@
 //! A kubelet whose serving certificate is not approved has none: no logs, no exec, no metrics.
 //!
 //! ## Fix
-//! Approved and not signed: kube-controller-manager must run with the controller csrsigning (`--controllers=*`) and have
-//! the CA's certificate and key (`--cluster-signing-cert-file`, `--cluster-signing-key-file`); with an external CA its
-//! signer must run. Kubelet client requests that are not approved: csrapproving must run, and the ClusterRoleBindings
-//! `kubeadm:node-autoapprove-bootstrap` and `kubeadm:node-autoapprove-certificate-rotation` must exist. Kubernetes itself
-//! never approves kubelet serving requests: run an approver that checks them, or compare the requested names
-//! with the node's (`kubectl get csr NAME -o jsonpath='{.spec.request}' | base64 -d | openssl req -noout -text`,
-//! `kubectl get node NODE -o wide`), and only then `kubectl certificate approve NAME`.
+//! Approved and not signed: kube-controller-manager must run with the controller csrsigning (`--controllers=*`) and
+//! have the CA's certificate and key (`--cluster-signing-cert-file`, `--cluster-signing-key-file`); with an external CA
+//! its signer must run. Kubelet client requests that are not approved: csrapproving must run, and the
+//! ClusterRoleBindings `kubeadm:node-autoapprove-bootstrap` and `kubeadm:node-autoapprove-certificate-rotation` must
+//! exist. Kubernetes itself never approves kubelet serving requests: run an approver that checks them, or compare the
+//! requested names with the node's (`kubectl get csr NAME -o jsonpath='{.spec.request}' | base64 -d | openssl req
+//! -noout -text`, `kubectl get node NODE -o wide`), and only then `kubectl certificate approve NAME`.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>; kubernetes/kubernetes
-//! `pkg/controller/certificates/approver/sarapprove.go`, `…/signer/signer.go`, `…/cleaner/cleaner.go`: pending requests are
-//! removed after a day, decided ones after an hour, so that an empty list proves nothing. Approval and signature take a
-//! second; a controller that failed over has done so within two minutes. A person may take ten.
+//! `pkg/controller/certificates/approver/sarapprove.go`, `…/signer/signer.go`, `…/cleaner/cleaner.go`: pending requests
+//! are removed after a day, decided ones after an hour, so that an empty list proves nothing. Approval and signature
+//! take a second; a controller that failed over has done so within two minutes. A person may take ten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,7 +137,8 @@ fn difference(why: Stuck, signer: &str, presents_none: bool, example: &SigningRe
         Stuck::Failed => Finding::new(format!("a certificate signed by {signer}"), "the signer failed")
             .impact("the client that sent the request gets no certificate")
             .fix(format!(
-                "correct what the signer's message names, delete the request, and send it again: kubectl describe csr {name}"
+                "correct what the signer's message names, delete the request, and send it again: kubectl describe csr \
+                 {name}"
             )),
         Stuck::NotSigned => {
             let expected = format!("{signer} signs within seconds of the approval");
@@ -158,17 +159,20 @@ fn difference(why: Stuck, signer: &str, presents_none: bool, example: &SigningRe
             let finding = Finding::new(expected, "the request is neither approved nor denied");
             match (signer, presents_none) {
                 (SERVING, true) => finding
-                    .impact("the kubelet presents no certificate at all: logs, exec, port-forward and metrics of its pods fail")
+                    .impact(
+                        "the kubelet presents no certificate at all: logs, exec, port-forward and metrics of its \
+                        pods fail",
+                    )
                     .fix(compare_first(example)),
                 (SERVING, false) => finding
                     .impact(
-                        "no approver of serving certificates runs: once the kubelet's present certificate expires, its logs \
-                         and metrics fail",
+                        "no approver of serving certificates runs: once the kubelet's present certificate expires, its \
+                         logs and metrics fail",
                     )
                     .fix(compare_first(example)),
                 _ => finding.impact("the node cannot join, or loses its certificate when that expires").fix(
-                    "check that both bindings exist and that --controllers of kube-controller-manager includes csrapproving: \
-                     kubectl get clusterrolebindings kubeadm:node-autoapprove-bootstrap \
+                    "check that both bindings exist and that --controllers of kube-controller-manager includes \
+                     csrapproving: kubectl get clusterrolebindings kubeadm:node-autoapprove-bootstrap \
                      kubeadm:node-autoapprove-certificate-rotation",
                 ),
             }
@@ -182,8 +186,8 @@ fn compare_first(example: &SigningRequest) -> String {
     let node = node(user).unwrap_or(user);
     format!(
         "for each request, as here for {name}: compare the requested names, kubectl get csr {name} -o \
-         jsonpath='{{.spec.request}}' | base64 -d | openssl req -noout -text, with those of the node, kubectl get node {node} -o \
-         wide; only if they match: kubectl certificate approve {name}"
+         jsonpath='{{.spec.request}}' | base64 -d | openssl req -noout -text, with those of the node, kubectl get node \
+         {node} -o wide; only if they match: kubectl certificate approve {name}"
     )
 }
 

@@ -1,7 +1,7 @@
 //! etcd's own client, as it runs in the pod of a member that kubeadm made.
 
-/// The command to which a subcommand is added. It shows the member in this pod that member's own certificate: etcd refuses
-/// clients without one.
+/// The command to which a subcommand is added. It shows the member in this pod that member's own certificate: etcd
+/// refuses clients without one.
 pub(crate) fn etcdctl(pod: &str) -> String {
     format!(
         "kubectl -n kube-system exec {pod} -- etcdctl --endpoints=https://127.0.0.1:2379 \

@@ -9,8 +9,9 @@ const ENOUGH: f64 = 1000.0;
 /// Of how many writes, in percent, one at most may be slow.
 const ONE_OF: f64 = 100.0;
 
-/// A kind of writes, how long 99 of 100 of them should take at most in milliseconds according to etcd's documentation, and
-/// the histogram that counts them. The next limit above in that histogram counts, so that no fast disk is called slow.
+/// A kind of writes, how long 99 of 100 of them should take at most in milliseconds according to etcd's documentation,
+/// and the histogram that counts them. The next limit above in that histogram counts, so that no fast disk is called
+/// slow.
 struct Writes {
     what: &'static str,
     limit_ms: u32,
@@ -41,8 +42,8 @@ pub(super) fn findings(metrics: &Metrics, pod: &str) -> Option<Vec<Difference>> 
             )
             .impact("requests wait, and leaders change, while the disk is slow or shared by too many")
             .fix(
-                "give etcd a disk of its own, an SSD; on the member's node, iotop -ao shows what else writes, and top what \
-                 takes its processors",
+                "give etcd a disk of its own, an SSD; on the member's node, iotop -ao shows what else writes, and top \
+                 what takes its processors",
             )
             .evidence([format!("{pod}: {:.1} % of {count} since it started took longer", slow / count * 100.0)])
             .info()

@@ -49,8 +49,8 @@ pub(crate) fn judge(verdict: &mut Verdict, members: &[&Pod], hosts: Result<&Host
         Ok(hosts) => hosts,
         Err(Unobserved::NotAllowed { profile, .. }) => {
             return verdict.note(format!(
-                "the members' leader, learners, quota and disks were not checked: that takes privileged probes, which the \
-                 profile {profile} does not allow"
+                "the members' leader, learners, quota and disks were not checked: that takes privileged probes, which \
+                 the profile {profile} does not allow"
             ));
         }
         Err(why) => return verdict.unseen(Subject::cluster(), why),
@@ -93,8 +93,8 @@ fn findings(metrics: &Metrics, (pod, node): (&str, &str), voter: &str, clock: &C
             Finding::new("the member has a leader", "it has none")
                 .impact("the member serves neither current reads nor writes")
                 .fix(format!(
-                    "start the members that are down; if all run, see on {node} why it does not reach them at port 2380: \
-                     crictl logs $(crictl ps --name etcd -q) 2>&1 | grep -i -e raft -e peer | tail"
+                    "start the members that are down; if all run, see on {node} why it does not reach them at port \
+                     2380: crictl logs $(crictl ps --name etcd -q) 2>&1 | grep -i -e raft -e peer | tail"
                 )),
         );
     }
@@ -104,8 +104,8 @@ fn findings(metrics: &Metrics, (pod, node): (&str, &str), voter: &str, clock: &C
             Finding::new("the member votes", "it is a learner: its join did not finish")
                 .impact("the cluster survives the loss of one member fewer than it seems")
                 .fix(format!(
-                    "find the ID of {pod} with {etcdctl} member list; then {etcdctl} member promote ID. While the learner is \
-                     still catching up, etcd refuses that: repeat it"
+                    "find the ID of {pod} with {etcdctl} member list; then {etcdctl} member promote ID. While the \
+                     learner is still catching up, etcd refuses that: repeat it"
                 ))
                 .severity(Severity::Major),
         );
@@ -121,9 +121,10 @@ fn findings(metrics: &Metrics, (pod, node): (&str, &str), voter: &str, clock: &C
             )
             .impact("when the quota is reached, the cluster accepts no more writes")
             .fix(format!(
-                "make a backup and copy it off {node}: {etcdctl} snapshot save /var/lib/etcd/backup.db; then {etcdctl} defrag, \
-                 one member after the other and the leader last, since each blocks meanwhile; and if alarm list shows NOSPACE, \
-                 alarm disarm. If it stays this large, raise --quota-backend-bytes in /etc/kubernetes/manifests/etcd.yaml"
+                "make a backup and copy it off {node}: {etcdctl} snapshot save /var/lib/etcd/backup.db; then {etcdctl} \
+                 defrag, one member after the other and the leader last, since each blocks meanwhile; and if alarm \
+                 list shows NOSPACE, alarm disarm. If it stays this large, raise --quota-backend-bytes in \
+                 /etc/kubernetes/manifests/etcd.yaml"
             ))
             .severity(Severity::Major),
         );
@@ -136,10 +137,13 @@ fn findings(metrics: &Metrics, (pod, node): (&str, &str), voter: &str, clock: &C
                 format!("the leader changes up to {CHANGES_PER_HOUR} times in an hour"),
                 format!("{changes} times in {hours:.1} hours"),
             )
-            .impact("requests wait while there is no leader: the members' disks or the network between them are too slow")
+            .impact(
+                "requests wait while there is no leader: the members' disks or the network between them are too \
+                slow",
+            )
             .fix(format!(
-                "check the latency between the control-plane nodes at port 2380, and on {node} what waited: crictl logs \
-                 $(crictl ps --name etcd -q) 2>&1 | grep -i -e 'took too long' -e 'lost leader' | tail"
+                "check the latency between the control-plane nodes at port 2380, and on {node} what waited: crictl \
+                 logs $(crictl ps --name etcd -q) 2>&1 | grep -i -e 'took too long' -e 'lost leader' | tail"
             ))
             .severity(Severity::Minor),
         );

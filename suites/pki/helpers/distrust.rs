@@ -24,8 +24,8 @@ pub(crate) fn remedy(distrust: &Distrust) -> String {
             format!("set the clock of the machine that signed it, then make it again: {}", remake())
         }
         Distrust::UnknownIssuer { .. } | Distrust::BadSignature => format!(
-            "find out which side has the wrong CA: openssl x509 -noout -subject -fingerprint -in /etc/kubernetes/pki/ca.crt on \
-             each control-plane node. If clients have the right one, {}",
+            "find out which side has the wrong CA: openssl x509 -noout -subject -fingerprint -in \
+             /etc/kubernetes/pki/ca.crt on each control-plane node. If clients have the right one, {}",
             remake()
         ),
         _ => remake(),

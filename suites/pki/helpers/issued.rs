@@ -39,10 +39,13 @@ pub(crate) fn judge_trust(
             Ok(()) => verdict.confirm(),
             Err(why) => verdict.find(
                 subject,
-                Finding::new("signed by a CA that the API server trusts for clients", why.to_string()).impact(impact).fix(
-                    "set --cluster-signing-cert-file and --cluster-signing-key-file in \
-                     /etc/kubernetes/manifests/kube-controller-manager.yaml to the CA of the API server's --client-ca-file",
-                ),
+                Finding::new("signed by a CA that the API server trusts for clients", why.to_string())
+                    .impact(impact)
+                    .fix(
+                        "set --cluster-signing-cert-file and --cluster-signing-key-file in \
+                     /etc/kubernetes/manifests/kube-controller-manager.yaml to the CA of the API server's \
+                     --client-ca-file",
+                    ),
             ),
         },
         Ok(Some(Err(why))) => verdict.unseen(subject, &Unobserved::invalid("client-ca-file", why)),

@@ -39,9 +39,9 @@ impl Server {
     pub(crate) fn replace_pair(&self) -> String {
         match self {
             Self::Api(_) => remake(),
-            Self::Kubelet(_) => "on the node: mv /var/lib/kubelet/pki/kubelet.crt /var/lib/kubelet/pki/kubelet.key /root/ (or \
-                                 kubelet-server-current.pem, then approve the new request as PK-09 shows), and restart the \
-                                 kubelet"
+            Self::Kubelet(_) => "on the node: mv /var/lib/kubelet/pki/kubelet.crt /var/lib/kubelet/pki/kubelet.key \
+                                 /root/ (or kubelet-server-current.pem, then approve the new request as PK-09 shows), \
+                                 and restart the kubelet"
                 .to_owned(),
             Self::Etcd(node) => format!(
                 "on {node}: {}; the same with etcd-peer; then {}",
