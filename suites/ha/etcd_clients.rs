@@ -126,7 +126,6 @@ fn judge_other(verdict: &mut Verdict, (from, node): (&str, &str), at: SocketAddr
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
