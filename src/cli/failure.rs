@@ -72,10 +72,14 @@ impl Failure {
         }
     }
 
-    /// Says it in one line on the standard error, and returns the exit code.
+    /// What went wrong, in one line.
+    pub fn line(&self) -> String {
+        printable(&Redaction::default().text(&causes(self)).replace(['\n', '\r'], " "))
+    }
+
+    /// Says it on the standard error, and returns the exit code.
     pub fn report(self) -> ExitCode {
-        let text = Redaction::default().text(&causes(&self)).replace(['\n', '\r'], " ");
-        super::say(&printable(&text));
+        super::say(&self.line());
         self.exit_code()
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::reporting::{ReportArgs, STANDARD_INPUT};
 use super::{Failure, say};
+use crate::event::Event;
 use crate::event::reading::Stream;
 use crate::report::{Progress, Reports};
 use crate::run::ExitCode;
@@ -42,6 +43,9 @@ pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
         reports.event(event);
     }
     reports.finish()?;
+    if let Some(Event::RunFailed(failed)) = stream.events.first() {
+        say(&format!("{}: the run failed: {}", args.file.display(), failed.cause));
+    }
     if stream.complete {
         return Ok(ExitCode::Seaworthy);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::Failure;
@@ -12,7 +13,8 @@ use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
 use super::reporting::{ReportArgs, output_file};
 use super::session::{ProbeArgs, Session};
-use crate::event::{Event, Events, RunStarted};
+use crate::cluster::ClusterSummary;
+use crate::event::{Event, Events, RunFailed, RunStarted};
 use crate::recording::{Header, Recording};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports};
@@ -72,8 +74,34 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
     args.reports.check(&read, args.record.as_deref())?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
-    let session = Box::pin(Session::open(&args.connection, args.probes, profile, power, args.timeout)).await?;
+    let mut reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
+    let mut failed = RunFailed {
+        seaworthy: env!("CARGO_PKG_VERSION").into(),
+        at: Timestamp::now(),
+        cluster: ClusterSummary::default(),
+        profile: profile.name.clone(),
+        gate: profile.fail_on,
+        cause: String::new(),
+        exit_code: 0,
+    };
+    let opening = async {
+        let kubeconfig = args.connection.kubeconfig().await?;
+        failed.cluster = kubeconfig.summary();
+        Session::open(&args.connection, kubeconfig, args.probes, profile, power, args.timeout).await
+    };
+    let session = match Box::pin(opening).await {
+        Ok(session) => session,
+        Err(why) => {
+            (failed.cause, failed.exit_code) = (why.line(), why.exit_code() as u8);
+            reports.event(&Event::RunFailed(failed));
+            for broken in [reports.finish(), record.map_or(Ok(()), OutputFile::discard)] {
+                if let Err(broken) = broken {
+                    super::say(&broken.to_string());
+                }
+            }
+            return Err(why);
+        }
+    };
     let started = session.started(&plan);
     let header = started.clone();
     let (events, receiver) = Events::channel();

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
-use crate::cluster::{Call, Cluster, connect};
+use crate::cluster::{Call, Cluster, Kubeconfig, connect};
 use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::image::DEFAULT_PROBE_IMAGE;
@@ -55,12 +55,12 @@ impl Session {
     /// Connects to the cluster.
     pub async fn open(
         connection: &ConnectionArgs,
+        kubeconfig: Kubeconfig,
         probes: ProbeArgs,
         profile: Profile,
         power: Option<NodePower>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
-        let kubeconfig = connection.kubeconfig().await?;
         let inputs = Inputs {
             run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
             image: probes.probe_image,

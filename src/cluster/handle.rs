@@ -40,17 +40,12 @@ pub struct Cluster {
 impl Cluster {
     /// A handle; nothing is sent yet.
     pub fn new(kubeconfig: Kubeconfig, settings: Settings, cancel: watch::Receiver<bool>) -> Self {
-        let summary = ClusterSummary {
-            name: kubeconfig.context.clone(),
-            server: kubeconfig.config.cluster_url.to_string().trim_end_matches('/').to_owned(),
-            version: String::new(),
-        };
         Self {
             in_flight: Arc::new(Semaphore::new(settings.jobs)),
             end: settings.timeout.map(|timeout| Instant::now() + timeout),
+            summary: kubeconfig.summary(),
             kubeconfig: Arc::new(kubeconfig),
             settings,
-            summary,
             clients: Arc::default(),
             sent: Arc::default(),
             cancel,

@@ -18,6 +18,7 @@ use kube::config::{
 
 use self::server::Login;
 pub(super) use self::user::unfit_for_header;
+use super::ClusterSummary;
 use super::causes::causes;
 use crate::certificate::Certificate;
 use crate::redaction::Redaction;
@@ -282,6 +283,15 @@ impl Kubeconfig {
             authorities,
             origin: "the pod's service account".into(),
         })
+    }
+
+    /// The cluster in a few words, before anything was asked.
+    pub fn summary(&self) -> ClusterSummary {
+        ClusterSummary {
+            name: self.context.clone(),
+            server: self.config.cluster_url.to_string().trim_end_matches('/').to_owned(),
+            version: String::new(),
+        }
     }
 
     /// Removes this user's secrets from whatever is written.

@@ -54,6 +54,8 @@ pub enum Event {
     },
     /// The run ended.
     RunFinished(RunFinished),
+    /// The run failed before it began: the only event of such a run.
+    RunFailed(RunFailed),
 }
 
 /// The beginning of a run.
@@ -114,6 +116,25 @@ pub struct RunFinished {
     pub interrupted: bool,
 }
 
+/// A run that failed before it began, as when the cluster cannot be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailed {
+    /// The program's version.
+    pub seaworthy: String,
+    /// When it failed.
+    pub at: Timestamp,
+    /// The cluster, as far as the kubeconfig names it.
+    pub cluster: ClusterSummary,
+    /// The profile's name.
+    pub profile: String,
+    /// Findings of this severity and above would have failed the run.
+    pub gate: Severity,
+    /// Why it failed, in one line.
+    pub cause: String,
+    /// The exit code.
+    pub exit_code: u8,
+}
+
 /// Where a run sends its events.
 #[derive(Clone)]
 pub struct Events(mpsc::UnboundedSender<Event>);
@@ -134,7 +155,7 @@ impl Events {
 impl Event {
     /// Whether all that there is to judge is judged; what comes after is the clean-up.
     pub fn is_verdict(&self) -> bool {
-        matches!(self, Self::RunFinished(_))
+        matches!(self, Self::RunFinished(_) | Self::RunFailed(_))
     }
 
     /// The same event without anything secret.

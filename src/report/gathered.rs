@@ -1,7 +1,7 @@
 //! A run, gathered from its events so far.
 
 use crate::check::{Judged, Outcome};
-use crate::event::{Event, Planned, RunFinished, RunStarted};
+use crate::event::{Event, Planned, RunFailed, RunFinished, RunStarted};
 
 /// A run, gathered from its events so far.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Gathered {
     pub facts: Vec<FactTime>,
     /// How it ended.
     pub finished: Option<RunFinished>,
+    /// Why it did not begin.
+    pub failed: Option<RunFailed>,
     checks: Vec<Timed>,
     /// When the last of them was judged.
     last_ms: u64,
@@ -53,6 +55,7 @@ impl Gathered {
                 self.checks.push(Timed { took_ms, check: check.clone() });
             }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
+            Event::RunFailed(failed) => self.failed = Some(failed.clone()),
         }
     }
 

@@ -79,6 +79,18 @@ impl OutputFile {
         write(&mut self.to).map_err(|e| OutputError::file(&self.path, e))
     }
 
+    /// Removes the file that this one would have replaced, since it must not pass for new.
+    pub fn discard(self) -> Result<(), OutputError> {
+        let Self { path, to } = self;
+        match to.into_parts().0 {
+            Sink::Temporary(_) => match fs::remove_file(fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => Err(OutputError::file(&path, why)),
+                _ => Ok(()),
+            },
+            Sink::InPlace(_) => Ok(()),
+        }
+    }
+
     /// Gives the file its name.
     pub fn publish(self) -> Result<(), OutputError> {
         let Self { path, to } = self;
@@ -178,6 +190,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"<x/>");
         drop(OutputFile::create(&directory.path().join("other")).unwrap());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing half-written is left");
+    }
+
+    #[test]
+    fn a_file_that_was_to_be_replaced_can_be_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("recording.json");
+        std::fs::write(&path, "old").unwrap();
+        OutputFile::create(&path).unwrap().discard().unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        OutputFile::create(&path).unwrap().discard().unwrap();
+        OutputFile::create(Path::new("/dev/null")).unwrap().discard().unwrap();
+        assert!(Path::new("/dev/null").exists());
     }
 
     #[test]

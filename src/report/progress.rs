@@ -60,7 +60,7 @@ impl Report for Live {
                 }
             }
             // The verdict comes now, and has the terminal to itself.
-            Event::RunFinished(_) => {
+            Event::RunFinished(_) | Event::RunFailed(_) => {
                 self.checks = None;
                 let _ = self.screen.clear();
             }

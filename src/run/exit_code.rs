@@ -56,7 +56,10 @@ pub const HELP: &str = "Exit codes:
   3    inconclusive: the cluster is unreachable, a check could not be completed, or
        every check was skipped
   4    no check is selected
-  130  interrupted";
+  130  interrupted
+
+A run that fails before it judges anything writes the cause to every report and
+removes an older --record file. A wrong command line touches no file.";
 
 #[cfg(test)]
 mod tests {

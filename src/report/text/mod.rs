@@ -38,6 +38,10 @@ impl Text {
 
     /// Writes the verdict, once.
     fn write_verdict(&mut self) -> Result<(), OutputError> {
+        // Why a run did not begin is told on the standard error.
+        if self.run.failed.is_some() {
+            return Ok(());
+        }
         if std::mem::replace(&mut self.written, true) {
             return Ok(());
         }
