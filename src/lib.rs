@@ -16,6 +16,7 @@ pub mod fact;
 pub mod fuzzing;
 pub mod harness;
 pub mod holder;
+pub mod http_client;
 pub mod image;
 pub mod join;
 pub mod jwt;

@@ -15,6 +15,7 @@ use super::terms::Terms;
 use super::{Ask, whole};
 use crate::certificate::{Certificate, Distrust, verify};
 use crate::cluster::handshake::Handshake;
+use crate::http_client::direct;
 use crate::probe::fault::{Fault, Got};
 use crate::seen::{Seen, Unobserved};
 
@@ -161,14 +162,7 @@ async fn requests(question: &ApiQuestion, pem: Got<&str>, terms: &Terms) -> (Got
     let prepared = async {
         let other = |e: &dyn std::fmt::Display| Fault::Other(e.to_string());
         let roots = reqwest::Certificate::from_pem_bundle(pem?.as_bytes()).map_err(|e| other(&e))?;
-        let client = reqwest::Client::builder()
-            .tls_certs_only(roots)
-            .timeout(terms.answer)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(crate::USER_AGENT)
-            .build()
-            .map_err(|e| other(&e))?;
+        let client = direct(terms.answer).tls_certs_only(roots).build().map_err(|e| other(&e))?;
         let request = client.get(format!("https://{}/version", question.address));
         Ok(request.bearer_auth(account_token().await?))
     };

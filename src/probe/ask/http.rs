@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::ACCOUNT;
 use super::reach::endpoint::{Method, Request};
+use crate::http_client::stranger;
 use crate::probe::fault::{Fault, Got};
 
 /// A client that asks any server, without verifying certificates: what it sends is not secret. There is one for the whole
@@ -17,12 +18,12 @@ pub struct Strangers(reqwest::Client);
 impl Strangers {
     /// A client whose requests may take this long.
     pub fn client(answer: Duration) -> Got<Self> {
-        Self::build(builder(answer))
+        Self::build(stranger(answer))
     }
 
     /// A client that makes a new connection for each request.
     pub fn unpooled(answer: Duration) -> Got<Self> {
-        Self::build(builder(answer).pool_max_idle_per_host(0))
+        Self::build(stranger(answer).pool_max_idle_per_host(0))
     }
 
     fn build(builder: reqwest::ClientBuilder) -> Got<Self> {
@@ -68,24 +69,20 @@ impl Strangers {
 }
 
 /// The text of a response, if it is no longer than this.
-pub async fn body(mut response: reqwest::Response, limit: usize) -> Got<String> {
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| http_fault(&e))? {
-        if text.len() + chunk.len() > limit {
-            return Err(Fault::Other(format!("the answer is longer than {limit} bytes")));
-        }
-        text.extend_from_slice(&chunk);
-    }
-    String::from_utf8(text).map_err(|e| Fault::Other(e.to_string()))
+pub async fn body(response: reqwest::Response, limit: usize) -> Got<String> {
+    String::from_utf8(bytes(response, limit).await?).map_err(|e| Fault::Other(e.to_string()))
 }
 
-fn builder(answer: Duration) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .tls_danger_accept_invalid_certs(true)
-        .timeout(answer)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(crate::USER_AGENT)
+/// The body of a response, if it is no longer than this.
+pub(in crate::probe) async fn bytes(mut response: reqwest::Response, limit: usize) -> Got<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| http_fault(&e))? {
+        if body.len() + chunk.len() > limit {
+            return Err(Fault::Other(format!("the answer is longer than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// The token of the probe's own service account, which has no rights and ends with the pod.
