@@ -184,15 +184,19 @@ fn a_drill_is_allowed_by_hand_and_with_both_commands() {
     for more in [&[][..], &[stop], &[start]] {
         refused(&drill(more), 2, "--allow disrupt needs both --stop-node and --start-node");
     }
-    refused(&drill(&[stop, "--start-node=start"]), 2, "--start-node: \"start\" does not say {node}");
-    refused(&drill(&["--stop-node=stop", start]), 2, "--stop-node: \"stop\" does not say {node}");
+    refused(&drill(&[stop, "--start-node=start"]), 2, "--start-node: \"start\" does not contain {node}");
+    refused(&drill(&["--stop-node=stop", start]), 2, "--stop-node: \"stop\" does not contain {node}");
     for profile in ["audit", "post-install"] {
         let other = ["run", "--profile", profile, "--allow", "disrupt", stop, start];
-        refused(&other, 2, "only beside --profile ci, not ");
-        refused(&["rbac", "--profile", profile, "--allow", "disrupt"], 2, "only beside --profile ci, not ");
+        refused(&other, 2, "--allow disrupt requires --profile ci, not ");
+        refused(
+            &["rbac", "--profile", profile, "--allow", "disrupt"],
+            2,
+            "--allow disrupt requires --profile ci, not ",
+        );
     }
-    refused(&["run", "--profile", "ci", stop, start], 2, "of no use without --allow disrupt");
-    refused(&["run", "--profile", "ci", start], 2, "of no use without --allow disrupt");
+    refused(&["run", "--profile", "ci", stop, start], 2, "have no effect without --allow disrupt");
+    refused(&["run", "--profile", "ci", start], 2, "have no effect without --allow disrupt");
     let word = seaworthy(&["run", "--profile", "ci", "--allow", "destroy"]);
     assert!(word.code == 2 && word.err.contains("[possible values: disrupt]"), "{}", word.err);
     // With all of it the kubeconfig is looked for, and not found.
@@ -228,11 +232,11 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     };
     let contexts = "apiVersion: v1\nkind: Config\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n";
     refuse("contexts: [", &[], "not a kubeconfig: ");
-    refuse(contexts, &[], "current-context is not set: choose one with --context; there are: a");
-    refuse(contexts, &["--context", "b"], "there is no context \"b\"; there are: a");
+    refuse(contexts, &[], "current-context is not set: choose one with --context; available: a");
+    refuse(contexts, &["--context", "b"], "there is no context \"b\"; available: a");
     let dangles = |text: &str, names: &str, has: &str| {
         let (_directory, path) = file("kubeconfig", text.as_bytes());
-        let says = format!("context \"a\" names {names}; {path} has: {has}");
+        let says = format!("context \"a\" names {names}, which does not exist; {path} has: {has}");
         refused(&["run", "--kubeconfig", &path, "--context", "a"], 2, &says);
     };
     dangles(contexts, "cluster \"a\"", "none");
@@ -411,8 +415,8 @@ fn severities_are_taken_in_any_case() {
 #[test]
 fn rights_that_do_not_let_a_check_look_are_told() {
     let done = seaworthy(&["rbac", "--select", "PK-17"]);
-    assert!(done.code == 0 && done.err.contains("PK-17 takes privileged access"), "{}", done.err);
-    assert!(done.err.contains("--profile ci does"), "{}", done.err);
+    assert!(done.code == 0 && done.err.contains("PK-17 needs privileged access"), "{}", done.err);
+    assert!(done.err.contains("--profile ci includes them"), "{}", done.err);
     assert_eq!(seaworthy(&["rbac", "--select", "PK-17", "--profile", "ci"]).err, "");
     assert_eq!(seaworthy(&["rbac"]).err, "");
 }

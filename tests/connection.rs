@@ -183,7 +183,7 @@ async fn a_refused_credential_is_named() {
     let ca = Authority::new("kubernetes");
     let address = serve(&ca, |_| failure(401, "Unauthorized", "Unauthorized")).await;
     let done = run(address, &ca.pem, &[]).await;
-    undecided(&done, &["refuses the credential of a in"]);
+    undecided(&done, &["rejects the credential of a in"]);
     assert!(!String::from_utf8_lossy(&done.stderr).contains("not-a-real-token"));
 }
 
@@ -621,7 +621,7 @@ async fn the_wrong_scheme_is_named() {
     let address = serve(&ca, |_| version()).await;
     let folder = tempfile::tempdir().unwrap();
     let done = run_with(kubeconfig(&folder, &format!("http://{address}"), &ca.pem), &[]).await;
-    undecided(&done, &["speaks TLS, which http:// is not: cluster \"a\" in "]);
+    undecided(&done, &["expects TLS, but the kubeconfig uses http://", "in the server of cluster \"a\" in "]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -631,7 +631,10 @@ async fn the_wrong_scheme_is_named() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.unwrap();
         }
     });
-    undecided(&run(plain, &ca.pem, &[]).await, &["does not speak TLS, which https:// is, but says \"HTTP/1.1 400 Bad"]);
+    undecided(
+        &run(plain, &ca.pem, &[]).await,
+        &["does not speak TLS, but the kubeconfig uses https:// (it answered \"HTTP/1.1 400 Bad"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -643,7 +646,7 @@ async fn a_certificate_that_no_client_takes_is_told_in_words() {
     let done = run_with(written(&folder, &json!({ "server": server }), &json!({})), &[]).await;
     undecided(
         &done,
-        &["CN=kubernetes issued the certificate that answers", "cluster \"a\" in ", "has no certificate-authority"],
+        &["does not trust CN=kubernetes, the issuer of the", "cluster \"a\" in ", "has no certificate-authority"],
     );
     let elsewhere = Authority::with_names("kubernetes", &["api.example.com"]);
     let address = serve(&elsewhere, |_| version()).await;

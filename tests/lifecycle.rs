@@ -264,7 +264,7 @@ fn killed_and_swept(bed: &Bed) -> Outcomes {
         output(Command::new(seaworthy()).arg("sweep").args(["--kubeconfig", &bed.kubeconfig()?]).args(arguments))
     };
     let said = sweep(&[])?;
-    expect(said.contains("left alone"), format!("a run that may live was swept: {said}"))?;
+    expect(said.contains("kept: expires"), format!("a run that may live was swept: {said}"))?;
     let id = namespace.trim_start_matches("seaworthy-").to_owned();
     sweep(&["--run", &id])?;
     let left = ours(bed)?;

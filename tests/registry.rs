@@ -263,6 +263,6 @@ async fn no_registry() -> Outcome {
     let (image, _dir) = image(&[AMD64])?;
     let refused = image.push(&format!("{address}/probe:1"), false, &nobody()).await.expect_err("nobody listens");
     assert!(matches!(refused, PushError::Unreachable { .. }), "{refused:?}");
-    assert_eq!(refused.to_string(), format!("registry {address} did not answer over http while it was sent the login"));
+    assert_eq!(refused.to_string(), format!("registry {address} did not respond to the login over http"));
     Ok(())
 }

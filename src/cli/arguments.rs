@@ -1,4 +1,4 @@
-//! The command line's shape.
+//! The command line.
 
 use clap::{Parser, Subcommand};
 
@@ -16,46 +16,46 @@ use super::sweep::SweepArgs;
 use super::test::TestArgs;
 use crate::run::exit_code;
 
-/// Is this Kubernetes cluster seaworthy? Judged by what it does, not by its settings.
+/// Is this Kubernetes cluster seaworthy? Checks what it does, not only how it is configured
 #[derive(Debug, Parser)]
 #[command(name = "seaworthy", version, max_term_width = 100, after_help = exit_code::HELP)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the completion script of a shell
     Completion(CompletionArgs),
-    /// Explain checks: what they assert, why it matters, how a finding is mended
+    /// Explain checks: what they assert, why it matters, how to fix findings
     Explain(ExplainArgs),
-    /// What stops a node and starts it again, for a drill
+    /// Stop a node and start it again, for a drill
     #[command(hide = true)]
     Guard(GuardArgs),
-    /// Write or push the image of the probe pods, made of this very program
+    /// Write or push the image of the probe pods, which contains only this program
     Image(ImageArgs),
     /// Judge a recording, without a cluster
     Judge(JudgeArgs),
     /// List the checks
     List(ListArgs),
-    /// What runs inside the probe pods
+    /// Run inside a probe pod
     #[command(hide = true)]
     Probe {
         /// What to do
         #[command(subcommand)]
         command: ProbeCommand,
     },
-    /// Print the RBAC manifests that the selected checks need, and nothing more
+    /// Print RBAC manifests with the least privilege that the selected checks need
     Rbac(RbacArgs),
-    /// Make reports of an event stream
+    /// Make reports from an event stream
     Report(ReplayArgs),
     /// Check a cluster and report what is wrong with it
     Run(Box<RunArgs>),
-    /// Remove what dead runs have left in the cluster
+    /// Clean up after crashed or killed runs
     Sweep(SweepArgs),
-    /// Run the checks as test cases, with the arguments and the output of `cargo test`
+    /// Run the checks as test cases, with the arguments and output of `cargo test`
     Test(Box<TestArgs>),
 }

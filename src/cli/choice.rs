@@ -11,7 +11,7 @@ use crate::check::{Check, Severity};
 use crate::run::{Profile, Selection};
 use crate::suites;
 
-/// Which checks run, and what observing may do.
+/// The checks that run, and what observing may do.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checks")]
 pub struct ChoiceArgs {
@@ -23,14 +23,14 @@ pub struct ChoiceArgs {
     pub filter: FilterArgs,
 }
 
-/// Which checks run, and which findings count.
+/// The checks that run, and the findings that count.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Checks")]
 pub struct FilterArgs {
-    /// Run only these: an id, a glob or a suite; repeatable, or separated by commas
+    /// Run only these checks: an id, a glob or a suite; repeatable, or separated by commas
     #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     pub select: Vec<String>,
-    /// Leave these out
+    /// Leave out these checks
     #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     pub skip: Vec<String>,
     /// Findings of this severity and above fail the run
@@ -39,7 +39,7 @@ pub struct FilterArgs {
 }
 
 impl ChoiceArgs {
-    /// The profile as it applies, and the checks that are chosen.
+    /// The profile with the flags applied, and the chosen checks.
     pub fn resolve(&self) -> Result<(Profile, Vec<&'static Check>), Failure> {
         let mut profile = Profile::load(&self.profile)?;
         let checks = chosen(&profile, &self.filter.select, &self.filter.skip)?;
@@ -49,13 +49,13 @@ impl ChoiceArgs {
 }
 
 impl FilterArgs {
-    /// The ids of the checks that are asked for by name.
+    /// The ids of the checks that are selected by id.
     pub fn named(&self) -> BTreeSet<&'static str> {
         Selection::named(&self.select)
     }
 }
 
-/// The checks that a run with this profile has. Who says what to run gets it, also what the profile leaves out.
+/// The checks of a run with this profile. --select overrides what the profile selects and leaves out.
 pub fn chosen(profile: &Profile, select: &[String], skip: &[String]) -> Result<Vec<&'static Check>, Failure> {
     let (select, left_out) = match select {
         [] => (profile.select.as_slice(), profile.skip.as_slice()),
@@ -64,7 +64,7 @@ pub fn chosen(profile: &Profile, select: &[String], skip: &[String]) -> Result<V
     Ok(Selection::new(select, &[left_out, skip].concat())?.checks()?)
 }
 
-/// Takes any text, and suggests some to shells.
+/// Accepts any text, and suggests some values to shells.
 #[derive(Clone, Copy)]
 pub struct Suggested(pub fn() -> Vec<&'static str>);
 

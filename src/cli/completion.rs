@@ -22,7 +22,7 @@ pub struct CompletionArgs {
 /// Prints the completion script.
 pub fn run(args: CompletionArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    // What is not for people is not offered to them.
+    // Internal commands are not offered.
     let all = Arguments::command();
     let offered = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
     let mut command = Command::new("seaworthy").version(env!("CARGO_PKG_VERSION")).subcommands(offered);

@@ -8,20 +8,20 @@ use clap::Args;
 use super::Failure;
 use crate::cluster::{Cluster, Kubeconfig, Settings, connect};
 
-/// The longest that anything may be told to take.
+/// The longest duration that flags accept.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The flags that choose a cluster.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct ConnectionArgs {
-    /// The kubeconfig file; without it the list in KUBECONFIG, ~/.kube/config, or the pod's service account
+    /// The kubeconfig file [default: the files in KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig; without it the current one
+    /// The context of the kubeconfig [default: the current one]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// How long one request may take, as 5s or 500ms
+    /// How long one request may take, such as 5s or 500ms
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub request_timeout: Duration,
     /// How many requests may be in flight at once
@@ -35,7 +35,7 @@ impl ConnectionArgs {
         Ok(Kubeconfig::load(self.kubeconfig.as_deref(), self.context.as_deref()).await?)
     }
 
-    /// How to ask, within this time if there is one for everything.
+    /// How to send requests, all of them within `timeout` if there is one.
     pub fn settings(&self, timeout: Option<Duration>) -> Settings {
         Settings { jobs: usize::from(self.jobs), request_timeout: self.request_timeout, timeout }
     }
@@ -55,7 +55,7 @@ pub fn namespace(text: &str) -> Result<String, String> {
     if is_label {
         return Ok(text.to_owned());
     }
-    Err(format!("{text:?} is not the name of a namespace: lowercase letters, digits and hyphens, 63 at most"))
+    Err(format!("{text:?} is not the name of a namespace: use at most 63 lowercase letters, digits and hyphens"))
 }
 
 /// Parses a duration as kubectl writes it: 90s, 2m, 1m30s, 500ms.

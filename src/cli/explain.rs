@@ -1,4 +1,4 @@
-//! `seaworthy explain`: what a check asserts, why, and how a finding is mended.
+//! `seaworthy explain`: what a check asserts, why it matters, and how to fix findings.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::report::{Colour, Console};
 use crate::run::{ExitCode, Plan, Selection};
 use crate::seen::Access;
 
-/// Explain checks: what they assert, why it matters, how a finding is mended
+/// Explain checks: what they assert, why it matters, how to fix findings
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy explain PK-02
@@ -24,7 +24,7 @@ pub struct ExplainArgs {
     /// The checks: ids, globs or suites
     #[arg(value_name = "ID", required = true, value_parser = Suggested(patterns), hide_possible_values = true)]
     ids: Vec<String>,
-    /// How it is written
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = ExplainFormat::Text)]
     output: ExplainFormat,
     /// When to use colour
@@ -32,7 +32,7 @@ pub struct ExplainArgs {
     color: Colour,
 }
 
-/// How an explanation is written.
+/// The format of an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExplainFormat {
     /// For people
@@ -57,7 +57,7 @@ struct Explained {
     permissions: Vec<String>,
 }
 
-/// A fact that a check takes, directly or not.
+/// A fact that a check needs, directly or not.
 #[derive(Debug, Serialize)]
 struct FactTaken {
     name: &'static str,
@@ -95,7 +95,7 @@ impl Explained {
     fn write(&self, page: &mut Page) {
         let suite = format!("suite {}", self.suite);
         page.words(&[(STRONG, self.id), (PLAIN, self.name), (STRONG, self.severity.name()), (FAINT, &suite)], 2);
-        page.paragraph(2, FAINT, "A finding may have another severity than its check.");
+        page.paragraph(2, FAINT, "Findings may override the severity.");
         page.paragraph(0, STRONG, &self.title);
         for (heading, text) in [("Why", &self.why), ("Fix", &self.fix), ("Source", &self.source)] {
             page.blank();
@@ -103,13 +103,13 @@ impl Explained {
             markdown(page, text);
         }
         page.blank();
-        page.paragraph(0, STRONG, "Takes");
+        page.paragraph(0, STRONG, "Needs");
         let facts: Vec<_> = self.facts.iter().map(|fact| fact.name).collect();
         let access: Vec<_> = self.access.iter().map(|access| access.name()).collect();
         page.columns(2, "facts", 13, &facts.join(", "));
         page.columns(2, "access", 13, &access.join(", "));
         let permissions = match self.permissions.as_slice() {
-            [] => "none beyond those of every authenticated user".into(),
+            [] => "none, except those of every authenticated user".into(),
             some => some.join("\n"),
         };
         page.columns(2, "permissions", 13, &permissions);

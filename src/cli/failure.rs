@@ -1,4 +1,4 @@
-//! Why a command ended without doing its work.
+//! Why a command failed.
 
 use super::image::ImageCommandError;
 use crate::cluster::{ConnectError, KubeconfigError, causes};
@@ -10,7 +10,7 @@ use crate::report::OutputError;
 use crate::report::text::wrap::printable;
 use crate::run::{ExitCode, ProfileError, SelectionError};
 
-/// Why a command ended without doing its work. Each is one line and has an exit code.
+/// Why a command failed. Each failure is one line and has an exit code.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
@@ -38,13 +38,13 @@ pub enum Failure {
     /// The image of the probes.
     #[error(transparent)]
     Image(#[from] ImageCommandError),
-    /// What the command line asks for cannot be done.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
-    /// The user did not want to wait any longer.
+    /// The user interrupted the command.
     #[error("interrupted before the run began")]
     Interrupted,
-    /// Something outside failed: the standard output, the random number generator.
+    /// Something in the environment failed, such as the random number generator.
     #[error("{0}")]
     System(String),
 }
@@ -77,7 +77,7 @@ impl Failure {
         printable(&Redaction::default().text(&causes(self)).replace(['\n', '\r'], " "))
     }
 
-    /// Says it on the standard error, and returns the exit code.
+    /// Prints it to the standard error, and returns the exit code.
     pub fn report(self) -> ExitCode {
         super::say(&self.line());
         self.exit_code()

@@ -1,4 +1,4 @@
-//! `seaworthy guard`: stops a node and starts it again, for a drill. Not for people.
+//! `seaworthy guard`: stops a node and starts it again, for a drill. Internal.
 
 use clap::Args;
 
@@ -6,7 +6,7 @@ use super::Failure;
 use crate::drill::guard::guard;
 use crate::run::ExitCode;
 
-/// The commands, as they are for this node.
+/// The commands for this node.
 #[derive(Debug, Args)]
 pub struct GuardArgs {
     /// The command that stops it
@@ -17,7 +17,7 @@ pub struct GuardArgs {
     start: String,
 }
 
-/// Runs them. A failure to start the node is said on the standard error, which may outlive everybody else who listens.
+/// Runs them. A failure to start the node goes to the standard error, which may outlive the process that reads the output.
 pub async fn run(args: GuardArgs) -> Result<ExitCode, Failure> {
     guard(&args.stop, &args.start).await.map(|()| ExitCode::Seaworthy).map_err(Failure::System)
 }

@@ -21,36 +21,36 @@ Examples:
     seaworthy image --push localhost:5000/seaworthy/probe:1 \\
       --executable x86_64/seaworthy --executable aarch64/seaworthy";
 
-/// Make the image that probe pods run, from this executable and nothing else.
+/// Make the image that probe pods run, from this executable alone
 ///
-/// The image has no base and needs nothing from the network. It is the same, byte for byte,
-/// whenever and wherever it is made of the same executable.
+/// The image has no base image and needs no network. The same executable always gives the same
+/// image, byte for byte.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("destination").args(["output", "push"]).required(true).multiple(true))]
 pub struct ImageArgs {
-    /// Write the image to a tar file that container runtimes load (OCI image layout).
+    /// Write the image to a tar file that container runtimes load (OCI image layout)
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Upload the image to a registry, with the credentials of `docker login`.
+    /// Upload the image to a registry, with the credentials of `docker login`
     #[arg(long, value_name = "REGISTRY/NAME:TAG")]
     pub push: Option<String>,
 
-    /// A statically linked Linux executable to make the image of; repeat it for other architectures
-    /// [default: this one].
+    /// A statically linked Linux executable for the image; repeat for other architectures
+    /// [default: this one]
     #[arg(long = "executable", value_name = "FILE")]
     pub executables: Vec<PathBuf>,
 
-    /// The name that the image in the file has, and under which nodes know it once it is loaded.
+    /// The name of the image in the file, and on the nodes after it is loaded
     #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
     pub name: String,
 
-    /// Speak plain HTTP with the registry, as is always done with one on localhost.
+    /// Use plain HTTP for the registry; always used for localhost
     #[arg(long, requires = "push")]
     pub insecure_registry: bool,
 }
 
-/// Makes the image and says on standard output what was made and where it is.
+/// Makes the image, and prints what was made and where it is.
 pub async fn run(args: ImageArgs) -> Result<(), ImageCommandError> {
     report(args, &mut io::stdout()).await
 }
@@ -67,7 +67,7 @@ async fn report(args: ImageArgs, out: &mut impl Write) -> Result<(), ImageComman
         image.executables().iter().map(|executable| format!("linux/{}", executable.architecture())).collect();
     let platforms = platforms.join(", ");
     if let Some(file) = args.output {
-        // Blocking is no harm: the command does nothing else meanwhile.
+        // The command may block here, as it does nothing else.
         let written = image.write_archive(&file)?;
         let (name, digest, bytes) = (image.name(), written.digest, written.bytes);
         writeln!(out, "{}: {name} for {platforms}, {bytes} bytes, {digest}", file.display())
@@ -80,12 +80,12 @@ async fn report(args: ImageArgs, out: &mut impl Write) -> Result<(), ImageComman
     Ok(())
 }
 
-/// Why the image was not made, or not everywhere that was asked for.
+/// Why the image was not made, or not written everywhere.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageCommandError {
-    /// The system does not say which executable is running.
-    #[error("cannot tell which executable is running: name one with --executable")]
+    /// The system does not report which executable is running.
+    #[error("the path of the running executable is unknown: name one with --executable")]
     ThisExecutable(#[source] io::Error),
     /// An executable cannot be the program of an image.
     #[error(transparent)]
@@ -96,7 +96,7 @@ pub enum ImageCommandError {
     /// The image could not be uploaded.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// What was made could not be told.
+    /// The result could not be printed.
     #[error("cannot write to standard output")]
     Report(#[source] io::Error),
 }

@@ -18,14 +18,14 @@ use crate::report::{Progress, Reports};
 use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, Source, engine};
 use crate::suites;
 
-/// The recording that comes with the program.
+/// The recording in the program.
 const EXAMPLE: &[u8] = include_bytes!("../../fixtures/example.json.gz");
-/// What reports call it.
+/// Its name in reports.
 const EXAMPLE_NAME: &str = "the example that comes with seaworthy";
 
 /// Judge a recording, without a cluster
 ///
-/// The checks, the profile and the gate are those of the run that made the recording, unless flags say otherwise. The same
+/// The checks, the profile and the gate are those of the run that made the recording, unless flags override them. The same
 /// program gives the same verdicts as that run, byte for byte.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -35,7 +35,7 @@ const EXAMPLE_NAME: &str = "the example that comes with seaworthy";
   seaworthy judge today.json.gz --select 'PK-*' --fail-on critical \\
     --junit report.xml")]
 pub struct JudgeArgs {
-    /// The recording, as `seaworthy run --record` writes it; - for the standard input
+    /// A recording that `seaworthy run --record` has written; - for the standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
     judge(recording, &name, &args.filter, &args.reports).await
 }
 
-/// Judges the recording that comes with the program.
+/// Judges the example.
 pub async fn example(filter: &FilterArgs, reports: &ReportArgs) -> Result<ExitCode, Failure> {
     let recording = Recording::parse(EXAMPLE, Path::new(EXAMPLE_NAME))?;
     judge(recording, EXAMPLE_NAME, filter, reports).await
@@ -89,7 +89,7 @@ async fn judge(
     Ok(exit_code)
 }
 
-/// The checks that the run had, or those that are asked for instead.
+/// The selected checks, or else those of the recorded run.
 fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
     if !filter.select.is_empty() {
         return Ok(Selection::new(&filter.select, &filter.skip)?.checks()?);
@@ -97,7 +97,7 @@ fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<
     let (known, unknown): (Vec<_>, Vec<_>) =
         recording.checks.iter().cloned().partition(|id| suites::check(id).is_some());
     if !unknown.is_empty() {
-        say(&format!("{name}: this version has no check {}: left out", unknown.join(", ")));
+        say(&format!("{name}: this version does not have {}: left out", unknown.join(", ")));
     }
     Ok(Selection::new(&known, &filter.skip)?.checks()?)
 }

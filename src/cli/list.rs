@@ -1,4 +1,4 @@
-//! `seaworthy list`: which checks there are.
+//! `seaworthy list`: the checks.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -19,35 +19,35 @@ use crate::seen::Access;
   seaworthy list 'pki,DN-*' --output wide
   seaworthy list --output json")]
 pub struct ListArgs {
-    /// List only these: an id, a glob or a suite; repeatable, or separated by commas
+    /// List only these checks: an id, a glob or a suite; repeatable, or separated by commas
     #[arg(value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     patterns: Vec<String>,
     /// The same
     #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     select: Vec<String>,
-    /// Leave these out
+    /// Leave out these checks
     #[arg(long, value_name = "PATTERN", value_parser = Suggested(patterns), hide_possible_values = true)]
     skip: Vec<String>,
-    /// List what a run with this profile has; it skips what takes an access that the profile does not allow
+    /// List the checks of a run with this profile, including those that it skips because it does not allow an access
     #[arg(long, value_name = "PROFILE", value_parser = Suggested(profiles), hide_possible_values = true)]
     profile: Option<String>,
-    /// How the list is written
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
     output: ListFormat,
 }
 
-/// How the list is written.
+/// The format of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// One line for each check, cut to the terminal's width
     Text,
-    /// With the facts that each check takes, and not cut
+    /// With the facts that each check needs, and not cut
     Wide,
     /// As JSON
     Json,
 }
 
-/// A check as it is listed.
+/// A listed check.
 #[derive(Debug, Serialize)]
 struct Listed {
     id: &'static str,
@@ -80,10 +80,10 @@ impl Listed {
     }
 }
 
-/// What the title has at least, before other columns go for its sake.
+/// The least width of the title, for which other columns are left out.
 const ROOM: usize = 36;
 
-/// The table without the columns for which a terminal has no room: SUITE goes first, then ACCESS, then NAME.
+/// The table without the columns for which a terminal has no room: SUITE is left out first, then ACCESS, then NAME.
 fn fitted(heading: [&str; 6], rows: &[[String; 6]], terminal: Option<usize>) -> String {
     fn only<'a, const N: usize>(
         columns: [usize; N],

@@ -32,7 +32,7 @@ use self::arguments::{Arguments, Command};
 pub use self::failure::Failure;
 use crate::report::{Colour, Console, OutputError};
 
-/// Runs the program: parses the command line, dispatches, and says in one line what went wrong.
+/// Runs the program: parses the command line, runs the command, and prints a failure in one line.
 pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(command) {
         Ok(arguments) => arguments,
@@ -71,8 +71,8 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     Ok(print(&format!("{text}\n"))?)
 }
 
-/// Says something that is no result.
+/// Prints a message that is not a result.
 fn say(text: &str) {
-    // Nobody who listens is no reason to fail.
+    // A closed standard error is not a reason to fail.
     let _ = writeln!(std::io::stderr(), "seaworthy: {text}");
 }

@@ -1,4 +1,4 @@
-//! `seaworthy probe`: what runs inside the probe pods. Not for people.
+//! `seaworthy probe`: runs inside the probe pods. Internal.
 
 use std::env;
 
@@ -13,19 +13,19 @@ use crate::probe::message::MESSAGE_LIMIT;
 use crate::probe::{Questions, message, question, serve};
 use crate::run::ExitCode;
 
-/// Where the kubelet picks up what a container says at its end.
+/// The file in which a container leaves its termination message for the kubelet.
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
-/// What runs inside a probe pod.
+/// The programs of probe pods.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ProbeCommand {
     /// Answer the other probes until the pod ends
     Serve,
-    /// Ask everything at once and put the answers into the termination message
+    /// Ask all questions at once and write the answers to the termination message
     Ask,
-    /// Ask the same again and again, and tell each try on the standard output
+    /// Ask the same questions repeatedly, and print each answer to the standard output
     Watch,
-    /// Look at the node and put what was seen into the termination message
+    /// Inspect the node and write what was seen to the termination message
     Host,
 }
 
@@ -46,7 +46,7 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
         }
     };
     if let Err(failure) = &done {
-        // The runner sees nothing else of us.
+        // The run sees nothing else of this pod.
         let _ = std::fs::write(TERMINATION_MESSAGE, failure.to_string());
     }
     done.map(|()| ExitCode::Seaworthy)

@@ -11,10 +11,10 @@ use crate::rbac::{Permissions, Subject, manifests};
 use crate::run::profile::allowing;
 use crate::run::{ExitCode, Plan};
 
-/// Print the RBAC manifests that the selected checks need, and nothing more
+/// Print RBAC manifests with the least privilege that the selected checks need
 ///
-/// They hold what observing takes as far as the profile allows it. Without --namespace, that includes making a namespace
-/// for the probes of each run, if there are any.
+/// They contain the permissions for all observations that the profile allows. Without --namespace, this includes creating a
+/// namespace for the probes of each run, if it has probes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy rbac --subject ServiceAccount:ops/seaworthy | kubectl apply -f -
@@ -27,13 +27,13 @@ pub struct RbacArgs {
     choice: ChoiceArgs,
     #[command(flatten)]
     allow: AllowArgs,
-    /// Run probes in this existing namespace, instead of one that each run makes
+    /// The existing namespace in which probes run [default: each run creates one]
     #[arg(short, long, value_name = "NAME", value_parser = namespace, help_heading = "Permissions")]
     namespace: Option<String>,
-    /// Let requests be sent in a node's name by constrained impersonation, which opens nothing else (Kubernetes 1.36 and later)
+    /// Use constrained impersonation of nodes, which permits nothing else (Kubernetes 1.36 and later)
     #[arg(long, help_heading = "Permissions")]
     constrained_impersonation: bool,
-    /// Who gets the permissions: ServiceAccount:NAMESPACE/NAME, User:NAME or Group:NAME; without it, no bindings are printed
+    /// Bind the permissions to ServiceAccount:NAMESPACE/NAME, User:NAME or Group:NAME [default: print no bindings]
     #[arg(long = "subject", value_name = "SUBJECT", help_heading = "Permissions")]
     subjects: Vec<Subject>,
 }
@@ -49,7 +49,7 @@ pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
             if let Some(access) = beyond {
                 let (id, name) = (check.id, &profile.name);
                 say(&format!(
-                    "{id} takes {access} access, for which the profile {name} gets no rights and does not look: {} does",
+                    "{id} needs {access} access, which the profile {name} does not allow: its permissions are left out; {} includes them",
                     allowing(access)
                 ));
             }

@@ -1,4 +1,4 @@
-//! `seaworthy report`: make reports of an event stream.
+//! `seaworthy report`: make reports from an event stream.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::event::reading::Stream;
 use crate::report::{Progress, Reports};
 use crate::run::ExitCode;
 
-/// Make reports of an event stream
+/// Make reports from an event stream
 ///
-/// Replays what `seaworthy run --events` wrote, into any format. The exit code says whether that worked, not what the run
-/// found: 0, or 3 when the stream was cut off before the run ended.
+/// Converts what `seaworthy run --events` wrote into any format. The exit code states whether that worked, not what the run
+/// found: 0, or 3 if the stream was cut off before the run ended.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy run --events run.jsonl
@@ -49,6 +49,6 @@ pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
     if stream.complete {
         return Ok(ExitCode::Seaworthy);
     }
-    say(&format!("{}: the stream is cut off: it does not hold the end of the run", args.file.display()));
+    say(&format!("{}: the stream is cut off before the end of the run", args.file.display()));
     Ok(ExitCode::Inconclusive)
 }

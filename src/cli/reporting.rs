@@ -9,10 +9,10 @@ use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
 use super::Failure;
 use crate::report::{Colour, Format, Progress, Wanted};
 
-/// What messages call the standard input, which is named `-`.
+/// The name of the standard input in messages.
 pub const STANDARD_INPUT: &str = "the standard input";
 
-/// Takes the name of a file that is to be written.
+/// Parses the name of an output file.
 pub fn output_file() -> ValueParser {
     let named = |path: PathBuf| match path.to_str() {
         Some("-") => Err("name a file, or /dev/stdout for the standard output"),
@@ -21,7 +21,7 @@ pub fn output_file() -> ValueParser {
     PathBufValueParser::new().try_map(named).into()
 }
 
-/// Which reports are written.
+/// The reports to write.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct ReportArgs {
@@ -31,13 +31,13 @@ pub struct ReportArgs {
     /// Write the verdicts as JSON
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     pub json: Option<PathBuf>,
-    /// Write the event stream as JSON lines, from which `seaworthy report` makes any report
+    /// Write the event stream as JSON lines, which `seaworthy report` converts into any report
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     pub events: Option<PathBuf>,
-    /// What the standard output shows
+    /// The format of the standard output
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
-    /// Show passed and skipped checks, notes, and what each fact cost
+    /// Show passed and skipped checks, notes, and how long each fact took
     #[arg(short, long)]
     pub verbose: bool,
     /// When to use colour
@@ -46,7 +46,7 @@ pub struct ReportArgs {
 }
 
 impl ReportArgs {
-    /// Refuses to write two things to one file, or over what is read.
+    /// Refuses to write two outputs to one file, or to overwrite an input.
     pub fn check(&self, read: &[(&str, Option<&Path>)], record: Option<&Path>) -> Result<(), Failure> {
         let written = [
             ("--junit", self.junit.as_deref()),
@@ -65,7 +65,7 @@ impl ReportArgs {
         Ok(())
     }
 
-    /// What the reports are told.
+    /// The settings of the reports.
     pub fn wanted(&self, progress: Progress) -> Wanted {
         Wanted {
             junit: self.junit.clone(),
@@ -79,7 +79,7 @@ impl ReportArgs {
     }
 }
 
-/// Where files are, whatever they are called. A pipe or a device may be written by many.
+/// The canonical paths of files. Pipes and devices are left out, since they may have many writers.
 fn places<'a>(files: &[(&'a str, Option<&Path>)]) -> impl Iterator<Item = (&'a str, PathBuf)> {
     files.iter().filter_map(|&(name, path)| Some((name, place(path?)?)))
 }
@@ -92,6 +92,6 @@ fn place(path: &Path) -> Option<PathBuf> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
     };
-    // What does not exist and cannot be made is for whoever opens it to tell.
+    // A file that can be neither found nor created fails when it is opened.
     fs::canonicalize(path).ok().or_else(beside)
 }

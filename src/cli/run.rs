@@ -20,20 +20,20 @@ use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
 
-/// Check a cluster and report what is wrong with it.
+/// Check a cluster and report what is wrong with it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  Audit the current context, and create nothing:
+  Audit the current context without creating anything:
     seaworthy run
   After an install or a change, with probe pods:
     seaworthy run --profile post-install --junit report.xml
-  Some checks only:
+  Only some checks:
     seaworthy run --select 'PK-02,DN-*' --context prod
-  Stop a node of a cluster that exists to be tested:
+  Stop a node of a test cluster:
     seaworthy run --profile ci --allow disrupt \\
       --stop-node 'virsh destroy {node}' \\
       --start-node 'virsh start {node}'
-  Judge a recording of a real cluster that comes with the program:
+  Evaluate the bundled recording of a real cluster:
     seaworthy run --example")]
 pub struct RunArgs {
     #[command(flatten)]
@@ -46,13 +46,13 @@ pub struct RunArgs {
     probes: ProbeArgs,
     #[command(flatten)]
     drill: DrillArgs,
-    /// Write all facts to FILE, to be judged later by `seaworthy judge`; compressed when it ends in .gz
+    /// Record all facts in FILE for `seaworthy judge`; compressed if its name ends in .gz
     #[arg(long, value_name = "FILE", value_parser = output_file(), help_heading = "Reports")]
     record: Option<PathBuf>,
-    /// How long the whole run may take; with --allow disrupt 15m, unless it is said
+    /// How long the whole run may take; with --allow disrupt, the default is 15m
     #[arg(long, value_name = "TIME", default_value = "5m", default_value_if("allow", "disrupt", "15m"), value_parser = duration, help_heading = "Cluster")]
     timeout: Duration,
-    /// Judge the recording of a real cluster that comes with the program, and ask no cluster
+    /// Evaluate the bundled recording of a real cluster; no cluster is contacted
     #[arg(long, help_heading = "Cluster", conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node"])]
     example: bool,
 }
@@ -138,7 +138,7 @@ fn write_recording(
     Ok(file.publish()?)
 }
 
-/// Feeds every report with the events, from which secrets are removed first.
+/// Passes the events to every report, without secrets.
 pub(super) async fn consume(
     mut events: mpsc::UnboundedReceiver<Event>,
     mut reports: Reports,

@@ -1,4 +1,4 @@
-//! A live cluster, and all that a run on it takes.
+//! A live cluster, with everything for a run on it.
 
 use std::io;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use crate::redaction::Redaction;
 use crate::run::{ExitCode, Plan, Profile, Source};
 use crate::seen::{Access, Unobserved};
 
-/// How long the clean-up waits for everything to be gone.
+/// How long the clean-up waits until everything is deleted.
 const CLEAN_UP: Duration = Duration::from_secs(20);
 
-/// How probes are run.
+/// How probes run.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Probes")]
 pub struct ProbeArgs {
-    /// The image of the probe pods, as made by `seaworthy image`
+    /// The image of the probe pods, made by `seaworthy image`
     #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
     pub probe_image: String,
-    /// Run probes in this existing namespace instead of a new one of the run's own
+    /// Run probes in this existing namespace instead of creating one
     #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
-    /// Leave the probes in place after the run; `seaworthy sweep` removes them once they have expired
+    /// Keep the probes after the run; `seaworthy sweep` removes them when they have expired
     #[arg(long)]
     pub keep: bool,
 }
 
-/// A live cluster, and all that a run on it takes.
+/// A live cluster, with everything for a run on it.
 pub struct Session {
-    /// What may not reach any output.
+    /// Removes secrets from all output.
     pub redaction: Redaction,
     live: Arc<Live>,
     /// Whether the probes are left in place.
@@ -62,12 +62,12 @@ impl Session {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let inputs = Inputs {
-            run: RunId::random().map_err(|_| Failure::System("the system has no random numbers".into()))?,
+            run: RunId::random().map_err(|_| Failure::System("the system provides no random numbers".into()))?,
             image: probes.probe_image,
             namespace: probes.namespace,
             power,
         };
-        let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("no signal can be heard: {e}")))?;
+        let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("cannot handle signals: {e}")))?;
         let mut interrupted = stopped.clone();
         let cluster = tokio::select! {
             connected = connect(kubeconfig, connection.settings(Some(timeout)), stopped) => connected?,
@@ -81,7 +81,7 @@ impl Session {
         Ok(Self { redaction, live, keep: probes.keep, profile })
     }
 
-    /// What the first event of a run says.
+    /// The first event of a run.
     pub fn started(&self, plan: &Plan) -> RunStarted {
         let creates = plan.accesses().intersection(&self.profile.allow).any(|access| *access >= Access::Create);
         RunStarted {
@@ -96,7 +96,7 @@ impl Session {
         }
     }
 
-    /// Where facts come from.
+    /// The source of facts.
     pub fn source(&self) -> Source {
         Source::Live {
             live: self.live.clone(),
@@ -106,8 +106,8 @@ impl Session {
         }
     }
 
-    /// Removes what the run created, unless it is to be kept. Bootstrap tokens and requests for certificates never are;
-    /// those that a rehearsal has removed itself are not here any more.
+    /// Removes what the run created, unless it is kept. Bootstrap tokens and certificate signing requests are never kept;
+    /// those that a rehearsal has already removed are not in the ledger any more.
     pub async fn clean_up(&self, events: &Events) {
         let Live { cluster, inputs, ledger, .. } = self.live.as_ref();
         let cluster = cluster.without_end();
@@ -121,7 +121,7 @@ impl Session {
         let footprints = ledger.footprints();
         let removed = footprints.iter().map(async |footprint| {
             let left = if self.keep {
-                Some("kept, as asked".to_owned())
+                Some("kept (--keep)".to_owned())
             } else {
                 sweep::remove(&cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
             };
@@ -131,19 +131,19 @@ impl Session {
     }
 }
 
-/// Whether the namespace that was named exists; who may not look at namespaces finds out when the first probe is made.
+/// Fails if the namespace does not exist. Without the permission to get it, the first probe finds out.
 async fn exists(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
     let call = Call::get::<Namespace>(namespace);
     match cluster.send(&call).await.and_then(|reply| reply.accepted(&call)) {
         Err(Unobserved::Absent { .. }) => Err(Failure::Usage(format!(
-            "{}: there is no namespace {namespace}: create it, or leave --namespace away and the run makes its own",
+            "{}: there is no namespace {namespace}: create it, or omit --namespace so that the run creates its own",
             cluster.summary().server
         ))),
         _ => Ok(()),
     }
 }
 
-/// Trips at the first Ctrl-C or SIGTERM, so that the run stops, cleans up and still reports. The second one kills.
+/// Becomes true at the first Ctrl-C or SIGTERM: the run stops, cleans up and still reports. The second one ends the process.
 fn cancel_on_signal() -> io::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -154,10 +154,10 @@ fn cancel_on_signal() -> io::Result<watch::Receiver<bool>> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            // Only the first one is news.
+            // The receivers only need the first one.
             let _ = stop.send(true);
         }
-        #[expect(clippy::exit, reason = "who asks twice does not want to wait for the clean-up")]
+        #[expect(clippy::exit, reason = "the second signal ends the clean-up")]
         std::process::exit(ExitCode::Interrupted as i32);
     });
     Ok(stopped)

@@ -1,4 +1,4 @@
-//! `seaworthy sweep`: remove what dead runs have left.
+//! `seaworthy sweep`: clean up after crashed or killed runs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::seen::{Seen, Unobserved};
 /// How long the removal of one run's leftovers may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Remove what dead runs have left: namespaces, bootstrap tokens, requests for certificates and other objects that carry
-/// our labels and whose time is over.
+/// Clean up after crashed or killed runs: remove expired namespaces, bootstrap tokens, certificate signing requests and other
+/// objects with our labels
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy sweep               remove what runs have left whose time is over
@@ -29,18 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct SweepArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Look in this namespace, instead of for namespaces that runs have made
+    /// Look in this namespace, instead of looking for namespaces that runs have created
     #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
-    /// Remove what this run has left, though its time is not over: it must not be running any more
+    /// Remove what this run has left, even if it has not expired; the run must have ended
     #[arg(long, value_name = "ID")]
     run: Option<RunId>,
-    /// Say what would be removed, and remove nothing
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Removes what dead runs have left.
+/// Removes what crashed or killed runs have left.
 pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     let cluster = args.connection.connect().await?;
     let refused = |why: Unobserved| Failure::System(why.to_string());
@@ -56,7 +56,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
             sweep.tell(&leftover.run, &what, done)?;
         }
     }
-    // A namespace that was named is somebody's who need not have any right outside of it.
+    // A user who names a namespace may have no permissions outside of it.
     if args.namespace.is_none() {
         for stray in removal::find(&cluster).await.map_err(refused)? {
             found.insert(stray.run.clone());
@@ -71,18 +71,18 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     Ok(if sweep.left.is_empty() { ExitCode::Seaworthy } else { ExitCode::Inconclusive })
 }
 
-/// What is to be removed.
+/// What to remove.
 struct Sweep {
     run: Option<String>,
     dry_run: bool,
-    /// Runs of which something was removed.
+    /// Runs that had something removed.
     removed: BTreeSet<String>,
-    /// Runs of which something could not be.
+    /// Runs that still have something left.
     left: BTreeSet<String>,
 }
 
 impl Sweep {
-    /// Says what became of a removal. One that failed does not keep the others from being tried.
+    /// Prints the result of a removal. After a failed one, the others are still tried.
     fn tell(&mut self, run: &str, what: &str, done: Seen<()>) -> Result<(), Failure> {
         let what_became = match done {
             Ok(()) => {
@@ -97,14 +97,14 @@ impl Sweep {
         Ok(print(&format!("run {run} in {what}: {what_became}\n"))?)
     }
 
-    /// Whether something of a run is to be removed now; says so where it is not.
+    /// Whether to remove an object of a run now; prints the reason if not.
     fn decides(&self, run: &str, what: &str, expires: Option<Timestamp>, is_dead: bool) -> Result<bool, Failure> {
         let chosen = self.run.as_ref().map_or(is_dead, |chosen| chosen == run);
         let why_not = match (chosen, expires) {
             (true, _) if self.dry_run => "would be removed".to_owned(),
             (true, _) => return Ok(true),
-            (false, Some(expires)) => format!("left alone, it may live until {expires}"),
-            (false, None) => "left alone, it does not say until when it may live".to_owned(),
+            (false, Some(expires)) => format!("kept: expires at {expires}"),
+            (false, None) => "kept: it has no expiry".to_owned(),
         };
         print(&format!("run {run} in {what}: {why_not}\n"))?;
         Ok(false)

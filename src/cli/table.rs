@@ -25,7 +25,7 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]], width: Op
     text
 }
 
-/// How wide these columns are, with the room after each.
+/// The width of these columns, with the space after each.
 pub fn width<'a>(heading: &[&str], rows: impl Iterator<Item = &'a [String]>) -> usize {
     let mut widths: Vec<usize> = heading.iter().map(|word| word.width()).collect();
     for row in rows {

@@ -15,9 +15,9 @@ use crate::event::Events;
 use crate::harness::{self, Verdicts};
 use crate::run::{ExitCode, Plan, Run, SelectionError, engine};
 
-/// Run the checks as test cases, with the arguments and the output of `cargo test`
+/// Run the checks as test cases, with the arguments and output of `cargo test`
 ///
-/// What comes after -- is for the test runner: filters, --list, --exact, --skip, --format json, --test-threads.
+/// Arguments after -- are for the test runner: filters, --list, --exact, --skip, --format json, --test-threads.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   seaworthy test -- --list
@@ -34,7 +34,7 @@ pub struct TestArgs {
     /// How long the whole run may take
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, help_heading = "Cluster")]
     timeout: Duration,
-    /// For the test runner
+    /// Arguments for the test runner
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<OsString>,
 }
@@ -86,8 +86,8 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     Ok(concluded.exit_code)
 }
 
-/// Runs trials on threads of their own, where they may wait. The printer of libtest-mimic panics when it cannot write: that
-/// nobody reads the output any more is no fault.
+/// Runs trials on their own threads, where they may wait. The printer of libtest-mimic panics if it cannot write; a closed
+/// pipe is not a failure.
 async fn trial(arguments: libtest_mimic::Arguments, trials: Vec<libtest_mimic::Trial>) -> Result<(), Failure> {
     panic::set_hook(Box::new(|_| {}));
     let tried = tokio::task::spawn_blocking(move || libtest_mimic::run(&arguments, trials)).await;

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::Identity;
 use crate::certificate::Certificate;
 
-/// What a value in a query must not contain as it is: all but the unreserved characters of RFC 3986.
+/// The characters that are encoded in a query's value: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// One request to the API server. Made by the verb, refined by the other methods.
+/// One request to the API server. A constructor sets its verb, and other methods refine it.
 #[derive(Clone)]
 pub struct Call {
     pub(super) verb: Verb,
@@ -28,16 +28,15 @@ pub struct Call {
     pub(super) optional: bool,
 }
 
-/// Whose certificate the server must present.
+/// The certificates that are accepted from the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// One from the authorities of the kubeconfig.
+    /// Those issued by a CA of the kubeconfig.
     #[default]
     Kubeconfig,
-    /// Anybody's, as for a node that does not know the cluster yet. Only requests without credentials may be so
-    /// trusting.
-    Anybody,
-    /// One from these authorities, and from no other.
+    /// All, as a node does that joins the cluster. Only for requests without credentials.
+    Anyone,
+    /// Those issued by one of these CAs.
     Only(Vec<Certificate>),
 }
 
@@ -55,7 +54,7 @@ pub(super) enum Target {
     },
 }
 
-/// What is done to it, as RBAC names it.
+/// The verb, as RBAC names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
@@ -118,7 +117,7 @@ impl Call {
         Self::new(verb, target)
     }
 
-    /// GET of a path that is no resource, as `/readyz?verbose`.
+    /// GET of a path that is not a resource, such as `/readyz?verbose`.
     pub fn url(path: impl Into<String>) -> Self {
         Self::new(Verb::Get, Target::Url(path.into())).accepting("application/json, application/jwk-set+json")
     }
@@ -136,7 +135,7 @@ impl Call {
         Self::resource::<K>(Verb::Get).in_namespace(namespace).named(name)
     }
 
-    /// LIST of all objects of a kind, over all namespaces.
+    /// LIST of all objects of a kind in all namespaces.
     pub fn list<K: Resource>() -> Self {
         Self::resource::<K>(Verb::List)
     }
@@ -182,7 +181,7 @@ impl Call {
         self
     }
 
-    /// The subresource, as `eviction`.
+    /// The subresource, such as `eviction`.
     pub fn subresource(mut self, to: &'static str) -> Self {
         if let Target::Resource { subresource, .. } = &mut self.target {
             *subresource = Some(to);
@@ -196,13 +195,13 @@ impl Call {
         self
     }
 
-    /// A body, as for a deletion with a precondition.
+    /// A body, such as for a deletion with a precondition.
     pub fn body(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
     }
 
-    /// Takes an answer of these media types instead of JSON.
+    /// Accepts an answer of these media types instead of JSON.
     pub fn accepting(self, accept: &'static str) -> Self {
         Self { accept, ..self }
     }
@@ -212,7 +211,7 @@ impl Call {
         self.with("dryRun", "All")
     }
 
-    /// Sent as somebody else.
+    /// Sent as another user.
     pub fn by(mut self, identity: Identity) -> Self {
         self.identity = identity;
         self
@@ -224,23 +223,23 @@ impl Call {
         self
     }
 
-    /// Sent over a new connection, as by a client that was not there before.
+    /// Sent over a new connection, like the first request of a client.
     pub fn anew(self) -> Self {
         Self { anew: true, ..self }
     }
 
-    /// Sent to whoever presents such a certificate.
+    /// Sent to a server with such a certificate.
     pub fn trusting(mut self, trust: Trust) -> Self {
         self.trust = trust;
         self
     }
 
-    /// A path that API servers may well not serve: a plain 404 says that this one does not.
+    /// Not every API server serves this path: a plain 404 means that this one does not.
     pub fn if_served(self) -> Self {
         Self { optional: true, ..self }
     }
 
-    /// Only the metadata of objects is answered: what else they hold never leaves the server.
+    /// The answer has only the metadata of objects; the rest never leaves the server.
     pub fn metadata_only(mut self) -> Self {
         self.accept = match self.verb {
             Verb::List => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
@@ -284,7 +283,7 @@ impl Call {
     pub(super) fn api(&self) -> Option<(&str, &str, &str)> {
         match &self.target {
             Target::Resource { group, version, resource, .. } => Some((group, version, resource)),
-            // APIs of others are asked for by URL, and only for what is in no namespace.
+            // APIs of other projects are requested by URL, and only for objects without a namespace.
             Target::Url(path) => {
                 let mut parts = path.split('?').next()?.strip_prefix("/apis/")?.split('/');
                 Some((parts.next()?, parts.next()?, parts.next()?))
@@ -292,7 +291,7 @@ impl Call {
         }
     }
 
-    /// The permission that the request needs, as an administrator would grant it.
+    /// The permission that the request needs, as an administrator grants it.
     pub fn permission(&self) -> String {
         match &self.target {
             Target::Url(path) => format!("get on {}", path.split('?').next().unwrap_or(path)),

@@ -1,4 +1,4 @@
-//! Why a request got no answer.
+//! Why a request was not answered.
 
 use std::error::Error;
 
@@ -8,10 +8,10 @@ use rustls::CertificateError;
 use super::Call;
 use crate::seen::Unobserved;
 
-/// What is wrong with the server's certificate, if that is why a request was not sent.
+/// The fault of the server's certificate, if that is why a request was not sent.
 pub(super) fn certificate_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
     chain(error).find_map(|error| {
-        // An I/O error's source is that of what it wraps.
+        // The source of an I/O error skips the error that it wraps.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         match error.downcast_ref().or_else(|| wrapped?.downcast_ref()) {
             Some(rustls::Error::InvalidCertificate(fault)) => Some(fault),
@@ -20,13 +20,13 @@ pub(super) fn certificate_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<
     })
 }
 
-/// Whether a request was not sent because the server's certificate, else trusted, is for other names.
+/// Whether a request was not sent because the server's certificate is trusted, but for other names.
 pub(super) fn is_name_mismatch(error: &(dyn Error + 'static)) -> bool {
     use CertificateError::{NotValidForName, NotValidForNameContext};
     matches!(certificate_fault(error), Some(NotValidForName | NotValidForNameContext { .. }))
 }
 
-/// Why a request got no answer, with the causes that the top-level text hides.
+/// Why a request was not answered, with the causes that the top-level text hides.
 pub(super) fn failure(call: &Call, error: &(dyn Error + 'static)) -> Unobserved {
     Unobserved::unreachable(call.to_string(), no_credential(error).map_or_else(|| causes(error), fault))
 }

@@ -1,4 +1,4 @@
-//! The clients by which requests are sent: one for each credential, instance and trust.
+//! The clients that send requests: one for each credential, instance and trust.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,14 +15,14 @@ use super::{Call, Identity, Kubeconfig};
 use crate::redaction::Redaction;
 use crate::seen::Unobserved;
 
-/// The name by which every API server's certificate is checked when it is dialled by address.
+/// The name by which an API server's certificate is verified if it is dialled by address.
 const SERVER_NAME: &str = "kubernetes";
 
 /// Clients are looked up and never listed; credentials have no order.
-#[expect(clippy::disallowed_types, reason = "no order is seen of it")]
+#[expect(clippy::disallowed_types, reason = "its order is never visible")]
 type ByLine = std::collections::HashMap<Line, Arc<OnceCell<Client>>>;
 
-/// The clients by which requests are sent, made when they are first needed.
+/// The clients that send requests, made when they are first needed.
 #[derive(Default)]
 pub(super) struct Clients {
     by_line: Mutex<ByLine>,
@@ -50,13 +50,13 @@ struct Line {
 /// Why there is no client.
 #[derive(Debug)]
 pub(super) enum NoClient {
-    /// It would not do.
+    /// The request must not be sent like this, or an error is known already.
     Unfit(Unobserved),
-    /// It could not be made of what the kubeconfig says.
+    /// The kubeconfig does not allow making it.
     Failed(Box<kube::Error>),
     /// The credential plugin gave no credential.
     NoCredential(PluginError),
-    /// Making it was given up, as the program ends.
+    /// The program ended while it was made.
     Abandoned,
 }
 
@@ -81,21 +81,31 @@ async fn made(config: Config) -> Result<Client, NoClient> {
     }
 }
 
+/// The configuration of the kubeconfig, for clients that send each request once and leave deadlines to the caller.
+pub(super) fn hardened(kubeconfig: &Kubeconfig) -> Config {
+    let mut config = kubeconfig.config.clone();
+    // A refusal is an observation; a retry would hide it.
+    config.default_retry = false;
+    // The caller has a deadline for the whole exchange. Of two that end at the same time, either might be reported.
+    config.connect_timeout = None;
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
+    config
+}
+
 impl Clients {
-    /// Checks the configured endpoint's certificate by this name instead of the one that the kubeconfig says, which
-    /// stays what the checks are told.
+    /// Verifies the configured endpoint's certificate by this name instead of the kubeconfig's, which checks still use.
     pub(super) fn verify_by_in_cluster_name(&self) {
         if self.server_name.set(SERVER_NAME).is_ok() {
             self.by_line.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
-    /// Whether the configured endpoint's certificate is still checked by the name that the kubeconfig says.
+    /// Whether the configured endpoint's certificate is still verified by the name in the kubeconfig.
     pub(super) fn verify_by_endpoint_name(&self) -> bool {
         self.server_name.get().is_none()
     }
 
-    /// The client for a request: one that there is already, unless the request is to have a connection of its own.
+    /// The client for a request: an existing one, unless the request needs a new connection.
     pub(super) async fn of(&self, kubeconfig: &Kubeconfig, call: &Call) -> Result<Client, NoClient> {
         let credential = match &call.identity {
             Identity::Own | Identity::Impersonated { .. } => Credential::Own,
@@ -114,30 +124,30 @@ impl Clients {
             let mut clients = self.by_line.lock().unwrap_or_else(PoisonError::into_inner);
             clients.entry(line.clone()).or_default().clone()
         };
-        // Who waits for a client that somebody else makes, and gives up, makes one if it is needed again.
+        // If the request that makes the client gives up, the next one makes it.
         client.get_or_try_init(|| async { made(self.config(kubeconfig, &line).await?).await }).await.cloned()
     }
 
-    /// Runs the credential plugin of the kubeconfig, if there is one, unless what it has issued can still be used.
+    /// Runs the credential plugin of the kubeconfig, if there is one, unless its last credential can still be used.
     async fn renew(&self, kubeconfig: &Kubeconfig) -> Result<(), PluginError> {
         let Some(exec) = plugin::of(&kubeconfig.config.auth_info) else { return Ok(()) };
         let mut issued = self.issued.lock().await;
         if !issued.as_ref().is_some_and(Issued::is_fresh) {
             *issued = Some(plugin::run(exec).await?);
-            // Clients with an earlier credential are of no use any more.
+            // Clients with an earlier credential are useless now.
             self.by_line.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         Ok(())
     }
 
-    /// Our own credential, as it is now.
+    /// Our own current credential.
     pub(super) async fn own(&self, kubeconfig: &Kubeconfig) -> Result<AuthInfo, PluginError> {
         self.renew(kubeconfig).await?;
         let user = &kubeconfig.config.auth_info;
         Ok(self.issued.lock().await.as_ref().map_or_else(|| user.clone(), |issued| issued.held_by(user)))
     }
 
-    /// Removes our own secrets from whatever is written.
+    /// Removes our own secrets from all output.
     pub(super) async fn redaction(&self, kubeconfig: &Kubeconfig) -> Redaction {
         let issued = self.issued.lock().await;
         kubeconfig.redaction().and(issued.iter().flat_map(Issued::secrets))
@@ -148,15 +158,10 @@ impl Clients {
         kubeconfig: &Kubeconfig,
         Line { credential, instance, trust }: &Line,
     ) -> Result<Config, NoClient> {
-        let mut config = kubeconfig.config.clone();
+        let mut config = hardened(kubeconfig);
         if let Some(name) = self.server_name.get() {
             config.tls_server_name = Some((*name).to_owned());
         }
-        // A refusal is an observation; asking again would hide it.
-        config.default_retry = false;
-        // The caller has a deadline for the whole exchange: two that end at once would be told by chance.
-        config.connect_timeout = None;
-        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
         match credential {
             Credential::Own => config.auth_info = self.own(kubeconfig).await?,
             Credential::Nothing => config.auth_info = AuthInfo::default(),
@@ -173,9 +178,9 @@ impl Clients {
         }
         match trust {
             Trust::Kubeconfig => {}
-            Trust::Anybody if *credential == Credential::Nothing => config.accept_invalid_certs = true,
-            Trust::Anybody => {
-                let cause = "a credential is not shown to a server that nobody vouches for";
+            Trust::Anyone if *credential == Credential::Nothing => config.accept_invalid_certs = true,
+            Trust::Anyone => {
+                let cause = "a credential is not sent to a server whose certificate is not verified";
                 return Err(Unobserved::invalid(config.cluster_url.to_string(), cause).into());
             }
             Trust::Only(authorities) => {

@@ -1,4 +1,4 @@
-//! The first request of a run: whether this is a Kubernetes API that we can talk to, and if not, why not.
+//! The first request of a run: whether the server is a Kubernetes API that accepts us, and if not, why.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::{Call, Cluster, Kubeconfig, KubeconfigError, Reply, Settings};
 use crate::certificate::Distrust;
 use crate::seen::Unobserved;
 
-/// How long a credential plugin may take, which may have to wait for a person who logs in.
+/// How long a credential plugin may take. It may have to wait until a person has logged in.
 pub(super) const LOGIN: Duration = Duration::from_secs(60);
 
-/// Why a cluster cannot be asked.
+/// Why there is no connection to a cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nothing answers.
+    /// The server does not answer.
     #[error("{server}: the API server cannot be reached: {cause}")]
     Unreachable {
         /// The API server's URL.
@@ -28,7 +28,7 @@ pub enum ConnectError {
         /// How the connection failed.
         cause: String,
     },
-    /// Something answers too slowly.
+    /// The server answers too slowly.
     #[error("{server}: the API server did not answer within {} s; {flag} sets the deadline", deadline.as_secs_f64())]
     TimedOut {
         /// The API server's URL.
@@ -38,7 +38,7 @@ pub enum ConnectError {
         /// The flag that sets it.
         flag: &'static str,
     },
-    /// The credential is not there in time.
+    /// The credential was not available in time.
     #[error("{origin}: {what} of user {user:?} did not end within {} s{hint}", deadline.as_secs_f64())]
     Tardy {
         /// The kubeconfig.
@@ -52,7 +52,7 @@ pub enum ConnectError {
         /// Which flag sets it, if one does.
         hint: &'static str,
     },
-    /// There is no credential to ask with.
+    /// There is no credential.
     #[error("{origin}: user {user:?} has no credential: {cause}")]
     NoCredential {
         /// The kubeconfig.
@@ -62,23 +62,23 @@ pub enum ConnectError {
         /// Why.
         cause: String,
     },
-    /// Nothing can be asked with this kubeconfig.
+    /// The kubeconfig cannot be used.
     #[error(transparent)]
     Unusable(KubeconfigError),
-    /// The server speaks TLS, or does not, and the kubeconfig says otherwise.
-    #[error("{server}: what answers there {speaks}: {place} needs another scheme or port in its server")]
+    /// The server speaks TLS and the kubeconfig uses http, or the other way round.
+    #[error("{server}: the server {speaks}: correct the scheme or port in the server of {place}")]
     Scheme {
         /// The API server's URL.
         server: String,
-        /// What the server does.
+        /// What the server speaks, and what the kubeconfig uses.
         speaks: String,
         /// The cluster and its kubeconfig.
         place: String,
     },
     /// The certificate is for other names.
     #[error(
-        "{server}: the certificate that answers is for {presented}, not for {name}: set the server of {place} \
-          to one of its names, or tls-server-name beside it"
+        "{server}: the server's certificate is for {presented}, not for {name}: use one of its names in the server of \
+         {place}, or as tls-server-name there"
     )]
     WrongName {
         /// The API server's URL.
@@ -90,9 +90,9 @@ pub enum ConnectError {
         /// The cluster and its kubeconfig.
         place: String,
     },
-    /// The certificate is one that clients do not take from any server.
+    /// Clients accept no such certificate from any server.
     #[error(
-        "{server}: the certificate that answers is no server's: {what}; give the API server one that the CA of \
+        "{server}: clients do not accept the server's certificate: {what}; give the API server one that the CA of \
          {place} has issued"
     )]
     NoServerCertificate {
@@ -103,10 +103,10 @@ pub enum ConnectError {
         /// The cluster and its kubeconfig.
         place: String,
     },
-    /// Nothing says whom to trust, and this system does not trust the certificate.
+    /// The kubeconfig names no CA, and this system does not trust the certificate.
     #[error(
-        "{server}: {cause}: {issuer} issued the certificate that answers, and {place} has no \
-         certificate-authority or certificate-authority-data, so that only the CAs count that this system trusts"
+        "{server}: {cause}: this system does not trust {issuer}, the issuer of the server's certificate, and {place} \
+         has no certificate-authority or certificate-authority-data"
     )]
     NoAuthority {
         /// The API server's URL.
@@ -118,10 +118,10 @@ pub enum ConnectError {
         /// The cluster and its kubeconfig.
         place: String,
     },
-    /// The certificate comes from somebody whom the kubeconfig does not trust.
+    /// The certificate is not issued by a CA of the kubeconfig.
     #[error(
-        "{server}: the certificate that answers is not from the cluster's CA ({issuer} issued it): \
-         the kubeconfig ({origin}) has another cluster's certificate-authority-data, or something intercepts TLS on the way"
+        "{server}: the cluster's CA did not issue the server's certificate ({issuer} issued it): the kubeconfig \
+         ({origin}) has the certificate-authority-data of another cluster, or something intercepts TLS"
     )]
     Untrusted {
         /// The API server's URL.
@@ -131,20 +131,20 @@ pub enum ConnectError {
         /// The kubeconfig.
         origin: String,
     },
-    /// Something else than Kubernetes answers.
-    #[error("{server}: this is not a Kubernetes API: GET /version answered HTTP {status} with {content}{hint}")]
+    /// The server is not a Kubernetes API.
+    #[error("{server}: this is not a Kubernetes API: GET /version returned HTTP {status} with {content}{hint}")]
     NotKubernetes {
         /// The URL.
         server: String,
         /// The HTTP status code.
         status: u16,
-        /// What kind of content came.
+        /// The kind of content.
         content: String,
-        /// What it probably is.
+        /// What the server may be.
         hint: &'static str,
     },
-    /// Our credential is refused.
-    #[error("{server}: the API server refuses the credential of {user} in {origin}: {cause}")]
+    /// Our credential is rejected.
+    #[error("{server}: the API server rejects the credential of {user} in {origin}: {cause}")]
     Unauthorized {
         /// The API server's URL.
         server: String,
@@ -157,11 +157,11 @@ pub enum ConnectError {
     },
 }
 
-/// Connects: asks for the version with our own credential.
+/// Connects: gets the version with our own credential.
 ///
-/// An endpoint whose certificate comes from the right CA but lacks the endpoint's name is asked all the same, its
-/// certificate checked by a name that every API server has. One whose certificate has expired cannot be asked anything,
-/// but what needs no request can still be observed. Both are for the checks to report.
+/// If the endpoint's certificate comes from the right CA but lacks the endpoint's name, the certificate is verified by a
+/// name that every API server has, and requests go on. If it has expired, no request is possible, but whatever needs none
+/// can still be observed. Checks report both.
 pub async fn connect(
     kubeconfig: Kubeconfig,
     settings: Settings,
@@ -176,18 +176,18 @@ pub async fn connect(
         Err(why) => look_again(&mut cluster, &version, why).await,
     };
     match accepted {
-        // A server of TLS answers plain HTTP as well, with a complaint.
+        // A TLS server also answers plain HTTP, with an error.
         Err(ConnectError::NotKubernetes { .. })
             if is_plain(&cluster) && matches!(look(&cluster).await, Some(Ok(_))) =>
         {
-            Err(speaks(&cluster, "speaks TLS, which http:// is not"))
+            Err(speaks(&cluster, "expects TLS, but the kubeconfig uses http://"))
         }
         accepted => accepted.map(|()| cluster),
     }
 }
 
-/// Makes the client that requests are sent with. That reads keys and runs a credential plugin: what fails here is no fault
-/// of the server's.
+/// Makes the client that sends requests. That reads keys and runs a credential plugin: if it fails, the server is not to
+/// blame.
 async fn prepare(cluster: &Cluster, call: &Call) -> Result<(), ConnectError> {
     let kubeconfig = cluster.kubeconfig();
     let Kubeconfig { origin, user, context, .. } = kubeconfig;
@@ -224,19 +224,22 @@ async fn prepare(cluster: &Cluster, call: &Call) -> Result<(), ConnectError> {
     Err(unusable(format!("user {user:?}: {}", kubeconfig.redaction().text(&cause))))
 }
 
-/// Finds out why there was no answer, from what the endpoint presents to a client that asks nothing.
+/// Finds out why there was no answer, from a handshake with the endpoint.
 async fn look_again(cluster: &mut Cluster, version: &Call, why: Unobserved) -> Result<(), ConnectError> {
     let plain = is_plain(cluster);
     let seen = match look(cluster).await {
-        Some(Ok(_)) if plain => return Err(speaks(cluster, "speaks TLS, which http:// is not")),
+        Some(Ok(_)) if plain => return Err(speaks(cluster, "expects TLS, but the kubeconfig uses http://")),
         Some(Err(Unreachable::NotTls { answer })) if !plain => {
-            return Err(speaks(cluster, format!("does not speak TLS, which https:// is, but says {answer:?}")));
+            return Err(speaks(
+                cluster,
+                format!("does not speak TLS, but the kubeconfig uses https:// (it answered {answer:?})"),
+            ));
         }
         Some(Ok(seen)) if !cluster.kubeconfig().config.accept_invalid_certs => seen,
         _ => return Err(unreachable(cluster, why)),
     };
     let (name, presented) = match seen.verdict {
-        // Nothing wrong at the second look: instances behind one address differ, and this one has a better name.
+        // This handshake found nothing wrong: instances behind one address differ, and this one's certificate has the name.
         Ok(()) => (String::new(), Vec::new()),
         Err(Distrust::NameMismatch { name, presented }) => (name, presented),
         Err(Distrust::Expired { .. } | Distrust::NotYetValid { .. }) => return Ok(()),
@@ -271,12 +274,12 @@ fn accept(cluster: &mut Cluster, call: &Call, reply: &Reply) -> Result<(), Conne
             cause: credential_fault(cluster.kubeconfig()).unwrap_or_else(|| reply.message()),
         });
     }
-    // A 403 is Kubernetes speaking: a user without any right gets a report in which nothing passes.
+    // Such a 403 comes from Kubernetes. A user without any permission gets a report in which nothing passes.
     if reply.status == 403 && reply.reason() == "Forbidden" {
         return Ok(());
     }
     if reply.status >= 400 && !reply.reason().is_empty() {
-        let cause = format!("it answers HTTP {}: {}", reply.status, reply.message());
+        let cause = format!("it returned HTTP {}: {}", reply.status, reply.message());
         return Err(ConnectError::Unreachable { server: server(cluster), cause });
     }
     match reply.decode::<Info>(call) {
@@ -296,7 +299,7 @@ fn accept(cluster: &mut Cluster, call: &Call, reply: &Reply) -> Result<(), Conne
                 } else {
                     reply.content_type.clone()
                 },
-                hint: if html { ": is there a proxy with a login page on the way?" } else { "" },
+                hint: if html { ": is there a proxy with a login page in between?" } else { "" },
             })
         }
     }
@@ -318,11 +321,11 @@ fn cause(cluster: &Cluster, why: Unobserved) -> String {
     cluster.kubeconfig().redaction().text(&cause).into_owned()
 }
 
-/// The deadline that ended something after this time, and the flag that sets it.
+/// The deadline that was missed after this time, and the flag that sets it.
 fn set_by(cluster: &Cluster, after: Duration) -> (Duration, &'static str) {
     let settings = cluster.settings();
     match settings.timeout {
-        // What is left of a run is counted in milliseconds.
+        // The rest of a run's time is rounded to milliseconds.
         Some(timeout) if after + Duration::from_millis(1) < settings.request_timeout => (timeout, "--timeout"),
         _ => (settings.request_timeout, "--request-timeout"),
     }
@@ -332,13 +335,13 @@ fn server(cluster: &Cluster) -> String {
     cluster.summary().server.clone()
 }
 
-/// The part of the kubeconfig that says where the server is.
+/// The cluster of the kubeconfig, for messages.
 fn place(cluster: &Cluster) -> String {
     let Kubeconfig { cluster, origin, .. } = cluster.kubeconfig();
     format!("cluster {cluster:?} in {origin}")
 }
 
-/// Whether the kubeconfig says that the server speaks no TLS.
+/// Whether the kubeconfig uses plain HTTP.
 fn is_plain(cluster: &Cluster) -> bool {
     cluster.kubeconfig().config.cluster_url.scheme_str() == Some("http")
 }
@@ -347,7 +350,7 @@ fn speaks(cluster: &Cluster, speaks: impl Into<String>) -> ConnectError {
     ConnectError::Scheme { server: server(cluster), speaks: speaks.into(), place: place(cluster) }
 }
 
-/// Looks at what the endpoint presents.
+/// Records what the endpoint presents in a handshake.
 async fn look(cluster: &Cluster) -> Option<Result<Handshake, Unreachable>> {
     let address = cluster.endpoint()?;
     let name = cluster.kubeconfig().config.tls_server_name.clone();
@@ -370,7 +373,7 @@ fn untrusted(cluster: &Cluster, seen: &Handshake, why: Unobserved) -> ConnectErr
     ConnectError::Untrusted { server: server(cluster), issuer, origin: origin.clone() }
 }
 
-/// What is wrong with our own client certificate, if that can be told without the server.
+/// What is wrong with our own client certificate, as far as that shows without the server.
 fn credential_fault(kubeconfig: &Kubeconfig) -> Option<String> {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let auth = &kubeconfig.config.auth_info;
@@ -384,7 +387,7 @@ fn credential_fault(kubeconfig: &Kubeconfig) -> Option<String> {
     let now = jiff::Timestamp::now();
     (certificate.not_after < now).then(|| {
         format!(
-            "its client certificate ({}) expired at {}: renew it, on kubeadm with `kubeadm certs renew admin.conf`",
+            "its client certificate ({}) expired at {}: renew it (on kubeadm clusters: `kubeadm certs renew admin.conf`)",
             certificate.subject, certificate.not_after
         )
     })

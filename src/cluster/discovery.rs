@@ -1,11 +1,11 @@
-//! What a 404 means that no API has sent: an API that is not served, or a proxy on the way.
+//! The meaning of a 404 that no API has sent: the API is not served, or a proxy in between has answered.
 
 use serde::Deserialize;
 
 use super::{Call, Cluster, Reply};
 use crate::seen::{Seen, Unobserved};
 
-/// The part of an `APIGroupList` that names versions. None of it may be missing: `{}` says nothing.
+/// The part of an `APIGroupList` that names versions. All fields are required: `{}` proves nothing.
 #[derive(Deserialize)]
 struct Groups {
     kind: String,
@@ -36,8 +36,8 @@ struct Resource {
 }
 
 impl Cluster {
-    /// The reply, unless it is a 404 to a request to an API which that API did not send. Only the cluster's own list of its
-    /// APIs shows that one is not served.
+    /// The reply, unless it is a 404 that the requested API did not send. Only the cluster's own list of APIs shows that one
+    /// is not served.
     pub(super) async fn understood(&self, call: &Call, reply: Reply) -> Seen<Reply> {
         let Some((group, version, resource)) = call.api().filter(|_| reply.is_bare_404()) else { return Ok(reply) };
         let bare = format!("HTTP 404 that is not a Status: {}", reply.message());
@@ -45,7 +45,7 @@ impl Cluster {
         if group.is_empty() {
             return Err(Unobserved::invalid(call.to_string(), bare));
         }
-        // This is a part of every request, and sends requests itself.
+        // This is part of every request and sends requests itself.
         match Box::pin(self.serves(call, group, version, resource)).await {
             Ok(false) => {
                 Err(Unobserved::absent(format!("this cluster does not serve {resource} in {group}/{version}")))

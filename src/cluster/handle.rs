@@ -13,7 +13,7 @@ use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
 use crate::redaction::Redaction;
 
-/// How a run asks.
+/// How requests are sent.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How many requests may be in flight at once.
@@ -24,7 +24,7 @@ pub struct Settings {
     pub timeout: Option<Duration>,
 }
 
-/// A cluster that can be asked. Clones share clients, and count their requests together.
+/// A cluster to which requests can be sent. Clones share their clients and the count of requests.
 #[derive(Clone)]
 pub struct Cluster {
     kubeconfig: Arc<Kubeconfig>,
@@ -52,7 +52,7 @@ impl Cluster {
         }
     }
 
-    /// The same cluster for the clean-up: what the run made is removed also when the run's time is over.
+    /// The same cluster for the clean-up, which also happens when the run's time is over.
     pub fn without_end(&self) -> Self {
         Self { end: None, ..self.clone() }
     }
@@ -66,12 +66,12 @@ impl Cluster {
         &self.summary
     }
 
-    /// Which cluster, and as whom.
+    /// The kubeconfig in use.
     pub fn kubeconfig(&self) -> &Kubeconfig {
         &self.kubeconfig
     }
 
-    /// Removes our own secrets from whatever is written, those that a credential plugin has issued among them.
+    /// Removes our own secrets from all output, including those that a credential plugin has issued.
     pub async fn redaction(&self) -> Redaction {
         self.clients.redaction(&self.kubeconfig).await
     }
@@ -84,7 +84,7 @@ impl Cluster {
         Authority::new(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port).ok()
     }
 
-    /// How the run asks.
+    /// How requests are sent.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -109,12 +109,12 @@ impl Cluster {
         *self.cancel.borrow()
     }
 
-    /// Ends when the run is stopped.
+    /// Completes when the run is stopped.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut cancel = self.cancel.clone();
         async move {
             if cancel.wait_for(|stopped| *stopped).await.is_err() {
-                // Nobody is left who could stop the run.
+                // Nothing can stop the run any more.
                 std::future::pending::<()>().await;
             }
         }

@@ -1,22 +1,22 @@
-//! The TLS recorder: what a server presents to a client that asks nothing of it.
+//! The TLS recorder: what a server presents in a handshake.
 //!
 //! [`handshake`] dials any address, asks for any name, and keeps everything that was presented,
 //! whether or not a client would trust it. The connection carries no request and no credential, so
-//! nothing is lost by completing a handshake with a server that is not trusted; and a completed one
+//! it is safe to complete a handshake with a server that is not trusted. A completed handshake
 //! leaves no error in that server's log.
 //!
-//! # What is asked of the server
+//! # What the server is offered
 //!
 //! TLS 1.2 and 1.3 with the cipher suites of rustls, and every signature algorithm back to SHA-1,
-//! so that old certificates are shown too. A server that speaks neither version answers with an
+//! so that old certificates are presented too. A server that speaks neither version answers with an
 //! alert: [`Unreachable::Declined`]. No application protocol (ALPN) is offered: Kubernetes' servers
 //! do not insist on one.
 //!
-//! # What becomes of a client certificate
+//! # Client certificates
 //!
 //! None is offered. A server that demands one refuses the connection, in TLS 1.3 after the client
-//! believes the handshake to be over. So the recorder waits for the refusal, or for the session
-//! ticket that servers send once they are content, or for a moment. A refusal is a
+//! considers the handshake complete. So the recorder waits for the refusal, or for the session
+//! ticket that servers send after they accept the client, or for a moment. A refusal is a
 //! [`failure`](Handshake::failure) of an otherwise complete record.
 
 mod connection;
@@ -57,7 +57,7 @@ use crate::certificate::{Certificate, Chain, Distrust, verify};
 const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 
 /// For how long a server that asked for no certificate may take to send its session ticket. Nothing
-/// depends on it, but servers log a client that is gone before.
+/// depends on it, but servers log an error if the client disconnects before.
 const TICKET_WAIT: Duration = Duration::from_millis(100);
 
 /// What a server presented in one handshake.
@@ -65,11 +65,11 @@ const TICKET_WAIT: Duration = Duration::from_millis(100);
 pub struct Handshake {
     /// Where it was dialled.
     pub address: Authority,
-    /// The name that was asked for, and for which the verdict is.
+    /// The requested name, which the verdict is about.
     pub server_name: Option<String>,
     /// The version that the server chose.
     pub version: TlsVersion,
-    /// All that the server presented.
+    /// The certificates that the server presented.
     pub chain: Chain,
     /// Whether the server asked for a client certificate.
     pub client_certificate_requested: bool,
@@ -113,7 +113,7 @@ impl TlsVersion {
 /// for all of it: resolving the name, connecting, and the handshake.
 ///
 /// # Errors
-/// If no certificate was presented. Whatever goes wrong after that is told in the [`Handshake`].
+/// If no certificate was presented. The [`Handshake`] contains any later failure.
 pub async fn handshake(target: &Target, roots: &[Certificate], deadline: Duration) -> Result<Handshake, Unreachable> {
     let deadline = Deadline::after(deadline);
     let connected = deadline.limit(connect(&target.address)).await;
@@ -164,7 +164,7 @@ where
     deadline.limit(connection.close()).await;
 
     let (Some(chain), Some(version)) = (recorder.chain(), version) else {
-        // A handshake does not complete without a certificate, so that there is an ending.
+        // A handshake does not complete without a certificate, so that there is an end.
         return Err(ending.unwrap_or(Ending::Closed).into());
     };
     Ok(Handshake {
@@ -178,7 +178,7 @@ where
     })
 }
 
-/// Goes through the handshake and waits until the server is content with it.
+/// Completes the handshake and waits until the server accepts it.
 async fn settle<S>(connection: &mut Connection<S>, recorder: &Recorder, deadline: Deadline) -> Result<(), Ending>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -187,11 +187,11 @@ where
     completed.unwrap_or_else(|| Err(deadline.missed()))?;
 
     let wait = if recorder.client_certificate_requested() { REFUSAL_WAIT } else { TICKET_WAIT };
-    // A server that says nothing for so long does not refuse.
+    // A server that is silent for so long does not refuse.
     deadline.at_most(wait).limit(connection.accepted()).await.unwrap_or(Ok(()))
 }
 
-/// A client that shows the recorder everything and asks for the target's name.
+/// A client that passes everything to the recorder and requests the target's name.
 fn client(recorder: &Arc<Recorder>, target: &Target) -> Result<ClientConnection, Unreachable> {
     let failed = |error: rustls::Error| Unreachable::Other { text: error.to_string() };
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -204,13 +204,12 @@ fn client(recorder: &Arc<Recorder>, target: &Target) -> Result<ClientConnection,
 }
 
 fn asked_for(target: &Target) -> Result<ServerName<'static>, Unreachable> {
-    // rustls wants a name, and sends none that is an address.
+    // rustls requires a name, and does not send one that is an address.
     let Some(name) = &target.server_name else {
         return Ok(ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)));
     };
-    ServerName::try_from(name.clone()).map_err(|_| Unreachable::Other {
-        text: format!("{name:?} is neither a DNS name nor an address, so that no server can be asked for it"),
-    })
+    ServerName::try_from(name.clone())
+        .map_err(|_| Unreachable::Other { text: format!("{name:?} is neither a DNS name nor an IP address") })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Handshakes the way that requests go, each in its turn.
+//! Handshakes by the same route as requests, each in its turn.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::certificate::Certificate;
 use crate::seen::{Seen, Unobserved};
 
 impl Cluster {
-    /// Dials `target` and records what it presents; `roots` are what the verdict of the record rests on.
+    /// Dials `target` and records what it presents. The verdict of the record rests on `roots`.
     pub async fn handshake(&self, target: &Target, roots: &[Certificate]) -> Seen<Handshake> {
         self.dial(target, roots).await.map_err(|why| unseen(target, why))
     }
 
-    /// The same, with all that is known of why nothing was presented.
+    /// The same, with the full reason why nothing was presented.
     pub(super) async fn dial(&self, target: &Target, roots: &[Certificate]) -> Result<Handshake, Unreachable> {
         let turn = self.turn(&target.address).await.map_err(|why| Unreachable::Other { text: why.to_string() })?;
         let deadline = turn.deadline;
@@ -54,7 +54,7 @@ async fn through(
 fn unseen(target: &Target, why: Unreachable) -> Unobserved {
     match why {
         Unreachable::TimedOut { after } => Unobserved::timed_out(target.address.to_string(), after),
-        // Something is there, and has answered.
+        // A server is there and has answered.
         why @ (Unreachable::Declined { .. } | Unreachable::NotTls { .. }) => {
             Unobserved::invalid(target.address.to_string(), why)
         }

@@ -1,14 +1,14 @@
-//! Who a request is sent as.
+//! The user that a request is sent as.
 
 use std::fmt;
 
-/// Who a request is sent as.
+/// The user that a request is sent as.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
     /// The user of the kubeconfig, or the pod's service account.
     #[default]
     Own,
-    /// Nobody: no credentials at all.
+    /// Anonymous: without any credential.
     Anonymous,
     /// Another user, by impersonation with our own credentials.
     Impersonated {
@@ -17,23 +17,23 @@ pub enum Identity {
         /// The groups; `system:authenticated` is added by the server.
         groups: Vec<String>,
     },
-    /// The bearer of this token, and nobody else.
+    /// The bearer of this token alone.
     Bearer(Token),
-    /// The holder of this certificate's key, and nobody else.
+    /// The holder of this certificate's key alone.
     Certified(ClientCertificate),
 }
 
-/// A bearer token, which no message ever shows.
+/// A bearer token. No message ever shows it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(String);
 
 impl Token {
-    /// Keeps a token from being shown.
+    /// Wraps a token so that it is not shown.
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
     }
 
-    /// The token itself, for the header that carries it.
+    /// The token itself, for a header.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -45,7 +45,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A client certificate with its private key, which no message ever shows.
+/// A client certificate with its private key. No message ever shows them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientCertificate {
     chain: String,
@@ -63,7 +63,7 @@ impl ClientCertificate {
         &self.chain
     }
 
-    /// The key in PEM, for the connection that proves its possession.
+    /// The key in PEM, for a connection.
     pub(super) fn expose_key(&self) -> &str {
         &self.key
     }
@@ -76,12 +76,12 @@ impl fmt::Debug for ClientCertificate {
 }
 
 impl Identity {
-    /// The kubelet of a node, as the Node authorizer knows it.
+    /// The kubelet of a node, as the Node authorizer identifies it.
     pub fn kubelet(node: &str) -> Self {
         Self::Impersonated { user: format!("system:node:{node}"), groups: vec!["system:nodes".into()] }
     }
 
-    /// The kubelet of a node by constrained impersonation: the server itself adds the groups that nodes have.
+    /// The kubelet of a node by constrained impersonation: the server adds the groups of nodes.
     pub fn constrained_kubelet(node: &str) -> Self {
         Self::Impersonated { user: format!("system:node:{node}"), groups: Vec::new() }
     }

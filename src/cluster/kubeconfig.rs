@@ -1,4 +1,4 @@
-//! Which cluster, and as whom: kubeconfig files in all their forms, or the service account of the pod that we run in.
+//! Kubeconfig files in all their forms, or the service account of the pod that we run in.
 
 mod server;
 mod user;
@@ -15,6 +15,7 @@ use kube::config::{
     AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig as File, KubeconfigError as Upstream,
     LoadDataError, NamedAuthInfo, NamedCluster,
 };
+use serde_saphyr::UserMessageFormatter;
 
 use self::server::Login;
 pub(super) use self::user::unfit_for_header;
@@ -23,7 +24,7 @@ use super::causes::causes;
 use crate::certificate::Certificate;
 use crate::redaction::Redaction;
 
-/// Where to connect to, and as whom.
+/// The cluster to connect to, and the user.
 #[derive(Clone)]
 pub struct Kubeconfig {
     /// The client's configuration.
@@ -34,24 +35,24 @@ pub struct Kubeconfig {
     pub cluster: String,
     /// The name of the user.
     pub user: String,
-    /// The certificate authorities that the API server's certificate must come from.
+    /// The CAs that may have issued the API server's certificate.
     pub authorities: Vec<Certificate>,
-    /// Where all this was read from, for messages.
+    /// The files or other source of all this, for messages.
     pub origin: String,
 }
 
-/// Why no cluster could be chosen.
+/// Why there is no usable kubeconfig.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KubeconfigError {
-    /// Nothing says where the cluster is.
+    /// There is no kubeconfig.
     #[error(
         "no kubeconfig: --kubeconfig is not given, {environment}, {} does not exist, and this is not a pod: \
          give --kubeconfig FILE, or try `seaworthy run --example`",
         home.display()
     )]
     None {
-        /// What the variable KUBECONFIG says.
+        /// The state of the variable KUBECONFIG.
         environment: String,
         /// The default file.
         home: PathBuf,
@@ -72,7 +73,7 @@ pub enum KubeconfigError {
         /// What is wrong, with line and column.
         cause: String,
     },
-    /// The files are something else.
+    /// The files are not kubeconfigs.
     #[error("{origin}: not a kubeconfig: {what}")]
     SomethingElse {
         /// The files.
@@ -81,25 +82,25 @@ pub enum KubeconfigError {
         what: String,
     },
     /// The context does not exist.
-    #[error("{origin}: there is no context {context:?}; there are: {known}")]
+    #[error("{origin}: there is no context {context:?}; available: {known}")]
     UnknownContext {
         /// The files.
         origin: String,
         /// The context asked for.
         context: String,
-        /// The contexts there are.
+        /// The existing contexts.
         known: String,
     },
     /// No context is chosen.
-    #[error("{origin}: current-context is not set: choose one with --context; there are: {known}")]
+    #[error("{origin}: current-context is not set: choose one with --context; available: {known}")]
     NoContext {
         /// The files.
         origin: String,
-        /// The contexts there are.
+        /// The existing contexts.
         known: String,
     },
-    /// The context names a cluster or a user that is not there.
-    #[error("context {context:?} names {what}; {origin} has: {known}")]
+    /// The context names a cluster or a user that does not exist.
+    #[error("context {context:?} names {what}, which does not exist; {origin} has: {known}")]
     Dangling {
         /// The files.
         origin: String,
@@ -107,7 +108,7 @@ pub enum KubeconfigError {
         context: String,
         /// The cluster or user.
         what: String,
-        /// The names there are.
+        /// The existing names.
         known: String,
     },
     /// The context is incomplete, or a file that it names cannot be used.
@@ -134,7 +135,7 @@ impl Kubeconfig {
             Some(list) => env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => vec![home.clone()],
         };
-        // As in kubectl, a file of the list may be missing, as long as one is there.
+        // As in kubectl, files of the list may be missing, as long as one exists.
         let existing: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
         let mut merged: Option<File> = None;
         for path in &existing {
@@ -156,7 +157,7 @@ impl Kubeconfig {
                 Some(context) => Err(KubeconfigError::UnknownContext {
                     origin: "the pod's service account".into(),
                     context: context.into(),
-                    known: "none, for there is no kubeconfig".into(),
+                    known: "none, as there is no kubeconfig".into(),
                 }),
             },
             None => Err(KubeconfigError::None {
@@ -194,7 +195,7 @@ impl Kubeconfig {
             return Err(dangling("cluster", &parts.cluster, known));
         };
         let mut cluster = cluster.cluster.clone().unwrap_or_default();
-        // As for kubectl, a context without a user is one of nobody's.
+        // As in kubectl, a context without a user has no credential.
         let user = parts.user.unwrap_or_default();
         let auth_info = match file.auth_infos.iter().find(|named| named.name == user) {
             Some(named) => named.auth_info.clone().unwrap_or_default(),
@@ -213,7 +214,7 @@ impl Kubeconfig {
             Some(login) => user::logged_in(auth_info, login),
             None => auth_info,
         };
-        // Only what the context uses is left.
+        // Only the parts that the context uses.
         let used = File {
             clusters: vec![NamedCluster {
                 name: parts.cluster.clone(),
@@ -233,17 +234,17 @@ impl Kubeconfig {
             && exec.interactive_mode != Some(ExecInteractiveMode::Always)
             && !std::io::stdin().is_terminal()
         {
-            // Nobody is there to be asked, so that what the plugin says is for us to tell.
+            // The plugin cannot ask anyone, and its messages are shown by us.
             exec.interactive_mode = Some(ExecInteractiveMode::Never);
         }
-        // The proxy of the environment is not for servers that NO_PROXY names.
+        // NO_PROXY exempts servers from the proxy of the environment.
         if cluster.proxy_url.is_none() && Matcher::from_env().intercept(&config.cluster_url).is_none() {
             config.proxy_url = None;
         }
         if cluster.proxy_url.is_none()
             && let Some(proxy) = config.proxy_url.as_ref().filter(|proxy| proxy.scheme().is_none())
         {
-            // The environment may name a proxy by its host and port alone.
+            // The environment may name a proxy only by host and port.
             config.proxy_url = format!("http://{proxy}").parse().ok();
         }
         if let Some(proxy) = &config.proxy_url
@@ -285,7 +286,7 @@ impl Kubeconfig {
         })
     }
 
-    /// The cluster in a few words, before anything was asked.
+    /// The cluster in a few words, before any request.
     pub fn summary(&self) -> ClusterSummary {
         ClusterSummary {
             name: self.context.clone(),
@@ -294,7 +295,7 @@ impl Kubeconfig {
         }
     }
 
-    /// Removes this user's secrets from whatever is written.
+    /// Removes this user's secrets from all output.
     pub fn redaction(&self) -> Redaction {
         use secrecy::ExposeSecret;
         let AuthInfo { password, token, token_file, client_key_data, exec, auth_provider, .. } = &self.config.auth_info;
@@ -319,12 +320,12 @@ fn read(path: &Path) -> Result<File, KubeconfigError> {
         Upstream::ReadConfig(source, _) => KubeconfigError::Unreadable { path: path.into(), source },
         Upstream::Parse(cause) => KubeconfigError::Malformed {
             path: path.into(),
-            // The caret diagnostics after the first line quote the file, which may hold keys.
-            cause: cause.to_string().lines().next().unwrap_or_default().to_owned(),
+            // A snippet would quote the file, which may hold keys.
+            cause: cause.without_snippet().render_with_formatter(&UserMessageFormatter),
         },
         other => KubeconfigError::Malformed { path: path.into(), cause: other.to_string() },
     })?;
-    // Relative paths start at the file's folder, so that an empty one has become the folder.
+    // Relative paths are resolved from the file's folder, so that an empty one has become the folder.
     let folder = path.parent().map(|folder| folder.join("").to_string_lossy().into_owned());
     let clusters = file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut());
     let users = file.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut());
@@ -344,21 +345,21 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// What the file is, if it is no kubeconfig. One that says that it is may hold nothing.
+/// What the file is, if it is not a kubeconfig. A file of kind Config may be empty.
 fn something_else(file: &File) -> Option<String> {
     match file.kind.as_deref() {
         Some("Config") => None,
-        Some(kind) => Some(format!("it is of kind {kind}")),
+        Some(kind) => Some(format!("its kind is {kind} instead of Config")),
         None if !(file.contexts.is_empty() && file.clusters.is_empty() && file.auth_infos.is_empty()) => None,
         None if file.other.is_empty() && file.current_context.is_none() => Some("it is empty".into()),
-        None => Some("it has no clusters, users and contexts".into()),
+        None => Some("it has no clusters, users or contexts".into()),
     }
 }
 
-/// Makes a cluster one that requests can be sent to, and takes the login out of its URL, or says what is wrong with it.
+/// Prepares a cluster for requests and returns the login that was in its URL, or what is wrong with the cluster.
 fn usable_cluster(cluster: &mut Cluster) -> Result<Option<Login>, String> {
     let Cluster { server, certificate_authority, certificate_authority_data, proxy_url, tls_server_name, .. } = cluster;
-    // As in client-go, an empty text is none.
+    // As in client-go, an empty text counts as unset.
     for text in [&mut *server, certificate_authority, certificate_authority_data, proxy_url, tls_server_name] {
         text.take_if(|text| text.is_empty());
     }
@@ -378,7 +379,7 @@ pub(crate) fn without_line_breaks(base64: &str) -> Cow<'_, str> {
     if base64.contains(['\r', '\n']) { base64.replace(['\r', '\n'], "").into() } else { base64.into() }
 }
 
-/// Whether a file that a kubeconfig names can be read.
+/// Fails if a file that a kubeconfig names cannot be read.
 fn readable(key: &str, path: Option<&str>) -> Result<(), String> {
     match path {
         Some(path) => fs::read(path).map(drop).map_err(|e| format!("its {key} {path} cannot be read: {e}")),
@@ -386,20 +387,20 @@ fn readable(key: &str, path: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a cluster without a URL.
+/// The error for a cluster without a URL.
 const NO_SERVER: &str = "it has no server";
-/// What is wrong with a CA of which nothing can be made.
+/// The error for a CA without a certificate.
 const NO_CERTIFICATE: &str = "its certificate-authority or certificate-authority-data holds no certificate in PEM form";
 
-/// What is wrong with a kubeconfig, in the words of its fields.
+/// What is wrong with a kubeconfig, by its fields.
 pub(super) fn explain(error: &Upstream) -> String {
     let field = match error {
         Upstream::LoadCertificateAuthority(LoadDataError::DecodeBase64(_)) => "certificate-authority-data",
         Upstream::LoadClientCertificate(LoadDataError::DecodeBase64(_)) => "client-certificate-data",
         Upstream::LoadClientKey(LoadDataError::DecodeBase64(_)) => "client-key-data",
         Upstream::MissingClusterUrl => return NO_SERVER.into(),
-        Upstream::ParseClusterUrl(why) => return format!("its server is no URL: {why}"),
-        Upstream::ParseProxyUrl(why) => return format!("its proxy-url, or HTTPS_PROXY, is no URL: {why}"),
+        Upstream::ParseClusterUrl(why) => return format!("its server is not a URL: {why}"),
+        Upstream::ParseProxyUrl(why) => return format!("its proxy-url, or HTTPS_PROXY, is not a URL: {why}"),
         Upstream::ParseCertificates(_) => return NO_CERTIFICATE.into(),
         other => return causes(other),
     };

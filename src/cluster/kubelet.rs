@@ -6,30 +6,26 @@ use kube::config::AuthInfo;
 use kube::{Client, Config};
 
 use super::causes::{certificate_fault, failure};
+use super::clients::hardened;
 use super::requests::whole;
 use super::{Call, Cluster, Reply};
+use crate::http_client;
 use crate::seen::{Seen, Unobserved};
 
 impl Cluster {
     /// A client for requests to kubelets without any credential.
     pub fn stranger_to_kubelets(&self) -> Seen<reqwest::Client> {
-        reqwest::Client::builder()
-            // Nothing secret is sent, and a self-signed certificate is the kubelet's default.
-            .tls_danger_accept_invalid_certs(true)
-            .timeout(self.deadline(self.settings().request_timeout))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(crate::USER_AGENT)
-            .build()
-            .map_err(|e| Unobserved::invalid("the HTTP client", e))
+        // A self-signed certificate is the kubelet's default.
+        let client = http_client::stranger(self.deadline(self.settings().request_timeout));
+        client.build().map_err(|e| Unobserved::invalid("the HTTP client", e))
     }
 
     /// GET of a path of the kubelet at this address, with our own credential.
     ///
-    /// Most kubelets present a certificate that they have signed themselves. A client certificate is shown to them all the
-    /// same, because its key stays here; a token is given only to a kubelet whose certificate is from the cluster's CA.
+    /// Most kubelets present a self-signed certificate. A client certificate is shown to them nevertheless, because its key
+    /// stays here. A token is sent only to a kubelet whose certificate is issued by the cluster's CA.
     ///
-    /// `permission` is what a refusal lacks.
+    /// `permission` is what is missing if the kubelet refuses.
     pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
         let call = Call::url(path).to_instance(address);
         let exchange = Box::pin(async {
@@ -60,15 +56,12 @@ impl Cluster {
     }
 
     fn kubelet_config(&self, address: SocketAddr, own: AuthInfo) -> Seen<Config> {
-        let mut config = self.kubeconfig().config.clone();
+        let mut config = hardened(self.kubeconfig());
         config.cluster_url =
             format!("https://{address}").parse().map_err(|e| Unobserved::invalid(address.to_string(), e))?;
         config.tls_server_name = None;
-        // A proxy to the API server is none to the nodes.
+        // A proxy for the API server is not one for the nodes.
         config.proxy_url = None;
-        config.default_retry = false;
-        config.connect_timeout = None;
-        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(crate::USER_AGENT)));
         let shows_certificate = own.client_certificate.is_some() || own.client_certificate_data.is_some();
         config.accept_invalid_certs = shows_certificate;
         config.auth_info = if shows_certificate {
@@ -86,13 +79,13 @@ impl Cluster {
     }
 }
 
-/// Says why a kubelet was not given our token.
+/// Adds why the kubelet did not get our token.
 fn unproven(why: Unobserved) -> Unobserved {
     match why {
         Unobserved::Unreachable { target, cause } => Unobserved::unreachable(
             target,
             format!(
-                "{cause}; a token is given only to a kubelet whose certificate is from the cluster's CA: use a client \
+                "{cause}; a token is sent only to a kubelet whose certificate is issued by the cluster's CA: use a client \
                  certificate, or set serverTLSBootstrap: true in the kubelets' configuration"
             ),
         ),
@@ -105,8 +98,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_what_keeps_a_token_back() {
+    fn the_reason_for_keeping_a_token_back_is_stated() {
         let why = unproven(Unobserved::unreachable("GET /configz", "invalid peer certificate: UnknownIssuer"));
-        assert!(why.to_string().contains("a token is given only to a kubelet"));
+        assert!(why.to_string().contains("a token is sent only to a kubelet"));
     }
 }

@@ -1,4 +1,4 @@
-//! The way through a proxy, for connections that carry no request.
+//! Connections through a proxy that carry no request.
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::causes;
 use super::handshake::{Authority, Unreachable};
 
-/// Connects to `target` through the proxy of a kubeconfig, as requests do: HTTP CONNECT or SOCKS 5.
+/// Connects to `target` through the proxy of a kubeconfig by HTTP CONNECT or SOCKS 5, as requests do.
 pub async fn connect(proxy: &http::Uri, target: &Authority) -> Result<TcpStream, Unreachable> {
     let failed = |error: &(dyn std::error::Error + 'static)| Unreachable::Other {
         text: format!("the proxy {}: {}", shown(proxy), causes(error)),
@@ -47,7 +47,7 @@ fn basic(user: &str, password: &str) -> Result<http::HeaderValue, http::header::
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))).parse()
 }
 
-/// The user and the password of the URL, which percent-encodes what would end them.
+/// The user and password in the URL, percent-decoded.
 fn credentials(proxy: &http::Uri) -> Option<(String, String)> {
     let (userinfo, _) = proxy.authority()?.as_str().rsplit_once('@')?;
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// A proxy that takes one CONNECT request, answers it so, and returns what it was asked.
+    /// A proxy that answers one CONNECT request with `answer`, and returns the request.
     async fn proxy(answer: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! What the API server answered.
+//! Answers of the API server.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{Call, Identity};
 use crate::seen::{Seen, Unobserved};
 
-/// What the API server answered, whatever it was.
+/// An answer of the API server, with any status.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status code.
@@ -33,7 +33,7 @@ struct Status {
 }
 
 impl Reply {
-    /// Why the server refused, in its own words.
+    /// The server's own message.
     pub fn message(&self) -> String {
         match serde_json::from_slice::<Status>(&self.body) {
             Ok(status) if !status.message.is_empty() => status.message,
@@ -49,8 +49,8 @@ impl Reply {
         }
     }
 
-    /// Whether this is a 404 that does not come from an API: a `Status` of reason `NotFound` would. An API server sends one
-    /// for what it does not serve, but so does any proxy on the way.
+    /// Whether this is a 404 without a `Status` of reason `NotFound`, which is what an API sends. An API server sends such a
+    /// 404 for a path that it does not serve, but so does any proxy in between.
     pub(super) fn is_bare_404(&self) -> bool {
         self.status == 404 && self.reason() != "NotFound"
     }
@@ -67,13 +67,13 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body of a success decoded; a refusal of our own credential names the missing permission.
+    /// The decoded body of a success. A refusal of our own credential names the missing permission.
     pub fn decode<T: DeserializeOwned>(&self, call: &Call) -> Seen<T> {
         self.accepted(call)?;
         serde_json::from_slice(&self.body).map_err(|e| Unobserved::invalid(call.to_string(), e))
     }
 
-    /// Whether the authorizers let our own request through; what admission said then is for the caller to read.
+    /// Whether our own request was authorized. The caller reads what admission decided after that.
     pub fn permitted(&self, call: &Call) -> Seen<()> {
         match self.accepted(call) {
             Err(refused @ Unobserved::Refused { .. }) => Err(refused),
@@ -81,7 +81,7 @@ impl Reply {
         }
     }
 
-    /// Whether the server did what was asked, and if not, why not.
+    /// Whether the server did what was asked, and if not, why.
     pub fn accepted(&self, call: &Call) -> Seen<()> {
         match self.status {
             200..=299 => Ok(()),
@@ -101,12 +101,12 @@ impl Reply {
     }
 }
 
-/// What the API server says where a kubelet answers it with 401.
+/// The API server's message if a kubelet answers its request with 401.
 pub const UNKNOWN_TO_KUBELET: &str = "the server has asked for the client to provide credentials";
 
-/// Whether the API server refused us, and not a kubelet the API server: a kubelet that forbids names the server as user, and
-/// of one that does not know it the API server says so in words of its own (apimachinery `pkg/api/errors`,
-/// `NewGenericServerResponse`).
+/// Whether the API server refused us, rather than a kubelet the API server. A kubelet that forbids names the API server as
+/// `user=`. For a kubelet that does not authenticate it, the API server has a message of its own (apimachinery
+/// `pkg/api/errors`, `NewGenericServerResponse`).
 pub fn is_our_refusal(status: u16, message: &str) -> bool {
     match status {
         401 => !message.contains(UNKNOWN_TO_KUBELET),

@@ -19,19 +19,19 @@ use super::connection::LOGIN;
 use super::{Call, Cluster, Identity, Reply};
 use crate::seen::{Seen, Unobserved};
 
-/// The most that one answer may hold, in bytes. A page of 500 large objects stays below it.
+/// The largest answer that is accepted, in bytes. A page of 500 large objects is smaller.
 const BODY_LIMIT: usize = 64 << 20;
-/// How many objects a page holds.
+/// How many objects there are on a page.
 const PAGE: &str = "500";
 
-/// An answer that is read while it comes.
+/// An answer that is read while it arrives.
 type Coming = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// The part of a list that paging needs, with items decoded one by one.
 #[derive(Deserialize)]
 struct Page<K> {
     metadata: PageMetadata,
-    /// Null where there are none, in lists of metadata.
+    /// Null in lists of metadata without items.
     items: Option<Vec<K>>,
 }
 
@@ -42,7 +42,7 @@ struct PageMetadata {
 }
 
 impl Cluster {
-    /// Sends a request once. Any answer is a reply, whatever its status, unless it is a 404 that the API asked did not send.
+    /// Sends a request once. An answer with any status is a reply, except for a 404 that the requested API did not send.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
         self.log_in(call).await?;
         let exchange = Box::pin(async { whole(call, self.respond(call).await?).await });
@@ -50,19 +50,19 @@ impl Cluster {
         self.understood(call, reply).await
     }
 
-    /// Opens a stream through the API server, and has an exchange over it, all within the time of one request.
+    /// Opens a stream through the API server and runs an exchange over it, all within the deadline of one request.
     pub(super) async fn open<T>(&self, call: &Call, open: impl AsyncFnOnce(Client) -> T) -> Seen<T> {
         self.log_in(call).await?;
         let exchange = Box::pin(async { Ok(open(self.client(call).await?).await) });
         self.turn_of_request(call).await?.take(call, exchange).await
     }
 
-    /// Sends a request and decodes the object that it answers.
+    /// Sends a request and decodes the object in the answer.
     pub async fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Seen<T> {
         self.send(call).await?.decode(call)
     }
 
-    /// Lists all objects, page by page, keeping of each only what `trim` takes from it.
+    /// Lists all objects, page by page, and keeps only what `trim` takes from each.
     pub async fn list<K: DeserializeOwned, T>(&self, call: Call, mut trim: impl FnMut(K) -> T) -> Seen<Vec<T>> {
         let mut kept = Vec::new();
         let mut next: Option<String> = None;
@@ -81,9 +81,9 @@ impl Cluster {
         }
     }
 
-    /// Opens an answer that is read while it comes: a watch, or one that is too long to keep. It waits for its turn to be
-    /// opened, and lets others have theirs while it is read, or does not begin. The caller sets the deadline: a log has no beginning before its
-    /// first line.
+    /// Opens an answer that is read while it arrives: a watch, or one that is too long to keep. It waits for its turn to be
+    /// opened, and gives the turn back while it is read, or if it does not begin in time. The caller sets the deadline,
+    /// because a log does not begin before its first line.
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.log_in(call).await?;
         let turn = self.turn_of_request(call).await?;
@@ -91,12 +91,12 @@ impl Cluster {
         if let Ok(begun) = tokio::time::timeout(turn.deadline, &mut beginning).await {
             return begun;
         }
-        // A log that has nothing to say yet keeps nobody else waiting.
+        // A log that is still empty does not block other requests.
         drop(turn);
         beginning.await
     }
 
-    /// Reads an answer that is too long to keep while it comes, all within the time of one request.
+    /// Reads an answer that is too long to keep while it arrives, all within the deadline of one request.
     pub async fn read<T, F>(&self, call: &Call, read: impl FnOnce(Coming) -> F) -> Seen<T>
     where
         F: Future<Output = Seen<T>>,
@@ -125,11 +125,11 @@ impl Cluster {
 
     /// Sends a request.
     ///
-    /// Behind a load balancer one instance's certificate may lack the endpoint's name. Such an instance got no request;
-    /// from then on certificates are checked by the name that each of them has, and this request is sent. Which
-    /// certificate lacks the name is for the checks to tell, which look at each.
+    /// Behind a load balancer, the certificate of one instance may lack the endpoint's name. Such an instance got no request:
+    /// from then on certificates are verified by a name that all of them have, and the request is sent again. Checks look at
+    /// each instance and report the one whose certificate lacks the name.
     async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
-        // Of many requests under way at once, each may meet such an instance: what others have learned meanwhile does not count.
+        // Each of many concurrent requests may meet such an instance, so that the state before this one counts.
         let by_endpoint_name = call.instance.is_none() && self.clients.verify_by_endpoint_name();
         match self.client(call).await?.send(Self::request(call)?).await {
             Err(e) if by_endpoint_name && is_name_mismatch(&e) => {
@@ -164,8 +164,8 @@ impl Cluster {
         request.body(Body::from(body)).map_err(|e| Unobserved::invalid(call.to_string(), e))
     }
 
-    /// Has the client for a request made before its turn comes: the credential plugin that this may run takes its own time,
-    /// and none of the server's. A request that is to have a connection of its own has its client made for it alone.
+    /// Makes the client for a request before its turn, because a credential plugin may have to run first and its time must
+    /// not count against the server. A request on a new connection gets a client of its own later.
     async fn log_in(&self, call: &Call) -> Seen<()> {
         if call.anew {
             return Ok(());
@@ -177,7 +177,7 @@ impl Cluster {
 
     /// The client for a request.
     async fn client(&self, call: &Call) -> Seen<Client> {
-        // A configuration is large, and this is a part of every request.
+        // The future holds a large configuration and is part of every request.
         Box::pin(self.clients.of(self.kubeconfig(), call)).await.map_err(|why| match why {
             NoClient::Unfit(why) => why,
             NoClient::Failed(error) => failure(call, error.as_ref()),

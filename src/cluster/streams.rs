@@ -15,23 +15,23 @@ use super::reply::is_our_refusal;
 use super::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
 
-/// The most that is read of what a command prints, in bytes.
+/// How much of a command's output is read, in bytes.
 const OUTPUT_LIMIT: u64 = 1024;
 
-/// The API server's words about a stream that did not come about, or broke.
+/// The API server's message about a stream that it did not open, or that broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     /// The status code; 0 where there is none.
     pub status: u16,
-    /// The words.
+    /// The message.
     pub message: String,
 }
 
-/// What a stream brought, if it came about.
+/// What a stream carried, if it was opened.
 pub type Streamed<T> = Result<T, Broken>;
 
 impl Cluster {
-    /// Runs a command in a container of a pod, and takes what it prints on its standard output.
+    /// Runs a command in a container of a pod, and returns its standard output.
     pub async fn execute(
         &self,
         namespace: &str,
@@ -45,7 +45,7 @@ impl Cluster {
             let (status, output) = (process.take_status(), process.stdout());
             let mut printed = Vec::new();
             if let Some(output) = output {
-                // What cannot be read was not printed; the status says why.
+                // Output that cannot be read counts as not printed; the status contains the reason.
                 let _ = output.take(OUTPUT_LIMIT).read_to_end(&mut printed).await;
             }
             let status = match status {
@@ -63,7 +63,7 @@ impl Cluster {
         .await
     }
 
-    /// Forwards a port of a pod, and has an exchange over it.
+    /// Forwards a port of a pod, and runs an exchange over it.
     pub async fn forward<T, E: std::fmt::Display>(
         &self,
         namespace: &str,
@@ -79,7 +79,7 @@ impl Cluster {
             };
             let exchanged = tokio::select! {
                 biased;
-                // The error channel is closed without a word where all is well.
+                // The error channel is closed without a message if there is no error.
                 Some(message) = error => Err(broken(message.trim().to_owned())),
                 exchanged = exchange(stream) => exchanged.map_err(|e| broken(e.to_string())),
             };

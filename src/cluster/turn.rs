@@ -1,6 +1,6 @@
-//! Whose turn it is: all that is sent waits here until one more may be in flight, and has its time from then on.
+//! Turns: each request waits here until one more may be in flight. Its deadline starts then.
 //!
-//! Waiting for our own other requests is not the server's time.
+//! Time spent waiting for our own other requests does not count against the server.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -12,15 +12,15 @@ use tokio::sync::SemaphorePermit;
 use super::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
 
-/// The right to be in flight, for as long as it is kept.
+/// Permission to be in flight, for as long as it is kept.
 pub(super) struct Turn<'a> {
     _permit: SemaphorePermit<'a>,
-    /// How long what is sent may take.
+    /// How long the exchange may take.
     pub(super) deadline: Duration,
 }
 
 impl Cluster {
-    /// Waits for the turn of something that is sent to `target`.
+    /// Waits for the turn of an exchange with `target`.
     pub(super) async fn turn(&self, target: &impl Display) -> Seen<Turn<'_>> {
         let permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.to_string(), e))?;
         Ok(Turn { _permit: permit, deadline: self.deadline(self.settings().request_timeout) })
@@ -35,7 +35,7 @@ impl Cluster {
 }
 
 impl Turn<'_> {
-    /// Has the exchange with `target` within its time.
+    /// Runs the exchange with `target` within its deadline.
     pub(super) async fn take<T>(self, target: &impl Display, exchange: impl Future<Output = Seen<T>>) -> Seen<T> {
         let timed_out = |_| Err(Unobserved::timed_out(target.to_string(), self.deadline));
         tokio::time::timeout(self.deadline, exchange).await.unwrap_or_else(timed_out)
@@ -50,7 +50,7 @@ mod tests {
     use crate::cluster::testing::cluster;
 
     #[tokio::test]
-    async fn what_waits_for_its_turn_loses_no_time() {
+    async fn waiting_for_a_turn_takes_nothing_from_the_deadline() {
         let (needed, deadline) = (Duration::from_millis(150), Duration::from_millis(500));
         let cluster = cluster("http://127.0.0.1:1", 1, deadline);
         let call = Call::url("/version");

@@ -1,12 +1,12 @@
-//! Looking again and again at what takes its time.
+//! Repeated looks at something that takes time.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::seen::{Seen, Unobserved};
 
-/// Looks until what is seen is what was waited for, or patience is over: then what was seen last counts. Whether a failure
-/// is waited out is for `done` to say; a refusal never is.
+/// Looks until `done` accepts what is seen, or `patience` is over; returns what was seen last. `done` decides whether a failure
+/// ends the wait. A refusal always does.
 pub async fn until<T, F: Future<Output = Seen<T>>>(
     patience: Duration,
     pause: Duration,

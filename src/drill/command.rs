@@ -1,10 +1,10 @@
-//! The commands by which an administrator stops a node and starts it again.
+//! The administrator's commands that stop a node and start it again.
 
 use std::str::FromStr;
 
 use crate::seen::{Seen, Unobserved};
 
-/// What stands for the node's name in a command.
+/// The placeholder for the node's name in a command.
 const NODE: &str = "{node}";
 
 /// How a node is stopped and started again.
@@ -20,9 +20,9 @@ pub struct NodePower {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeCommand(String);
 
-/// A command that names no node.
+/// A command without the placeholder.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not say {{node}}, which stands for the name of the node")]
+#[error("{0:?} does not contain {{node}}, the placeholder for the name of the node")]
 pub struct NamesNoNode(String);
 
 impl FromStr for NodeCommand {
@@ -34,8 +34,8 @@ impl FromStr for NodeCommand {
 }
 
 impl NodeCommand {
-    /// The command for this node. Its name goes into the command as it is, within quotes or without: a name of other
-    /// characters than Kubernetes allows, all of which mean nothing to a shell, is not taken.
+    /// The command for this node. The name is inserted unchanged, inside quotes or not. It must have only characters that
+    /// Kubernetes allows, none of which is special to a shell.
     pub fn of(&self, node: &str) -> Seen<String> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
         if node.starts_with(|first: char| first.is_ascii_alphanumeric()) && node.bytes().all(plain) {
@@ -61,6 +61,6 @@ mod tests {
 
     #[test]
     fn a_command_that_would_be_the_same_for_every_node_is_none() {
-        assert!("poweroff".parse::<NodeCommand>().unwrap_err().to_string().contains("does not say {node}"));
+        assert!("poweroff".parse::<NodeCommand>().unwrap_err().to_string().contains("does not contain {node}"));
     }
 }

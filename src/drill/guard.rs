@@ -1,4 +1,4 @@
-//! The process that stops a node and starts it again, whatever becomes of the one that asked for it.
+//! The process that stops a node and starts it again, whatever happens to the run that started it.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -10,14 +10,14 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-/// How long the command may take that stops the node. What hangs for longer is killed, lest it stop the node later.
+/// How long the command that stops the node may take. After that it is killed, so that it cannot stop the node later.
 pub const STOP: Duration = Duration::from_secs(60);
-/// How long the node stays stopped at most, though nobody says that it is to be started.
+/// How long the node stays stopped at most, if nothing asks to start it.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// Stops the node; starts it when the standard input ends. How each command ended is a line on the standard output.
+/// Stops the node, and starts it when the standard input ends. The result of each command is a line on the standard output.
 pub async fn guard(stop: &str, start: &str) -> Result<(), String> {
-    // Neither a terminal's signals nor those of whoever ends all processes are a reason to leave the node as it is.
+    // Signals from the terminal or from a shutdown must not leave the node stopped.
     let _ = setsid();
     let _deaf = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()].map(signal);
     tell(&stopped(stop).await);
@@ -38,7 +38,7 @@ async fn stopped(command: &str) -> Result<(), String> {
     Err(format!("it did not end within {} s", STOP.as_secs()))
 }
 
-/// Nothing that the command says can block or break it.
+/// A command whose output cannot block it.
 fn shell(command: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -56,7 +56,7 @@ fn ended(status: std::io::Result<std::process::ExitStatus>) -> Result<(), String
 fn tell(ended: &Result<(), String>) {
     let mut line = serde_json::to_vec(ended).unwrap_or_default();
     line.push(b'\n');
-    // That nobody listens any more is no reason to end.
+    // A closed standard output is not a reason to end.
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(&line).and_then(|()| out.flush());
 }

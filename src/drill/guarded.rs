@@ -1,4 +1,4 @@
-//! A stopped node and its guard, as seen by the one that asked for it.
+//! A stopped node and its guard, as the run sees them.
 
 use std::io;
 use std::path::Path;
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::guard::STOP;
 
-/// How long the command may take that starts the node, before one goes on without its end.
+/// How long the run waits for the command that starts the node.
 pub const START: Duration = Duration::from_secs(120);
 
-/// A node that is stopped, and started again as soon as this value goes, however it goes.
+/// A stopped node, which is started again as soon as this value is dropped, for whatever reason.
 pub struct Guarded {
     _child: Child,
     input: ChildStdin,
@@ -22,7 +22,7 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Has a node stopped. `program` is this program, of which the guard is another process.
+    /// Stops a node. `program` is this program, which the guard runs as another process.
     pub fn stop(program: &Path, stop: &str, start: &str) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(["guard".to_owned(), format!("--stop={stop}"), format!("--start={start}")])
@@ -35,12 +35,12 @@ impl Guarded {
         Ok(Self { _child: child, input, told: BufReader::new(output).lines() })
     }
 
-    /// How the command ended that stops the node, or why that is not known.
+    /// The result of the command that stops the node, or why it is not known.
     pub async fn stopped(&mut self) -> Result<(), String> {
         next(&mut self.told, STOP + Duration::from_secs(5)).await
     }
 
-    /// Has the node started, and tells how the command ended that does, or why that is not known.
+    /// Starts the node. Returns the result of the command, or why it is not known.
     pub async fn start(mut self) -> Result<(), String> {
         drop(self.input);
         next(&mut self.told, START).await
@@ -50,7 +50,7 @@ impl Guarded {
 async fn next(told: &mut Lines<BufReader<ChildStdout>>, patience: Duration) -> Result<(), String> {
     match timeout(patience, told.next_line()).await {
         Ok(Ok(Some(line))) => serde_json::from_str(&line).unwrap_or_else(|e| Err(e.to_string())),
-        Ok(Ok(None)) => Err("the process that was to run it has ended".into()),
+        Ok(Ok(None)) => Err("the guard process ended before it ran".into()),
         Ok(Err(e)) => Err(e.to_string()),
         Err(_) => Err(format!("it did not end within {} s", patience.as_secs())),
     }

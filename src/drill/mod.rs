@@ -1,7 +1,7 @@
-//! A node that is stopped by the administrator's own command, and started again whatever happens.
+//! A node that the administrator's own command stops, and that is started again whatever happens.
 //!
-//! Only [`guard`] runs these commands: a process apart, which starts the node when its standard input ends. That end comes
-//! when a drill is over, and as well when the program fails, is interrupted or is killed.
+//! Only [`guard`] runs these commands: a separate process, which starts the node when its standard input ends. That happens
+//! when a drill is over, and also when the program fails, is interrupted or is killed.
 
 pub mod command;
 pub mod guard;

@@ -1,4 +1,4 @@
-//! An image as an OCI image layout in a tar file, which container runtimes load.
+//! An image as an OCI image layout in a tar file that container runtimes load.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,8 +21,8 @@ pub struct Written {
 }
 
 impl Image {
-    /// Writes the image to the file `path`, which is replaced once the whole archive is written,
-    /// and else left as it was.
+    /// Writes the image to the file `path`. The file is replaced when the whole archive is written,
+    /// and otherwise left unchanged.
     ///
     /// The same executables make the same archive, byte for byte. At most one of them is in memory
     /// at a time, compressed.
@@ -67,7 +67,7 @@ impl Image {
         Ok(digest)
     }
 
-    /// The name, once as containerd reads it and once as podman and others do.
+    /// The name for containerd, and again for podman and others.
     fn annotations(&self) -> BTreeMap<&'static str, String> {
         ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
             .map(|key| (key, self.name().to_owned()))
@@ -79,7 +79,7 @@ fn append_blob(tar: &mut tar::Builder<impl Write>, blob: &Blob) -> io::Result<()
     append(tar, &blob.descriptor.digest.layout_path(), &blob.bytes)
 }
 
-/// The two files by which a reader recognises the layout and finds the image in it.
+/// The two files by which readers recognise the layout and find the image.
 fn append_entry_points(tar: &mut tar::Builder<impl Write>, root: Descriptor) -> io::Result<()> {
     append(tar, "index.json", &serde_json::to_vec(&Index::new(vec![root]))?)?;
     append(tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
@@ -89,7 +89,7 @@ fn append(tar: &mut tar::Builder<impl Write>, path: &str, bytes: &[u8]) -> io::R
     tar.append_data(&mut plain_file(bytes.len() as u64, 0o644), path, bytes)
 }
 
-/// A file on its way: removed again unless it is kept.
+/// An unfinished file, which is removed unless it is kept.
 struct PartialFile {
     path: Option<PathBuf>,
 }
@@ -116,8 +116,8 @@ impl PartialFile {
 impl Drop for PartialFile {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What cannot be removed is left under a name that says what it is; the failure that
-            // led here is reported.
+            // If it cannot be removed, its name says what it is; the failure that led here is
+            // reported.
             let _ = fs::remove_file(path);
         }
     }

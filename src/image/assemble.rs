@@ -12,10 +12,10 @@ use super::executable::{Architecture, Executable};
 use super::layer::Layer;
 use super::manifest::{Config, Descriptor, Index, Manifest, MediaType, Platform};
 
-/// The image that probe pods run unless told otherwise: the one that this version makes.
+/// The default image of probe pods: the one that this version makes.
 pub const DEFAULT_PROBE_IMAGE: &str = concat!("seaworthy.dev/probe:", env!("CARGO_PKG_VERSION"));
 
-/// An image to be made: one static executable, or one for each architecture of a cluster.
+/// An image to make: one static executable, or one for each architecture of a cluster.
 #[derive(Debug, Clone)]
 pub struct Image {
     name: String,
@@ -23,17 +23,17 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image called `name` of at least one executable and at most one for each architecture.
+    /// An image `name` of at least one executable and at most one for each architecture.
     ///
-    /// A short name is completed as nodes complete it in a pod, so that they find the image under
-    /// the name that they ask for.
+    /// A short name is completed as nodes complete it for pods, so that they find the image under
+    /// the requested name.
     pub fn new(name: &str, mut executables: Vec<Executable>) -> Result<Self, ImageError> {
         let reference: Reference = name.parse().map_err(|source: oci_client::ParseError| ImageError::Name {
             name: name.into(),
             reason: source.to_string(),
         })?;
         if reference.digest().is_some() {
-            let reason = "an image is given a tag, its digest follows from its contents".into();
+            let reason = "give the image a tag; its digest follows from its contents".into();
             return Err(ImageError::Name { name: name.into(), reason });
         }
         if executables.is_empty() {
@@ -136,7 +136,7 @@ pub enum ImageError {
     Read {
         /// The executable.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The archive would replace something that is not a file.
@@ -150,7 +150,7 @@ pub enum ImageError {
     Write {
         /// The archive.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! SHA-256 in the notation of container images, and of what passes through a writer.
+//! SHA-256 in the notation of container images, and of everything that passes through a writer.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -38,7 +38,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A writer that hands everything on and computes its digest meanwhile.
+/// A writer that passes everything on and computes its digest.
 pub(super) struct Hashing<W> {
     inner: W,
     context: Context,
@@ -49,7 +49,7 @@ impl<W: Write> Hashing<W> {
         Self { inner, context: Context::new(&SHA256) }
     }
 
-    /// The writer and the digest of what went through.
+    /// The writer and the digest of everything written.
     pub(super) fn finish(self) -> (W, Digest) {
         (self.inner, Digest::from_raw(self.context.finish().as_ref()))
     }

@@ -1,4 +1,4 @@
-//! Credentials for registries, from the file in which `docker login` and its kin keep them.
+//! Credentials for registries, from the file in which `docker login` and similar commands keep them.
 
 use std::env;
 use std::fmt;
@@ -32,7 +32,7 @@ impl DockerConfig {
         Self::at(directory.join("config.json"))
     }
 
-    /// What to log in to `registry` with. May run a credential helper, and waits for it.
+    /// The credential for `registry`. May run a credential helper, and waits for it.
     pub(super) fn login(&self, registry: &str) -> Result<Login, DockerConfigError> {
         let path = self.path.clone();
         let config = match fs::read(&path) {
@@ -42,7 +42,7 @@ impl DockerConfig {
             }
             Err(source) => return Err(DockerConfigError::Read { path, source }),
         };
-        // Older logins are filed, with helpers too, under the address of the first version of the
+        // Older logins, also in helpers, are stored under the address of the first version of the
         // registry API.
         let keys = [registry.to_owned(), format!("https://{registry}/v1/")];
         for key in &keys {
@@ -61,7 +61,7 @@ impl DockerConfig {
     }
 }
 
-/// Helpers have no exit code for "nothing stored", only this sentence.
+/// Helpers have no exit code for "nothing stored", only this message.
 fn is_absence(error: &CredentialRetrievalError) -> bool {
     match error {
         CredentialRetrievalError::NoCredentialConfigured => true,
@@ -70,14 +70,14 @@ fn is_absence(error: &CredentialRetrievalError) -> bool {
     }
 }
 
-/// A credential and where it is from. Only the latter is ever shown.
+/// A credential and its origin. Only the origin is ever shown.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) auth: RegistryAuth,
     pub(super) origin: Origin,
 }
 
-/// Where a credential is from, or why there is none.
+/// The origin of a credential, or why there is none.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     Config(PathBuf),
@@ -99,7 +99,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why no credential could be had from a docker config.
+/// Why no credential is available from a docker config.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DockerConfigError {
@@ -108,10 +108,10 @@ pub enum DockerConfigError {
     Read {
         /// The config.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The config, or what it holds for the registry, is malformed.
+    /// The config, or its entry for the registry, is malformed.
     #[error("the docker config {} is not usable for {registry}: {reason}", path.display())]
     Malformed {
         /// The config.
@@ -121,17 +121,17 @@ pub enum DockerConfigError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The credential helper that the config names did not do its work.
+    /// The credential helper that the config names failed.
     #[error("the credential helper that the docker config {} names for {registry} {reason}", path.display())]
     Helper {
         /// The config.
         path: PathBuf,
         /// The registry.
         registry: String,
-        /// What it did instead.
+        /// How it failed.
         reason: String,
     },
-    /// The registry needs an exchange of tokens of which this program is not capable.
+    /// The registry requires a token exchange, which this program does not support.
     #[error(
         "the docker config {} has an identity token for {registry}, expected a user name and a password or access token",
         path.display()
@@ -148,9 +148,9 @@ impl DockerConfigError {
     fn unusable(path: PathBuf, registry: &str, error: &CredentialRetrievalError) -> Self {
         let registry = registry.to_owned();
         match error {
-            // What the helper printed is not repeated: it might be a secret.
+            // The helper's output is not repeated: it might be a secret.
             CredentialRetrievalError::HelperFailure { helper, .. } => {
-                let reason = format!("failed: `echo {registry} | {helper} get` says why");
+                let reason = format!("failed: run `echo {registry} | {helper} get` to see why");
                 Self::Helper { path, registry, reason }
             }
             CredentialRetrievalError::HelperCommunicationError => Self::Helper {
@@ -159,7 +159,7 @@ impl DockerConfigError {
                 reason: "could not be run, expected docker-credential-NAME in PATH".into(),
             },
             CredentialRetrievalError::MalformedHelperResponse => {
-                Self::Helper { path, registry, reason: "did not answer with a user name and a secret".into() }
+                Self::Helper { path, registry, reason: "did not return a user name and a secret".into() }
             }
             CredentialRetrievalError::CredentialDecodingError => {
                 Self::Malformed { path, registry, reason: "`auth` is not the base64 form of USER:PASSWORD" }
@@ -244,7 +244,7 @@ mod tests {
         let locked = failure("the chest is locked by knots");
         assert!(!is_absence(&locked));
         let refused = DockerConfigError::unusable("config.json".into(), REGISTRY, &locked).to_string();
-        assert!(refused.contains("`echo localhost:5000 | docker-credential-chest get` says why"), "{refused}");
+        assert!(refused.contains("run `echo localhost:5000 | docker-credential-chest get` to see why"), "{refused}");
         assert!(!refused.contains("knots"), "{refused}");
     }
 }

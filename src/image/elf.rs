@@ -1,7 +1,7 @@
-//! What the header of an ELF file says about who can run it.
+//! The header of an ELF file, which determines where it runs.
 //!
-//! Four fields and one loop over the program headers are needed, which is less than the interface
-//! of an object-file library.
+//! This needs four fields and one loop over the program headers, which is less code than the
+//! interface of an object-file library.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -24,7 +24,7 @@ pub(crate) struct Elf {
     pub(super) interpreted: bool,
 }
 
-/// An instruction set, as ELF tells them apart.
+/// An instruction set, as ELF distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Machine {
     pub(super) number: u16,
@@ -52,7 +52,7 @@ impl From<io::Error> for ElfError {
 }
 
 impl Elf {
-    /// Reads the header and the program headers, and nothing else of the file.
+    /// Reads only the header and the program headers of the file.
     pub(crate) fn read(file: &mut (impl Read + Seek)) -> Result<Self, ElfError> {
         let mut ident = [0; 16];
         file.read_exact(&mut ident).map_err(|error| match error.kind() {
@@ -96,7 +96,7 @@ impl Elf {
     }
 }
 
-/// What a program header says about a part of the file.
+/// A program header.
 struct Segment {
     kind: u32,
     end: u64,
@@ -145,7 +145,7 @@ impl<F: Read + Seek> Fields<'_, F> {
     }
 
     fn seek(&mut self, offset: u64) -> Result<(), ElfError> {
-        // An offset beyond what a file can have is a header that lies, not a failure to read.
+        // An impossible offset is a wrong header, not a failure to read.
         if i64::try_from(offset).is_err() {
             return Err(ElfError::CutOff);
         }
@@ -162,8 +162,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A program as a linker would begin it: the header, one program header of the kind `segment`,
-    /// and `payload`.
+    /// The beginning of a program as a linker writes it: the header, one program header of the kind
+    /// `segment`, and `payload`.
     pub(crate) fn program(machine: Machine, segment: u32, payload: &[u8]) -> Vec<u8> {
         let Machine { number, wide, little_endian } = machine;
         let mut file = MAGIC.to_vec();

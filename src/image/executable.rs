@@ -17,7 +17,7 @@ pub struct Executable {
 }
 
 impl Executable {
-    /// Reads the header of the program at `path`, and refuses one that would not start in an image
+    /// Reads the header of the program at `path`, and rejects one that would not start in an image
     /// without libraries.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, ExecutableError> {
         let path = path.into();
@@ -44,7 +44,7 @@ impl Executable {
         Ok(Self { path, architecture: known.architecture })
     }
 
-    /// Where the program is.
+    /// The path of the program.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -55,7 +55,7 @@ impl Executable {
     }
 }
 
-/// A processor architecture by the name that images and nodes give it, such as `amd64`.
+/// A processor architecture, by its name in images and on nodes, such as `amd64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Architecture(&'static str);
 
@@ -65,7 +65,7 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// One row of the table of architectures that Kubernetes nodes have.
+/// One row of the table of the architectures of Kubernetes nodes.
 struct Known {
     machine: Machine,
     architecture: Architecture,
@@ -98,10 +98,10 @@ pub enum ExecutableError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is not what Linux executes, or only the beginning of it.
+    /// The file is not a Linux executable, or only the beginning of one.
     #[error("{} is {found}: an image needs a statically linked Linux executable", path.display())]
     NotElf {
         /// The file.

@@ -16,7 +16,7 @@ pub(super) const PROGRAM: &str = "seaworthy";
 pub(super) struct Layer {
     pub(super) compressed: Vec<u8>,
     pub(super) digest: Digest,
-    /// The digest of the tar before compression, by which a runtime knows the layer.
+    /// The digest of the uncompressed tar, by which runtimes identify the layer.
     pub(super) diff_id: Digest,
 }
 
@@ -29,7 +29,7 @@ impl Layer {
         let compressed = GzEncoder::new(Hashing::new(Vec::new()), Compression::default());
         let mut tar = tar::Builder::new(Hashing::new(compressed));
         tar.append_data(&mut plain_file(size, 0o755), PROGRAM, &mut contents)?;
-        // The tar states the size ahead of the contents: had they become fewer, the rest of the tar
+        // The tar states the size before the contents: if the file has shrunk, the rest of the tar
         // would be misread.
         if contents.limit() > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
@@ -40,7 +40,7 @@ impl Layer {
     }
 }
 
-/// The tar header of a regular file that says nothing about who made it and when.
+/// The tar header of a regular file, without owner and time.
 pub(super) fn plain_file(size: u64, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(tar::EntryType::Regular);

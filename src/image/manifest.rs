@@ -90,11 +90,11 @@ impl Config {
     pub(super) fn new(platform: Platform, diff_id: Digest) -> Self {
         Self {
             platform,
-            // A date of making would make every image another one.
+            // With a real date, every build would give another image.
             created: "1970-01-01T00:00:00Z",
             execution: Execution {
                 entrypoint: [format!("/{PROGRAM}")],
-                // In numbers: without /etc/passwd, `runAsNonRoot` can be verified for nothing else.
+                // Numeric, because `runAsNonRoot` cannot verify names without /etc/passwd.
                 user: "65534:65534",
             },
             rootfs: RootFs { r#type: "layers", diff_ids: [diff_id] },

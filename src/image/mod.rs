@@ -1,21 +1,21 @@
 //! The image that probe pods run: the program itself in an image made `FROM scratch`.
 //!
-//! A probe pod runs the same program as the administrator does, so the image is made of the
-//! executable that is running and nothing else: no base image, nothing to pull.
-//! [`Image::write_archive`] writes it as a file to be loaded on the nodes, [`Image::push`] uploads
-//! it to a registry. Both make the same bytes and hence the same digest, on any machine and at any
+//! A probe pod runs the same program as the administrator does, so the image consists of the
+//! running executable alone: no base image, nothing to pull.
+//! [`Image::write_archive`] writes it as a file to load on the nodes, [`Image::push`] uploads it to
+//! a registry. Both make the same bytes and hence the same digest, on any machine and at any
 //! time.
 //!
 //! ```text
 //! executable.rs     a file that can run in an image without libraries, and for which architecture
-//! elf.rs            what the header of an ELF file says
+//! elf.rs            the header of an ELF file
 //! layer.rs          executable -> compressed tar and its two digests
 //! manifest.rs       the JSON documents of an OCI image
 //! assemble.rs       Image: executables -> layers, configs, manifests, index
 //! archive.rs        Image -> OCI image layout in a tar file
 //! push.rs           Image -> registry
 //! docker_config.rs  registry -> credential
-//! digest.rs         SHA-256 of what passes through a writer
+//! digest.rs         SHA-256 of everything that passes through a writer
 //! ```
 
 mod archive;

@@ -1,4 +1,4 @@
-//! Uploading an image to a registry by the OCI distribution API.
+//! Uploads an image to a registry with the OCI distribution API.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,12 +16,11 @@ use super::docker_config::{DockerConfig, DockerConfigError, Origin};
 use super::executable::Executable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time for one request, which includes the upload of a layer over a slow line.
+/// The deadline of one request, which includes the upload of a layer over a slow connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Image {
-    /// Uploads the image to `reference`, REGISTRY/NAME:TAG, and returns the digest under which the
-    /// registry has it.
+    /// Uploads the image to `reference`, REGISTRY/NAME:TAG, and returns its digest in the registry.
     ///
     /// Over plain HTTP if the registry is on this machine or `insecure` is set. At most one
     /// executable is in memory at a time, compressed.
@@ -53,7 +52,7 @@ impl Image {
     }
 }
 
-/// Compresses off the threads that serve the network.
+/// Compresses on a thread that does not serve the network.
 async fn platform_image(executable: Executable) -> Result<PlatformImage, ImageError> {
     off_the_network(move || PlatformImage::of(&executable)).await
 }
@@ -65,13 +64,13 @@ async fn off_the_network<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
     }
 }
 
-/// Only the full form is accepted: completing a short one would upload to a registry that was not
-/// named.
+/// Only the full form is accepted: a short one would be completed with a registry that the user
+/// did not name.
 fn full_reference(text: &str) -> Result<Reference, PushError> {
     let refused = |reason: String| PushError::Reference { reference: text.into(), reason };
     let reference: Reference = text.parse().map_err(|error: oci_client::ParseError| refused(error.to_string()))?;
     if reference.digest().is_some() {
-        return Err(refused("an image is uploaded to a tag".into()));
+        return Err(refused("name a tag, not a digest".into()));
     }
     if reference.whole() != text {
         return Err(refused(format!("this is short for {reference}")));
@@ -108,8 +107,7 @@ impl Upload {
         };
         let settings = ClientConfig {
             protocol,
-            // One request with the whole blob is what every registry understands; several do not
-            // take it in chunks.
+            // Every registry accepts one request with the whole blob; some do not accept chunks.
             use_monolithic_push: true,
             connect_timeout: Some(CONNECT_TIMEOUT),
             read_timeout: Some(REQUEST_TIMEOUT),
@@ -118,7 +116,7 @@ impl Upload {
         };
         let client = Client::try_from(settings).map_err(|error| PushError::Client { reason: error.to_string() })?;
         let upload = Self { client, reference, scheme, login: login.origin };
-        // Without this, a failed login would be passed over and the upload be tried without one.
+        // Without this, a failed login would be ignored, and the upload tried without one.
         let logged_in = upload.client.auth(&upload.reference, &login.auth, RegistryOperation::Push).await;
         logged_in.map_err(|error| upload.failure("the login", error))?;
         Ok(upload)
@@ -133,7 +131,7 @@ impl Upload {
 
     /// Uploads a manifest or an index under a tag or a digest.
     async fn manifest(&self, Blob { bytes, descriptor }: Blob, under: &str) -> Result<(), PushError> {
-        // A digest goes in the place of the tag because oci-client panics if a registry answers the
+        // A digest takes the place of the tag, because oci-client panics if a registry answers the
         // upload to a reference by digest without a location, as some do.
         let (registry, repository) = (self.reference.registry().to_owned(), self.reference.repository().to_owned());
         let reference = Reference::with_tag(registry, repository, under.to_owned());
@@ -146,7 +144,7 @@ impl Upload {
         let registry = self.reference.resolve_registry().to_owned();
         let (what, login) = (what.to_owned(), self.login.to_string());
         match error {
-            // Addresses of uploads carry state that is nobody's business, so they are left out.
+            // Addresses of uploads contain state, so they are left out.
             OciDistributionError::RequestError(source) => {
                 PushError::Unreachable { registry, scheme: self.scheme, what, source: source.without_url() }
             }
@@ -167,8 +165,7 @@ impl Upload {
     }
 }
 
-/// The reason in the body of an answer: of the registry's own making, or the beginning of whatever
-/// a proxy said instead.
+/// The reason in the body of an answer: the registry's own, or the beginning of a proxy's answer.
 fn explanation(body: &str) -> String {
     #[derive(Deserialize)]
     struct Envelope {
@@ -213,38 +210,38 @@ pub enum PushError {
     /// The image could not be made.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The credential for the registry could not be had.
+    /// The credential for the registry is not available.
     #[error(transparent)]
     DockerConfig(#[from] DockerConfigError),
-    /// The means to speak to registries, such as the system's trusted certificates, could not be
-    /// set up.
+    /// The client for registries could not be set up, for instance because the system's trusted
+    /// certificates cannot be read.
     #[error("cannot set up a client for registries: {reason}")]
     Client {
         /// What went wrong.
         reason: String,
     },
     /// The registry did not answer.
-    #[error("registry {registry} did not answer over {scheme} while it was sent {what}")]
+    #[error("registry {registry} did not respond to {what} over {scheme}")]
     Unreachable {
         /// The registry.
         registry: String,
-        /// The protocol that was spoken.
+        /// The protocol in use.
         scheme: &'static str,
-        /// What it was asked to take.
+        /// The part that was uploaded.
         what: String,
         /// What went wrong.
         source: reqwest::Error,
     },
-    /// The registry wants another credential, or one at all.
+    /// The registry requires another credential, or any.
     #[error("registry {registry} refused {what}, sent {login}: {answer}")]
     NotAuthorized {
         /// The registry.
         registry: String,
         /// What it refused.
         what: String,
-        /// Where the credential is from, never the credential.
+        /// The origin of the credential, never the credential.
         login: String,
-        /// What the registry said.
+        /// The registry's answer.
         answer: String,
     },
     /// The registry refused something for another reason.
@@ -254,7 +251,7 @@ pub enum PushError {
         registry: String,
         /// What it refused.
         what: String,
-        /// What the registry said.
+        /// The registry's answer.
         answer: String,
     },
 }

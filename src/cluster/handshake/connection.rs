@@ -1,4 +1,4 @@
-//! A TLS connection over any stream that still tells what it negotiated after it has failed.
+//! A TLS connection over any stream. After a failure it still knows what was negotiated.
 //!
 //! tokio-rustls drops the connection together with a failed handshake; what a server chose before
 //! it refused is part of the record. So the state machine of rustls is driven here.
@@ -12,15 +12,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub(super) struct Connection<S> {
     stream: S,
     tls: ClientConnection,
-    /// The server has begun to speak TLS.
+    /// The server has started to speak TLS.
     has_answered: bool,
     /// The server has sent data of an application.
     has_data: bool,
-    /// The server has said that it will send no more.
+    /// The server has announced that it sends nothing more.
     has_ended: bool,
 }
 
-/// How a connection came to an end before its time.
+/// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ending {
     /// The stream failed.
@@ -38,8 +38,8 @@ pub(super) enum Ending {
     /// The server ended the connection with an alert.
     #[error("the server refused with the alert {}", alert_name(*.0))]
     Alert(AlertDescription),
-    /// The server broke the rules of the protocol, or insists on what rustls does not have.
-    #[error("the server's TLS is not understood: {0}")]
+    /// The server violated the protocol, or requires something that rustls lacks.
+    #[error("the server's TLS cannot be processed: {0}")]
     Protocol(Error),
 }
 
@@ -48,12 +48,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self { stream, tls, has_answered: false, has_data: false, has_ended: false }
     }
 
-    /// The state, also after an end.
+    /// The state, also after the end.
     pub(super) fn tls(&self) -> &ClientConnection {
         &self.tls
     }
 
-    /// Goes through the handshake.
+    /// Completes the handshake.
     pub(super) async fn complete(&mut self) -> Result<(), Ending> {
         while self.tls.is_handshaking() {
             self.send().await?;
@@ -62,8 +62,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.send().await
     }
 
-    /// Waits until the server shows that it is content with the handshake: by a session ticket, by
-    /// data, or by an orderly end. In TLS 1.2 it has shown so by completing.
+    /// Waits until the server shows that it accepts the handshake: by a session ticket, by data, or
+    /// by a clean close. In TLS 1.2 it has done so by completing the handshake.
     pub(super) async fn accepted(&mut self) -> Result<(), Ending> {
         while self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
             && self.tls.tls13_tickets_received() == 0
@@ -75,10 +75,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Says good-bye, as far as the stream takes it.
+    /// Sends a close notification, if the stream still accepts it.
     pub(super) async fn close(mut self) {
         self.tls.send_close_notify();
-        // The record is complete; whether the server hears of the end is its own affair.
+        // The record is complete: it does not matter whether the server receives this.
         let _ = self.send().await;
     }
 
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Takes in what the server sends next.
+    /// Reads what the server sends next.
     async fn receive(&mut self) -> Result<(), Ending> {
         if self.has_ended {
             return Err(Ending::Closed);

@@ -1,4 +1,4 @@
-//! The time that an observation has.
+//! The deadline of an observation.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::Ending;
 
-/// A moment, and the time that was allowed until then, for the message.
+/// A point in time, and the time that was allowed until then, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     at: Instant,
@@ -18,7 +18,7 @@ impl Deadline {
         Self { at: Instant::now() + allowed, allowed }
     }
 
-    /// What comes of `work`; nothing if it takes too long.
+    /// The result of `work`; nothing if it takes too long.
     pub(super) async fn limit<F: Future>(self, work: F) -> Option<F::Output> {
         timeout_at(self.at, work).await.ok()
     }
@@ -29,7 +29,7 @@ impl Deadline {
         if sooner.at < self.at { sooner } else { self }
     }
 
-    /// That it was missed.
+    /// The error for a missed deadline.
     pub(super) fn missed(self) -> Ending {
         Ending::TimedOut(self.allowed)
     }

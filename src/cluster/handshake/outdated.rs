@@ -1,7 +1,7 @@
 //! Whether a server still speaks TLS 1.1 or 1.0, which rustls does not.
 //!
-//! One ClientHello is sent that offers TLS 1.1 at most, and one record is read: a ServerHello, in which the server says
-//! which version it chose, or an alert. The handshake ends there, before anything is agreed upon.
+//! It sends one ClientHello that offers TLS 1.1 at most, and reads one record: a ServerHello with the version that the
+//! server chose, or an alert. The handshake ends there, before any key is agreed.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use super::{Target, Unreachable, connect};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outdated {
-    /// It goes on, with this version.
+    /// It continues with this version.
     Accepted {
         /// `TLS 1.1`, `TLS 1.0` or `SSL 3.0`.
         version: String,
     },
     /// It ends the handshake.
     Refused {
-        /// The alert, by its name in RFC 8446; nothing if it just closes the connection.
+        /// The alert, by its name in RFC 8446; nothing if it only closes the connection.
         alert: Option<String>,
     },
 }
@@ -41,13 +41,13 @@ const SERVER_HELLO: u8 = 2;
 const TLS10: [u8; 2] = [3, 1];
 /// See [`TLS10`].
 const TLS11: [u8; 2] = [3, 2];
-/// What servers of that time chose from: ECDHE and RSA with AES or 3DES in CBC mode and SHA-1.
+/// Cipher suites of that time: ECDHE and RSA with AES or 3DES in CBC mode and SHA-1.
 const CIPHER_SUITES: [u16; 8] = [0xc009, 0xc00a, 0xc013, 0xc014, 0xc012, 0x002f, 0x0035, 0x000a];
 
 /// Dials `target` and offers it TLS 1.1 at most.
 ///
 /// # Errors
-/// If neither a ServerHello nor a refusal came.
+/// If neither a ServerHello nor a refusal arrived.
 pub async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, Unreachable> {
     let deadline = Deadline::after(deadline);
     let exchange = async { outdated_over(connect(&target.address).await?).await };
@@ -57,7 +57,7 @@ pub async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, U
 /// Offers TLS 1.1 at most over this connection. The caller sets the deadline.
 ///
 /// # Errors
-/// If neither a ServerHello nor a refusal came.
+/// If neither a ServerHello nor a refusal arrived.
 pub async fn outdated_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<Outdated, Unreachable> {
     offer(&mut stream).await
 }
@@ -65,16 +65,16 @@ pub async fn outdated_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> 
 async fn offer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Outdated, Unreachable> {
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random)
-        .map_err(|_| Unreachable::Other { text: "there are no random numbers".into() })?;
+        .map_err(|_| Unreachable::Other { text: "no random numbers are available".into() })?;
     stream.write_all(&client_hello(&random)).await?;
-    // A record's head, and as much of its content as tells the version.
+    // A record's header, and as much of its content as contains the version.
     let mut answer = [0; 11];
     let mut length = 0;
     while length < needed(&answer[..length]) {
         match stream.read(&mut answer[length..]).await {
             Ok(0) => break,
             Ok(more) => length += more,
-            // A server may hang up at once on a version that it does not know.
+            // A server may close the connection at once if it does not support the version.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
             Err(error) => return Err(error.into()),
         }
@@ -82,7 +82,7 @@ async fn offer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Outd
     read(&answer[..length])
 }
 
-/// How much of an answer must be there: an alert is short.
+/// How much of an answer must have arrived: an alert is short.
 fn needed(answer: &[u8]) -> usize {
     if answer.first() == Some(&ALERT) { 7 } else { 11 }
 }
@@ -123,7 +123,7 @@ fn client_hello(random: &[u8; 32]) -> Vec<u8> {
     record
 }
 
-/// A length in two bytes; the hello is far shorter than what they can say.
+/// A length in two bytes; the hello is far shorter than their limit.
 fn length16(length: usize) -> [u8; 2] {
     u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }

@@ -1,4 +1,4 @@
-//! The eyes of the recorder: what rustls shows of a handshake while it runs.
+//! The part of the recorder that rustls calls during a handshake.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,8 +15,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::certificate::{Certificate, Chain, PublicKey};
 
-/// Takes part in a handshake as verifier and as holder of no client certificate, agrees to
-/// everything, and remembers it.
+/// Takes part in a handshake as verifier and without a client certificate, accepts everything,
+/// and remembers it.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     chain: OnceLock<Chain>,
@@ -33,8 +33,8 @@ impl Recorder {
     /// What makes a client refuse a handshake that was completed here: that the server signed it
     /// with another key than that of its certificate.
     ///
-    /// An RSA key below 2048 bits is given the benefit of the doubt: its signature cannot be
-    /// verified here, and clients written in Go accept it.
+    /// An RSA key below 2048 bits is accepted: its signature cannot be verified here, and clients
+    /// written in Go accept it.
     pub(super) fn doubt(&self) -> Option<String> {
         self.key_not_proven.get()?;
         Some("the server did not prove that it holds the key of its certificate".to_owned())
@@ -99,8 +99,8 @@ impl ServerCertVerifier for Recorder {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    /// The sound algorithms first; then those with SHA-1, so that a server with nothing better
-    /// still shows its certificate.
+    /// The secure algorithms first; then those with SHA-1, so that a server with nothing better
+    /// still presents its certificate.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = algorithms().supported_schemes();
         schemes.extend([SignatureScheme::ED448, SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]);

@@ -1,4 +1,4 @@
-//! Whom to dial.
+//! Where to connect, and which server name to request.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Where to connect, and for whom to ask there.
+/// Where to connect, and which server name to request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// Where to connect.
@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// As a client dials: the host is connected to and asked for.
+    /// As a client connects: the host is also the requested name.
     pub fn of(address: Authority) -> Self {
         let server_name = Some(address.host().to_owned());
         Self { address, server_name }
@@ -114,7 +114,7 @@ impl From<Authority> for String {
     }
 }
 
-/// The text is no host and port.
+/// The text is not a host and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a host and a port, such as n1.example:6443, 10.96.0.1:443 or [fd00::1]:443")]
 pub struct NotAnAuthority;

@@ -1,4 +1,4 @@
-//! Servers on the loopback interface, and what the recorder makes of them.
+//! The recorder with servers on the loopback interface.
 
 use std::{net::SocketAddr, sync::Mutex};
 
@@ -22,7 +22,7 @@ use crate::certificate::testing::{Authority as Ca, Leaf, years};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server that completes one handshake after the other and then reads until the client goes.
+/// A server that completes one handshake after the other and then reads until the client disconnects.
 struct Server {
     address: SocketAddr,
     accepting: JoinHandle<()>,
@@ -248,7 +248,7 @@ async fn a_server_that_takes_its_leave_at_once() {
     }
 }
 
-/// Presents a certificate for which it holds another key, and notes the names that it is asked for.
+/// Presents a certificate with another key than its own, and records the requested names.
 #[derive(Debug)]
 struct Impostor {
     certified: Arc<CertifiedKey>,
@@ -317,8 +317,8 @@ async fn over_an_open_stream() {
     serving.await.unwrap().unwrap();
 }
 
-/// What the recorder makes of a server that reads a little and answers `answer`, and then waits or
-/// goes.
+/// The result with a server that reads a little and answers `answer`, and then waits or
+/// disconnects.
 async fn answered(answer: &'static [u8], then_waits: bool) -> Unreachable {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -355,7 +355,7 @@ async fn servers_that_say_no_more() {
     let old = answered(&[21, 3, 1, 0, 2, 2, 70], false).await;
     assert_eq!(old, Unreachable::Declined { alert: "protocol_version".into() });
 
-    // The beginning of a record that is none.
+    // Looks like the beginning of a record, but is not one.
     let garbage = answered(&[22, 3, 3, 0, 4, 0xff, 0, 0, 0], true).await;
     assert!(matches!(garbage, Unreachable::Other { .. }), "{garbage:?}");
 }
@@ -382,7 +382,7 @@ async fn a_connection_that_is_reset() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve() {
-    // An empty label is no name to any resolver, so that the network is not asked.
+    // No resolver accepts an empty label, so that no query is sent.
     let target = Target::of("n1..invalid:6443".parse().unwrap());
     let unreachable = handshake(&target, &[], SOON).await.unwrap_err();
     let text = unreachable.to_string();

@@ -10,7 +10,7 @@ use super::connection::{Ending, alert_name};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Unreachable {
-    /// Nothing listens there, or a firewall answers so.
+    /// Nothing listens there, or a firewall refuses the connection.
     #[error("the connection was refused")]
     Refused,
     /// No answer in time.
@@ -25,7 +25,7 @@ pub enum Unreachable {
     NameNotResolved {
         /// The name.
         name: String,
-        /// What the resolver said.
+        /// The resolver's message.
         text: String,
     },
     /// The connection was reset.
@@ -34,14 +34,14 @@ pub enum Unreachable {
     /// The server closed the connection before it presented a certificate.
     #[error("the server closed the connection without presenting a certificate")]
     Closed,
-    /// Something answered, in another protocol.
+    /// The server answered in another protocol.
     #[error("the answer is not TLS: {answer}")]
     NotTls {
         /// The first line of the answer, shortened and escaped.
         answer: String,
     },
     /// The server speaks TLS and ended the handshake before it presented a certificate, for
-    /// instance because it knows no such name or no such version of TLS.
+    /// instance because it does not serve such a name or such a version of TLS.
     #[error("the server declined with the alert {alert}")]
     Declined {
         /// The alert, by its name in RFC 8446.
@@ -86,7 +86,7 @@ impl From<Ending> for Unreachable {
     }
 }
 
-/// The printable beginning of what a server said, for a message.
+/// The printable beginning of an answer, for a message.
 fn first_line(answer: &[u8]) -> String {
     const ENOUGH: usize = 60;
     let line = answer.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::server::Login;
 use super::{readable, without_line_breaks};
 
-/// The user as requests are sent for it, or what is wrong with it as far as that shows before a request is sent.
+/// The user as client-go reads it, or what is wrong with it, as far as that shows before a request.
 pub(super) fn usable(mut user: AuthInfo) -> Result<AuthInfo, String> {
     unset_empty(&mut user);
     supported(&user)?;
@@ -18,7 +18,7 @@ pub(super) fn usable(mut user: AuthInfo) -> Result<AuthInfo, String> {
         return Err("it has both a token and a username or password: keep one of them".into());
     }
     match user.username {
-        // A password is sent for a name only.
+        // A password without a name is not sent.
         None => user.password = None,
         Some(_) => _ = user.password.get_or_insert_with(|| SecretString::from("")),
     }
@@ -27,7 +27,7 @@ pub(super) fn usable(mut user: AuthInfo) -> Result<AuthInfo, String> {
     Ok(user)
 }
 
-/// The same user with the name and password in the URL of the server, which come before other credentials in headers.
+/// The same user with the name and password from the server's URL, which take precedence over other credentials in headers.
 pub(super) fn logged_in(user: AuthInfo, Login { name, password }: Login) -> AuthInfo {
     AuthInfo {
         username: Some(name),
@@ -40,7 +40,7 @@ pub(super) fn logged_in(user: AuthInfo, Login { name, password }: Login) -> Auth
     }
 }
 
-/// As in client-go, an empty text is none.
+/// As in client-go, an empty text counts as unset.
 fn unset_empty(user: &mut AuthInfo) {
     let AuthInfo { username, token_file, client_certificate, client_certificate_data, client_key, .. } = user;
     for text in [username, token_file, client_certificate, client_certificate_data, client_key] {
@@ -92,8 +92,8 @@ fn certificate(user: &mut AuthInfo) -> Result<(), String> {
     readable("client-key", file(&user.client_key, user.client_key_data.is_some()).as_deref())
 }
 
-/// As in client-go, a file comes before `token` and is trimmed; one that is empty or cannot be read counts as missing where
-/// there is a `token`.
+/// As in client-go, a file takes precedence over `token` and is trimmed. If there is a `token`, an empty or unreadable file
+/// counts as missing.
 fn token_file(user: &mut AuthInfo) -> Result<(), String> {
     let Some(path) = &user.token_file else { return Ok(()) };
     let text = match fs::read_to_string(path) {
@@ -108,7 +108,7 @@ fn token_file(user: &mut AuthInfo) -> Result<(), String> {
     let token = text.trim();
     in_header(&format!("tokenFile {path}"), token)?;
     if token == text {
-        // This client reads it again every minute, as the kubelet replaces the tokens of service accounts.
+        // The client reads it again every minute, because the kubelet replaces tokens of service accounts.
         user.token = None;
     } else {
         user.token = Some(token.to_owned().into());
@@ -117,7 +117,7 @@ fn token_file(user: &mut AuthInfo) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether everything that requests carry in a header can be there.
+/// Fails if something that is sent in a header cannot be.
 fn headers(user: &AuthInfo) -> Result<(), String> {
     if let Some(token) = &user.token {
         in_header("token", token.expose_secret())?;
@@ -143,7 +143,7 @@ fn in_header(field: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// What keeps a text from being the value of an HTTP header. The text, which may be secret, is not quoted.
+/// Why a text cannot be the value of an HTTP header. The text may be secret and is not quoted.
 pub(in crate::cluster) fn unfit_for_header(value: &str) -> Option<&'static str> {
     let fits = |value: &str| HeaderValue::from_str(value).is_ok();
     if fits(value) {
@@ -188,7 +188,7 @@ mod tests {
             let why = user(yaml).unwrap_err();
             assert!(why.starts_with(says) && !why.contains("secret"), "{yaml}: {why}");
         }
-        // A name and a password are sent encoded.
+        // A name and a password are encoded before they are sent.
         assert!(user("{username: \"a\\n\", password: \"b\\n\"}").is_ok());
     }
 

@@ -175,7 +175,7 @@ async fn answer(cluster: &Cluster, call: Call) -> Seen<Answered> {
 /// Reads cluster-info until it is signed with the token, or closed. Gives the signed text as well.
 async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)> {
     let began = Instant::now();
-    let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Anybody);
+    let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Anyone);
     let look = async || -> Seen<(Discovery, String)> {
         let reply = cluster.send(&call).await?;
         let waited_ms = milliseconds(began.elapsed());
