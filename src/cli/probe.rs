@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Failure;
+use crate::probe::ask::topics::ask;
 use crate::probe::ask::watch::{self, WatchQuestions};
 use crate::probe::host::{self, HostQuestions};
 use crate::probe::message::MESSAGE_LIMIT;
@@ -35,7 +36,7 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
         ProbeCommand::Serve => serve::serve().await.map_err(|e| Failure::System(format!("cannot serve: {e}"))),
         ProbeCommand::Ask => {
             let room = |questions: &Questions| questions.batch.message_limit;
-            answer(room, async |questions| questions.ask().await).await
+            Box::pin(answer(room, async |questions| ask(&questions).await)).await
         }
         ProbeCommand::Watch => {
             let questions: WatchQuestions = questions()?;

@@ -14,8 +14,6 @@ use crate::milliseconds::milliseconds;
 pub struct Batch {
     /// The run that asks.
     pub run: RunId,
-    /// The pod that is asked.
-    pub pod: String,
     /// The addresses of the probe's own node.
     pub node_addresses: Vec<IpAddr>,
     /// How long names and addresses may take to become known to all nodes, in milliseconds.
@@ -29,11 +27,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// What is asked of this pod, with answers that take at most `answer`, by `deadline`.
-    pub fn of(run: RunId, pod: impl Into<String>, answer: Duration, deadline: Duration) -> Self {
+    /// Questions whose answers take at most `answer`, by `deadline`.
+    pub fn of(run: RunId, answer: Duration, deadline: Duration) -> Self {
         Self {
             run,
-            pod: pod.into(),
             node_addresses: Vec::new(),
             settle_ms: 0,
             answer_ms: milliseconds(answer),

@@ -84,8 +84,8 @@ impl Collected {
         };
         let messages = self.messages?;
         let mut parts = messages.values().map(unpack);
-        let none = || Err(Unobserved::invalid(format!("the probe on {node}"), "it has no container that asks"));
-        let mut answers = parts.next().unwrap_or_else(none)?;
+        let unasked = || Err(Unobserved::invalid(format!("the probe on {node}"), "it has no container that asks"));
+        let mut answers = parts.next().unwrap_or_else(unasked)?;
         for part in parts {
             answers.add(part?);
         }
@@ -233,9 +233,9 @@ struct WatchEvent {
 async fn watch_once(live: &Live, call: &Call, awaited: &mut Awaited<'_>) -> Seen<bool> {
     let mut lines = live.cluster.stream(call).await?.lines();
     while let Some(end) = awaited.end() {
-        let Ok(line) = timeout_at(end.into(), lines.next_line()).await else { return Ok(true) };
-        let Some(line) = line.map_err(|e| Unobserved::unreachable(call.to_string(), e))? else { return Ok(false) };
-        let Some((pod, deleted)) = change(call, &line)? else { return Ok(false) };
+        let Ok(read) = timeout_at(end.into(), lines.next_line()).await else { return Ok(true) };
+        let Some(event) = read.map_err(|e| Unobserved::unreachable(call.to_string(), e))? else { return Ok(false) };
+        let Some((pod, deleted)) = change(call, &event)? else { return Ok(false) };
         let name = pod.metadata.name.clone().unwrap_or_default();
         let Some(progress) = awaited.pods.get_mut(name.as_str()) else { continue };
         progress.take(&pod, deleted, awaited.began.elapsed());
@@ -383,7 +383,10 @@ fn first_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{ContainerState, ContainerStateWaiting};
+    use k8s_openapi::api::core::v1::{
+        ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, PodStatus,
+    };
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
 
@@ -408,5 +411,54 @@ mod tests {
         ] {
             assert_eq!(stuck(&waiting(reason, message)), None, "{reason}");
         }
+    }
+
+    /// A pod whose kubelet has acknowledged it or not, with its asking container in this state.
+    fn pod(acknowledged: bool, state: Option<ContainerState>) -> Pod {
+        let container = |name: &str| ContainerStatus { name: name.into(), state: state.clone(), ..waiting("", "") };
+        Pod {
+            status: Some(PodStatus {
+                start_time: acknowledged.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
+                container_statuses: state.is_some().then(|| vec![container(SERVE), container("ask")]),
+                ..PodStatus::default()
+            }),
+            ..Pod::default()
+        }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn awaited<'a>(pods: &[(&'a str, &Pod)], doubtful: &'a [String]) -> Awaited<'a> {
+        let patience = Patience { acknowledged: seconds(8), started: seconds(20), answered: seconds(10) };
+        let progress = |pod: &Pod| {
+            let mut progress = Progress::default();
+            progress.take(pod, false, seconds(3));
+            progress
+        };
+        let pods = pods.iter().map(|(name, pod)| (*name, progress(pod))).collect();
+        Awaited { began: Instant::now(), patience, pods, doubtful }
+    }
+
+    #[test]
+    fn a_pod_that_has_started_has_the_time_to_answer_and_one_that_no_kubelet_acknowledges_is_soon_given_up() {
+        let running = ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
+        let ended = ContainerStateTerminated { exit_code: 0, message: Some("m".into()), ..Default::default() };
+        let ended = ContainerState { terminated: Some(ended), ..ContainerState::default() };
+        let (lost, pulling) = (pod(false, None), pod(true, None));
+        let (asking, answered) = (pod(true, Some(running)), pod(true, Some(ended)));
+        let none: [String; 0] = [];
+        let end = |pods: &[(&str, &Pod)], doubtful: &[String]| {
+            let awaited = awaited(pods, doubtful);
+            awaited.end().map(|end| (end - awaited.began).as_secs())
+        };
+        assert_eq!(end(&[("a", &answered), ("b", &lost)], &none), Some(8));
+        assert_eq!(end(&[("a", &answered), ("b", &pulling)], &none), Some(20));
+        assert_eq!(end(&[("a", &asking), ("b", &lost)], &none), Some(13));
+        assert_eq!(end(&[("a", &answered), ("b", &pulling)], &["b".to_owned()]), None, "its node is not ready");
+        let of_answered = awaited(&[("a", &answered)], &none);
+        let times = Times { served_ms: 3000, answered_ms: 3000 };
+        assert_eq!((of_answered.end(), of_answered.pods["a"].times), (None, Some(times)));
     }
 }

@@ -10,13 +10,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAcco
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 
-use super::Questions;
 use super::ask::watch::WatchQuestions;
 use super::collect::{Collected, Patience, collect};
 use super::grant::Grant;
-use super::host::HostQuestions;
-use super::host::object::HostPod;
-use super::object::{LEVEL, Level, Mark, ProbePod, RUN};
+use super::object::{LEVEL, Level, Mark, Placed, RUN, Work};
 use super::policed::Policy;
 use super::trial::TrialPod;
 use crate::cluster::{Call, until};
@@ -143,40 +140,35 @@ impl<'a> Site<'a> {
         text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key ca.crt"))
     }
 
-    /// Makes a pod for each batch of questions; each is made or refused on its own.
-    pub async fn pods(&self, probes: impl IntoIterator<Item = (&String, &Questions)>) -> Vec<Seen<()>> {
-        let image = &self.live.inputs.image;
-        join_all(probes.into_iter().map(|(node, questions)| async move {
-            let pod = ProbePod {
-                name: &questions.batch.pod,
-                node,
-                image,
-                lifetime_seconds: self.lifetime_seconds,
-                questions,
-            };
-            self.pod(node, pod.object(&self.mark())).await
-        }))
-        .await
-    }
-
-    /// Makes a pod on each node's own network, by node, with the pod's name and what it is asked.
-    pub async fn host_pods(
+    /// Makes pods, given by node with their names and what they do, and waits for their answers, by node. Each is made or
+    /// refused on its own; see [`collect`].
+    pub async fn answers<W: Work>(
         &self,
-        probes: impl IntoIterator<Item = (&String, &(String, HostQuestions))>,
-    ) -> Vec<Seen<()>> {
-        let image = &self.live.inputs.image;
-        join_all(probes.into_iter().map(|(node, (name, questions))| async move {
-            let pod = HostPod { name, node, image, lifetime_seconds: self.lifetime_seconds, questions };
-            self.pod(node, pod.object(&self.mark())).await
-        }))
-        .await
+        pods: &BTreeMap<String, (String, W)>,
+        doubtful: &[String],
+        patience: Patience,
+    ) -> BTreeMap<String, Collected> {
+        let made = join_all(pods.iter().map(|(node, (name, work))| self.pod(node, name, work))).await;
+        let (mut nodes, mut collected) = (BTreeMap::new(), BTreeMap::new());
+        for ((node, (pod, _)), made) in pods.iter().zip(made) {
+            match made {
+                Ok(()) => drop(nodes.insert(pod.clone(), node.clone())),
+                Err(why) => drop(collected.insert(node.clone(), Collected::nothing(why))),
+            }
+        }
+        let pods: Vec<String> = nodes.keys().cloned().collect();
+        if !pods.is_empty() {
+            let answered = collect(self.live, &self.namespace, &pods, doubtful, patience).await;
+            collected.extend(answered.into_iter().filter_map(|(pod, answered)| Some((nodes.remove(&pod)?, answered))));
+        }
+        collected
     }
 
     /// Makes a pod of a trial, and returns its name.
     pub async fn trial_pod(&self, pod: &TrialPod<'_>) -> Seen<String> {
-        let image = &self.live.inputs.image;
-        self.pod(pod.node, pod.object(&self.mark(), image, self.lifetime_seconds)).await?;
-        Ok(pod.name(&self.mark()))
+        let name = pod.name(&self.mark());
+        self.pod(pod.node, &name, pod).await?;
+        Ok(name)
     }
 
     /// Makes the Service in front of the pods that have this role in a trial, and returns its ClusterIP.
@@ -228,29 +220,9 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// Waits for the answers of pods, given by node and name with the outcome of making them; see [`collect`]. By node.
-    pub async fn collect(
-        &self,
-        made: impl IntoIterator<Item = ((String, String), Seen<()>)>,
-        doubtful: &[String],
-        patience: Patience,
-    ) -> BTreeMap<String, Collected> {
-        let (mut nodes, mut collected) = (BTreeMap::new(), BTreeMap::new());
-        for ((node, pod), made) in made {
-            match made {
-                Ok(()) => drop(nodes.insert(pod, node)),
-                Err(why) => drop(collected.insert(node, Collected::nothing(why))),
-            }
-        }
-        let pods: Vec<String> = nodes.keys().cloned().collect();
-        if !pods.is_empty() {
-            let answered = collect(self.live, &self.namespace, &pods, doubtful, patience).await;
-            collected.extend(answered.into_iter().filter_map(|(pod, answered)| Some((nodes.remove(&pod)?, answered))));
-        }
-        collected
-    }
-
-    async fn pod(&self, node: &str, object: serde_json::Result<serde_json::Value>) -> Seen<()> {
+    async fn pod(&self, node: &str, name: &str, work: &impl Work) -> Seen<()> {
+        let placed = Placed { name, node, image: &self.live.inputs.image, lifetime_seconds: self.lifetime_seconds };
+        let object = work.pod(&placed, &self.mark());
         let object = object.map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
         let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
         self.live.cluster.send(&call).await?.accepted(&call)

@@ -233,8 +233,9 @@ pub(super) fn watching(image: &str, questions: &WatchQuestions) -> serde_json::R
     Ok(container("watch", image, "watch", environment, json!([])))
 }
 
-/// A probe's pod.
-pub struct ProbePod<'a> {
+/// Where a pod of ours runs, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'a> {
     /// Its name.
     pub name: &'a str,
     /// The node that it is pinned to.
@@ -243,24 +244,27 @@ pub struct ProbePod<'a> {
     pub image: &'a str,
     /// After how many seconds the kubelet ends it, whatever became of the runner.
     pub lifetime_seconds: i64,
-    /// What it is asked.
-    pub questions: &'a Questions,
 }
 
-impl ProbePod<'_> {
-    /// The pod.
-    pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
+/// What a pod of ours does.
+pub trait Work {
+    /// The pod that does it, as it is sent.
+    fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value>;
+}
+
+impl Work for Questions {
+    fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value> {
         let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
         let mut containers = Vec::new();
         if mark.level.serves() {
-            containers.push(serving(self.image, mark.run, self.name));
+            containers.push(serving(placed.image, mark.run, placed.name));
         }
-        for (name, questions) in spread::over_containers(self.questions.clone()) {
+        for (name, questions) in spread::over_containers(self.clone()) {
             let ask = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
-            containers.push(container(&name, self.image, "ask", ask, account.clone()));
+            containers.push(container(&name, placed.image, "ask", ask, account.clone()));
         }
-        let mut pod = restricted_pod(mark, self.name, self.node, self.lifetime_seconds, &containers);
-        pod["spec"]["hostname"] = self.name.into();
+        let mut pod = placed.restricted_pod(mark, &containers);
+        pod["spec"]["hostname"] = placed.name.into();
         pod["spec"]["subdomain"] = mark.run.name().into();
         pod["spec"]["volumes"] = json!([{
             "name": "account",
@@ -270,35 +274,31 @@ impl ProbePod<'_> {
     }
 }
 
-/// A pod that Pod Security admits everywhere; those that probe a node itself differ in what they must. It is bound to its node
-/// by name, so that neither the scheduler nor a cordon keeps it away, and the kubelet ends it after so many seconds, whatever
-/// became of the runner. Its user is the image's: OpenShift admits no other than those of the namespace's own range, and none
-/// that is stated.
-pub(super) fn restricted_pod(
-    mark: &Mark<'_>,
-    name: &str,
-    node: &str,
-    lifetime_seconds: i64,
-    containers: &[Value],
-) -> Value {
-    json!({
-        "metadata": mark.metadata(name),
-        "spec": {
-            "nodeName": node,
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": lifetime_seconds,
-            "terminationGracePeriodSeconds": 0,
-            "serviceAccountName": mark.level.name(mark.run),
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "tolerations": [{ "operator": "Exists" }],
-            "securityContext": {
-                "runAsNonRoot": true,
-                "seccompProfile": { "type": "RuntimeDefault" },
+impl Placed<'_> {
+    /// A pod that Pod Security admits everywhere; those that probe a node itself differ in what they must. It is bound to its
+    /// node by name, so that neither the scheduler nor a cordon keeps it away, and the kubelet ends it after so many seconds,
+    /// whatever became of the runner. Its user is the image's: OpenShift admits no other than those of the namespace's own
+    /// range, and none that is stated.
+    pub(super) fn restricted_pod(&self, mark: &Mark<'_>, containers: &[Value]) -> Value {
+        json!({
+            "metadata": mark.metadata(self.name),
+            "spec": {
+                "nodeName": self.node,
+                "restartPolicy": "Never",
+                "activeDeadlineSeconds": self.lifetime_seconds,
+                "terminationGracePeriodSeconds": 0,
+                "serviceAccountName": mark.level.name(mark.run),
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                "tolerations": [{ "operator": "Exists" }],
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "containers": containers,
             },
-            "containers": containers,
-        },
-    })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -333,11 +333,10 @@ mod tests {
     fn a_probe_is_a_restricted_pod_that_ends_by_itself() {
         let run = run();
         let mark = Mark { run: &run, level: Level::Restricted, expires: Timestamp::UNIX_EPOCH, owner: None };
-        let batch = Batch::of(run.clone(), "p", Duration::from_secs(1), Duration::from_secs(9));
+        let batch = Batch::of(run.clone(), Duration::from_secs(1), Duration::from_secs(9));
         let questions = Questions { resolver: true, ..Questions::none(batch) };
-        let pod = ProbePod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
-            .object(&mark)
-            .unwrap();
+        let placed = Placed { name: "p", node: "n1", image: "i", lifetime_seconds: 60 };
+        let pod = questions.pod(&placed, &mark).unwrap();
         assert_eq!(pod["spec"]["activeDeadlineSeconds"], 60);
         assert_eq!(pod["spec"]["restartPolicy"], "Never");
         assert_eq!(pod["spec"]["securityContext"]["runAsNonRoot"], true);

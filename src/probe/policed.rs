@@ -98,6 +98,7 @@ mod tests {
 
     use super::*;
     use crate::probe::object::Level;
+    use crate::probe::object::{Placed, Work};
     use crate::probe::trial::TrialPod;
 
     #[test]
@@ -107,7 +108,8 @@ mod tests {
         for policy in [Policy::DenyIngress, Policy::DenyEgress, Policy::AllowByLabel] {
             assert_eq!(policy.object(&mark)["spec"]["podSelector"]["matchLabels"][RUN], "x7f4k", "{policy:?}");
         }
-        let pod = TrialPod { role: Role::Guarded.name(), node: "n1", watch: None }.object(&mark, "i", 60).unwrap();
+        let placed = Placed { name: "p", node: "n1", image: "i", lifetime_seconds: 60 };
+        let pod = TrialPod { role: Role::Guarded.name(), node: "n1", watch: None }.pod(&placed, &mark).unwrap();
         let selected = &Policy::DenyIngress.object(&mark)["spec"]["podSelector"]["matchLabels"];
         assert_eq!(selected[ROLE], pod["metadata"]["labels"][ROLE]);
         assert_eq!(pod["spec"]["serviceAccountName"], "seaworthy-x7f4k-policy");

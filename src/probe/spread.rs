@@ -60,7 +60,7 @@ mod tests {
     fn questions(peers: usize, certificates: u16) -> Questions {
         let at = |port| SocketAddr::from(([10, 77, 0, 11], port));
         let peer = |i| Peer { pod: format!("p{i}"), host: format!("p{i}.x."), address: None };
-        let batch = Batch::of("x7f4k".parse().unwrap(), "p", Duration::from_secs(1), Duration::from_secs(9));
+        let batch = Batch::of("x7f4k".parse().unwrap(), Duration::from_secs(1), Duration::from_secs(9));
         Questions {
             resolver: true,
             kubelet: true,
@@ -96,7 +96,9 @@ mod tests {
         assert!(parts.iter().all(|(_, part)| part.batch.message_limit == 4096));
         assert_eq!(parts.iter().filter(|(_, part)| part.kubelet).count(), 1, "asked once");
         let mut whole = Questions::none(parts[0].1.batch.clone());
-        parts.into_iter().for_each(|(_, part)| whole.add(part));
+        for (_, part) in parts {
+            whole.add(part);
+        }
         assert_eq!(sorted(whole), sorted(questions(15, 2)));
     }
 

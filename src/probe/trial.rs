@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ask::watch::WatchQuestions;
-use super::object::{Mark, ROLE, restricted_pod, serving, watching};
+use super::object::{Mark, Placed, ROLE, Work, serving, watching};
 
 /// A pod of a trial.
 pub struct TrialPod<'a> {
@@ -20,15 +20,15 @@ impl TrialPod<'_> {
     pub(super) fn name(&self, mark: &Mark<'_>) -> String {
         format!("{}-{}", mark.level.name(mark.run), self.role)
     }
+}
 
-    /// The pod.
-    pub(super) fn object(&self, mark: &Mark<'_>, image: &str, lifetime_seconds: i64) -> serde_json::Result<Value> {
-        let name = self.name(mark);
+impl Work for TrialPod<'_> {
+    fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value> {
         let container = match self.watch {
-            None => serving(image, mark.run, &name),
-            Some(questions) => watching(image, questions)?,
+            None => serving(placed.image, mark.run, placed.name),
+            Some(questions) => watching(placed.image, questions)?,
         };
-        let mut pod = restricted_pod(mark, &name, self.node, lifetime_seconds, &[container]);
+        let mut pod = placed.restricted_pod(mark, &[container]);
         pod["metadata"]["labels"][ROLE] = self.role.into();
         Ok(pod)
     }

@@ -148,12 +148,10 @@ async fn asked(
     nodes: &Nodes,
     probes: BTreeMap<String, (String, HostQuestions)>,
 ) -> BTreeMap<String, Collected> {
-    let made = site.host_pods(&probes).await;
     let is_doubtful = |node: &String| !nodes.0.get(node).is_some_and(Node::is_ready);
     let doubtful: Vec<String> =
         probes.iter().filter(|(node, _)| is_doubtful(node)).map(|(_, (pod, _))| pod.clone()).collect();
-    let pods = probes.iter().map(|(node, (pod, _))| (node.clone(), pod.clone()));
-    site.collect(pods.zip(made), &doubtful, Patience::with(PATIENCE)).await
+    site.answers(&probes, &doubtful, Patience::with(PATIENCE)).await
 }
 
 fn questions(node: &Node) -> HostQuestions {

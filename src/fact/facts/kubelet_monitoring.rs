@@ -70,17 +70,16 @@ impl Observe for KubeletMonitoring {
             match kubelet(nodes, node, probe) {
                 Ok(kubelet) => {
                     let endpoints = paths().map(|path| Endpoint::get_with_token(kubelet, path)).collect();
-                    let none = Questions::none(Batch::of(run.clone(), format!("{name}-{i}"), ANSWER, DEADLINE));
-                    questions.insert(node.clone(), Questions { reached: endpoints, ..none });
+                    let none = Questions::none(Batch::of(run.clone(), ANSWER, DEADLINE));
+                    let asked = Questions { reached: endpoints, ..none };
+                    questions.insert(node.clone(), (format!("{name}-{i}"), asked));
                 }
                 Err(why) => drop(statuses.insert(node.clone(), Err(why))),
             }
         }
-        let made = site.pods(&questions).await;
-        let pods = questions.iter().map(|(node, questions)| (node.clone(), questions.batch.pod.clone()));
-        let collected = site.collect(pods.zip(made), &[], Patience::with(DEADLINE)).await;
+        let collected = site.answers(&questions, &[], Patience::with(DEADLINE)).await;
         statuses.extend(collected.into_iter().map(|(node, collected)| {
-            let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].reached, &answers));
+            let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].1.reached, &answers));
             (node, statuses)
         }));
         Ok(Self(statuses))

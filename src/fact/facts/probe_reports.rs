@@ -38,7 +38,9 @@ const SETTLE: Duration = Duration::from_secs(12);
 const ANSWER: Duration = Duration::from_secs(4);
 /// By when a probe answers with what it has, since it began to ask.
 const DEADLINE: Duration = Duration::from_secs(18);
-/// The same for a probe that asks peers again, by their addresses.
+/// How long one answer may take where peers are asked again, by their addresses: the first wave has taken its time.
+const ANSWER_AGAIN: Duration = Duration::from_secs(2);
+/// By when such a probe answers.
 const DEADLINE_AGAIN: Duration = Duration::from_secs(10);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
@@ -132,9 +134,10 @@ impl Observe for ProbeReports {
 
 crate::observed!(ProbeReports);
 
-/// The probes that are started together, by node.
+/// The probes that are started together.
 struct Wave {
-    questions: BTreeMap<String, Questions>,
+    /// By node, the names of their pods and their questions.
+    questions: BTreeMap<String, (String, Questions)>,
     /// The pods on nodes that are not ready: the run does not wait for them, and no probe asks them.
     doubtful: Vec<String>,
 }
@@ -214,10 +217,10 @@ impl Wave {
                     ..Questions::none(Batch {
                         node_addresses: node.internal_addresses().collect(),
                         settle_ms: milliseconds(SETTLE),
-                        ..Batch::of(run.clone(), pod, ANSWER, DEADLINE)
+                        ..Batch::of(run.clone(), ANSWER, DEADLINE)
                     })
                 };
-                ((*name).clone(), questions)
+                ((*name).clone(), (pod.clone(), questions))
             })
             .collect();
         let doubtful = pods.iter().filter(|(_, node, _)| !node.is_ready()).map(|(_, _, pod)| pod.clone()).collect();
@@ -225,13 +228,11 @@ impl Wave {
     }
 
     async fn run(&self, site: &Site<'_>, deadline: Duration) -> BTreeMap<String, ProbeReport> {
-        let made = site.pods(&self.questions).await;
-        let pods = self.questions.iter().map(|(node, questions)| (node.clone(), questions.batch.pod.clone()));
-        let collected = site.collect(pods.zip(made), &self.doubtful, Patience::with(deadline)).await;
+        let collected = site.answers(&self.questions, &self.doubtful, Patience::with(deadline)).await;
         collected
             .into_iter()
             .map(|(node, collected)| {
-                let pod = self.questions[&node].batch.pod.clone();
+                let pod = self.questions[&node].0.clone();
                 let (address, times) = (collected.address, collected.times);
                 let answers = collected.answers(&node);
                 (node, ProbeReport { pod, address, address_again: None, times, answers })
@@ -244,7 +245,7 @@ impl Wave {
 async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String, ProbeReport>) {
     let addresses: BTreeMap<String, IpAddr> =
         reports.values().filter_map(|report| Some((report.pod.clone(), report.address?))).collect();
-    let nameless = |node: &String, questions: &Questions| {
+    let nameless = |node: &String, (pod, questions): &(String, Questions)| {
         let answers = reports.get(node)?.answers.as_ref().ok()?;
         let peers: Vec<Peer> = questions
             .peers
@@ -252,10 +253,9 @@ async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String
             .filter(|peer| answers.peers.get(&peer.pod).is_some_and(|answer| answer.address.is_err()))
             .filter_map(|peer| Some(Peer { address: Some(*addresses.get(&peer.pod)?), ..peer.clone() }))
             .collect();
-        let pod = format!("{}-again", questions.batch.pod);
-        let batch = Batch::of(questions.batch.run.clone(), pod, ANSWER, DEADLINE_AGAIN);
+        let batch = Batch::of(questions.batch.run.clone(), ANSWER_AGAIN, DEADLINE_AGAIN);
         let again = Questions { peers, ..Questions::none(batch) };
-        (!again.peers.is_empty()).then_some((node.clone(), again))
+        (!again.peers.is_empty()).then(|| (node.clone(), (format!("{pod}-again"), again)))
     };
     let questions: BTreeMap<_, _> =
         first.questions.iter().filter_map(|(node, questions)| nameless(node, questions)).collect();
@@ -276,7 +276,7 @@ async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Condition;
-    use crate::probe::object::{Mark, ProbePod};
+    use crate::probe::object::{Mark, Placed, Work};
 
     /// What a cluster of this many nodes, three of them control plane, costs.
     struct Cost {
@@ -328,10 +328,8 @@ mod tests {
         };
         let wave = Wave::new(&run, "seaworthy-x7f4k", &known, &fronts);
         let mark = Mark { run: &run, level: Level::Restricted, expires: jiff::Timestamp::UNIX_EPOCH, owner: None };
-        let object = |(node, questions): (&String, &Questions)| {
-            ProbePod { name: &questions.batch.pod, node, image: "i", lifetime_seconds: 60, questions }
-                .object(&mark)
-                .unwrap()
+        let object = |(node, (name, questions)): (&String, &(String, Questions))| {
+            questions.pod(&Placed { name, node, image: "i", lifetime_seconds: 60 }, &mark).unwrap()
         };
         let asked = |questions: &Questions| {
             questions.peers.len() + questions.reached.len() + questions.dns.as_ref().map_or(0, |dns| dns.servers.len())
@@ -339,7 +337,7 @@ mod tests {
         let objects: Vec<_> = wave.questions.iter().map(object).collect();
         Cost {
             pods: wave.questions.len(),
-            most_questions: wave.questions.values().map(asked).max().unwrap(),
+            most_questions: wave.questions.values().map(|(_, questions)| asked(questions)).max().unwrap(),
             most_bytes: objects.iter().map(|pod| pod.to_string().len()).max().unwrap(),
             most_containers: objects
                 .iter()

@@ -10,8 +10,9 @@ use crate::probe::fault::{Fault, Got};
 /// What a server presents to a client that asks for this name, or for none.
 pub async fn presented(at: SocketAddr, name: Option<&str>, roots: &[Certificate], terms: &Terms) -> Got<Handshake> {
     let target = Target { address: Authority::from(at), server_name: name.map(str::to_owned) };
-    let asking = async { handshake(&target, roots, terms.answer).await.map_err(fault) };
-    terms.answered(asking).await
+    // It is large, and a probe makes many at once.
+    let handshake = Box::pin(handshake(&target, roots, terms.answer));
+    terms.answered(async { handshake.await.map_err(fault) }).await
 }
 
 fn fault(unreachable: Unreachable) -> Fault {

@@ -37,12 +37,12 @@ impl Ask for OwnKubeProxy {
     }
 
     async fn ask(question: &bool, asker: &Asker) -> Self::Answer {
-        let asked = asker
+        let answers = asker
             .node_addresses
             .iter()
             .filter(|_| *question)
             .map(async |address| (*address, one(*address, asker).await));
-        join_all(asked).await.into_iter().collect()
+        join_all(answers).await.into_iter().collect()
     }
 }
 

@@ -39,12 +39,12 @@ impl Ask for OwnKubelet {
     }
 
     async fn ask(question: &bool, asker: &Asker) -> Self::Answer {
-        let asked = asker
+        let answers = asker
             .node_addresses
             .iter()
             .filter(|_| *question)
             .map(async |address| (*address, one(*address, asker).await));
-        join_all(asked).await.into_iter().collect()
+        join_all(answers).await.into_iter().collect()
     }
 }
 

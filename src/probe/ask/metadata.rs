@@ -111,11 +111,11 @@ impl Ask for MetadataServers {
             // A kubelet that stays closed is another topic's.
             drop(join_all(kubelets).await);
         }
-        let asked = question.iter().map(async |question| {
+        let answers = question.iter().map(async |question| {
             let asking = async { one(question, asker.strangers.as_ref().map_err(Clone::clone)).await };
             (question.at, asker.terms.within(WHOLE, asking).await)
         });
-        join_all(asked).await.into_iter().collect()
+        join_all(answers).await.into_iter().collect()
     }
 }
 

@@ -88,8 +88,8 @@ impl Ask for Peers {
         }
         let (resolver, sizes) = tokio::join!(resolver::read(), interfaces::read());
         let mtu = sizes.ok().as_ref().and_then(interfaces::largest_packet);
-        let asked = question.iter().map(async |peer| (peer.pod.clone(), one(peer, &resolver, mtu, asker).await));
-        join_all(asked).await.into_iter().collect()
+        let answers = question.iter().map(async |peer| (peer.pod.clone(), one(peer, &resolver, mtu, asker).await));
+        join_all(answers).await.into_iter().collect()
     }
 }
 

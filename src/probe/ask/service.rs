@@ -168,7 +168,8 @@ impl Spread<'_> {
     /// Finds out whether the Service that has existed for long is silent.
     async fn try_old(&self) {
         let Some(at) = self.question.old else { return };
-        let connected = retried(self.terms.answer, async || Ok(drop(TcpStream::connect(at).await?)));
+        let connected =
+            retried(self.terms.answer, async || TcpStream::connect(at).await.map(drop).map_err(Fault::from));
         if self.terms.answered(connected).await.is_err_and(|fault| fault.is_silence()) {
             // It is set nowhere else.
             let _ = self.old_is_silent.set(());
@@ -213,7 +214,10 @@ impl Spread<'_> {
             stream::iter(1..requests)
                 .map(|_| self.terms.answered(retried(self.terms.answer, &exchange)))
                 .buffer_unordered(AT_ONCE)
-                .for_each(|answer| ready(backends.take(answer)))
+                .for_each(|answer| {
+                    backends.take(answer);
+                    ready(())
+                })
                 .await;
         }
         backends
@@ -275,5 +279,99 @@ impl Backends {
             Err(Fault::Unanswered) => drop(self.fault.get_or_insert(Fault::Unanswered)),
             Err(fault) => self.fault = Some(fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const ANSWER: Duration = Duration::from_millis(400);
+
+    fn question(backends: usize) -> ServiceQuestion {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        ServiceQuestion {
+            cluster_ip: ip,
+            node_port: None,
+            old: None,
+            affinity_ip: ip,
+            other_family_ip: None,
+            backends,
+            other_nodes: Vec::new(),
+        }
+    }
+
+    fn spread<'a>(question: &'a ServiceQuestion, terms: &'a Terms) -> Spread<'a> {
+        Spread { question, terms, works: SetOnce::new(), old_is_silent: SetOnce::new() }
+    }
+
+    fn reply(pod: usize) -> Reply {
+        Reply { run: "x7f4k".into(), nonce: 1, pod: format!("p{pod}"), from: [127, 0, 0, 1].into() }
+    }
+
+    #[tokio::test]
+    async fn a_silent_backend_does_not_hold_up_the_others_nor_is_it_waited_for() {
+        let (question, terms) = (question(3), Terms::new(LONG, ANSWER, LONG));
+        let turn = Cell::new(0);
+        let exchange = || {
+            let backend = turn.replace(turn.get() + 1) % 3;
+            async move { if backend == 2 { pending().await } else { Ok(reply(backend)) } }
+        };
+        let seen = spread(&question, &terms).meet(exchange).await;
+        assert_eq!(seen.answered.keys().collect::<Vec<_>>(), ["p0", "p1"]);
+        assert_eq!((seen.asked, seen.fault), (25, Some(Fault::TimedOut)));
+        assert!(terms.elapsed() < 10 * ANSWER, "{:?}", terms.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_becomes_known_late_is_waited_for_until_names_and_addresses_are_settled() {
+        let (question, terms) = (question(2), Terms::new(LONG, ANSWER, LONG));
+        let turn = Cell::new(0);
+        let exchange = || {
+            let backend = turn.replace(turn.get() + 1) % 2;
+            let is_known = terms.elapsed() > ANSWER;
+            async move { Ok(reply(if is_known { backend } else { 0 })) }
+        };
+        let seen = spread(&question, &terms).meet(exchange).await;
+        assert_eq!((seen.answered.len(), seen.fault), (2, None));
+        let terms = Terms::new(ANSWER, ANSWER, LONG);
+        let seen = spread(&question, &terms).meet(async || Ok(reply(0))).await;
+        assert_eq!((seen.answered.len(), seen.fault), (1, None));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_refuses_may_begin_to_work_and_counts_from_then_on() {
+        let (question, terms) = (question(1), Terms::new(LONG, ANSWER, LONG));
+        let exchange = || {
+            let works = terms.elapsed() > ANSWER;
+            async move { if works { Ok(reply(0)) } else { Err(Fault::Refused) } }
+        };
+        let seen = spread(&question, &terms).some(8, exchange).await;
+        assert_eq!((seen.asked, seen.answered["p0"], seen.fault), (8, 8, None));
+        assert!(seen.first_ms.is_some_and(|first| first >= milliseconds(ANSWER)));
+    }
+
+    #[tokio::test]
+    async fn a_silent_service_is_not_waited_for_where_others_work_or_an_old_one_is_silent() {
+        let question = question(1);
+        for old_is_silent in [false, true] {
+            let terms = Terms::new(LONG, ANSWER, LONG);
+            let spread = spread(&question, &terms);
+            if old_is_silent {
+                spread.old_is_silent.set(()).unwrap();
+            } else {
+                spread.works.set(Instant::now()).unwrap();
+            }
+            let seen = spread.first(pending).await;
+            assert_eq!((seen.answered.len(), seen.first_ms, seen.fault), (0, None, Some(Fault::TimedOut)));
+            assert!(terms.elapsed() < 10 * ANSWER, "{:?}", terms.elapsed());
+        }
+        let terms = Terms::new(2 * ANSWER, ANSWER, LONG);
+        assert_eq!(spread(&question, &terms).first(pending).await.fault, Some(Fault::TimedOut));
+        assert!(terms.elapsed() + 2 * PAUSE >= 2 * ANSWER, "its rules may come until all is settled");
     }
 }

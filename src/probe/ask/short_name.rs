@@ -69,8 +69,8 @@ async fn lookups(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
 /// Ends with a fault when all servers of the pod are silent, and never where one of them answers anything.
 async fn silence(asker: &Asker) -> Fault {
     let ask = async |server| {
-        let asked = retried(asker.terms.answer, || response_by_udp(server, NAME, RecordType::A));
-        asker.terms.answered(asked).await.err().filter(Fault::is_silence)
+        let answer = retried(asker.terms.answer, || response_by_udp(server, NAME, RecordType::A));
+        asker.terms.answered(answer).await.err().filter(Fault::is_silence)
     };
     let silent = join_all(resolver::read().await.servers().map(ask)).await;
     match silent.into_iter().collect::<Option<Vec<_>>>().and_then(|mut silent| silent.pop()) {

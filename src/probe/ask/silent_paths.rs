@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use super::topics::ask;
 use crate::milliseconds::milliseconds;
 use crate::probe::answer::Answers;
 use crate::probe::answer::{Kind, Purpose, Record};
@@ -48,8 +49,7 @@ impl Silence {
         let ip = self.at.ip();
         let record = Record { purpose: Purpose::ApiPort, kind: Kind::Srv, name: "x.y.".into() };
         let peer = |pod: &str, address: Option<IpAddr>| Peer { pod: pod.into(), host: "p.x.y.".into(), address };
-        let batch =
-            Batch { settle_ms: milliseconds(settle), ..Batch::of("x7f4k".parse().unwrap(), "p", answer, deadline) };
+        let batch = Batch { settle_ms: milliseconds(settle), ..Batch::of("x7f4k".parse().unwrap(), answer, deadline) };
         let questions = Questions {
             api: Some(ApiQuestion {
                 address: self.at,
@@ -82,7 +82,7 @@ impl Silence {
             ..Questions::none(batch)
         };
         let began = Instant::now();
-        (questions.ask().await, began.elapsed())
+        (ask(&questions).await, began.elapsed())
     }
 }
 

@@ -49,13 +49,13 @@ macro_rules! topics {
                 )+
                 parts
             }
+        }
 
-            /// Asks everything at once.
-            pub async fn ask(&self) -> Answers {
-                let asker = Asker::new(&self.batch);
-                let ($($name,)+) = tokio::join!($(<$topic>::ask(&self.$name, &asker),)+);
-                Answers { $($name,)+ }
-            }
+        /// Asks everything at once.
+        pub async fn ask(questions: &Questions) -> Answers {
+            let asker = Asker::new(&questions.batch);
+            let ($($name,)+) = tokio::join!($(<$topic>::ask(&questions.$name, &asker),)+);
+            Answers { $($name,)+ }
         }
 
         impl Merge for Questions {

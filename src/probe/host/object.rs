@@ -5,28 +5,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::HostQuestions;
-use crate::probe::object::{Mark, container, restricted_pod};
+use crate::probe::object::{Mark, Placed, Work, container};
 use crate::probe::question;
 
-/// The pod of a probe on a node.
-pub struct HostPod<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The node that it is pinned to.
-    pub node: &'a str,
-    /// The image of its containers.
-    pub image: &'a str,
-    /// After how many seconds the kubelet ends it, whatever became of the runner.
-    pub lifetime_seconds: i64,
-    /// What it is asked.
-    pub questions: &'a HostQuestions,
-}
-
-impl HostPod<'_> {
-    /// The pod. It has the node's network, and its containers see the directories that they are asked about, read-only. Its
-    /// user is root, because keys and kubeconfigs belong to root alone, but without any capability.
-    pub fn object(&self, mark: &Mark<'_>) -> serde_json::Result<Value> {
-        let directories = self.questions.mounts();
+impl Work for HostQuestions {
+    /// It has the node's network, and its containers see the directories that they are asked about, read-only. Its user is
+    /// root, because keys and kubeconfigs belong to root alone, but without any capability.
+    fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value> {
+        let directories = self.mounts();
         let volume =
             |path: &Path| format!("directory-{}", directories.keys().position(|known| *known == path).unwrap_or(0));
         // Of the type Directory, so that one which is not there is not made.
@@ -35,7 +21,7 @@ impl HostPod<'_> {
             .map(|path| json!({ "name": volume(path), "hostPath": { "path": path, "type": "Directory" } }))
             .collect();
         let mut containers = Vec::new();
-        for (name, questions) in self.questions.by_container() {
+        for (name, questions) in self.by_container() {
             let mounts: Vec<_> = questions
                 .mounts()
                 .into_iter()
@@ -51,9 +37,9 @@ impl HostPod<'_> {
                 })
                 .collect();
             let asked = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
-            containers.push(container(name, self.image, "host", asked, json!(mounts)));
+            containers.push(container(name, placed.image, "host", asked, json!(mounts)));
         }
-        let mut pod = restricted_pod(mark, self.name, self.node, self.lifetime_seconds, &containers);
+        let mut pod = placed.restricted_pod(mark, &containers);
         pod["spec"]["hostNetwork"] = true.into();
         pod["spec"]["dnsPolicy"] = "Default".into();
         pod["spec"]["securityContext"] =
@@ -82,9 +68,8 @@ mod tests {
             services: vec!["kubelet".into()],
             ..HostQuestions::default()
         };
-        let pod = HostPod { name: "p", node: "n1", image: "i", lifetime_seconds: 60, questions: &questions }
-            .object(&mark)
-            .unwrap();
+        let placed = Placed { name: "p", node: "n1", image: "i", lifetime_seconds: 60 };
+        let pod = questions.pod(&placed, &mark).unwrap();
         assert_eq!(pod["spec"]["activeDeadlineSeconds"], 60);
         assert_eq!(pod["spec"]["serviceAccountName"], "seaworthy-x7f4k-host");
         assert_eq!(pod["spec"]["volumes"][0]["hostPath"]["type"], "Directory");

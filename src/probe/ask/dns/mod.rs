@@ -118,8 +118,9 @@ impl Ask for Dns {
         let Some(question) = question else { return BTreeMap::new() };
         let resolver = resolver::read().await;
         let servers: BTreeSet<SocketAddr> = question.servers.iter().copied().chain(resolver.servers()).collect();
-        let asked = servers.iter().map(async |server| (*server, server_answers(*server, question, &asker.terms).await));
-        join_all(asked).await.into_iter().collect()
+        let answers =
+            servers.iter().map(async |server| (*server, server_answers(*server, question, &asker.terms).await));
+        join_all(answers).await.into_iter().collect()
     }
 }
 
