@@ -14,9 +14,12 @@ pub mod discovery;
 pub mod dns;
 pub mod ha;
 pub mod kubeadm_phase;
+mod late_probes;
+mod node_changes;
 pub mod node_ranges;
 pub mod nodes;
 pub mod pki;
+mod pods;
 pub mod rights;
 #[path = "service-network/mod.rs"]
 pub mod service_network;

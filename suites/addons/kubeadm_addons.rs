@@ -34,6 +34,7 @@ use crate::fact::facts::system_workloads::{SystemWorkloads, Workload};
 use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
+use crate::suites::service_network::service_proxy::replaced_entirely_by;
 use crate::version::Version;
 
 crate::check!("AD-01", "kubeadm-addons", Major, judge);
@@ -82,7 +83,7 @@ fn judge(
             ("ConfigMap", "kube-proxy", proxy.is_some(), "a recreated kube-proxy pod does not start"),
         ],
     };
-    let replacement = replacements.ok().and_then(ProxyReplacements::sure).filter(|_| daemon_set.is_none());
+    let replacement = replacements.ok().and_then(replaced_entirely_by).filter(|_| daemon_set.is_none());
     if let Some(plugin) = replacement {
         // Its documentation removes the DaemonSet; the other objects may stay.
         verdict.note(format!("{plugin} replaces kube-proxy, whose DaemonSet was removed"));

@@ -27,6 +27,8 @@ use crate::fact::facts::pods::{Container, Owner, Pod, Pods};
 use crate::fact::facts::system_workloads::SystemWorkloads;
 use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
+use crate::suites::node_changes::comes_or_goes;
+use crate::suites::pods::failed_again;
 use crate::suites::rights;
 
 crate::check!("AD-03", "system-pods", Major, judge);
@@ -187,7 +189,7 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
         Some(format!("container {} is waiting: {reason}{restarts}", container.name))
     };
     let failing = |container: &Container| {
-        let code = container.failed_again()?;
+        let code = failed_again(container)?;
         Some(format!("container {} keeps exiting with code {code}", container.name))
     };
     // An evicted pod, or one that ended with its node, stays until it is collected; its controller has created another.
@@ -218,7 +220,7 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
                 return verdict.unseen(subject(), &Unobserved::unreachable("the kubelets", "no node is Ready"));
             }
             // A new node has metrics after two scrapes.
-            let is_missed = |name: &String, node: &Node| !known.contains(name) && node.comes_or_goes(now).is_none();
+            let is_missed = |name: &String, node: &Node| !known.contains(name) && comes_or_goes(node, now).is_none();
             if ready.iter().all(|(name, node)| !known.contains(*name) && !is_missed(name, node)) {
                 return verdict.note("no metrics yet: all nodes are new");
             }

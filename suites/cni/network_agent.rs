@@ -20,6 +20,8 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::suites::node_changes::comes_or_goes;
+use crate::suites::pods::why_not_ready;
 
 crate::check!("CN-02", "network-agent", Major, judge);
 
@@ -72,7 +74,7 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
             let agent = of_plugin.get(name.as_str());
             // On a node that has only come, or is about to go, a ready agent counts, and none is missed.
             if !agent.is_some_and(|agent| agent.ready)
-                && let Some(why) = node.comes_or_goes(clock.server)
+                && let Some(why) = comes_or_goes(node, clock.server)
             {
                 verdict.note(format!("{name} has no ready agent of {plugin}: {why}"));
                 continue;
@@ -111,7 +113,7 @@ fn judge_agent(verdict: &mut Verdict, plugin: &str, name: &str, node: &Node, age
     verdict.expect(Subject::node(name), agent.ready, || {
         Finding::new(
             format!("the agent of {plugin} is Ready"),
-            format!("{} is not Ready: {}", agent.name, agent.because()),
+            format!("{} is not Ready: {}", agent.name, why_not_ready(agent)),
         )
         .impact("pods there do not learn of new nodes, pods and policies")
         .fix(format!("kubectl -n {} logs {} --all-containers --prefix", agent.namespace, agent.name))

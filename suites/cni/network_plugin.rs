@@ -22,6 +22,7 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::{Condition, Node, Nodes, silence};
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::seen::Unobserved;
+use crate::suites::node_changes::comes_or_goes;
 
 crate::check!("CN-01", "network-plugin", Critical, judge);
 
@@ -38,7 +39,7 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
     for (name, node) in &nodes.0 {
         let ready = node.conditions.get("Ready");
         // Its plugin is being installed, or has been stopped; KL-01 tells whether it gets ready.
-        if let Some(why) = node.comes_or_goes(clock.server).filter(|_| !node.is_ready()) {
+        if let Some(why) = comes_or_goes(node, clock.server).filter(|_| !node.is_ready()) {
             verdict.note(format!("{name} is left out: {why}"));
             continue;
         }

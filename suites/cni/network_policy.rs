@@ -36,7 +36,7 @@ fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
         return verdict;
     };
     let policed: Vec<Way> =
-        trial.ways.iter().copied().filter(|way| open(way) && !way.should_be_open(Step::Denied)).collect();
+        trial.ways.iter().copied().filter(|way| open(way) && !way.is_allowed(Step::Denied)).collect();
     if !denied.any_is_stopped() && policed.iter().all(|way| denied.is_open(*way) == Some(true)) {
         let evidence = format!(
             "{} s after policies that deny it, pods on {} still reach pods on {}, and out of a pod that may not",
@@ -92,7 +92,7 @@ fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: 
         verdict.unseen(Subject::cluster(), &why);
         return true;
     };
-    let should_be_open = way.should_be_open(step);
+    let should_be_open = way.is_allowed(step);
     verdict.expect(Subject::nodes(nodes(trial)), sight.is_open() == should_be_open, || {
         let did = match step {
             Step::Before => "before there was a policy",
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn closed_after(step: Step) -> Vec<Way> {
-        Way::ALL.into_iter().filter(|way| !way.should_be_open(step)).collect()
+        Way::ALL.into_iter().filter(|way| !way.is_allowed(step)).collect()
     }
 
     fn enforced() -> NetworkPolicyTrial {

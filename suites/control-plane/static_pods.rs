@@ -31,6 +31,7 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Owner, Pod, Pods};
 use crate::object_ref::NamespacedName;
+use crate::suites::pods::why_not_ready;
 
 crate::check!("CP-03", "static-pods", Major, judge);
 
@@ -158,7 +159,7 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
         let component = pod.component().unwrap_or(&pod.name);
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
-            Finding::new("the pod is Ready", format!("not Ready ({}), {restarts} restarts", pod.state()))
+            Finding::new("the pod is Ready", format!("not Ready ({}), {restarts} restarts", why_not_ready(pod)))
                 .impact(format!("{component} does not work on {node}"))
                 .fix(format!("on {node}, read its log: crictl logs $(crictl ps -aq --name {component} | head -1)")),
         );
@@ -256,7 +257,7 @@ mod tests {
         let waiting = Some("CrashLoopBackOff".to_owned());
         pod.containers = vec![Container { name: "etcd".into(), restarts: 9, waiting, ..Container::default() }];
         let findings = findings(&pods, &nodes("True"));
-        let seen = "not Ready (Running; CrashLoopBackOff: containers with unready status: [etcd]), 9 restarts";
+        let seen = "not Ready (Running, CrashLoopBackOff, containers with unready status: [etcd]), 9 restarts";
         assert_eq!(findings[0].seen, seen);
     }
 

@@ -27,7 +27,7 @@ fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict
     let mut verdict = Verdict::new();
     for (name, token) in tokens.0.iter().filter(|(_, token)| token.is_for_signing(clock.server)) {
         let id = token.id.as_deref().unwrap_or("without an id");
-        let is_named_well = token.is_named_well(name);
+        let is_named_well = token.is_found_as(name);
         verdict.expect(
             Subject::object("Secret", "kube-system", name),
             is_named_well && token.signature != Signature::Missing,
@@ -51,7 +51,7 @@ fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict
     let signing: BTreeSet<&str> = tokens
         .0
         .iter()
-        .filter(|(name, token)| token.is_for_signing(clock.server) && token.is_named_well(name))
+        .filter(|(name, token)| token.is_for_signing(clock.server) && token.is_found_as(name))
         .filter_map(|(_, token)| token.id.as_deref())
         .collect();
     let orphans: Vec<&String> = info.signatures.keys().filter(|id| !signing.contains(id.as_str())).collect();

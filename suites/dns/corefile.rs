@@ -19,10 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
-use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::cluster_domain::{ClusterDomain, DomainSource};
 use crate::fact::facts::corefile::zones::Key;
 use crate::fact::facts::corefile::{Corefile, ServerBlock};
-use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::ports;
 
@@ -48,7 +47,6 @@ fn judge(
     corefile: &Corefile,
     domain: &ClusterDomain,
     kubelets: Option<&KubeletDefaults>,
-    kubeadm: Option<&KubeadmConfig>,
     dns: Option<&ClusterDns>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
@@ -69,8 +67,7 @@ fn judge(
         verdict.note(format!("imports {}, which was not looked at", names(imported)));
     }
     let told = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
-    // The usual domain is only a guess where nobody wrote it down.
-    let expected = told.or(kubeadm.map(|_| domain.0.as_str()));
+    let expected = told.or((domain.source == DomainSource::KubeadmConfig).then_some(domain.name.as_str()));
     judge_zones(&mut verdict, blocks, expected);
     judge_plugins(&mut verdict, blocks);
     judge_forwarding(&mut verdict, blocks, dns.map(|dns| &dns.addresses[..]).unwrap_or_default());
@@ -189,6 +186,7 @@ fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::corefile::testing::{KUBEADM, corefile};
 
     fn judged(text: &str) -> Verdict {
@@ -199,8 +197,8 @@ mod tests {
             ports: Vec::new(),
             servers: Ok(Vec::new()),
         };
-        let domain = ClusterDomain("cluster.local".into());
-        judge(&corefile(text), &domain, None, Some(&KubeadmConfig::default()), Some(&dns))
+        let domain = cluster_local();
+        judge(&corefile(text), &domain, None, Some(&dns))
     }
 
     fn seen(text: &str) -> Vec<String> {
@@ -221,11 +219,11 @@ mod tests {
         assert_eq!(findings[0].expected, "kubernetes cluster.local, the domain that pods search");
         let told = KubeletDefaults { cluster_domain: Some("harbour.local.".into()), ..KubeletDefaults::default() };
         let text = KUBEADM.replace("cluster.local", "harbour.local");
-        let domain = ClusterDomain("cluster.local".into());
-        let verdict = judge(&corefile(&text), &domain, Some(&told), Some(&KubeadmConfig::default()), None);
+        let domain = cluster_local();
+        let verdict = judge(&corefile(&text), &domain, Some(&told), None);
         assert!(verdict.findings(Severity::Major).is_empty());
         // Elsewhere nobody knows which domain pods search.
-        let verdict = judge(&corefile(&text), &domain, None, None, None);
+        let verdict = judge(&corefile(&text), &ClusterDomain { source: DomainSource::Corefile, ..domain }, None, None);
         assert_eq!((verdict.findings(Severity::Major), crate::check::testing::notes(&verdict).len()), (vec![], 1));
     }
 

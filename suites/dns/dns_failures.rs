@@ -23,6 +23,7 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::probe::answer::DnsMetrics;
 use crate::probe::fault::{Fault, Got};
 use crate::seen::Unobserved;
+use crate::suites::pods::failed_again;
 
 crate::check!("DN-09", "dns-failures", Major, judge);
 
@@ -66,7 +67,7 @@ fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
     for container in &pod.containers {
         let logs = || format!("kubectl -n {} logs {} -c {} --previous", pod.namespace, pod.name, container.name);
         let waiting = container.waiting.as_deref().filter(|reason| *reason == CRASHING).map(str::to_owned);
-        let crash = waiting.or_else(|| Some(format!("exit code {}", container.failed_again()?)));
+        let crash = waiting.or_else(|| Some(format!("exit code {}", failed_again(container)?)));
         let steady = verdict.expect(subject(pod), crash.is_none(), || {
             Finding::new(
                 format!("its container {} runs", container.name),

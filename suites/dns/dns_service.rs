@@ -17,6 +17,7 @@
 
 use std::net::IpAddr;
 
+use super::node_cache::is_of_a_cache;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
@@ -81,7 +82,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range
     let seen = || format!("clusterIP {}", if dns.addresses.is_empty() { "None".into() } else { names(&dns.addresses) });
     let consequence = "pods ask an address that nobody answers: no name resolves";
     let tenth = range.and_then(|range| range.cidr.nth(PLACE));
-    if told.iter().any(|address| dns.is_of_a_cache(*address)) {
+    if told.iter().any(|address| is_of_a_cache(dns, *address)) {
         verdict.note(format!("kubelets send pods to a cache on their own node: {}", names(told)));
         verdict.expect(subject(), !dns.addresses.is_empty(), || Finding::new("an address", seen()));
     } else if !told.is_empty() {

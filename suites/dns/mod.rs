@@ -1,10 +1,12 @@
 //! The cluster's DNS.
 
+mod assumed_domain;
 pub mod coredns_rights;
 pub mod corefile;
 pub mod dns_deployment;
 pub mod dns_failures;
 pub mod dns_service;
+mod node_cache;
 pub mod outside_names;
 pub mod pod_resolver;
 pub mod records;

@@ -15,6 +15,8 @@
 
 use std::net::IpAddr;
 
+use super::assumed_domain::is_certain;
+use super::node_cache::is_of_a_cache;
 use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
@@ -30,6 +32,7 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         return Verdict::not_applicable(format!("Service kube-system/{} is headless", dns.name));
     }
     let mut verdict = Verdict::new();
+    let is_certain = is_certain(&mut verdict, domain, reports);
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let resolver = match answers.resolver() {
@@ -41,7 +44,7 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
         };
         let Resolver { nameservers, search, options } = resolver;
         let ours = |server: &String| {
-            server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || dns.is_of_a_cache(ip))
+            server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || is_of_a_cache(dns, ip))
         };
         verdict.expect(Subject::node(node), !nameservers.is_empty() && nameservers.iter().all(ours), || {
             Finding::new(
@@ -50,16 +53,18 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
             )
             .impact("pods on this node do not find Services by name")
         });
-        let suffixes = [format!("svc.{}", domain.0), domain.0.clone()];
+        let suffixes = [format!("svc.{domain}"), domain.name.clone()];
         let in_order = search.first().is_some_and(|first| first.ends_with(&format!(".{}", suffixes[0])))
             && suffixes.iter().all(|suffix| search.contains(suffix));
-        verdict.expect(Subject::node(node), in_order, || {
-            Finding::new(
-                format!("pods search NAMESPACE.{}, {}, {}", suffixes[0], suffixes[0], suffixes[1]),
-                format!("they search {}", list(search)),
-            )
-            .impact("short names such as `database` or `database.shop` do not resolve in pods on this node")
-        });
+        if is_certain {
+            verdict.expect(Subject::node(node), in_order, || {
+                Finding::new(
+                    format!("pods search NAMESPACE.{}, {}, {}", suffixes[0], suffixes[0], suffixes[1]),
+                    format!("they search {}", list(search)),
+                )
+                .impact("short names such as `database` or `database.shop` do not resolve in pods on this node")
+            });
+        }
         verdict.expect(Subject::node(node), options.iter().any(|option| option == "ndots:5"), || {
             Finding::new("pods have option ndots:5", format!("they have {}", list(options)))
                 .impact("names with dots are not searched for in the cluster first")
@@ -99,6 +104,7 @@ fn list(words: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::check::testing::seen;
+    use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
@@ -117,7 +123,7 @@ mod tests {
             ports: Vec::new(),
             servers: Ok(Vec::new()),
         };
-        let (domain, api) = (ClusterDomain("cluster.local".into()), kubernetes_service([10, 96, 0, 1]));
+        let (domain, api) = (cluster_local(), kubernetes_service([10, 96, 0, 1]));
         judge(&reports([("n1", answers)]), &dns, &domain, Some(&api))
     }
 

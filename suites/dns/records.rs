@@ -19,6 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::assumed_domain::is_certain;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -27,6 +28,7 @@ use crate::probe::answer::{DnsAnswer, Purpose, RecordAnswer, Records};
 use crate::probe::fault::{Fault, Got};
 use crate::probe::object::MANY_PORTS;
 use crate::seen::Unobserved;
+use crate::suites::late_probes::came_too_late;
 
 crate::check!("DN-06", "dns-records", Minor, judge);
 
@@ -38,16 +40,19 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
     let mut verdict = Verdict::new();
     let probes: BTreeMap<IpAddr, &str> =
         reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
+    if !is_certain(&mut verdict, domain, reports) {
+        return verdict;
+    }
     let (mut asked, mut short) = (0, BTreeSet::new());
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let late: BTreeSet<&str> = reports
             .0
             .iter()
-            .filter(|(_, probe)| reports.came_too_late(&probe.pod, node))
+            .filter(|(_, probe)| came_too_late(reports, &probe.pod, node))
             .map(|(late, _)| late.as_str())
             .collect();
-        let expected = Expected { service, domain: &domain.0, probes: &probes, late };
+        let expected = Expected { service, domain: &domain.name, probes: &probes, late };
         for (server, answer) in &answers.dns {
             // A server that does not even know the API's address is judged by DN-04.
             if answer.udp.answered == 0 {
@@ -194,6 +199,7 @@ fn told(got: &Got<Records>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::probe_reports::ProbeReport;
     use crate::fact::facts::probe_reports::testing;
     use crate::probe::Answers;
@@ -273,7 +279,7 @@ mod tests {
             ports: vec![("https".into(), 443, "6443".into())],
         };
         let reports = ProbeReports(ADDRESSES.into_iter().enumerate().map(report).collect());
-        judge(&reports, &service, &ClusterDomain("cluster.local".into()))
+        judge(&reports, &service, &cluster_local())
     }
 
     fn changed(purpose: Purpose, got: &Got<Records>) -> Vec<String> {

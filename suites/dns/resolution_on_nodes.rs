@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::assumed_domain::is_certain;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
@@ -47,7 +48,7 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let (mut slow, mut slowest) = (BTreeSet::new(), 0);
-    let name = format!("kubernetes.default.svc.{}", domain.0);
+    let name = format!("kubernetes.default.svc.{domain}");
     if servers_known.pods.is_empty() {
         if ask_elsewhere(reports, servers_known.service) {
             let name = &dns.name;
@@ -58,6 +59,9 @@ fn judge(
             let subject = Subject::object("Service", "kube-system", &dns.name);
             verdict.find(subject, nobody_behind(dns, servers_known.service));
         }
+    }
+    if !is_certain(&mut verdict, domain, reports) {
+        return verdict;
     }
     let broken = broken_pods(reports, servers_known);
     for (node, report) in &reports.0 {
@@ -190,6 +194,7 @@ fn failure(lookups: &Lookups) -> String {
 mod tests {
     use super::*;
     use crate::fact::facts::cluster_dns::DnsServer;
+    use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::probe::Answers;
@@ -242,7 +247,7 @@ mod tests {
             &DnsServers { service: SERVICE, pods: [POD].into(), pod_port: 53 },
             &dns(Some(true)),
             &service,
-            &ClusterDomain("cluster.local".into()),
+            &cluster_local(),
         )
     }
 
@@ -256,7 +261,7 @@ mod tests {
     fn a_service_that_selects_nothing_is_told_from_pods_that_are_not_ready() {
         for (ready, mend) in [(None, ".spec.selector"), (Some(false), "why is none ready")] {
             let servers = DnsServers { service: SERVICE, pods: BTreeSet::new(), pod_port: 53 };
-            let domain = ClusterDomain("cluster.local".into());
+            let domain = cluster_local();
             let verdict = judge(&healthy(), &servers, &dns(ready), &kubernetes_service(API), &domain);
             let finding = verdict.findings(Severity::Critical).remove(0);
             assert_eq!(finding.expected, "a ready endpoint of Service kube-dns");
@@ -271,7 +276,7 @@ mod tests {
             let answer = DnsAnswer { udp: lookups.clone(), tcp: lookups.clone(), records: Vec::new() };
             let answers = Answers { dns: [(cache, answer)].into(), ..Answers::default() };
             let servers = DnsServers { service: SERVICE, pods: BTreeSet::new(), pod_port: 53 };
-            let domain = ClusterDomain("cluster.local".into());
+            let domain = cluster_local();
             judge(&reports([("n1", answers)]), &servers, &dns(None), &kubernetes_service(API), &domain)
         };
         let verdict = judged(&good());

@@ -33,6 +33,7 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::seen::Unobserved;
+use crate::suites::pods::why_not_ready;
 
 crate::check!("HA-03", "etcd-members", Critical, judge);
 
@@ -90,7 +91,7 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
             let seen = match (is_silent, pod.ready) {
                 (true, true) => format!("its node {node} is not Ready"),
                 (true, false) => format!("neither the pod nor its node {node} is Ready"),
-                (false, _) => format!("the pod is not Ready: {}", pod.because()),
+                (false, _) => format!("the pod is not Ready: {}", why_not_ready(pod)),
             };
             let spare = ready.saturating_sub(quorum);
             let impact = match (ready >= quorum, spare) {

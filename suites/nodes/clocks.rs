@@ -49,7 +49,7 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
                 .nodes
                 .get(name)
                 .cloned()
-                .unwrap_or(Err(Unobserved::Interrupted))
+                .unwrap_or_else(|| Err(Unobserved::invalid(format!("the kubelet of {name}"), "its clock was not read")))
                 .map(|node| skew(&clocks.server, &node)),
             Err(why) => Err(why.clone()),
         };

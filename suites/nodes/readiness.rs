@@ -20,6 +20,7 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::node_leases::{NodeLease, NodeLeases};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::Unobserved;
+use crate::suites::node_changes::comes_or_goes;
 
 crate::check!("KL-01", "node-readiness", Critical, judge);
 
@@ -36,7 +37,7 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
         let faults = faults(node, leases.0.get(name), clock);
         if faults.is_empty() {
             verdict.confirm();
-        } else if let Some(why) = node.comes_or_goes(clock.server) {
+        } else if let Some(why) = comes_or_goes(node, clock.server) {
             if node.deleting.is_some() {
                 verdict.note_about(Subject::node(name), format!("{why}: {}", faults[0].1));
                 continue;

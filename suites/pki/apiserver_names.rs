@@ -131,7 +131,8 @@ fn kubeadms_names(
     let endpoint = kubeadm.control_plane_endpoint.as_deref().map(|endpoint| host(endpoint).to_owned());
     node.into_iter()
         .chain(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned))
-        .chain([format!("kubernetes.default.svc.{}", domain.0), first.to_string(), instance.ip().to_string()])
+        .chain(domain.is_known().then(|| format!("kubernetes.default.svc.{domain}")))
+        .chain([first.to_string(), instance.ip().to_string()])
         .chain(endpoint)
         .collect()
 }
@@ -159,6 +160,7 @@ mod tests {
     use super::*;
     use crate::certificate::testing::Authority as Issuer;
     use crate::check::{Finding, Severity};
+    use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::pods::testing::static_pod;
     use crate::seen::Unobserved;
@@ -192,7 +194,7 @@ mod tests {
         let service = kubernetes_service([10, 43, 0, 1]);
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
         let pods = Pods([static_pod("kube-apiserver", "n1", &["--advertise-address=10.77.0.11"])].into());
-        judge(handshakes, &service, &ClusterDomain("cluster.local".into()), kubeadm, Some(&range), &pods)
+        judge(handshakes, &service, &cluster_local(), kubeadm, Some(&range), &pods)
     }
 
     fn findings(verdict: &Verdict) -> Vec<Finding> {

@@ -19,6 +19,7 @@ use crate::check::{Finding, Subject, Verdict, names};
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
 use crate::probe::answer::{Backends, ServiceAnswer};
 use crate::seen::Unobserved;
+use crate::suites::late_probes::came_too_late;
 
 crate::check!("SN-09", "service-dataplane", Critical, judge);
 
@@ -50,7 +51,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
         let node_port = node_port.as_ref().filter(|way| is_seen(way));
         let met = |pod: &str| [tcp, udp].iter().any(|way| way.answered.contains_key(pod));
         let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =
-            backends.iter().partition(|pod| !met(pod) && reports.came_too_late(pod, node));
+            backends.iter().partition(|pod| !met(pod) && came_too_late(reports, pod, node));
         late.extend(too_late);
         let mut spread = |way: &str, seen: &Backends| every_backend(&mut verdict, reports, node, way, seen, &backends);
         if has_tcp {

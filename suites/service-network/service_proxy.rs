@@ -27,11 +27,15 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::{Pod, Pods};
-use crate::fact::facts::proxy_replacements::{ProxyReplacements, SURE};
+use crate::fact::facts::proxy_replacements::ProxyReplacements;
 use crate::seen::Unobserved;
+use crate::suites::pods::why_not_ready;
 use crate::version::Version;
 
 crate::check!("SN-05", "service-proxy", Critical, judge);
+
+/// The values of Cilium's `kube-proxy-replacement` by which it does all of kube-proxy's work; `strict` is that of old releases.
+const ENTIRELY: [&str; 2] = ["true", "strict"];
 
 /// How many minors kube-proxy may be older than the API server. With that and KL-02, it is no further from its kubelet.
 const PATIENCE: u64 = 3;
@@ -112,7 +116,7 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
         return verdict.unseen(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), proxy.ready, || {
-        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, proxy.state()))
+        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, why_not_ready(proxy)))
             .impact("pods there do not learn of new Services and endpoints")
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
@@ -198,7 +202,7 @@ impl<'a> Agents<'a> {
         }
         if self.cilium {
             let replaces = match &told.cilium {
-                Ok(Some(value)) if SURE.contains(&value.as_str()) => Replaces::Surely,
+                Ok(Some(value)) if ENTIRELY.contains(&value.as_str()) => Replaces::Surely,
                 Ok(Some(value)) if value == "false" || value == "disabled" => Replaces::No,
                 Ok(_) => Replaces::Maybe,
                 Err(why) => Replaces::Unknown(why),
@@ -214,6 +218,13 @@ impl<'a> Agents<'a> {
             },
         ))
     }
+}
+
+/// The network plugin whose configuration leaves no doubt that it does kube-proxy's work.
+pub fn replaced_entirely_by(replacements: &ProxyReplacements) -> Option<&'static str> {
+    let cilium = matches!(&replacements.cilium, Ok(Some(value)) if ENTIRELY.contains(&value.as_str()));
+    let calico = replacements.calico == Ok(Some(true));
+    if cilium { Some("Cilium") } else { calico.then_some("Calico") }
 }
 
 #[cfg(test)]
@@ -298,7 +309,7 @@ mod tests {
         (pod.ready, pod.containers[0].waiting) = (false, Some("CrashLoopBackOff".into()));
         assert_eq!(
             seen_of(&judged(&pods, &none())),
-            ["Node n2: kube-proxy-n2 is not Ready (Running; CrashLoopBackOff)"]
+            ["Node n2: kube-proxy-n2 is not Ready (Running, CrashLoopBackOff)"]
         );
     }
 

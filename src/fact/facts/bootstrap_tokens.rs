@@ -83,8 +83,8 @@ impl BootstrapToken {
         self.usages.contains("signing") && self.is_live(at)
     }
 
-    /// Whether the Secret has the name that the controllers and the API server expect; they pass over others.
-    pub fn is_named_well(&self, secret: &str) -> bool {
+    /// Whether the Secret has the name by which the controllers and the API server find it.
+    pub fn is_found_as(&self, secret: &str) -> bool {
         self.id.is_some() && secret.strip_prefix(SECRET_NAME) == self.id.as_deref()
     }
 }
@@ -119,7 +119,7 @@ impl BootstrapTokens {
     fn may_be_signed_soon(&self, now: Timestamp) -> bool {
         self.0.iter().any(|(name, token)| {
             let is_young = token.created.is_some_and(|created| now.duration_since(created) < YOUNG);
-            is_young && token.signature == Signature::Missing && token.is_for_signing(now) && token.is_named_well(name)
+            is_young && token.signature == Signature::Missing && token.is_for_signing(now) && token.is_found_as(name)
         })
     }
 }
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(token.expiration, Expiration::At("2026-11-24T13:58:57Z".parse().unwrap()));
         assert_eq!(token.usages, ["signing".to_owned()].into());
         assert_eq!(token.groups.len(), 2);
-        assert!(token.is_named_well("bootstrap-token-abcdef") && !token.is_named_well("join-token-abcdef"));
+        assert!(token.is_found_as("bootstrap-token-abcdef") && !token.is_found_as("join-token-abcdef"));
         assert!(!serde_json::to_string(&token).unwrap().contains(SECRET));
     }
 

@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::{Deserialize, Serialize};
 
-use crate::cidr::is_link_local;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
@@ -18,9 +17,6 @@ use crate::seen::{Access, Seen, Unobserved};
 const NAMESPACE: &str = "kube-system";
 /// What the Service is called everywhere, whatever serves behind it; charts of CoreDNS call it otherwise.
 const SERVICE: &str = "kube-dns";
-/// How many bits of an address the largest range of IPv6 service addresses leaves open: it is a /108.
-const LARGEST: u32 = 20;
-
 /// The Service of the cluster's DNS: kube-system/kube-dns, or else the one with the label `k8s-app=kube-dns`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterDns {
@@ -64,18 +60,6 @@ impl ClusterDns {
     /// Whether the Service has this port.
     pub fn listens(&self, port: u16, protocol: &str) -> bool {
         self.ports.iter().any(|each| each.port == port && each.protocol == protocol)
-    }
-
-    /// Whether a DNS server at this address is a cache on each node, and no Service: NodeLocal DNSCache has a link-local
-    /// address, or one of fd00::/8 (<https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/>). From there
-    /// Services have their addresses too, as a rule: what shares the largest range that they may have is one of theirs.
-    pub fn is_of_a_cache(&self, address: IpAddr) -> bool {
-        let is_of_services = |service: &IpAddr| match (service, address) {
-            (IpAddr::V6(service), IpAddr::V6(address)) => (service.to_bits() ^ address.to_bits()) >> LARGEST == 0,
-            _ => false,
-        };
-        is_link_local(address)
-            || matches!(address, IpAddr::V6(v6) if v6.is_unique_local()) && !self.addresses.iter().any(is_of_services)
     }
 }
 
@@ -161,22 +145,3 @@ fn slice_servers(slice: &EndpointSlice) -> Vec<DnsServer> {
 }
 
 crate::observed!(ClusterDns);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cache_is_outside_of_the_service_addresses() {
-        let dns = ClusterDns {
-            name: SERVICE.into(),
-            addresses: ["10.96.0.10", "fd00:10:96::a"].map(|address| address.parse().unwrap()).into(),
-            labels: BTreeMap::new(),
-            ports: Vec::new(),
-            servers: Ok(Vec::new()),
-        };
-        let of_a_cache = |address: &str| dns.is_of_a_cache(address.parse().unwrap());
-        assert!(["169.254.20.10", "fe80::1", "fd00::10"].into_iter().all(of_a_cache));
-        assert!(!["10.96.0.11", "fd00:10:96::b", "fd00:10:96::f:ffff", "2001:db8::1"].into_iter().any(of_a_cache));
-    }
-}

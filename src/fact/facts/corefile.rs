@@ -165,7 +165,7 @@ impl Rest {
 }
 
 /// Reads a Corefile.
-fn parse(text: &str) -> Result<Vec<ServerBlock>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<ServerBlock>, String> {
     let mut rest = Rest { tokens: tokens(text)?.into_iter().peekable(), line: 1 };
     let mut blocks = Vec::new();
     let mut snippets: BTreeMap<String, Vec<Plugin>> = BTreeMap::new();

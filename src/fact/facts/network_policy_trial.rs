@@ -3,6 +3,8 @@
 pub mod sights;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -70,7 +72,7 @@ impl Observe for NetworkPolicyTrial {
         let site = Site::prepare(live, Level::Policed).await?;
         let serving = [Role::Guarded, Role::Open].map(|role| (role, pod(role, servers_on, None)));
         let addresses = start(live, &site, &serving).await?;
-        let targets = targets(&addresses, dns.and_then(|dns| server(dns, nodes)), &domain.0);
+        let targets = targets(&addresses, dns.and_then(|dns| server(dns, nodes)), &domain.name);
         let run = &live.inputs.run;
         let questions = [Role::Granted, Role::Stranger, Role::Confined].map(|role| {
             let own = targets.iter().filter(|(way, _)| way.from() == role);
@@ -93,7 +95,7 @@ impl Observe for NetworkPolicyTrial {
                 ways,
                 steps,
             }),
-            () = async { join_all(logs).await; std::future::pending::<()>().await } => Err(Unobserved::Interrupted),
+            never = async { join_all(logs).await; pending::<Infallible>().await } => match never {},
         }
     }
 }
@@ -113,7 +115,7 @@ impl Trial {
         let before = self.look(Step::Before, |_| OPENING).await;
         self.ways.retain(|way| before.as_ref().is_ok_and(|seen| seen.is_open(*way) == Some(true)));
         steps.insert(Step::Before, before);
-        if !self.ways.iter().any(|way| !way.should_be_open(Step::Denied)) {
+        if !self.ways.iter().any(|way| !way.is_allowed(Step::Denied)) {
             return steps;
         }
         let denied = match tokio::try_join!(site.policy(Policy::DenyIngress), site.policy(Policy::DenyEgress)) {
@@ -155,7 +157,7 @@ impl Trial {
         while let Ok(old) = self.tries.try_recv() {
             old?;
         }
-        while !sights.are_as_should_be(&self.ways, step) {
+        while !sights.have_settled(&self.ways, step) {
             let left = patience(&sights).saturating_sub(began.elapsed());
             match tokio::time::timeout(left, self.tries.recv()).await {
                 Ok(Some(done)) => {
@@ -164,7 +166,7 @@ impl Trial {
                         sights.take(way, fault, began.elapsed());
                     }
                 }
-                Ok(None) => return Err(Unobserved::Interrupted),
+                Ok(None) => return Err(Unobserved::invalid("the pods of the trial", "their logs ended")),
                 Err(_) => break,
             }
         }

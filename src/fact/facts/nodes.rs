@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +17,6 @@ use crate::seen::{Access, Seen, Unobserved};
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// The label that tells a node's zone: what fails together.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
-/// How long a new node may take until its network, its agents and what watches it have come.
-const ARRIVAL: SignedDuration = SignedDuration::from_mins(2);
-/// How long a node that is being deleted may take until it is drained and gone; then something keeps it.
-const DEPARTURE: SignedDuration = SignedDuration::from_mins(30);
 /// Labels of nodes that are no machines: no pod of a DaemonSet runs there, and no probe.
 const VIRTUAL: [(&str, &str); 2] = [("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet")];
 
@@ -158,16 +154,6 @@ impl Node {
         VIRTUAL.iter().any(|(key, value)| self.labels.get(*key).is_some_and(|label| label == value))
     }
 
-    /// Why not everything can be expected of it at this moment: it has only come, or is about to go. Autoscalers add and
-    /// remove nodes of a healthy cluster all the time.
-    pub fn comes_or_goes(&self, now: Timestamp) -> Option<String> {
-        if self.deleting.is_some_and(|since| now.duration_since(since) < DEPARTURE) {
-            return Some("it is being deleted".into());
-        }
-        let age = now.duration_since(self.created?);
-        (age < ARRIVAL).then(|| format!("it joined {} s ago", age.as_secs()))
-    }
-
     /// Whether the kubelet reports itself ready.
     pub fn is_ready(&self) -> bool {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
@@ -274,19 +260,6 @@ crate::observed!(Nodes);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_node_comes_for_two_minutes_and_goes_when_it_is_deleted() {
-        let created: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
-        let node = Node { created: Some(created), ..Node::default() };
-        let after = |seconds| created + SignedDuration::from_secs(seconds);
-        assert_eq!(node.comes_or_goes(after(119)).as_deref(), Some("it joined 119 s ago"));
-        assert_eq!(node.comes_or_goes(after(120)), None);
-        assert_eq!(Node::default().comes_or_goes(after(0)), None);
-        let node = Node { deleting: Some(after(9000)), ..node };
-        assert!(node.comes_or_goes(after(9600)).is_some());
-        assert_eq!(node.comes_or_goes(after(11_000)), None, "its finalizers keep it");
-    }
 
     #[test]
     fn of_a_large_cluster_a_sample_is_spread() {

@@ -21,9 +21,6 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Where kubeadm notes the address that an API server advertises.
 const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 
-/// How often a container that has just failed was restarted before, if it fails again and again.
-const FAILED_BEFORE: i32 = 2;
-
 /// All pods.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pods(pub BTreeMap<NamespacedName, Pod>);
@@ -119,14 +116,6 @@ pub struct Container {
     pub command: Vec<String>,
 }
 
-impl Container {
-    /// The exit code with which its program has just ended, if it did so again and again. The kubelet says CrashLoopBackOff
-    /// when it next looks at the pod, which may be a minute later.
-    pub fn failed_again(&self) -> Option<i32> {
-        self.failed.filter(|_| self.restarts >= FAILED_BEFORE)
-    }
-}
-
 impl Pod {
     /// Its namespace and name.
     pub fn key(&self) -> NamespacedName {
@@ -136,24 +125,6 @@ impl Pod {
     /// Whether the kubelet made it from a static manifest.
     pub fn is_mirror(&self) -> bool {
         self.annotations.contains_key(MIRROR)
-    }
-
-    /// Why it is not ready: the phase, and what is told besides, as a list.
-    pub fn because(&self) -> String {
-        let phase = Some(self.phase.as_str()).filter(|phase| !phase.is_empty());
-        phase.into_iter().chain(self.hindrances()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Why it is not ready: the phase, and what is told besides, in one remark.
-    pub fn state(&self) -> String {
-        let why: Vec<&str> = self.hindrances().collect();
-        if why.is_empty() { self.phase.clone() } else { format!("{}; {}", self.phase, why.join(": ")) }
-    }
-
-    /// Why it is not ready, in the words of its containers and of its condition.
-    fn hindrances(&self) -> impl Iterator<Item = &str> {
-        let waiting = self.containers.iter().filter_map(|container| container.waiting.as_deref());
-        waiting.chain([self.not_ready_because.as_str()]).filter(|why| !why.is_empty())
     }
 
     /// The label of a control-plane static pod that says which component it runs.
@@ -395,17 +366,6 @@ mod tests {
         assert_eq!(pod.flag("bare"), ["true"]);
         assert_eq!(pod.flag("empty"), [""]);
         assert!(pod.flag("c").is_empty() && pod.has_flags());
-    }
-
-    #[test]
-    fn a_pod_that_is_not_ready_says_why() {
-        let (_, mut pod) = static_pod("etcd", "n1", &[]);
-        pod.phase = "Running".into();
-        assert_eq!((pod.because().as_str(), pod.state().as_str()), ("Running", "Running"));
-        pod.containers[0].waiting = Some("CrashLoopBackOff".into());
-        pod.not_ready_because = "containers with unready status: [etcd]".into();
-        assert_eq!(pod.because(), "Running, CrashLoopBackOff, containers with unready status: [etcd]");
-        assert_eq!(pod.state(), "Running; CrashLoopBackOff: containers with unready status: [etcd]");
     }
 
     #[test]

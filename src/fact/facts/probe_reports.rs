@@ -75,19 +75,7 @@ impl ProbeReport {
     }
 }
 
-/// How long nodes have to learn of a probe that serves, in milliseconds.
-const LEARNING_MS: u64 = 5000;
-
 impl ProbeReports {
-    /// Whether a probe began to serve when the one on this node had nearly ended, so that the two may not have met: its image
-    /// was pulled first, or its node is slow.
-    pub fn came_too_late(&self, pod: &str, node: &str) -> bool {
-        let times = |report: &ProbeReport| report.times;
-        let served = self.0.values().find(|report| report.pod == pod).and_then(times);
-        let asked = self.0.get(node).and_then(times);
-        served.zip(asked).is_some_and(|(served, asked)| served.served_ms + LEARNING_MS > asked.answered_ms)
-    }
-
     /// The node on which a probe runs.
     pub fn node_of(&self, pod: &str) -> Option<&str> {
         self.0.iter().find(|(_, report)| report.pod == pod).map(|(node, _)| node.as_str())
@@ -121,7 +109,7 @@ impl Observe for ProbeReports {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
         let site = Site::prepare(live, Level::Restricted).await?;
-        let fronts = site.fronts(&format!("kubernetes.default.svc.{}", domain.0)).await?;
+        let fronts = site.fronts(&format!("kubernetes.default.svc.{domain}")).await?;
         // Where the instances are not known, none is asked by its own address.
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
@@ -167,14 +155,14 @@ impl Wave {
                 api.ports.first().and_then(|port| u16::try_from(port.1).ok()).unwrap_or(443),
             ),
             authority: fronts.authority.as_ref().map_err(|why| Fault::Other(why.to_string())).cloned(),
-            names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{}", domain.0)],
+            names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{domain}")],
             connections: API_CONNECTIONS,
             instances: known.instances.clone(),
         });
-        let names = dns_questions::Names { domain: &domain.0, namespace, service: &service, probes: ready.len() };
+        let names = dns_questions::Names { domain: &domain.name, namespace, service: &service, probes: ready.len() };
         let peer = |pod: &String| Peer {
             pod: pod.clone(),
-            host: format!("{pod}.{service}.{namespace}.svc.{}.", domain.0),
+            host: format!("{pod}.{service}.{namespace}.svc.{domain}."),
             address: None,
         };
         let questions = pods
@@ -275,6 +263,7 @@ async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::nodes::Condition;
     use crate::probe::object::{Mark, Placed, Work};
 
@@ -302,7 +291,7 @@ mod tests {
             (format!("node-{i:05}.example.org"), node)
         };
         let nodes = Nodes((0..count).map(node).collect());
-        let domain = ClusterDomain("cluster.local".into());
+        let domain = cluster_local();
         let dns = DnsServers {
             service: [10, 96, 0, 10].into(),
             pods: (0..2 + count / 16)

@@ -9,9 +9,6 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What Cilium is told where it does all of kube-proxy's work; its older releases say `strict`.
-pub const SURE: [&str; 2] = ["true", "strict"];
-
 /// Whether the network plugins that can do kube-proxy's work are told to; asked only where their agents run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProxyReplacements {
@@ -19,15 +16,6 @@ pub struct ProxyReplacements {
     pub cilium: Seen<Option<String>>,
     /// Calico's `bpfEnabled`; absent without Calico.
     pub calico: Seen<Option<bool>>,
-}
-
-impl ProxyReplacements {
-    /// The plugin that is told to do the work without a doubt.
-    pub fn sure(&self) -> Option<&'static str> {
-        let cilium = matches!(&self.cilium, Ok(Some(told)) if SURE.contains(&told.as_str()));
-        let calico = self.calico == Ok(Some(true));
-        if cilium { Some("Cilium") } else { calico.then_some("Calico") }
-    }
 }
 
 impl Observe for ProxyReplacements {

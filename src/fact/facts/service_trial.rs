@@ -1,6 +1,8 @@
 //! Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -101,7 +103,7 @@ impl Observe for ServiceTrial {
                 })
             }
             // The logs end only with the pods: whoever watches is told so.
-            () = async { join_all(logs).await; std::future::pending::<()>().await } => Err(Unobserved::Interrupted),
+            never = async { join_all(logs).await; pending::<Infallible>().await } => match never {},
         }
     }
 }

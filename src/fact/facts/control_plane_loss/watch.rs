@@ -1,7 +1,9 @@
 //! What is tried again and again before, while and after a node is down.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,7 +120,7 @@ impl<'a> Scene<'a> {
         patience: Duration,
     ) -> Seen<Self> {
         let port = service.ports.first().and_then(|(_, port, _)| u16::try_from(*port).ok()).unwrap_or(443);
-        let name = format!("kubernetes.default.svc.{}.", domain.0);
+        let name = format!("kubernetes.default.svc.{domain}.");
         let targets = [
             (API.to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
             (NAMES.to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, ports::DNS), name)),
@@ -135,12 +137,13 @@ impl<'a> Scene<'a> {
     }
 
     /// Tries everything for as long as it is polled.
-    pub async fn watch(&self) {
+    pub async fn watch(&self) -> Infallible {
         let ours = self.look(|tries| tries.keys().cloned().collect::<Vec<_>>());
         let ours = ours.into_iter().filter(|what| !matches!(what, Watched::Api(_) | Watched::Dns(_)));
         let ours = join_all(ours.map(|what| self.try_for_ever(what)));
         let pods = join_all(self.pods.iter().map(|(node, pod)| self.read_for_ever(node, pod)));
         join(ours, pods).await;
+        pending().await
     }
 
     /// Waits until everything works that should before anything is stopped; else says what does not.

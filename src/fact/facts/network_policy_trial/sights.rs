@@ -101,8 +101,8 @@ impl Way {
         }
     }
 
-    /// Whether it should be open after a step.
-    pub const fn should_be_open(self, step: Step) -> bool {
+    /// Whether the policies of a step allow it.
+    pub const fn is_allowed(self, step: Step) -> bool {
         match (step, self) {
             (Step::Before | Step::Lifted, _)
             | (_, Self::GrantedToOpen | Self::StrangerToOpen | Self::StrangerToDns)
@@ -142,19 +142,19 @@ impl Sights {
         self.steady(way).map(Sight::is_open)
     }
 
-    /// Whether each of these ways is as it should be after the step.
-    pub fn are_as_should_be(&self, ways: &[Way], step: Step) -> bool {
-        ways.iter().all(|way| self.is_open(*way) == Some(way.should_be_open(step)))
+    /// Whether each of these ways is as the policies of a step say: there is nothing more to wait for.
+    pub fn have_settled(&self, ways: &[Way], step: Step) -> bool {
+        ways.iter().all(|way| self.is_open(*way) == Some(way.is_allowed(step)))
     }
 
     /// Whether a way on which a policy bears may just be closing: the last try failed.
     pub fn any_may_be_stopping(&self) -> bool {
-        self.ways.iter().any(|(way, sight)| !way.should_be_open(Step::Denied) && !sight.is_open())
+        self.ways.iter().any(|(way, sight)| !way.is_allowed(Step::Denied) && !sight.is_open())
     }
 
     /// Whether a way on which a policy bears is closed.
     pub fn any_is_stopped(&self) -> bool {
-        Way::ALL.iter().any(|way| !way.should_be_open(Step::Denied) && self.is_open(*way) == Some(false))
+        Way::ALL.iter().any(|way| !way.is_allowed(Step::Denied) && self.is_open(*way) == Some(false))
     }
 }
 
@@ -182,11 +182,11 @@ mod tests {
     fn a_step_is_done_when_every_way_is_seen() {
         let mut sights = Sights::default();
         for way in Way::ALL {
-            assert!(!sights.are_as_should_be(&Way::ALL, Step::Before), "{way} was not seen");
+            assert!(!sights.have_settled(&Way::ALL, Step::Before), "{way} was not seen");
             sights.take(way, None, Duration::ZERO);
             sights.take(way, None, Duration::ZERO);
         }
-        assert!(sights.are_as_should_be(&Way::ALL, Step::Before) && sights.are_as_should_be(&Way::ALL, Step::Lifted));
-        assert!(!sights.are_as_should_be(&Way::ALL, Step::Allowed));
+        assert!(sights.have_settled(&Way::ALL, Step::Before) && sights.have_settled(&Way::ALL, Step::Lifted));
+        assert!(!sights.have_settled(&Way::ALL, Step::Allowed));
     }
 }
