@@ -35,7 +35,7 @@ pub fn arguments(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, 
 
 /// What a check is called as a trial: without spaces, and unique.
 pub fn name(check: &Check) -> String {
-    format!("{}::{}::{}", check.suite(), check.id, check.name)
+    format!("{}::{}::{}", check.suite, check.id, check.name)
 }
 
 /// The checks that the arguments choose to run.

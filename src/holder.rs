@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::object_ref::NamespacedName;
+use crate::object_ref::{NamespacedName, as_text};
 
 /// How the API server calls service accounts as users, before namespace and name.
 const ACCOUNT: &str = "system:serviceaccount:";
@@ -95,6 +95,8 @@ impl FromStr for Holder {
         })
     }
 }
+
+as_text!(Holder);
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// A part of a reference. Tables of expected objects are constants and borrow theirs.
 type Text = Cow<'static, str>;
 
@@ -130,21 +127,24 @@ fn is_name(text: &str) -> bool {
 macro_rules! as_text {
     ($($type:ty),*) => {
         $(
-            impl Serialize for $type {
-                fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            impl ::serde::Serialize for $type {
+                fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                     serializer.collect_str(self)
                 }
             }
 
-            impl<'de> Deserialize<'de> for $type {
-                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            impl<'de> ::serde::Deserialize<'de> for $type {
+                fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    let text = <String as ::serde::Deserialize>::deserialize(deserializer)?;
+                    text.parse().map_err(::serde::de::Error::custom)
                 }
             }
         )*
     };
 }
-as_text!(NamespacedName, ObjectRef, crate::holder::Holder);
+pub(crate) use as_text;
+
+as_text!(NamespacedName, ObjectRef);
 
 #[cfg(test)]
 pub(crate) mod testing {

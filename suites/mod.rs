@@ -83,7 +83,7 @@ mod tests {
         for suite in ALL {
             assert!(suite.checks.is_sorted_by_key(|check| check.id), "{} is not in order", suite.name);
             assert!(
-                suite.checks.iter().all(|check| check.suite() == suite.name),
+                suite.checks.iter().all(|check| check.suite == suite.name),
                 "{} holds another suite's check",
                 suite.name
             );

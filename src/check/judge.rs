@@ -6,7 +6,28 @@ use super::{Documentation, Judged, Severity, Verdict};
 use crate::fact::{Facts, Need, Parameter};
 use crate::seen::{Seen, Unobserved};
 
+/// Makes a module a suite of checks, each by the name of its file:
+/// `suite! { name: "dns", about: "the cluster's DNS", checks: [dns_service, records] }`
+#[macro_export]
+macro_rules! suite {
+    { name: $name:literal, about: $about:literal, checks: [$($check:ident),+ $(,)?] $(,)? } => {
+        /// The suite's name.
+        const NAME: &str = $name;
+
+        /// The suite.
+        pub static SUITE: $crate::check::Suite =
+            $crate::check::Suite { name: NAME, about: $about, checks: &[$(&$check::CHECK),+] };
+    };
+}
+
 /// A function from facts to a verdict. Its needs are read off its type, the way Bevy reads a system's.
+#[diagnostic::on_unimplemented(
+    message = "this is not a judge",
+    label = "not a judge",
+    note = "a judge takes one to eight facts and returns a `Verdict`",
+    note = "each parameter is `&F`, `Option<&F>` or `Result<&F, &Unobserved>`, where F is a fact: a type with \
+            `crate::observed!(F)` or `crate::derived!(F)`"
+)]
 pub trait Judge<Parameters> {
     /// The facts that it takes.
     fn needs(&self) -> Vec<Need>;
@@ -41,9 +62,9 @@ judge!(P0, P1, P2, P3, P4, P5);
 judge!(P0, P1, P2, P3, P4, P5, P6);
 judge!(P0, P1, P2, P3, P4, P5, P6, P7);
 
-/// A folder of checks.
+/// Checks of one subject.
 pub struct Suite {
-    /// The folder's name.
+    /// The name.
     pub name: &'static str,
     /// What it is about, in one sentence.
     pub about: &'static str,
@@ -59,6 +80,8 @@ pub struct Check {
     pub name: &'static str,
     /// How much its findings matter, unless a finding overrides it.
     pub severity: Severity,
+    /// The suite that it belongs to.
+    pub suite: &'static str,
     /// The file that holds it, from the package's root.
     pub file: &'static str,
     /// The head of that file.
@@ -70,11 +93,6 @@ pub struct Check {
 }
 
 impl Check {
-    /// The suite that the check belongs to: the folder of its file.
-    pub fn suite(&self) -> &'static str {
-        self.file.rsplit('/').nth(1).unwrap_or_default()
-    }
-
     /// The documentation at the head of its file.
     pub fn documentation(&self) -> Documentation {
         Documentation::parse(self.head)
@@ -96,7 +114,8 @@ impl Check {
 
 /// Makes a function a check: `check!("PK-02", "apiserver-sans", Major, judge);`
 ///
-/// The file's head comment is its documentation: a title and the sections Why, Fix and Source.
+/// The file's head comment is its documentation: a title and the sections Why, Fix and Source. The module above it lists the
+/// check in [`suite!`](crate::suite!).
 #[macro_export]
 macro_rules! check {
     ($id:literal, $name:literal, $severity:ident, $judge:path) => {
@@ -109,6 +128,7 @@ macro_rules! check {
                 id: $id,
                 name: $name,
                 severity: $crate::check::Severity::$severity,
+                suite: super::NAME,
                 file: file!(),
                 head: match std::str::from_utf8(&HEAD) {
                     Ok(head) => head,

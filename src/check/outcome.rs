@@ -106,7 +106,7 @@ impl Judged {
         let mut judged = Self {
             id: check.id.into(),
             name: check.name.into(),
-            suite: check.suite().into(),
+            suite: check.suite.into(),
             title: documentation.title.clone(),
             severity: check.severity,
             outcome: Outcome::Error,

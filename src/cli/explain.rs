@@ -80,7 +80,7 @@ impl Explained {
         Self {
             id: check.id,
             name: check.name,
-            suite: check.suite(),
+            suite: check.suite,
             severity: check.severity,
             title: documentation.title,
             why: documentation.why,

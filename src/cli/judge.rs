@@ -7,8 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use super::choice::FilterArgs;
-use super::reporting::{ReportArgs, STANDARD_INPUT};
-use super::run::consume;
+use super::reporting::{ReportArgs, STANDARD_INPUT, consume};
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, Planned, RunStarted};

@@ -65,7 +65,7 @@ impl Listed {
         Self {
             id: check.id,
             name: check.name,
-            suite: check.suite(),
+            suite: check.suite,
             severity: check.severity,
             access: plan.accesses().into_iter().collect(),
             facts: plan.facts.nodes().into_keys().collect(),

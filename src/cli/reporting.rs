@@ -1,13 +1,16 @@
-//! The flags that choose reports.
+//! The flags that choose reports, and what feeds these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
+use tokio::sync::mpsc;
 
 use super::Failure;
-use crate::report::{Colour, Format, Progress, Wanted};
+use crate::event::Event;
+use crate::redaction::Redaction;
+use crate::report::{Colour, Format, Progress, Reports, Wanted};
 
 /// The name of the standard input in messages.
 pub const STANDARD_INPUT: &str = "the standard input";
@@ -94,4 +97,16 @@ fn place(path: &Path) -> Option<PathBuf> {
     };
     // A file that can be neither found nor created fails when it is opened.
     fs::canonicalize(path).ok().or_else(beside)
+}
+
+/// Feeds every report with the events, from which secrets are removed first.
+pub(super) async fn consume(
+    mut events: mpsc::UnboundedReceiver<Event>,
+    mut reports: Reports,
+    redaction: Redaction,
+) -> Result<(), Failure> {
+    while let Some(event) = events.recv().await {
+        reports.event(&event.redacted(&redaction));
+    }
+    Ok(reports.finish()?)
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
-use super::reporting::{ReportArgs, output_file};
+use super::reporting::{ReportArgs, consume, output_file};
 use super::session::{ProbeArgs, Session};
 use crate::cluster::ClusterSummary;
 use crate::event::{Event, Events, RunFailed, RunStarted};
@@ -136,16 +135,4 @@ fn write_recording(
     let compressed = file.is_named(".gz");
     file.write(|mut to| recording.write(&mut to, compressed))?;
     Ok(file.publish()?)
-}
-
-/// Passes the events to every report, without secrets.
-pub(super) async fn consume(
-    mut events: mpsc::UnboundedReceiver<Event>,
-    mut reports: Reports,
-    redaction: Redaction,
-) -> Result<(), Failure> {
-    while let Some(event) = events.recv().await {
-        reports.event(&event.redacted(&redaction));
-    }
-    Ok(reports.finish()?)
 }

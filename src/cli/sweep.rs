@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::connection::{ConnectionArgs, namespace};
 use super::{Failure, print};
-use crate::join::removal;
+use crate::join::{removal, stray};
 use crate::live::RunId;
 use crate::probe::sweep::{find, remove};
 use crate::run::ExitCode;
@@ -58,7 +58,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     }
     // A user who names a namespace may have no permissions outside of it.
     if args.namespace.is_none() {
-        for stray in removal::find(&cluster).await.map_err(refused)? {
+        for stray in stray::find(&cluster).await.map_err(refused)? {
             found.insert(stray.run.clone());
             if sweep.decides(&stray.run, &stray.object.to_string(), stray.expires, stray.is_expired(now))? {
                 let done = removal::remove(&cluster, &stray.object).await;

@@ -94,7 +94,7 @@ pub struct Planned {
 
 impl From<&Check> for Planned {
     fn from(check: &Check) -> Self {
-        Self { id: check.id.into(), name: check.name.into(), suite: check.suite().into() }
+        Self { id: check.id.into(), name: check.name.into(), suite: check.suite.into() }
     }
 }
 

@@ -15,6 +15,11 @@ pub struct Need {
 /// - `&F` requires the fact: without it the judge is not called.
 /// - `Option<&F>` takes a fact that may be absent: `None` means that the cluster does not have it.
 /// - `Result<&F, &Unobserved>` takes whatever happened, for a judge that can decide something without the fact.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a way to take a fact",
+    label = "neither `&F`, `Option<&F>` nor `Result<&F, &Unobserved>` of a fact F",
+    note = "F is a fact when its file says `crate::observed!(F)` or `crate::derived!(F)`"
+)]
 pub trait Parameter {
     /// The parameter with the lifetime of the facts that it is taken from.
     type Item<'a>;
@@ -65,6 +70,11 @@ impl<F: Fact> Parameter for Result<&F, &Unobserved> {
 }
 
 /// What a fact needs: a tuple of [`Parameter`]s.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a list of facts",
+    label = "not a tuple of up to eight parameters",
+    note = "write a tuple, with a comma also after a single fact: `type Needs<'a> = (&'a Nodes,);`, and `()` for none"
+)]
 pub trait Needs<'a>: Sized {
     /// The facts that are taken, in the tuple's order.
     fn list() -> Vec<Need>;

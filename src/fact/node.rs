@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::store::Slot;
 use super::{Facts, Need, Needs, Rule, Stage};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
@@ -21,6 +20,12 @@ use crate::seen::{Access, Seen, Unobserved};
 /// Implemented by [`observed!`](crate::observed) or [`held!`](crate::held) for types that implement [`Observe`], by
 /// [`derived!`](crate::derived) for types that implement [`Derive`] and by [`given!`](crate::given) for types that
 /// implement [`Given`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a fact",
+    label = "not a fact",
+    note = "below `impl Observe for {Self}` write `crate::observed!({Self});`, below `impl Derive for {Self}` write \
+            `crate::derived!({Self});`"
+)]
 pub trait Fact: Any + Send + Sync + Sized {
     /// The fact as a node of the graph.
     fn node() -> Node;
@@ -28,6 +33,11 @@ pub trait Fact: Any + Send + Sync + Sized {
 
 /// A fact that asks the cluster: one that is [recorded](crate::observed), or one that is only [held](crate::held) for
 /// other observations.
+#[diagnostic::on_unimplemented(
+    message = "nothing says how the fact `{Self}` is observed",
+    label = "does not implement `Observe`",
+    note = "implement `Observe` for it; if it follows from other facts, implement `Derive` and write `crate::derived!`"
+)]
 pub trait Observe: Fact {
     /// The facts that observing needs.
     type Needs<'a>: Needs<'a>;
@@ -46,6 +56,11 @@ pub trait Observe: Fact {
 }
 
 /// A fact that is a pure function of others. It is never recorded.
+#[diagnostic::on_unimplemented(
+    message = "nothing says how the fact `{Self}` is derived",
+    label = "does not implement `Derive`",
+    note = "implement `Derive` for it; if it asks the cluster, implement `Observe` and write `crate::observed!`"
+)]
 pub trait Derive: Fact {
     /// The facts that it is derived from.
     type Needs<'a>: Needs<'a>;
@@ -109,6 +124,9 @@ macro_rules! given {
         }
     };
 }
+
+/// A fact without its type, or why it was not observed.
+pub type Slot = Seen<Arc<dyn Any + Send + Sync>>;
 
 type Observing = Pin<Box<dyn Future<Output = Slot> + Send>>;
 

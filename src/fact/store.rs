@@ -1,6 +1,6 @@
 //! The facts of one run.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -8,11 +8,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::node::Slot;
 use super::{Fact, Given, Need, Node};
-use crate::seen::{Seen, Unobserved};
-
-/// A fact without its type, or why it was not observed.
-pub type Slot = Seen<Arc<dyn Any + Send + Sync>>;
+use crate::seen::Unobserved;
 
 struct Cell {
     node: Node,

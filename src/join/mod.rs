@@ -6,6 +6,7 @@
 pub mod applicant;
 pub mod removal;
 pub mod request;
+pub mod stray;
 pub mod token;
 pub mod whoami;
 

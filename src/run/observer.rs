@@ -11,8 +11,7 @@ use futures_util::future::join_all;
 
 use crate::event::{Event, Events};
 use crate::fact::facts::expectations::Expectations;
-use crate::fact::node::{Observation, Origin};
-use crate::fact::store::Slot;
+use crate::fact::node::{Observation, Origin, Slot};
 use crate::fact::{Facts, Need, Node, Stage};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;

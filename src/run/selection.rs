@@ -63,7 +63,7 @@ impl Pattern {
     }
 
     fn matches(&self, check: &Check) -> bool {
-        [check.id, check.name, check.suite()].iter().any(|name| self.0.is_match(name))
+        [check.id, check.name, check.suite].iter().any(|name| self.0.is_match(name))
     }
 }
 

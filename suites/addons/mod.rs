@@ -5,11 +5,13 @@ pub mod kubeadm_addons;
 pub mod storage_defaults;
 pub mod system_pods;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "addons",
     about: "add-ons: kube-proxy, CoreDNS, metrics and storage drivers",
-    checks: &[&kubeadm_addons::CHECK, &component_configs::CHECK, &system_pods::CHECK, &storage_defaults::CHECK],
-};
+    checks: [
+        kubeadm_addons,
+        component_configs,
+        system_pods,
+        storage_defaults,
+    ],
+}

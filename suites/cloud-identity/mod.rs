@@ -2,11 +2,10 @@
 
 pub mod instance_metadata;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "cloud-identity",
     about: "cloud identities: what pods can act as at the provider",
-    checks: &[&instance_metadata::CHECK],
-};
+    checks: [
+        instance_metadata,
+    ],
+}

@@ -9,19 +9,16 @@ pub mod paths;
 pub mod pod_mesh;
 pub mod pod_ranges;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "cni",
     about: "the pod network between all nodes",
-    checks: &[
-        &network_plugin::CHECK,
-        &network_agent::CHECK,
-        &pod_ranges::CHECK,
-        &pod_mesh::CHECK,
-        &mtu::CHECK,
-        &network_policy::CHECK,
-        &dual_stack::CHECK,
+    checks: [
+        network_plugin,
+        network_agent,
+        pod_ranges,
+        pod_mesh,
+        mtu,
+        network_policy,
+        dual_stack,
     ],
-};
+}

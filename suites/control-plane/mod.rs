@@ -13,24 +13,21 @@ pub mod self_hosted;
 pub mod static_pods;
 pub mod version_spread;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "control-plane",
     about: "API server instances, static pods, leader election, controllers, aggregated APIs, admission",
-    checks: &[
-        &api_server_health::CHECK,
-        &version_spread::CHECK,
-        &static_pods::CHECK,
-        &self_hosted::CHECK,
-        &leader_leases::CHECK,
-        &api_server_identities::CHECK,
-        &bootstrap_controllers::CHECK,
-        &kubeadm_config::CHECK,
-        &closed_ports::CHECK,
-        &aggregated_apis::CHECK,
-        &admission_webhooks::CHECK,
-        &admission_policies::CHECK,
+    checks: [
+        api_server_health,
+        version_spread,
+        static_pods,
+        self_hosted,
+        leader_leases,
+        api_server_identities,
+        bootstrap_controllers,
+        kubeadm_config,
+        closed_ports,
+        aggregated_apis,
+        admission_webhooks,
+        admission_policies,
     ],
-};
+}

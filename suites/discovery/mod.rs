@@ -13,23 +13,20 @@ pub mod signatures;
 pub mod signatures_in_step;
 pub mod token_hygiene;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "discovery",
     about: "kube-public/cluster-info and bootstrap tokens: whether a new node can join, and nobody else",
-    checks: &[
-        &cluster_info::CHECK,
-        &cluster_info_access::CHECK,
-        &cluster_info_endpoint::CHECK,
-        &signatures::CHECK,
-        &signatures_in_step::CHECK,
-        &token_hygiene::CHECK,
-        &bootstrap_rights::CHECK,
-        &kubeadm_rbac::CHECK,
-        &kubeadm_certs::CHECK,
-        &join_rehearsal::CHECK,
-        &bad_tokens::CHECK,
+    checks: [
+        cluster_info,
+        cluster_info_access,
+        cluster_info_endpoint,
+        signatures,
+        signatures_in_step,
+        token_hygiene,
+        bootstrap_rights,
+        kubeadm_rbac,
+        kubeadm_certs,
+        join_rehearsal,
+        bad_tokens,
     ],
-};
+}

@@ -12,21 +12,18 @@ pub mod pod_resolver;
 pub mod records;
 pub mod resolution_on_nodes;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "dns",
     about: "the cluster's DNS: its Service, its servers, its answers",
-    checks: &[
-        &dns_service::CHECK,
-        &dns_deployment::CHECK,
-        &corefile::CHECK,
-        &resolution_on_nodes::CHECK,
-        &pod_resolver::CHECK,
-        &records::CHECK,
-        &outside_names::CHECK,
-        &coredns_rights::CHECK,
-        &dns_failures::CHECK,
+    checks: [
+        dns_service,
+        dns_deployment,
+        corefile,
+        resolution_on_nodes,
+        pod_resolver,
+        records,
+        outside_names,
+        coredns_rights,
+        dns_failures,
     ],
-};
+}

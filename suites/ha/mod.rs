@@ -8,18 +8,15 @@ pub mod failure_tolerance;
 mod helpers;
 pub mod loss_drill;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "ha",
     about: "high availability: what the control plane and etcd survive",
-    checks: &[
-        &failure_tolerance::CHECK,
-        &endpoint_spread::CHECK,
-        &etcd_members::CHECK,
-        &etcd_clients::CHECK,
-        &etcd_version::CHECK,
-        &loss_drill::CHECK,
+    checks: [
+        failure_tolerance,
+        endpoint_spread,
+        etcd_members,
+        etcd_clients,
+        etcd_version,
+        loss_drill,
     ],
-};
+}

@@ -17,26 +17,23 @@ pub mod runtime_and_kernel;
 pub mod static_pods;
 pub mod version_skew;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "nodes",
     about: "nodes and their kubelets",
-    checks: &[
-        &readiness::CHECK,
-        &version_skew::CHECK,
-        &kubelet_anonymous::CHECK,
-        &kubelet_authorization::CHECK,
-        &local_ports::CHECK,
-        &kubelet_configuration::CHECK,
-        &static_pods::CHECK,
-        &init_system::CHECK,
-        &api_server_to_kubelet::CHECK,
-        &checkpoint::CHECK,
-        &runtime_and_kernel::CHECK,
-        &node_identity::CHECK,
-        &clocks::CHECK,
-        &exec_and_port_forward::CHECK,
+    checks: [
+        readiness,
+        version_skew,
+        kubelet_anonymous,
+        kubelet_authorization,
+        local_ports,
+        kubelet_configuration,
+        static_pods,
+        init_system,
+        api_server_to_kubelet,
+        checkpoint,
+        runtime_and_kernel,
+        node_identity,
+        clocks,
+        exec_and_port_forward,
     ],
-};
+}

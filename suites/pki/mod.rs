@@ -23,29 +23,26 @@ pub mod tls_floor;
 pub(crate) use helpers::testing;
 pub(crate) use helpers::{issued, lifetime};
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "pki",
     about: "the certificates of API servers, kubelets and etcd, and the CAs that sign them",
-    checks: &[
-        &endpoint_certificate::CHECK,
-        &apiserver_names::CHECK,
-        &instance_certificates::CHECK,
-        &serving_certificate_lifetime::CHECK,
-        &authorities::CHECK,
-        &root_ca::CHECK,
-        &front_proxy::CHECK,
-        &kubelet_certificates::CHECK,
-        &stuck_signing_requests::CHECK,
-        &kubelet_rotation::CHECK,
-        &expiring_clients::CHECK,
-        &client_certificate::CHECK,
-        &one_key_per_server::CHECK,
-        &tls_floor::CHECK,
-        &etcd_certificates::CHECK,
-        &cluster_trust_bundles::CHECK,
-        &pki_on_disk::CHECK,
+    checks: [
+        endpoint_certificate,
+        apiserver_names,
+        instance_certificates,
+        serving_certificate_lifetime,
+        authorities,
+        root_ca,
+        front_proxy,
+        kubelet_certificates,
+        stuck_signing_requests,
+        kubelet_rotation,
+        expiring_clients,
+        client_certificate,
+        one_key_per_server,
+        tls_floor,
+        etcd_certificates,
+        cluster_trust_bundles,
+        pki_on_disk,
     ],
-};
+}

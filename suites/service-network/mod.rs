@@ -13,24 +13,21 @@ pub mod service_dataplane;
 pub mod service_proxy;
 pub mod service_ranges;
 
-use crate::check::Suite;
-
-/// The suite.
-pub static SUITE: Suite = Suite {
+crate::suite! {
     name: "service-network",
     about: "the API at its ClusterIP, service addresses, the service proxy",
-    checks: &[
-        &kubernetes_service::CHECK,
-        &service_ranges::CHECK,
-        &api_endpoints::CHECK,
-        &api_from_pods::CHECK,
-        &service_proxy::CHECK,
-        &proxy_mode::CHECK,
-        &kube_proxy_health::CHECK,
-        &kube_proxy_endpoint::CHECK,
-        &service_dataplane::CHECK,
-        &exposure::CHECK,
-        &address_ranges::CHECK,
-        &service_changes::CHECK,
+    checks: [
+        kubernetes_service,
+        service_ranges,
+        api_endpoints,
+        api_from_pods,
+        service_proxy,
+        proxy_mode,
+        kube_proxy_health,
+        kube_proxy_endpoint,
+        service_dataplane,
+        exposure,
+        address_ranges,
+        service_changes,
     ],
-};
+}
