@@ -44,9 +44,11 @@ def make(name, state):
         touch {state}/ready
         exec sleep infinity
     """
-    keeper = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-ec", script], stdin=subprocess.DEVNULL, start_new_session=True)
+    with open(state / "keeper.log", "a") as printed:
+        keeper = subprocess.Popen(
+            ["unshare", "--net", "--mount", "sh", "-ec", script], stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, start_new_session=True)
     (state / "keeper.pid").write_text(str(keeper.pid))
-    wait_for(10, f"the namespaces of cluster {name} are made", lambda: (state / "ready").exists() and keeper_of(state))
+    wait_for(10, f"the namespaces of cluster {name} are made: see {state}/keeper.log", lambda: (state / "ready").exists() and keeper_of(state))
     return keeper.pid
 
 
