@@ -3,7 +3,7 @@
 Each node is a set of Linux namespaces and control groups with its own containerd and kubelet; the control plane is what
 `kubeadm init` writes: static pods of the real components. Nothing is mocked, and no image is pulled.
 
-  bed install [--kubernetes R]       install the packages and binaries that clusters need; the binaries are built if there is no archive
+  bed install [OPTION...]            install the packages and programs that clusters need; the programs are built if there is no archive
   bed up [OPTION...]                 make a cluster: see bed up --help
   bed down
   bed status

@@ -29,22 +29,24 @@ def install_packages(packages):
         run("apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages, env=quiet)
 
 
-def install(release):
+def install(release, may_build=True):
     """Installs all that a cluster of this release needs."""
     install_packages(missing_packages())
     with locked():
         if release != NEWEST:
-            ensure(NEWEST)
-        ensure(release)
+            ensure(NEWEST, may_build)
+        ensure(release, may_build)
 
 
-def ensure(release):
+def ensure(release, may_build):
     """Makes the programs of a release, unless they are there and were made of the same source."""
     target, archive = programs(release), ARCHIVES / ("bin.tar.xz" if release == NEWEST else f"kube-{release}.tar.xz")
     source = fingerprint([archive] if archive.exists() else sources())
     stamp = target / "source"
     if stamp.exists() and stamp.read_text() == source:
         return
+    if not archive.exists() and not may_build:
+        fail(f"the programs of {release} must be built first")
     log(f"{'unpacking' if archive.exists() else 'building'} the programs of {release}")
     shutil.rmtree(target, ignore_errors=True)
     for seed in CACHE.glob(f"seed-{release}*"):

@@ -20,7 +20,9 @@ def parser(description):
         return added
 
     release = dict(default=NEWEST, choices=list(RELEASES), help="the release of Kubernetes; default: %(default)s")
-    command("install", lambda wanted: binaries.install(wanted.kubernetes)).add_argument("--kubernetes", **release)
+    install = command("install", lambda wanted: binaries.install(wanted.kubernetes, wanted.may_build))
+    install.add_argument("--kubernetes", **release)
+    install.add_argument("--no-build", dest="may_build", action="store_false", help="fail rather than build the programs, which takes long")
     up = command("up", make)
     up.add_argument("--nodes", type=int, default=3, help="default: %(default)s")
     up.add_argument("--control-planes", type=int, default=1, help="with more than one, a load balancer is in front of them; default: %(default)s")

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What must hold on real clusters. CI runs all of it; each step makes its own clusters of the testbed, and needs root:
+#
+#   scripts/clusters.sh STEP...
+#
+# STEP is one of: three-nodes faults one-node high-availability
+#
+# SEAWORTHY_PROGRAM names a static executable, and is built if it does not. BED names the program that makes clusters.
+# TESTS names the directory that links the test executables `lifecycle`, `cluster` and `faults`; they are built if it does not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+BED=${BED:-$PWD/tests/testbed/bed}
+OUT=$PWD/target/ci
+MUSL=$(uname -m)-unknown-linux-musl
+mkdir -p "$OUT"
+
+# ---- what the steps share ----------------------------------------------------------------------------------------
+
+prepare() {
+    if [[ -z ${SEAWORTHY_PROGRAM:-} ]]; then
+        cargo build --quiet --release --target "$MUSL"
+        SEAWORTHY_PROGRAM=$PWD/target/$MUSL/release/seaworthy
+    fi
+    export SEAWORTHY_PROGRAM
+    if [[ -z ${TESTS:-} ]]; then
+        TESTS=$OUT/tests
+        scripts/test-executables.sh "$TESTS"
+    fi
+    "$SEAWORTHY_PROGRAM" image -o "$OUT/probe.tar"
+}
+
+# with_cluster ARGUMENT... -- STEP: makes a cluster, has STEP use it through `bed`, and removes it, whatever happens.
+up() { # NAME ARGUMENT...
+    cluster=$1
+    bed down >/dev/null 2>&1 || true
+    trap 'bed down >/dev/null 2>&1 || true' EXIT
+    bed up "${@:2}" >"$OUT/$1.log" 2>&1 || { tail -20 "$OUT/$1.log"; return 1; }
+    bed image load "$OUT/probe.tar"
+}
+bed() { "$BED" --cluster "$cluster" "$@"; }
+# inside COMMAND...: where the cluster's addresses are.
+inside() { bed run -- "$@"; }
+
+# A cluster has settled when all nodes and pods are ready, and everything that holds a lease renews it.
+settled() {
+    local deadline=$((SECONDS + 180))
+    until bed kubectl get nodes,pods -A -o json | jq -e 'all(.items[]; any(.status.conditions[]?; .type == "Ready" and .status == "True"))' >/dev/null 2>&1 &&
+        bed kubectl get leases -n kube-node-lease -o json | jq -e "$FRESH" >/dev/null 2>&1 &&
+        bed kubectl get leases -n kube-system kube-controller-manager kube-scheduler -o json | jq -e "$FRESH" >/dev/null 2>&1; do
+        if ((SECONDS > deadline)); then
+            echo "the cluster has not settled within 180 s"
+            bed kubectl get nodes,pods -A
+            return 1
+        fi
+        sleep 0.5
+    done
+}
+FRESH='.items | length > 0 and all(.[]; now - (.spec.renewTime | sub("\\.[0-9]+Z$"; "Z") | fromdate) < 15)'
+
+# A healthy cluster is found healthy, by the program as people run it, in these profiles.
+healthy() {
+    local profile
+    settled
+    for profile; do
+        inside "$SEAWORTHY_PROGRAM" run --profile "$profile" --kubeconfig "$(bed kubeconfig)" --junit "$OUT/$cluster-$profile.xml"
+    done
+}
+
+# Nothing of a run is left in the cluster.
+swept() {
+    inside "$SEAWORTHY_PROGRAM" sweep --kubeconfig "$(bed kubeconfig)"
+    local kinds=namespaces,pods,services,serviceaccounts,secrets,certificatesigningrequests,clusterroles,clusterrolebindings left
+    # What a namespace holds is deleted a moment after it.
+    for _ in {1..20}; do
+        left=$(bed kubectl get "$kinds" -A -l app.kubernetes.io/managed-by=seaworthy -o name)
+        [[ -n $left ]] || return 0
+        sleep 0.5
+    done
+    echo "left behind: $left"
+    return 1
+}
+
+# ---- the steps ---------------------------------------------------------------------------------------------------
+
+# Also what a run leaves behind, how it is stopped, what it says when its probes are blocked, and with which rights.
+three-nodes() {
+    up three --nodes 3
+    healthy audit post-install ci
+    inside env SEAWORTHY_KUBECONFIG="$(bed kubeconfig)" SEAWORTHY_PROFILE=post-install "$TESTS/cluster"
+    inside env SEAWORTHY_BED="$BED" "$TESTS/lifecycle"
+    swept
+}
+
+one-node() {
+    up one --nodes 1
+    healthy ci
+    swept
+}
+
+high-availability() {
+    up ha --nodes 4 --control-planes 3
+    healthy ci
+    swept
+}
+
+# Faults of every kind: objects, manifests, certificates, packets, units.
+faults() {
+    tests/testbed/run-faults --again --clusters 2 --harness "$TESTS/faults" --output "$OUT/faults" \
+        anonymous-bound-to-view authenticated-bound-to-cluster-admin nodes-bound-to-system-node \
+        cluster-info-names-a-gone-load-balancer bootstrap-token-without-expiry kubelet-bootstrap-binding-missing \
+        coredns-role-without-endpointslices dns-service-without-tcp udp-53-dropped-on-one-node \
+        one-way-firewall-between-nodes service-addresses-dropped-on-one-node apiserver-certificate-without-service-address \
+        instance-metadata-open-to-pods kubelet-not-enabled
+}
+
+(($#)) || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+for step; do
+    case $step in
+    three-nodes | faults | one-node | high-availability) ;;
+    *) echo "unknown step: $step" >&2; exit 2 ;;
+    esac
+done
+prepare
+for step; do
+    # In a shell of its own, which removes the cluster at its end.
+    ("$step")
+done
