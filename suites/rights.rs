@@ -1,21 +1,20 @@
 //! What checks about rights share: how answers of the authorizers are judged, and which rights are dangerous.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use crate::check::finding::Difference;
-use crate::check::{Finding, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::access_review::Review;
 use crate::fact::facts::rbac::{Grant, PolicyRule};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 
-/// Rights by which whoever has them gets at secrets, at other identities or at other workloads.
+/// Rights that open Secrets, other identities or other workloads.
 const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (&["get", "list", "watch"], "", &["secrets"], "reads Secrets"),
     (&["create", "update", "patch", "delete"], "", &["secrets"], "changes Secrets"),
-    (&["create"], "", &["serviceaccounts/token"], "creates tokens of service accounts"),
+    (&["create"], "", &["serviceaccounts/token"], "creates tokens for service accounts"),
     (&["create", "update", "patch"], "", &["pods"], "runs pods"),
     (&["get", "create"], "", &["pods/exec", "pods/attach", "nodes/proxy"], "runs commands in pods"),
     (
@@ -27,23 +26,23 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (&["create", "update", "patch"], "", &["replicationcontrollers"], "runs pods"),
     (&["create", "update", "patch"], "batch", &["jobs", "cronjobs"], "runs pods"),
     (&["update", "patch"], "", &["pods/ephemeralcontainers"], "runs commands in pods"),
-    (&["impersonate"], "", &["users", "groups", "serviceaccounts"], "acts as somebody else"),
+    (&["impersonate"], "", &["users", "groups", "serviceaccounts"], "impersonates other users"),
     (
         &["create", "update", "patch", "bind", "escalate"],
         "rbac.authorization.k8s.io",
         &["roles", "clusterroles", "rolebindings", "clusterrolebindings"],
-        "gives rights",
+        "grants rights",
     ),
     (&["update", "patch"], "certificates.k8s.io", &["certificatesigningrequests/approval"], "approves certificates"),
     (
         &["create", "update", "patch"],
         "admissionregistration.k8s.io",
         &["mutatingwebhookconfigurations", "validatingwebhookconfigurations", "mutatingadmissionpolicies"],
-        "changes what is admitted",
+        "changes admission",
     ),
 ];
 
-/// What is dangerous about these rules, in words; empty when nothing is.
+/// What their holder can do with the dangerous ones of these rules.
 pub fn dangers(rules: &[PolicyRule]) -> Vec<&'static str> {
     let permits = |verbs: &[&str], group, resources: &[&str]| {
         rules
@@ -126,44 +125,59 @@ pub fn asked<'a, K: Ord + Debug>(
 }
 
 /// Asserts that the authorizers allow something.
-pub fn may(verdict: &mut Verdict, review: &Review, consequence: &str) -> bool {
-    may_or(verdict, review, |finding| finding.so(consequence))
-}
-
-/// The same, with more to say where they do not.
-pub fn may_or(verdict: &mut Verdict, review: &Review, tell: impl FnOnce(Difference) -> Difference) -> bool {
+pub fn may(verdict: &mut Verdict, review: &Review, severity: Severity, impact: &str, fix: &str) {
     let (question, answer) = (&review.question, review.decided());
-    let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { return false };
+    let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { return };
     verdict.expect(Subject::user(&question.user), answer.allowed, || {
-        tell(Finding::new(format!("may {question}"), answer.words()))
-    })
+        Finding::new(format!("may {question}"), answer.words()).impact(impact).fix(fix).severity(severity)
+    });
 }
 
-/// Asserts that the authorizers allow none of these. What is allowed for one and the same reason is one finding.
-pub fn may_not<'a>(verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>, consequence: &str) {
-    let mut allowed: BTreeMap<String, (BTreeSet<&str>, Vec<String>)> = BTreeMap::new();
-    for review in reviews {
-        let (question, answer) = (&review.question, review.decided());
-        let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { continue };
-        if answer.allowed {
-            let (users, questions) = allowed.entry(answer.words()).or_default();
-            users.insert(&question.user);
-            questions.push(question.to_string());
-        } else {
-            verdict.confirm();
+/// Something that the authorizers must not allow.
+pub struct Forbidden<'a> {
+    /// What must be so instead.
+    pub expected: &'a str,
+    /// What follows otherwise.
+    pub impact: &'a str,
+    /// How to fix it where no binding allows it.
+    pub fix: &'a str,
+}
+
+impl Forbidden<'_> {
+    /// Asserts that the authorizers allow none of these. Requests that are allowed for the same reason are one finding.
+    pub fn judge<'a>(&self, verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>) {
+        for review in reviews {
+            let (question, answer) = (&review.question, review.decided());
+            let subject = || Subject::user(&question.user);
+            let Some(answer) = verdict.seen(subject, &answer) else { continue };
+            verdict.expect(subject(), !answer.allowed, || {
+                Finding::new(self.expected, answer.words())
+                    .evidence([format!("{} may {question}", question.user)])
+                    .impact(self.impact)
+                    .fix(granted(&answer.reason).unwrap_or_else(|| self.fix.to_owned()))
+            });
         }
     }
-    for (words, (users, questions)) in allowed {
-        let users: Vec<_> = users.into_iter().collect();
-        let finding = Finding::new(format!("may not {}", questions.join(", nor ")), words).so(consequence);
-        verdict.find(Subject::user(users.join(", ")), finding);
-    }
+}
+
+/// How to take a right away that RBAC allows for this reason, in whose words a RoleBinding is `"NAME/NAMESPACE"`.
+fn granted(reason: &str) -> Option<String> {
+    let reason = reason.strip_prefix("RBAC: allowed by ")?;
+    let [_, name, _, _, kind, holder, _] = reason.split('"').collect::<Vec<_>>()[..] else { return None };
+    let binding = match name.split_once('/') {
+        Some((name, namespace)) => format!("rolebinding {name} -n {namespace}"),
+        None => format!("clusterrolebinding {name}"),
+    };
+    let kind = kind.strip_prefix(" to ")?.trim_end();
+    Some(format!(
+        "find out who needs it (kubectl describe {binding}), bind the role to that service account only, then remove \
+         {kind} {holder} from the binding: kubectl edit {binding}"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::fact::access_review::{Who, testing};
     use crate::fact::facts::rbac::Rbac;
     use crate::fact::facts::rbac::testing::rule;
@@ -173,9 +187,9 @@ mod tests {
         assert_eq!(
             dangers(&[rule(&["*"], "", &["*"])]),
             [
-                "acts as somebody else",
                 "changes Secrets",
-                "creates tokens of service accounts",
+                "creates tokens for service accounts",
+                "impersonates other users",
                 "reads Secrets",
                 "runs commands in pods",
                 "runs pods",
@@ -202,49 +216,71 @@ mod tests {
         );
     }
 
+    const FORBIDDEN: Forbidden<'_> =
+        Forbidden { expected: "nothing is allowed", impact: "it is open", fix: "close it" };
+
     #[test]
-    fn what_everybody_may_is_one_finding() {
+    fn a_right_of_several_accounts_is_one_finding() {
         let accounts = ["a", "b"].map(|namespace| Who::service_account(namespace, "default"));
         let reviews = accounts.map(|account| testing::allowed(account.may("list", "secrets"), "to everybody"));
         let mut verdict = Verdict::new();
-        may_not(&mut verdict, &reviews, "so");
+        FORBIDDEN.judge(&mut verdict, &reviews);
         let findings = verdict.findings(Severity::Major);
-        assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].subjects[0].name, "system:serviceaccount:a:default, system:serviceaccount:b:default");
+        assert_eq!((findings.len(), findings[0].fix.as_str()), (1, "close it"));
+        let names: Vec<_> = findings[0].subjects.iter().map(|subject| subject.name.as_str()).collect();
+        assert_eq!(names, ["system:serviceaccount:a:default", "system:serviceaccount:b:default"]);
     }
 
     #[test]
-    fn a_denial_while_an_authorizer_failed_is_undecided() {
+    fn a_denial_while_an_authorizer_failed_is_inconclusive() {
         let mut review = testing::denied(Who::kubelet("n1").may("list", "secrets"), "");
         review.answer.as_mut().unwrap().evaluation_error = Some("webhook: timed out".into());
         let mut verdict = Verdict::new();
-        may_not(&mut verdict, [&review], "so");
-        assert!(!may(&mut verdict, &review, "so"));
+        FORBIDDEN.judge(&mut verdict, [&review]);
+        may(&mut verdict, &review, Severity::Major, "it fails", "allow it");
         assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
     }
 
     #[test]
-    fn a_question_that_was_not_asked_is_undecided() {
+    fn a_question_that_was_not_asked_is_inconclusive() {
         let mut verdict = Verdict::new();
         assert!(asked(&mut verdict, &BTreeMap::new(), &"ListSecrets").is_none());
         assert!(verdict.gaps()[0].why.to_string().contains("ListSecrets"));
     }
 
     #[test]
-    fn what_one_binding_allows_is_one_finding() {
+    fn the_rights_of_one_binding_are_one_finding() {
         let kubelet = Who::kubelet("n1");
+        let mesh = "RBAC: allowed by ClusterRoleBinding \"mesh\" of ClusterRole \"mesh-cni\" to Group \"system:nodes\"";
         let reviews = [
-            testing::allowed(kubelet.may("list", "secrets"), "RBAC: allowed by ClusterRoleBinding \"mesh\""),
-            testing::allowed(kubelet.may("watch", "secrets"), "RBAC: allowed by ClusterRoleBinding \"mesh\""),
+            testing::allowed(kubelet.may("list", "secrets"), mesh),
+            testing::allowed(kubelet.may("watch", "secrets"), mesh),
             testing::denied(kubelet.may("delete", "secrets"), "no"),
             Review { question: kubelet.may("create", "secrets"), answer: Err(Unobserved::Interrupted) },
         ];
         let mut verdict = Verdict::new();
-        may_not(&mut verdict, &reviews, "so");
+        FORBIDDEN.judge(&mut verdict, &reviews);
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].expected, "may not list secrets, nor watch secrets");
-        assert_eq!(findings[0].seen, "allowed: RBAC: allowed by ClusterRoleBinding \"mesh\"");
-        assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1));
+        assert_eq!(findings[0].evidence, ["system:node:n1 may list secrets", "system:node:n1 may watch secrets"]);
+        assert_eq!(findings[0].seen, format!("allowed: {mesh}"));
+        assert!(
+            findings[0]
+                .fix
+                .contains("remove Group system:nodes from the binding: kubectl edit clusterrolebinding mesh")
+        );
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (3, 1));
+    }
+
+    #[test]
+    fn a_role_binding_is_named_with_its_namespace() {
+        let fix =
+            granted("RBAC: allowed by RoleBinding \"mesh/ops\" of Role \"mesh\" to ServiceAccount \"default/ops\"");
+        assert!(
+            fix.unwrap()
+                .ends_with("remove ServiceAccount default/ops from the binding: kubectl edit rolebinding mesh -n ops")
+        );
+        assert_eq!(granted(""), None);
+        assert_eq!(granted("webhook: allowed"), None);
     }
 }

@@ -1,20 +1,21 @@
-//! # Without logging in one gets health and version, and in a kubeadm cluster cluster-info, and nothing else
+//! # Anonymous requests get only health, version and, with kubeadm, cluster-info
 //!
 //! ## Why
-//! Whatever is answered without a credential is answered to everyone who reaches the port. Which APIs are installed tells
-//! an attacker what to try; objects are a breach.
+//! Whatever the API server answers without a credential, it answers to everyone who reaches the port. Which APIs are
+//! installed shows an attacker what to try; objects are a breach.
 //!
 //! ## Fix
-//! An object, `/api` or `/apis` that is answered: find the binding (AA-18) by `kubectl get clusterrolebindings,rolebindings -A
-//! -o wide | grep -E 'system:(anonymous|unauthenticated)'` and take the subject away. To close more than that, use an
+//! An object, `/api` or `/apis` is answered: find the binding (AA-18) with `kubectl get clusterrolebindings,rolebindings -A
+//! -o wide | grep -E 'system:(anonymous|unauthenticated)'` and remove the subject. To close more than that, use an
 //! AuthenticationConfiguration with `anonymous.conditions` for `/livez`, `/readyz`, `/healthz` and, where nodes join with a
 //! token, `/api/v1/namespaces/kube-public/configmaps/cluster-info`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`system:public-info-viewer`),
-//! `staging/src/k8s.io/apiserver/pkg/authentication/request/anonymous`; KEP-4633. 403 and 401 are both right: refused, or
-//! not let in at all. Only what an API server says counts: its refusals are objects of kind Status.
+//! `staging/src/k8s.io/apiserver/pkg/authentication/request/anonymous`; KEP-4633. Both 403 and 401 pass: denied, or not
+//! authenticated at all. Only answers of an API server count: its refusals are objects of kind Status.
 
+use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::anonymous_surface::{AnonymousAnswer, AnonymousSurface};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
@@ -22,14 +23,15 @@ use crate::seen::Unobserved;
 
 crate::check!("AA-17", "anonymous-surface", Critical, judge);
 
-/// What anybody may have.
+/// The paths that may be open to everyone.
 const PUBLIC: [&str; 4] = ["/livez", "/readyz", "/healthz", "/version"];
 /// What a joining node reads. Whether it should be open is another check's question (DI-02).
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
-/// Public keys and no more, which some clusters open to those who verify tokens.
+/// Public keys only, which some clusters open to those who verify tokens.
 const ISSUER: &str = "/.well-known/openid-configuration";
-/// What kubeadm lets the kubelet ask for without a credential.
+/// What the kubelet's probes request without a credential in kubeadm's static pods.
 const PROBED: [&str; 2] = ["/livez", "/readyz"];
+const EXPECTED: &str = "a request without credentials is refused with 401 or 403";
 
 fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let mut verdict = Verdict::new();
@@ -45,69 +47,85 @@ fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict
             match (answer.status, answer.reason.as_str()) {
                 (401, "Unauthorized") | (403, "Forbidden") => verdict.confirm(),
                 (200..=299, _) => verdict.find(subject(), open(path)),
-                // It was allowed to ask; there is nothing there.
+                // The request was authorized; the object does not exist.
                 (404, _) if !may_be_open => verdict.find(subject(), absent()),
                 (status, _) => {
-                    let cause = format!("HTTP {status}, which no API server answers to this");
+                    let cause = format!("HTTP {status}, which an API server does not answer to this");
                     verdict.unseen(subject(), &Unobserved::invalid(format!("GET {path} without credentials"), cause));
                 }
             }
         },
     );
-    let status = |path: &str| surface.0.get(path).and_then(|seen| seen.as_ref().ok()).map(|answer| answer.status);
-    let closed: Vec<_> = PROBED.into_iter().filter(|path| matches!(status(path), Some(401 | 403))).collect();
     if kubeadm.is_some() {
-        verdict.expect(Subject::cluster(), closed.is_empty(), || {
-            Finding::new(
-                "the API server answers the kubelet's probes, which carry no credential",
-                closed.join(", ") + " refused",
-            )
-            .so("the static pod that kubeadm writes fails its probes and is restarted, unless they were changed")
-            .mend("open /livez, /readyz and /healthz by anonymous.conditions of an AuthenticationConfiguration")
-            .info()
-        });
+        judge_probes(&mut verdict, surface);
     }
-    verdict.note(mode(surface));
+    judge_mode(&mut verdict, surface);
     verdict
 }
 
-/// Whether an API server answers so: it does it, has nothing there, refuses, or says itself that it cannot.
+fn judge_probes(verdict: &mut Verdict, surface: &AnonymousSurface) {
+    let status = |path: &str| surface.0.get(path).and_then(|seen| seen.as_ref().ok()).map(|answer| answer.status);
+    let closed: Vec<_> = PROBED.into_iter().filter(|path| matches!(status(path), Some(401 | 403))).collect();
+    if closed.is_empty() {
+        return verdict.confirm();
+    }
+    let finding = Finding::new(
+        "the API server answers the kubelet's probes, which carry no credential",
+        "it refuses them with 401 or 403",
+    )
+    .impact("the static pod that kubeadm writes fails its probes and is restarted, unless its probes were changed")
+    .fix(
+        "on each control-plane node, open /livez, /readyz and /healthz under anonymous.conditions of the API server's \
+         AuthenticationConfiguration; without such a file, remove --anonymous-auth=false from \
+         /etc/kubernetes/manifests/kube-apiserver.yaml",
+    )
+    .info();
+    verdict.find_together(closed.into_iter().map(Subject::address), 1, finding);
+}
+
+/// Whether the answer is one that an API server gives: the content, a refusal, or its own error.
 fn is_an_api_servers(answer: &AnonymousAnswer) -> bool {
     match answer.status {
-        // What is not healthy says so by 500 in plain text.
+        // An unhealthy server answers 500 in plain text.
         200..=299 | 401 | 403 | 500 => true,
         404 | 501..=599 => !answer.reason.is_empty(),
         _ => false,
     }
 }
 
-fn open(path: &str) -> crate::check::finding::Difference {
-    let finding = Finding::new("401 or 403 to a request without credentials", "200: it is answered to everyone");
+/// How to take a right away from those who have not logged in.
+const UNBIND: &str = "find the binding: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E \
+                      'system:(anonymous|unauthenticated)', and remove that subject from it with kubectl edit";
+
+fn open(path: &str) -> Difference {
+    let finding = Finding::new(EXPECTED, "it is answered with the content").fix(UNBIND);
     match path {
-        ISSUER => finding.so("anybody learns the token issuer and where its public keys are").info(),
+        ISSUER => finding.impact("anyone learns the token issuer and where its public keys are").info(),
         "/api" | "/apis" | "/openapi/v3" | "/metrics" => {
-            finding.so("anybody learns what is installed and how it is used").severity(Severity::Major)
+            finding.impact("anyone learns what is installed and how it is used").severity(Severity::Major)
         }
-        _ => finding.so("anybody who reaches the API server reads objects"),
+        _ => finding.impact("anyone who reaches the API server reads objects"),
     }
 }
 
-fn absent() -> crate::check::finding::Difference {
-    Finding::new("401 or 403 to a request without credentials", "404: it would be answered to everyone if it existed")
-        .so("a right was given to those who do not log in")
+fn absent() -> Difference {
+    Finding::new(EXPECTED, "it is answered with 404, so it would return the object if there were one")
+        .impact("clients that have not logged in have a right that Kubernetes does not grant")
+        .fix(UNBIND)
         .severity(Severity::Minor)
 }
 
-/// How far those who do not log in get, in words.
-fn mode(surface: &AnonymousSurface) -> String {
+/// Notes which anonymous requests are authenticated.
+fn judge_mode(verdict: &mut Verdict, surface: &AnonymousSurface) {
     let refused = |seen: &Result<AnonymousAnswer, Unobserved>| seen.as_ref().is_ok_and(|answer| answer.status == 401);
     let (off, on): (Vec<_>, Vec<_>) = surface.0.iter().partition(|(_, seen)| refused(seen));
     match (off.is_empty(), on.is_empty()) {
-        (true, _) => "anonymous requests are authenticated as system:anonymous".to_owned(),
-        (_, true) => "anonymous requests are turned off".to_owned(),
+        (true, _) => verdict.note("anonymous requests are authenticated as system:anonymous"),
+        (_, true) => verdict.note("anonymous requests are turned off"),
         _ => {
-            let on: Vec<_> = on.into_iter().map(|(path, _)| path.as_str()).collect();
-            format!("anonymous requests are limited to certain paths, among them {}", on.join(", "))
+            for (path, _) in on {
+                verdict.note_about(Subject::address(path), "anonymous requests are limited to certain paths");
+            }
         }
     }
 }
@@ -144,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_critical_discovery_is_major_the_issuer_is_told() {
+    fn objects_are_critical_discovery_is_major_the_issuer_is_information() {
         let open = [("/api/v1/namespaces", 200, ""), ("/api", 200, ""), (ISSUER, 200, "")];
         let findings = judge(&surface(&open), None).findings(Severity::Critical);
         let seen: Vec<_> =
@@ -162,7 +180,11 @@ mod tests {
         assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(crate::check::testing::notes(&verdict), ["anonymous requests are turned off"]);
         let findings = judge(&surface(&off), Some(&KubeadmConfig::default())).findings(Severity::Critical);
-        assert_eq!((findings[0].severity, findings[0].seen.as_str()), (Severity::Info, "/livez, /readyz refused"));
+        assert_eq!(findings[0].subjects.len(), 2);
+        assert_eq!(
+            (findings[0].severity, findings[0].seen.as_str()),
+            (Severity::Info, "it refuses them with 401 or 403")
+        );
     }
 
     #[test]
@@ -170,14 +192,11 @@ mod tests {
         let limited = [("/livez", 200, ""), ("/api", 401, "Unauthorized")];
         let verdict = judge(&surface(&limited), None);
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert_eq!(
-            crate::check::testing::notes(&verdict),
-            ["anonymous requests are limited to certain paths, among them /livez"]
-        );
+        assert_eq!(crate::check::testing::notes(&verdict), ["/livez: anonymous requests are limited to certain paths"]);
     }
 
     #[test]
-    fn what_no_api_server_answered_is_undecided() {
+    fn answers_of_something_else_are_inconclusive() {
         let verdict = judge(&surface(&[("/api", 403, ""), ("/apis", 502, "")]), None);
         assert_eq!(verdict.gaps().len(), 2);
         let health = [("/livez", 502, ""), ("/readyz", 500, ""), ("/version", 503, "ServiceUnavailable")];

@@ -1,16 +1,16 @@
 //! # No certificate of the group system:masters can be requested
 //!
 //! ## Why
-//! Members of `system:masters` pass every authorizer, and no binding can take that away again. A certificate that makes one
-//! cannot be revoked: whoever may approve requests could make themselves administrator for its whole life.
+//! Every authorizer allows everything to members of `system:masters`, and no binding can take that away. A certificate of
+//! that group cannot be revoked: anyone who may approve requests could become administrator for its whole life.
 //!
 //! ## Fix
-//! Take CertificateSubjectRestriction out of `--disable-admission-plugins` of the API server, on every control-plane node
-//! (in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Then look for requests that came through: `kubectl get csr`.
+//! Remove CertificateSubjectRestriction from `--disable-admission-plugins` of the API server, on every control-plane node
+//! (in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Then look for requests that got through: `kubectl get csr`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/certificates/subjectrestriction/admission.go`, on by default. Tried with
-//! `dryRun=All`; the control is the same request for a group that has no rights.
+//! `dryRun=All`; the control is the same request for a group without rights.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::client_certificate_requests::ClientCertificateRequests;
@@ -18,8 +18,10 @@ use crate::seen::Unobserved;
 
 crate::check!("AA-16", "masters-certificates", Major, judge);
 
-/// How the plugin says no.
+/// How the plugin refuses.
 const ITS_WORDS: &str = "system:masters group is not allowed";
+const FIX: &str = "on each control-plane node, in /etc/kubernetes/manifests/kube-apiserver.yaml, remove \
+                   CertificateSubjectRestriction from --disable-admission-plugins";
 
 fn judge(requests: &ClientCertificateRequests) -> Verdict {
     let mut verdict = Verdict::new();
@@ -36,10 +38,11 @@ fn judge(requests: &ClientCertificateRequests) -> Verdict {
         403 => verdict.find(
             subject(),
             Finding::new(
-                "refused by the admission plugin CertificateSubjectRestriction",
-                format!("refused by: {}", masters.message),
+                "the admission plugin CertificateSubjectRestriction refuses a certificate of group system:masters",
+                format!("it is refused by: {}", masters.message),
             )
-            .so("something else refuses it, before or instead of the plugin")
+            .impact("without whatever refuses it now, such a certificate might be issued")
+            .fix(format!("check that the plugin is on as well: {FIX}"))
             .info(),
         ),
         200..=299 => verdict.find(
@@ -48,7 +51,8 @@ fn judge(requests: &ClientCertificateRequests) -> Verdict {
                 "a request for a certificate of group system:masters is refused",
                 format!("it is accepted (HTTP {})", masters.status),
             )
-            .so("whoever approves requests makes administrators whose rights nobody can take away"),
+            .impact("anyone who approves requests can create administrators whose rights cannot be revoked")
+            .fix(FIX),
         ),
         status => verdict.unseen(subject(), &attempt("system:masters", status, &masters.message)),
     }
@@ -86,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_by_something_else_is_told() {
+    fn a_refusal_by_something_else_is_information() {
         assert_eq!(judged((403, "denied by policy"), 201).findings(Severity::Major)[0].severity, Severity::Info);
     }
 
     #[test]
-    fn refusals_without_a_control_are_undecided() {
+    fn refusals_without_a_control_are_inconclusive() {
         assert_eq!(judged((403, ITS_WORDS), 403).gaps().len(), 1);
         assert_eq!(judged((500, "broken"), 201).gaps().len(), 1);
     }

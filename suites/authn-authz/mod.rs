@@ -1,4 +1,4 @@
-//! Who gets in, and who may do what.
+//! Authentication and authorization.
 
 pub mod anonymous_surface;
 pub mod cluster_admins;
@@ -6,6 +6,7 @@ pub mod default_roles;
 pub mod escalation;
 mod expected_holders;
 pub mod foreign_node;
+mod helpers;
 pub mod kubelet_client;
 pub mod legacy_tokens;
 pub mod masters_certificates;
@@ -19,11 +20,9 @@ pub mod node_labels;
 pub mod node_leases;
 pub mod node_objects;
 pub mod node_pods;
-mod node_rights;
 pub mod node_secrets;
 pub mod node_token_requests;
 pub mod node_tokens;
-mod node_writes;
 pub mod pod_security;
 pub mod pod_tokens;
 mod power_paths;

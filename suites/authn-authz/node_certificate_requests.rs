@@ -1,20 +1,20 @@
 //! # A node requests certificates for itself only
 //!
 //! ## Why
-//! Requests of nodes for client certificates are approved by a controller without anybody's doing. A node that may request
-//! one in another's name is given the identity of that node, and everything that its pods may read.
+//! A controller approves nodes' requests for client certificates automatically. A node that may request one in another
+//! node's name gets the identity of that node, and everything that its pods may read.
 //!
 //! ## Fix
-//! AA-03 tells whether NodeRestriction is missing: put it back into `--enable-admission-plugins` of the API server, on every
-//! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Where it is there, look there for
-//! `AllowInsecureKubeletCertificateSigningRequests=true` among `--feature-gates`.
+//! AA-03 shows whether NodeRestriction is missing: add it to `--enable-admission-plugins` of the API server, on every
+//! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). If it is on, remove
+//! `AllowInsecureKubeletCertificateSigningRequests=true` from `--feature-gates` there.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitCSR`, 1.31). Tried in the node's name with
 //! `dryRun=All`; the control is a request for the node's own certificate. The keys are thrown away.
 
-use super::node_rights::since;
-use super::node_writes::{Refused, Tried, are_refused, control};
+use super::helpers::node_rights::since;
+use super::helpers::node_writes::{Guarded, Refused, Tried};
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_certificate_requests::{CertificateRequested, NodeCertificateRequests};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
@@ -22,10 +22,17 @@ use crate::fact::facts::oldest_api_server::OldestApiServer;
 crate::check!("AA-15", "node-certificate-requests", Major, judge);
 
 const WORDS: &str = "can only create a node CSR with CN=";
-const REFUSED: [Refused<CertificateRequested>; 2] = [
-    Refused(CertificateRequested::ForeignClient, "request the client certificate of another node", WORDS),
-    Refused(CertificateRequested::ForeignServing, "request the serving certificate of another node", WORDS),
-];
+const GUARDED: Guarded<CertificateRequested> = Guarded {
+    refused: &[
+        Refused(CertificateRequested::ForeignClient, "request the client certificate of another node", WORDS),
+        Refused(CertificateRequested::ForeignServing, "request the serving certificate of another node", WORDS),
+    ],
+    impact: "an attacker on one node can become any node",
+    fix: "on each control-plane node, in /etc/kubernetes/manifests/kube-apiserver.yaml, remove \
+          AllowInsecureKubeletCertificateSigningRequests=true from --feature-gates, and add NodeRestriction to \
+          --enable-admission-plugins",
+    severity: Severity::Major,
+};
 
 fn judge(requests: &NodeCertificateRequests, server: &OldestApiServer) -> Verdict {
     if let Some(too_early) = since(31, server, "a node may request certificates in any name") {
@@ -33,15 +40,14 @@ fn judge(requests: &NodeCertificateRequests, server: &OldestApiServer) -> Verdic
     }
     let mut verdict = Verdict::new();
     let tried = Tried { node: &requests.node, answers: &requests.answers };
-    let consequence = "NodeRestriction does not look at requests for certificates: one stolen node becomes any node";
-    are_refused(&mut verdict, tried, &REFUSED, consequence, Severity::Major);
-    control(&mut verdict, tried, (CertificateRequested::OwnClient, "request its own client certificate"));
+    tried.are_refused(&mut verdict, &GUARDED);
+    tried.is_allowed(&mut verdict, &CertificateRequested::OwnClient, "request its own client certificate");
     verdict
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::node_rights::testing::server;
+    use super::super::helpers::node_rights::testing::server;
     use super::*;
     use crate::fact::answered::Answered;
 
@@ -68,11 +74,11 @@ mod tests {
     #[test]
     fn a_node_that_becomes_another_is_found() {
         let findings = judged(201, 201, 37).findings(Severity::Major);
-        assert!(findings[0].seen.contains("client certificate of another node (HTTP 201)"), "{findings:?}");
+        assert_eq!(findings[0].evidence, ["request the client certificate of another node (HTTP 201)"]);
     }
 
     #[test]
-    fn refusals_without_a_control_are_undecided() {
+    fn refusals_without_a_control_are_inconclusive() {
         assert_eq!(judged(403, 403, 37).gaps().len(), 1);
     }
 

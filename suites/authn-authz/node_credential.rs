@@ -1,22 +1,24 @@
-//! # A node's certificate opens what a node needs, and nothing else
+//! # A node's certificate grants what a node needs, and nothing else
 //!
 //! ## Why
-//! What the authorizers answer about a node, or to somebody who impersonates one, is not yet what happens to whoever holds
-//! a node's key. Here a certificate that the cluster has issued to a new node is used: authentication, the Node authorizer
-//! and NodeRestriction are met one after the other, as by somebody who has stolen it.
+//! What the authorizers answer about a node is not yet what happens to someone who holds a node's key. Here a certificate
+//! that the cluster has issued to a new node is used: authentication, the Node authorizer and NodeRestriction handle its
+//! requests one after the other, as they would for an attacker who has stolen it.
 //!
 //! ## Fix
-//! The API server needs `--authorization-mode=Node,RBAC` and `--enable-admission-plugins=NodeRestriction`, as kubeadm writes
-//! them, on every control-plane node. Nothing may be bound to the group `system:nodes`:
-//! `kubectl get clusterrolebindings,rolebindings -A -o wide | grep system:nodes` shows what is.
+//! The API server needs `--authorization-mode=Node,RBAC` and `--enable-admission-plugins=NodeRestriction`, as kubeadm sets
+//! them, on every control-plane node. No role may be bound to the group `system:nodes`:
+//! `kubectl get clusterrolebindings,rolebindings -A -o wide | grep system:nodes` shows the bindings.
 //! A certificate that is not accepted was signed by another CA than the API server's `--client-ca-file`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go`,
 //! `plugin/pkg/admission/noderestriction/admission.go`, `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`
-//! (`NodeRules`). Nodes list pods and nodes of others until 1.31 (`AuthorizeNodeWithSelectors`). The certificate lives for
-//! ten minutes and is of a node that does not exist; of objects only metadata is asked for, and writes are dry runs.
+//! (`NodeRules`). Until 1.31 nodes may list other nodes and their pods (`AuthorizeNodeWithSelectors`). The certificate lives
+//! ten minutes and belongs to a node that does not exist; only metadata of objects is requested, and writes are dry runs.
 
+use super::helpers::node_rights::{NODE_AND_RBAC, NODE_WITH_SELECTORS};
+use super::helpers::node_writes::NODE_RESTRICTION;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::answered::Answered;
 use crate::fact::facts::node_credential::{NodeCredential, NodeDeed};
@@ -26,50 +28,40 @@ use crate::version::Version;
 
 crate::check!("AA-27", "node-credential", Critical, judge);
 
-/// What a node can do: refusals count only beside it.
+/// What a node must be able to do: without it, refusals prove nothing.
 const ALLOWED: [(NodeDeed, &str, &str); 4] = [
-    (NodeDeed::ListServices, "list Services", "kubelets do not know of Services: pods lack their variables"),
-    (NodeDeed::ReviewToken, "have a token reviewed", "kubelets cannot authenticate whoever asks them"),
+    (NodeDeed::ListServices, "list Services", "kubelets do not see Services, so pods lack their variables"),
+    (NodeDeed::ReviewToken, "have a token reviewed", "kubelets cannot authenticate their clients"),
     (NodeDeed::RegisterItself, "register its Node", "new nodes do not come up"),
     (
         NodeDeed::RequestOwnCertificate,
-        "ask for a certificate of its own name",
+        "request a certificate in its own name",
         "kubelets cannot renew their certificates",
     ),
 ];
 
-/// What it cannot, who refuses it, and what follows if nobody does.
-const REFUSED: [(NodeDeed, &str, By, &str); 8] = [
-    (NodeDeed::GetSecret, "get a Secret that no pod of its own refers to", By::Authorizer, "reads every Secret"),
-    (NodeDeed::ListSecrets, "list the Secrets of the cluster", By::Authorizer, "reads every Secret"),
-    (NodeDeed::ListPods, "list the pods of other nodes", By::Selectors, "sees the pods of all nodes"),
-    (NodeDeed::ListNodes, "list the other nodes", By::Selectors, "sees all nodes"),
-    (NodeDeed::PatchNode, "annotate another Node", By::Admission, "changes other nodes"),
-    (NodeDeed::RegisterAnother, "register a Node of another name", By::Admission, "registers nodes of any name"),
-    (
-        NodeDeed::RegisterAsControlPlane,
-        "register itself as control plane",
-        By::Admission,
-        "draws the workload of the control plane to itself",
-    ),
-    (
-        NodeDeed::RequestOtherCertificate,
-        "ask for the certificate of another node",
-        By::Requests,
-        "becomes any other node where requests are approved",
-    ),
+/// What it must not be able to do, and what refuses it.
+const REFUSED: [(NodeDeed, &str, By); 8] = [
+    (NodeDeed::GetSecret, "get a Secret that no pod of its own refers to", By::Authorizer),
+    (NodeDeed::ListSecrets, "list the Secrets of the cluster", By::Authorizer),
+    (NodeDeed::ListPods, "list the pods of other nodes", By::Selectors),
+    (NodeDeed::ListNodes, "list the other nodes", By::Selectors),
+    (NodeDeed::PatchNode, "annotate another Node", By::Admission),
+    (NodeDeed::RegisterAnother, "register a Node with another name", By::Admission),
+    (NodeDeed::RegisterAsControlPlane, "register itself as a control-plane node", By::Admission),
+    (NodeDeed::RequestOtherCertificate, "request the certificate of another node", By::Requests),
 ];
 
-/// Who refuses it, and since when.
+/// What refuses it, and since when.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     /// The Node authorizer.
     Authorizer,
-    /// The Node authorizer, since it looks at selectors.
+    /// The Node authorizer, since it compares selectors.
     Selectors,
     /// NodeRestriction.
     Admission,
-    /// NodeRestriction, since it looks at requests for certificates.
+    /// NodeRestriction, since it compares requests for certificates.
     Requests,
 }
 
@@ -88,70 +80,105 @@ impl By {
             Self::Requests => Version::minor(31),
         }
     }
+
+    const fn subjects(self) -> &'static str {
+        match self {
+            Self::Authorizer => "what nodes read",
+            Self::Selectors => "the selectors of lists",
+            Self::Admission => "what nodes write",
+            Self::Requests => "requests for certificates",
+        }
+    }
+
+    const fn impact(self) -> &'static str {
+        match self {
+            Self::Authorizer => "an attacker on one node reads every Secret",
+            Self::Selectors => "an attacker on one node sees all nodes and pods",
+            Self::Admission => "an attacker on one node changes other nodes, or registers nodes that attract workloads",
+            Self::Requests => "an attacker on one node becomes any other node if the request is approved",
+        }
+    }
+
+    fn fix(self) -> String {
+        match self {
+            Self::Authorizer | Self::Selectors => {
+                let setting = if self == Self::Authorizer { NODE_AND_RBAC } else { NODE_WITH_SELECTORS };
+                format!(
+                    "remove system:nodes from any binding that grants it (kubectl get clusterrolebindings,rolebindings -A -o \
+                     wide | grep system:nodes); if {setting}"
+                )
+            }
+            Self::Admission => NODE_RESTRICTION.to_owned(),
+            Self::Requests => format!(
+                "{NODE_RESTRICTION}, and remove AllowInsecureKubeletCertificateSigningRequests=true from --feature-gates"
+            ),
+        }
+    }
 }
 
 fn judge(credential: &NodeCredential, server: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();
-    let subject = || Subject::user(format!("system:node:{}", credential.node));
+    let name = format!("system:node:{}", credential.node);
+    let subject = || Subject::user(&name);
     let Some(identity) = verdict.seen(subject, &credential.identity) else { return verdict };
-    let expected = format!("system:node:{}", credential.node);
-    let is_node =
-        identity.user.as_ref() == Some(&expected) && identity.groups.iter().any(|group| group == "system:nodes");
+    let is_node = identity.user.as_ref() == Some(&name) && identity.groups.iter().any(|group| group == "system:nodes");
     if !verdict.expect(subject(), is_node, || {
-        Finding::new(format!("known as {expected}, in the group system:nodes"), identity.words()).so(
-            "the API server does not know nodes by the certificates that the controller-manager signs: no new node works",
+        Finding::new(
+            format!("the API server authenticates a new node's certificate as {name}, in the group system:nodes"),
+            identity.words(),
+        )
+        .impact("the API server does not accept certificates that the controller-manager signs: no new node works")
+        .fix(
+            "on each control-plane node, set --cluster-signing-cert-file and --cluster-signing-key-file in \
+             /etc/kubernetes/manifests/kube-controller-manager.yaml to a CA that is in the file of the API server's \
+             --client-ca-file (kubeadm: /etc/kubernetes/pki/ca.crt and ca.key)",
         )
     }) {
         return verdict;
     }
-    for (deed, what, consequence) in ALLOWED {
+    for (deed, what, impact) in ALLOWED {
         let Some(answer) = answer(&mut verdict, credential, deed, what) else { continue };
         match answer.status {
             200..=299 | 409 => verdict.confirm(),
             401 | 403 => verdict.find(
                 subject(),
-                Finding::new(format!("may {what}"), format!("HTTP {}: {}", answer.status, answer.message))
-                    .so(consequence),
+                Finding::new(
+                    format!("a node may {what}"),
+                    format!("refused with HTTP {}: {}", answer.status, answer.message),
+                )
+                .impact(impact)
+                .fix(
+                    "on each control-plane node, set --authorization-mode=Node,RBAC in \
+                     /etc/kubernetes/manifests/kube-apiserver.yaml; if the message names a webhook, policy or plugin, exempt \
+                     the group system:nodes there",
+                ),
             ),
             _ => verdict.unseen(subject(), &inconclusive(what, answer)),
         }
     }
     for by in [By::Authorizer, By::Selectors, By::Admission, By::Requests] {
         if server.version < by.since() {
-            verdict.note(format!("{} looks at {} since {}", by.name(), subjects(by), by.since()));
-            continue;
+            verdict.note(format!("{} checks {} since {}", by.name(), by.subjects(), by.since()));
         }
-        let (mut done, mut so) = (Vec::new(), Vec::new());
-        for (deed, what, _, consequence) in REFUSED.into_iter().filter(|(_, _, refuses, _)| *refuses == by) {
-            let Some(answer) = answer(&mut verdict, credential, deed, what) else { continue };
-            match answer.status {
-                403 => verdict.confirm(),
-                200..=299 | 404 | 409 | 422 => {
-                    done.push(format!("{what} (HTTP {})", answer.status));
-                    so.push(consequence);
-                }
-                _ => verdict.unseen(subject(), &inconclusive(what, answer)),
-            }
-        }
-        so.dedup();
-        if !done.is_empty() {
-            let finding = Finding::new(
-                format!("{} refuses what a node has no business with", by.name()),
-                format!("the certificate of a node was enough to {}", done.join(", and to ")),
-            );
-            verdict.find(subject(), finding.so(format!("whoever takes over one node {}", so.join(", and "))));
+    }
+    for (deed, what, by) in REFUSED.into_iter().filter(|(.., by)| server.version >= by.since()) {
+        let Some(answer) = answer(&mut verdict, credential, deed, what) else { continue };
+        match answer.status {
+            403 => verdict.confirm(),
+            200..=299 | 404 | 409 | 422 => verdict.find(
+                subject(),
+                Finding::new(
+                    format!("{} refuses requests that a node must not make", by.name()),
+                    "such requests with a node's certificate were let through",
+                )
+                .evidence([format!("{what} (HTTP {})", answer.status)])
+                .impact(by.impact())
+                .fix(by.fix()),
+            ),
+            _ => verdict.unseen(subject(), &inconclusive(what, answer)),
         }
     }
     verdict
-}
-
-const fn subjects(by: By) -> &'static str {
-    match by {
-        By::Authorizer => "what nodes read",
-        By::Selectors => "the selectors of lists",
-        By::Admission => "what nodes write",
-        By::Requests => "requests for certificates",
-    }
 }
 
 fn answer<'a>(
@@ -181,7 +208,7 @@ mod tests {
     fn credential(different: &[(NodeDeed, u16)]) -> NodeCredential {
         let allowed = ALLOWED.into_iter().map(|(deed, ..)| (deed, 201));
         let refused = REFUSED.into_iter().map(|(deed, ..)| (deed, 403));
-        let answered = |(deed, status)| (deed, Ok(Answered { status, message: "as told".into() }));
+        let answered = |(deed, status)| (deed, Ok(Answered { status, message: "as answered".into() }));
         let identity = WhoAmI {
             status: 201,
             user: Some("system:node:seaworthy-x7f4k".into()),
@@ -200,29 +227,32 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_can_what_it_must_passes() {
+    fn a_node_with_the_rights_it_needs_passes() {
         let verdict = judged(&credential(&[]), "v1.37.2");
         assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 13);
     }
 
     #[test]
-    fn what_one_guard_lets_through_is_one_finding() {
+    fn requests_that_one_guard_lets_through_are_one_finding() {
         let credential = credential(&[(NodeDeed::RegisterAnother, 201), (NodeDeed::RegisterAsControlPlane, 201)]);
         let findings = judged(&credential, "v1.37.2").findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].expected.starts_with("NodeRestriction"));
-        assert!(findings[0].seen.contains("register a Node of another name (HTTP 201), and to register itself"));
+        assert_eq!(
+            findings[0].evidence,
+            ["register a Node with another name (HTTP 201)", "register itself as a control-plane node (HTTP 201)"]
+        );
     }
 
     #[test]
-    fn a_secret_that_is_not_there_was_looked_for() {
+    fn a_secret_that_does_not_exist_was_looked_up() {
         let findings = judged(&credential(&[(NodeDeed::GetSecret, 404)]), "v1.37.2").findings(Severity::Critical);
-        assert!(findings[0].seen.contains("get a Secret"));
+        assert!(findings[0].evidence[0].contains("get a Secret"));
     }
 
     #[test]
-    fn an_old_authorizer_does_not_look_at_selectors() {
+    fn an_old_authorizer_does_not_compare_selectors() {
         let credential = credential(&[(NodeDeed::ListPods, 200), (NodeDeed::ListNodes, 200)]);
         let old = judged(&credential, "v1.31.4");
         assert!(old.findings(Severity::Critical).is_empty() && crate::check::testing::notes(&old).len() == 1);

@@ -1,19 +1,19 @@
 //! # Pod Security is enforced where a namespace asks for it
 //!
 //! ## Why
-//! The label `pod-security.kubernetes.io/enforce` does nothing by itself. With the admission plugin PodSecurity off, or with
-//! the namespace exempted in the API server's configuration, whoever may create pods there owns the node.
+//! The label `pod-security.kubernetes.io/enforce` does nothing by itself. If the admission plugin PodSecurity is off, or the
+//! API server's configuration exempts the namespace, anyone who may create pods there can take over the node.
 //!
 //! ## Fix
-//! Take PodSecurity out of `--disable-admission-plugins` of the API server, and the namespace out of `exemptions` of its
-//! PodSecurityConfiguration (the file that `--admission-control-config-file` names), on every control-plane node.
+//! Remove PodSecurity from `--disable-admission-plugins` of the API server, and the namespace from `exemptions` of its
+//! PodSecurityConfiguration (the file of `--admission-control-config-file`), on every control-plane node.
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/pod-security-admission`;
 //! <https://kubernetes.io/docs/concepts/security/pod-security-admission/>. Tried with `dryRun=All` in the namespace of the
-//! probes and in a few others that ask for baseline or restricted; the control is a pod that asks for nothing. A user who is
-//! exempted would be let through as well, and whoever runs this should not be. In OpenShift the security context constraints
-//! refuse first, which is as good.
+//! probes and in a few others that ask for baseline or restricted; the control is a pod that asks for nothing. An exempted
+//! user would be let through as well, and the user who runs this should not be exempted. In OpenShift the security context
+//! constraints refuse first, which is as good.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::answered::Answered;
@@ -22,8 +22,12 @@ use crate::seen::Unobserved;
 
 crate::check!("AA-23", "pod-security", Major, judge);
 
-/// How those say no who may: the plugin, and OpenShift's constraints.
+/// How the plugin and OpenShift's constraints refuse.
 const WORDS: [&str; 2] = ["violates PodSecurity", "security context constraint"];
+
+const FIX: &str = "on each control-plane node, remove PodSecurity from --disable-admission-plugins in \
+                   /etc/kubernetes/manifests/kube-apiserver.yaml, and these namespaces from exemptions.namespaces of the \
+                   PodSecurityConfiguration in the file of --admission-control-config-file";
 
 fn judge(fact: &PodSecurity) -> Verdict {
     let mut verdict = Verdict::new();
@@ -34,7 +38,7 @@ fn judge(fact: &PodSecurity) -> Verdict {
             Ok(tried) => tried,
             // Creating pods is granted where the probes run, and need not be elsewhere.
             Err(Unobserved::Refused { .. }) => {
-                refused_us.push(namespace.as_str());
+                refused_us.push(subject());
                 continue;
             }
             Err(why) => {
@@ -47,8 +51,9 @@ fn judge(fact: &PodSecurity) -> Verdict {
             403 if WORDS.iter().any(|words| message.contains(words)) => verdict.confirm(),
             403 => verdict.find(
                 subject(),
-                Finding::new("a privileged pod is refused by Pod Security", format!("it is refused by: {message}"))
-                    .so("something else refuses it, before or instead of Pod Security")
+                Finding::new("Pod Security refuses a privileged pod", format!("it is refused by: {message}"))
+                    .impact("without whatever refuses it now, privileged pods might run in the namespace")
+                    .fix(FIX)
                     .info(),
             ),
             200..=299 => verdict.find(
@@ -57,7 +62,8 @@ fn judge(fact: &PodSecurity) -> Verdict {
                     format!("a privileged pod is refused, because the namespace asks for {}", tried.level),
                     format!("it is accepted (HTTP {status})"),
                 )
-                .so("the label does nothing: whoever may create pods in the namespace owns its node"),
+                .impact("the label does nothing: anyone who may create pods in the namespace can take over its node")
+                .fix(FIX),
             ),
             _ => verdict.unseen(subject(), &inconclusive("a privileged pod", &tried.privileged)),
         }
@@ -68,13 +74,12 @@ fn judge(fact: &PodSecurity) -> Verdict {
         }
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        let namespaces = refused_us.join(", ");
-        return Verdict::not_applicable(format!(
-            "no probes run, and creating pods is not granted in the namespaces that ask for Pod Security: {namespaces}"
-        ));
+        return Verdict::not_applicable(
+            "no probes run, and creating pods is not granted in the namespaces that ask for Pod Security",
+        );
     }
-    if !refused_us.is_empty() {
-        verdict.note(format!("creating pods is not granted in {}: it was not tried there", refused_us.join(", ")));
+    for namespace in refused_us {
+        verdict.note_about(namespace, "creating pods is not granted here: Pod Security was not tried");
     }
     if fact.untried > 0 {
         verdict.note(format!("{} more namespaces ask for Pod Security: it was not tried there", fact.untried));
@@ -122,21 +127,22 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_by_something_else_is_told() {
+    fn a_refusal_by_something_else_is_information() {
         let findings = judged(vec![("a", Ok(tried((403, "denied by policy"), 201)))]).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Info);
     }
 
     #[test]
-    fn refusals_without_a_control_are_undecided() {
+    fn refusals_without_a_control_are_inconclusive() {
         assert_eq!(judged(vec![("a", Ok(tried(REFUSED, 403)))]).gaps().len(), 1);
     }
 
     #[test]
     fn where_nothing_may_be_created_it_does_not_apply() {
         let refused = Unobserved::Refused { missing: "create pods".into(), message: "no".into() };
-        assert!(judged(vec![("payments", Err(refused.clone()))]).reason().unwrap().contains("payments"));
+        assert!(judged(vec![("payments", Err(refused.clone()))]).reason().is_some());
         let both = judged(vec![("payments", Err(refused)), ("seaworthy", Ok(tried(REFUSED, 201)))]);
-        assert_eq!((both.reason(), crate::check::testing::notes(&both).len()), (None, 1));
+        assert_eq!(both.reason(), None);
+        assert!(crate::check::testing::notes(&both)[0].starts_with("Namespace payments: "));
     }
 }

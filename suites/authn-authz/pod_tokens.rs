@@ -1,20 +1,20 @@
 //! # The tokens of pods are bound to them, and short-lived
 //!
 //! ## Why
-//! A token that was bound to its pod stops working when the pod is gone, and expires within the time that was asked for.
-//! One that is not, or that something lengthened, is a key for whoever finds it in a log, in a backup or in an image.
+//! A token that is bound to its pod stops working when the pod is deleted, and expires within the time that was asked for.
+//! One that is not, or that something lengthened, is a key for anyone who finds it in a log, in a backup or in an image.
 //!
 //! ## Fix
 //! Find out what changes requests for tokens or the volumes of pods: a mutating policy or webhook on
 //! `serviceaccounts/token` or on pods (`kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies`), or a program
-//! that puts a Secret of type `kubernetes.io/service-account-token` where the token should be.
+//! that mounts a Secret of type `kubernetes.io/service-account-token` where the token should be.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/serviceaccount/claims.go`, `pkg/registry/core/serviceaccount/storage/token.go`. The probes
-//! ask for tokens of ten minutes; only their claims leave the pod. Where `--service-account-extend-token-expiration` is on,
-//! which is the default, tokens that are mounted by default (of 3,607 seconds, not those of the probes) live for a year.
+//! ask for tokens of ten minutes; only their claims leave the pod. With `--service-account-extend-token-expiration`, which is
+//! on by default, tokens that are mounted by default (of 3,607 seconds, not those of the probes) live for a year.
 
-use crate::check::{Finding, Folded, Subject, Verdict};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::jwt::{Bound, Claims, Named};
@@ -31,54 +31,64 @@ const NODES: Version = Version::minor(30);
 
 fn judge(reports: &ProbeReports, server: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();
-    let mut folded = Folded::new();
     for (node, report) in &reports.0 {
         let subject = || Subject::node(node);
         let Some(answers) = verdict.seen(subject, &report.answers) else { continue };
         match &answers.token {
-            None => verdict.unseen(subject(), &Unobserved::absent("the probe did not look at its token")),
+            None => verdict.unseen(subject(), &Unobserved::absent("the probe did not read its token")),
             Some(Err(fault)) => verdict.unseen(subject(), &Unobserved::invalid("the probe's token", fault)),
-            Some(Ok(claims)) => judge_claims(&mut verdict, &mut folded, node, &report.pod, claims, server.version),
+            Some(Ok(claims)) => judge_claims(&mut verdict, node, &report.pod, claims, server.version),
         }
     }
-    folded.tell(&mut verdict);
     verdict
 }
 
-fn judge_claims(verdict: &mut Verdict, folded: &mut Folded, node: &str, pod: &str, claims: &Claims, server: Version) {
+/// How to find what changes the tokens of pods.
+const FIND: &str = "find the mutating policy or webhook on serviceaccounts/token or pods that changes it, and limit it: \
+                    kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies -o yaml";
+/// How to have API servers name a node and an id in tokens.
+const GATES: &str = "on each control-plane node, in /etc/kubernetes/manifests/kube-apiserver.yaml, remove \
+                     ServiceAccountTokenPodNodeInfo=false and ServiceAccountTokenJTI=false from --feature-gates";
+
+fn judge_claims(verdict: &mut Verdict, node: &str, pod: &str, claims: &Claims, server: Version) {
+    let subject = || Subject::node(node);
     let nothing = Bound::default();
     let bound = claims.kubernetes.as_ref().unwrap_or(&nothing);
     let is_bound = bound.pod.as_ref().is_some_and(|bound| bound.name == pod && bound.uid.is_some());
-    folded.expect(verdict, node, is_bound, || {
-        let seen = bound.pod.as_ref().map_or("no pod at all".to_owned(), |bound| format!("pod {}", bound.name));
-        Finding::new("tokens bound to the pod in which they are", format!("bound to {seen}"))
-            .so("the token works when the pod is gone")
+    verdict.expect(subject(), is_bound, || {
+        let seen = bound.pod.as_ref().map_or("no pod".to_owned(), |bound| format!("pod {}", bound.name));
+        Finding::new("a pod's token is bound to that pod", "it is not bound to the probe's pod")
+            .evidence([format!("{node}: the token in pod {pod} is bound to {seen}")])
+            .impact("the token keeps working after the pod is deleted")
+            .fix(FIND)
     });
     let lifetime = claims.lifetime();
-    folded.expect(verdict, node, lifetime.is_some_and(|lifetime| lifetime <= ASKED + SLACK), || {
+    verdict.expect(subject(), lifetime.is_some_and(|lifetime| lifetime <= ASKED + SLACK), || {
         let seen = match lifetime {
-            Some(lifetime) => format!("tokens of {}", span(lifetime)),
-            None => "tokens that do not expire".to_owned(),
+            Some(lifetime) => format!("pods get tokens of {}", span(lifetime)),
+            None => "pods get tokens that do not expire".to_owned(),
         };
-        Finding::new(format!("tokens of {}, as asked for", span(ASKED)), seen)
-            .so("something lengthens tokens: a stolen one works for as long")
+        Finding::new(format!("pods get tokens of {}, as they asked for", span(ASKED)), seen)
+            .impact("a stolen token works for that long")
+            .fix(FIND)
     });
-    folded.expect(verdict, node, !claims.aud.is_empty(), || {
-        Finding::new("tokens for a named audience", "tokens for anybody")
-            .so("whoever is shown the token can show it to the API server")
+    verdict.expect(subject(), !claims.aud.is_empty(), || {
+        Finding::new("a pod's token names its audience", "it names none")
+            .impact("any service that receives the token can use it at the API server")
+            .fix(FIND)
     });
     if server >= NODES {
         let of_node = bound.node.as_ref().map(|Named { name, .. }| name.as_str());
-        folded.expect(verdict, node, of_node == Some(node), || {
-            Finding::new(
-                "tokens that name the node of their pod",
-                of_node.map_or("no node".to_owned(), |of| format!("node {of}")),
-            )
-            .so("the use of a token elsewhere cannot be told")
+        verdict.expect(subject(), of_node == Some(node), || {
+            Finding::new("a pod's token names the node of the pod", "it does not name this node")
+                .evidence([format!("{node}: the token names {}", of_node.unwrap_or("no node"))])
+                .impact("the use of a stolen token on another node cannot be detected")
+                .fix(GATES)
         });
-        folded.expect(verdict, node, claims.jti.is_some(), || {
-            Finding::new("tokens with an id (jti)", "tokens without")
-                .so("the audit log cannot tell one token from another")
+        verdict.expect(subject(), claims.jti.is_some(), || {
+            Finding::new("a pod's token has an id (jti)", "it has none")
+                .impact("the audit log does not show which token was used")
+                .fix(GATES)
         });
     }
 }
@@ -134,20 +144,23 @@ mod tests {
     #[test]
     fn a_longer_life_is_found() {
         let long = Claims { exp: Some(1_000 + 86_400 * 365), ..claims() };
-        assert_eq!(judged(Some(Ok(long)), "v1.37.2").findings(Severity::Major)[0].seen, "tokens of 365 days");
+        assert_eq!(judged(Some(Ok(long)), "v1.37.2").findings(Severity::Major)[0].seen, "pods get tokens of 365 days");
         let never = Claims { exp: None, ..claims() };
-        assert_eq!(judged(Some(Ok(never)), "v1.37.2").findings(Severity::Major)[0].seen, "tokens that do not expire");
+        assert_eq!(
+            judged(Some(Ok(never)), "v1.37.2").findings(Severity::Major)[0].seen,
+            "pods get tokens that do not expire"
+        );
     }
 
     #[test]
     fn a_token_that_is_bound_to_nothing_is_found() {
         let loose = Claims { kubernetes: None, ..claims() };
         let findings = judged(Some(Ok(loose)), "v1.37.2").findings(Severity::Major);
-        assert_eq!(findings[0].seen, "bound to no pod at all");
+        assert_eq!(findings[0].evidence, ["n1: the token in pod seaworthy-x7f4k-0 is bound to no pod"]);
     }
 
     #[test]
-    fn what_was_not_looked_at_is_undecided() {
+    fn a_token_that_was_not_read_is_inconclusive() {
         assert_eq!(judged(None, "v1.37.2").gaps().len(), 1);
         assert_eq!(judged(Some(Err(Fault::TimedOut)), "v1.37.2").gaps().len(), 1);
     }

@@ -16,13 +16,14 @@
 //! operators give many small rights to all who are logged in, one that is not dangerous is only told.
 
 use super::expected_holders::{OF_EVERYBODY, OF_OPENSHIFT, unexpected};
+use super::helpers::node_rights::NODE_AND_RBAC;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Verdict};
 use crate::fact::facts::default_service_account_reviews::DefaultServiceAccountReviews;
 use crate::fact::facts::rbac::{Grant, Rbac};
 use crate::holder::Holder;
 use crate::seen::Unobserved;
-use crate::suites::rights::{dangers, listed, may_not, rules, unbind};
+use crate::suites::rights::{Forbidden, dangers, listed, rules, unbind};
 
 crate::check!("AA-18", "public-bindings", Critical, judge);
 
@@ -30,6 +31,13 @@ crate::check!("AA-18", "public-bindings", Critical, judge);
 const ANONYMOUS: [Holder; 2] = [Holder::user("system:anonymous"), Holder::group("system:unauthenticated")];
 /// Those who need any credential.
 const ANYBODY: [Holder; 2] = [Holder::group("system:authenticated"), Holder::group("system:serviceaccounts")];
+
+/// What pods that name no service account must not be allowed.
+const DEFAULT_ACCOUNTS: Forbidden<'_> = Forbidden {
+    expected: "default service accounts have no rights",
+    impact: "every pod that names no service account has these rights",
+    fix: NODE_AND_RBAC,
+};
 
 fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
@@ -40,8 +48,7 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     }
     match reviews {
         Ok(DefaultServiceAccountReviews { reviews, asked, unasked }) => {
-            let consequence = "every pod that names no service account has this right";
-            may_not(&mut verdict, reviews.values(), consequence);
+            DEFAULT_ACCOUNTS.judge(&mut verdict, reviews.values());
             if *unasked > 0 {
                 let asked = asked.join(", ");
                 verdict

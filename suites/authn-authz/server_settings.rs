@@ -1,19 +1,19 @@
 //! # Every API server authorizes with Node and RBAC, and restricts nodes
 //!
 //! ## Why
-//! The other checks ask what is decided; this one reads why, of every instance. One API server of three that was started
-//! with `AlwaysAllow`, without NodeRestriction or with a file of tokens is a door that only every third knock finds. A
-//! changed authorization file that could not be read leaves the old rules in force without a word.
+//! Other checks ask for decisions; this one reads the settings behind them, of every instance. One API server of three that
+//! was started with `AlwaysAllow`, without NodeRestriction or with a token file is a hole that only every third request
+//! finds. A changed authorization file that could not be read leaves the old rules in force silently.
 //!
 //! ## Fix
 //! In `/etc/kubernetes/manifests/kube-apiserver.yaml` on the node that the finding names: `--authorization-mode=Node,RBAC`,
-//! `--enable-admission-plugins=NodeRestriction`, no `--token-auth-file` (use service accounts, certificates or OIDC). A file
-//! that does not load: the API server's log says which line.
+//! `--enable-admission-plugins=NodeRestriction`, no `--token-auth-file` (use service accounts, certificates or OIDC). If a
+//! file does not load, the API server's log names the line.
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/component-base/zpages/flagz`, `staging/src/k8s.io/apiserver/pkg/server/options`;
-//! KEP-4828, KEP-3221. Settings are those that `/flagz` tells (default since 1.36), else the static pod's flags. What a
-//! file of `--authorization-config` orders does not show: then the metrics must show that the Node authorizer decides.
+//! KEP-4828, KEP-3221. The settings are those of `/flagz` (default since 1.36), otherwise the static pod's flags. The content
+//! of an `--authorization-config` file is not visible: then the metrics must show that the Node authorizer decides.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::api_server_flags::ApiServerFlags;
@@ -33,8 +33,9 @@ const RELOADS: [(&str, &str); 2] = [
     ("apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds", "authentication"),
 ];
 
-/// What an API server was told.
+/// The settings of one API server.
 struct Settings<'a> {
+    address: Subject,
     source: &'static str,
     value: Box<dyn Fn(&str) -> String + 'a>,
 }
@@ -53,6 +54,11 @@ impl Settings<'_> {
     }
 }
 
+/// How to change settings.
+fn change(how: &str) -> String {
+    format!("on the control-plane node at each address, in /etc/kubernetes/manifests/kube-apiserver.yaml, {how}")
+}
+
 fn judge(
     flags: &ApiServerFlags,
     pods: &Pods,
@@ -62,17 +68,19 @@ fn judge(
     let mut verdict = Verdict::new();
     let is_managed = nodes.control_plane().next().is_none();
     let mut silent = Vec::new();
-    for (address, told) in &flags.0 {
+    for (address, shown) in &flags.0 {
         let subject = Subject::address(address);
         let pod = || pods.static_pods("kube-apiserver").find(|pod| pod.advertised_address() == Some(*address));
-        let settings = match told {
-            Ok(flags) => {
-                Settings { source: "/flagz", value: Box::new(|flag| flags.get(flag).cloned().unwrap_or_default()) }
-            }
+        let settings = match shown {
+            Ok(flags) => Settings {
+                address: subject,
+                source: "/flagz",
+                value: Box::new(|flag| flags.get(flag).cloned().unwrap_or_default()),
+            },
             Err(why) => match pod().filter(|pod| pod.has_flags()) {
-                Some(pod) => of_pod(pod),
+                Some(pod) => of_pod(subject, pod),
                 None if is_managed => {
-                    verdict.note(format!("{address} does not tell its settings: {why}"));
+                    verdict.note_about(subject, format!("its settings were not seen: {why}"));
                     continue;
                 }
                 None => {
@@ -82,7 +90,7 @@ fn judge(
             },
         };
         let samples = metrics.ok().and_then(|metrics| metrics.0.get(&address.to_string())?.as_ref().ok());
-        judge_settings(&mut verdict, &subject, &settings, samples);
+        judge_settings(&mut verdict, &settings, samples);
     }
     match metrics {
         Ok(metrics) => {
@@ -90,7 +98,9 @@ fn judge(
                 match seen {
                     Ok(samples) => judge_metrics(&mut verdict, &Subject::address(address), samples, is_managed),
                     // The settings were seen without them.
-                    Err(why) => verdict.note(format!("the metrics of {address} were not seen: {why}")),
+                    Err(why) => {
+                        verdict.note_about(Subject::address(address), format!("its metrics were not seen: {why}"));
+                    }
                 }
             }
         }
@@ -108,69 +118,85 @@ fn judge(
     }
     if is_managed && verdict.observations() == 0 {
         return Verdict::not_applicable(
-            "the control plane is managed elsewhere and tells neither its settings nor its decisions",
+            "the control plane is managed elsewhere and shows neither its settings nor its decisions",
         );
     }
     verdict
 }
 
-fn of_pod(pod: &Pod) -> Settings<'_> {
-    Settings { source: "its static pod", value: Box::new(|flag| pod.flag(flag).join(",")) }
+fn of_pod(address: Subject, pod: &Pod) -> Settings<'_> {
+    Settings { address, source: "its static pod", value: Box::new(|flag| pod.flag(flag).join(",")) }
 }
 
-fn judge_settings(verdict: &mut Verdict, subject: &Subject, settings: &Settings<'_>, samples: Option<&Vec<Sample>>) {
+fn judge_settings(verdict: &mut Verdict, settings: &Settings<'_>, samples: Option<&Vec<Sample>>) {
+    let subject = || settings.address.clone();
     let file = settings.file("authorization-config");
     if file.is_empty() {
-        let modes = settings.list("authorization-mode");
-        let has = |mode: &str| modes.iter().any(|one| one == mode);
-        let shown =
-            if modes.is_empty() { "no --authorization-mode, which is AlwaysAllow".into() } else { modes.join(",") };
-        let is_open = modes.is_empty() || has("AlwaysAllow");
-        verdict.expect(subject.clone(), !is_open && has("Node") && has("RBAC"), || {
-            let finding = Finding::new(
-                "--authorization-mode with Node and RBAC and without AlwaysAllow",
-                format!("{shown} ({})", settings.source),
-            );
-            if is_open {
-                finding.so("this instance refuses nobody anything").severity(Severity::Critical)
-            } else {
-                finding.so("this instance decides by other rules than the cluster's roles and nodes")
-            }
-        });
+        judge_modes(verdict, settings);
     } else {
         let decides = samples.map(|samples| of(samples, DECISIONS).any(|sample| sample.label("type") == "Node"));
         match decides {
             Some(decides) => {
-                verdict.expect(subject.clone(), decides, || {
-                    Finding::new("decisions of the Node authorizer", format!("none since it started, with {file}"))
-                        .so("either the file leaves the Node authorizer out, or no kubelet uses this instance")
-                        .info()
+                verdict.expect(subject(), decides, || {
+                    Finding::new(
+                        "the Node authorizer decides about requests of kubelets",
+                        format!("it has not decided about any since this API server started with {file}"),
+                    )
+                    .impact("either the file leaves out the Node authorizer, or no kubelet uses this API server")
+                    .fix(change(&format!(
+                        "find the file of --authorization-config ({file}), and add - {{type: Node, name: node}} to its \
+                         authorizers if it is not there"
+                    )))
+                    .info()
                 });
             }
             None => verdict.unseen(
-                subject.clone(),
-                &Unobserved::invalid(file, "what it orders does not show, and the metrics were not seen"),
+                subject(),
+                &Unobserved::invalid(file, "its content is not visible, and the metrics were not seen"),
             ),
         }
     }
     let (on, off) = (settings.list("enable-admission-plugins"), settings.list("disable-admission-plugins"));
     let named = |plugins: &[String]| plugins.iter().any(|plugin| plugin == "NodeRestriction");
-    verdict.expect(subject.clone(), named(&on) && !named(&off), || {
-        Finding::new(
-            "--enable-admission-plugins with NodeRestriction",
-            format!("enabled: {}; disabled: {} ({})", shown(&on), shown(&off), settings.source),
-        )
-        .so("through this instance a node changes other nodes and their pods")
+    verdict.expect(subject(), named(&on) && !named(&off), || {
+        let seen = if named(&off) { "it is disabled" } else { "it is not enabled" };
+        Finding::new("the admission plugin NodeRestriction is on", format!("{seen} ({})", settings.source))
+            .impact("through this API server, a node can change other nodes and their pods")
+            .fix(change(
+                "add NodeRestriction to --enable-admission-plugins and remove it from --disable-admission-plugins",
+            ))
     });
     let tokens = settings.file("token-auth-file");
-    verdict.expect(subject.clone(), tokens.is_empty(), || {
-        Finding::new("no --token-auth-file", format!("{tokens} ({})", settings.source))
-            .so("its tokens never expire, lie in plain text, and change only with a restart")
+    verdict.expect(subject(), tokens.is_empty(), || {
+        Finding::new("no static tokens are accepted", format!("--token-auth-file={tokens} ({})", settings.source))
+            .impact("these tokens never expire, are stored in plain text, and change only with a restart")
+            .fix(change("remove --token-auth-file, once its users have service accounts, certificates or OIDC instead"))
     });
-    let profiling = settings.file("profiling");
-    if profiling != "false" {
-        verdict.note(format!("{}: profiling is on, for those who may get /debug/pprof", subject.name));
+    if settings.file("profiling") != "false" {
+        verdict.note_about(subject(), "profiling is on, for clients that may get /debug/pprof");
     }
+}
+
+fn judge_modes(verdict: &mut Verdict, settings: &Settings<'_>) {
+    let modes = settings.list("authorization-mode");
+    let has = |mode: &str| modes.iter().any(|one| one == mode);
+    let is_open = modes.is_empty() || has("AlwaysAllow");
+    verdict.expect(settings.address.clone(), !is_open && has("Node") && has("RBAC"), || {
+        let seen = match modes.as_slice() {
+            [] => "no --authorization-mode is set, which means AlwaysAllow".to_owned(),
+            modes => format!("--authorization-mode={}", modes.join(",")),
+        };
+        let finding = Finding::new(
+            "--authorization-mode contains Node and RBAC, and not AlwaysAllow",
+            format!("{seen} ({})", settings.source),
+        )
+        .fix(change("set --authorization-mode=Node,RBAC"));
+        if is_open {
+            finding.impact("this API server denies nothing").severity(Severity::Critical)
+        } else {
+            finding.impact("this API server decides by other rules than the cluster's roles and nodes")
+        }
+    });
 }
 
 fn judge_metrics(verdict: &mut Verdict, subject: &Subject, samples: &[Sample], is_managed: bool) {
@@ -185,10 +211,14 @@ fn judge_metrics(verdict: &mut Verdict, subject: &Subject, samples: &[Sample], i
         if failed > 0.0 || succeeded > 0.0 {
             verdict.expect(subject.clone(), succeeded >= failed, || {
                 Finding::new(
-                    format!("the {what} configuration was read the last time that it changed"),
-                    "the last reading failed",
+                    format!("the {what} configuration was reloaded when it last changed"),
+                    "the last reload failed",
                 )
-                .so("the rules of before are in force, and the next restart fails")
+                .impact("the previous rules are in force, and the API server does not start with this file")
+                .fix(format!(
+                    "correct the file of --{what}-config on that control-plane node; the log names the error: kubectl -n \
+                     kube-system logs -l component=kube-apiserver --tail=-1 --prefix | grep -i reload"
+                ))
             });
         }
     }
@@ -204,10 +234,6 @@ fn of<'a>(samples: &'a [Sample], metric: &'a str) -> impl Iterator<Item = &'a Sa
     samples.iter().filter(move |sample| sample.name == metric)
 }
 
-fn shown(plugins: &[String]) -> String {
-    if plugins.is_empty() { "none".into() } else { plugins.join(",") }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -218,9 +244,9 @@ mod tests {
     use crate::fact::facts::pods::testing::static_pod;
     use crate::seen::Seen;
 
-    type Told<'a> = &'a [(&'a str, &'a str)];
+    type Flags<'a> = &'a [(&'a str, &'a str)];
 
-    const RIGHT: Told<'static> = &[
+    const RIGHT: Flags<'static> = &[
         ("authorization-mode", "[Node,RBAC]"),
         ("authorization-config", ""),
         ("enable-admission-plugins", "[NodeRestriction]"),
@@ -233,9 +259,9 @@ mod tests {
         ([10, 77, 0, 11], 6443).into()
     }
 
-    fn flags(told: Seen<Told<'_>>) -> ApiServerFlags {
-        let told = told.map(|told| told.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
-        ApiServerFlags([(address(), told)].into())
+    fn flags(shown: Seen<Flags<'_>>) -> ApiServerFlags {
+        let shown = shown.map(|shown| shown.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        ApiServerFlags([(address(), shown)].into())
     }
 
     fn metrics(samples: &[(&str, &str, &str, f64)]) -> ApiServerMetrics {
@@ -247,18 +273,18 @@ mod tests {
         ApiServerMetrics([(address().to_string(), Ok(samples.collect()))].into())
     }
 
-    fn judged(told: Seen<Told<'_>>, pod: &[&str], samples: &[(&str, &str, &str, f64)], is_managed: bool) -> Verdict {
+    fn judged(shown: Seen<Flags<'_>>, pod: &[&str], samples: &[(&str, &str, &str, f64)], is_managed: bool) -> Verdict {
         let label = (!is_managed).then(|| ("node-role.kubernetes.io/control-plane".to_owned(), String::new()));
         let nodes = Nodes([("n1".to_owned(), Node { labels: label.into_iter().collect(), ..Node::default() })].into());
         let (path, mut api) = static_pod("kube-apiserver", "n1", pod);
         api.addresses = vec!["10.77.0.11".into()];
         let pods = if pod.is_empty() { Pods::default() } else { Pods([(path, api)].into()) };
-        judge(&flags(told), &pods, Ok(&metrics(samples)), &nodes)
+        judge(&flags(shown), &pods, Ok(&metrics(samples)), &nodes)
     }
 
     fn changed(flag: &str, value: &str) -> Vec<Finding> {
-        let told: Vec<_> = RIGHT.iter().map(|(k, v)| (*k, if *k == flag { value } else { v })).collect();
-        judged(Ok(&told), &[], &[], false).findings(Severity::Major)
+        let shown: Vec<_> = RIGHT.iter().map(|(k, v)| (*k, if *k == flag { value } else { v })).collect();
+        judged(Ok(&shown), &[], &[], false).findings(Severity::Major)
     }
 
     #[test]
@@ -273,36 +299,40 @@ mod tests {
     #[test]
     fn wrong_settings_are_found() {
         let open = changed("authorization-mode", "[AlwaysAllow]");
-        assert_eq!((open[0].severity, open[0].seen.as_str()), (Severity::Critical, "AlwaysAllow (/flagz)"));
+        assert_eq!(
+            (open[0].severity, open[0].seen.as_str()),
+            (Severity::Critical, "--authorization-mode=AlwaysAllow (/flagz)")
+        );
         assert_eq!(changed("authorization-mode", "[RBAC]")[0].severity, Severity::Major);
-        assert_eq!(changed("enable-admission-plugins", "[]")[0].seen, "enabled: none; disabled: none (/flagz)");
-        assert_eq!(changed("disable-admission-plugins", "[NodeRestriction]").len(), 1);
-        assert_eq!(changed("token-auth-file", "/etc/tokens.csv")[0].seen, "/etc/tokens.csv (/flagz)");
+        assert_eq!(changed("enable-admission-plugins", "[]")[0].seen, "it is not enabled (/flagz)");
+        assert_eq!(changed("disable-admission-plugins", "[NodeRestriction]")[0].seen, "it is disabled (/flagz)");
+        assert!(open[0].fix.starts_with("on the control-plane node at each address, in /etc/kubernetes/"));
+        assert_eq!(changed("token-auth-file", "/etc/tokens.csv")[0].seen, "--token-auth-file=/etc/tokens.csv (/flagz)");
         let bare = judged(Err(Unobserved::absent("no /flagz")), &["--v=2"], &[], false).findings(Severity::Major);
-        assert_eq!(bare[0].seen, "no --authorization-mode, which is AlwaysAllow (its static pod)");
+        assert_eq!(bare[0].seen, "no --authorization-mode is set, which means AlwaysAllow (its static pod)");
     }
 
     #[test]
     fn a_file_is_judged_by_the_decisions() {
-        let told: Vec<_> =
+        let shown: Vec<_> =
             RIGHT.iter().map(|(k, v)| (*k, if *k == "authorization-config" { "/etc/authz.yaml" } else { v })).collect();
         let decided = [(DECISIONS, "type", "Node", 7.0)];
-        assert!(judged(Ok(&told), &[], &decided, false).findings(Severity::Major).is_empty());
-        let findings = judged(Ok(&told), &[], &[], false).findings(Severity::Major);
+        assert!(judged(Ok(&shown), &[], &decided, false).findings(Severity::Major).is_empty());
+        let findings = judged(Ok(&shown), &[], &[], false).findings(Severity::Major);
         assert!(findings[0].seen.contains("/etc/authz.yaml"));
         assert_eq!(findings[0].severity, Severity::Info, "perhaps no kubelet uses this instance");
     }
 
     #[test]
-    fn a_file_that_was_not_read_again_is_found() {
+    fn a_file_that_was_not_reloaded_is_found() {
         let reload = |status, at| (RELOADS[0].0, "status", status, at);
         let judged = |samples: &[_]| judged(Ok(RIGHT), &[], samples, false).findings(Severity::Major);
-        assert_eq!(judged(&[reload("success", 5.0), reload("failure", 9.0)])[0].seen, "the last reading failed");
+        assert_eq!(judged(&[reload("success", 5.0), reload("failure", 9.0)])[0].seen, "the last reload failed");
         assert!(judged(&[reload("success", 9.0), reload("failure", 5.0)]).is_empty());
     }
 
     #[test]
-    fn settings_that_nobody_tells_are_undecided_or_managed() {
+    fn invisible_settings_are_inconclusive_or_managed() {
         let why = || Err(Unobserved::unreachable("10.77.0.11:6443", "refused"));
         assert_eq!(judged(why(), &[], &[], false).gaps().len(), 1);
         assert!(judged(why(), &[], &[], true).reason().is_some());

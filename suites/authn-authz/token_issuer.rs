@@ -1,41 +1,45 @@
-//! # Every API server instance issues, publishes and accepts the same service-account tokens
+//! # Every API server issues, publishes and accepts the same service-account tokens
 //!
 //! ## Why
-//! Pods log in with tokens that an API server has signed. An instance with another key or another issuer signs tokens that
-//! the others refuse, and refuses theirs: pods get HTTP 401 from one request in three. Outside of the cluster, clouds and
-//! vaults verify the tokens with the keys that the issuer publishes: keys that do not fit lock workloads out there.
+//! Pods log in with tokens that an API server has signed. An API server with another key or another issuer signs tokens that
+//! the others refuse, and refuses theirs: pods get HTTP 401 for one request in three. Outside of the cluster, clouds and
+//! vaults verify the tokens with the keys that the issuer publishes: other keys lock workloads out there.
 //!
 //! ## Fix
-//! On every control-plane node `--service-account-issuer`, `--service-account-key-file`, `--service-account-signing-key-file`
-//! and `--api-audiences` of the API server must be the same; `sa.key` and `sa.pub` in `/etc/kubernetes/pki` are copied from the
-//! first node: `sha256sum /etc/kubernetes/pki/sa.pub` on each tells. While keys are changed, `--service-account-key-file` is
-//! given twice, the new and the old one; so is `--service-account-issuer`.
+//! On every control-plane node, `--service-account-issuer`, `--service-account-key-file`,
+//! `--service-account-signing-key-file` and `--api-audiences` of the API server must be the same; copy `sa.key` and `sa.pub` in
+//! `/etc/kubernetes/pki` from the first node. `sha256sum /etc/kubernetes/pki/sa.pub` on each node compares them. During a key
+//! rotation, `--service-account-key-file` is set twice, to the new and the old key; so is `--service-account-issuer`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/serviceaccount/openidmetadata.go`, `pkg/kubeapiserver/options/authentication.go`; OpenID Connect
-//! Discovery 1.0; RFC 7517. Tokens of ten minutes are asked for, of the service account of the probes, which has no rights.
+//! Discovery 1.0; RFC 7517. The tokens live ten minutes and are those of the probes' service account, which has no rights.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::instance_tokens::{InstanceToken, InstanceTokens};
 use crate::fact::facts::issuer_discovery::{Issuer, IssuerDiscovery};
+use crate::jwt::Key;
 use crate::seen::Unobserved;
 
 crate::check!("AA-24", "token-issuer", Major, judge);
 
+const ISSUERS: &str = "set the same --service-account-issuer in /etc/kubernetes/manifests/kube-apiserver.yaml on every \
+                       control-plane node; while it changes, set it twice on each: the new one first, then the old one";
+const KEYS: &str = "compare on every control-plane node: sha256sum /etc/kubernetes/pki/sa.key /etc/kubernetes/pki/sa.pub; copy \
+                    both files from a node whose tokens are accepted, or set --service-account-key-file in \
+                    /etc/kubernetes/manifests/kube-apiserver.yaml twice, to the new key and the old one";
+
 fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserved>) -> Verdict {
     if !discovery.0.is_empty() && discovery.0.values().all(Issuer::is_out_of_reach) {
-        return Verdict::not_applicable(format!(
-            "no API server can be reached from here at the address where it is published ({})",
-            names(discovery.0.keys())
-        ));
+        return Verdict::not_applicable("no API server can be reached from here at its published address");
     }
     let closed: Vec<_> = discovery.0.iter().filter(|(_, issuer)| absent(&issuer.configuration)).collect();
     if !discovery.0.is_empty() && closed.len() == discovery.0.len() && tokens.is_err_and(Unobserved::is_skip) {
         return Verdict::not_applicable(
-            "no API server publishes an issuer: --service-account-issuer is no https URL, or tokens are verified elsewhere",
+            "no API server publishes an issuer: --service-account-issuer is not an https URL, or tokens are verified elsewhere",
         );
     }
     let mut verdict = Verdict::new();
@@ -49,9 +53,9 @@ fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserve
             }
         }
         Err(why) if why.is_skip() => {
-            verdict.note(format!("only what is published was compared, no token tried: {why}"));
+            verdict.note(format!("only the published issuers and keys were compared; no token was tried: {why}"));
         }
-        Err(why) => verdict.unseen(Subject::cluster_object("tokens of", "service accounts"), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
 }
@@ -61,88 +65,121 @@ fn absent<T>(seen: &Result<T, Unobserved>) -> bool {
 }
 
 fn judge_discovery(verdict: &mut Verdict, discovery: &IssuerDiscovery) {
-    let mut issuers: BTreeMap<&str, Vec<&SocketAddr>> = BTreeMap::new();
-    let mut key_sets: BTreeMap<BTreeSet<_>, Vec<&SocketAddr>> = BTreeMap::new();
-    let nobody_publishes = discovery.0.values().all(|issuer| absent(&issuer.configuration));
+    let mut issuers: Vec<(&SocketAddr, &str)> = Vec::new();
+    let mut key_sets: Vec<(&SocketAddr, BTreeSet<&Key>)> = Vec::new();
+    let none_publishes = discovery.0.values().all(|issuer| absent(&issuer.configuration));
     for (address, issuer) in &discovery.0 {
         let subject = || Subject::address(address);
-        if !nobody_publishes && let Some(configuration) = verdict.seen(subject, &issuer.configuration) {
-            issuers.entry(&configuration.issuer).or_default().push(address);
+        if !none_publishes && let Some(configuration) = verdict.seen(subject, &issuer.configuration) {
+            issuers.push((address, &configuration.issuer));
         }
         // Keys are published together with the issuer, or not at all.
-        if nobody_publishes && absent(&issuer.keys) {
+        if none_publishes && absent(&issuer.keys) {
             continue;
         }
         if let Some(keys) = verdict.seen(subject, &issuer.keys) {
             verdict.expect(subject(), !keys.keys.is_empty(), || {
-                Finding::new("the keys that verify tokens", "an empty key set").so("nobody can verify a token")
+                Finding::new("the API server publishes the keys that verify tokens", "it publishes an empty key set")
+                    .impact("clouds, vaults and other services cannot verify tokens of pods")
+                    .fix(
+                        "on the control-plane node at each address, set --service-account-key-file in \
+                         /etc/kubernetes/manifests/kube-apiserver.yaml to /etc/kubernetes/pki/sa.pub",
+                    )
             });
-            key_sets.entry(keys.keys.iter().collect()).or_default().push(address);
+            key_sets.push((address, keys.keys.iter().collect()));
         }
     }
-    if nobody_publishes {
-        verdict.note("no API server describes its issuer: --service-account-issuer is no https URL");
+    if none_publishes {
+        verdict.note("no API server publishes an issuer: --service-account-issuer is not an https URL");
     } else {
-        verdict.expect(Subject::cluster_object("API servers", ""), issuers.len() <= 1, || {
-            let seen = issuers.iter().map(|(issuer, at)| format!("{issuer} at {}", names(at))).collect::<Vec<_>>();
-            Finding::new("one issuer", seen.join("; "))
-                .so("whoever verifies tokens by their issuer refuses some of them")
+        judge_equal(
+            verdict,
+            &issuers,
+            |issuer| format!("issuer {issuer}"),
+            || {
+                Finding::new("all API servers publish one issuer", "they publish several")
+                    .impact("services that verify tokens by their issuer refuse some of them")
+                    .fix(ISSUERS)
+            },
+        );
+    }
+    if !key_sets.is_empty() {
+        judge_equal(verdict, &key_sets, key_ids, || {
+            Finding::new("all API servers publish the same keys", "they publish different keys")
+                .impact("one API server refuses the tokens that another one issues")
+                .fix(KEYS)
         });
     }
-    if key_sets.is_empty() {
-        return;
+}
+
+/// Asserts that all instances have the same; otherwise the finding lists which has what.
+fn judge_equal<T: PartialEq>(
+    verdict: &mut Verdict,
+    all: &[(&SocketAddr, T)],
+    shown: impl Fn(&T) -> String,
+    finding: impl FnOnce() -> crate::check::finding::Difference,
+) {
+    if all.windows(2).all(|two| two[0].1 == two[1].1) {
+        return verdict.confirm();
     }
-    verdict.expect(Subject::cluster_object("API servers", ""), key_sets.len() == 1, || {
-        let ids = |keys: &BTreeSet<&crate::jwt::Key>| {
-            names(keys.iter().map(|key| key.kid.as_deref().unwrap_or("one without id")).collect::<Vec<_>>())
-        };
-        let seen = key_sets.iter().map(|(keys, at)| format!("{} at {}", ids(keys), names(at))).collect::<Vec<_>>();
-        Finding::new("the same keys at every instance", seen.join("; "))
-            .so("tokens that one instance issues are refused by another")
-    });
+    let evidence = all.iter().map(|(address, one)| format!("{address}: {}", shown(one)));
+    verdict.find_together(all.iter().map(|(address, _)| Subject::address(address)), 1, finding().evidence(evidence));
+}
+
+fn key_ids(keys: &BTreeSet<&Key>) -> String {
+    let ids: Vec<_> = keys.iter().map(|key| key.kid.as_deref().unwrap_or("without an id")).collect();
+    format!("keys {}", ids.join(", "))
 }
 
 fn judge_token(verdict: &mut Verdict, address: SocketAddr, token: &InstanceToken, discovery: &IssuerDiscovery) {
-    let subject = || Subject::address(address);
-    let issued = token.claims.iss.as_deref().unwrap_or("nobody");
+    let issued = token.claims.iss.as_deref().unwrap_or("no issuer");
     if let Some(configuration) = discovery.0.get(&address).and_then(|issuer| issuer.configuration.as_ref().ok()) {
-        verdict.expect(subject(), configuration.issuer == issued, || {
+        verdict.expect(Subject::address(address), configuration.issuer == issued, || {
             Finding::new(
-                format!("tokens are issued by the issuer that it publishes, {}", configuration.issuer),
-                format!("a token issued by {issued}"),
+                format!(
+                    "the API server issues tokens in the name of the issuer that it publishes, {}",
+                    configuration.issuer
+                ),
+                format!("it issues tokens of {issued}"),
             )
-            .so("whoever verifies tokens by their issuer refuses them")
+            .impact("services that verify tokens by their issuer refuse them")
+            .fix(ISSUERS)
         });
     }
     for (at, verified) in &token.verified {
         verdict.expect(Subject::address(at), verified.is_ok(), || {
             let why = verified.as_ref().err().cloned().unwrap_or_default();
-            Finding::new(format!("its keys verify a token of {address}"), why)
-                .so("whoever verifies tokens by the published keys refuses them")
+            Finding::new(format!("the published keys verify a token of {address}"), why)
+                .impact("services that verify tokens by the published keys refuse them")
+                .fix(KEYS)
         });
     }
     for (at, accepted) in &token.accepted {
         let Some(answer) = verdict.seen(|| Subject::address(at), accepted) else { continue };
         let is_accepted = answer.user.as_deref().is_some_and(|user| user.starts_with("system:serviceaccount:"));
         verdict.expect(Subject::address(at), is_accepted, || {
-            let so = if *at == address {
+            let impact = if *at == address {
                 "pods cannot log in"
             } else {
-                "pods are refused whenever they meet another instance than the one that issued their token"
+                "pods are refused by every API server except the one that issued their token"
             };
-            Finding::new(format!("accepts a token of {address}"), answer.words()).so(so)
+            Finding::new(format!("the API server accepts a token of {address}"), answer.words())
+                .impact(impact)
+                .fix(KEYS)
         });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::issuer_discovery::Configuration;
     use crate::join::WhoAmI;
     use crate::jwt::testing::Signer;
-    use crate::jwt::{Claims, Header, Key, KeySet};
+    use crate::jwt::{Claims, Header, KeySet};
     use crate::seen::Access;
 
     const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -177,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_that_agree_pass() {
+    fn equal_api_servers_pass() {
         let key = Signer::new().key("k");
         let discovery = IssuerDiscovery([(at(11), issuer(ISSUER, &key)), (at(12), issuer(ISSUER, &key))].into());
         let accepted = [(11, 201), (12, 201)];
@@ -196,7 +233,11 @@ mod tests {
         let verdict = judge(&discovery, Err(&not_allowed()));
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 2);
-        assert!(findings[0].seen.contains("https://old.example at 10.77.0.12:6443"));
+        assert_eq!(
+            findings[0].evidence,
+            [format!("10.77.0.11:6443: issuer {ISSUER}"), "10.77.0.12:6443: issuer https://old.example".to_owned()]
+        );
+        assert_eq!(findings[1].subjects.len(), 2);
         assert_eq!(crate::check::testing::notes(&verdict).len(), 1);
     }
 
@@ -208,7 +249,7 @@ mod tests {
         let findings = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(refused))].into()))).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0].to_string(), "10.77.0.12:6443");
-        assert!(findings[0].impact.as_ref().unwrap().contains("another instance"));
+        assert!(findings[0].impact.as_ref().unwrap().contains("except the one"));
     }
 
     #[test]
@@ -232,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_that_is_no_url_publishes_nothing() {
+    fn an_issuer_that_is_not_a_url_publishes_nothing() {
         let nothing = || Unobserved::absent("this cluster does not serve it");
         let closed = Issuer { configuration: Err(nothing()), keys: Err(nothing()) };
         let discovery = IssuerDiscovery([(at(11), closed)].into());

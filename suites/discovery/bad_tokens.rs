@@ -1,20 +1,20 @@
-//! # Bad bootstrap tokens are refused
+//! # Invalid bootstrap tokens are refused
 //!
 //! ## Why
-//! Whoever bears a bootstrap token may have a node's certificate. A token that was made up, guessed, has expired, was not
-//! meant for logging in or was deleted must open nothing; an authenticator that accepts what it should not makes
-//! everybody a node, or worse.
+//! Anyone with a bootstrap token can get a node's certificate. A token that was made up, guessed, has expired, was not meant
+//! for logging in or was deleted must be refused; an authenticator that accepts it makes anyone a node, or worse.
 //!
 //! ## Fix
-//! Find out who accepts the token: the user in the finding tells. A webhook (`--authentication-token-webhook-config-file`)
-//! that says yes to everything, a static file (`--token-auth-file`) and a proxy that takes the header `Authorization` away
-//! are the usual ones. See what the API server is told: `kubectl -n kube-system get pod -l component=kube-apiserver -o yaml`.
+//! Find out what accepts the token: the user in the finding shows it. Usual causes are a webhook
+//! (`--authentication-token-webhook-config-file`) that accepts everything, a static file (`--token-auth-file`) and a proxy
+//! that removes the header `Authorization`. The API server's flags: `kubectl -n kube-system get pod -l
+//! component=kube-apiserver -o yaml`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go`,
-//! `pkg/kubeapiserver/authenticator/config.go`. HTTP 401 is expected; 403 means that the token was passed over and its
-//! bearer taken for nobody. The deleted token is one that nobody bore before: an accepted one is remembered for ten
-//! seconds. Made-up tokens are tried wherever requests without credentials are allowed, the others in a rehearsal only.
+//! `pkg/kubeapiserver/authenticator/config.go`. HTTP 401 is expected; 403 means that the token was ignored and the client
+//! treated as anonymous. The deleted token was never used before: API servers remember an accepted one for ten seconds.
+//! Made-up tokens are tried wherever requests without credentials are allowed, the others only in a rehearsal.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bad_tokens::{BadToken, BadTokens};
@@ -25,38 +25,39 @@ use crate::seen::{Seen, Unobserved};
 
 crate::check!("DI-11", "bad-tokens", Critical, judge);
 
-/// Where nothing tells new nodes how to join, bootstrap tokens open nothing and are not looked at.
+/// Skipped where no ConfigMap shows new nodes how to join, because no bootstrap tokens are in use there.
 fn judge(_: &ClusterInfo, unknown: &UnknownTokens, bad: Result<&BadTokens, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     is_refused(&mut verdict, "a made-up bootstrap token", &unknown.bootstrap);
-    is_refused(&mut verdict, "a made-up token of no form", &unknown.shapeless);
+    is_refused(&mut verdict, "a made-up token in no known form", &unknown.shapeless);
     match bad {
         Ok(bad) => judge_bad(&mut verdict, bad),
         Err(why) if why.is_skip() => {
-            verdict.note(format!("only made-up tokens were tried, no wrong, expired or deleted ones: {why}"));
+            verdict.note(format!("only made-up tokens were tried, not wrong, expired or deleted ones: {why}"));
         }
-        Err(why) => verdict.unseen(Subject::cluster_object("user", "bootstrap tokens"), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
 }
 
 fn judge_bad(verdict: &mut Verdict, bad: &BadTokens) {
-    let subject = || Subject::user("a good bootstrap token");
+    let subject = || Subject::user("the bearer of a valid bootstrap token");
     if let Some(control) = verdict.seen(subject, &bad.control) {
         // Without it the refusal of the others proves nothing.
         if control.user.as_deref().is_some_and(|user| user.starts_with("system:bootstrap:")) {
             verdict.confirm();
         } else {
-            let cause = format!("it is not accepted, so that refusals prove nothing: {}", control.words());
-            verdict.unseen(subject(), &Unobserved::invalid("the API server, shown a good bootstrap token,", cause));
+            let cause = format!("it is not accepted, so refusals prove nothing: {}", control.words());
+            verdict
+                .unseen(subject(), &Unobserved::invalid("the API server's answer to a valid bootstrap token", cause));
         }
     }
     for (kind, seen) in &bad.refused {
         let what = match kind {
             BadToken::WrongSecret => "a token with a wrong secret",
-            BadToken::Expired => "a token that has expired",
-            BadToken::SigningOnly => "a token that is for signing only",
-            BadToken::Deleted => "a token that was deleted",
+            BadToken::Expired => "an expired token",
+            BadToken::SigningOnly => "a token that is only for signing",
+            BadToken::Deleted => "a deleted token",
         };
         is_refused(verdict, what, seen);
     }
@@ -68,21 +69,35 @@ fn judge_bad(verdict: &mut Verdict, bad: &BadTokens) {
 fn is_refused(verdict: &mut Verdict, what: &str, seen: &Seen<WhoAmI>) {
     let subject = || Subject::user(format!("the bearer of {what}"));
     let Some(answer) = verdict.seen(subject, seen) else { return };
+    let expected = "the API server refuses an invalid token with HTTP 401";
     match (answer.status, &answer.user) {
         (401, _) => verdict.confirm(),
         (403, _) => verdict.find(
             subject(),
-            Finding::new("HTTP 401", format!("HTTP 403: {}", answer.message))
-                .so("the token was passed over and its bearer taken for somebody else: clients see a lack of rights where their token is wrong"),
+            Finding::new(expected, format!("it answers HTTP 403: {}", answer.message))
+                .impact(
+                    "the token was ignored and the client treated as another user: clients with a wrong token get \
+                     permission errors instead",
+                )
+                .fix(
+                    "let proxies and load balancers in front of the API server pass the header Authorization on, or remove \
+                     the request-header authenticator's proxy that drops it; flags: kubectl -n kube-system get pod -l \
+                     component=kube-apiserver -o yaml",
+                ),
         ),
-        (_, Some(_)) => verdict.find(
+        (_, Some(user)) => verdict.find(
             subject(),
-            Finding::new("HTTP 401", format!("accepted as {}", answer.words()))
-                .so("whoever sends such a token has the rights of that user"),
+            Finding::new(expected, format!("accepted as {}", answer.words()))
+                .impact("anyone who sends such a token has the rights of that user")
+                .fix(format!(
+                    "on each control-plane node, find in /etc/kubernetes/manifests/kube-apiserver.yaml what knows {user}: \
+                     --authentication-token-webhook-config-file, --token-auth-file or --authentication-config; correct or \
+                     remove it"
+                )),
         ),
         (status, None) => {
             let cause = format!("HTTP {status}: {}", answer.message);
-            verdict.unseen(subject(), &Unobserved::invalid(format!("the API server, shown {what},"), cause));
+            verdict.unseen(subject(), &Unobserved::invalid(format!("the API server's answer to {what}"), cause));
         }
     }
 }
@@ -96,7 +111,7 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
     fn answered(status: u16, user: Option<&str>) -> Seen<WhoAmI> {
-        Ok(WhoAmI { status, message: "as told".into(), user: user.map(str::to_owned), ..WhoAmI::default() })
+        Ok(WhoAmI { status, message: "as answered".into(), user: user.map(str::to_owned), ..WhoAmI::default() })
     }
 
     fn unknown(status: u16, user: Option<&str>) -> UnknownTokens {
@@ -109,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_count_with_a_good_token_beside_them() {
+    fn refusals_count_if_a_valid_token_is_accepted() {
         let good = answered(201, Some("system:bootstrap:cx7f4k"));
         let bad = bad(good, &[(BadToken::WrongSecret, 401), (BadToken::Expired, 401)]);
         let verdict =
@@ -119,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_good_token_refusals_prove_nothing() {
+    fn without_a_valid_token_refusals_prove_nothing() {
         let bad = bad(answered(401, None), &[(BadToken::Expired, 401)]);
         let verdict =
             judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(401, None), Ok(&bad));
@@ -127,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_for_nobody_is_found() {
+    fn an_accepted_made_up_token_is_found() {
         let not_allowed = Unobserved::NotAllowed { access: Access::Join, profile: "audit".into() };
         let verdict = judge(
             &testing::cluster_info("https://10.77.0.11:6443", Vec::new()),
@@ -141,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_not_what_a_wrong_token_is() {
+    fn a_wrong_token_that_is_ignored_is_found() {
         let good = answered(201, Some("system:bootstrap:cx7f4k"));
         let verdict = judge(
             &testing::cluster_info("https://10.77.0.11:6443", Vec::new()),
@@ -152,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_undecided() {
+    fn failed_requests_are_inconclusive() {
         let why = Unobserved::unreachable("POST", "reset");
         let verdict =
             judge(&testing::cluster_info("https://10.77.0.11:6443", Vec::new()), &unknown(503, None), Err(&why));

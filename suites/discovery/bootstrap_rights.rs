@@ -1,41 +1,50 @@
 //! # A bootstrap token can join a node and do nothing else
 //!
 //! ## Why
-//! A bootstrap token lies in provisioning scripts and in shell histories. It may ask for a node's certificate and read how
-//! kubelets are configured; if it may read Secrets or run pods, a leaked token is a leaked cluster. If it may do less, no
-//! node can join.
+//! Bootstrap tokens lie in provisioning scripts and in shell histories. A token may request a node's certificate and read the
+//! kubelets' configuration; if it may read Secrets or run pods, a leaked token is a compromised cluster. If it may do less,
+//! no node can join.
 //!
 //! ## Fix
-//! Too much: where the finding names a binding, `kubectl describe clusterrolebinding NAME`, then take the group
-//! `system:bootstrappers…` away from it; where it names none, see AA-02. Too little: DI-08 names the binding of kubeadm's that is missing or changed, and
-//! the command that writes it again.
+//! Too many rights: if the finding names a binding, remove the group `system:bootstrappers…` from it; if it names none, see
+//! AA-02. Too few: DI-08 names the kubeadm binding that is missing or changed, and the command that restores it.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, `phases/uploadconfig`,
-//! `phases/kubelet/config.go`, `phases/addons/proxy`, `phases/copycerts`. Asked about an invented token with kubeadm's group.
+//! `phases/kubelet/config.go`, `phases/addons/proxy`, `phases/copycerts`. The check asks about an invented token with
+//! kubeadm's group.
 
-use super::kubeadm_grants::BY_HAND;
+use super::kubeadm_grants::{BY_HAND, named};
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{ROLE, Rbac};
 use crate::object_ref::ObjectRef;
-use crate::suites::rights::{asked, may, may_not, may_or};
+use crate::suites::rights::{Forbidden, asked, may};
 
 crate::check!("DI-07", "bootstrap-rights", Critical, judge);
 
-/// What joining takes, and what fails without it.
-const REQUIRED: [(BootstrapperAsks, &str); 7] = [
-    (BootstrapperAsks::CreateRequest, "a joining kubelet cannot ask for its certificate"),
-    (BootstrapperAsks::GetRequest, "a joining kubelet cannot fetch its certificate"),
-    (BootstrapperAsks::ListRequests, "a joining kubelet cannot wait for its certificate"),
-    (BootstrapperAsks::WatchRequests, "a joining kubelet cannot wait for its certificate"),
-    (BootstrapperAsks::GetNode, "kubeadm join cannot tell whether the node's name is taken"),
-    (BootstrapperAsks::KubeadmConfig, "kubeadm join cannot read how the cluster was built"),
-    (BootstrapperAsks::KubeletConfig, "kubeadm join cannot read the kubelet's configuration"),
+/// What joining takes, what fails without it, and the binding that grants it.
+const REQUIRED: [(BootstrapperAsks, &str, &str); 7] = [
+    (BootstrapperAsks::CreateRequest, "a joining kubelet cannot request its certificate", BOOTSTRAP),
+    (BootstrapperAsks::GetRequest, "a joining kubelet cannot fetch its certificate", BOOTSTRAP),
+    (BootstrapperAsks::ListRequests, "a joining kubelet cannot wait for its certificate", BOOTSTRAP),
+    (BootstrapperAsks::WatchRequests, "a joining kubelet cannot wait for its certificate", BOOTSTRAP),
+    (
+        BootstrapperAsks::GetNode,
+        "kubeadm join cannot check whether the node's name is taken, and gives up",
+        "kubeadm:get-nodes",
+    ),
+    (
+        BootstrapperAsks::KubeadmConfig,
+        "kubeadm join cannot read the cluster's configuration",
+        "kubeadm:nodes-kubeadm-config",
+    ),
+    (BootstrapperAsks::KubeletConfig, "kubeadm join cannot read the kubelet's configuration", "kubeadm:kubelet-config"),
 ];
+const BOOTSTRAP: &str = "kubeadm:kubelet-bootstrap";
 
-const FORBIDDEN: [BootstrapperAsks; 7] = [
+const ASKS: [BootstrapperAsks; 7] = [
     BootstrapperAsks::GetSecret,
     BootstrapperAsks::ListSecrets,
     BootstrapperAsks::ListConfigMaps,
@@ -44,35 +53,44 @@ const FORBIDDEN: [BootstrapperAsks; 7] = [
     BootstrapperAsks::RenewingNode,
     BootstrapperAsks::Approve,
 ];
+const FORBIDDEN: Forbidden<'_> = Forbidden {
+    expected: "a bootstrap token is denied everything that joining a node does not take",
+    impact: "anyone who finds a bootstrap token has these rights",
+    fix: "no binding grants it: on each control-plane node, set --authorization-mode=Node,RBAC in \
+          /etc/kubernetes/manifests/kube-apiserver.yaml, or correct the authorizers in the file of --authorization-config",
+};
 
 /// What kubeadm writes when it uploads the keys of the control plane for other control-plane nodes.
 const CERTS_ROLE: ObjectRef = ObjectRef::fixed_in("kube-system", ROLE, "kubeadm:kubeadm-certs");
 
 fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
     let mut verdict = Verdict::new();
-    for (ask, consequence) in &REQUIRED {
+    let mut require = |ask, severity, impact, binding| {
         if let Some(review) = asked(&mut verdict, &reviews.0, ask) {
-            may(&mut verdict, review, consequence);
+            may(&mut verdict, review, severity, impact, &named(binding).fix_all());
         }
+    };
+    for (ask, impact, binding) in &REQUIRED {
+        require(ask, Severity::Critical, impact, binding);
     }
-    if let Some(approval) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::NewNode) {
-        may_or(&mut verdict, approval, |finding| finding.so(BY_HAND).severity(Severity::Minor));
+    require(&BootstrapperAsks::NewNode, Severity::Minor, BY_HAND, "kubeadm:node-autoapprove-bootstrap");
+    if pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some() {
+        let impact = "kubeadm join cannot read kube-proxy's configuration";
+        require(&BootstrapperAsks::KubeProxyConfig, Severity::Critical, impact, "kube-proxy");
     }
-    if pods.labelled("kube-system", "k8s-app", "kube-proxy").next().is_some()
-        && let Some(proxy) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeProxyConfig)
-    {
-        may(&mut verdict, proxy, "kubeadm join cannot read kube-proxy's configuration");
-    }
-    let mut forbidden: Vec<_> = FORBIDDEN.iter().filter_map(|ask| asked(&mut verdict, &reviews.0, ask)).collect();
+    let mut forbidden: Vec<_> = ASKS.iter().filter_map(|ask| asked(&mut verdict, &reviews.0, ask)).collect();
     if let Some(certs) = asked(&mut verdict, &reviews.0, &BootstrapperAsks::KubeadmCerts) {
         if rbac.roles.contains_key(&CERTS_ROLE) {
-            // kubeadm leaves the Role behind; the Secret goes with its token after two hours.
-            verdict.note(format!("{CERTS_ROLE} of an upload of certificates lets a token {}", certs.question));
+            // kubeadm leaves the Role behind; the Secret is deleted with its token after two hours.
+            verdict.note_about(
+                CERTS_ROLE.into(),
+                format!("an upload of certificates left this Role, so a token may {}", certs.question),
+            );
         } else {
             forbidden.push(certs);
         }
     }
-    may_not(&mut verdict, forbidden, "whoever finds a bootstrap token has this right");
+    FORBIDDEN.judge(&mut verdict, forbidden);
     verdict
 }
 
@@ -86,7 +104,7 @@ mod tests {
     fn reviews(differently: &[BootstrapperAsks]) -> BootstrapperReviews {
         let required = |ask| {
             [BootstrapperAsks::KubeProxyConfig, BootstrapperAsks::NewNode].contains(&ask)
-                || REQUIRED.iter().any(|(required, _)| *required == ask)
+                || REQUIRED.iter().any(|(required, ..)| *required == ask)
         };
         let review = |ask: BootstrapperAsks| {
             let question = ask.question();
@@ -120,7 +138,8 @@ mod tests {
         let asks = [BootstrapperAsks::GetSecret, BootstrapperAsks::ListSecrets];
         let findings = judge(&reviews(&asks), &Rbac::default(), &proxy()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].expected, "may not get secrets kube-system/seaworthy-none, nor list secrets");
+        assert_eq!(findings[0].evidence.len(), 2);
+        assert!(findings[0].evidence[1].ends_with(" may list secrets"), "{findings:?}");
         assert!(findings[0].seen.contains("provisioning-script"));
     }
 
@@ -129,11 +148,12 @@ mod tests {
         let findings = judge(&reviews(&[BootstrapperAsks::CreateRequest]), &Rbac::default(), &proxy())
             .findings(Severity::Critical);
         assert_eq!(findings[0].expected, "may create certificatesigningrequests.certificates.k8s.io");
-        assert_eq!(findings[0].impact.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
+        assert_eq!(findings[0].impact.as_deref(), Some("a joining kubelet cannot request its certificate"));
+        assert!(findings[0].fix.contains("create clusterrolebinding kubeadm:kubelet-bootstrap"));
     }
 
     #[test]
-    fn approval_by_hand_is_a_matter_of_taste() {
+    fn approval_by_hand_is_minor() {
         let findings =
             judge(&reviews(&[BootstrapperAsks::NewNode]), &Rbac::default(), &proxy()).findings(Severity::Critical);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));

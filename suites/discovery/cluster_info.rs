@@ -1,26 +1,27 @@
-//! # cluster-info tells joining nodes where the cluster is, and nothing else
+//! # cluster-info contains where the cluster is, and nothing else
 //!
 //! ## Why
-//! A node that joins with a token reads ConfigMap kube-public/cluster-info before it has any credential, and so can
-//! everybody else. Without exactly one cluster with its URL and its CA no node joins. A user in it, with a token or a
-//! key, is published to whoever reaches the API server.
+//! A node that joins with a token reads ConfigMap kube-public/cluster-info before it has any credential, and so can everyone
+//! else. Without exactly one cluster with its URL and its CA no node joins. A user in it, with a token or a key, is published
+//! to anyone who reaches the API server.
 //!
 //! ## Fix
-//! Let kubeadm write it anew, from a kubeconfig of which it takes the cluster only:
+//! Let kubeadm write it again, from a kubeconfig of which it uses only the cluster:
 //!
 //! ```text
 //! kubectl -n kube-public delete configmap cluster-info
 //! kubeadm init phase bootstrap-token --skip-token-print
 //! ```
 //!
-//! The phase also makes a token, which `kubeadm token delete ID` removes. A credential that was published must be
-//! revoked: delete the token, or rotate the CA that signed the certificate.
+//! The phase also creates a token, which `kubeadm token delete ID` removes. Revoke a credential that was published: delete
+//! the token, or rotate the CA that signed the certificate.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/clusterinfo/clusterinfo.go`;
 //! `cmd/kubeadm/app/util/kubeconfig/kubeconfig.go` (`GetClusterFromKubeConfig`: the cluster has no name).
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use super::helpers::REWRITE;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_info::ClusterInfo;
 
 crate::check!("DI-01", "cluster-info", Major, judge);
@@ -28,35 +29,41 @@ crate::check!("DI-01", "cluster-info", Major, judge);
 fn judge(info: &ClusterInfo) -> Verdict {
     let mut verdict = Verdict::new();
     let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
+    let no_join = "no node can join with a token";
     let kubeconfig = match &info.kubeconfig {
         Ok(kubeconfig) => kubeconfig,
         Err(why) => {
-            let finding =
-                Finding::new("a kubeconfig under the key kubeconfig", why).so("no node can join with a token");
-            verdict.find(subject(), finding);
+            let finding = Finding::new("cluster-info has a kubeconfig under the key kubeconfig", why);
+            verdict.find(subject(), finding.impact(no_join).fix(REWRITE));
             return verdict;
         }
     };
 
     let clusters = &kubeconfig.clusters;
     verdict.expect(subject(), clusters.len() == 1, || {
-        Finding::new("exactly one cluster", format!("{} clusters", clusters.len()))
-            .so("joining nodes do not know which one is meant")
+        Finding::new("cluster-info has exactly one cluster", format!("it has {} clusters", clusters.len()))
+            .impact("joining nodes do not know which one is meant")
+            .fix(REWRITE)
     });
     if let [cluster] = &clusters[..] {
         verdict.expect(subject(), cluster.name.is_empty(), || {
-            Finding::new("a cluster without a name", format!("a cluster named {:?}", cluster.name))
-                .so("kubeadm join does not find it")
+            Finding::new("the cluster in cluster-info has no name", format!("it is named {:?}", cluster.name))
+                .impact("kubeadm join does not find it")
+                .fix(REWRITE)
         });
         for (what, why) in
             [("a server to join", cluster.server.as_ref().err()), ("its CA", cluster.authorities.as_ref().err())]
         {
             verdict.expect(subject(), why.is_none(), || {
-                Finding::new(what, why.cloned().unwrap_or_default()).so("no node can join with a token")
+                Finding::new(format!("the cluster in cluster-info has {what}"), why.cloned().unwrap_or_default())
+                    .impact(no_join)
+                    .fix(REWRITE)
             });
         }
         verdict.expect(subject(), !cluster.skips_verification, || {
-            Finding::new("a server that is verified", "insecure-skip-tls-verify: true")
+            Finding::new("joining nodes verify the server", "cluster-info has insecure-skip-tls-verify: true")
+                .impact("nodes may join whatever server answers at that address")
+                .fix(REWRITE)
         });
     }
     verdict.expect(subject(), kubeconfig.users.is_empty(), || {
@@ -64,22 +71,34 @@ fn judge(info: &ClusterInfo) -> Verdict {
             [] => name.clone(),
             credentials => format!("{name} with {}", credentials.join(", ")),
         };
-        let finding = Finding::new("no users", names(kubeconfig.users.iter().map(held)));
+        let finding =
+            Finding::new("cluster-info has no users", "it has users").evidence(kubeconfig.users.iter().map(held));
         if kubeconfig.users.values().any(|credentials| !credentials.is_empty()) {
             finding
-                .so("whoever reaches the API server may use the credential")
-                .mend("revoke the credential, then let kubeadm write cluster-info anew")
+                .impact("anyone who reaches the API server can use the published credential")
+                .fix(format!(
+                    "revoke the credential first: delete the token, or rotate the CA that signed the certificate; then \
+                     {REWRITE}"
+                ))
                 .severity(Severity::Critical)
         } else {
-            finding
+            finding.impact("user names are published to anyone who reaches the API server").fix(REWRITE)
         }
     });
     verdict.expect(subject(), kubeconfig.contexts.is_empty(), || {
-        Finding::new("no contexts", names(&kubeconfig.contexts)).severity(Severity::Minor)
+        Finding::new("cluster-info has no contexts", "it has contexts")
+            .evidence(&kubeconfig.contexts)
+            .impact("kubeadm join ignores them; someone has edited cluster-info by hand")
+            .fix(REWRITE)
+            .severity(Severity::Minor)
     });
     verdict.expect(subject(), info.other_keys.is_empty(), || {
-        Finding::new("no keys besides kubeconfig and the signatures", names(&info.other_keys))
-            .so("everybody can read what they hold")
+        Finding::new("cluster-info has no other keys than kubeconfig and the signatures", "it has other keys")
+            .evidence(&info.other_keys)
+            .impact("everyone can read their content")
+            .fix(
+                "remove those keys that are not meant to be public: kubectl -n kube-public edit configmap cluster-info",
+            )
             .info()
     });
     verdict
@@ -99,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubeadm_writes_passes() {
+    fn the_text_of_kubeadm_passes() {
         assert!(findings(|_| {}).is_empty());
         assert_eq!(judge(&cluster_info("https://10.77.0.11:6443", Vec::new())).observations(), 8);
     }
@@ -111,27 +130,30 @@ mod tests {
             users.insert("kubernetes-admin".into(), vec!["token".into()]);
         });
         let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!((&*finding.seen, finding.severity), ("kubernetes-admin with token", Severity::Critical));
+        assert_eq!((&*finding.evidence[0], finding.severity), ("kubernetes-admin with token", Severity::Critical));
     }
 
     #[test]
-    fn what_keeps_nodes_from_joining_is_found() {
+    fn content_that_prevents_joining_is_found() {
         let unreadable = findings(|info| info.kubeconfig = Err("there is no such key".into()));
         assert_eq!(unreadable[0].seen, "there is no such key");
         let empty = findings(|info| info.kubeconfig.as_mut().unwrap().clusters.clear());
-        assert_eq!(empty[0].seen, "0 clusters");
+        assert_eq!(empty[0].seen, "it has 0 clusters");
         let named = findings(|info| info.kubeconfig.as_mut().unwrap().clusters[0].name = "bed".into());
-        assert_eq!(named[0].seen, "a cluster named \"bed\"");
+        assert_eq!(named[0].seen, "it is named \"bed\"");
         let without = findings(|info| {
             info.kubeconfig.as_mut().unwrap().clusters[0].authorities =
                 Err("it has no certificate-authority-data".into());
         });
-        assert_eq!((&*without[0].expected, &*without[0].seen), ("its CA", "it has no certificate-authority-data"));
+        assert_eq!(
+            (&*without[0].expected, &*without[0].seen),
+            ("the cluster in cluster-info has its CA", "it has no certificate-authority-data")
+        );
     }
 
     #[test]
-    fn another_key_is_a_remark() {
+    fn another_key_is_information() {
         let findings = findings(|info| info.other_keys.push("notes".into()));
-        assert_eq!((&*findings[0].seen, findings[0].severity), ("notes", Severity::Info));
+        assert_eq!((&*findings[0].evidence[0], findings[0].severity), ("notes", Severity::Info));
     }
 }

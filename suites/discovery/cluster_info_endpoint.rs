@@ -1,21 +1,20 @@
-//! # cluster-info sends joining nodes to a live API server, and gives them the CA that verifies it
+//! # cluster-info names a live API server and the CA that verifies it
 //!
 //! ## Why
-//! No controller keeps ConfigMap kube-public/cluster-info up to date. After a load balancer has moved or a CA was
-//! rotated, the nodes that are in go on working and every new one fails, which is noticed when a node has to be replaced
-//! in a hurry.
+//! No controller keeps ConfigMap kube-public/cluster-info up to date. After a load balancer has moved or a CA was rotated,
+//! existing nodes keep working and every new one fails to join, which is noticed when a node has to be replaced in a hurry.
 //!
 //! ## Fix
-//! `kubectl -n kube-public edit configmap cluster-info`: `server` must be what kubeadm-config calls
-//! `controlPlaneEndpoint`, and `certificate-authority-data` the base64 of `/etc/kubernetes/pki/ca.crt`. The bootstrap
-//! signer signs the new text by itself.
+//! `kubectl -n kube-public edit configmap cluster-info`: `server` must be the `controlPlaneEndpoint` of kubeadm-config, and
+//! `certificate-authority-data` the base64 of `/etc/kubernetes/pki/ca.crt`. The bootstrap signer signs the new text
+//! automatically.
 //!
 //! ## Source
-//! kubernetes/kubernetes `cmd/kubeadm/app/discovery/token/token.go`. Not judged where the profile says that nodes join by
-//! a file. A server that does not answer is a finding only if API server instances answer from here, else undecided.
+//! kubernetes/kubernetes `cmd/kubeadm/app/discovery/token/token.go`. Skipped where the profile states that nodes join by a
+//! file. A server that does not answer is a finding only if API servers answer from here; otherwise it is inconclusive.
 
 use crate::certificate::verify;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::cluster::handshake::Authority;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
@@ -35,13 +34,15 @@ fn judge(
     clock: &Clock,
 ) -> Verdict {
     if expectations.discovery == Discovery::File {
-        return Verdict::not_applicable("the profile says that nodes join by a file: they do not read cluster-info");
+        return Verdict::not_applicable("the profile states that nodes join by a file: they do not read cluster-info");
     }
     let mut verdict = Verdict::new();
     let Some(Ok(server)) = info.cluster().map(|cluster| &cluster.server) else {
         return verdict;
     };
     let subject = || Subject::address(server);
+    let configured = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref());
+    let no_join = "no node can join with a token";
     match &handshake.0 {
         Ok(handshake) => {
             let authorities = info.authorities();
@@ -51,54 +52,77 @@ fn judge(
                     Err(distrust) => verdict.find(
                         subject(),
                         Finding::new(
-                            format!("a certificate for {} that the CA in cluster-info verifies", server.host()),
+                            format!("the server has a certificate for {} that the CA in cluster-info verifies", server.host()),
                             distrust.to_string(),
                         )
-                        .so("no node can join with a token"),
+                        .impact(no_join)
+                        .fix(format!(
+                            "compare the CA in cluster-info with /etc/kubernetes/pki/ca.crt of a control-plane node; if they \
+                             differ, {} certificate-authority-data to the output of: base64 -w0 /etc/kubernetes/pki/ca.crt",
+                            edit("set")
+                        )),
                     ),
                 }
             }
         }
         Err(why) if reaches_nodes(api_servers) => verdict.find(
             subject(),
-            Finding::new("an API server where cluster-info sends joining nodes", why.to_string())
-                .so("no node can join with a token"),
+            Finding::new("an API server answers at the address in cluster-info", why.to_string())
+                .impact(no_join)
+                .fix(format!("restore the load balancer at {server}, or {}", set_server(configured, server))),
         ),
         Err(why) => verdict.unseen(subject(), why),
     }
-    if let Some(configured) = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref()) {
+    if let Some(configured) = configured {
         verdict.expect(subject(), is_same(configured, server), || {
             Finding::new(
                 format!("cluster-info names the controlPlaneEndpoint of kubeadm-config, {configured}"),
-                server.to_string(),
+                format!("it names {server}"),
             )
-            .so("new nodes use another way to the API server than kubeadm makes for the others")
+            .impact("new nodes reach the API server by another address than kubeadm configures for the others")
+            .fix(set_server(Some(configured), server))
             .severity(Severity::Minor)
         });
     }
     if let Ok(authorities) = info.authorities() {
-        let pins = authorities.iter().filter_map(|ca| Some(ca.describe().ok()?.spki_sha256));
-        verdict.note(format!("--discovery-token-ca-cert-hash {}", names(pins)));
+        for pin in authorities.iter().filter_map(|ca| Some(ca.describe().ok()?.spki_sha256)) {
+            verdict.note(format!("--discovery-token-ca-cert-hash {pin}"));
+        }
     }
     verdict
 }
 
-/// Whether the network of the nodes can be reached from here, so that silence means something.
+fn edit(what: &str) -> String {
+    format!("{what} with kubectl -n kube-public edit configmap cluster-info")
+}
+
+/// How to change the server that joining nodes contact.
+fn set_server(configured: Option<&str>, server: &Authority) -> String {
+    match configured.and_then(|configured| with_port(configured, server)) {
+        Some(configured) => edit(&format!("set server to https://{configured}")),
+        None => edit("set server to the URL of a live API server"),
+    }
+}
+
+/// Whether the network of the nodes can be reached from here, so that a server that does not answer is a finding.
 fn reaches_nodes(api_servers: &ApiServerHandshakes) -> bool {
     api_servers.instances.as_ref().is_ok_and(|instances| instances.values().any(Result::is_ok))
 }
 
-/// A `controlPlaneEndpoint` without a port means the port at which kubeadm was told to serve (`bindPort`), which the
-/// ConfigMap does not tell.
 fn is_same(configured: &str, server: &Authority) -> bool {
+    with_port(configured, server).is_some_and(|configured| {
+        configured.port() == server.port() && configured.host() == server.host().to_ascii_lowercase()
+    })
+}
+
+/// A `controlPlaneEndpoint` without a port means the port of kubeadm's `bindPort`, which the ConfigMap does not contain.
+fn with_port(configured: &str, server: &Authority) -> Option<Authority> {
     let configured = configured.to_ascii_lowercase();
-    let with_port = configured.parse().or_else(|_| {
+    let parsed = configured.parse().or_else(|_| {
         let host = configured.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&configured);
         Authority::new(host, server.port())
     });
-    with_port.is_ok_and(|configured| {
-        configured.port() == server.port() && configured.host() == server.host().to_ascii_lowercase()
-    })
+    parsed.ok()
 }
 
 #[cfg(test)]
@@ -143,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_ca_is_not_taken_for_another() {
+    fn an_unreadable_ca_is_inconclusive() {
         let ca = Issuer::new("kubernetes");
         let leaf = ca.leaf(&["10.77.0.100"]);
         let mut info = cluster_info("https://10.77.0.100:6443", Vec::new());
@@ -156,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gone_load_balancer_is_found_from_where_the_nodes_can_be_reached() {
+    fn a_lost_load_balancer_is_found_from_where_the_nodes_can_be_reached() {
         let ca = Issuer::new("kubernetes");
         let leaf = ca.leaf(&["10.77.0.11"]);
         let inside = handshakes(presented(&leaf), [("10.77.0.11:6443", presented(&leaf))]);

@@ -1,13 +1,13 @@
-//! # The uploaded keys of the certificate authorities do not linger
+//! # The Secret kubeadm-certs expires within two hours
 //!
 //! ## Why
-//! `kubeadm init --upload-certs` leaves the keys of every certificate authority of the cluster in Secret
-//! kube-system/kubeadm-certs, for new control-plane nodes. They are encrypted with a key that was printed on a terminal.
-//! The Secret belongs to a bootstrap token of two hours and goes with it; one that stays is for whoever finds that key in
-//! a log or in a shell's history to take over the cluster with.
+//! `kubeadm init --upload-certs` leaves the keys of every CA of the cluster in Secret kube-system/kubeadm-certs, for new
+//! control-plane nodes. They are encrypted with a key that was printed on a terminal. The Secret belongs to a bootstrap token
+//! of two hours and is deleted with it. If it stays, anyone who may read it and finds that key in a log or in a shell's
+//! history can take over the cluster.
 //!
 //! ## Fix
-//! `kubectl -n kube-system delete secret kubeadm-certs`. When a control-plane node is to join, upload them anew with
+//! `kubectl -n kube-system delete secret kubeadm-certs`. When a control-plane node is to join, upload the keys again with
 //! `kubeadm init phase upload-certs --upload-certs`.
 //!
 //! ## Source
@@ -16,7 +16,8 @@
 
 use jiff::SignedDuration;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use crate::check::finding::Difference;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Expiration};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubeadm_certs::KubeadmCerts;
@@ -25,13 +26,10 @@ use crate::seen::Unobserved;
 
 crate::check!("DI-09", "kubeadm-certs", Major, judge);
 
-/// How long the token lives to which kubeadm gives the Secret.
+/// How long the token lives that owns the Secret.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(2);
-/// What the garbage collector may need, and clocks may differ by.
+/// The time that the garbage collector may need, and that clocks may differ by.
 const SLACK: SignedDuration = SignedDuration::from_mins(10);
-const REMOVE: &str = "kubectl -n kube-system delete secret kubeadm-certs";
-const DANGER: &str = "whoever may read Secrets of kube-system and finds the certificate key, which was printed when they were \
-                      uploaded, has the keys of every certificate authority";
 
 fn judge(
     certs: Option<&KubeadmCerts>,
@@ -50,47 +48,50 @@ fn judge(
     let subject = || Subject::object("Secret", "kube-system", "kubeadm-certs");
     let owners: Vec<&str> =
         certs.owners.iter().filter(|owner| owner.kind == "Secret").map(|owner| owner.name.as_str()).collect();
-    if !verdict.expect(subject(), !owners.is_empty(), || {
-        Finding::new("it belongs to the Secret of a bootstrap token, and goes with it", "it belongs to nothing")
-            .so(DANGER)
-            .mend(REMOVE)
-    }) {
+    let owned = "the Secret belongs to the Secret of a bootstrap token, and is deleted with it";
+    if !verdict.expect(subject(), !owners.is_empty(), || finding(owned, "it belongs to nothing")) {
         return verdict;
     }
     if let Some(created) = certs.created {
         let age = clock.server.duration_since(created);
         verdict.expect(subject(), age <= LIFETIME + SLACK, || {
-            Finding::new("it is gone two hours after it was made", format!("it was made {} hours ago", age.as_hours()))
-                .so(DANGER)
-                .mend(REMOVE)
+            let seen = format!("it was created {} hours ago", age.as_hours());
+            finding("the Secret is deleted two hours after it was created", seen)
         });
     }
     match tokens {
         Ok(tokens) => {
-            let known: Vec<_> = owners.iter().filter_map(|owner| tokens.0.get(*owner)).collect();
-            let last = known.iter().map(|token| token.expiration).find(|expiration| match expiration {
-                Expiration::Never => true,
-                Expiration::At(end) => end.duration_since(clock.server) > LIFETIME + SLACK,
-                Expiration::Unreadable => false,
-            });
+            let known: Vec<_> = owners.iter().filter_map(|owner| Some((*owner, tokens.0.get(*owner)?))).collect();
             verdict.expect(subject(), !known.is_empty(), || {
-                let seen = format!("it belongs to {}, which is no bootstrap token of now", names(&owners));
-                Finding::new("it belongs to the Secret of a bootstrap token, and goes with it", seen)
-                    .so(DANGER)
-                    .mend(REMOVE)
+                finding(owned, "it belongs to Secrets that are not bootstrap tokens").evidence(&owners)
             });
-            if let Some(expiration) = last {
-                let seen = match expiration {
-                    Expiration::At(end) => format!("it belongs to {}, good until {end}", names(&owners)),
-                    _ => format!("it belongs to {}, which does not expire", names(&owners)),
+            for (owner, token) in known {
+                let seen = match token.expiration {
+                    Expiration::Never => format!("it belongs to {owner}, which does not expire"),
+                    Expiration::At(end) if end.duration_since(clock.server) > LIFETIME + SLACK => {
+                        format!("it belongs to {owner}, which expires at {end}")
+                    }
+                    Expiration::At(_) | Expiration::Unreadable => continue,
                 };
-                let finding = Finding::new("it belongs to a bootstrap token of two hours", seen);
-                verdict.find(subject(), finding.so(DANGER).mend(REMOVE));
+                verdict.find(subject(), finding("the Secret belongs to a bootstrap token of two hours", seen));
             }
         }
-        Err(why) => verdict.unseen(Subject::object("Secret", "kube-system", names(&owners)), why),
+        Err(why) => {
+            for owner in owners {
+                verdict.unseen(Subject::object("Secret", "kube-system", owner), why);
+            }
+        }
     }
     verdict
+}
+
+fn finding(expected: &str, seen: impl Into<String>) -> Difference {
+    Finding::new(expected, seen)
+        .impact(
+            "anyone who may read Secrets of kube-system and finds the certificate key, which was printed when the \
+             certificates were uploaded, has the keys of every CA",
+        )
+        .fix("kubectl -n kube-system delete secret kubeadm-certs")
 }
 
 #[cfg(test)]
@@ -119,7 +120,7 @@ mod tests {
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
     #[test]
-    fn none_is_what_a_cluster_should_have() {
+    fn a_cluster_without_the_secret_passes() {
         let verdict = judge(None, Some(&KubeadmConfig::default()), Ok(&BootstrapTokens::default()), &clock());
         assert!(verdict.findings(Severity::Major).is_empty());
         assert_eq!(verdict.observations(), 1);
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_an_upload_an_hour_ago_are_fine() {
+    fn an_upload_an_hour_ago_passes() {
         assert!(seen(&certs(HOUR, &["bootstrap-token-uplcrt"]), &tokens(HOUR)).is_empty());
     }
 
@@ -135,22 +136,22 @@ mod tests {
     fn an_orphan_is_found() {
         assert_eq!(seen(&certs(HOUR, &[]), &tokens(HOUR)), ["it belongs to nothing"]);
         let gone = seen(&certs(HOUR, &["bootstrap-token-gonegn"]), &tokens(HOUR));
-        assert_eq!(gone, ["it belongs to bootstrap-token-gonegn, which is no bootstrap token of now"]);
+        assert_eq!(gone, ["it belongs to Secrets that are not bootstrap tokens"]);
     }
 
     #[test]
-    fn what_stays_for_long_is_found() {
+    fn a_secret_that_stays_is_found() {
         let owner = &["bootstrap-token-uplcrt"];
-        assert_eq!(seen(&certs(HOUR * 30, owner), &tokens(HOUR)), ["it was made 30 hours ago"]);
+        assert_eq!(seen(&certs(HOUR * 30, owner), &tokens(HOUR)), ["it was created 30 hours ago"]);
         let lasting = seen(&certs(HOUR, owner), &tokens(HOUR * 30));
-        assert!(lasting[0].contains("good until"), "{lasting:?}");
+        assert!(lasting[0].contains("which expires at"), "{lasting:?}");
         let (name, token) = token("uplcrt", now());
         let never = BootstrapTokens([(name, BootstrapToken { expiration: Expiration::Never, ..token })].into());
         assert!(seen(&certs(HOUR, owner), &never)[0].contains("does not expire"));
     }
 
     #[test]
-    fn an_owner_that_cannot_be_looked_at_is_undecided() {
+    fn an_owner_that_cannot_be_read_is_inconclusive() {
         let refused = Unobserved::Refused { missing: "list secrets".into(), message: "no".into() };
         let certs = certs(HOUR, &["bootstrap-token-uplcrt"]);
         let verdict = judge(Some(&certs), Some(&KubeadmConfig::default()), Err(&refused), &clock());

@@ -1,4 +1,4 @@
-//! What kubeadm gives to whom: its roles and bindings, as data with what each is for.
+//! The roles and bindings that kubeadm writes, as data with what each is for.
 
 use crate::check::Severity;
 use crate::fact::facts::rbac::{BINDING, CLUSTER_BINDING, CLUSTER_ROLE, ROLE};
@@ -11,7 +11,7 @@ use crate::suites::rights::{SUPER_ADMIN, bind_as, object};
 pub(super) struct KubeadmGrant {
     /// The binding.
     pub(super) binding: ObjectRef,
-    /// The role that it gives.
+    /// The role that it grants.
     pub(super) role: ObjectRef,
     /// The subjects that get it.
     pub(super) holders: &'static [Holder],
@@ -24,25 +24,29 @@ pub(super) struct KubeadmGrant {
 }
 
 impl KubeadmGrant {
-    /// How much it matters if it is missing: approval by hand is for whoever wants every new node looked at.
+    /// How much it matters if it is missing: some administrators want to approve every new node by hand.
     pub(super) fn severity(&self) -> Severity {
         if self.without == BY_HAND { Severity::Minor } else { Severity::Major }
     }
 
-    /// The command that writes the binding again, whatever is there.
-    pub(super) fn mend(&self) -> String {
+    /// The command that restores the binding, whatever is there.
+    pub(super) fn fix(&self) -> String {
         let kubectl = if self.binding == ADMINISTRATORS { SUPER_ADMIN } else { "kubectl" };
         bind_as(kubectl, &self.binding, &self.role, self.holders)
     }
 
-    /// What writes the role again, with nothing but what kubeadm gives it.
-    pub(super) fn mend_role(&self) -> String {
+    /// How to restore both, of which either may be missing.
+    pub(super) fn fix_all(&self) -> String {
+        match self.reads {
+            Some(_) => format!("{} && {}", self.fix_role(), self.fix()),
+            None => self.fix(),
+        }
+    }
+
+    /// How to restore the role, with nothing but the rights that kubeadm gives it.
+    pub(super) fn fix_role(&self) -> String {
         let Some(Reads(resource, name)) = self.reads else {
-            return if self.role == COREDNS {
-                again("addon coredns")
-            } else {
-                "restart an API server: it writes its own roles again when it starts".into()
-            };
+            return if self.role == COREDNS { again("addon coredns") } else { RESTART.to_owned() };
         };
         let name = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();
         format!(
@@ -53,11 +57,20 @@ impl KubeadmGrant {
     }
 }
 
-/// What follows where a new node's certificate is not approved by itself.
-pub(super) const BY_HAND: &str =
-    "the certificate of a joining kubelet waits for an administrator's approval, as it should only where that is meant";
+/// How to restore a role that API servers write when they start.
+const RESTART: &str = "restart one API server, which restores its default roles when it starts: on a control-plane node, \
+                       crictl stop $(crictl ps --name kube-apiserver -q)";
 
-/// The grant by which new nodes read a ConfigMap of this name.
+/// What follows where a new node's certificate is not approved automatically.
+pub(super) const BY_HAND: &str =
+    "a joining kubelet waits until an administrator approves its certificate, which some clusters intend";
+
+/// The binding of this name.
+pub(super) fn named(name: &str) -> &'static KubeadmGrant {
+    ALL.iter().find(|grant| grant.binding.name == name).expect("the table has every binding that a check names")
+}
+
+/// The binding that lets new nodes read the ConfigMap with this name.
 pub(super) fn reading(config_map: &str) -> Option<&'static KubeadmGrant> {
     let reads = |grant: &&KubeadmGrant| {
         grant.reads.is_some_and(|Reads(resource, name)| resource == "configmaps" && name == Some(config_map))
@@ -74,13 +87,13 @@ pub(super) struct Reads(pub(super) &'static str, pub(super) Option<&'static str>
 pub(super) enum When {
     /// Always.
     Always,
-    /// While new nodes find the cluster by a token.
+    /// While new nodes discover the cluster by a token.
     TokenDiscovery,
     /// Unless its DNS add-on was left out.
     CoreDns,
     /// Unless its kube-proxy add-on was left out.
     KubeProxy,
-    /// Since the certificate by which the API server calls kubelets names no group (1.36.1, 1.35.5).
+    /// Since the API server's client certificate for kubelets names no group (1.36.1, 1.35.5).
     KubeletClientWithoutGroup,
     /// Once the certificates of the control plane were uploaded.
     UploadedCertificates,
@@ -117,7 +130,7 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[BOOTSTRAPPERS],
         reads: None,
         when: When::Always,
-        without: "a joining kubelet cannot ask for its certificate",
+        without: "a joining kubelet cannot request its certificate",
     },
     KubeadmGrant {
         binding: everywhere("kubeadm:get-nodes"),
@@ -125,7 +138,7 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[BOOTSTRAPPERS],
         reads: Some(Reads("nodes", None)),
         when: When::Always,
-        without: "kubeadm join cannot tell whether the node's name is taken",
+        without: "kubeadm join cannot check whether the node's name is taken, and gives up",
     },
     KubeadmGrant {
         binding: everywhere("kubeadm:node-autoapprove-bootstrap"),
@@ -141,7 +154,7 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[NODES],
         reads: None,
         when: When::Always,
-        without: "no kubelet can renew its client certificate, and each is locked out when it expires",
+        without: "kubelets cannot renew their client certificates, and are locked out when these expire",
     },
     KubeadmGrant {
         binding: ObjectRef::fixed_in(SYSTEM, BINDING, "kubeadm:nodes-kubeadm-config"),
@@ -149,7 +162,7 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[BOOTSTRAPPERS, NODES],
         reads: Some(Reads("configmaps", Some("kubeadm-config"))),
         when: When::Always,
-        without: "kubeadm join and kubeadm upgrade node cannot read how the cluster was built",
+        without: "kubeadm join and kubeadm upgrade node cannot read the cluster's configuration",
     },
     KubeadmGrant {
         binding: ObjectRef::fixed_in(SYSTEM, BINDING, "kubeadm:kubelet-config"),
@@ -205,6 +218,6 @@ pub(super) const ALL: &[KubeadmGrant] = &[
         holders: &[BOOTSTRAPPERS],
         reads: Some(Reads("secrets", Some("kubeadm-certs"))),
         when: When::UploadedCertificates,
-        without: "no control-plane node can fetch the certificates",
+        without: "joining control-plane nodes cannot fetch the certificates",
     },
 ];

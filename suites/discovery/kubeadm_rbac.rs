@@ -40,7 +40,7 @@ fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectation
                         "the binding does not exist",
                     )
                     .so(grant.without)
-                    .mend(grant.mend())
+                    .mend(grant.fix())
                     .severity(grant.severity()),
                 );
             }
@@ -72,14 +72,14 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
     let gives_its_role = verdict.expect(subject(), binding.role == grant.role, || {
         Finding::new(format!("gives {}", grant.role), format!("gives {}", binding.role))
             .so(grant.without)
-            .mend(grant.mend())
+            .mend(grant.fix())
     });
     let holders = &binding.holders;
     verdict.expect(subject(), grant.holders.iter().all(|holder| holders.contains(holder)), || {
         let has = if holders.is_empty() { "nobody".to_owned() } else { both(holders) };
         Finding::new(format!("{} is given to {}", grant.role, both(grant.holders)), format!("it is given to {has}"))
             .so(grant.without)
-            .mend(grant.mend())
+            .mend(grant.fix())
             .severity(grant.severity())
     });
     let extra: Vec<_> = holders.iter().filter(|holder| !grant.holders.contains(holder)).collect();
@@ -104,20 +104,20 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
             subject,
             Finding::new("exists, since a binding gives it", "it does not exist")
                 .so(grant.without)
-                .mend(grant.mend_role()),
+                .mend(grant.fix_role()),
         );
     };
     let Some(reads) = grant.reads else { return verdict.confirm() };
     verdict.expect(subject.clone(), has.iter().any(|rule| reads.is_in(rule)), || {
         Finding::new(format!("permits to {reads}"), format!("it permits to {}", rules(has)))
             .so(grant.without)
-            .mend(grant.mend_role())
+            .mend(grant.fix_role())
     });
     let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
     verdict.expect(subject, more.is_empty(), || {
         Finding::new(format!("permits to {reads} and no more"), format!("it permits to {} as well", rules(&more)))
             .so(format!("{} may do more than joining takes", both(grant.holders)))
-            .mend(grant.mend_role())
+            .mend(grant.fix_role())
     });
 }
 
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn no_mend_is_a_phase_that_writes_kubeadms_defaults() {
         for grant in ALL {
-            for mend in [grant.mend(), grant.mend_role()] {
+            for mend in [grant.fix(), grant.fix_role()] {
                 assert!(!mend.contains("kubeadm init phase") || mend.ends_with("--config kubeadm.yaml"), "{mend}");
             }
         }

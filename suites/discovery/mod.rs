@@ -5,6 +5,7 @@ pub mod bootstrap_rights;
 pub mod cluster_info;
 pub mod cluster_info_access;
 pub mod cluster_info_endpoint;
+mod helpers;
 pub mod join_rehearsal;
 pub mod kubeadm_certs;
 mod kubeadm_grants;

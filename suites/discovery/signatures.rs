@@ -1,20 +1,21 @@
 //! # The signatures of cluster-info verify with their tokens
 //!
 //! ## Why
-//! A joining node knows cluster-info to be its cluster's by a signature made with the token that it was given. A wrong
-//! one means that cluster-info was changed by somebody who could not sign it, or that nobody signed it since it was
-//! changed. Every join with that token is refused.
+//! A joining node trusts cluster-info because it is signed with the token that the node was given. A wrong signature means
+//! that someone changed cluster-info who could not sign it, or that nothing has signed it since it was changed. Every join
+//! with that token is refused.
 //!
 //! ## Fix
 //! Compare cluster-info with what it should be: `kubectl -n kube-public get configmap cluster-info -o yaml`. If the text is
-//! right, the bootstrap signer is not at work: the controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`.
+//! correct, the bootstrap signer does not run: the controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`.
 //! If it is not, find out who may write it: `kubectl auth can-i update configmap/cluster-info -n kube-public --as USER`.
 //!
 //! ## Source
 //! kubernetes/cluster-bootstrap `token/jws/jws.go`; kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`.
-//! Without permission to list the token Secrets only the signatures' form is judged, and never as a pass.
+//! Without permission to list the token Secrets only the signatures' form is judged, and that is never a pass.
 
-use crate::check::{Finding, Subject, Verdict, names};
+use super::helpers::SIGNER;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Signature};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
@@ -27,8 +28,13 @@ fn judge(info: &ClusterInfo, tokens: Result<&BootstrapTokens, &Unobserved>, cloc
     let cluster_info = || Subject::object("ConfigMap", "kube-public", "cluster-info");
     for (id, form) in &info.signatures {
         verdict.expect(cluster_info(), form.is_ok(), || {
-            Finding::new(format!("a detached JWS for token {id}"), form.as_ref().err().cloned().unwrap_or_default())
-                .so("joins with the token are refused")
+            let why = form.as_ref().err().cloned().unwrap_or_default();
+            Finding::new(format!("jws-kubeconfig-{id} is a detached JWS"), why)
+                .impact(format!("nodes cannot join with token {id}"))
+                .fix(format!(
+                    "let the bootstrap signer sign again: kubectl -n kube-public patch configmap cluster-info --type merge -p \
+                     '{{\"data\":{{\"jws-kubeconfig-{id}\":null}}}}'; {SIGNER}"
+                ))
         });
     }
     let tokens = match tokens {
@@ -37,30 +43,37 @@ fn judge(info: &ClusterInfo, tokens: Result<&BootstrapTokens, &Unobserved>, cloc
             verdict.find(
                 cluster_info(),
                 Finding::new(
-                    format!("the signatures of tokens {} verify", names(info.signatures.keys())),
-                    format!("only their form could be looked at: {refused}"),
+                    "the signatures of cluster-info verify with their tokens",
+                    format!("only their form could be checked: {refused}"),
                 )
+                .evidence(info.signatures.keys().map(|id| format!("jws-kubeconfig-{id}")))
+                .fix("run this with an account that may list Secrets in kube-system")
                 .info(),
             );
             return verdict;
         }
         Err(why) => {
-            verdict.unseen(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
+            verdict.unseen(Subject::cluster_object("Namespace", "kube-system"), why);
             return verdict;
         }
     };
     for (name, token) in tokens.0.iter().filter(|(_, token)| token.is_for_signing(clock.server)) {
         let id = token.id.as_deref().unwrap_or_default();
-        // A signature of the wrong form was found above; one that is missing is for the check of their steps.
+        // A signature in the wrong form was found above; one that is missing is another check's (DI-05).
         if token.signature == Signature::Missing || info.signatures.get(id).is_some_and(Result::is_err) {
             continue;
         }
         verdict.expect(Subject::object("Secret", "kube-system", name), token.signature == Signature::Verified, || {
             Finding::new(
-                format!("cluster-info bears a signature by token {id}"),
-                format!("jws-kubeconfig-{id} is a signature of another text, or with another secret"),
+                "cluster-info is signed with the token in this Secret",
+                "its signature belongs to another text, or to another token secret",
             )
-            .so("joins with the token are refused: cluster-info was changed and not signed again, or tampered with")
+            .evidence([format!("jws-kubeconfig-{id}")])
+            .impact("nodes cannot join with the token: cluster-info was changed and not signed again, or tampered with")
+            .fix(format!(
+                "check that cluster-info has the right server and CA: kubectl -n kube-public get configmap cluster-info -o \
+                 yaml; then {SIGNER}"
+            ))
         });
     }
     if verdict.observations() == 0 {
@@ -102,11 +115,11 @@ mod tests {
         let findings = verdict.findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].to_string(), "Secret kube-system/bootstrap-token-beacon");
-        assert!(finding.seen.contains("jws-kubeconfig-beacon"));
+        assert_eq!(finding.evidence, ["jws-kubeconfig-beacon"]);
     }
 
     #[test]
-    fn a_wrong_form_is_found_once() {
+    fn a_signature_in_the_wrong_form_is_found_once() {
         let info = info(&[("beacon", Err("it carries a payload".into()))]);
         let findings = judge(&info, Ok(&beacon(Signature::Mismatch)), &clock()).findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
@@ -114,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_secrets_it_is_a_remark_at_best() {
+    fn without_the_secrets_it_is_never_a_pass() {
         let refused = Unobserved::Refused { missing: "list secrets".into(), message: "no".into() };
         let findings = judge(&info(&[("beacon", Ok(()))]), Err(&refused), &clock()).findings(Severity::Critical);
         let [finding] = &findings[..] else { panic!("{findings:?}") };

@@ -2,21 +2,22 @@
 //!
 //! ## Why
 //! A token without a signature cannot be used to join: `kubeadm join` waits for it until it gives up. A signature without
-//! a token shows that nobody keeps them in step, so that the next token will not be signed either.
+//! a token shows that the bootstrap signer does not run, so the next token will not be signed either.
 //!
 //! ## Fix
-//! The controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`, as kubeadm writes it; its log says what
-//! the signer stumbled over. A token's Secret must be named `bootstrap-token-ID`: make it with `kubeadm token create`. An
-//! update that the signer lost is made good by the next change of a token or of cluster-info.
+//! The controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`, as kubeadm sets it; its log contains the
+//! signer's errors. A token's Secret must be named `bootstrap-token-ID`: create it with `kubeadm token create`. If the signer
+//! missed an update, the next change of a token or of cluster-info makes it sign again.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`, `util.go` (which Secrets are taken). A token of less
-//! than a minute that is unsigned was looked at twice, two seconds apart; the signer needs less than one. Tokens without
-//! the usage `signing`, as that of `kubeadm init phase upload-certs`, are rightly unsigned.
+//! kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`, `util.go` (which Secrets it uses). An unsigned token
+//! younger than a minute was read twice, two seconds apart; the signer needs less than one. Tokens without the usage
+//! `signing`, such as that of `kubeadm init phase upload-certs`, are rightly unsigned.
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use super::helpers::SIGNER;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Signature};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
@@ -26,27 +27,28 @@ crate::check!("DI-05", "signatures-in-step", Major, judge);
 fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();
     for (name, token) in tokens.0.iter().filter(|(_, token)| token.is_for_signing(clock.server)) {
-        let id = token.id.as_deref().unwrap_or("without an id");
-        let is_named_well = token.is_found_as(name);
-        verdict.expect(
-            Subject::object("Secret", "kube-system", name),
-            is_named_well && token.signature != Signature::Missing,
-            || {
-                let expected = format!("cluster-info is signed with token {id}");
-                let finding = if is_named_well {
-                    Finding::new(
-                        expected,
-                        format!("there is no jws-kubeconfig-{id}: the bootstrap signer is not at work"),
-                    )
-                } else {
-                    Finding::new(
-                        expected,
-                        format!("the Secret is named {name}: the bootstrap signer takes bootstrap-token-{id} only"),
-                    )
-                };
-                finding.so("nobody can join with the token")
-            },
-        );
+        let subject = || Subject::object("Secret", "kube-system", name);
+        let id = token.id.as_deref().unwrap_or("ID");
+        let expected = "cluster-info is signed with the token in this Secret";
+        let impact = "nodes cannot join with the token";
+        if !token.is_found_as(name) {
+            verdict.find(
+                subject(),
+                Finding::new(
+                    expected,
+                    format!("the Secret is named {name}, but the bootstrap signer uses only bootstrap-token-{id}"),
+                )
+                .impact(impact)
+                .fix(format!("kubectl -n kube-system delete secret {name}; kubeadm token create")),
+            );
+        } else {
+            verdict.expect(subject(), token.signature != Signature::Missing, || {
+                Finding::new(expected, "it is not signed with it: the bootstrap signer does not run")
+                    .evidence([format!("there is no jws-kubeconfig-{id} in cluster-info")])
+                    .impact(impact)
+                    .fix(SIGNER)
+            });
+        }
     }
     let signing: BTreeSet<&str> = tokens
         .0
@@ -58,10 +60,12 @@ fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict
     if !info.signatures.is_empty() {
         verdict.expect(Subject::object("ConfigMap", "kube-public", "cluster-info"), orphans.is_empty(), || {
             Finding::new(
-                "signatures with tokens that may sign only",
-                format!("signatures with {}, which are gone, expired or not for signing", names(orphans)),
+                "cluster-info is signed only with tokens that may sign",
+                "it has signatures of tokens that are deleted, expired or not for signing",
             )
-            .so("the bootstrap signer is not at work: the next token will not be signed")
+            .evidence(orphans.iter().map(|id| format!("jws-kubeconfig-{id}")))
+            .impact("the bootstrap signer does not run: the next token will not be signed")
+            .fix(SIGNER)
         });
     }
     if verdict.observations() == 0 {
@@ -112,27 +116,27 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_not_signed_with_is_found() {
+    fn a_token_without_a_signature_is_found() {
         let finding = only_finding(&judged(&[], vec![unsigned("unsign")]));
-        assert!(finding.seen.contains("no jws-kubeconfig-unsign"));
+        assert_eq!(finding.evidence, ["there is no jws-kubeconfig-unsign in cluster-info"]);
     }
 
     #[test]
-    fn a_secret_of_another_name_is_the_cause_that_is_told() {
+    fn a_secret_with_another_name_is_named_as_the_cause() {
         let (_, token) = unsigned("strays");
         let finding = only_finding(&judged(&[], vec![("join-token-strays".into(), token)]));
         assert_eq!(
             finding.seen,
-            "the Secret is named join-token-strays: the bootstrap signer takes bootstrap-token-strays only"
+            "the Secret is named join-token-strays, but the bootstrap signer uses only bootstrap-token-strays"
         );
     }
 
     #[test]
-    fn a_signature_that_was_left_behind_is_found() {
+    fn a_signature_without_a_token_is_found() {
         let (name, token) = signed("elapse");
         let expired = BootstrapToken { expiration: Expiration::At(now()), ..token };
         let finding = only_finding(&judged(&["elapse", "forgot"], vec![(name, expired)]));
-        assert_eq!(finding.seen, "signatures with elapse, forgot, which are gone, expired or not for signing");
+        assert_eq!(finding.evidence, ["jws-kubeconfig-elapse", "jws-kubeconfig-forgot"]);
     }
 
     #[test]

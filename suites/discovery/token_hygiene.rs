@@ -1,14 +1,14 @@
-//! # Bootstrap tokens expire soon, go when they have expired, and are nobody's guess
+//! # Bootstrap tokens are short-lived, cleaned up and unguessable
 //!
 //! ## Why
-//! Whoever has a bootstrap token can make their machine a node, and a node reads the Secrets of the pods that it gets. A
-//! token that never expires is still good when it turns up in a wiki, a script or a shell history. A token of the
-//! documentation is good for everybody who has read it.
+//! Anyone with a bootstrap token can make their machine a node, and a node reads the Secrets of the pods that it gets. A
+//! token that never expires is still valid when it turns up in a wiki, a script or a shell history. The token of the
+//! documentation is valid for everyone who has read it.
 //!
 //! ## Fix
-//! `kubeadm token list`, then `kubeadm token delete ID`, and `kubeadm token create --ttl 2h` whenever a node is to join.
-//! Tokens that have expired are removed by the controller-manager with `--controllers=*,bootstrapsigner,tokencleaner`. How
-//! long a token may last is the profile's to say: `expect: {token-hours: 24}`.
+//! `kubeadm token list`, then `kubeadm token delete ID`, and `kubeadm token create --ttl 2h` whenever a node is to join. The
+//! controller-manager removes expired tokens with `--controllers=*,bootstrapsigner,tokencleaner`. The profile sets how long a
+//! token may last: `expect: {token-hours: 24}`.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/>; kubernetes/kubernetes
@@ -17,8 +17,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::helpers::SIGNER;
 use crate::check::finding::Difference;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::bootstrap_tokens::{BootstrapToken, BootstrapTokens, Expiration};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
@@ -30,9 +31,9 @@ crate::check!("DI-06", "token-hygiene", Major, judge);
 
 /// The id of the token that the documentation prints.
 const WELL_KNOWN: &str = "abcdef";
-/// For how long an expired token may still be there.
+/// How long an expired token may remain.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
-/// A token that is made with the longest life allowed is not older than this when it is looked at, by any clock.
+/// By how much clocks and the time between creation and check may lengthen the longest life allowed.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
 fn judge(
@@ -51,13 +52,13 @@ fn judge(
             return verdict;
         }
         Err(why) => {
-            verdict.unseen(Subject::object("Secrets", "kube-system", "bootstrap-token-*"), why);
+            verdict.unseen(Subject::cluster_object("Namespace", "kube-system"), why);
             return verdict;
         }
     };
     if tokens.is_empty() {
         return Verdict::not_applicable(
-            "there is no bootstrap token, which is well: they are made when a node is to join",
+            "there is no bootstrap token, which is fine: create one when a node is to join",
         );
     }
     let longest = SignedDuration::from_hours(i64::from(expectations.token_hours));
@@ -66,12 +67,22 @@ fn judge(
         verdict.expect(subject(), is_kind || token.id.as_deref() != Some(WELL_KNOWN), well_known);
         let groups: Vec<&String> = token.groups.iter().filter(|group| !is_bootstrap_group(group)).collect();
         verdict.expect(subject(), groups.is_empty(), || {
-            Finding::new("groups below system:bootstrappers: only", names(groups))
-                .so("the API server refuses the token: nobody can join with it")
+            Finding::new(
+                "the extra groups of a bootstrap token begin with system:bootstrappers:",
+                "it has groups that bootstrap tokens cannot have",
+            )
+            .evidence(groups.iter().map(|group| format!("{name}: {group}")))
+            .impact("the API server refuses the token: nodes cannot join with it")
+            .fix(format!("{}; kubeadm token create", delete(name)))
         });
         judge_expiration(&mut verdict, name, token, longest, clock.server);
     }
     verdict
+}
+
+/// Deletes a token by its Secret, whatever id it contains.
+fn delete(name: &str) -> String {
+    format!("kubectl -n kube-system delete secret {name}")
 }
 
 fn judge_expiration(
@@ -82,49 +93,48 @@ fn judge_expiration(
     now: Timestamp,
 ) {
     let subject = Subject::object("Secret", "kube-system", name);
-    let id = token.id.as_deref().unwrap_or("without an id");
-    let mend = format!("kubeadm token delete {id}");
     let hours = longest.as_hours();
+    let soon = format!("a bootstrap token expires within {hours} hours");
+    let replace = format!("{}; when a node is to join: kubeadm token create --ttl 2h", delete(name));
     match token.expiration {
         Expiration::Never => verdict.find(
             subject,
-            Finding::new(format!("token {id} expires within {hours} hours"), "it never expires")
-                .so("whoever finds it can join a node in years to come")
-                .mend(mend),
+            Finding::new(soon, "it never expires")
+                .impact("anyone who finds it can join a node years from now")
+                .fix(replace),
         ),
         Expiration::Unreadable => verdict.find(
             subject,
             Finding::new(
-                format!("token {id} says in RFC 3339 when it expires"),
-                "what it says cannot be read, which counts as expired",
+                "a bootstrap token has an expiration in RFC 3339",
+                "its expiration cannot be read, which counts as expired",
             )
-            .mend(mend),
+            .impact("nodes cannot join with it")
+            .fix(replace),
         ),
         Expiration::At(end) if end <= now => {
             let ago = now.duration_since(end);
             verdict.expect(subject, ago <= PATIENCE, || {
                 Finding::new(
-                    format!("token {id} is gone, since it expired at {end}"),
-                    format!("it is still there {} hours later", ago.as_hours()),
+                    "an expired bootstrap token is deleted",
+                    format!("it still exists {} hours after it expired at {end}", ago.as_hours()),
                 )
-                .so("the token cleaner is not at work")
+                .impact("the token cleaner does not run: expired tokens pile up")
+                .fix(format!("{}; {SIGNER}", delete(name)))
             });
         }
         Expiration::At(end) => {
             let left = end.duration_since(now);
             verdict.expect(subject, left <= longest + SLACK, || {
-                Finding::new(
-                    format!("token {id} expires within {hours} hours"),
-                    format!("in {} hours, at {end}", left.as_hours()),
-                )
-                .so("the longer it lasts, the likelier it is found")
-                .mend(mend)
+                Finding::new(soon, format!("it expires in {} hours, at {end}", left.as_hours()))
+                    .impact("the longer it is valid, the more likely someone finds and uses it")
+                    .fix(replace)
             });
         }
     }
 }
 
-/// What the signatures tell of the tokens, without permission to list these.
+/// Judges the ids in the signatures, which are all that is known without permission to list the Secrets.
 fn judge_ids_alone(verdict: &mut Verdict, info: &ClusterInfo, refused: &Unobserved, is_kind: bool) {
     let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
     for id in info.signatures.keys() {
@@ -132,22 +142,24 @@ fn judge_ids_alone(verdict: &mut Verdict, info: &ClusterInfo, refused: &Unobserv
     }
     verdict.find(
         subject(),
-        Finding::new(
-            format!("tokens {} expire soon", names(info.signatures.keys())),
-            format!("only their ids could be looked at: {refused}"),
-        )
-        .info(),
+        Finding::new("bootstrap tokens expire soon", format!("only their ids could be checked: {refused}"))
+            .evidence(info.signatures.keys().map(|id| format!("token {id}")))
+            .fix("run this with an account that may list Secrets in kube-system")
+            .info(),
     );
 }
 
 fn well_known() -> Difference {
-    Finding::new("tokens that nobody can guess", format!("token {WELL_KNOWN}, which the documentation prints"))
-        .so("everybody who reaches the API server can try to join a node with it")
-        .mend(format!("kubeadm token delete {WELL_KNOWN}"))
-        .severity(Severity::Critical)
+    Finding::new(
+        "bootstrap tokens cannot be guessed",
+        format!("token {WELL_KNOWN} is the one that the documentation prints"),
+    )
+    .impact("anyone who reaches the API server can try to join a node with it")
+    .fix(format!("kubeadm token delete {WELL_KNOWN}; when a node is to join: kubeadm token create --ttl 2h"))
+    .severity(Severity::Critical)
 }
 
-/// Whether the authenticator takes it as a group of a token.
+/// Whether the authenticator accepts it as a group of a token.
 fn is_bootstrap_group(group: &str) -> bool {
     let Some(rest) = group.strip_prefix("system:bootstrappers:") else {
         return false;
@@ -193,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn kubeadms_own_token_passes() {
+    fn the_token_of_kubeadm_passes() {
         let verdict = judged(vec![token("beacon", in_hours(24))], &Nodes::default());
         assert!(verdict.findings(Severity::Major).is_empty());
         assert_eq!(verdict.observations(), 3);
@@ -204,16 +216,16 @@ mod tests {
         let never = only_finding(&judged(expiring(Expiration::Never), &Nodes::default()));
         assert_eq!(never.seen, "it never expires");
         let late = only_finding(&judged(expiring(Expiration::At(in_hours(48))), &Nodes::default()));
-        assert!(late.seen.starts_with("in 48 hours, at "));
-        assert_eq!(late.fix.as_str(), "kubeadm token delete lastly");
+        assert!(late.seen.starts_with("it expires in 48 hours, at "));
+        assert!(late.fix.starts_with("kubectl -n kube-system delete secret bootstrap-token-lastly"), "{late:?}");
         let unreadable = only_finding(&judged(expiring(Expiration::Unreadable), &Nodes::default()));
         assert!(unreadable.seen.contains("counts as expired"));
     }
 
     #[test]
-    fn a_token_that_outlives_its_end_shows_that_nobody_cleans() {
+    fn an_expired_token_that_remains_is_found() {
         let stale = only_finding(&judged(expiring(Expiration::At(in_hours(-3))), &Nodes::default()));
-        assert_eq!(stale.seen, "it is still there 3 hours later");
+        assert!(stale.seen.starts_with("it still exists 3 hours after it expired at "), "{stale:?}");
         let fresh = judged(expiring(Expiration::At(now() - PATIENCE / 2)), &Nodes::default());
         assert!(fresh.findings(Severity::Major).is_empty());
     }
@@ -231,7 +243,10 @@ mod tests {
     fn a_group_that_the_authenticator_refuses_is_found() {
         let (name, token) = token("beacon", in_hours(12));
         let strange = BootstrapToken { groups: vec!["system:masters".into()], ..token };
-        assert_eq!(only_finding(&judged(vec![(name, strange)], &Nodes::default())).seen, "system:masters");
+        assert_eq!(
+            only_finding(&judged(vec![(name, strange)], &Nodes::default())).evidence,
+            ["bootstrap-token-beacon: system:masters"]
+        );
         assert!(is_bootstrap_group("system:bootstrappers:kubeadm:default-node-token"));
         assert!(!is_bootstrap_group("system:bootstrappers:") && !is_bootstrap_group("system:bootstrappers:a-"));
     }

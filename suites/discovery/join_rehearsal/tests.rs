@@ -19,7 +19,7 @@ struct Cluster {
 }
 
 fn answered(status: u16) -> Answered {
-    Answered { status, message: if status < 300 { String::new() } else { "as told".into() } }
+    Answered { status, message: if status < 300 { String::new() } else { "as answered".into() } }
 }
 
 fn issued(by: &Authority, node: &str) -> Issuance {
@@ -92,7 +92,7 @@ impl Cluster {
         )
     }
 
-    /// What is found, besides the certificate's long life: the tests' authority is generous.
+    /// What is found, except the certificate's long life: the tests' CA issues long ones.
     fn found(&self) -> Vec<Finding> {
         let findings = self.judged().findings(Severity::Critical);
         findings.into_iter().filter(|finding| !finding.expected.contains("ten minutes")).collect()
@@ -116,7 +116,7 @@ fn a_rehearsal_that_went_well_passes() {
 #[test]
 fn a_missing_signature_and_a_wrong_one_differ() {
     for (signature, seen) in
-        [(Signature::Missing, "no jws-kubeconfig-jx7f4k"), (Signature::Mismatch, "of another text")]
+        [(Signature::Missing, "no jws-kubeconfig-jx7f4k"), (Signature::Mismatch, "signature of another text")]
     {
         let mut cluster = Cluster::new();
         cluster.rehearsal.discovery.as_mut().unwrap().signature = signature;
@@ -125,7 +125,7 @@ fn a_missing_signature_and_a_wrong_one_differ() {
 }
 
 #[test]
-fn another_authority_fails_the_pin_and_the_trust() {
+fn another_ca_fails_the_pin_and_the_trust() {
     let mut cluster = Cluster::new();
     let other: Certificate = Authority::new("kubernetes").certificate;
     cluster.rehearsal.discovery.as_mut().unwrap().authorities = Ok(vec![other]);
@@ -133,11 +133,12 @@ fn another_authority_fails_the_pin_and_the_trust() {
     cluster.rehearsal.refetch = Some(Ok(refetch));
     let found = cluster.found();
     assert_eq!(found.len(), 2);
-    assert!(found[0].expected.contains("pin sha256:"));
+    assert!(found[0].evidence.iter().all(|item| item.starts_with("pin sha256:")));
+    assert_eq!(found[0].evidence.len(), 2);
 }
 
 #[test]
-fn a_token_that_is_not_accepted_is_told_once() {
+fn a_token_that_is_refused_is_found_once() {
     let mut cluster = Cluster::new();
     let refused = WhoAmI { status: 401, message: "Unauthorized".into(), ..WhoAmI::default() };
     cluster.rehearsal.identity = Ok(refused);
@@ -159,7 +160,7 @@ fn an_instance_that_refuses_the_token_after_another_took_it_is_found() {
 fn each_right_that_is_missing_is_found_by_its_step() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.lookup = Ok(answered(403));
-    assert_eq!(cluster.only().expected, "may get nodes");
+    assert_eq!(cluster.only().expected, "a new token may get nodes");
 
     let mut cluster = Cluster::new();
     cluster.rehearsal.config_maps.insert("kubeadm-config".into(), Ok(answered(403)));
@@ -183,17 +184,17 @@ fn a_cluster_without_kube_proxy_has_no_such_config_map() {
 }
 
 #[test]
-fn whether_there_is_a_kube_proxy_must_be_known() {
+fn the_presence_of_kube_proxy_must_be_known() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.config_maps.insert("kube-proxy".into(), Ok(answered(403)));
     let (absent, interrupted) = (Unobserved::absent("no"), Unobserved::Interrupted);
-    let undecided = |kube_proxy| {
+    let gaps = |kube_proxy| {
         let (rehearsal, expectations) = (&cluster.rehearsal, Expectations::default());
         judge(rehearsal, &expectations, Err(&absent), Err(&absent), Err(&absent), Err(kube_proxy), &clock())
             .gaps()
             .len()
     };
-    assert_eq!(undecided(&interrupted), undecided(&absent) + 1);
+    assert_eq!(gaps(&interrupted), gaps(&absent) + 1);
 }
 
 #[test]
@@ -205,11 +206,11 @@ fn a_pending_request_names_its_cause() {
     assert_eq!(cluster.only().severity, Severity::Critical);
     cluster.may_be_approved = false;
     assert!(cluster.only().seen.contains("certificatesigningrequests/nodeclient"));
-    assert_eq!(cluster.only().severity, Severity::Minor, "some want to look at every node that joins");
+    assert_eq!(cluster.only().severity, Severity::Minor, "some approve every node by hand");
 }
 
 #[test]
-fn an_approved_request_without_certificate_is_the_signers_fault() {
+fn an_approved_request_without_a_certificate_is_the_signers_fault() {
     let mut cluster = Cluster::new();
     let Some(Ok(issuance)) = &mut cluster.rehearsal.issuance else { panic!() };
     issuance.certificate = None;
@@ -217,14 +218,14 @@ fn an_approved_request_without_certificate_is_the_signers_fault() {
 }
 
 #[test]
-fn a_certificate_of_another_authority_is_found() {
+fn a_certificate_of_another_ca_is_found() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.issuance = Some(Ok(issued(&Authority::new("kubernetes"), "seaworthy-x7f4k")));
     assert!(cluster.only().fix.contains("--cluster-signing-cert-file"));
 }
 
 #[test]
-fn what_is_left_behind_is_undecided() {
+fn a_removal_that_failed_is_inconclusive() {
     let mut cluster = Cluster::new();
     let refused = Unobserved::Refused { missing: "delete secrets".into(), message: "no".into() };
     cluster.rehearsal.left.insert("the Secret of token jx7f4k".into(), refused);
@@ -232,10 +233,10 @@ fn what_is_left_behind_is_undecided() {
 }
 
 #[test]
-fn where_nodes_are_given_a_file_cluster_info_may_be_closed() {
+fn where_nodes_join_by_a_file_cluster_info_may_be_closed() {
     let mut cluster = Cluster::new();
     cluster.rehearsal.discovery.as_mut().unwrap().answered = answered(403);
-    assert_eq!(cluster.only().expected, "readable without credentials");
+    assert_eq!(cluster.only().expected, "cluster-info is readable without credentials");
     let expectations = Expectations { discovery: Way::File, ..Expectations::default() };
     let absent = Unobserved::absent("no");
     let verdict =

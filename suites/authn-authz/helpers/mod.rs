@@ -1,0 +1,4 @@
+//! What several checks of this suite share.
+
+pub(super) mod node_rights;
+pub(super) mod node_writes;
