@@ -59,10 +59,11 @@ pub fn dangers(rules: &[PolicyRule]) -> Vec<&'static str> {
     dangers
 }
 
-/// How kubectl is called where the administrators have lost their rights.
+/// How to call kubectl where the administrators have lost their rights.
 pub const SUPER_ADMIN: &str = "kubectl --kubeconfig /etc/kubernetes/super-admin.conf";
 
-/// The command that grants a role to holders: whether the binding is missing, lacks some of them or grants another role.
+/// The command that grants a role to holders: whether the binding is missing, lacks some of them or grants another
+/// role.
 pub fn bind_as(kubectl: &str, binding: &ObjectRef, role: &ObjectRef, holders: &[Holder]) -> String {
     let holders = holders.iter().map(|holder| match holder {
         Holder::Group(name) => format!("--group={name}"),
@@ -84,30 +85,41 @@ pub fn object(object: &ObjectRef) -> String {
     format!("{} {}{namespace}", object.kind.to_lowercase(), object.name)
 }
 
-/// How to take a binding away from holders who should not have it. The binding itself goes only with the last of them:
-/// not from under others, and not one of Kubernetes' own.
+/// How to restart an API server, which restores its default roles and bindings when it starts.
+pub const RESTART: &str = "restart one API server, which restores its default roles and bindings when it starts: on a \
+                           control-plane node, crictl stop $(crictl ps --name kube-apiserver -q)";
+
+/// How to take what a binding grants away from holders. The binding itself is deleted only with the last of them:
+/// others may need it, and Kubernetes' own must remain.
 pub fn unbind(grant: &Grant<'_>, unwanted: &[&Holder]) -> String {
     let (binding, name) = (object(grant.object), &grant.object.name);
     let has_others = grant.binding.holders.iter().any(|holder| !unwanted.contains(&holder));
     if has_others || name.starts_with("system:") || name.starts_with("kubeadm:") {
-        return format!("kubectl edit {binding}: remove {}", listed(unwanted));
+        return remove(grant.object, unwanted);
     }
     format!("kubectl describe {binding}; kubectl delete {binding}")
 }
 
-/// The holders in one line.
-pub fn listed(holders: &[&Holder]) -> String {
-    holders.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// How to remove holders from a binding.
+pub fn remove(binding: &ObjectRef, unwanted: &[&Holder]) -> String {
+    match unwanted {
+        [holder] => format!("remove {holder} from the binding: kubectl edit {}", object(binding)),
+        _ => format!("remove these subjects from the binding: kubectl edit {}", object(binding)),
+    }
 }
 
-/// The rules in words, a few of them.
-pub fn rules(rules: &[PolicyRule]) -> String {
-    const FEW: usize = 3;
-    let mut words: Vec<_> = rules.iter().take(FEW).map(ToString::to_string).collect();
-    if rules.len() > FEW {
-        words.push(format!("and {} more", rules.len() - FEW));
+/// A holder of rights as what a note is about.
+pub fn about(holder: &Holder) -> Subject {
+    match holder {
+        Holder::Group(name) | Holder::User(name) => Subject::cluster_object(holder.kind(), name.as_ref()),
+        Holder::ServiceAccount(account) => account.of(holder.kind()).into(),
     }
-    words.join("; ")
+}
+
+/// What a binding grants and to whom, as evidence.
+pub fn details<'a>(holders: &[&'a Holder], rules: &'a [PolicyRule]) -> impl Iterator<Item = String> {
+    let holders = holders.iter().map(|holder| format!("granted to {holder}")).collect::<Vec<_>>();
+    holders.into_iter().chain(rules.iter().map(|rule| format!("permits to {rule}")))
 }
 
 /// The answer to a question. Without one, what it is about was not checked.
@@ -154,14 +166,14 @@ impl Forbidden<'_> {
                 Finding::new(self.expected, answer.words())
                     .evidence([format!("{} may {question}", question.user)])
                     .impact(self.impact)
-                    .fix(granted(&answer.reason).unwrap_or_else(|| self.fix.to_owned()))
+                    .fix(taken_away(&answer.reason).unwrap_or_else(|| self.fix.to_owned()))
             });
         }
     }
 }
 
 /// How to take a right away that RBAC allows for this reason, in whose words a RoleBinding is `"NAME/NAMESPACE"`.
-fn granted(reason: &str) -> Option<String> {
+fn taken_away(reason: &str) -> Option<String> {
     let reason = reason.strip_prefix("RBAC: allowed by ")?;
     let [_, name, _, _, kind, holder, _] = reason.split('"').collect::<Vec<_>>()[..] else { return None };
     let binding = match name.split_once('/') {
@@ -200,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_is_not_deleted_from_under_others() {
+    fn a_binding_that_others_need_is_not_deleted() {
         let rbac = Rbac::default()
             .with_binding("kubeadm:cluster-admins", "ClusterRole a", &["Group kubeadm:cluster-admins", "Group devs"])
             .with_binding("ops/devs", "Role a", &["Group devs"])
             .with_binding("ops/both", "Role a", &["Group devs", "Group ops"]);
-        let mends: Vec<_> = rbac.grants().map(|grant| unbind(&grant, &[&Holder::group("devs")])).collect();
+        let fixes: Vec<_> = rbac.grants().map(|grant| unbind(&grant, &[&Holder::group("devs")])).collect();
         assert_eq!(
-            mends,
+            fixes,
             [
-                "kubectl edit clusterrolebinding kubeadm:cluster-admins: remove Group devs",
-                "kubectl edit rolebinding both -n ops: remove Group devs",
+                "remove Group devs from the binding: kubectl edit clusterrolebinding kubeadm:cluster-admins",
+                "remove Group devs from the binding: kubectl edit rolebinding both -n ops",
                 "kubectl describe rolebinding devs -n ops; kubectl delete rolebinding devs -n ops",
             ]
         );
@@ -222,7 +234,7 @@ mod tests {
     #[test]
     fn a_right_of_several_accounts_is_one_finding() {
         let accounts = ["a", "b"].map(|namespace| Who::service_account(namespace, "default"));
-        let reviews = accounts.map(|account| testing::allowed(account.may("list", "secrets"), "to everybody"));
+        let reviews = accounts.map(|account| testing::allowed(account.may("list", "secrets"), "to everyone"));
         let mut verdict = Verdict::new();
         FORBIDDEN.judge(&mut verdict, &reviews);
         let findings = verdict.findings(Severity::Major);
@@ -275,12 +287,12 @@ mod tests {
     #[test]
     fn a_role_binding_is_named_with_its_namespace() {
         let fix =
-            granted("RBAC: allowed by RoleBinding \"mesh/ops\" of Role \"mesh\" to ServiceAccount \"default/ops\"");
+            taken_away("RBAC: allowed by RoleBinding \"mesh/ops\" of Role \"mesh\" to ServiceAccount \"default/ops\"");
         assert!(
             fix.unwrap()
                 .ends_with("remove ServiceAccount default/ops from the binding: kubectl edit rolebinding mesh -n ops")
         );
-        assert_eq!(granted(""), None);
-        assert_eq!(granted("webhook: allowed"), None);
+        assert_eq!(taken_away(""), None);
+        assert_eq!(taken_away("webhook: allowed"), None);
     }
 }

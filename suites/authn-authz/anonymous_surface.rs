@@ -5,10 +5,10 @@
 //! installed shows an attacker what to try; objects are a breach.
 //!
 //! ## Fix
-//! An object, `/api` or `/apis` is answered: find the binding (AA-18) with `kubectl get clusterrolebindings,rolebindings -A
-//! -o wide | grep -E 'system:(anonymous|unauthenticated)'` and remove the subject. To close more than that, use an
-//! AuthenticationConfiguration with `anonymous.conditions` for `/livez`, `/readyz`, `/healthz` and, where nodes join with a
-//! token, `/api/v1/namespaces/kube-public/configmaps/cluster-info`.
+//! An object, `/api` or `/apis` is answered: find the binding (AA-18) with `kubectl get
+//! clusterrolebindings,rolebindings -A -o wide | grep -E 'system:(anonymous|unauthenticated)'` and remove the subject.
+//! To close more than that, use an AuthenticationConfiguration with `anonymous.conditions` for `/livez`, `/readyz`,
+//! `/healthz` and, where nodes join with a token, `/api/v1/namespaces/kube-public/configmaps/cluster-info`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`system:public-info-viewer`),

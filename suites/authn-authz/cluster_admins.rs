@@ -1,23 +1,25 @@
 //! # Only the expected subjects are cluster administrators
 //!
 //! ## Why
-//! Whoever may do everything is worth knowing by name, and a service account among them makes every pod that has it as
-//! powerful. In a kubeadm cluster the opposite happens too: without the binding `kubeadm:cluster-admins` admin.conf has no
-//! rights at all.
+//! Everyone who may do everything should be known by name; a service account among them makes every pod that uses it as
+//! powerful. In a kubeadm cluster the opposite happens too: without the binding `kubeadm:cluster-admins`, admin.conf
+//! has no rights at all.
 //!
 //! ## Fix
-//! A subject that should not be there: `kubectl describe clusterrolebinding NAME`, then take it out of the binding
-//! (`kubectl edit clusterrolebinding NAME`) or delete a binding that is for it alone; bind a smaller role. One that should:
-//! list it under `expect.cluster-admins` of the profile, as `Group NAME`, `User NAME` or `ServiceAccount NAMESPACE/NAME`.
-//! The binding of admin.conf: with the kubeconfig `/etc/kubernetes/super-admin.conf`, as the finding says.
+//! A subject that should not be an administrator: `kubectl describe clusterrolebinding NAME`, then remove it from the
+//! binding (`kubectl edit clusterrolebinding NAME`), or delete a binding that is for it alone; bind a smaller role. One
+//! that should: list it under `expect.cluster-admins` of the profile, as `Group NAME`, `User NAME` or `ServiceAccount
+//! NAMESPACE/NAME`. The binding of admin.conf: restore it with the kubeconfig `/etc/kubernetes/super-admin.conf`, as
+//! the finding shows.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go` (`EnsureAdminClusterRoleBinding`, 1.29) and
-//! `test/e2e_kubeadm/admin_test.go`. Whoever may do everything in kube-system counts: tokens and pods there lead to the
-//! rest. Unexpected administrators are told, not failed: only the cluster's owner knows whether they are meant.
+//! `test/e2e_kubeadm/admin_test.go`. Subjects that may do everything in kube-system count: tokens and pods there lead
+//! to the rest. Unexpected administrators are information: only the cluster's owner knows whether they are intended.
 
-use super::expected_holders::KUBEADM_BINDING;
-use super::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS};
+use std::collections::BTreeSet;
+
+use super::helpers::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS, KUBEADM_BINDING};
 use crate::check::{Finding, Severity, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
@@ -26,8 +28,7 @@ use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
-use crate::suites::rights::{SUPER_ADMIN, bind_as, listed, unbind};
-use std::collections::BTreeSet;
+use crate::suites::rights::{SUPER_ADMIN, about, bind_as, unbind};
 
 crate::check!("AA-19", "cluster-admins", Major, judge);
 
@@ -48,13 +49,13 @@ fn judge(
             grant.binding.holders.iter().partition(|holder| is_expected(holder, expectations));
         administrators.extend(expected);
         verdict.expect(grant.object.into(), others.is_empty(), || {
-            let seen: Vec<_> = others.iter().map(|holder| described(holder, pods.ok())).collect();
             Finding::new(
-                format!("administrators are {}", listed(&known(expectations).collect::<Vec<_>>())),
-                format!("{} is given to {}", grant.binding.role, seen.join(", ")),
+                "only Kubernetes' and kubeadm's administrators, and those that the profile lists, may do everything",
+                format!("{} is granted to other subjects", grant.binding.role),
             )
-            .so("they may do everything in the cluster")
-            .mend(unbind(&grant, &others))
+            .evidence(others.iter().map(|holder| described(holder, pods.ok())))
+            .impact("they can do everything in the cluster")
+            .fix(format!("{}; or list them under expect.cluster-admins of the profile", unbind(&grant, &others)))
             .info()
         });
     }
@@ -62,20 +63,22 @@ fn judge(
         let (group, role) = (KUBEADM_ADMINISTRATORS, ObjectRef::fixed(CLUSTER_ROLE, "cluster-admin"));
         verdict.expect(KUBEADM_BINDING.into(), administrators.contains(&group), || {
             Finding::new(
-                format!("{group} is given {role}"),
+                format!("{role} is granted to {group}"),
                 match rbac.bindings.get(&KUBEADM_BINDING) {
                     None => "the binding does not exist".to_owned(),
-                    Some(found) => format!("it gives {} to others", found.role),
+                    Some(found) => format!("the binding grants {} to other subjects", found.role),
                 },
             )
-            .so("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
-            .mend(bind_as(SUPER_ADMIN, &KUBEADM_BINDING, &role, &[group.clone()]))
+            .impact("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
+            .fix(format!(
+                "on a control-plane node: {}",
+                bind_as(SUPER_ADMIN, &KUBEADM_BINDING, &role, std::slice::from_ref(&group))
+            ))
             .severity(Severity::Major)
         });
     }
-    if !administrators.is_empty() {
-        let administrators: Vec<_> = administrators.into_iter().collect();
-        verdict.note(format!("administrators as expected: {}", listed(&administrators)));
+    for administrator in administrators {
+        verdict.note_about(about(administrator), "cluster administrators, as expected");
     }
     verdict
 }
@@ -86,20 +89,16 @@ fn makes_administrators(grant: &Grant<'_>) -> bool {
 }
 
 fn is_expected(holder: &Holder, expectations: &Expectations) -> bool {
-    known(expectations).any(|known| known == holder)
+    ADMINISTRATORS.iter().chain(&expectations.cluster_admins).any(|known| known == holder)
 }
 
-fn known(expectations: &Expectations) -> impl Iterator<Item = &Holder> {
-    ADMINISTRATORS.iter().chain(&expectations.cluster_admins)
-}
-
-/// The subject, and for a service account how many pods have it.
+/// The subject, and for a service account how many pods use it.
 fn described(holder: &Holder, pods: Option<&Pods>) -> String {
     match (holder, pods) {
         (Holder::ServiceAccount(account), Some(pods)) => {
             let of_namespace = pods.of_namespace(&account.namespace);
             let count = of_namespace.filter(|pod| pod.service_account == account.name).count();
-            format!("{holder} (pods that have it: {count})")
+            format!("{holder} (pods that use it: {count})")
         }
         _ => holder.to_string(),
     }
@@ -139,7 +138,7 @@ mod tests {
         assert_eq!(verdict.observations(), 4);
         assert_eq!(
             crate::check::testing::notes(&verdict),
-            ["administrators as expected: Group kubeadm:cluster-admins, Group system:masters"]
+            ["Group kubeadm:cluster-admins, system:masters: cluster administrators, as expected"]
         );
     }
 
@@ -152,15 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn another_administrator_is_told_unless_the_profile_expects_it() {
+    fn another_administrator_is_information_unless_the_profile_expects_it() {
         let account = "ServiceAccount ops/deployer";
         let rbac = healthy().with_binding("deployer", "ClusterRole cluster-admin", &[account]);
         let findings = judged(&rbac, true, &Expectations::default()).findings(Severity::Major);
         assert_eq!(findings[0].severity, Severity::Info);
-        assert_eq!(
-            findings[0].seen,
-            "ClusterRole cluster-admin is given to ServiceAccount ops/deployer (pods that have it: 1)"
-        );
+        assert_eq!(findings[0].evidence, ["ServiceAccount ops/deployer (pods that use it: 1)"]);
         let expected = Expectations { cluster_admins: vec![account.parse().unwrap()], ..Expectations::default() };
         assert!(judged(&rbac, true, &expected).findings(Severity::Major).is_empty());
     }

@@ -1,37 +1,38 @@
-//! # The default roles and bindings of Kubernetes say what they should
+//! # The default roles and bindings of Kubernetes are complete
 //!
 //! ## Why
-//! The control plane, kube-proxy and every user live on roles that the API server itself writes. One that was emptied,
-//! narrowed or taken from its holder, and that API servers were told to leave alone, breaks a component at its next restart
-//! or upgrade, with refusals in a log that nobody reads.
+//! The control plane, kube-proxy and every user depend on roles that the API server itself writes. If one was emptied,
+//! narrowed or taken from its holder, and API servers leave it alone, a component breaks at its next
+//! restart or upgrade, and only its log shows why.
 //!
 //! ## Fix
-//! `kubectl annotate --overwrite clusterrole NAME rbac.authorization.kubernetes.io/autoupdate=true` (or `clusterrolebinding`),
-//! then restart an API server: it puts the object right when it starts. It adds what is missing and takes nothing away.
+//! `kubectl annotate --overwrite clusterrole NAME rbac.authorization.kubernetes.io/autoupdate=true` (or
+//! `clusterrolebinding`), then restart an API server, which restores the object when it starts. It adds what is missing
+//! and removes nothing.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy` (`policy.go`, `controller_policy.go`);
-//! <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation>. Of each role only a few rights are
-//! looked at, without which its holder does not work in any version. An object that was deleted comes back when an API server
-//! starts; what stays broken is one that was changed and is left alone.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation>. Only a few rights of each role
+//! are checked, those that its holder needs in every version. A deleted object is created again when an API server
+//! starts; one that was changed and is left alone stays broken.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::rbac::{AUTOUPDATE, CLUSTER_BINDING, CLUSTER_ROLE, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::object_ref::{NamespacedName, ObjectRef};
-use crate::suites::rights::{self, listed};
+use crate::suites::rights::{RESTART, object};
 
 crate::check!("AA-21", "default-roles", Minor, judge);
 
 /// A default role.
-struct Default {
+struct DefaultRole {
     role: &'static str,
     /// What it permits at least: verb, API group and resource; a verb and a path for a non-resource URL.
     permits: &'static [Right],
-    /// Who holds it, by the binding of the same name.
+    /// The holder, by the binding of the same name.
     holder: Option<Holder>,
     /// What does not work without it.
-    so: &'static str,
+    without: &'static str,
 }
 
 enum Right {
@@ -41,38 +42,38 @@ enum Right {
 use Right::{Resource, Url};
 
 const CERTIFICATES: &str = "certificates.k8s.io";
-const DEFAULTS: &[Default] = &[
-    Default {
+const DEFAULTS: &[DefaultRole] = &[
+    DefaultRole {
         role: "cluster-admin",
         permits: &[Resource("*", "*", "*")],
         holder: Some(Holder::group("system:masters")),
-        so: "administrators are none",
+        without: "cluster-admin grants nothing: administrators have no rights",
     },
-    Default {
+    DefaultRole {
         role: "system:discovery",
         permits: &[Url("/api"), Url("/apis"), Url("/version")],
         holder: Some(Holder::group("system:authenticated")),
-        so: "clients do not learn which APIs there are, and kubectl fails for everybody but administrators",
+        without: "clients cannot discover the APIs, and kubectl fails for everyone except administrators",
     },
-    Default {
+    DefaultRole {
         role: "system:basic-user",
         permits: &[Resource("create", "authorization.k8s.io", "selfsubjectaccessreviews")],
         holder: Some(Holder::group("system:authenticated")),
-        so: "nobody may ask what they may do: kubectl auth can-i, dashboards and operators fail",
+        without: "users cannot query their own rights: kubectl auth can-i, dashboards and operators fail",
     },
-    Default {
+    DefaultRole {
         role: "system:public-info-viewer",
         permits: &[Url("/healthz"), Url("/livez"), Url("/readyz"), Url("/version")],
         holder: Some(Holder::group("system:unauthenticated")),
-        so: "probes and load balancers that ask for health without a credential see a dead API server",
+        without: "probes and load balancers without a credential see an unhealthy API server",
     },
-    Default {
+    DefaultRole {
         role: "system:kube-controller-manager",
         permits: &[Resource("create", "", "serviceaccounts/token"), Resource("watch", "", "pods")],
         holder: Some(Holder::user("system:kube-controller-manager")),
-        so: "the controller-manager cannot run its controllers",
+        without: "the controller-manager cannot run its controllers",
     },
-    Default {
+    DefaultRole {
         role: "system:kube-scheduler",
         permits: &[
             Resource("create", "", "pods/binding"),
@@ -81,15 +82,15 @@ const DEFAULTS: &[Default] = &[
             Resource("update", "", "pods/status"),
         ],
         holder: Some(Holder::user("system:kube-scheduler")),
-        so: "no pod is scheduled",
+        without: "no pod is scheduled",
     },
-    Default {
+    DefaultRole {
         role: "system:volume-scheduler",
         permits: &[Resource("watch", "", "persistentvolumes")],
         holder: Some(Holder::user("system:kube-scheduler")),
-        so: "no pod with a volume is scheduled",
+        without: "no pod with a volume is scheduled",
     },
-    Default {
+    DefaultRole {
         role: "system:node-proxier",
         permits: &[
             Resource("watch", "", "services"),
@@ -97,64 +98,64 @@ const DEFAULTS: &[Default] = &[
             Resource("watch", "discovery.k8s.io", "endpointslices"),
         ],
         holder: None,
-        so: "kube-proxy does not learn of services and their endpoints",
+        without: "kube-proxy does not see Services and their endpoints",
     },
-    Default {
+    DefaultRole {
         role: "system:kubelet-api-admin",
         permits: &[Resource("create", "", "nodes/proxy"), Resource("get", "", "nodes/log")],
         holder: None,
-        so: "the API server cannot fetch logs from kubelets, or run commands there",
+        without: "the API server cannot fetch logs from kubelets, or run commands there",
     },
-    Default {
+    DefaultRole {
         role: "system:node-bootstrapper",
         permits: &[Resource("create", CERTIFICATES, "certificatesigningrequests")],
         holder: None,
-        so: "no node joins with a bootstrap token",
+        without: "no node joins with a bootstrap token",
     },
-    Default {
+    DefaultRole {
         role: "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
         permits: &[Resource("create", CERTIFICATES, "certificatesigningrequests/nodeclient")],
         holder: None,
-        so: "new nodes are not approved",
+        without: "certificates of new nodes are not approved",
     },
-    Default {
+    DefaultRole {
         role: "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
         permits: &[Resource("create", CERTIFICATES, "certificatesigningrequests/selfnodeclient")],
         holder: None,
-        so: "nodes do not get a new certificate, and drop out when theirs expires",
+        without: "nodes cannot renew their certificates, and drop out when these expire",
     },
-    Default {
+    DefaultRole {
         role: "system:auth-delegator",
         permits: &[
             Resource("create", "authentication.k8s.io", "tokenreviews"),
             Resource("create", "authorization.k8s.io", "subjectaccessreviews"),
         ],
         holder: None,
-        so: "aggregated API servers cannot tell who asks them",
+        without: "aggregated API servers cannot authenticate their clients",
     },
-    Default {
+    DefaultRole {
         role: "admin",
         permits: &[Resource("create", "rbac.authorization.k8s.io", "rolebindings"), Resource("create", "", "pods")],
         holder: None,
-        so: "administrators of a namespace cannot work",
+        without: "administrators of a namespace cannot work",
     },
-    Default {
+    DefaultRole {
         role: "edit",
         permits: &[Resource("create", "", "pods"), Resource("update", "apps", "deployments")],
         holder: None,
-        so: "those who deploy into a namespace cannot work",
+        without: "users who deploy into a namespace cannot work",
     },
-    Default {
+    DefaultRole {
         role: "view",
         permits: &[Resource("get", "", "pods"), Resource("list", "apps", "deployments")],
         holder: None,
-        so: "those who look at a namespace see nothing",
+        without: "users with read access to a namespace see nothing",
     },
 ];
 
 /// The prefix of the roles of the controller-manager's controllers, each of which has a service account of that name.
 const CONTROLLER: &str = "system:controller:";
-/// Those that every version has.
+/// Those of every version.
 const CONTROLLERS: [&str; 12] = [
     "attachdetach-controller",
     "cronjob-controller",
@@ -173,12 +174,12 @@ const CONTROLLERS: [&str; 12] = [
 fn judge(rbac: &Rbac) -> Verdict {
     let mut verdict = Verdict::new();
     for default in DEFAULTS {
-        judge_role(&mut verdict, rbac, default.role, default.permits, default.so);
+        judge_role(&mut verdict, rbac, default.role, default.permits, default.without);
         if let Some(holder) = &default.holder {
-            judge_binding(&mut verdict, rbac, default.role, holder, default.so);
+            judge_binding(&mut verdict, rbac, default.role, holder, default.without);
         }
     }
-    // Others borrow the prefix for roles that are bound in another way, as GKE does; those are theirs.
+    // Others, such as GKE, use the prefix for roles that are bound in another way; those are not checked.
     let roles = rbac.roles.keys().filter(|role| role.kind == CLUSTER_ROLE).map(|role| role.name.as_ref());
     let found = roles.filter(|name| rbac.cluster_binding(name).is_some());
     let found = found.filter_map(|name| name.strip_prefix(CONTROLLER));
@@ -187,65 +188,59 @@ fn judge(rbac: &Rbac) -> Verdict {
     controllers.dedup();
     for controller in controllers {
         let name = format!("{CONTROLLER}{controller}");
-        let so = format!("the {controller} of the controller-manager does not work");
-        judge_role(&mut verdict, rbac, &name, &[], &so);
+        let without = format!("the {controller} of the controller-manager does not work");
+        judge_role(&mut verdict, rbac, &name, &[], &without);
         let account = Holder::ServiceAccount(NamespacedName::new("kube-system", controller.to_owned()));
-        judge_binding(&mut verdict, rbac, &name, &account, &so);
+        judge_binding(&mut verdict, rbac, &name, &account, &without);
     }
-    for object in &rbac.marks.left_alone {
+    for left_alone in &rbac.marks.left_alone {
         verdict.find(
-            object.into(),
-            Finding::new("API servers keep it up to date", format!("{AUTOUPDATE} is false"))
-                .so("upgrades do not give it the rights that new versions need")
-                .mend(updated(object))
+            left_alone.into(),
+            Finding::new("API servers keep the object up to date", format!("its annotation {AUTOUPDATE} is false"))
+                .impact("upgrades do not give it the rights that new versions need")
+                .fix(updated(left_alone))
                 .info(),
         );
     }
     verdict
 }
 
-fn judge_role(verdict: &mut Verdict, rbac: &Rbac, name: &str, permits: &[Right], so: &str) {
+fn judge_role(verdict: &mut Verdict, rbac: &Rbac, name: &str, permits: &[Right], without: &str) {
     let role = ObjectRef::cluster(CLUSTER_ROLE, name.to_owned());
     let Some(rules) = rbac.rules(&role) else {
-        let finding = Finding::new("Kubernetes' own ClusterRole", "it does not exist").so(so);
-        return verdict.find(role.into(), finding.mend("restart an API server: it makes it again"));
+        let finding = Finding::new("the default ClusterRole exists", "it does not exist").impact(without);
+        return verdict.find(role.into(), finding.fix(RESTART));
     };
     let missing: Vec<_> = permits.iter().filter(|right| !right.is_in(rules)).map(Right::words).collect();
-    let expected = match permits {
-        [] => "it permits something".to_owned(),
-        all => format!("it permits {}", all.iter().map(Right::words).collect::<Vec<_>>().join(", ")),
-    };
     verdict.expect(Subject::from(&role), missing.is_empty() && !rules.is_empty(), || {
-        let seen = match (rules.is_empty(), missing.as_slice()) {
-            (true, _) => "it has no rules".to_owned(),
-            (false, missing) => format!("it does not permit {}", missing.join(", ")),
-        };
-        Finding::new(expected, seen).so(so).mend(updated(&role))
+        let seen = if rules.is_empty() { "it has no rules" } else { "it lacks some of them" };
+        Finding::new("the default ClusterRole has the rights that its holders need", seen)
+            .evidence(missing.iter().map(|right| format!("it does not permit to {right}")))
+            .impact(without)
+            .fix(updated(&role))
     });
 }
 
-fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, name: &str, holder: &Holder, so: &str) {
-    let object = ObjectRef::cluster(CLUSTER_BINDING, name.to_owned());
+fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, name: &str, holder: &Holder, without: &str) {
+    let binding_ref = ObjectRef::cluster(CLUSTER_BINDING, name.to_owned());
     let role = ObjectRef::cluster(CLUSTER_ROLE, name.to_owned());
-    let Some(binding) = rbac.bindings.get(&object) else {
-        let finding = Finding::new(format!("it gives {role} to {holder}"), "it does not exist").so(so);
-        return verdict.find(object.into(), finding.mend("restart an API server: it makes it again"));
+    let expected = format!("the default binding grants {role} to {holder}");
+    let Some(binding) = rbac.bindings.get(&binding_ref) else {
+        let finding = Finding::new(expected, "it does not exist").impact(without);
+        return verdict.find(binding_ref.into(), finding.fix(RESTART));
     };
     let holds = binding.role == role && binding.holders.contains(holder);
-    verdict.expect(Subject::from(&object), holds, || {
-        let holders: Vec<_> = binding.holders.iter().collect();
-        let to = if holders.is_empty() { "nobody".to_owned() } else { listed(&holders) };
-        Finding::new(format!("it gives {role} to {holder}"), format!("it gives {} to {to}", binding.role))
-            .so(so)
-            .mend(updated(&object))
+    verdict.expect(Subject::from(&binding_ref), holds, || {
+        let whom = if binding.holders.is_empty() { "no subject" } else { "other subjects" };
+        Finding::new(expected, format!("it grants {} to {whom}", binding.role))
+            .evidence(binding.holders.iter().map(|holder| format!("granted to {holder}")))
+            .impact(without)
+            .fix(updated(&binding_ref))
     });
 }
 
 fn updated(role_or_binding: &ObjectRef) -> String {
-    format!(
-        "kubectl annotate --overwrite {} {AUTOUPDATE}=true, then restart an API server",
-        rights::object(role_or_binding)
-    )
+    format!("kubectl annotate --overwrite {} {AUTOUPDATE}=true; then {RESTART}", object(role_or_binding))
 }
 
 impl Right {
@@ -306,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_right() {
+    fn the_defaults_pass() {
         let verdict = judge(&healthy());
         assert!(verdict.findings(Severity::Minor).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), DEFAULTS.len() + 7 + 2 * CONTROLLERS.len());
     }
 
     #[test]
-    fn an_emptied_role_is_found_and_so_is_a_narrowed_one() {
+    fn emptied_and_narrowed_roles_are_found() {
         let rbac = healthy()
             .with_role("system:node-proxier", Vec::new())
             .with_role("system:kube-scheduler", vec![rule(&["get", "list", "watch", "update"], "", &["*"])])
@@ -321,7 +316,7 @@ mod tests {
         assert_eq!(
             found(&rbac),
             [
-                ("ClusterRole system:kube-scheduler".into(), "it does not permit create pods/binding".into()),
+                ("ClusterRole system:kube-scheduler".into(), "it lacks some of them".into()),
                 ("ClusterRole system:node-proxier".into(), "it has no rules".into()),
                 ("ClusterRole system:controller:job-controller".into(), "it has no rules".into()),
             ]
@@ -329,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_only_looks_like_a_controllers_is_not_ours() {
+    fn a_role_of_another_with_the_prefix_is_not_checked() {
         let rbac = healthy().with_role("system:controller:glbc", vec![rule(&["get"], "", &["services"])]);
         assert!(found(&rbac).is_empty());
     }
@@ -345,14 +340,14 @@ mod tests {
                 ("ClusterRoleBinding system:discovery".into(), "it does not exist".into()),
                 (
                     "ClusterRoleBinding system:basic-user".into(),
-                    "it gives ClusterRole system:basic-user to nobody".into()
+                    "it grants ClusterRole system:basic-user to no subject".into()
                 ),
             ]
         );
     }
 
     #[test]
-    fn a_role_that_is_left_alone_is_told() {
+    fn a_role_that_is_left_alone_is_information() {
         let marks = Marks { left_alone: [object("ClusterRole view")].into(), ..Marks::default() };
         let findings = judge(&Rbac { marks, ..healthy() }).findings(Severity::Minor);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));

@@ -1,26 +1,29 @@
-//! # Nobody but administrators and the control plane can become administrator
+//! # Only administrators and the control plane can become administrator
 //!
 //! ## Why
-//! Some rights are worth more than they look: who may create pods beside the control plane, tokens of its service accounts
-//! or bindings of any role, who may impersonate, or who may read a kubelet by proxy, is administrator whenever they like.
-//! Monitoring and deployment tools often hold such rights, and every one of their pods carries them.
+//! Some rights are worth more than they look. An account that may create pods beside the control plane, tokens for its
+//! service accounts or bindings of any role, that may impersonate others, or that may read a kubelet through the proxy
+//! can become administrator at any time. Monitoring and deployment tools often hold such rights, and so do all of their
+//! pods.
 //!
 //! ## Fix
-//! The finding names the binding, the path and what to give instead. What should stay is listed under `expect.powerful` of the
-//! profile, as `Group NAME`, `User NAME` or `ServiceAccount NAMESPACE/NAME`.
+//! The finding names the binding, the path and what to grant instead. List what should stay under `expect.powerful` of
+//! the profile, as `Group NAME`, `User NAME` or `ServiceAccount NAMESPACE/NAME`.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/registry/rbac/escalation_check.go`, `pkg/kubelet/server/auth.go` (a GET that is upgraded runs
-//! commands: `get` on `nodes/proxy` is enough); <https://kubernetes.io/docs/concepts/security/rbac-good-practices/>. Roles,
-//! what is gathered into them, groups, and the service accounts that pods have, are put together to the shortest path of each
-//! subject. Administrators are AA-19's. Who may read the control plane's Secrets is told: it leads to more only if a Secret
-//! there does. That pods of other namespaces may reach their nodes is a matter of Pod Security (AA-23), and is not told here.
+//! kubernetes/kubernetes `pkg/registry/rbac/escalation_check.go`, `pkg/kubelet/server/auth.go` (a GET that is upgraded
+//! runs commands: `get` on `nodes/proxy` is enough);
+//! <https://kubernetes.io/docs/concepts/security/rbac-good-practices/>. Roles, the roles aggregated into them, groups,
+//! and the service accounts of pods are combined into the shortest path of each subject. Administrators are AA-19's.
+//! Subjects that may read the control plane's Secrets are information: this leads to more only if a Secret there does.
+//! Pods of other namespaces that may reach their nodes are a matter of Pod Security (AA-23).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::expected_holders::ADMINISTRATORS;
-use super::power_paths::{End, Graph, Path};
-use super::powers::{IN_NAMESPACES, Power};
+use super::helpers::expected_holders::ADMINISTRATORS;
+use super::helpers::power_paths::{End, Graph, Held, Path};
+use super::helpers::powers::{IN_NAMESPACES, Power};
+use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::pods::Pods;
@@ -28,89 +31,69 @@ use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, Rbac};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
-use crate::suites::rights;
+use crate::suites::rights::{about, object};
 
 crate::check!("AA-20", "escalation", Major, judge);
 
-/// The ClusterRoles for users, which API servers bring, and what these gather: to take a right out of one takes it from
-/// everybody, and not for long.
+/// The ClusterRoles for users, which API servers write, and those aggregated into them: a right that is removed from
+/// one is removed for everyone, and comes back.
 const FOR_USERS: [&str; 4] = ["admin", "edit", "view", "cluster-admin"];
 const PARTS_OF_THEM: &str = "system:aggregate-to-";
-
-/// Who gets there in one way, by which grants, and what it comes to.
-type Found<'a> = (Vec<&'a Holder>, Vec<Grant<'a>>, &'a Power);
 
 fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectations) -> Verdict {
     let mut verdict = Verdict::new();
     let pods = verdict.seen(Subject::cluster, &pods.map_err(Clone::clone)).copied();
     let graph = Graph::new(rbac, pods);
     let paths = graph.paths();
-    let mut expected: BTreeMap<&str, BTreeSet<&Holder>> = BTreeMap::new();
-    let mut found: BTreeMap<(Path, Vec<&ObjectRef>), Found<'_>> = BTreeMap::new();
     for holder in graph.grants.keys() {
         let mut known = ADMINISTRATORS.iter().chain(&expectations.cluster_admins).chain(&expectations.powerful);
         if graph.is_administrator(holder) || known.any(|known| known == holder) {
             verdict.confirm();
             continue;
         }
-        let mut shortest: Option<(Path, &Power, Vec<Grant<'_>>)> = None;
+        let mut shortest: Option<(Path, Held<'_>)> = None;
         for held in graph.own_powers(holder) {
             if let Some(why) = held.expected {
-                expected.entry(why).or_default().insert(holder);
+                verdict.note_about(about(holder), format!("powerful, as expected: {why}"));
                 continue;
             }
             let Some(path) = graph.path(&held, &paths) else { continue };
-            if shortest.as_ref().is_none_or(|(other, ..)| path.weight() < other.weight()) {
-                shortest = Some((path, held.power, held.grants));
+            if shortest.as_ref().is_none_or(|(other, _)| path.weight() < other.weight()) {
+                shortest = Some((path, held));
             }
         }
         match shortest {
             None => verdict.confirm(),
-            Some((path, power, grants)) => {
-                let bindings = grants.iter().map(|grant| grant.object).collect();
-                found.entry((path, bindings)).or_insert((Vec::new(), grants, power)).0.push(holder);
+            Some((path, held)) => {
+                let bindings = held.grants.iter().map(|grant| grant.object.into());
+                verdict.find_together(bindings, 1, finding(&graph, holder, &path, &held));
             }
         }
-    }
-    for ((path, _), (holders, grants, power)) in &found {
-        tell(&mut verdict, &graph, path, holders, grants, power);
-    }
-    for (why, holders) in expected {
-        let holders: Vec<_> = holders.into_iter().collect();
-        verdict.note(format!("expected of {why}: {}", crate::check::names(&holders)));
     }
     verdict
 }
 
-fn tell(
-    verdict: &mut Verdict,
-    graph: &Graph<'_>,
-    path: &Path,
-    holders: &[&Holder],
-    grants: &[Grant<'_>],
-    power: &Power,
-) {
-    let holders: Vec<_> = holders.iter().map(|holder| graph.described(holder)).collect();
-    let roles: BTreeSet<_> = grants.iter().map(|grant| graph.origin(grant, power)).collect();
-    let roles = roles.into_iter().collect::<Vec<_>>().join(" and ");
-    let about = grants.first().map_or_else(Subject::cluster, |grant| grant.object.into());
+fn finding(graph: &Graph<'_>, holder: &Holder, path: &Path, Held { power, grants, .. }: &Held<'_>) -> Difference {
+    let fixes: BTreeSet<_> = grants.iter().map(|grant| fix(graph, path, grant, power)).collect();
     let finding = Finding::new(
         "only administrators and the control plane can become administrator",
-        format!("{} by {roles}: {}", holders.join(", "), path.words()),
-    );
-    let mends: BTreeSet<_> = grants.iter().map(|grant| mend(graph, path, grant, power)).collect();
-    let finding = finding.mend(mends.into_iter().collect::<Vec<_>>().join("; and "));
-    let finding = match path.end {
-        End::Administrator => finding.so("whoever has its credential is administrator whenever they like"),
-        End::Commands => finding.so("whoever has its credential is every pod, whatever those may do"),
-        End::Secrets => finding.so("whoever has its credential is whatever those Secrets let them be").info(),
-    };
-    verdict.find(about, finding);
+        format!("the binding leads further: {}", path.words()),
+    )
+    .evidence([format!("held by {}", graph.described(holder))])
+    .evidence(grants.iter().map(|grant| format!("granted by {}", graph.origin(grant, power))))
+    .fix(fixes.into_iter().collect::<Vec<_>>().join("; and "));
+    match path.end {
+        End::Administrator => finding.impact("anyone with this subject's credential can become cluster administrator"),
+        End::Commands => finding.impact("anyone with this subject's credential has the rights of every pod"),
+        End::Secrets => {
+            finding.impact("anyone with this subject's credential has whatever rights those Secrets give").info()
+        }
+    }
 }
 
-/// How this grant is made less: its role changed, where it is somebody's own; else its binding.
-fn mend(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
-    let (ObjectRef { namespace, name, .. }, role) = (grant.object, &grant.binding.role);
+/// How to reduce this grant: by its role, or by its binding where the role belongs to everyone.
+fn fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
+    let (namespace, role) = (grant.namespace(), &grant.binding.role);
     let source = graph.source(grant, power).map(|source| ObjectRef::cluster(CLUSTER_ROLE, source.to_owned()));
     let changed = source.as_ref().unwrap_or(role);
     let is_for_users = changed.kind == CLUSTER_ROLE
@@ -119,24 +102,20 @@ fn mend(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> Str
     let apart = apart
         .map(|account| format!("move ServiceAccount {account} to a namespace of its own, or "))
         .unwrap_or_default();
+    let binding = object(grant.object);
     match (is_for_users, namespace) {
-        (true, Some(namespace)) => {
-            format!(
-                "{apart}take the subject out of the binding: kubectl -n {namespace} edit rolebinding {name} (or delete it, if \
-                 nobody else is in it)"
-            )
-        }
+        (true, Some(_)) => format!("{apart}remove the subject from the binding: kubectl edit {binding}"),
         (true, None) => format!(
-            "bind {role} to the subject by RoleBindings in the namespaces that are meant, then take it out of the other: \
-             kubectl edit clusterrolebinding {name} (or delete it, if nobody else is in it)"
+            "bind {role} to the subject by RoleBindings in the namespaces that need it, then remove the subject from \
+             this binding: kubectl edit {binding}"
         ),
         (false, namespace) => {
             let less = match namespace {
-                // It is given in one namespace already.
-                Some(_) if power.instead == IN_NAMESPACES => "take the right away",
+                // It is granted in one namespace already.
+                Some(_) if power.instead == IN_NAMESPACES => "remove the right",
                 _ => power.instead,
             };
-            format!("{apart}kubectl edit {}: {less}", rights::object(changed))
+            format!("{apart}{less}: kubectl edit {}", object(changed))
         }
     }
 }
@@ -194,10 +173,10 @@ mod tests {
         let verdict = judged(&healthy());
         assert!(verdict.findings(Severity::Major).is_empty(), "{:?}", verdict.findings(Severity::Major));
         assert_eq!(verdict.observations(), 3);
-        assert!(
-            crate::check::testing::notes(&verdict)[0].contains("kube-system/deployment-controller"),
-            "{:?}",
-            crate::check::testing::notes(&verdict)
+        assert_eq!(
+            crate::check::testing::notes(&verdict),
+            ["ServiceAccount kube-system/clusterrole-aggregation-controller, deployment-controller: powerful, as \
+              expected: the controller-manager"]
         );
     }
 
@@ -209,7 +188,7 @@ mod tests {
         let findings = judged(&rbac).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding helper");
-        assert!(findings[0].seen.ends_with("binds cluster-admin to whom it likes (bind) → everything"), "{findings:?}");
+        assert!(findings[0].seen.ends_with("binds cluster-admin to any subject (bind) → everything"), "{findings:?}");
     }
 
     #[test]
@@ -219,8 +198,11 @@ mod tests {
             .with_binding("prometheus", "ClusterRole prometheus", &["ServiceAccount ops/prometheus"]);
         let findings = judged(&rbac).findings(Severity::Major);
         assert!(findings[0].seen.contains("runs commands in every pod"), "{findings:?}");
-        assert!(findings[0].impact.as_ref().unwrap().contains("every pod"));
-        assert!(findings[0].fix.starts_with("kubectl edit clusterrole prometheus: give nodes/metrics"));
+        assert!(findings[0].impact.as_ref().unwrap().contains("the rights of every pod"));
+        assert!(
+            findings[0].fix.starts_with("grant nodes/metrics")
+                && findings[0].fix.ends_with("kubectl edit clusterrole prometheus")
+        );
         let mirror = Pod {
             namespace: "kube-system".into(),
             labels: [("component".to_owned(), "etcd".to_owned())].into(),
@@ -240,18 +222,22 @@ mod tests {
             .with_binding("ops/developers", "ClusterRole edit", &["Group developers"])
             .with_binding("web/developers", "ClusterRole edit", &["Group developers"])
             .with_binding("deployer", "ClusterRole tokens", &["User system:serviceaccount:ops:deployer"]);
+        let findings = judged(&rbac).findings(Severity::Major);
+        let seen: Vec<_> = findings.iter().map(|finding| finding.seen.as_str()).collect();
         assert_eq!(
-            seen(&rbac),
+            seen,
             [
-                "ServiceAccount ops/deployer (pods that have it: 1) by ClusterRole tokens: creates tokens of any service \
-                 account (serviceaccounts/token) → ServiceAccount kube-system/clusterrole-aggregation-controller → \
-                 writes any right into ClusterRoles (escalate) → everything",
-                "Group developers by ClusterRole edit: runs pods with any service account \
-                 in ops → ServiceAccount ops/deployer → creates tokens of any service account (serviceaccounts/token) → \
+                "the binding leads further: runs pods with any service account in ops → ServiceAccount ops/deployer → \
+                 creates tokens for any service account (serviceaccounts/token) → ServiceAccount \
+                 kube-system/clusterrole-aggregation-controller → writes any right into ClusterRoles (escalate) → \
+                 everything",
+                "the binding leads further: creates tokens for any service account (serviceaccounts/token) → \
                  ServiceAccount kube-system/clusterrole-aggregation-controller → writes any right into ClusterRoles \
                  (escalate) → everything",
             ]
         );
+        assert_eq!(findings[0].evidence, ["granted by ClusterRole edit", "held by Group developers"]);
+        assert_eq!(findings[1].evidence[1], "held by ServiceAccount ops/deployer (pods that use it: 1)");
     }
 
     #[test]
@@ -274,11 +260,11 @@ mod tests {
             findings[0].seen.ends_with("in kube-system → a pod beside the control plane → everything"),
             "{findings:?}"
         );
-        assert!(findings[0].fix.starts_with("kubectl edit role runner -n kube-system"));
+        assert!(findings[0].fix.ends_with(": kubectl edit role runner -n kube-system"));
     }
 
     #[test]
-    fn a_gathered_right_is_told_with_its_source() {
+    fn an_aggregated_right_is_found_with_its_source() {
         let label = || [("rbac.example.com/aggregate-to-view".to_owned(), "true".to_owned())].into();
         let marks = Marks {
             gathered: [("view".to_owned(), vec![label()])].into(),
@@ -292,12 +278,18 @@ mod tests {
             &["Group support"],
         );
         let findings = judged(&Rbac { marks, ..rbac }).findings(Severity::Major);
-        let seen: Vec<_> = findings.iter().map(|finding| finding.seen.as_str()).collect();
-        assert!(
-            seen[0].starts_with("Group support by ClusterRole view, which gathers it from ClusterRole view-kubelets")
+        assert_eq!(
+            findings[0].evidence,
+            [
+                "granted by ClusterRole view, which aggregates it from ClusterRole view-kubelets",
+                "held by Group support"
+            ]
         );
-        let mend = &findings[0].fix;
-        assert!(mend.starts_with("kubectl edit clusterrole view-kubelets: give nodes/metrics"), "{mend}");
+        let fix = &findings[0].fix;
+        assert!(
+            fix.starts_with("grant nodes/metrics") && fix.ends_with("kubectl edit clusterrole view-kubelets"),
+            "{fix}"
+        );
     }
 
     #[test]
@@ -306,19 +298,19 @@ mod tests {
             .with_role("edit", vec![rule(&["create"], "", &["pods"])])
             .with_role("tokens", vec![rule(&["create"], "", &["serviceaccounts/token"])])
             .with_binding("ops/developers", "ClusterRole edit", &["Group developers"])
-            .with_binding("everybody", "ClusterRole edit", &["Group staff"])
+            .with_binding("everyone", "ClusterRole edit", &["Group staff"])
             .with_binding("deployer", "ClusterRole tokens", &["ServiceAccount ops/deployer"]);
         let findings = judged(&rbac).findings(Severity::Major);
-        let mends: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
-        let apart = "move ServiceAccount ops/deployer to a namespace of its own, or take the subject out of the \
-                     binding: kubectl -n ops edit rolebinding developers (or delete it, if nobody else is in it)";
-        assert!(mends.contains(&apart), "{mends:?}");
-        assert!(mends.iter().any(|mend| mend.contains("kubectl edit clusterrolebinding everybody")), "{mends:?}");
-        assert!(mends.iter().all(|mend| !mend.contains("edit clusterrole edit")), "{mends:?}");
+        let fixes: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
+        let apart = "move ServiceAccount ops/deployer to a namespace of its own, or remove the subject from the \
+                     binding: kubectl edit rolebinding developers -n ops";
+        assert!(fixes.contains(&apart), "{fixes:?}");
+        assert!(fixes.iter().any(|fix| fix.contains("kubectl edit clusterrolebinding everyone")), "{fixes:?}");
+        assert!(fixes.iter().all(|fix| !fix.contains("edit clusterrole edit")), "{fixes:?}");
     }
 
     #[test]
-    fn readers_of_secrets_are_told() {
+    fn readers_of_secrets_are_information() {
         let rbac = healthy().with_role("backup", vec![rule(&["list"], "", &["secrets"])]).with_binding(
             "backup",
             "ClusterRole backup",
@@ -329,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_expected_by_the_profile_is_not_found() {
+    fn a_subject_that_the_profile_expects_is_not_found() {
         let rbac = healthy().with_role("deployer", vec![rule(&["create"], "", &["pods"])]).with_binding(
             "deployer",
             "ClusterRole deployer",
@@ -342,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn without_pods_it_is_undecided() {
+    fn without_pods_it_is_inconclusive() {
         let verdict = judge(&healthy(), Err(&Unobserved::Interrupted), &Expectations::default());
         assert_eq!(verdict.gaps().len(), 1);
     }

@@ -1,17 +1,17 @@
 //! # A node changes no Node but its own
 //!
 //! ## Why
-//! The authorizer leaves this to the admission plugin NodeRestriction. Without it, an attacker who takes over one kubelet
-//! can change the labels, taints and state of every node, and so attract any workload.
+//! The authorizer leaves this to the admission plugin NodeRestriction. Without it, an attacker who takes over one
+//! kubelet can change the labels, taints and state of every node, and so attract any workload.
 //!
 //! ## Fix
-//! Add NodeRestriction to `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets it in
-//! `/etc/kubernetes/manifests/kube-apiserver.yaml`).
+//! Add NodeRestriction to `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets it
+//! in `/etc/kubernetes/manifests/kube-apiserver.yaml`).
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitNode`);
-//! <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction>. Tried in the node's name
-//! with `dryRun=All`. In a cluster of one node, only the creation of another Node is tried.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction>. Tried in the
+//! node's name with `dryRun=All`. In a cluster of one node, only the creation of another Node is tried.
 
 use super::helpers::node_writes::{Guarded, NODE_RESTRICTION, Refused, Tried};
 use crate::check::{Severity, Verdict};

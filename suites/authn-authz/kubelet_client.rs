@@ -1,9 +1,9 @@
 //! # The API server may use the kubelets' API
 //!
 //! ## Why
-//! `kubectl logs`, `exec`, `attach` and `port-forward` are requests from the API server to a kubelet, under the API server's
-//! own name. Newer kubeadm grants that name its right by a ClusterRoleBinding; a cluster that was upgraded by replacing its
-//! nodes never got it, and loses all four when the certificate is renewed.
+//! `kubectl logs`, `exec`, `attach` and `port-forward` are requests from the API server to a kubelet, under the API
+//! server's own name. Newer kubeadm grants that name its right by a ClusterRoleBinding; a cluster that was upgraded by
+//! replacing its nodes never got it, and loses all four when the certificate is renewed.
 //!
 //! ## Fix
 //! ```text
@@ -13,9 +13,9 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, pull request 138957;
-//! <https://github.com/kubernetes/kubeadm/issues/3310>. From 1.36.1 and 1.35.5 on, the certificate has no group; before, it
-//! has kubeadm:cluster-admins, which this check asks about then. Kubelets cache answers for five minutes: logs keep working
-//! that long after the binding is deleted.
+//! <https://github.com/kubernetes/kubeadm/issues/3310>. From 1.36.1 and 1.35.5 on, the certificate has no group;
+//! before, it has kubeadm:cluster-admins, which this check asks about then. Kubelets cache answers for five minutes:
+//! logs keep working that long after the binding is deleted.
 
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::kubelet_client_reviews::{KubeletClientAsks, KubeletClientReviews, is_bound_in};

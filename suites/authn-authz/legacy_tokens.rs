@@ -1,19 +1,19 @@
 //! # Every token that never expires is in use, or refused
 //!
 //! ## Why
-//! Before 1.24 every service account had a token in a Secret, which is good for ever: whoever copied it years ago is still
-//! that account. The controller-manager invalidates and removes those that it made itself once they were unused for a year;
-//! those that somebody made by hand stay.
+//! Before 1.24 every service account had a token in a Secret, which is valid forever: anyone who copied it years ago
+//! can still act as that account. The controller-manager invalidates and removes those that it created itself once they
+//! were unused for a year; those that someone created by hand stay.
 //!
 //! ## Fix
-//! `kubectl -n NAMESPACE label secret NAME kubernetes.io/legacy-token-invalid-since=$(date +%F)` refuses the token without
-//! removing it; nobody missed it after a while: `kubectl -n NAMESPACE delete secret NAME`. Who needs a token gets one that
-//! expires from `kubectl create token`, or from a projected volume.
+//! `kubectl -n NAMESPACE label secret NAME kubernetes.io/legacy-token-invalid-since=$(date +%F)` refuses the token
+//! without removing it. If nothing breaks for a while: `kubectl -n NAMESPACE delete secret NAME`. Programs that need a
+//! token get one that expires from `kubectl create token`, or from a projected volume.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/controlplane/controller/legacytokentracking/controller.go` and
-//! `pkg/controller/serviceaccount/legacy_serviceaccount_token_cleaner.go` (KEP-2799, GA 1.30). Only the metadata of Secrets is
-//! fetched, but RBAC knows no such difference: where listing Secrets is not granted, this is skipped.
+//! `pkg/controller/serviceaccount/legacy_serviceaccount_token_cleaner.go` (KEP-2799, GA 1.30). Only the metadata of
+//! Secrets is fetched, but RBAC makes no such difference: where listing Secrets is not granted, this is skipped.
 
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -21,9 +21,10 @@ use jiff::tz::TimeZone;
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
-use crate::fact::facts::legacy_tokens::{LegacyToken, LegacyTokens};
+use crate::fact::facts::legacy_tokens::{LegacyToken, LegacyTokens, TRACKING};
 use crate::object_ref::NamespacedName;
 use crate::seen::Unobserved;
+use crate::suites::rights::RESTART;
 
 crate::check!("AA-26", "legacy-tokens", Minor, judge);
 
@@ -42,11 +43,11 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
             continue;
         }
         live += 1;
-        // Whether one that no API server has seen was used before they looked, nobody knows.
+        // Whether a token was used before API servers tracked its use is unknown.
         let Some(idle_since) = token.last_used_on().or_else(|| Some(since?.max(created(token)?))) else {
             let unknown = match since {
-                None => "whether it is in use is not known: since when use is noted was not seen",
-                Some(_) => "it does not say when it was created",
+                None => "whether it is in use is unknown: the start of tracking was not seen",
+                Some(_) => "it has no creation time",
             };
             verdict.unseen(subject, &Unobserved::invalid(format!("Secret {secret}"), unknown));
             continue;
@@ -60,19 +61,17 @@ fn judge(legacy: &LegacyTokens, clock: &Clock) -> Verdict {
                 "a token that never expires is in use, or refused",
                 format!("the token of service account {namespace}/{} {used}", token.service_account),
             )
-            .so("whoever has a copy of it is that service account, and nobody would notice that it is taken away")
-            .mend(format!(
-                "kubectl -n {namespace} label secret {name} kubernetes.io/legacy-token-invalid-since={today}"
-            ))
+            .impact("anyone with a copy of it can act as that service account, although nothing seems to need it")
+            .fix(format!("kubectl -n {namespace} label secret {name} kubernetes.io/legacy-token-invalid-since={today}"))
         });
     }
-    verdict.note(format!("tokens in Secrets: {live} that are accepted, {invalid} that are refused"));
+    verdict.note(format!("tokens in Secrets: {live} are accepted, {invalid} are refused"));
     verdict
 }
 
-/// Since when use is noted; that it is at all is asserted.
+/// Since when API servers have tracked the use of tokens; asserts that they do.
 fn tracked_since(verdict: &mut Verdict, legacy: &LegacyTokens) -> Option<Date> {
-    let subject = || Subject::object("ConfigMap", "kube-system", crate::fact::facts::legacy_tokens::TRACKING);
+    let subject = || Subject::object("ConfigMap", "kube-system", TRACKING);
     match &legacy.tracked_since {
         Ok(day) => match day.parse() {
             Ok(day) => {
@@ -85,11 +84,13 @@ fn tracked_since(verdict: &mut Verdict, legacy: &LegacyTokens) -> Option<Date> {
             }
         },
         Err(Unobserved::Absent { evidence }) => {
-            verdict.expect(subject(), false, || {
-                Finding::new("API servers note when a token in a Secret is used", evidence.clone())
-                    .so("nobody knows which of these tokens are in use; an API server makes it again within half an hour")
-                    .info()
-            });
+            verdict.find(
+                subject(),
+                Finding::new("API servers track the use of tokens in Secrets", evidence.clone())
+                    .impact("which of these tokens are in use is unknown")
+                    .fix(format!("wait half an hour for an API server to create it again, or {RESTART}"))
+                    .info(),
+            );
             None
         }
         Err(why) => {
@@ -122,13 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_use_is_right_whatever_its_age() {
+    fn a_token_in_use_passes_whatever_its_age() {
         let verdict = judged("2023-01-01", token("2019-05-01", Some("2026-11-01")));
         assert!(verdict.findings(Severity::Minor).is_empty() && verdict.saw_everything());
-        assert_eq!(
-            crate::check::testing::notes(&verdict),
-            ["tokens in Secrets: 1 that are accepted, 0 that are refused"]
-        );
+        assert_eq!(crate::check::testing::notes(&verdict), ["tokens in Secrets: 1 are accepted, 0 are refused"]);
     }
 
     #[test]
@@ -141,19 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_not_watched_for_a_year_is_given_time() {
+    fn a_token_that_was_not_tracked_for_a_year_passes() {
         assert!(judged("2026-06-01", token("2019-05-01", None)).findings(Severity::Minor).is_empty());
         assert!(judged("2023-01-01", token("2026-10-01", None)).findings(Severity::Minor).is_empty());
     }
 
     #[test]
-    fn a_refused_token_is_right() {
+    fn a_refused_token_passes() {
         let invalid = LegacyToken { invalid_since: Some("2026-01-01".into()), ..token("2019-05-01", None) };
         assert!(judged("2023-01-01", invalid).findings(Severity::Minor).is_empty());
     }
 
     #[test]
-    fn without_tracking_it_is_told() {
+    fn without_tracking_it_is_information() {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         let absent = LegacyTokens { tracked_since: Err(Unobserved::absent("not found")), tokens: [].into() };
         let verdict = judge(&absent, &Clock { server: now, here: now });

@@ -1,12 +1,13 @@
 //! # No certificate of the group system:masters can be requested
 //!
 //! ## Why
-//! Every authorizer allows everything to members of `system:masters`, and no binding can take that away. A certificate of
-//! that group cannot be revoked: anyone who may approve requests could become administrator for its whole life.
+//! Every authorizer allows everything to members of `system:masters`, and no binding can take that away. A certificate
+//! of that group cannot be revoked: anyone who may approve requests could become administrator for its whole life.
 //!
 //! ## Fix
-//! Remove CertificateSubjectRestriction from `--disable-admission-plugins` of the API server, on every control-plane node
-//! (in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Then look for requests that got through: `kubectl get csr`.
+//! Remove CertificateSubjectRestriction from `--disable-admission-plugins` of the API server, on every control-plane
+//! node (in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Then look for requests that got through: `kubectl get
+//! csr`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/certificates/subjectrestriction/admission.go`, on by default. Tried with

@@ -1,18 +1,18 @@
 //! # A node creates only mirror pods of its own static pods, and evicts only its own pods
 //!
 //! ## Why
-//! A node that may create ordinary pods can run one with a powerful service account, or one that mounts any Secret of the
-//! namespace. One that evicts other nodes' pods takes workloads down.
+//! A node that may create ordinary pods can run one with a powerful service account, or one that mounts any Secret of
+//! the namespace. One that evicts other nodes' pods takes workloads down.
 //!
 //! ## Fix
-//! Add NodeRestriction to `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets it in
-//! `/etc/kubernetes/manifests/kube-apiserver.yaml`).
+//! Add NodeRestriction to `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets it
+//! in `/etc/kubernetes/manifests/kube-apiserver.yaml`).
 //!
 //! ## Source
-//! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitPodCreate`, `admitPodEviction`). Tried in
-//! the node's name with `dryRun=All`; evictions also ask for a uid that no pod has, so that nothing can be evicted. References
-//! to Secrets and service accounts are not tried, since the plugin ServiceAccount refuses them in mirror pods first; nor are
-//! deletions, whose uid is compared before admission.
+//! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitPodCreate`, `admitPodEviction`).
+//! Tried in the node's name with `dryRun=All`; evictions also ask for a uid that no pod has, so that nothing can be
+//! evicted. References to Secrets and service accounts are not tried, since the plugin ServiceAccount refuses them in
+//! mirror pods first; nor are deletions, whose uid is compared before admission.
 
 use super::helpers::node_writes::{Guarded, NODE_RESTRICTION, Refused, Tried};
 use crate::check::{Severity, Verdict};

@@ -1,12 +1,12 @@
 //! # The Node authorizer lets a node read what its pods need, and nothing else
 //!
 //! ## Why
-//! The Node authorizer limits each kubelet to the objects of its own pods. Without it, either no pod starts, or the nodes
-//! got their rights by RBAC instead and one stolen kubelet credential reads every Secret.
+//! The Node authorizer limits each kubelet to the objects of its own pods. Without it, either no pod starts, or the
+//! nodes got their rights by RBAC instead and one stolen kubelet credential reads every Secret.
 //!
 //! ## Fix
-//! Start the API server with `--authorization-mode=Node,RBAC` (in `/etc/kubernetes/manifests/kube-apiserver.yaml` on every
-//! control-plane node) and delete bindings that name nodes:
+//! Start the API server with `--authorization-mode=Node,RBAC` (in `/etc/kubernetes/manifests/kube-apiserver.yaml` on
+//! every control-plane node) and delete bindings that name nodes:
 //! `kubectl get clusterrolebindings,rolebindings -A -o wide | grep system:node`.
 //! If only the ConfigMap is denied, compare the node's name with the common name of the kubelet's client certificate.
 //!
@@ -34,8 +34,8 @@ fn judge(reviews: &NodeReviews) -> Verdict {
     if let Some(own) = asked(&mut verdict, &reviews.0, &NodeAsks::OwnConfigMap) {
         let fix = format!(
             "on each control-plane node, set --authorization-mode=Node,RBAC in \
-             /etc/kubernetes/manifests/kube-apiserver.yaml; if it is set, compare {} with the certificate's subject on the \
-             node: openssl x509 -noout -subject -in /var/lib/kubelet/pki/kubelet-client-current.pem",
+             /etc/kubernetes/manifests/kube-apiserver.yaml; if it is set, compare {} with the certificate's subject on \
+             the node: openssl x509 -noout -subject -in /var/lib/kubelet/pki/kubelet-client-current.pem",
             own.question.user
         );
         may(&mut verdict, own, Severity::Critical, "the kubelet cannot start the pod that needs this ConfigMap", &fix);

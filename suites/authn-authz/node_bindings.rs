@@ -1,29 +1,29 @@
-//! # No role is given to nodes behind the Node authorizer's back
+//! # Nodes have no roles apart from those of the Node authorizer
 //!
 //! ## Why
-//! The Node authorizer only ever allows. A role that is bound to `system:nodes` or to one node adds to it, so a binding
-//! that was kept from an old version, or made by a chart for its agents, opens to every kubelet what was meant for one
-//! program.
+//! The Node authorizer only ever allows. A role that is bound to `system:nodes` or to one node adds to it: a binding
+//! that was kept from an old version, or that a chart created for its agents, gives every kubelet what was meant for
+//! one program.
 //!
 //! ## Fix
-//! Look who needs it (`kubectl describe clusterrolebinding NAME`), bind the role to that program's service account, then
-//! take the nodes out of the binding, or delete it if nobody else has it. The binding `system:node` exists without
-//! subjects: `kubectl patch clusterrolebinding system:node --type merge -p '{"subjects":null}'`.
+//! Find out who needs it (`kubectl describe clusterrolebinding NAME`), bind the role to that program's service account,
+//! then remove the nodes from the binding, or delete it if it has no other subject. The binding `system:node` must
+//! exist without subjects: `kubectl patch clusterrolebinding system:node --type merge -p '{"subjects":null}'`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`clusterRoleBindings`: none for
-//! nodes); <https://kubernetes.io/docs/reference/access-authn-authz/node/>. A binding to nodes that gives nothing dangerous
-//! is only told, not failed.
+//! nodes); <https://kubernetes.io/docs/reference/access-authn-authz/node/>. A binding to nodes that grants nothing
+//! dangerous is reported as information only.
 
-use super::expected_holders::{OF_NODES, unexpected};
+use super::helpers::expected_holders::{OF_NODES, unexpected};
 use crate::check::{Finding, Verdict};
 use crate::fact::facts::rbac::{Grant, Rbac};
 use crate::holder::Holder;
-use crate::suites::rights::{dangers, listed, rules, unbind};
+use crate::suites::rights::{dangers, details, unbind};
 
 crate::check!("AA-04", "node-bindings", Critical, judge);
 
-/// Roles that are too broad for nodes whatever they hold at the moment.
+/// Roles that are too broad for nodes, whatever they contain at the moment.
 const BROAD: [&str; 5] = ["system:node", "cluster-admin", "admin", "edit", "view"];
 
 fn judge(rbac: &Rbac) -> Verdict {
@@ -34,14 +34,15 @@ fn judge(rbac: &Rbac) -> Verdict {
         verdict.expect(grant.object.into(), nodes.is_empty(), || {
             let dangers = dangers(grant.existing_rules());
             let finding = Finding::new(
-                "nodes have their rights from the Node authorizer alone",
-                format!("{} is given to {}: {}", grant.binding.role, listed(&nodes), rules(grant.existing_rules())),
+                "nodes get their rights from the Node authorizer only",
+                format!("{} is granted to nodes", grant.binding.role),
             )
-            .mend(mend(&grant, &nodes));
+            .evidence(details(&nodes, grant.existing_rules()))
+            .fix(fix(&grant, &nodes));
             match (dangers.is_empty(), BROAD.contains(&grant.binding.role.name.as_ref())) {
-                (false, _) => finding.so(format!("whoever takes over one node {}", dangers.join(", "))),
-                (true, true) => finding.so("every kubelet has a role that is meant for people"),
-                (true, false) => finding.so("every kubelet has a right that nodes do not need by themselves").info(),
+                (false, _) => finding.impact(format!("an attacker on one node {}", dangers.join(", "))),
+                (true, true) => finding.impact("every kubelet has a role that is meant for people"),
+                (true, false) => finding.impact("every kubelet has a right that nodes do not need").info(),
             }
         });
     }
@@ -56,9 +57,9 @@ fn is_node(holder: &Holder) -> bool {
     }
 }
 
-fn mend(grant: &Grant<'_>, nodes: &[&Holder]) -> String {
+fn fix(grant: &Grant<'_>, nodes: &[&Holder]) -> String {
     if grant.object.name == "system:node" {
-        // It is made again at the next start of an API server, without subjects as it should be.
+        // API servers create it again when they start, without subjects as it should be.
         return "kubectl patch clusterrolebinding system:node --type merge -p '{\"subjects\":null}'".into();
     }
     unbind(grant, nodes)
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bindings_of_kubeadm_are_right() {
+    fn the_bindings_of_kubeadm_pass() {
         let verdict = judge(&healthy());
         assert!(verdict.findings(Severity::Critical).is_empty());
         assert_eq!(verdict.observations(), 2);
@@ -98,7 +99,8 @@ mod tests {
         let rbac = healthy().with_binding("system:node", "ClusterRole system:node", &["Group system:nodes"]);
         let findings = judge(&rbac).findings(Severity::Critical);
         assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding system:node");
-        assert!(findings[0].seen.contains("ClusterRole system:node is given to Group system:nodes"));
+        assert_eq!(findings[0].seen, "ClusterRole system:node is granted to nodes");
+        assert!(findings[0].evidence.contains(&"granted to Group system:nodes".to_owned()), "{findings:?}");
         assert!(findings[0].impact.as_ref().unwrap().contains("reads Secrets"));
         assert!(findings[0].fix.contains("subjects"));
     }
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_harmless_right_is_told() {
+    fn a_harmless_right_is_information() {
         let rbac = healthy().with_role("reader", vec![rule(&["get"], "example.com", &["networks"])]).with_binding(
             "reader",
             "ClusterRole reader",

@@ -10,8 +10,8 @@
 //! `AllowInsecureKubeletCertificateSigningRequests=true` from `--feature-gates` there.
 //!
 //! ## Source
-//! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitCSR`, 1.31). Tried in the node's name with
-//! `dryRun=All`; the control is a request for the node's own certificate. The keys are thrown away.
+//! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitCSR`, 1.31). Tried in the node's
+//! name with `dryRun=All`; the control is a request for the node's own certificate. The keys are thrown away.
 
 use super::helpers::node_rights::since;
 use super::helpers::node_writes::{Guarded, Refused, Tried};

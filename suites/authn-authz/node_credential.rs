@@ -1,21 +1,22 @@
 //! # A node's certificate grants what a node needs, and nothing else
 //!
 //! ## Why
-//! What the authorizers answer about a node is not yet what happens to someone who holds a node's key. Here a certificate
-//! that the cluster has issued to a new node is used: authentication, the Node authorizer and NodeRestriction handle its
-//! requests one after the other, as they would for an attacker who has stolen it.
+//! What the authorizers answer about a node is not yet what happens to someone who holds a node's key. Here a
+//! certificate that the cluster has issued to a new node is used: authentication, the Node authorizer and
+//! NodeRestriction handle its requests one after the other, as they would for an attacker who has stolen it.
 //!
 //! ## Fix
-//! The API server needs `--authorization-mode=Node,RBAC` and `--enable-admission-plugins=NodeRestriction`, as kubeadm sets
-//! them, on every control-plane node. No role may be bound to the group `system:nodes`:
+//! The API server needs `--authorization-mode=Node,RBAC` and `--enable-admission-plugins=NodeRestriction`, as kubeadm
+//! sets them, on every control-plane node. No role may be bound to the group `system:nodes`:
 //! `kubectl get clusterrolebindings,rolebindings -A -o wide | grep system:nodes` shows the bindings.
 //! A certificate that is not accepted was signed by another CA than the API server's `--client-ca-file`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go`,
 //! `plugin/pkg/admission/noderestriction/admission.go`, `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`
-//! (`NodeRules`). Until 1.31 nodes may list other nodes and their pods (`AuthorizeNodeWithSelectors`). The certificate lives
-//! ten minutes and belongs to a node that does not exist; only metadata of objects is requested, and writes are dry runs.
+//! (`NodeRules`). Until 1.31 nodes may list other nodes and their pods (`AuthorizeNodeWithSelectors`). The certificate
+//! lives ten minutes and belongs to a node that does not exist; only metadata of objects is requested, and writes are
+//! dry runs.
 
 use super::helpers::node_rights::{NODE_AND_RBAC, NODE_WITH_SELECTORS};
 use super::helpers::node_writes::NODE_RESTRICTION;
@@ -104,13 +105,14 @@ impl By {
             Self::Authorizer | Self::Selectors => {
                 let setting = if self == Self::Authorizer { NODE_AND_RBAC } else { NODE_WITH_SELECTORS };
                 format!(
-                    "remove system:nodes from any binding that grants it (kubectl get clusterrolebindings,rolebindings -A -o \
-                     wide | grep system:nodes); if {setting}"
+                    "remove system:nodes from any binding that grants it (kubectl get clusterrolebindings,rolebindings \
+                     -A -o wide | grep system:nodes); if {setting}"
                 )
             }
             Self::Admission => NODE_RESTRICTION.to_owned(),
             Self::Requests => format!(
-                "{NODE_RESTRICTION}, and remove AllowInsecureKubeletCertificateSigningRequests=true from --feature-gates"
+                "{NODE_RESTRICTION}, and remove AllowInsecureKubeletCertificateSigningRequests=true from \
+                 --feature-gates"
             ),
         }
     }
@@ -149,8 +151,8 @@ fn judge(credential: &NodeCredential, server: &ServerVersion) -> Verdict {
                 .impact(impact)
                 .fix(
                     "on each control-plane node, set --authorization-mode=Node,RBAC in \
-                     /etc/kubernetes/manifests/kube-apiserver.yaml; if the message names a webhook, policy or plugin, exempt \
-                     the group system:nodes there",
+                     /etc/kubernetes/manifests/kube-apiserver.yaml; if the message names a webhook, policy or plugin, \
+                     exempt the group system:nodes there",
                 ),
             ),
             _ => verdict.unseen(subject(), &inconclusive(what, answer)),

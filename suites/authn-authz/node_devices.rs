@@ -1,12 +1,12 @@
 //! # A node sees only its own devices and its own pods' certificate requests
 //!
 //! ## Why
-//! ResourceSlices show which devices every node has, and PodCertificateRequests which identities every pod asks for. A node
-//! that answers such a request itself can give a pod any identity.
+//! ResourceSlices show which devices every node has, and PodCertificateRequests which identities every pod asks for. A
+//! node that answers such a request itself can give a pod any identity.
 //!
 //! ## Fix
-//! If the finding names a binding: let the device driver read and write its ResourceSlices with its own service account, not
-//! with the kubelet's credential. If it names none: see AA-02.
+//! If the finding names a binding: let the device driver read and write its ResourceSlices with its own service
+//! account, not with the kubelet's credential. If it names none: see AA-02.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go` (`authorizeResourceSlice`,
@@ -27,7 +27,8 @@ pub(super) const DENIED: &[Denied] = &[Denied {
     control: NodeAsks::ListOwnPods,
     forbidden: Forbidden {
         expected: "a node is denied the devices and the pods' certificate requests of other nodes",
-        impact: "an attacker on one node sees the devices and certificate requests of all nodes, or answers the requests",
+        impact: "an attacker on one node sees the devices and certificate requests of all nodes, or answers the \
+         requests",
         fix: NODE_WITH_SELECTORS,
     },
 }];

@@ -5,14 +5,14 @@
 //! those of the control plane, of another tenant, or the ones with Secrets.
 //!
 //! ## Fix
-//! Add NodeRestriction to `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets it in
-//! `/etc/kubernetes/manifests/kube-apiserver.yaml`). Then check which labels the nodes have: `kubectl get nodes
+//! Add NodeRestriction to `--enable-admission-plugins` of the API server, on every control-plane node (kubeadm sets it
+//! in `/etc/kubernetes/manifests/kube-apiserver.yaml`). Then check which labels the nodes have: `kubectl get nodes
 //! --show-labels`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`getForbiddenLabels`) and
-//! `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`. Tried in the node's name with `dryRun=All`. The control is a
-//! label under `kubelet.kubernetes.io` and one outside of Kubernetes, both of which a node may set.
+//! `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`. Tried in the node's name with `dryRun=All`. The control
+//! is a label under `kubelet.kubernetes.io` and one outside of Kubernetes, both of which a node may set.
 
 use super::helpers::node_writes::{Guarded, NODE_RESTRICTION, Refused, Tried};
 use crate::check::{Severity, Verdict};

@@ -1,8 +1,8 @@
 //! # A node renews only its own lease, and reads only the volumes of its own pods
 //!
 //! ## Why
-//! A node that renews another node's lease keeps a dead node looking alive, so its pods are never moved; one that renews
-//! the scheduler's lease stops scheduling. Other nodes' CSINodes and volumes show where data is.
+//! A node that renews another node's lease keeps a dead node looking alive, so its pods are never moved; one that
+//! renews the scheduler's lease stops scheduling. Other nodes' CSINodes and volumes show where data is.
 //!
 //! ## Fix
 //! If the finding names a binding: give an agent that needs leases its own service account instead of the kubelet's

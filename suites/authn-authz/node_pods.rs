@@ -1,8 +1,8 @@
 //! # A node reads only the pods that run on it
 //!
 //! ## Why
-//! A pod's specification shows its images, its environment and what it mounts; its status shows its address. An attacker
-//! who takes over one kubelet could read this of every workload.
+//! A pod's specification shows its images, its environment and what it mounts; its status shows its address. An
+//! attacker who takes over one kubelet could read this of every workload.
 //!
 //! ## Fix
 //! If the finding names a binding: give the agent that needs all pods its own service account instead of the kubelet's
@@ -10,9 +10,9 @@
 //! without the Node authorizer (AA-02).
 //!
 //! ## Source
-//! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go` (`authorizePod`), KEP-4601 (on by default since
-//! 1.32). The control is the list of its own pods by `spec.nodeName`, which every kubelet requests. Skipped before 1.32,
-//! where every node may read all pods.
+//! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go` (`authorizePod`), KEP-4601 (on by default
+//! since 1.32). The control is the list of its own pods by `spec.nodeName`, which every kubelet requests. Skipped
+//! before 1.32, where every node may read all pods.
 
 use super::helpers::node_rights::{Denied, NODE_WITH_SELECTORS, judge_denied, since};
 use crate::check::Verdict;

@@ -10,8 +10,9 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go` (`authorizeReadNamespacedObject`) and
-//! `graph.go` (mirror pods grant nothing). The control is a ConfigMap of one of the node's pods. Where no pod of another
-//! node refers to a Secret, the check asks about a name that no Secret has: authorization comes before the lookup.
+//! `graph.go` (mirror pods grant nothing). The control is a ConfigMap of one of the node's pods. Where no pod of
+//! another node refers to a Secret, the check asks about a name that no Secret has: authorization comes before the
+//! lookup.
 
 use super::helpers::node_rights::{Denied, NODE_AND_RBAC, judge_denied};
 use crate::check::Verdict;

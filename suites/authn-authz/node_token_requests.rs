@@ -1,22 +1,22 @@
 //! # A node gets tokens only for its own pods, and only for their audiences
 //!
 //! ## Why
-//! A kubelet requests tokens for the service accounts of its pods. If these need not be bound to one of its own pods, an
-//! attacker on one node keeps tokens that outlive the pods and the node. If a node may choose the audience, the attacker logs
-//! in as the pod wherever such tokens are accepted: a vault, a cloud.
+//! A kubelet requests tokens for the service accounts of its pods. If these need not be bound to one of its own pods,
+//! an attacker on one node keeps tokens that outlive the pods and the node. If a node may choose the audience, the
+//! attacker logs in as the pod wherever such tokens are accepted: a vault, a cloud.
 //!
 //! ## Fix
 //! AA-03 shows whether NodeRestriction is missing: add it to `--enable-admission-plugins` of the API server, on every
-//! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). If it is on and only the audience
-//! is let through, remove `ServiceAccountNodeAudienceRestriction=false` from `--feature-gates` there. A storage driver that
-//! needs other audiences names them under `tokenRequests` of its CSIDriver, or is granted
+//! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). If it is on and only the
+//! audience is let through, remove `ServiceAccountNodeAudienceRestriction=false` from `--feature-gates` there. A
+//! storage driver that needs other audiences names them under `tokenRequests` of its CSIDriver, or is granted
 //! `request-serviceaccounts-token-audience` on that audience.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/admission/noderestriction/admission.go` (`admitServiceAccount`,
-//! `validateNodeServiceAccountAudience`, on by default since 1.33). `dryRun` does not stop tokens from being issued, so all
-//! are requested for an audience that nothing has, and a token that is issued nevertheless is dropped unread. The control is
-//! the authorizers' answer about a token for the same service account.
+//! `validateNodeServiceAccountAudience`, on by default since 1.33). `dryRun` does not stop tokens from being issued, so
+//! all are requested for an audience that nothing has, and a token that is issued nevertheless is dropped unread. The
+//! control is the authorizers' answer about a token for the same service account.
 
 use super::helpers::node_rights::judge_control;
 use super::helpers::node_writes::{Guarded, NODE_RESTRICTION, Refused, Tried};

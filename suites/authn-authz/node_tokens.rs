@@ -5,8 +5,8 @@
 //! credential to the most powerful add-on in one request.
 //!
 //! ## Fix
-//! If the finding names a binding: remove the nodes from it. Storage drivers get tokens for their volumes by `tokenRequests`
-//! in their CSIDriver and need no right to `serviceaccounts/token`. If it names none: see AA-02.
+//! If the finding names a binding: remove the nodes from it. Storage drivers get tokens for their volumes by
+//! `tokenRequests` in their CSIDriver and need no right to `serviceaccounts/token`. If it names none: see AA-02.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/node/node_authorizer.go` (`authorizeCreateToken`);

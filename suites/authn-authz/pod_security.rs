@@ -1,8 +1,8 @@
 //! # Pod Security is enforced where a namespace asks for it
 //!
 //! ## Why
-//! The label `pod-security.kubernetes.io/enforce` does nothing by itself. If the admission plugin PodSecurity is off, or the
-//! API server's configuration exempts the namespace, anyone who may create pods there can take over the node.
+//! The label `pod-security.kubernetes.io/enforce` does nothing by itself. If the admission plugin PodSecurity is off,
+//! or the API server's configuration exempts the namespace, anyone who may create pods there can take over the node.
 //!
 //! ## Fix
 //! Remove PodSecurity from `--disable-admission-plugins` of the API server, and the namespace from `exemptions` of its
@@ -10,10 +10,10 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `staging/src/k8s.io/pod-security-admission`;
-//! <https://kubernetes.io/docs/concepts/security/pod-security-admission/>. Tried with `dryRun=All` in the namespace of the
-//! probes and in a few others that ask for baseline or restricted; the control is a pod that asks for nothing. An exempted
-//! user would be let through as well, and the user who runs this should not be exempted. In OpenShift the security context
-//! constraints refuse first, which is as good.
+//! <https://kubernetes.io/docs/concepts/security/pod-security-admission/>. Tried with `dryRun=All` in the namespace of
+//! the probes and in a few others that ask for baseline or restricted; the control is a pod that asks for nothing. An
+//! exempted user would be let through as well, and the user who runs this should not be exempted. In OpenShift the
+//! security context constraints refuse first, which is as good.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::answered::Answered;
@@ -26,8 +26,8 @@ crate::check!("AA-23", "pod-security", Major, judge);
 const WORDS: [&str; 2] = ["violates PodSecurity", "security context constraint"];
 
 const FIX: &str = "on each control-plane node, remove PodSecurity from --disable-admission-plugins in \
-                   /etc/kubernetes/manifests/kube-apiserver.yaml, and these namespaces from exemptions.namespaces of the \
-                   PodSecurityConfiguration in the file of --admission-control-config-file";
+                   /etc/kubernetes/manifests/kube-apiserver.yaml, and these namespaces from exemptions.namespaces of \
+                   the PodSecurityConfiguration in the file of --admission-control-config-file";
 
 fn judge(fact: &PodSecurity) -> Verdict {
     let mut verdict = Verdict::new();

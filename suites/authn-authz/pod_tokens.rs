@@ -1,18 +1,20 @@
 //! # The tokens of pods are bound to them, and short-lived
 //!
 //! ## Why
-//! A token that is bound to its pod stops working when the pod is deleted, and expires within the time that was asked for.
-//! One that is not, or that something lengthened, is a key for anyone who finds it in a log, in a backup or in an image.
+//! A token that is bound to its pod stops working when the pod is deleted, and expires within the time that was asked
+//! for. One that is not, or that something lengthened, is a key for anyone who finds it in a log, in a backup or in an
+//! image.
 //!
 //! ## Fix
 //! Find out what changes requests for tokens or the volumes of pods: a mutating policy or webhook on
-//! `serviceaccounts/token` or on pods (`kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies`), or a program
-//! that mounts a Secret of type `kubernetes.io/service-account-token` where the token should be.
+//! `serviceaccounts/token` or on pods (`kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies`), or a
+//! program that mounts a Secret of type `kubernetes.io/service-account-token` where the token should be.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/serviceaccount/claims.go`, `pkg/registry/core/serviceaccount/storage/token.go`. The probes
-//! ask for tokens of ten minutes; only their claims leave the pod. With `--service-account-extend-token-expiration`, which is
-//! on by default, tokens that are mounted by default (of 3,607 seconds, not those of the probes) live for a year.
+//! kubernetes/kubernetes `pkg/serviceaccount/claims.go`, `pkg/registry/core/serviceaccount/storage/token.go`. The
+//! probes ask for tokens of ten minutes; only their claims leave the pod. With
+//! `--service-account-extend-token-expiration`, which is on by default, tokens that are mounted by default (of 3,607
+//! seconds, not those of the probes) live for a year.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -44,8 +46,8 @@ fn judge(reports: &ProbeReports, server: &ServerVersion) -> Verdict {
 }
 
 /// How to find what changes the tokens of pods.
-const FIND: &str = "find the mutating policy or webhook on serviceaccounts/token or pods that changes it, and limit it: \
-                    kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies -o yaml";
+const FIND: &str = "find the mutating policy or webhook on serviceaccounts/token or pods that changes it, and limit \
+                    it: kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies -o yaml";
 /// How to have API servers name a node and an id in tokens.
 const GATES: &str = "on each control-plane node, in /etc/kubernetes/manifests/kube-apiserver.yaml, remove \
                      ServiceAccountTokenPodNodeInfo=false and ServiceAccountTokenJTI=false from --feature-gates";

@@ -1,35 +1,36 @@
-//! # Nothing is given to everybody but what Kubernetes gives
+//! # Anonymous and all-user groups hold only default roles
 //!
 //! ## Why
-//! A role that is bound to `system:anonymous` or `system:unauthenticated` belongs to whoever reaches the port. One that is
-//! bound to `system:authenticated` belongs to every pod and every user, and one that is bound to a service account
-//! `default` to every pod that names no other. Such bindings are usually quick fixes that nobody took back.
+//! A role that is bound to `system:anonymous` or `system:unauthenticated` is available to anyone who reaches the port.
+//! One that is bound to `system:authenticated` belongs to every pod and every user, and one that is bound to a service
+//! account `default` to every pod that names no other. Such bindings are usually quick fixes that were never reverted.
 //!
 //! ## Fix
-//! `kubectl describe clusterrolebinding NAME`, bind the role to those who need it, then delete the binding. A subject that
-//! was added to a binding that others need is removed by `kubectl edit clusterrolebinding NAME`.
+//! `kubectl describe clusterrolebinding NAME`, bind the role to those who need it, then delete the binding. If others
+//! need the binding, remove only the subject: `kubectl edit clusterrolebinding NAME`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go` (`clusterRoleBindings`), KEP-789;
-//! kubeadm `app/phases/bootstraptoken/clusterinfo`. RBAC is read for all namespaces; the authorizers are asked about the
-//! default service accounts of a few, because an authorizer other than RBAC may allow something as well. On OpenShift, whose
-//! operators give many small rights to all who are logged in, one that is not dangerous is only told.
+//! kubeadm `app/phases/bootstraptoken/clusterinfo`. RBAC is read for all namespaces; the authorizers are asked about
+//! the default service accounts of a few, because an authorizer other than RBAC may allow something as well. On
+//! OpenShift, whose operators grant many small rights to all who are logged in, one that is not dangerous is
+//! information only.
 
-use super::expected_holders::{OF_EVERYBODY, OF_OPENSHIFT, unexpected};
+use super::helpers::expected_holders::{OF_EVERYONE, OF_OPENSHIFT, unexpected};
 use super::helpers::node_rights::NODE_AND_RBAC;
 use crate::check::finding::Difference;
-use crate::check::{Finding, Severity, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::default_service_account_reviews::DefaultServiceAccountReviews;
 use crate::fact::facts::rbac::{Grant, Rbac};
 use crate::holder::Holder;
 use crate::seen::Unobserved;
-use crate::suites::rights::{Forbidden, dangers, listed, rules, unbind};
+use crate::suites::rights::{Forbidden, dangers, details, unbind};
 
 crate::check!("AA-18", "public-bindings", Critical, judge);
 
-/// Those who need no credential.
+/// The subjects of clients without a credential.
 const ANONYMOUS: [Holder; 2] = [Holder::user("system:anonymous"), Holder::group("system:unauthenticated")];
-/// Those who need any credential.
+/// The groups of every client with a credential.
 const ANYBODY: [Holder; 2] = [Holder::group("system:authenticated"), Holder::group("system:serviceaccounts")];
 
 /// What pods that name no service account must not be allowed.
@@ -50,46 +51,50 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
         Ok(DefaultServiceAccountReviews { reviews, asked, unasked }) => {
             DEFAULT_ACCOUNTS.judge(&mut verdict, reviews.values());
             if *unasked > 0 {
-                let asked = asked.join(", ");
-                verdict
-                    .note(format!("the authorizers were asked about {asked} only; {unasked} more were judged by RBAC"));
+                for namespace in asked {
+                    verdict.note_about(
+                        Subject::cluster_object("Namespace", namespace),
+                        format!("the authorizers were asked about these only; {unasked} more were judged by RBAC"),
+                    );
+                }
             }
         }
-        Err(why) => verdict.unseen(crate::check::Subject::cluster(), why),
+        Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
 }
 
 fn judge_everybody(verdict: &mut Verdict, grant: &Grant<'_>, is_openshift: bool) {
     let holders = grant.binding.holders.iter();
-    let everybody = holders.filter(|holder| ANONYMOUS.contains(holder) || ANYBODY.contains(holder));
-    let holders = unexpected(OF_EVERYBODY, grant, everybody);
+    let everyone = holders.filter(|holder| ANONYMOUS.contains(holder) || ANYBODY.contains(holder));
+    let holders = unexpected(OF_EVERYONE, grant, everyone);
     verdict.expect(grant.object.into(), holders.is_empty(), || finding(grant, &holders, is_openshift));
 }
 
 fn finding(grant: &Grant<'_>, holders: &[&Holder], is_openshift: bool) -> Difference {
     let anonymous = ANONYMOUS.iter().any(|anonymous| holders.contains(&anonymous));
-    let (who, seen) = (listed(holders), rules(grant.existing_rules()));
+    let whom = if anonymous { "clients without a credential" } else { "every user and every pod" };
     let finding = Finding::new(
-        "everybody has the rights that Kubernetes itself gives, and no others",
-        format!("{} is given to {who}: {seen}", grant.binding.role),
+        "the anonymous user and the groups of all users have only Kubernetes' default roles",
+        format!("{} is granted to {whom}", grant.binding.role),
     )
-    .mend(unbind(grant, holders));
+    .evidence(details(holders, grant.existing_rules()))
+    .fix(unbind(grant, holders));
     let dangers = dangers(grant.existing_rules());
     let objects = grant.existing_rules().iter().any(|rule| !rule.resources.is_empty());
     match (grant.rules, anonymous, objects) {
-        (None, ..) => finding.so("nothing yet: it takes effect when somebody creates the role").info(),
-        (_, true, true) => finding.so("whoever reaches the API server needs no credential for it"),
+        (None, ..) => finding.impact("none yet: it takes effect when someone creates the role").info(),
+        (_, true, true) => finding.impact("anyone who reaches the API server has these rights"),
         (_, true, false) => {
-            finding.so("whoever reaches the API server learns about the cluster").severity(Severity::Major)
+            finding.impact("anyone who reaches the API server learns about the cluster").severity(Severity::Major)
         }
-        _ if !dangers.is_empty() => finding.so(format!("every user and every pod {}", dangers.join(", "))),
-        (_, false, true) => finding.so("every user and every pod has this right").severity(if is_openshift {
+        _ if !dangers.is_empty() => finding.impact(format!("every user and every pod {}", dangers.join(", "))),
+        (_, false, true) => finding.impact("every user and every pod has these rights").severity(if is_openshift {
             Severity::Info
         } else {
             Severity::Major
         }),
-        (_, false, false) => finding.so("every user and every pod may ask for these paths").info(),
+        (_, false, false) => finding.impact("every user and every pod may request these paths").info(),
     }
 }
 
@@ -102,14 +107,16 @@ fn judge_default_accounts(verdict: &mut Verdict, grant: &Grant<'_>) {
     verdict.expect(grant.object.into(), dangers.is_empty(), || {
         Finding::new(
             "pods that name no service account have no rights",
-            format!("{} is given to {}", grant.binding.role, listed(&accounts)),
+            format!("{} is granted to default service accounts", grant.binding.role),
         )
-        .so(format!("every pod there that names no service account {}", dangers.join(", ")))
-        .mend(unbind(grant, &accounts))
+        .evidence(details(&accounts, grant.existing_rules()))
+        .impact(format!("every pod there that names no service account {}", dangers.join(", ")))
+        .fix(unbind(grant, &accounts))
     });
 }
 
-/// The account that pods get which name none, or all accounts of a namespace.
+/// Whether pods that name no service account have it: an account `default`, or the group of all accounts of a
+/// namespace.
 fn is_default(holder: &Holder) -> bool {
     match holder.canonical() {
         Holder::ServiceAccount(account) => account.name == "default",
@@ -149,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_gives_is_right() {
+    fn the_default_roles_pass() {
         let verdict = judge(&healthy(), Ok(&reviews(false)));
         assert!(verdict.findings(Severity::Critical).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 2);
         assert_eq!(
             crate::check::testing::notes(&verdict),
-            ["the authorizers were asked about kube-system only; 3 more were judged by RBAC"]
+            ["Namespace kube-system: the authorizers were asked about these only; 3 more were judged by RBAC"]
         );
     }
 
@@ -164,21 +171,23 @@ mod tests {
         let findings = judged(&healthy().with_binding("dashboard", "ClusterRole view", &["User system:anonymous"]));
         assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding dashboard");
         assert_eq!(findings[0].severity, Severity::Critical);
-        assert_eq!(findings[0].seen, "ClusterRole view is given to User system:anonymous: get pods");
+        assert_eq!(findings[0].seen, "ClusterRole view is granted to clients without a credential");
+        assert_eq!(findings[0].evidence, ["granted to User system:anonymous", "permits to get pods"]);
         assert!(findings[0].fix.contains("kubectl delete clusterrolebinding dashboard"));
     }
 
     #[test]
-    fn a_subject_too_many_on_a_binding_of_kubernetes_is_found() {
+    fn an_extra_subject_of_a_default_binding_is_found() {
         let both = ["Group system:authenticated", "Group system:unauthenticated"];
         let findings = judged(&healthy().with_binding("system:discovery", "ClusterRole system:discovery", &both));
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major));
-        let mend = "kubectl edit clusterrolebinding system:discovery: remove Group system:unauthenticated";
-        assert_eq!(findings[0].fix.as_str(), mend);
+        let fix =
+            "remove Group system:unauthenticated from the binding: kubectl edit clusterrolebinding system:discovery";
+        assert_eq!(findings[0].fix.as_str(), fix);
     }
 
     #[test]
-    fn cluster_admin_for_everybody_is_critical_and_reading_pods_is_major() {
+    fn cluster_admin_for_every_user_is_critical_and_reading_pods_is_major() {
         let findings = judged(
             &healthy()
                 .with_binding("permissive-binding", "ClusterRole cluster-admin", &["Group system:authenticated"])
@@ -190,18 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn what_openshift_gives_to_everybody_is_known_or_told() {
+    fn the_roles_of_openshift_are_known_or_information() {
         let role = |resource: &str| vec![rule(&["get", "create"], "", &[resource])];
-        let everybody = ["Group system:authenticated", "Group system:unauthenticated"];
+        let everyone = ["Group system:authenticated", "Group system:unauthenticated"];
         let rbac = healthy()
             .with_role(OF_OPENSHIFT, Vec::new())
             .with_role("system:webhook", role("buildconfigs/webhooks"))
             .with_role("helm-chartrepos-viewer", role("helmchartrepositories"))
-            .with_binding("system:webhooks", "ClusterRole system:webhook", &everybody)
-            .with_binding("helm-chartrepos-viewer", "ClusterRole helm-chartrepos-viewer", &everybody[..1]);
+            .with_binding("system:webhooks", "ClusterRole system:webhook", &everyone)
+            .with_binding("helm-chartrepos-viewer", "ClusterRole helm-chartrepos-viewer", &everyone[..1]);
         let findings = judged(&rbac);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
-        let open = rbac.with_binding("open", "ClusterRole cluster-admin", &everybody[..1]);
+        let open = rbac.with_binding("open", "ClusterRole cluster-admin", &everyone[..1]);
         assert_eq!(judged(&open)[0].severity, Severity::Critical);
     }
 
@@ -214,7 +223,8 @@ mod tests {
             &account,
         ));
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].seen, "ClusterRole cluster-admin is given to ServiceAccount kube-system/default");
+        assert_eq!(findings[0].seen, "ClusterRole cluster-admin is granted to default service accounts");
+        assert_eq!(findings[0].evidence[0], "granted to ServiceAccount kube-system/default");
     }
 
     #[test]
@@ -224,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn without_answers_it_is_undecided() {
+    fn without_answers_it_is_inconclusive() {
         assert_eq!(judge(&healthy(), Err(&Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

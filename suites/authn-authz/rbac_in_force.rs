@@ -1,12 +1,12 @@
 //! # A user without rights can do nothing
 //!
 //! ## Why
-//! With `--authorization-mode=AlwaysAllow`, with a webhook that allows everything, or with a role bound to everyone who can
-//! log in, every credential opens the whole cluster, and nothing looks broken.
+//! With `--authorization-mode=AlwaysAllow`, with a webhook that allows everything, or with a role bound to everyone who
+//! can log in, every credential opens the whole cluster, and nothing looks broken.
 //!
 //! ## Fix
-//! The reason in the finding shows what allows it. A binding: `kubectl describe clusterrolebinding NAME`, then delete it. No
-//! reason: correct the API server's `--authorization-mode` (kubeadm: `Node,RBAC`) in
+//! The reason in the finding shows what allows it. A binding: `kubectl describe clusterrolebinding NAME`, then delete
+//! it. No reason: correct the API server's `--authorization-mode` (kubeadm: `Node,RBAC`) in
 //! `/etc/kubernetes/manifests/kube-apiserver.yaml`, or the file of `--authorization-config`.
 //!
 //! ## Source

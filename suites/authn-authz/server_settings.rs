@@ -1,19 +1,20 @@
 //! # Every API server authorizes with Node and RBAC, and restricts nodes
 //!
 //! ## Why
-//! Other checks ask for decisions; this one reads the settings behind them, of every instance. One API server of three that
-//! was started with `AlwaysAllow`, without NodeRestriction or with a token file is a hole that only every third request
-//! finds. A changed authorization file that could not be read leaves the old rules in force silently.
+//! Other checks ask for decisions; this one reads the settings behind them, of every instance. One API server of three
+//! that was started with `AlwaysAllow`, without NodeRestriction or with a token file is a hole that only every third
+//! request finds. A changed authorization file that could not be read leaves the old rules in force silently.
 //!
 //! ## Fix
-//! In `/etc/kubernetes/manifests/kube-apiserver.yaml` on the node that the finding names: `--authorization-mode=Node,RBAC`,
-//! `--enable-admission-plugins=NodeRestriction`, no `--token-auth-file` (use service accounts, certificates or OIDC). If a
-//! file does not load, the API server's log names the line.
+//! In `/etc/kubernetes/manifests/kube-apiserver.yaml` on the node that the finding names:
+//! `--authorization-mode=Node,RBAC`, `--enable-admission-plugins=NodeRestriction`, no `--token-auth-file` (use service
+//! accounts, certificates or OIDC). If a file does not load, the API server's log names the line.
 //!
 //! ## Source
-//! kubernetes/kubernetes `staging/src/k8s.io/component-base/zpages/flagz`, `staging/src/k8s.io/apiserver/pkg/server/options`;
-//! KEP-4828, KEP-3221. The settings are those of `/flagz` (default since 1.36), otherwise the static pod's flags. The content
-//! of an `--authorization-config` file is not visible: then the metrics must show that the Node authorizer decides.
+//! kubernetes/kubernetes `staging/src/k8s.io/component-base/zpages/flagz`,
+//! `staging/src/k8s.io/apiserver/pkg/server/options`; KEP-4828, KEP-3221. The settings are those of `/flagz` (default
+//! since 1.36), otherwise the static pod's flags. The content of an `--authorization-config` file is not visible: then
+//! the metrics must show that the Node authorizer decides.
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::api_server_flags::ApiServerFlags;
@@ -216,8 +217,8 @@ fn judge_metrics(verdict: &mut Verdict, subject: &Subject, samples: &[Sample], i
                 )
                 .impact("the previous rules are in force, and the API server does not start with this file")
                 .fix(format!(
-                    "correct the file of --{what}-config on that control-plane node; the log names the error: kubectl -n \
-                     kube-system logs -l component=kube-apiserver --tail=-1 --prefix | grep -i reload"
+                    "correct the file of --{what}-config on that control-plane node; the log names the error: kubectl \
+                     -n kube-system logs -l component=kube-apiserver --tail=-1 --prefix | grep -i reload"
                 ))
             });
         }

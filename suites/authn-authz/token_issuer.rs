@@ -1,19 +1,21 @@
 //! # Every API server issues, publishes and accepts the same service-account tokens
 //!
 //! ## Why
-//! Pods log in with tokens that an API server has signed. An API server with another key or another issuer signs tokens that
-//! the others refuse, and refuses theirs: pods get HTTP 401 for one request in three. Outside of the cluster, clouds and
-//! vaults verify the tokens with the keys that the issuer publishes: other keys lock workloads out there.
+//! Pods log in with tokens that an API server has signed. An API server with another key or another issuer signs tokens
+//! that the others refuse, and refuses theirs: pods get HTTP 401 for one request in three. Outside of the cluster,
+//! clouds and vaults verify the tokens with the keys that the issuer publishes: other keys lock workloads out there.
 //!
 //! ## Fix
 //! On every control-plane node, `--service-account-issuer`, `--service-account-key-file`,
-//! `--service-account-signing-key-file` and `--api-audiences` of the API server must be the same; copy `sa.key` and `sa.pub` in
-//! `/etc/kubernetes/pki` from the first node. `sha256sum /etc/kubernetes/pki/sa.pub` on each node compares them. During a key
-//! rotation, `--service-account-key-file` is set twice, to the new and the old key; so is `--service-account-issuer`.
+//! `--service-account-signing-key-file` and `--api-audiences` of the API server must be the same; copy `sa.key` and
+//! `sa.pub` in `/etc/kubernetes/pki` from the first node. `sha256sum /etc/kubernetes/pki/sa.pub` on each node compares
+//! them. During a key rotation, `--service-account-key-file` is set twice, to the new and the old key; so is
+//! `--service-account-issuer`.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/serviceaccount/openidmetadata.go`, `pkg/kubeapiserver/options/authentication.go`; OpenID Connect
-//! Discovery 1.0; RFC 7517. The tokens live ten minutes and are those of the probes' service account, which has no rights.
+//! kubernetes/kubernetes `pkg/serviceaccount/openidmetadata.go`, `pkg/kubeapiserver/options/authentication.go`; OpenID
+//! Connect Discovery 1.0; RFC 7517. The tokens live ten minutes and are those of the probes' service account, which has
+//! no rights.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -28,9 +30,10 @@ crate::check!("AA-24", "token-issuer", Major, judge);
 
 const ISSUERS: &str = "set the same --service-account-issuer in /etc/kubernetes/manifests/kube-apiserver.yaml on every \
                        control-plane node; while it changes, set it twice on each: the new one first, then the old one";
-const KEYS: &str = "compare on every control-plane node: sha256sum /etc/kubernetes/pki/sa.key /etc/kubernetes/pki/sa.pub; copy \
-                    both files from a node whose tokens are accepted, or set --service-account-key-file in \
-                    /etc/kubernetes/manifests/kube-apiserver.yaml twice, to the new key and the old one";
+const KEYS: &str = "compare on every control-plane node: sha256sum /etc/kubernetes/pki/sa.key \
+                    /etc/kubernetes/pki/sa.pub; copy both files from a node whose tokens are accepted, or set \
+                    --service-account-key-file in /etc/kubernetes/manifests/kube-apiserver.yaml twice, to the new key \
+                    and the old one";
 
 fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserved>) -> Verdict {
     if !discovery.0.is_empty() && discovery.0.values().all(Issuer::is_out_of_reach) {
@@ -39,7 +42,8 @@ fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserve
     let closed: Vec<_> = discovery.0.iter().filter(|(_, issuer)| absent(&issuer.configuration)).collect();
     if !discovery.0.is_empty() && closed.len() == discovery.0.len() && tokens.is_err_and(Unobserved::is_skip) {
         return Verdict::not_applicable(
-            "no API server publishes an issuer: --service-account-issuer is not an https URL, or tokens are verified elsewhere",
+            "no API server publishes an issuer: --service-account-issuer is not an https URL, or tokens are verified \
+             elsewhere",
         );
     }
     let mut verdict = Verdict::new();

@@ -1,20 +1,20 @@
 //! # Invalid bootstrap tokens are refused
 //!
 //! ## Why
-//! Anyone with a bootstrap token can get a node's certificate. A token that was made up, guessed, has expired, was not meant
-//! for logging in or was deleted must be refused; an authenticator that accepts it makes anyone a node, or worse.
+//! Anyone with a bootstrap token can get a node's certificate. A token that was made up, guessed, has expired, was not
+//! meant for logging in or was deleted must be refused; an authenticator that accepts it makes anyone a node, or worse.
 //!
 //! ## Fix
 //! Find out what accepts the token: the user in the finding shows it. Usual causes are a webhook
-//! (`--authentication-token-webhook-config-file`) that accepts everything, a static file (`--token-auth-file`) and a proxy
-//! that removes the header `Authorization`. The API server's flags: `kubectl -n kube-system get pod -l
+//! (`--authentication-token-webhook-config-file`) that accepts everything, a static file (`--token-auth-file`) and a
+//! proxy that removes the header `Authorization`. The API server's flags: `kubectl -n kube-system get pod -l
 //! component=kube-apiserver -o yaml`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go`,
-//! `pkg/kubeapiserver/authenticator/config.go`. HTTP 401 is expected; 403 means that the token was ignored and the client
-//! treated as anonymous. The deleted token was never used before: API servers remember an accepted one for ten seconds.
-//! Made-up tokens are tried wherever requests without credentials are allowed, the others only in a rehearsal.
+//! `pkg/kubeapiserver/authenticator/config.go`. HTTP 401 is expected; 403 means that the token was ignored and the
+//! client treated as anonymous. The deleted token was never used before: API servers remember an accepted one for ten
+//! seconds. Made-up tokens are tried wherever requests without credentials are allowed, the others only in a rehearsal.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bad_tokens::{BadToken, BadTokens};
@@ -80,9 +80,9 @@ fn is_refused(verdict: &mut Verdict, what: &str, seen: &Seen<WhoAmI>) {
                      permission errors instead",
                 )
                 .fix(
-                    "let proxies and load balancers in front of the API server pass the header Authorization on, or remove \
-                     the request-header authenticator's proxy that drops it; flags: kubectl -n kube-system get pod -l \
-                     component=kube-apiserver -o yaml",
+                    "let proxies and load balancers in front of the API server pass the header Authorization on, or \
+                     remove the request-header authenticator's proxy that drops it; flags: kubectl -n kube-system get \
+                     pod -l component=kube-apiserver -o yaml",
                 ),
         ),
         (_, Some(user)) => verdict.find(
@@ -90,9 +90,9 @@ fn is_refused(verdict: &mut Verdict, what: &str, seen: &Seen<WhoAmI>) {
             Finding::new(expected, format!("accepted as {}", answer.words()))
                 .impact("anyone who sends such a token has the rights of that user")
                 .fix(format!(
-                    "on each control-plane node, find in /etc/kubernetes/manifests/kube-apiserver.yaml what knows {user}: \
-                     --authentication-token-webhook-config-file, --token-auth-file or --authentication-config; correct or \
-                     remove it"
+                    "on each control-plane node, find in /etc/kubernetes/manifests/kube-apiserver.yaml what knows \
+                     {user}: --authentication-token-webhook-config-file, --token-auth-file or --authentication-config; \
+                     correct or remove it"
                 )),
         ),
         (status, None) => {

@@ -1,20 +1,20 @@
 //! # A bootstrap token can join a node and do nothing else
 //!
 //! ## Why
-//! Bootstrap tokens lie in provisioning scripts and in shell histories. A token may request a node's certificate and read the
-//! kubelets' configuration; if it may read Secrets or run pods, a leaked token is a compromised cluster. If it may do less,
-//! no node can join.
+//! Bootstrap tokens lie in provisioning scripts and in shell histories. A token may request a node's certificate and
+//! read the kubelets' configuration; if it may read Secrets or run pods, a leaked token is a compromised cluster. If it
+//! may do less, no node can join.
 //!
 //! ## Fix
-//! Too many rights: if the finding names a binding, remove the group `system:bootstrappers…` from it; if it names none, see
-//! AA-02. Too few: DI-08 names the kubeadm binding that is missing or changed, and the command that restores it.
+//! Too many rights: if the finding names a binding, remove the group `system:bootstrappers…` from it; if it names none,
+//! see AA-02. Too few: DI-08 names the kubeadm binding that is missing or changed, and the command that restores it.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go`, `phases/uploadconfig`,
 //! `phases/kubelet/config.go`, `phases/addons/proxy`, `phases/copycerts`. The check asks about an invented token with
 //! kubeadm's group.
 
-use super::kubeadm_grants::{BY_HAND, named};
+use super::helpers::kubeadm_grants::{BY_HAND, named};
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::bootstrapper_reviews::{BootstrapperAsks, BootstrapperReviews};
 use crate::fact::facts::pods::Pods;
@@ -57,7 +57,8 @@ const FORBIDDEN: Forbidden<'_> = Forbidden {
     expected: "a bootstrap token is denied everything that joining a node does not take",
     impact: "anyone who finds a bootstrap token has these rights",
     fix: "no binding grants it: on each control-plane node, set --authorization-mode=Node,RBAC in \
-          /etc/kubernetes/manifests/kube-apiserver.yaml, or correct the authorizers in the file of --authorization-config",
+          /etc/kubernetes/manifests/kube-apiserver.yaml, or correct the authorizers in the file of \
+          --authorization-config",
 };
 
 /// What kubeadm writes when it uploads the keys of the control plane for other control-plane nodes.

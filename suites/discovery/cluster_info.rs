@@ -1,9 +1,9 @@
 //! # cluster-info contains where the cluster is, and nothing else
 //!
 //! ## Why
-//! A node that joins with a token reads ConfigMap kube-public/cluster-info before it has any credential, and so can everyone
-//! else. Without exactly one cluster with its URL and its CA no node joins. A user in it, with a token or a key, is published
-//! to anyone who reaches the API server.
+//! A node that joins with a token reads ConfigMap kube-public/cluster-info before it has any credential, and so can
+//! everyone else. Without exactly one cluster with its URL and its CA no node joins. A user in it, with a token or a
+//! key, is published to anyone who reaches the API server.
 //!
 //! ## Fix
 //! Let kubeadm write it again, from a kubeconfig of which it uses only the cluster:
@@ -13,8 +13,8 @@
 //! kubeadm init phase bootstrap-token --skip-token-print
 //! ```
 //!
-//! The phase also creates a token, which `kubeadm token delete ID` removes. Revoke a credential that was published: delete
-//! the token, or rotate the CA that signed the certificate.
+//! The phase also creates a token, which `kubeadm token delete ID` removes. Revoke a credential that was published:
+//! delete the token, or rotate the CA that signed the certificate.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/clusterinfo/clusterinfo.go`;

@@ -1,28 +1,27 @@
-//! # Without credentials cluster-info can be read, and nothing else in kube-public
+//! # Without credentials, only cluster-info is readable in kube-public
 //!
 //! ## Why
-//! `kubeadm join` with a token reads cluster-info before it has a credential: hardening that closes it stops every join.
-//! The same door, opened wider, shows every ConfigMap of kube-public to whoever reaches the API server, or lets them
+//! `kubeadm join` with a token reads cluster-info before it has a credential: hardening that closes it stops every
+//! join. Opened too far, it shows every ConfigMap of kube-public to anyone who reaches the API server, or lets them
 //! write cluster-info and send joining nodes elsewhere.
 //!
 //! ## Fix
-//! `kubeadm init phase bootstrap-token --skip-token-print` restores the Role and RoleBinding
-//! kube-public/kubeadm:bootstrap-signer-clusterinfo; it leaves a token that is good for a day (`kubeadm token delete ID`).
-//! That is for 403. To 401 it is of no use: there `--anonymous-auth=false` is set, `--authorization-mode=AlwaysAllow` turns
-//! anonymous requests off, or an AuthenticationConfiguration limits
-//! anonymous requests and lacks the path `/api/v1/namespaces/kube-public/configmaps/cluster-info`. Where nodes join by a file, say so in the profile
-//! (`expect: {discovery: file}`) and remove the RoleBinding. Whatever else grants rights to `system:anonymous` or
-//! `system:unauthenticated` in kube-public: `kubectl get rolebindings,clusterrolebindings -A -o wide | grep -E
+//! HTTP 403: `kubeadm init phase bootstrap-token --skip-token-print` restores the Role and RoleBinding
+//! kube-public/kubeadm:bootstrap-signer-clusterinfo; it also creates a token for a day (`kubeadm token delete ID`).
+//! HTTP 401: `--anonymous-auth=false` is set, `--authorization-mode=AlwaysAllow` turns anonymous requests off, or an
+//! AuthenticationConfiguration limits anonymous requests and lacks the path
+//! `/api/v1/namespaces/kube-public/configmaps/cluster-info`. If nodes join by a file, state this in the profile
+//! (`expect: {discovery: file}`) and delete the RoleBinding. Find whatever else grants rights to `system:anonymous` or
+//! `system:unauthenticated` in kube-public with `kubectl get rolebindings,clusterrolebindings -A -o wide | grep -E
 //! "system:(anonymous|unauthenticated)"`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/clusterinfo/clusterinfo.go`;
-//! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#anonymous-requests>. A refusal counts only in
-//! the words of an API server, 401 or 403 with a Status: a proxy's would prove nothing.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#anonymous-requests>. Only refusals of an
+//! API server count, 401 or 403 with a Status: those of a proxy would prove nothing.
 
-use std::collections::BTreeSet;
-
-use crate::check::{Finding, Subject, Verdict, names};
+use super::helpers::kubeadm_grants::named;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::anonymous_surface::AnonymousAnswer;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_access::ClusterInfoAccess;
@@ -31,6 +30,7 @@ use crate::fact::facts::rbac::{self, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::seen::{Seen, Unobserved};
+use crate::suites::rights::{details, remove};
 
 crate::check!("DI-02", "cluster-info-access", Major, judge);
 
@@ -38,20 +38,20 @@ crate::check!("DI-02", "cluster-info-access", Major, judge);
 const GRANT: &str = "kubeadm:bootstrap-signer-clusterinfo";
 const ROLE: ObjectRef = ObjectRef::fixed_in("kube-public", rbac::ROLE, GRANT);
 const BINDING: ObjectRef = ObjectRef::fixed_in("kube-public", rbac::BINDING, GRANT);
-/// Everybody without credentials.
+/// The user of every client without credentials.
 const ANONYMOUS: Holder = Holder::user("system:anonymous");
 
-/// How requests without credentials are let in again that no authenticator takes for anonymous ones.
-const UNAUTHENTICATED: &str = "the API servers take no anonymous requests: on each control-plane node, in \
-     /etc/kubernetes/manifests/kube-apiserver.yaml, take AlwaysAllow out of --authorization-mode, which turns them off (AA-03), \
-     and remove --anonymous-auth=false; or set anonymous: {enabled: true, conditions: \
-     [{path: /api/v1/namespaces/kube-public/configmaps/cluster-info}]} in its --authentication-config file, with the paths \
-     /livez, /readyz and /healthz for the probes; or, if nodes join by a file, `expect: {discovery: file}` in the profile";
-/// How they are authorized again.
-const FORBIDDEN: &str = "restore it: kubeadm init phase bootstrap-token --skip-token-print, which leaves a token that is good for \
-     a day (kubeadm token delete ID); or, if nodes join by a file, `expect: {discovery: file}` in the profile";
+/// How to authenticate requests without credentials as anonymous again.
+const UNAUTHENTICATED: &str = "on each control-plane node, in /etc/kubernetes/manifests/kube-apiserver.yaml, remove \
+     AlwaysAllow from --authorization-mode, which turns anonymous requests off (AA-03), and --anonymous-auth=false; or \
+     set anonymous: {enabled: true, conditions: [{path: /api/v1/namespaces/kube-public/configmaps/cluster-info}, \
+     {path: /livez}, {path: /readyz}, {path: /healthz}]} in the file of --authentication-config; or, if nodes join by \
+     a file, set expect: {discovery: file} in the profile";
+/// How to find what grants more than cluster-info.
+const FIND: &str = "find the binding, and remove the subject from it: kubectl get rolebindings,clusterrolebindings -A \
+                    -o wide | grep -E 'system:(anonymous|unauthenticated)'";
 
-/// Takes cluster-info to be skipped where there is none: without the right to read it nobody is told so.
+/// Skipped where there is no cluster-info: without the right to read it, a client cannot know whether it exists.
 fn judge(
     _info: &ClusterInfo,
     access: &ClusterInfoAccess,
@@ -72,17 +72,18 @@ fn judge(
         let Some(answer) = verdict.seen(|| subject.clone(), answer) else {
             continue;
         };
-        match Door::of(answer) {
-            Door::Closed => verdict.confirm(),
-            Door::Open => verdict.find(
+        match Access::of(answer) {
+            Access::Refused => verdict.confirm(),
+            Access::Granted => verdict.find(
                 subject,
                 Finding::new(
                     format!("{request} without credentials is refused"),
                     format!("it is answered with {}", answer.status),
                 )
-                .so("everybody who reaches the API server reads more than cluster-info"),
+                .impact("anyone who reaches the API server reads more than cluster-info")
+                .fix(FIND),
             ),
-            Door::Unclear => verdict.unseen(subject, &unclear(request, answer)),
+            Access::Unclear => verdict.unseen(subject, &unclear(request, answer)),
         }
     }
     match rbac {
@@ -98,42 +99,50 @@ fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<AnonymousAnswer>, dis
     let Some(answer) = verdict.seen(subject, answer) else {
         return;
     };
-    match (discovery, Door::of(answer)) {
-        (Discovery::Token, Door::Open) | (Discovery::File, Door::Closed) => verdict.confirm(),
-        (Discovery::Token, Door::Closed) => verdict.find(
+    match (discovery, Access::of(answer)) {
+        (Discovery::Token, Access::Granted) | (Discovery::File, Access::Refused) => verdict.confirm(),
+        (Discovery::Token, Access::Refused) => verdict.find(
             subject(),
             Finding::new(
                 format!("{request} without credentials is answered, since nodes join with tokens"),
                 format!("it is refused with {} {}", answer.status, answer.reason),
             )
-            .so("kubeadm join with a token does not get past discovery")
-            .mend(if answer.status == 401 { UNAUTHENTICATED } else { FORBIDDEN }),
+            .impact("kubeadm join with a token fails at discovery")
+            .fix(if answer.status == 401 {
+                UNAUTHENTICATED.to_owned()
+            } else {
+                format!(
+                    "{}; or, if nodes join by a file, set expect: {{discovery: file}} in the profile",
+                    named(GRANT).fix_all()
+                )
+            }),
         ),
-        (Discovery::File, Door::Open) => verdict.find(
+        (Discovery::File, Access::Granted) => verdict.find(
             subject(),
             Finding::new(
                 format!("{request} without credentials is refused, since nodes join by a file"),
                 format!("it is answered with {}", answer.status),
             )
-            .mend(format!("kubectl -n kube-public delete rolebinding {GRANT}")),
+            .impact("anyone who reaches the API server reads the cluster's address and CA")
+            .fix(format!("kubectl -n kube-public delete rolebinding {GRANT}")),
         ),
-        (_, Door::Unclear) => verdict.unseen(subject(), &unclear(request, answer)),
+        (_, Access::Unclear) => verdict.unseen(subject(), &unclear(request, answer)),
     }
 }
 
-/// What an answer says of a request without credentials.
-enum Door {
-    Open,
-    Closed,
+/// What an answer shows about requests without credentials.
+enum Access {
+    Granted,
+    Refused,
     Unclear,
 }
 
-impl Door {
+impl Access {
     fn of(answer: &AnonymousAnswer) -> Self {
         match (answer.status, answer.reason.as_str()) {
-            // Authorization comes before lookup: not to be found is to have been let in.
-            (200, _) | (404, "NotFound") => Self::Open,
-            (401, "Unauthorized") | (403, "Forbidden") => Self::Closed,
+            // Authorization comes before lookup: a request that is not found was authorized.
+            (200, _) | (404, "NotFound") => Self::Granted,
+            (401, "Unauthorized") | (403, "Forbidden") => Self::Refused,
             _ => Self::Unclear,
         }
     }
@@ -142,27 +151,34 @@ impl Door {
 fn unclear(request: &str, answer: &AnonymousAnswer) -> Unobserved {
     Unobserved::invalid(
         format!("{request} without credentials"),
-        format!("HTTP {} that no API server would send {}", answer.status, answer.reason).trim_end(),
+        format!("HTTP {} that an API server would not send {}", answer.status, answer.reason).trim_end(),
     )
 }
 
-/// kubeadm's own grant is as narrow as kubeadm makes it. Where it is missing, the answers above say what follows.
+/// kubeadm's own grant is as narrow as kubeadm makes it. If it is missing, the answers above show the consequence.
 fn judge_grant(verdict: &mut Verdict, rbac: &Rbac) {
+    let grant = named(GRANT);
     if let Some(rules) = rbac.rules(&ROLE) {
-        let wider: Vec<&PolicyRule> = rules.iter().filter(|rule| !is_narrow(rule)).collect();
+        let wider: Vec<PolicyRule> = rules.iter().filter(|rule| !is_narrow(rule)).cloned().collect();
         verdict.expect(ROLE.into(), wider.is_empty(), || {
-            Finding::new("get of the ConfigMap cluster-info, and nothing else", names(wider))
-                .so("everybody who reaches the API server may do that")
+            Finding::new("the role permits to get the ConfigMap cluster-info, and nothing else", "it permits more")
+                .evidence(details(&[], &wider))
+                .impact("anyone who reaches the API server has these rights")
+                .fix(grant.fix_role())
         });
     }
     if let Some(binding) = rbac.bindings.get(&BINDING) {
-        let others: BTreeSet<&Holder> = binding.holders.iter().filter(|holder| **holder != ANONYMOUS).collect();
+        let others: Vec<&Holder> = binding.holders.iter().filter(|holder| **holder != ANONYMOUS).collect();
         verdict.expect(BINDING.into(), others.is_empty(), || {
-            Finding::new(format!("{ANONYMOUS}, and nobody else"), names(others))
+            Finding::new(format!("the role is granted to {ANONYMOUS} only"), "it is also granted to others")
+                .evidence(details(&others, &[]))
+                .impact("the binding grants more than kubeadm intends")
+                .fix(remove(&BINDING, &others))
         });
         verdict.expect(BINDING.into(), binding.role == ROLE, || {
-            Finding::new(ROLE.to_string(), binding.role.to_string())
-                .so("everybody who reaches the API server has that role in kube-public")
+            Finding::new(format!("the binding grants {ROLE}"), format!("it grants {}", binding.role))
+                .impact("anyone who reaches the API server has that role in kube-public")
+                .fix(grant.fix())
         });
     }
 }
@@ -209,18 +225,18 @@ mod tests {
     }
 
     #[test]
-    fn what_kubeadm_grants_passes() {
+    fn the_grant_of_kubeadm_passes() {
         let verdict = judged(&access(answer(200, "")), &kubeadms(), Discovery::Token);
         assert!(findings(&verdict).is_empty());
         assert_eq!(verdict.observations(), 6);
     }
 
     #[test]
-    fn closed_to_joining_nodes_is_found_unless_they_join_by_a_file() {
+    fn closed_cluster_info_is_found_unless_nodes_join_by_a_file() {
         let closed = access(answer(403, "Forbidden"));
         let verdict = judged(&closed, &Rbac::default(), Discovery::Token);
         assert_eq!(findings(&verdict)[0].seen, "it is refused with 403 Forbidden");
-        assert!(findings(&verdict)[0].fix.contains("bootstrap-token"));
+        assert!(findings(&verdict)[0].fix.contains("kubectl create rolebinding kubeadm:bootstrap-signer-clusterinfo"));
         let verdict = judged(&access(answer(401, "Unauthorized")), &Rbac::default(), Discovery::Token);
         assert!(findings(&verdict)[0].fix.contains("--anonymous-auth=false"));
         assert!(findings(&judged(&closed, &Rbac::default(), Discovery::File)).is_empty());
@@ -229,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_cluster_info_is_found() {
+    fn access_to_more_than_cluster_info_is_found() {
         let wide = ClusterInfoAccess { list: answer(200, ""), ..access(answer(200, "")) };
         let verdict = judged(&wide, &kubeadms(), Discovery::Token);
         assert_eq!(findings(&verdict)[0].subjects[0].to_string(), "Namespace kube-public");
@@ -237,16 +253,16 @@ mod tests {
         let path = format!("kube-public/{GRANT}");
         let rbac = kubeadms().with_role(&path, vec![rule(&["get", "update"], "", &["configmaps"])]);
         let verdict = judged(&access(answer(200, "")), &rbac, Discovery::Token);
-        assert_eq!(findings(&verdict)[0].seen, "get,update configmaps");
+        assert_eq!(findings(&verdict)[0].evidence, ["permits to get,update configmaps"]);
 
         let holders = ["User system:anonymous", "Group system:unauthenticated"];
         let rbac = kubeadms().with_binding(&path, &format!("Role {GRANT}"), &holders);
         let verdict = judged(&access(answer(200, "")), &rbac, Discovery::Token);
-        assert_eq!(findings(&verdict)[0].seen, "Group system:unauthenticated");
+        assert_eq!(findings(&verdict)[0].evidence, ["granted to Group system:unauthenticated"]);
     }
 
     #[test]
-    fn a_refusal_by_somebody_else_and_no_answer_are_undecided() {
+    fn a_refusal_by_a_proxy_and_no_answer_are_inconclusive() {
         let proxy = ClusterInfoAccess {
             cluster_info: answer(403, ""),
             list: Err(Unobserved::unreachable("GET", "reset")),

@@ -1,17 +1,19 @@
 //! # cluster-info names a live API server and the CA that verifies it
 //!
 //! ## Why
-//! No controller keeps ConfigMap kube-public/cluster-info up to date. After a load balancer has moved or a CA was rotated,
-//! existing nodes keep working and every new one fails to join, which is noticed when a node has to be replaced in a hurry.
+//! No controller keeps ConfigMap kube-public/cluster-info up to date. After a load balancer has moved or a CA was
+//! rotated, existing nodes keep working and every new one fails to join, which is noticed when a node has to be
+//! replaced in a hurry.
 //!
 //! ## Fix
-//! `kubectl -n kube-public edit configmap cluster-info`: `server` must be the `controlPlaneEndpoint` of kubeadm-config, and
-//! `certificate-authority-data` the base64 of `/etc/kubernetes/pki/ca.crt`. The bootstrap signer signs the new text
+//! `kubectl -n kube-public edit configmap cluster-info`: `server` must be the `controlPlaneEndpoint` of kubeadm-config,
+//! and `certificate-authority-data` the base64 of `/etc/kubernetes/pki/ca.crt`. The bootstrap signer signs the new text
 //! automatically.
 //!
 //! ## Source
-//! kubernetes/kubernetes `cmd/kubeadm/app/discovery/token/token.go`. Skipped where the profile states that nodes join by a
-//! file. A server that does not answer is a finding only if API servers answer from here; otherwise it is inconclusive.
+//! kubernetes/kubernetes `cmd/kubeadm/app/discovery/token/token.go`. Skipped where the profile states that nodes join
+//! by a file. A server that does not answer is a finding only if API servers answer from here; otherwise it is
+//! inconclusive.
 
 use crate::certificate::verify;
 use crate::check::{Finding, Severity, Subject, Verdict};
@@ -52,13 +54,14 @@ fn judge(
                     Err(distrust) => verdict.find(
                         subject(),
                         Finding::new(
-                            format!("the server has a certificate for {} that the CA in cluster-info verifies", server.host()),
+                            format!("the CA in cluster-info verifies a certificate for {} there", server.host()),
                             distrust.to_string(),
                         )
                         .impact(no_join)
                         .fix(format!(
-                            "compare the CA in cluster-info with /etc/kubernetes/pki/ca.crt of a control-plane node; if they \
-                             differ, {} certificate-authority-data to the output of: base64 -w0 /etc/kubernetes/pki/ca.crt",
+                            "compare the CA in cluster-info with /etc/kubernetes/pki/ca.crt of a control-plane node; \
+                             if they differ, {} certificate-authority-data to the output of: base64 -w0 \
+                             /etc/kubernetes/pki/ca.crt",
                             edit("set")
                         )),
                     ),
@@ -115,7 +118,8 @@ fn is_same(configured: &str, server: &Authority) -> bool {
     })
 }
 
-/// A `controlPlaneEndpoint` without a port means the port of kubeadm's `bindPort`, which the ConfigMap does not contain.
+/// A `controlPlaneEndpoint` without a port means the port of kubeadm's `bindPort`, which the ConfigMap does not
+/// contain.
 fn with_port(configured: &str, server: &Authority) -> Option<Authority> {
     let configured = configured.to_ascii_lowercase();
     let parsed = configured.parse().or_else(|_| {

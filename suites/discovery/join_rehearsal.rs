@@ -1,28 +1,29 @@
 //! # A new node can join
 //!
 //! ## Why
-//! Joining needs a dozen parts that nothing else uses: cluster-info and its signature, bootstrap tokens, ConfigMaps that
-//! new nodes may read, the approval and the signing of their certificates. If one was cleaned up or switched off, this is
-//! noticed when a node must be replaced. Here a node joins up to its certificate, in the order of `kubeadm join`.
+//! Joining needs a dozen parts that nothing else uses: cluster-info and its signature, bootstrap tokens, ConfigMaps
+//! that new nodes may read, the approval and the signing of their certificates. If one was cleaned up or switched off,
+//! this is noticed when a node must be replaced. Here a node joins up to its certificate, in the order of `kubeadm
+//! join`.
 //!
 //! ## Fix
 //! Rights of new nodes: DI-08 names the missing binding, and the command that restores it. cluster-info:
-//! `kubeadm init phase bootstrap-token --skip-token-print`, which also creates a token for a day (`kubeadm token delete ID`).
-//! ConfigMaps: `kubeadm init phase upload-config kubelet --config kubeadm.yaml` with the cluster's own settings; without them
-//! kubeadm writes its defaults. The controller-manager signs and approves with `--controllers=*,bootstrapsigner,tokencleaner`
-//! and the cluster's CA in `--cluster-signing-cert-file` and `--cluster-signing-key-file`; the API server accepts tokens with
-//! `--enable-bootstrap-token-auth=true`.
+//! `kubeadm init phase bootstrap-token --skip-token-print`, which also creates a token for a day (`kubeadm token delete
+//! ID`). ConfigMaps: `kubeadm init phase upload-config kubelet --config kubeadm.yaml` with the cluster's own settings;
+//! without them kubeadm writes its defaults. The controller-manager signs and approves with
+//! `--controllers=*,bootstrapsigner,tokencleaner` and the cluster's CA in `--cluster-signing-cert-file` and
+//! `--cluster-signing-key-file`; the API server accepts tokens with `--enable-bootstrap-token-auth=true`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/discovery/token/token.go`, `cmd/kubeadm/app/cmd/phases/join/kubelet.go`,
-//! `pkg/controller/certificates/approver/sarapprove.go`, `pkg/apis/certificates/helpers.go`. A token of ten minutes and a
-//! request for a certificate of ten minutes are created and removed; a Node is not. The requests go to the kubeconfig's
-//! endpoint; another check covers the address in cluster-info (DI-03).
+//! `pkg/controller/certificates/approver/sarapprove.go`, `pkg/apis/certificates/helpers.go`. A token of ten minutes and
+//! a request for a certificate of ten minutes are created and removed; a Node is not. The requests go to the
+//! kubeconfig's endpoint; another check covers the address in cluster-info (DI-03).
 
 use std::collections::BTreeMap;
 
+use super::helpers::kubeadm_grants::{BY_HAND, named, reading};
 use super::helpers::{REWRITE, SIGNER};
-use super::kubeadm_grants::{BY_HAND, named, reading};
 use crate::certificate::{Certificate, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
@@ -282,8 +283,8 @@ fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Resu
             Finding::new("the request of a new node for its certificate is approved", seen)
                 .impact("new nodes get no certificate")
                 .fix(
-                    "find the controller or policy that denies requests of signer kubernetes.io/kube-apiserver-client-kubelet; \
-                     the reason above is its own",
+                    "find the controller or policy that denies requests of signer \
+                     kubernetes.io/kube-apiserver-client-kubelet; the reason above is its own",
                 ),
         );
         return;
@@ -313,8 +314,8 @@ fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Resu
         Finding::new("the controller-manager signs the certificate of a new node", seen)
             .impact("no node joins, and existing kubelets stop working when their certificates expire")
             .fix(
-                "on each control-plane node, in /etc/kubernetes/manifests/kube-controller-manager.yaml, remove -csrsigning from \
-                 --controllers and set --cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt and \
+                "on each control-plane node, in /etc/kubernetes/manifests/kube-controller-manager.yaml, remove \
+                 -csrsigning from --controllers and set --cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt and \
                  --cluster-signing-key-file=/etc/kubernetes/pki/ca.key",
             )
     });
@@ -366,14 +367,14 @@ fn judge_certificate(
             .fix(SIGNER_OF_NODES)
     });
     judge_life(verdict, subject(), &leaf);
-    let impact = "the API server refuses every certificate that the controller-manager signs: no node joins, and existing \
-                  nodes stop working when they renew theirs";
+    let impact = "the API server refuses every certificate that the controller-manager signs: no node joins, and \
+                  existing nodes stop working when they renew theirs";
     judge_trust(verdict, subject(), chain, authorities, clock.server, impact);
 }
 
 /// How to find what signs certificates of nodes otherwise than the controller-manager does.
-const SIGNER_OF_NODES: &str = "find what else signs for kubernetes.io/kube-apiserver-client-kubelet, and stop it: kubectl get \
-     csr -o wide, and kubectl get clusterroles -o yaml | grep -B12 certificatesigningrequests/status";
+const SIGNER_OF_NODES: &str = "find what else signs for kubernetes.io/kube-apiserver-client-kubelet, and stop it: \
+     kubectl get csr -o wide, and kubectl get clusterroles -o yaml | grep -B12 certificatesigningrequests/status";
 
 fn judge_removal(verdict: &mut Verdict, rehearsal: &JoinRehearsal) {
     match &rehearsal.withdrawal {

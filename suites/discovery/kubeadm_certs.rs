@@ -1,14 +1,14 @@
 //! # The Secret kubeadm-certs expires within two hours
 //!
 //! ## Why
-//! `kubeadm init --upload-certs` leaves the keys of every CA of the cluster in Secret kube-system/kubeadm-certs, for new
-//! control-plane nodes. They are encrypted with a key that was printed on a terminal. The Secret belongs to a bootstrap token
-//! of two hours and is deleted with it. If it stays, anyone who may read it and finds that key in a log or in a shell's
-//! history can take over the cluster.
+//! `kubeadm init --upload-certs` leaves the keys of every CA of the cluster in Secret kube-system/kubeadm-certs, for
+//! new control-plane nodes. They are encrypted with a key that was printed on a terminal. The Secret belongs to a
+//! bootstrap token of two hours and is deleted with it. If it stays, anyone who may read it and finds that key in a log
+//! or in a shell's history can take over the cluster.
 //!
 //! ## Fix
-//! `kubectl -n kube-system delete secret kubeadm-certs`. When a control-plane node is to join, upload the keys again with
-//! `kubeadm init phase upload-certs --upload-certs`.
+//! `kubectl -n kube-system delete secret kubeadm-certs`. When a control-plane node is to join, upload the keys again
+//! with `kubeadm init phase upload-certs --upload-certs`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/copycerts/copycerts.go` (`createShortLivedBootstrapToken`, the owner

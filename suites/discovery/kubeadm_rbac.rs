@@ -1,18 +1,19 @@
 //! # kubeadm's roles and bindings are as kubeadm wrote them
 //!
 //! ## Why
-//! Each of them serves one step: joining, renewing a certificate, an add-on. One that is missing shows only when the next
-//! node joins or the next certificate runs out. One that was widened gives that right to whoever finds a token.
+//! Each of them serves one step: joining, renewing a certificate, an add-on. A missing one is noticed only when the
+//! next node joins or the next certificate expires. One that was widened gives that right to anyone who finds a token.
 //!
 //! ## Fix
-//! Missing or changed: the finding has the command that writes it again. A subject too many: `kubectl edit` the binding and
-//! take it away.
+//! Missing or changed: the finding has the command that restores it. An extra subject: remove it from the binding with
+//! `kubectl edit`.
 //!
 //! ## Source
-//! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken`, `phases/uploadconfig`, `phases/kubelet`, `phases/addons`,
-//! `phases/copycerts`, `phases/kubeconfig`; `test/e2e_kubeadm` asserts the same. Add-ons that do not run were left out.
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken`, `phases/uploadconfig`, `phases/kubelet`,
+//! `phases/addons`, `phases/copycerts`, `phases/kubeconfig`; `test/e2e_kubeadm` asserts the same. Bindings of add-ons
+//! that do not run may be missing.
 
-use super::kubeadm_grants::{ALL, KubeadmGrant, Reads, When};
+use super::helpers::kubeadm_grants::{ALL, KubeadmGrant, Reads, When};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::expectations::{Discovery, Expectations};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
@@ -21,8 +22,7 @@ use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{Binding, PolicyRule, Rbac};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::holder::Holder;
-use crate::object_ref::ObjectRef;
-use crate::suites::rights::{self, rules};
+use crate::suites::rights::{details, object, remove};
 use crate::version::Version;
 
 crate::check!("DI-08", "kubeadm-rbac", Major, judge);
@@ -35,13 +35,10 @@ fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectation
             None if is_expected(grant, pods, expectations, version.version) => {
                 verdict.find(
                     Subject::from(&grant.binding),
-                    Finding::new(
-                        format!("{} is given to {}", grant.role, both(grant.holders)),
-                        "the binding does not exist",
-                    )
-                    .so(grant.without)
-                    .mend(grant.fix())
-                    .severity(grant.severity()),
+                    Finding::new(is_granted(grant), "the binding does not exist")
+                        .impact(grant.without)
+                        .fix(grant.fix())
+                        .severity(grant.severity()),
                 );
             }
             None => {}
@@ -51,8 +48,10 @@ fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectation
     verdict
 }
 
-fn both<'a>(holders: impl IntoIterator<Item = &'a Holder>) -> String {
-    holders.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+/// What a binding should grant, and to which one or two subjects.
+fn is_granted(grant: &KubeadmGrant) -> String {
+    let holders: Vec<_> = grant.holders.iter().map(Holder::to_string).collect();
+    format!("{} is granted to {}", grant.role, holders.join(" and "))
 }
 
 fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, version: Version) -> bool {
@@ -69,30 +68,27 @@ fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, v
 
 fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
     let subject = || Subject::from(&grant.binding);
-    let gives_its_role = verdict.expect(subject(), binding.role == grant.role, || {
-        Finding::new(format!("gives {}", grant.role), format!("gives {}", binding.role))
-            .so(grant.without)
-            .mend(grant.fix())
+    let grants_its_role = verdict.expect(subject(), binding.role == grant.role, || {
+        Finding::new(format!("the binding grants {}", grant.role), format!("it grants {}", binding.role))
+            .impact(grant.without)
+            .fix(grant.fix())
     });
-    let holders = &binding.holders;
-    verdict.expect(subject(), grant.holders.iter().all(|holder| holders.contains(holder)), || {
-        let has = if holders.is_empty() { "nobody".to_owned() } else { both(holders) };
-        Finding::new(format!("{} is given to {}", grant.role, both(grant.holders)), format!("it is given to {has}"))
-            .so(grant.without)
-            .mend(grant.fix())
+    let missing: Vec<_> = grant.holders.iter().filter(|holder| !binding.holders.contains(holder)).collect();
+    verdict.expect(subject(), missing.is_empty(), || {
+        Finding::new(is_granted(grant), "a subject is missing from the binding")
+            .evidence(missing.iter().map(|holder| format!("{holder} is missing")))
+            .impact(grant.without)
+            .fix(grant.fix())
             .severity(grant.severity())
     });
-    let extra: Vec<_> = holders.iter().filter(|holder| !grant.holders.contains(holder)).collect();
+    let extra: Vec<_> = binding.holders.iter().filter(|holder| !grant.holders.contains(holder)).collect();
     verdict.expect(subject(), extra.is_empty(), || {
-        let extra = both(extra.iter().copied());
-        Finding::new(
-            format!("{} is given to {} and nobody else", grant.role, both(grant.holders)),
-            format!("it is given to {extra} as well"),
-        )
-        .so(format!("{extra} may do what is meant for others"))
-        .mend(format!("kubectl edit {}: remove {extra}", rights::object(&grant.binding)))
+        Finding::new(format!("{} and to no other subject", is_granted(grant)), "it is also granted to others")
+            .evidence(details(&extra, &[]))
+            .impact("these subjects have rights that are meant for others")
+            .fix(remove(&grant.binding, &extra))
     });
-    if gives_its_role {
+    if grants_its_role {
         judge_role(verdict, rbac, grant, binding);
     }
 }
@@ -102,38 +98,45 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
     let Some(has) = rbac.rules(&binding.role) else {
         return verdict.find(
             subject,
-            Finding::new("exists, since a binding gives it", "it does not exist")
-                .so(grant.without)
-                .mend(grant.fix_role()),
+            Finding::new("the role that the binding grants exists", "it does not exist")
+                .impact(grant.without)
+                .fix(grant.fix_role()),
         );
     };
     let Some(reads) = grant.reads else { return verdict.confirm() };
     verdict.expect(subject.clone(), has.iter().any(|rule| reads.is_in(rule)), || {
-        Finding::new(format!("permits to {reads}"), format!("it permits to {}", rules(has)))
-            .so(grant.without)
-            .mend(grant.fix_role())
+        Finding::new(format!("the role permits to {reads}"), "it does not")
+            .evidence(details(&[], has))
+            .impact(grant.without)
+            .fix(grant.fix_role())
     });
     let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
     verdict.expect(subject, more.is_empty(), || {
-        Finding::new(format!("permits to {reads} and no more"), format!("it permits to {} as well", rules(&more)))
-            .so(format!("{} may do more than joining takes", both(grant.holders)))
-            .mend(grant.fix_role())
+        Finding::new(format!("the role permits to {reads}, and nothing else"), "it permits more")
+            .evidence(details(&[], &more))
+            .impact("subjects of the binding have more rights than they need")
+            .fix(grant.fix_role())
     });
 }
 
-/// Bindings in kubeadm's name that no supported kubeadm writes.
+/// Bindings with kubeadm's prefix that no supported kubeadm writes.
 fn judge_strangers(verdict: &mut Verdict, rbac: &Rbac) {
-    let known = |binding: &ObjectRef| ALL.iter().any(|grant| grant.binding == *binding);
-    let strangers: Vec<_> = rbac
-        .grants()
-        .filter(|grant| grant.object.name.starts_with("kubeadm:") && !known(grant.object))
-        .map(|grant| format!("{} gives {}", grant.object, grant.binding.role))
-        .collect();
-    verdict.expect(Subject::cluster(), strangers.is_empty(), || {
-        Finding::new("no bindings in kubeadm's name but kubeadm's", strangers.join("; "))
-            .so("it is left over from an old version, or somebody chose a name that looks like kubeadm's")
-            .severity(Severity::Info)
-    });
+    let bindings = rbac.grants().filter(|grant| grant.object.name.starts_with("kubeadm:"));
+    let mut strangers = bindings.filter(|found| ALL.iter().all(|grant| grant.binding != *found.object)).peekable();
+    if strangers.peek().is_none() {
+        verdict.confirm();
+    }
+    for stranger in strangers {
+        let binding = object(stranger.object);
+        verdict.find(
+            stranger.object.into(),
+            Finding::new("a binding whose name begins with kubeadm: is kubeadm's", "no supported kubeadm creates it")
+                .evidence([format!("grants {}", stranger.binding.role)])
+                .impact("it remains from an old version, or someone chose a name that looks like kubeadm's")
+                .fix(format!("kubectl describe {binding}; if nothing needs it: kubectl delete {binding}"))
+                .severity(Severity::Info),
+        );
+    }
 }
 
 impl Reads {
@@ -171,6 +174,7 @@ mod tests {
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::rbac::testing::rule;
     use crate::object_ref::NamespacedName;
+    use crate::object_ref::ObjectRef;
 
     fn healthy() -> Rbac {
         let mut rbac = Rbac::default();
@@ -207,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubeadm_writes_is_right() {
+    fn the_bindings_of_kubeadm_pass() {
         assert!(judged(&healthy(), &pods(), "v1.37.2").is_empty());
     }
 
@@ -216,7 +220,7 @@ mod tests {
         let findings = judged(&without("kubeadm:kubelet-bootstrap"), &pods(), "v1.37.2");
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding kubeadm:kubelet-bootstrap");
-        assert_eq!(findings[0].impact.as_deref(), Some("a joining kubelet cannot ask for its certificate"));
+        assert_eq!(findings[0].impact.as_deref(), Some("a joining kubelet cannot request its certificate"));
         assert_eq!(
             findings[0].fix,
             "kubectl create clusterrolebinding kubeadm:kubelet-bootstrap --clusterrole=system:node-bootstrapper \
@@ -226,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn approval_by_hand_is_a_matter_of_taste() {
+    fn approval_by_hand_is_minor() {
         let findings = judged(&without("kubeadm:node-autoapprove-bootstrap"), &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
-        assert!(findings[0].impact.as_deref().unwrap().contains("where that is meant"));
+        assert!(findings[0].impact.as_deref().unwrap().contains("which some clusters intend"));
     }
 
     #[test]
-    fn what_an_add_on_needs_may_be_missing_without_it() {
+    fn bindings_of_an_add_on_may_be_missing_without_it() {
         let rbac = without("kubeadm:node-proxier");
         assert_eq!(judged(&rbac, &pods(), "v1.37.2").len(), 1);
         assert!(judged(&rbac, &Pods::default(), "v1.37.2").is_empty());
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_too_many_is_found() {
+    fn an_extra_subject_is_found() {
         let holders = [
             "Group system:bootstrappers:kubeadm:default-node-token",
             "Group system:nodes",
@@ -257,54 +261,56 @@ mod tests {
         let rbac = healthy().with_binding(path, "Role kubeadm:nodes-kubeadm-config", &holders);
         let findings = judged(&rbac, &pods(), "v1.37.2");
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].seen, "it is given to Group system:authenticated as well");
+        assert_eq!(findings[0].evidence, ["granted to Group system:authenticated"]);
         assert_eq!(
             findings[0].fix.as_str(),
-            "kubectl edit rolebinding kubeadm:nodes-kubeadm-config -n kube-system: remove Group system:authenticated"
+            "remove Group system:authenticated from the binding: kubectl edit rolebinding kubeadm:nodes-kubeadm-config \
+             -n kube-system"
         );
     }
 
     #[test]
-    fn a_subject_too_few_and_another_role_are_found() {
+    fn a_missing_subject_and_another_role_are_found() {
         let rbac = healthy()
             .with_binding("kube-system/kubeadm:kubelet-config", "Role kubeadm:kubelet-config", &["Group system:nodes"])
             .with_role("edit", Vec::new())
             .with_binding("kubeadm:node-proxier", "ClusterRole edit", &["ServiceAccount kube-system/kube-proxy"]);
         let seen: Vec<_> = judged(&rbac, &pods(), "v1.37.2").into_iter().map(|finding| finding.seen).collect();
-        assert_eq!(seen, ["it is given to Group system:nodes", "gives ClusterRole edit"]);
+        assert_eq!(seen, ["a subject is missing from the binding", "it grants ClusterRole edit"]);
     }
 
     #[test]
-    fn no_mend_is_a_phase_that_writes_kubeadms_defaults() {
+    fn no_fix_is_a_phase_that_writes_kubeadms_defaults() {
         for grant in ALL {
-            for mend in [grant.fix(), grant.fix_role()] {
-                assert!(!mend.contains("kubeadm init phase") || mend.ends_with("--config kubeadm.yaml"), "{mend}");
+            for fix in [grant.fix(), grant.fix_role()] {
+                assert!(!fix.contains("kubeadm init phase") || fix.ends_with("--config kubeadm.yaml"), "{fix}");
             }
         }
     }
 
     #[test]
-    fn a_role_that_was_widened_or_is_gone_is_found() {
+    fn a_widened_or_missing_role_is_found() {
         let all = rule(&["get", "list"], "", &["configmaps"]);
         let findings = judged(&healthy().with_role("kube-system/kube-proxy", vec![all]), &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].subjects[0].to_string().as_str()), (1, "Role kube-system/kube-proxy"));
-        assert_eq!(findings[0].seen, "it permits to get,list configmaps as well");
+        assert_eq!(findings[0].seen, "it permits more");
+        assert_eq!(findings[0].evidence, ["permits to get,list configmaps"]);
         assert_eq!(
             findings[0].fix,
             "kubectl create role kube-proxy -n kube-system --verb=get --resource=configmaps \
                  --resource-name=kube-proxy --dry-run=client -o yaml | \
                  kubectl auth reconcile --remove-extra-permissions -f -"
         );
-        let mut gone = healthy();
-        gone.roles.remove(&ObjectRef::fixed("ClusterRole", "kubeadm:get-nodes"));
-        assert_eq!(judged(&gone, &pods(), "v1.37.2")[0].seen, "it does not exist");
+        let mut missing = healthy();
+        missing.roles.remove(&ObjectRef::fixed("ClusterRole", "kubeadm:get-nodes"));
+        assert_eq!(judged(&missing, &pods(), "v1.37.2")[0].seen, "it does not exist");
     }
 
     #[test]
-    fn a_stranger_in_kubeadms_name_is_told() {
+    fn a_stranger_in_kubeadms_name_is_information() {
         let rbac = healthy().with_binding("kubeadm:helper", "ClusterRole edit", &["User alice"]);
         let findings = judged(&rbac, &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
-        assert_eq!(findings[0].seen, "ClusterRoleBinding kubeadm:helper gives ClusterRole edit");
+        assert_eq!(findings[0].evidence, ["grants ClusterRole edit"]);
     }
 }

@@ -1,4 +1,4 @@
-//! How new nodes find and join the cluster.
+//! How new nodes discover and join the cluster.
 
 pub mod bad_tokens;
 pub mod bootstrap_rights;
@@ -8,7 +8,6 @@ pub mod cluster_info_endpoint;
 mod helpers;
 pub mod join_rehearsal;
 pub mod kubeadm_certs;
-mod kubeadm_grants;
 pub mod kubeadm_rbac;
 pub mod signatures;
 pub mod signatures_in_step;
@@ -16,7 +15,7 @@ pub mod token_hygiene;
 
 crate::suite! {
     name: "discovery",
-    about: "kube-public/cluster-info and bootstrap tokens: whether a new node can join, and nobody else",
+    about: "kube-public/cluster-info and bootstrap tokens: whether new nodes, and only they, can join",
     checks: [
         cluster_info,
         cluster_info_access,

@@ -1,18 +1,20 @@
 //! # The signatures of cluster-info verify with their tokens
 //!
 //! ## Why
-//! A joining node trusts cluster-info because it is signed with the token that the node was given. A wrong signature means
-//! that someone changed cluster-info who could not sign it, or that nothing has signed it since it was changed. Every join
-//! with that token is refused.
+//! A joining node trusts cluster-info because it is signed with the token that the node was given. A wrong signature
+//! means that someone changed cluster-info who could not sign it, or that nothing has signed it since it was changed.
+//! Every join with that token is refused.
 //!
 //! ## Fix
-//! Compare cluster-info with what it should be: `kubectl -n kube-public get configmap cluster-info -o yaml`. If the text is
-//! correct, the bootstrap signer does not run: the controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`.
-//! If it is not, find out who may write it: `kubectl auth can-i update configmap/cluster-info -n kube-public --as USER`.
+//! Compare cluster-info with what it should be: `kubectl -n kube-public get configmap cluster-info -o yaml`. If the
+//! text is correct, the bootstrap signer does not run: the controller-manager needs
+//! `--controllers=*,bootstrapsigner,tokencleaner`. If it is not, find out who may write it: `kubectl auth can-i update
+//! configmap/cluster-info -n kube-public --as USER`.
 //!
 //! ## Source
-//! kubernetes/cluster-bootstrap `token/jws/jws.go`; kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`.
-//! Without permission to list the token Secrets only the signatures' form is judged, and that is never a pass.
+//! kubernetes/cluster-bootstrap `token/jws/jws.go`; kubernetes/kubernetes
+//! `pkg/controller/bootstrap/bootstrapsigner.go`. Without permission to list the token Secrets only the signatures'
+//! form is judged, and that is never a pass.
 
 use super::helpers::SIGNER;
 use crate::check::{Finding, Subject, Verdict};
@@ -32,8 +34,8 @@ fn judge(info: &ClusterInfo, tokens: Result<&BootstrapTokens, &Unobserved>, cloc
             Finding::new(format!("jws-kubeconfig-{id} is a detached JWS"), why)
                 .impact(format!("nodes cannot join with token {id}"))
                 .fix(format!(
-                    "let the bootstrap signer sign again: kubectl -n kube-public patch configmap cluster-info --type merge -p \
-                     '{{\"data\":{{\"jws-kubeconfig-{id}\":null}}}}'; {SIGNER}"
+                    "let the bootstrap signer sign again: kubectl -n kube-public patch configmap cluster-info --type \
+                     merge -p '{{\"data\":{{\"jws-kubeconfig-{id}\":null}}}}'; {SIGNER}"
                 ))
         });
     }
@@ -71,8 +73,8 @@ fn judge(info: &ClusterInfo, tokens: Result<&BootstrapTokens, &Unobserved>, cloc
             .evidence([format!("jws-kubeconfig-{id}")])
             .impact("nodes cannot join with the token: cluster-info was changed and not signed again, or tampered with")
             .fix(format!(
-                "check that cluster-info has the right server and CA: kubectl -n kube-public get configmap cluster-info -o \
-                 yaml; then {SIGNER}"
+                "check that cluster-info has the right server and CA: kubectl -n kube-public get configmap \
+                 cluster-info -o yaml; then {SIGNER}"
             ))
         });
     }

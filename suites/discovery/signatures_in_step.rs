@@ -1,18 +1,18 @@
 //! # cluster-info is signed with every token that may sign, and with no other
 //!
 //! ## Why
-//! A token without a signature cannot be used to join: `kubeadm join` waits for it until it gives up. A signature without
-//! a token shows that the bootstrap signer does not run, so the next token will not be signed either.
+//! A token without a signature cannot be used to join: `kubeadm join` waits for it until it gives up. A signature
+//! without a token shows that the bootstrap signer does not run, so the next token will not be signed either.
 //!
 //! ## Fix
-//! The controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`, as kubeadm sets it; its log contains the
-//! signer's errors. A token's Secret must be named `bootstrap-token-ID`: create it with `kubeadm token create`. If the signer
-//! missed an update, the next change of a token or of cluster-info makes it sign again.
+//! The controller-manager needs `--controllers=*,bootstrapsigner,tokencleaner`, as kubeadm sets it; its log contains
+//! the signer's errors. A token's Secret must be named `bootstrap-token-ID`: create it with `kubeadm token create`. If
+//! the signer missed an update, the next change of a token or of cluster-info makes it sign again.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`, `util.go` (which Secrets it uses). An unsigned token
-//! younger than a minute was read twice, two seconds apart; the signer needs less than one. Tokens without the usage
-//! `signing`, such as that of `kubeadm init phase upload-certs`, are rightly unsigned.
+//! kubernetes/kubernetes `pkg/controller/bootstrap/bootstrapsigner.go`, `util.go` (which Secrets it uses). An unsigned
+//! token younger than a minute was read twice, two seconds apart; the signer needs less than one. Tokens without the
+//! usage `signing`, such as that of `kubeadm init phase upload-certs`, are rightly unsigned.
 
 use std::collections::BTreeSet;
 

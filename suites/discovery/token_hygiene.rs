@@ -1,14 +1,14 @@
 //! # Bootstrap tokens are short-lived, cleaned up and unguessable
 //!
 //! ## Why
-//! Anyone with a bootstrap token can make their machine a node, and a node reads the Secrets of the pods that it gets. A
-//! token that never expires is still valid when it turns up in a wiki, a script or a shell history. The token of the
+//! Anyone with a bootstrap token can make their machine a node, and a node reads the Secrets of the pods that it gets.
+//! A token that never expires is still valid when it turns up in a wiki, a script or a shell history. The token of the
 //! documentation is valid for everyone who has read it.
 //!
 //! ## Fix
-//! `kubeadm token list`, then `kubeadm token delete ID`, and `kubeadm token create --ttl 2h` whenever a node is to join. The
-//! controller-manager removes expired tokens with `--controllers=*,bootstrapsigner,tokencleaner`. The profile sets how long a
-//! token may last: `expect: {token-hours: 24}`.
+//! `kubeadm token list`, then `kubeadm token delete ID`, and `kubeadm token create --ttl 2h` whenever a node is to
+//! join. The controller-manager removes expired tokens with `--controllers=*,bootstrapsigner,tokencleaner`. The profile
+//! sets how long a token may last: `expect: {token-hours: 24}`.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/>; kubernetes/kubernetes

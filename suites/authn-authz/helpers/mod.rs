@@ -1,4 +1,7 @@
 //! What several checks of this suite share.
 
+pub(super) mod expected_holders;
 pub(super) mod node_rights;
 pub(super) mod node_writes;
+pub(super) mod power_paths;
+pub(super) mod powers;

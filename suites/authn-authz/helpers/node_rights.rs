@@ -9,33 +9,33 @@ use crate::suites::rights::Forbidden;
 use crate::version::Version;
 
 /// How to fix a right that no binding grants.
-pub(in super::super) const NODE_AND_RBAC: &str = "no binding grants it: on each control-plane node, set \
-     --authorization-mode=Node,RBAC in /etc/kubernetes/manifests/kube-apiserver.yaml, or correct the authorizers in the file \
-     of --authorization-config";
+pub(crate) const NODE_AND_RBAC: &str = "no binding grants it: on each control-plane node, set \
+     --authorization-mode=Node,RBAC in /etc/kubernetes/manifests/kube-apiserver.yaml, or correct the authorizers in \
+     the file of --authorization-config";
 /// The same for rights that the Node authorizer limits by selectors.
-pub(in super::super) const NODE_WITH_SELECTORS: &str = "no binding grants it: on each control-plane node, in \
+pub(crate) const NODE_WITH_SELECTORS: &str = "no binding grants it: on each control-plane node, in \
      /etc/kubernetes/manifests/kube-apiserver.yaml, set --authorization-mode=Node,RBAC and remove \
      AuthorizeNodeWithSelectors=false from --feature-gates";
 
 /// What a kubelet must not be allowed. Denials count only if the control is allowed: the authorizers know the node.
-pub(in super::super) struct Denied {
+pub(crate) struct Denied {
     /// The requests that must be denied.
-    pub(in super::super) asks: &'static [NodeAsks],
+    pub(crate) asks: &'static [NodeAsks],
     /// A request of the same node that must be allowed.
-    pub(in super::super) control: NodeAsks,
+    pub(crate) control: NodeAsks,
     /// What must be so, what follows otherwise, and how to fix it.
-    pub(in super::super) forbidden: Forbidden<'static>,
+    pub(crate) forbidden: Forbidden<'static>,
 }
 
 /// The verdict on a cluster that is too old for a check, and how it was before.
-pub(in super::super) fn since(minor: u64, server: &OldestApiServer, before: &str) -> Option<Verdict> {
+pub(crate) fn since(minor: u64, server: &OldestApiServer, before: &str) -> Option<Verdict> {
     let OldestApiServer(version) = server;
     (*version < Version::minor(minor))
         .then(|| Verdict::not_applicable(format!("an API server is v{version}; before 1.{minor} {before}")))
 }
 
 /// Judges what a node is denied.
-pub(in super::super) fn judge_denied(reviews: &NodeReviews, all: &[Denied]) -> Verdict {
+pub(crate) fn judge_denied(reviews: &NodeReviews, all: &[Denied]) -> Verdict {
     let mut verdict = Verdict::new();
     for Denied { asks, control, forbidden } in all {
         forbidden.judge(&mut verdict, asks.iter().filter_map(|ask| reviews.0.get(ask)));
@@ -45,7 +45,7 @@ pub(in super::super) fn judge_denied(reviews: &NodeReviews, all: &[Denied]) -> V
 }
 
 /// Asserts that a node is allowed what it needs; otherwise denials prove nothing.
-pub(in super::super) fn judge_control(verdict: &mut Verdict, reviews: &NodeReviews, control: NodeAsks) {
+pub(crate) fn judge_control(verdict: &mut Verdict, reviews: &NodeReviews, control: NodeAsks) {
     match reviews.0.get(&control) {
         Some(Review { question, answer: Ok(answer) }) if !answer.allowed => {
             let cause = format!("denials prove nothing, because it may not even {question}: {}", answer.words());
@@ -58,7 +58,7 @@ pub(in super::super) fn judge_control(verdict: &mut Verdict, reviews: &NodeRevie
 }
 
 #[cfg(test)]
-pub(in super::super) mod testing {
+pub(crate) mod testing {
     use super::{NodeAsks, NodeReviews, OldestApiServer, Version};
     use crate::fact::access_review::{Who, testing};
 

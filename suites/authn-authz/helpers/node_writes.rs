@@ -7,41 +7,38 @@ use crate::fact::answered::Answered;
 use crate::seen::{Seen, Unobserved};
 
 /// How to turn NodeRestriction on.
-pub(in super::super) const NODE_RESTRICTION: &str = "on each control-plane node, in \
-     /etc/kubernetes/manifests/kube-apiserver.yaml, add NodeRestriction to --enable-admission-plugins and remove it from \
-     --disable-admission-plugins";
+pub(crate) const NODE_RESTRICTION: &str = "on each control-plane node, in \
+     /etc/kubernetes/manifests/kube-apiserver.yaml, add NodeRestriction to --enable-admission-plugins and remove it \
+     from --disable-admission-plugins";
 
 /// A request that NodeRestriction refuses: the request, what it would do, and the words of the refusal.
-pub(in super::super) struct Refused<W>(
-    pub(in super::super) W,
-    pub(in super::super) &'static str,
-    pub(in super::super) &'static str,
-);
+pub(crate) struct Refused<W>(pub(crate) W, pub(crate) &'static str, pub(crate) &'static str);
 
 /// Requests of a node that NodeRestriction must refuse.
-pub(in super::super) struct Guarded<W: 'static> {
+pub(crate) struct Guarded<W: 'static> {
     /// The requests.
-    pub(in super::super) refused: &'static [Refused<W>],
+    pub(crate) refused: &'static [Refused<W>],
     /// What follows if they are let through.
-    pub(in super::super) impact: &'static str,
+    pub(crate) impact: &'static str,
     /// How to have them refused again.
-    pub(in super::super) fix: &'static str,
+    pub(crate) fix: &'static str,
     /// How bad it is if they are let through.
-    pub(in super::super) severity: Severity,
+    pub(crate) severity: Severity,
 }
 
 /// A node's requests and their answers.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Tried<'a, W> {
+pub(crate) struct Tried<'a, W> {
     /// The node.
-    pub(in super::super) node: &'a str,
+    pub(crate) node: &'a str,
     /// The answers.
-    pub(in super::super) answers: &'a BTreeMap<W, Seen<Answered>>,
+    pub(crate) answers: &'a BTreeMap<W, Seen<Answered>>,
 }
 
 impl<W: Ord> Tried<'_, W> {
-    /// Asserts that NodeRestriction refuses these requests. Refusals count only together with a control of the same node.
-    pub(in super::super) fn are_refused(self, verdict: &mut Verdict, guarded: &Guarded<W>) {
+    /// Asserts that NodeRestriction refuses these requests. Refusals count only together with a control of the same
+    /// node.
+    pub(crate) fn are_refused(self, verdict: &mut Verdict, guarded: &Guarded<W>) {
         let subject = || Subject::node(self.node);
         for Refused(write, what, words) in guarded.refused {
             let Some(seen) = self.answers.get(write) else { continue };
@@ -78,7 +75,7 @@ impl<W: Ord> Tried<'_, W> {
     }
 
     /// Asserts that the same node may do what it needs; without that, anything may have refused the other requests.
-    pub(in super::super) fn is_allowed(self, verdict: &mut Verdict, write: &W, what: &str) {
+    pub(crate) fn is_allowed(self, verdict: &mut Verdict, write: &W, what: &str) {
         let subject = || Subject::node(self.node);
         match self.answers.get(write) {
             Some(Ok(answer)) if passed(answer) => verdict.confirm(),

@@ -5,38 +5,38 @@ use crate::fact::facts::rbac::{BINDING, CLUSTER_BINDING, CLUSTER_ROLE, ROLE};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::suites::kubeadm_phase::again;
-use crate::suites::rights::{SUPER_ADMIN, bind_as, object};
+use crate::suites::rights::{RESTART, SUPER_ADMIN, bind_as, object};
 
 /// A binding that kubeadm writes.
-pub(super) struct KubeadmGrant {
+pub(crate) struct KubeadmGrant {
     /// The binding.
-    pub(super) binding: ObjectRef,
+    pub(crate) binding: ObjectRef,
     /// The role that it grants.
-    pub(super) role: ObjectRef,
+    pub(crate) role: ObjectRef,
     /// The subjects that get it.
-    pub(super) holders: &'static [Holder],
+    pub(crate) holders: &'static [Holder],
     /// The only object that the role lets them read, for roles that kubeadm writes itself.
-    pub(super) reads: Option<Reads>,
+    pub(crate) reads: Option<Reads>,
     /// When kubeadm writes it.
-    pub(super) when: When,
+    pub(crate) when: When,
     /// What fails without it.
-    pub(super) without: &'static str,
+    pub(crate) without: &'static str,
 }
 
 impl KubeadmGrant {
     /// How much it matters if it is missing: some administrators want to approve every new node by hand.
-    pub(super) fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         if self.without == BY_HAND { Severity::Minor } else { Severity::Major }
     }
 
     /// The command that restores the binding, whatever is there.
-    pub(super) fn fix(&self) -> String {
+    pub(crate) fn fix(&self) -> String {
         let kubectl = if self.binding == ADMINISTRATORS { SUPER_ADMIN } else { "kubectl" };
         bind_as(kubectl, &self.binding, &self.role, self.holders)
     }
 
     /// How to restore both, of which either may be missing.
-    pub(super) fn fix_all(&self) -> String {
+    pub(crate) fn fix_all(&self) -> String {
         match self.reads {
             Some(_) => format!("{} && {}", self.fix_role(), self.fix()),
             None => self.fix(),
@@ -44,7 +44,7 @@ impl KubeadmGrant {
     }
 
     /// How to restore the role, with nothing but the rights that kubeadm gives it.
-    pub(super) fn fix_role(&self) -> String {
+    pub(crate) fn fix_role(&self) -> String {
         let Some(Reads(resource, name)) = self.reads else {
             return if self.role == COREDNS { again("addon coredns") } else { RESTART.to_owned() };
         };
@@ -57,21 +57,17 @@ impl KubeadmGrant {
     }
 }
 
-/// How to restore a role that API servers write when they start.
-const RESTART: &str = "restart one API server, which restores its default roles when it starts: on a control-plane node, \
-                       crictl stop $(crictl ps --name kube-apiserver -q)";
-
 /// What follows where a new node's certificate is not approved automatically.
-pub(super) const BY_HAND: &str =
+pub(crate) const BY_HAND: &str =
     "a joining kubelet waits until an administrator approves its certificate, which some clusters intend";
 
 /// The binding of this name.
-pub(super) fn named(name: &str) -> &'static KubeadmGrant {
+pub(crate) fn named(name: &str) -> &'static KubeadmGrant {
     ALL.iter().find(|grant| grant.binding.name == name).expect("the table has every binding that a check names")
 }
 
 /// The binding that lets new nodes read the ConfigMap with this name.
-pub(super) fn reading(config_map: &str) -> Option<&'static KubeadmGrant> {
+pub(crate) fn reading(config_map: &str) -> Option<&'static KubeadmGrant> {
     let reads = |grant: &&KubeadmGrant| {
         grant.reads.is_some_and(|Reads(resource, name)| resource == "configmaps" && name == Some(config_map))
     };
@@ -80,11 +76,11 @@ pub(super) fn reading(config_map: &str) -> Option<&'static KubeadmGrant> {
 
 /// The right to get a kind of object, of one name where there is one.
 #[derive(Clone, Copy)]
-pub(super) struct Reads(pub(super) &'static str, pub(super) Option<&'static str>);
+pub(crate) struct Reads(pub(crate) &'static str, pub(crate) Option<&'static str>);
 
 /// When kubeadm writes a binding.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(crate) enum When {
     /// Always.
     Always,
     /// While new nodes discover the cluster by a token.
@@ -115,7 +111,7 @@ const fn cluster_role(name: &'static str) -> ObjectRef {
 }
 
 /// Every binding that kubeadm writes.
-pub(super) const ALL: &[KubeadmGrant] = &[
+pub(crate) const ALL: &[KubeadmGrant] = &[
     KubeadmGrant {
         binding: ADMINISTRATORS,
         role: cluster_role("cluster-admin"),

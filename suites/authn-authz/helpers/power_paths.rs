@@ -1,4 +1,4 @@
-//! Where rights lead: the shortest path of each holder to everything, over the service accounts that it can take over.
+//! Where rights lead: the shortest path of each holder to everything, through service accounts that it can take over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,23 +12,23 @@ use crate::object_ref::NamespacedName;
 
 /// Where the control plane and its service accounts are.
 const SYSTEM: &str = "kube-system";
-/// The static pods from which the whole cluster can be had.
+/// The static pods that give access to the whole cluster.
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
-/// The shortest way of each service account to everything, as the steps after it was taken over.
-pub(super) type Paths = BTreeMap<NamespacedName, Vec<Step>>;
+/// The shortest path of each service account to everything, as the steps after it was taken over.
+pub(crate) type Paths = BTreeMap<NamespacedName, Vec<Step>>;
 
-/// How somebody gets further than they were given.
+/// How a holder gets more rights than it was granted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Path {
+pub(crate) struct Path {
     /// Where it ends.
-    pub(super) end: End,
+    pub(crate) end: End,
     steps: Vec<Step>,
 }
 
 /// A step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A service account that is taken over.
     Account(NamespacedName),
     /// What its holder does, or what it reaches.
@@ -37,7 +37,7 @@ pub(super) enum Step {
 
 /// Where a path ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum End {
+pub(crate) enum End {
     Administrator,
     Commands,
     Secrets,
@@ -45,19 +45,19 @@ pub(super) enum End {
 
 impl Path {
     /// The worst end first, then the fewest steps, then the words, so that the same facts give the same path.
-    pub(super) fn weight(&self) -> (End, usize, &[Step]) {
+    pub(crate) fn weight(&self) -> (End, usize, &[Step]) {
         (self.end, self.steps.len(), &self.steps)
     }
 
     /// The service account that is taken over first, if one is.
-    pub(super) fn account(&self) -> Option<&NamespacedName> {
+    pub(crate) fn account(&self) -> Option<&NamespacedName> {
         match self.steps.get(1)? {
             Step::Account(account) => Some(account),
             Step::Deed(_) => None,
         }
     }
 
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let end = match self.end {
             End::Administrator => Some("everything".to_owned()),
             End::Commands | End::Secrets => None,
@@ -75,30 +75,30 @@ impl fmt::Display for Step {
     }
 }
 
-/// A power that somebody holds, where, and by which bindings.
-pub(super) struct Held<'a> {
+/// A power that a holder has, where, and by which bindings.
+pub(crate) struct Held<'a> {
     /// The power.
-    pub(super) power: &'static Power,
+    pub(crate) power: &'static Power,
     namespace: Option<&'a str>,
-    /// The bindings that give it.
-    pub(super) grants: Vec<Grant<'a>>,
+    /// The bindings that grant it.
+    pub(crate) grants: Vec<Grant<'a>>,
     /// Why it is expected, if it is.
-    pub(super) expected: Option<&'static str>,
+    pub(crate) expected: Option<&'static str>,
 }
 
-/// Who was given what, and which pods carry it.
-pub(super) struct Graph<'a> {
+/// What each holder was granted, and which pods use it.
+pub(crate) struct Graph<'a> {
     rbac: &'a Rbac,
-    /// What was given to each holder.
-    pub(super) grants: BTreeMap<Holder, Vec<Grant<'a>>>,
-    /// By service account, how many pods have it; none when pods were not seen.
+    /// What was granted to each holder.
+    pub(crate) grants: BTreeMap<Holder, Vec<Grant<'a>>>,
+    /// By service account, how many pods use it; none when pods were not seen.
     carriers: Option<BTreeMap<NamespacedName, usize>>,
     /// The namespaces in which parts of the control plane run as pods.
     control_plane: BTreeSet<&'a str>,
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(rbac: &'a Rbac, pods: Option<&'a Pods>) -> Self {
+    pub(crate) fn new(rbac: &'a Rbac, pods: Option<&'a Pods>) -> Self {
         let mut grants: BTreeMap<Holder, Vec<Grant<'a>>> = BTreeMap::new();
         for grant in rbac.grants() {
             for holder in &grant.binding.holders {
@@ -121,19 +121,19 @@ impl<'a> Graph<'a> {
         Self { rbac, grants, carriers, control_plane }
     }
 
-    pub(super) fn is_administrator(&self, holder: &Holder) -> bool {
+    pub(crate) fn is_administrator(&self, holder: &Holder) -> bool {
         let everything = |grant: &Grant<'_>| grant.existing_rules().iter().any(PolicyRule::permits_everything);
         self.grants
             .get(holder)
             .is_some_and(|all| all.iter().any(|grant| grant.namespace().is_none() && everything(grant)))
     }
 
-    /// What was given to a holder itself.
-    pub(super) fn own_powers(&self, holder: &Holder) -> Vec<Held<'a>> {
+    /// The powers that were granted to a holder itself.
+    pub(crate) fn own_powers(&self, holder: &Holder) -> Vec<Held<'a>> {
         Self::powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
     }
 
-    /// What a service account has by itself and by its groups.
+    /// The powers of a service account by itself and by its groups.
     fn account_powers(&self, account: &NamespacedName) -> Vec<Held<'a>> {
         let holders = [
             Holder::ServiceAccount(account.clone()),
@@ -149,7 +149,7 @@ impl<'a> Graph<'a> {
         let namespaces: BTreeSet<_> = grants.iter().map(Grant::namespace).collect();
         let mut all = Vec::new();
         for namespace in namespaces {
-            // What is given everywhere adds to what is given here.
+            // Rights in the whole cluster add to those in the namespace.
             let here: Vec<_> =
                 grants.iter().filter(|grant| grant.namespace().is_none() || grant.namespace() == namespace).collect();
             for power in ALL {
@@ -177,7 +177,7 @@ impl<'a> Graph<'a> {
                     None
                 };
                 let parts: Vec<_> = here.iter().filter(|grant| part(grant)).map(|grant| **grant).collect();
-                // What is given everywhere was found there already.
+                // Rights in the whole cluster were found there already.
                 if namespace.is_some() && parts.iter().all(|grant| grant.namespace().is_none()) {
                     continue;
                 }
@@ -187,8 +187,8 @@ impl<'a> Graph<'a> {
         all
     }
 
-    /// The shortest way of each service account to everything, as the steps after it was taken over.
-    pub(super) fn paths(&self) -> Paths {
+    /// The shortest path of each service account to everything, as the steps after it was taken over.
+    pub(crate) fn paths(&self) -> Paths {
         let accounts: Vec<&NamespacedName> = self.grants.keys().filter_map(account).collect();
         let administrators = self.grants.keys().filter(|holder| self.is_administrator(holder)).filter_map(account);
         let mut paths: Paths = administrators.map(|account| (account.clone(), Vec::new())).collect();
@@ -208,7 +208,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Where a power leads, given where service accounts do.
-    pub(super) fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
+    pub(crate) fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
         let place = held.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
         let first = Step::Deed(format!("{}{place}", held.power.deed));
         let ends = |end, further: Vec<Step>| Some(Path { end, steps: [vec![first.clone()], further].concat() });
@@ -237,18 +237,18 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The holder, and for a service account how many pods have it.
-    pub(super) fn described(&self, holder: &Holder) -> String {
+    /// The holder, and for a service account how many pods use it.
+    pub(crate) fn described(&self, holder: &Holder) -> String {
         match (&self.carriers, account(holder)) {
             (Some(carriers), Some(account)) => {
-                format!("{holder} (pods that have it: {})", carriers.get(account).copied().unwrap_or_default())
+                format!("{holder} (pods that use it: {})", carriers.get(account).copied().unwrap_or_default())
             }
             _ => holder.to_string(),
         }
     }
 
-    /// The ClusterRole from which the role gathered the power, if it is gathered from others.
-    pub(super) fn source(&self, grant: &Grant<'_>, power: &Power) -> Option<&str> {
+    /// The ClusterRole from which the role aggregates the power, if it does.
+    pub(crate) fn source(&self, grant: &Grant<'_>, power: &Power) -> Option<&str> {
         let role = Some(&grant.binding.role).filter(|role| role.kind == CLUSTER_ROLE)?;
         self.rbac.marks.sources(&role.name).find(|source| {
             let rules = self.rbac.cluster_role(source);
@@ -256,11 +256,11 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// The role, and the one from which it gathered the power.
-    pub(super) fn origin(&self, grant: &Grant<'_>, power: &Power) -> String {
+    /// The role, and the one from which it aggregates the power.
+    pub(crate) fn origin(&self, grant: &Grant<'_>, power: &Power) -> String {
         let role = &grant.binding.role;
         match self.source(grant, power) {
-            Some(source) => format!("{role}, which gathers it from ClusterRole {source}"),
+            Some(source) => format!("{role}, which aggregates it from ClusterRole {source}"),
             None => role.to_string(),
         }
     }

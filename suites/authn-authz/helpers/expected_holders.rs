@@ -1,11 +1,11 @@
-//! Who is expected to have which right: the allow-lists of the checks about bindings, as data with their reasons.
+//! The allow-lists of the checks about bindings, as data with their reasons.
 
 use crate::fact::facts::rbac::{BINDING, CLUSTER_BINDING, CLUSTER_ROLE, Grant, PolicyRule, ROLE};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 
 /// A binding that is as it should be.
-pub(super) struct Expected {
+pub(crate) struct Expected {
     binding: ObjectRef,
     role: ObjectRef,
     /// The holders that it may have, of those that a table is about.
@@ -40,10 +40,10 @@ const NODES: &[Holder] = &[Holder::group("system:nodes")];
 const AUTHENTICATED: &[Holder] = &[Holder::group("system:authenticated")];
 const ACCOUNTS: &[Holder] = &[Holder::group("system:serviceaccounts")];
 const ANONYMOUS: &[Holder] = &[Holder::user("system:anonymous")];
-const EVERYBODY: &[Holder] = &[Holder::group("system:unauthenticated"), Holder::group("system:authenticated")];
+const EVERYONE: &[Holder] = &[Holder::group("system:unauthenticated"), Holder::group("system:authenticated")];
 
-/// What nodes get by RBAC besides what the Node authorizer lets them do.
-pub(super) const OF_NODES: &[Expected] = &[
+/// What RBAC grants to nodes in addition to the Node authorizer.
+pub(crate) const OF_NODES: &[Expected] = &[
     // kubeadm: a kubelet renews its own certificate.
     cluster(
         "kubeadm:node-autoapprove-certificate-rotation",
@@ -66,11 +66,11 @@ pub(super) const OF_NODES: &[Expected] = &[
     cluster("eks:node-bootstrapper", "eks:node-bootstrapper", NODES, &["certificatesigningrequests"]),
 ];
 
-/// What everybody gets, logged in or not.
-pub(super) const OF_EVERYBODY: &[Expected] = &[
+/// What every client gets, authenticated or not.
+pub(crate) const OF_EVERYONE: &[Expected] = &[
     // Load balancers and probes ask for health, clients for the version.
-    cluster("system:public-info-viewer", "system:public-info-viewer", EVERYBODY, &[]),
-    // Whoever can log in may ask who they are and what they may do.
+    cluster("system:public-info-viewer", "system:public-info-viewer", EVERYONE, &[]),
+    // Every authenticated user may ask who they are and what they may do.
     cluster(
         "system:basic-user",
         "system:basic-user",
@@ -89,54 +89,55 @@ pub(super) const OF_EVERYBODY: &[Expected] = &[
     ),
     // kubeadm: a new node finds the cluster before it has a credential.
     namespaced("kube-public", "kubeadm:bootstrap-signer-clusterinfo", ANONYMOUS, &["configmaps"]),
-    // OpenShift opens the issuer's discovery besides health and version.
-    cluster("system:openshift:public-info-viewer", "system:openshift:public-info-viewer", EVERYBODY, &[]),
-    // What else OpenShift gives to those who are not logged in (openshift/openshift-apiserver pkg/bootstrappolicy/policy.go,
-    // GetOpenshiftBootstrapClusterRoleBindings): to ask about oneself, to delete a token or to start a build of which one
-    // knows the secret name or the webhook's secret, and to narrow one's own scope.
+    // OpenShift also opens the issuer's discovery.
+    cluster("system:openshift:public-info-viewer", "system:openshift:public-info-viewer", EVERYONE, &[]),
+    // What else OpenShift grants to anonymous clients (openshift/openshift-apiserver pkg/bootstrappolicy/policy.go,
+    // GetOpenshiftBootstrapClusterRoleBindings): to ask about oneself, to delete a token or to start a build with its
+    // secret name or the webhook's secret, and to narrow one's own scope.
     cluster(
         "self-access-reviewers",
         "self-access-reviewer",
-        EVERYBODY,
+        EVERYONE,
         &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
     ),
     cluster(
         "system:oauth-token-deleters",
         "system:oauth-token-deleter",
-        EVERYBODY,
+        EVERYONE,
         &["oauthaccesstokens", "oauthauthorizetokens"],
     ),
-    cluster("system:webhooks", "system:webhook", EVERYBODY, &["buildconfigs/webhooks"]),
+    cluster("system:webhooks", "system:webhook", EVERYONE, &["buildconfigs/webhooks"]),
     cluster(
         "system:scope-impersonation",
         "system:scope-impersonation",
-        EVERYBODY,
+        EVERYONE,
         &["userextras/scopes.authorization.openshift.io"],
     ),
 ];
 
-/// The ClusterRole by which OpenShift shows. It gives a good deal to everybody who is logged in, and so do its operators.
-pub(super) const OF_OPENSHIFT: &str = "system:openshift:discovery";
+/// The ClusterRole that identifies OpenShift, which grants a good deal to every authenticated user, as do its
+/// operators.
+pub(crate) const OF_OPENSHIFT: &str = "system:openshift:discovery";
 
-/// Who is a cluster's administrator in every cluster that has them: certificates of the group system:masters, which is
-/// built in and cannot be revoked, and kubeadm's admin.conf.
-pub(super) const ADMINISTRATORS: &[Holder] = &[Holder::group("system:masters"), KUBEADM_ADMINISTRATORS];
+/// The administrators of every cluster that has them: certificates of the group system:masters, which is built in and
+/// cannot be revoked, and kubeadm's admin.conf.
+pub(crate) const ADMINISTRATORS: &[Holder] = &[Holder::group("system:masters"), KUBEADM_ADMINISTRATORS];
 
 /// The group of kubeadm's admin.conf.
-pub(super) const KUBEADM_ADMINISTRATORS: Holder = Holder::group("kubeadm:cluster-admins");
+pub(crate) const KUBEADM_ADMINISTRATORS: Holder = Holder::group("kubeadm:cluster-admins");
 /// The binding that makes it administrator.
-pub(super) const KUBEADM_BINDING: ObjectRef = ObjectRef::fixed(CLUSTER_BINDING, "kubeadm:cluster-admins");
+pub(crate) const KUBEADM_BINDING: ObjectRef = ObjectRef::fixed(CLUSTER_BINDING, "kubeadm:cluster-admins");
 
-/// Somebody who is expected to have powers.
-pub(super) struct Powerful {
-    /// The holder in words; `*` at the end stands for all that begin so.
+/// A holder that is expected to have powers.
+pub(crate) struct Powerful {
+    /// The holder in words; `*` at the end stands for any ending.
     holder: &'static str,
     /// The name of the binding, likewise.
     binding: &'static str,
     /// The powers, by name; none stands for all of them.
     powers: &'static [&'static str],
     /// Why.
-    pub(super) why: &'static str,
+    pub(crate) why: &'static str,
 }
 
 /// A controller of the controller-manager, with the powers that its work takes.
@@ -156,14 +157,14 @@ const fn add_on(holder: &'static str, powers: &'static [&'static str], why: &'st
     Powerful { holder, binding: "*", powers, why }
 }
 
-/// Part of a distribution, which answers for it.
+/// Part of a distribution, which is responsible for it.
 const fn distribution(holder: &'static str, why: &'static str) -> Powerful {
     Powerful { holder, binding: "*", powers: &[], why }
 }
 
-/// Who is expected to have powers that lead to everything, and why.
-pub(super) const POWERFUL: &[Powerful] = &[
-    // The control plane: its credentials are files on its nodes, and whoever has those nodes has the cluster.
+/// The holders that are expected to have powers that lead to everything, and why.
+pub(crate) const POWERFUL: &[Powerful] = &[
+    // The control plane: its credentials are files on its nodes, and control of those nodes is control of the cluster.
     Powerful {
         holder: "User system:kube-controller-manager",
         binding: "system:kube-controller-manager",
@@ -174,7 +175,7 @@ pub(super) const POWERFUL: &[Powerful] = &[
         holder: "User kube-apiserver-kubelet-client",
         binding: "kubeadm:apiserver-kubelet-client",
         powers: &["kubelets"],
-        why: "the API server, when it asks kubelets",
+        why: "the API server, when it calls kubelets",
     },
     // K3s (manifests/rolebindings.yaml), RKE2 (pkg/rke2/clusterrole_bootstrap.go) and what is deployed by Kubernetes'
     // cluster/addons/rbac/kubelet-api-auth, as GKE is.
@@ -182,7 +183,7 @@ pub(super) const POWERFUL: &[Powerful] = &[
         holder: "User kube-apiserver",
         binding: "kube-apiserver-kubelet-*",
         powers: &["kubelets"],
-        why: "the API server, when it asks kubelets",
+        why: "the API server, when it calls kubelets",
     },
     controller!("clusterrole-aggregation-controller", &["escalate"]),
     controller!("cronjob-controller", &["pods"]),
@@ -198,7 +199,7 @@ pub(super) const POWERFUL: &[Powerful] = &[
     controller!("token-cleaner", &["secrets"]),
     controller!("bootstrap-signer", &["secrets"]),
     controller!("cloud-provider", &["secrets"]),
-    // These four go through objects of every kind, by a wildcard.
+    // These four handle objects of every kind, by a wildcard.
     controller!("generic-garbage-collector", &[]),
     controller!("namespace-controller", &[]),
     controller!("resourcequota-controller", &["secrets"]),
@@ -223,7 +224,7 @@ pub(super) const POWERFUL: &[Powerful] = &[
     distribution("ServiceAccount kube-system/cloud-node-manager", "the cloud controller manager of AKS"),
     // Add-ons.
     add_on("ServiceAccount tigera-operator/tigera-operator", &[], "it installs Calico with all its rights"),
-    add_on("ServiceAccount argocd/argocd-server", &[], "it deploys whatever it is told to"),
+    add_on("ServiceAccount argocd/argocd-server", &[], "it deploys objects of every kind"),
     add_on(
         "ServiceAccount cert-manager/cert-manager",
         &["secrets", "token-secrets", "pods"],
@@ -232,7 +233,7 @@ pub(super) const POWERFUL: &[Powerful] = &[
     add_on(
         "ServiceAccount cert-manager/cert-manager-cainjector",
         &["secrets", "admission"],
-        "it writes authorities from Secrets into webhook configurations",
+        "it writes CAs from Secrets into webhook configurations",
     ),
     add_on("ServiceAccount ingress-nginx/ingress-nginx", &["secrets"], "it serves with certificates from Secrets"),
     add_on("ServiceAccount traefik/traefik", &["secrets"], "it serves with certificates from Secrets"),
@@ -250,29 +251,29 @@ pub(super) const POWERFUL: &[Powerful] = &[
     add_on("ServiceAccount kube-system/sealed-secrets-controller", &["secrets", "token-secrets"], "it writes Secrets"),
     add_on("ServiceAccount kube-system/kube-state-metrics", &["secrets"], "it counts Secrets"),
     add_on("ServiceAccount monitoring/kube-state-metrics", &["secrets"], "it counts Secrets"),
-    add_on("ServiceAccount keda/keda-operator", &["secrets"], "it asks event sources with credentials from Secrets"),
+    add_on("ServiceAccount keda/keda-operator", &["secrets"], "it queries event sources with credentials from Secrets"),
     add_on(
         "ServiceAccount kyverno/kyverno-*",
         &["secrets", "admission", "token-secrets"],
-        "it changes what is admitted",
+        "it changes objects when they are admitted",
     ),
-    add_on("ServiceAccount gatekeeper-system/gatekeeper-admin", &[], "it looks at objects of every kind"),
+    add_on("ServiceAccount gatekeeper-system/gatekeeper-admin", &[], "it reads objects of every kind"),
     add_on(
         "ServiceAccount local-path-storage/local-path-provisioner-service-account",
         &["pods"],
-        "it makes and removes volumes by pods",
+        "it creates and removes volumes by pods",
     ),
     add_on(
         "ServiceAccount kube-system/local-path-provisioner-service-account",
         &["pods"],
-        "it makes and removes volumes by pods",
+        "it creates and removes volumes by pods",
     ),
     add_on("ServiceAccount longhorn-system/longhorn-service-account", &[], "it runs the storage on every node"),
     add_on("ServiceAccount rook-ceph/rook-ceph-system", &[], "it runs the storage on every node"),
 ];
 
-/// The entry that expects somebody to have a power by a binding.
-pub(super) fn expected_power(holder: &Holder, binding: &str, power: &str) -> Option<&'static Powerful> {
+/// The entry that expects a holder to have a power by a binding.
+pub(crate) fn expected_power(holder: &Holder, binding: &str, power: &str) -> Option<&'static Powerful> {
     let holder = holder.to_string();
     let fits = |pattern: &str, text: &str| match pattern.strip_suffix('*') {
         Some(start) => text.starts_with(start),
@@ -285,8 +286,8 @@ pub(super) fn expected_power(holder: &Holder, binding: &str, power: &str) -> Opt
     })
 }
 
-/// Those of these holders that a table does not expect to have what a binding gives.
-pub(super) fn unexpected<'a>(
+/// The holders of a binding that a table does not expect to have it.
+pub(crate) fn unexpected<'a>(
     table: &[Expected],
     grant: &Grant<'_>,
     holders: impl Iterator<Item = &'a Holder>,
@@ -331,17 +332,17 @@ mod tests {
 
     #[test]
     fn a_binding_is_expected_only_as_far_as_its_table_goes() {
-        let everybody = |role: &str, resources: &[&str], holder: &str| {
+        let everyone = |role: &str, resources: &[&str], holder: &str| {
             let rbac = Rbac::default()
                 .with_role("system:basic-user", vec![rule(&["create"], "authorization.k8s.io", resources)])
                 .with_binding("system:basic-user", role, &[holder]);
             let grant = rbac.grants().next().unwrap();
-            unexpected(OF_EVERYBODY, &grant, grant.binding.holders.iter()).is_empty()
+            unexpected(OF_EVERYONE, &grant, grant.binding.holders.iter()).is_empty()
         };
         let (role, own) = ("ClusterRole system:basic-user", &["selfsubjectaccessreviews"][..]);
-        assert!(everybody(role, own, "Group system:authenticated"));
-        assert!(!everybody(role, own, "Group system:unauthenticated"), "another holder");
-        assert!(!everybody("ClusterRole view", own, "Group system:authenticated"), "another role");
-        assert!(!everybody(role, &["secrets"], "Group system:authenticated"), "a role that was widened");
+        assert!(everyone(role, own, "Group system:authenticated"));
+        assert!(!everyone(role, own, "Group system:unauthenticated"), "another holder");
+        assert!(!everyone("ClusterRole view", own, "Group system:authenticated"), "another role");
+        assert!(!everyone(role, &["secrets"], "Group system:authenticated"), "a role that was widened");
     }
 }

@@ -1,21 +1,21 @@
-//! Rights that are worth more than they look, and what they come to.
+//! Rights that are worth more than they look, and what they lead to.
 
 use crate::fact::facts::rbac::PolicyRule;
 
-/// A right, or several together, by which somebody gets at more than they were given.
-pub(super) struct Power {
-    /// The name by which tables speak of it.
-    pub(super) name: &'static str,
-    /// What is needed: each of these.
+/// A right, or several together, that lead to more rights than were granted.
+pub(crate) struct Power {
+    /// Its name in tables.
+    pub(crate) name: &'static str,
+    /// The rights that it takes: each of these.
     needs: &'static [Need],
     /// Where it must be held.
-    pub(super) reach: Reach,
-    /// What it comes to.
-    pub(super) yields: Yield,
+    pub(crate) reach: Reach,
+    /// What it leads to.
+    pub(crate) yields: Yield,
     /// What its holder does, in words.
-    pub(super) deed: &'static str,
-    /// How to give less.
-    pub(super) instead: &'static str,
+    pub(crate) deed: &'static str,
+    /// What to grant instead.
+    pub(crate) instead: &'static str,
 }
 
 /// One of these verbs on one of these resources.
@@ -26,10 +26,10 @@ struct Need {
     names: Names,
 }
 
-/// What a rule is worth that is limited to some names.
+/// What a rule that is limited to some names is worth.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Names {
-    /// Nothing: it does not reach what this is about.
+    /// Nothing: the objects that matter have other names.
     All,
     /// Enough if one of these is among them.
     Some(&'static [&'static str]),
@@ -39,7 +39,7 @@ enum Names {
 
 /// Where a power must be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// In the whole cluster.
     Cluster,
     /// In the whole cluster or in kube-system.
@@ -48,25 +48,24 @@ pub(super) enum Reach {
     Namespace,
 }
 
-/// What a power comes to.
+/// What a power leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Yield {
+pub(crate) enum Yield {
     /// Everything.
     Administrator,
-    /// Every service account of the namespace; everything, where the control plane's own are among them.
+    /// Every service account of the namespace; everything, if those of the control plane are among them.
     Accounts,
-    /// The service accounts that pods of the namespace have; everything, where the control plane runs there.
+    /// The service accounts of pods in the namespace; everything, if the control plane runs there.
     PodAccounts,
-    /// What Secrets hold.
+    /// The content of Secrets.
     Secrets,
 }
 
-/// How to give less of what is given everywhere.
-pub(super) const IN_NAMESPACES: &str =
-    "give the right in the namespaces that are meant, by a RoleBinding instead of a ClusterRoleBinding";
+/// What to grant instead of a right in the whole cluster.
+pub(crate) const IN_NAMESPACES: &str = "remove the right, and grant it by RoleBindings in the namespaces that need it";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CHANGE: &[&str] = &["create", "update", "patch"];
-/// The names of those who may do everything.
+/// The names of groups and roles that may do everything.
 const ADMINISTRATORS: Names = Names::Some(&["system:masters", "kubeadm:cluster-admins", "cluster-admin"]);
 
 const fn need(verbs: &'static [&'static str], group: &'static str, resources: &'static [&'static str]) -> Need {
@@ -97,25 +96,25 @@ impl Need {
 
 impl Power {
     /// Whether these rules together give it.
-    pub(super) fn is_given_by(&self, rules: &[&PolicyRule]) -> bool {
+    pub(crate) fn is_given_by(&self, rules: &[&PolicyRule]) -> bool {
         self.needs.iter().all(|need| need.is_met(rules))
     }
 
-    /// Whether this rule has a part in it.
-    pub(super) fn rests_on(&self, rule: &PolicyRule) -> bool {
+    /// Whether this rule contributes to it.
+    pub(crate) fn rests_on(&self, rule: &PolicyRule) -> bool {
         self.needs.iter().any(|need| need.is_met(&[rule]))
     }
 }
 
-/// Every power, the plainest first: where somebody has several, that one is told.
-pub(super) const ALL: &[Power] = &[
+/// Every power, the plainest first: of several, the finding shows that one.
+pub(crate) const ALL: &[Power] = &[
     Power {
         name: "escalate",
         needs: &[need(&["escalate"], RBAC, &["clusterroles"]), need(CHANGE, RBAC, &["clusterroles"])],
         reach: Reach::Cluster,
         yields: Yield::Administrator,
         deed: "writes any right into ClusterRoles (escalate)",
-        instead: "take the verb escalate away: who changes roles needs the rights that they write into them",
+        instead: "remove the verb escalate, so that its holder can only write rights that it has",
     },
     Power {
         name: "bind",
@@ -125,16 +124,16 @@ pub(super) const ALL: &[Power] = &[
         ],
         reach: Reach::Cluster,
         yields: Yield::Administrator,
-        deed: "binds cluster-admin to whom it likes (bind)",
-        instead: "limit the verb bind to the roles that are meant, by resourceNames",
+        deed: "binds cluster-admin to any subject (bind)",
+        instead: "limit the verb bind with resourceNames to the roles that it needs",
     },
     Power {
         name: "impersonate",
         needs: &[need(&["impersonate"], "", &["groups", "serviceaccounts"]).named(ADMINISTRATORS)],
         reach: Reach::System,
         yields: Yield::Administrator,
-        deed: "acts as members of any group, or as any service account (impersonate)",
-        instead: "limit the verb impersonate to the users and groups that are meant, by resourceNames",
+        deed: "acts as a member of any group, or as any service account (impersonate)",
+        instead: "limit the verb impersonate with resourceNames to the users and groups that it needs",
     },
     Power {
         name: "approve",
@@ -146,8 +145,8 @@ pub(super) const ALL: &[Power] = &[
         ],
         reach: Reach::Cluster,
         yields: Yield::Administrator,
-        deed: "approves its own client certificate of any group but system:masters",
-        instead: "limit the verb approve to other signers than kubernetes.io/kube-apiserver-client, by resourceNames",
+        deed: "approves its own client certificate for any group except system:masters",
+        instead: "limit the verb approve with resourceNames to signers other than kubernetes.io/kube-apiserver-client",
     },
     Power {
         name: "admission",
@@ -158,24 +157,24 @@ pub(super) const ALL: &[Power] = &[
         )],
         reach: Reach::Cluster,
         yields: Yield::Administrator,
-        deed: "changes every object on its way into the cluster (mutating admission)",
-        instead: "limit the right to the configuration that is meant, by resourceNames",
+        deed: "changes every object when it is admitted (mutating admission)",
+        instead: "limit the right with resourceNames to the configuration that it needs",
     },
     Power {
         name: "kubelets",
         needs: &[need(&["get", "create"], "", &["nodes/proxy"]).named(Names::Any)],
         reach: Reach::Cluster,
         yields: Yield::PodAccounts,
-        deed: "runs commands in every pod by way of the kubelets (nodes/proxy, to which get is enough)",
-        instead: "give nodes/metrics, nodes/stats, nodes/healthz, nodes/configz and nodes/pods instead of nodes/proxy",
+        deed: "runs commands in every pod through the kubelets (nodes/proxy, where get is enough)",
+        instead: "grant nodes/metrics, nodes/stats, nodes/healthz, nodes/configz and nodes/pods instead of nodes/proxy",
     },
     Power {
         name: "tokens",
         needs: &[need(&["create"], "", &["serviceaccounts/token"])],
         reach: Reach::Namespace,
         yields: Yield::Accounts,
-        deed: "creates tokens of any service account (serviceaccounts/token)",
-        instead: "limit the right to the service accounts that are meant, by resourceNames",
+        deed: "creates tokens for any service account (serviceaccounts/token)",
+        instead: "limit the right with resourceNames to the service accounts that it needs",
     },
     Power {
         name: "pods",
@@ -214,7 +213,7 @@ pub(super) const ALL: &[Power] = &[
         needs: &[need(&["update", "patch"], "", &["pods/ephemeralcontainers"])],
         reach: Reach::Namespace,
         yields: Yield::PodAccounts,
-        deed: "runs containers inside of pods (pods/ephemeralcontainers)",
+        deed: "runs containers in pods (pods/ephemeralcontainers)",
         instead: IN_NAMESPACES,
     },
     Power {
@@ -222,7 +221,7 @@ pub(super) const ALL: &[Power] = &[
         needs: &[need(&["create"], "", &["secrets"]), need(&["get", "list", "watch"], "", &["secrets"])],
         reach: Reach::Namespace,
         yields: Yield::Accounts,
-        deed: "makes a token of any service account, as a Secret that it then reads",
+        deed: "creates a token for any service account as a Secret, and reads it",
         instead: IN_NAMESPACES,
     },
     Power {
@@ -230,8 +229,8 @@ pub(super) const ALL: &[Power] = &[
         needs: &[need(&["get", "list", "watch"], "", &["secrets"])],
         reach: Reach::System,
         yields: Yield::Secrets,
-        deed: "reads the Secrets of the control plane, bootstrap tokens among them",
-        instead: "give the right in the namespaces that are meant, by a Role, or on the names that are meant",
+        deed: "reads the Secrets of the control plane, including bootstrap tokens",
+        instead: "grant the right by a Role in the namespaces that need it, or only on the names that it needs",
     },
 ];
 
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn to_read_nodes_by_proxy_is_to_run_commands() {
+    fn reading_nodes_through_the_proxy_runs_commands() {
         assert_eq!(given(&[rule(&["get"], "", &["nodes/proxy"])]), ["kubelets"]);
         assert!(given(&[rule(&["get"], "", &["nodes", "nodes/metrics", "nodes/stats"])]).is_empty());
         assert_eq!(
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_a_power_by_itself_is_dangerous() {
+    fn a_right_that_is_a_power_by_itself_is_dangerous() {
         for power in ALL {
             let [only] = power.needs else { continue };
             for verb in only.verbs {
@@ -274,7 +273,10 @@ mod tests {
     fn some_powers_take_several_rights() {
         assert!(given(&[rule(&["escalate"], RBAC, &["clusterroles"])]).is_empty());
         assert_eq!(given(&[rule(&["escalate", "update"], RBAC, &["clusterroles"])]), ["escalate"]);
-        assert!(given(&[rule(&["create"], RBAC, &["clusterrolebindings"])]).is_empty(), "no more than one has");
+        assert!(
+            given(&[rule(&["create"], RBAC, &["clusterrolebindings"])]).is_empty(),
+            "only rights that the holder has"
+        );
         let bind = [rule(&["bind"], RBAC, &["clusterroles"]), rule(&["create"], RBAC, &["clusterrolebindings"])];
         assert_eq!(given(&bind), ["bind"]);
     }
