@@ -83,7 +83,7 @@ END
 
 # A list is sorted by id, and this id is the last.
 sed -i "0,/^pub mod /s//pub mod $module;\n&/" "$list"
-sed -i -z "s/.*::CHECK/&, \&$module::CHECK/" "$list"
+sed -i "s/^    \],$/        $module,\n&/" "$list"
 if command -v rustfmt >/dev/null; then
     rustfmt --edition 2024 "$list"
 fi
