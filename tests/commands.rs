@@ -244,7 +244,7 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     dangles(&format!("{contexts}{cluster}"), "user \"a\"", "u");
     refuse("", &[], "not a kubeconfig: it is empty");
     refuse("kind: Pod\napiVersion: v1\nmetadata: {}\n", &[], "not a kubeconfig: its kind is Pod instead of Config");
-    refuse("about: mine\nallow: [read]\n", &[], "not a kubeconfig: it has no clusters, users and contexts");
+    refuse("about: mine\nallow: [read]\n", &[], "not a kubeconfig: it has no clusters, users or contexts");
     refused(&["run", "--kubeconfig", "/nowhere/at/all"], 2, "/nowhere/at/all: cannot read the kubeconfig: ");
 }
 
