@@ -1,13 +1,13 @@
-//! # In a cluster of two address families, pods and Services have both
+//! # In a dual-stack cluster, pods and Services have both address families
 //!
 //! ## Why
-//! A cluster that was extended to a second family by halves gives some pods one address and others two, and Services that ask
-//! for both get one. Clients that prefer IPv6 then fail where others work.
+//! A cluster that was only partly extended to a second family gives some pods one address and others two, and Services
+//! that request both get one. Clients that prefer IPv6 then fail where others work.
 //!
 //! ## Fix
 //! Give the second range to all of them: `--service-cluster-ip-range` of the API servers, `--cluster-cidr` of the
 //! controller-manager and of kube-proxy (`clusterCIDR` in ConfigMap kube-system/kube-proxy), and the network plugin's pools;
-//! nodes keep the ranges that they have until their Node object is made anew.
+//! nodes keep the ranges that they have until their Node object is recreated.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/services-networking/dual-stack/>; kubernetes/kubernetes `test/e2e/network/dual_stack.go`.

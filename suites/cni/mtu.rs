@@ -1,9 +1,9 @@
-//! # Full packets and fragments pass between all pods, and from pods to the API
+//! # Full-size packets and fragments pass between all pods, and from pods to the API server
 //!
 //! ## Why
-//! An overlay whose packets are larger than the network below lets small packets through and swallows full ones: handshakes
-//! succeed, and then downloads, TLS certificates and database results hang. It is the classic fault of a pod network on top
-//! of another tunnel (VPN, cloud overlay, nested clusters).
+//! An overlay whose packets are larger than the underlying network allows passes small packets and drops full ones:
+//! handshakes succeed, and then downloads, TLS certificates and database results hang. It is the classic fault of a pod
+//! network on top of another tunnel (VPN, cloud overlay, nested clusters).
 //!
 //! ## Fix
 //! Find the largest packet that passes between the nodes with the command that the finding names, subtract what the network

@@ -1,11 +1,12 @@
 //! # The network plugin's agent is ready on every node
 //!
 //! ## Why
-//! The agent programs routes, tunnels and policies. Where it is missing or failing, the node stays Ready and its pods keep
-//! yesterday's network: new nodes, pods and policies do not reach it, and after a restart nothing does.
+//! The agent programs routes, tunnels and policies. If it is missing or failing, the node stays Ready and its pods keep
+//! an outdated network: they do not reach new nodes and pods, new policies do not apply, and after a restart nothing
+//! works.
 //!
 //! ## Fix
-//! Look at the pod that is named (`kubectl -n NAMESPACE logs POD --all-containers`); where there is none, see what keeps the
+//! Look at the pod that is named (`kubectl -n NAMESPACE logs POD --all-containers`); if there is none, see what keeps the
 //! DaemonSet away from the node: its node selector, its affinity, and taints that it does not tolerate. Weave Net is not
 //! maintained any more: plan the move to another plugin.
 //!

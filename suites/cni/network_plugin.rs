@@ -1,8 +1,8 @@
 //! # The network plugin is ready on every node
 //!
 //! ## Why
-//! A cluster that was just made by kubeadm has no network plugin: its nodes stay NotReady and CoreDNS waits. A node that
-//! the plugin's DaemonSet did not reach takes no pods.
+//! A new kubeadm cluster has no network plugin: its nodes stay NotReady and CoreDNS stays Pending. A node without the
+//! plugin's pod gets no pods.
 //!
 //! ## Fix
 //! Install the network add-on, or see why its pod does not run on the node: `kubectl get pods -A -o wide --field-selector

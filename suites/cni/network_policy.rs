@@ -1,8 +1,9 @@
 //! # NetworkPolicy objects are enforced
 //!
 //! ## Why
-//! The API server takes a NetworkPolicy on any cluster, and where the network has no policy engine nothing comes of it: what was
-//! closed on paper is open. An engine that works in part, after an upgrade or on some nodes only, is as quiet about it.
+//! The API server accepts a NetworkPolicy in any cluster. Without a policy engine it has no effect, and connections
+//! that look forbidden are open. An engine that works only in part, after an upgrade or on some nodes, is just as
+//! silent about it.
 //!
 //! ## Fix
 //! Install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is

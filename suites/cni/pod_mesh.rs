@@ -1,8 +1,8 @@
-//! # Every pod reaches every other, by TCP and by UDP, and is seen by its own address
+//! # Every pod reaches every other pod by TCP and UDP, without address translation
 //!
 //! ## Why
-//! Kubernetes promises that pods reach each other on all nodes without address translation. A one-way firewall, a missing
-//! route or a masquerade inside the cluster breaks applications in ways that look like their own faults.
+//! Kubernetes promises that pods reach each other on all nodes without address translation. A one-way firewall, a
+//! missing route or a masquerade rule inside the cluster breaks applications in ways that look like their own faults.
 //!
 //! ## Fix
 //! Look at the routes and the packet filter of the node that is named (`ip route`, `nft list ruleset`, `iptables-save`),

@@ -1,9 +1,9 @@
-//! # Every node has a pod range of its own, inside the pod network and large enough
+//! # Every node has its own pod range, inside the pod network and large enough
 //!
 //! ## Why
-//! Two nodes with the same range give the same address to two pods, and one of them gets the other's packets. A node without
-//! a range starts no pods; one with a range outside of the pod network is masqueraded and filtered as a stranger. A range
-//! smaller than the number of pods that the kubelet takes runs out when the node is full, and pods wait there for an address.
+//! Two nodes with the same range give the same address to two pods, and one of them gets the other's packets. A node
+//! without a range starts no pods; packets from a range outside the pod network are masqueraded and filtered. If a
+//! range is smaller than the kubelet's pod limit, pods on a full node wait for an address.
 //!
 //! ## Fix
 //! Where ranges run out, or lie outside, compare `--cluster-cidr`, `--node-cidr-mask-size` and `--allocate-node-cidrs` in

@@ -1,8 +1,8 @@
-//! # CoreDNS may read what it answers from
+//! # CoreDNS has the permissions that it needs
 //!
 //! ## Why
-//! A CoreDNS that was upgraded past its ClusterRole stays Ready while it waits for EndpointSlices it may not list: its pods
-//! look well and every name is empty.
+//! A CoreDNS that was upgraded past its ClusterRole stays Ready while it waits for EndpointSlices that it may not list:
+//! its pods look healthy, but no name resolves.
 //!
 //! ## Fix
 //! `kubectl edit clusterrole system:coredns` and permit to list and watch `endpointslices` of `discovery.k8s.io`, and

@@ -1,9 +1,9 @@
 //! # The Corefile serves the cluster's zone and cannot loop
 //!
 //! ## Why
-//! CoreDNS reads a changed Corefile while it runs and keeps the old one if the new is wrong: the fault shows at its next
-//! restart, when nothing resolves. A zone other than the one that kubelets tell pods to search leaves every Service
-//! without a name. Forwarding to a loopback address asks CoreDNS itself, without end.
+//! CoreDNS reloads a changed Corefile, and keeps the old one if the new one is invalid: the fault shows at the next
+//! restart, when no name resolves. If the zone differs from the one in the pods' search list, no Service has a name.
+//! Forwarding to a loopback address makes CoreDNS query itself without end.
 //!
 //! ## Fix
 //! `kubectl -n kube-system edit configmap coredns`, then `kubectl -n kube-system rollout restart deployment coredns` and

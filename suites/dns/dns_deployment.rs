@@ -1,8 +1,8 @@
-//! # CoreDNS is available, with more than one replica on more than one node
+//! # CoreDNS runs at least two replicas on different nodes
 //!
 //! ## Why
-//! Every connection in the cluster begins with a name. With all replicas on one node, its loss takes all names away for the
-//! minutes until they are started elsewhere. kubeadm starts both on the first node that is Ready and never moves them.
+//! Every connection in the cluster begins with a name. If all replicas run on one node, its loss takes DNS away for the
+//! minutes until they start elsewhere. kubeadm starts both on the first node that is Ready and never moves them.
 //!
 //! ## Fix
 //! `kubectl -n kube-system scale deployment coredns --replicas=2`; spread replicas over the nodes that have joined since:

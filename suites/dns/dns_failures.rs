@@ -1,12 +1,12 @@
-//! # CoreDNS is not failing quietly
+//! # CoreDNS runs without restarts, panics, reload failures and refused requests
 //!
 //! ## Why
-//! A server that crashes now and then, panics, cannot read its Corefile or is refused by the API is restarted or goes on with
-//! what it knew, and is Ready most of the time. Names are then old or missing, on some lookups.
+//! A server that crashes now and then, panics, cannot read its Corefile or is refused by the API restarts or continues
+//! with stale data, and is Ready most of the time. Some lookups then return old answers or none.
 //!
 //! ## Fix
-//! `kubectl -n kube-system logs POD --previous` tells why a server ended; `Loop … detected` means that it forwards to itself
-//! (see DN-03), exit code 137 that its memory limit is too low for the cluster. A Corefile that could not be read is told in the
+//! `kubectl -n kube-system logs POD --previous` shows why a server ended; `Loop … detected` means that it forwards to itself
+//! (see DN-03), exit code 137 that its memory limit is too low for the cluster. A Corefile that could not be read appears in the
 //! log as `Corefile changed but reload failed`. For refusals, see DN-08.
 //!
 //! ## Source

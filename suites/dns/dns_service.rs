@@ -1,12 +1,12 @@
-//! # The DNS Service is where kubelets send pods, for UDP and TCP
+//! # The DNS Service has the address that kubelets give to pods, for UDP and TCP
 //!
 //! ## Why
-//! The kubelet writes the address of the DNS Service into every pod's `/etc/resolv.conf` from its own configuration. A
-//! Service that was made anew at another address is asked by nobody. Without TCP, answers that are too long for UDP never
-//! arrive.
+//! The kubelet writes the address of the DNS Service into every pod's `/etc/resolv.conf` from its own configuration. If
+//! the Service was recreated at another address, no pod queries it. Without TCP, answers that are too long for UDP
+//! never arrive.
 //!
 //! ## Fix
-//! Make the Service anew at the address that kubelets have: `kubectl -n kube-system get service kube-dns -o yaml >
+//! Recreate the Service at the address that kubelets have: `kubectl -n kube-system get service kube-dns -o yaml >
 //! kube-dns.yaml`, set `clusterIP`, remove `clusterIPs`, `resourceVersion` and `uid`, `kubectl -n kube-system delete service
 //! kube-dns`, `kubectl create -f kube-dns.yaml`. `kubeadm init phase addon coredns --config kubeadm.yaml` (with the
 //! cluster's own settings, as AD-01 shows) writes Service and Deployment as kubeadm makes them.

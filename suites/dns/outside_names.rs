@@ -1,8 +1,8 @@
-//! # Pods resolve the names outside of the cluster that the profile expects
+//! # Pods resolve the external names that the profile expects
 //!
 //! ## Why
-//! CoreDNS passes on what is not the cluster's. When its way out is blocked, or leads to a resolver without the company's own
-//! zones, everything inside works and nothing outside has a name: image registries, databases, identity providers.
+//! CoreDNS forwards names outside the cluster. If its upstream is blocked, or is a resolver without the company's own
+//! zones, everything inside works but nothing outside resolves: image registries, databases, identity providers.
 //!
 //! ## Fix
 //! Look at `forward` in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`) and ask its servers from the node of

@@ -1,8 +1,9 @@
-//! # Pods are told the cluster's DNS: its address, the search list, ndots
+//! # The resolv.conf of pods has the cluster's DNS address, search list and ndots
 //!
 //! ## Why
-//! The kubelet writes `/etc/resolv.conf` into every pod from its own configuration. A node pool with another template, or a
-//! kubelet without `clusterDNS`, gives its pods a resolver that knows no Service.
+//! The kubelet writes
+//! `/etc/resolv.conf` into every pod from its own configuration. A node pool with another template, or a kubelet without `clusterDNS`,
+//! gives its pods a resolver that does not resolve Services.
 //!
 //! ## Fix
 //! Set `clusterDNS` and `clusterDomain` in `/var/lib/kubelet/config.yaml` on the node that is named to what the others have

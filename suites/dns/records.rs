@@ -1,9 +1,10 @@
-//! # Every DNS server answers as the specification says: SRV, PTR, CNAME, headless Services, long answers, and NXDOMAIN
+//! # Every DNS server follows the specification: SRV, PTR, CNAME, headless Services, long answers and NXDOMAIN
 //!
 //! ## Why
-//! Programs depend on more than addresses: clustered databases find their members by the name of a headless Service and by SRV
-//! records, mail and Kerberos by PTR. A server that answers NXDOMAIN for a type that a name does not have (AAAA above all)
-//! makes clients with musl fail on names that exist; one that answers any name hides typing errors and breaks search lists.
+//! Programs depend on more than addresses: clustered databases find their members by the name of a headless Service and
+//! by SRV records, mail and Kerberos by PTR. A server that answers NXDOMAIN for a type that a name does not have (AAAA
+//! above all) makes clients with musl fail on names that exist. One that answers every name hides typing errors and
+//! breaks search lists.
 //!
 //! ## Fix
 //! Look at the plugin kubernetes in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`): it must serve the

@@ -1,8 +1,8 @@
-//! # Cluster names resolve from every node, by UDP and by TCP, at the Service and at every DNS pod
+//! # Cluster names resolve from every node, by UDP and TCP, at the Service and at every DNS pod
 //!
 //! ## Why
-//! Everything in a cluster starts with a name. When one DNS pod fails, or UDP is lost on one node, a part of all lookups
-//! takes five seconds or fails, and applications report anything but DNS.
+//! Everything in a cluster starts with a name. If one DNS pod fails, or UDP is lost on one node, some lookups take five
+//! seconds or fail, and applications report anything but DNS.
 //!
 //! ## Fix
 //! When the Service fails and its pods answer, look at kube-proxy and the packet filter of the node that is named. When a

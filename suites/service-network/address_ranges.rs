@@ -1,12 +1,12 @@
-//! # The cluster's address ranges leave everything else alone
+//! # The cluster's address ranges do not overlap other networks
 //!
 //! ## Why
-//! A range of Services or pods that covers the nodes, the link-local addresses or a network of the company makes those
-//! unreachable from every pod: a database behind 10.96.0.0/12 answers everybody but the cluster, and nothing says why.
+//! A Service or pod range that covers the nodes, the link-local addresses or a company network makes those unreachable
+//! from every pod: a database in 10.96.0.0/12 answers everyone but the cluster, and no error shows why.
 //!
 //! ## Fix
 //! Ranges are chosen when a cluster is built (`networking.serviceSubnet` and `networking.podSubnet` of kubeadm). To take a range
-//! of Services away, create a further ServiceCIDR, make its Services anew and delete the old one (`kubectl delete
+//! of Services away, create a further ServiceCIDR, recreate its Services and delete the old one (`kubectl delete
 //! servicecidr NAME`). For the pods' range there is no way but a new cluster, or a network plugin that can migrate pools;
 //! unless only `networking.podSubnet` in ConfigMap kube-system/kubeadm-config is wrong, and no node's range is of it: correct it.
 //! Name your own networks in the profile, as `expect: {outside-networks: [10.0.0.0/8]}`.

@@ -1,8 +1,8 @@
-//! # Every API server is published for the Service default/kubernetes, and nothing else is
+//! # Service default/kubernetes lists every API server, and nothing else
 //!
 //! ## Why
-//! Pods and kube-proxy reach only the instances that are published. One that is missing carries no load and its loss or
-//! return is not noticed; an address where nobody listens fails a share of all requests from inside the cluster.
+//! Pods and kube-proxy reach only the published instances. A missing one carries no load, and no one notices when it
+//! fails or returns. If nothing listens at a published address, a share of all requests from inside the cluster fails.
 //!
 //! ## Fix
 //! Set `--advertise-address` in `/etc/kubernetes/manifests/kube-apiserver.yaml` on the node to the node's own address. Each

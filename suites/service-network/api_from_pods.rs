@@ -1,14 +1,14 @@
-//! # The API answers at its ClusterIP from a pod on every node, with a certificate that pods can verify
+//! # Pods on every node reach the API server at its ClusterIP, with a certificate that they can verify
 //!
 //! ## Why
-//! Every operator, DNS server and sidecar reaches the API this way. A node whose proxy or network is broken, a certificate
-//! without the service address, or an egress rule turns them off one node at a time.
+//! Every operator, DNS server and sidecar reaches the API this way. A broken proxy or network on one node, a
+//! certificate without the Service address, or an egress rule stops them one node at a time.
 //!
 //! ## Fix
 //! On the node that is named: is kube-proxy there (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`), does
 //! its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the address?
 //! When one API server of several answers no pod, something on the way to its own address does not let pods through.
-//! When the issuer is not trusted, the pods' `ca.crt` is at fault, and PK-06 tells why. When the certificate lacks a name: add it to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
+//! When the issuer is not trusted, the pods' `ca.crt` is at fault, and PK-06 shows why. When the certificate lacks a name: add it to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
 //! and run `kubeadm init phase certs apiserver --config kubeadm.yaml`, as PK-01 shows.
 //!
 //! ## Source

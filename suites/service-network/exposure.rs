@@ -1,9 +1,9 @@
-//! # Node ports answer on every node, and nothing is exposed in ways that others can hijack
+//! # Node ports answer on every node, and no Service is exposed in a way that others can hijack
 //!
 //! ## Why
-//! Load balancers in front of a cluster use the node ports of every node; one that is blocked takes its share of requests with
-//! it. A Service of type LoadBalancer that stays pending serves nobody. Whoever may create a Service with `externalIPs`
-//! receives the cluster's own traffic to that address, whoever owns it (CVE-2020-8554).
+//! Load balancers in front of a cluster use the node ports of every node; a blocked one loses its share of the
+//! requests. A Service of type LoadBalancer that stays pending serves no one. Anyone who may create a Service with
+//! `externalIPs` receives the cluster's own traffic to that address, whoever owns it (CVE-2020-8554).
 //!
 //! ## Fix
 //! Open TCP and UDP 30000 to 32767 between the nodes and from the load balancers (host firewalls, security groups), and look

@@ -1,16 +1,16 @@
-//! # kube-proxy talks to the control plane's endpoint, and may read what it needs
+//! # kube-proxy uses the control-plane endpoint and has the permissions that it needs
 //!
 //! ## Why
-//! kube-proxy cannot use the Service default/kubernetes, which it has yet to make work, so its kubeconfig names the API
-//! server. Pinned to one control-plane node, every node stops to learn of new Services when that one fails. A wrong
-//! address shows only at the next restart.
+//! kube-proxy cannot use Service default/kubernetes, because it implements Services itself, so its kubeconfig names the
+//! API server. If that is a single control-plane node, every node stops learning of new Services when that node fails.
+//! A wrong address shows only at the next restart.
 //!
 //! ## Fix
 //! `kubectl -n kube-system edit configmap kube-proxy`: set `server` in `kubeconfig.conf` to `https://` and the
 //! controlPlaneEndpoint of ConfigMap kube-system/kubeadm-config, then
 //! `kubectl -n kube-system rollout restart daemonset kube-proxy`. `kubeadm init phase addon kube-proxy --config
 //! kubeadm.yaml` (with the cluster's own settings, as AD-01 shows) writes the ConfigMap and the ClusterRoleBinding
-//! kubeadm:node-proxier anew.
+//! kubeadm:node-proxier again.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/proxy/manifests.go`, `cmd/kubeadm/app/util/endpoint.go`;

@@ -1,18 +1,18 @@
-//! # kube-proxy keeps its rules in step, and shows its metrics to its own node only
+//! # kube-proxy keeps its rules up to date, and its metrics are closed to others
 //!
 //! ## Why
-//! A kube-proxy that hangs leaves a node with yesterday's rules while its pod stays Running: new Services do not reach that
-//! node, deleted ones are still there. Its metrics port tells anybody who can connect about the cluster, and serves
-//! profiling where that is on.
+//! A kube-proxy that hangs leaves a node with outdated rules while its pod stays Running: new Services do not work
+//! there, and deleted ones still do. Its metrics port exposes information about the cluster to anyone who can connect,
+//! and profiling if it is enabled.
 //!
 //! ## Fix
 //! `kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy` shows the kube-proxy on the node that is named: read its log
-//! (`kubectl -n kube-system logs POD`), then delete that pod, so that another one starts. Where there is none, see SN-05. For the metrics port:
+//! (`kubectl -n kube-system logs POD`), then delete that pod, so that another one starts. If there is none, see SN-05. For the metrics port:
 //! set `metricsBindAddress` in ConfigMap kube-system/kube-proxy to `127.0.0.1:10249` and restart the DaemonSet.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/proxy/healthcheck/proxy_health.go` (ports 10256), `cmd/kube-proxy/app/server.go` (10249).
-//! `/livez` fails when rules are not synchronised; `/healthz` fails besides while a node is being removed, which is normal.
+//! `/livez` fails when rules are not synchronised; `/healthz` fails also while a node is being removed, which is normal.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;

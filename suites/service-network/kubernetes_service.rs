@@ -1,12 +1,12 @@
-//! # The Service default/kubernetes has the first service address
+//! # Service default/kubernetes has the first address of the Service range
 //!
 //! ## Why
-//! Pods reach the API at this address, and the API servers' certificates are made for the first address of the service
-//! range. The Service is never given another address after it was created: one that came back from a backup, or a range
-//! that was changed, leaves every pod with an address that no certificate covers.
+//! Pods reach the API at this address, and kubeadm's API server certificates contain the first address of the Service
+//! range. Kubernetes never changes the address of an existing Service: after a restore from a backup, or a change of
+//! the range, every pod has an address that no certificate covers.
 //!
 //! ## Fix
-//! Delete the Service; the API server makes it anew within seconds at the right address:
+//! Delete the Service; the API server recreates it within seconds at the right address:
 //! `kubectl -n default delete service kubernetes`. Then restart the pods that use the API, since they keep the address in
 //! their environment.
 //!

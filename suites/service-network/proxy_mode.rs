@@ -1,8 +1,8 @@
-//! # kube-proxy's mode is one that lasts
+//! # kube-proxy runs in a mode that is explicit, supported and fits the kernel
 //!
 //! ## Why
-//! The mode ipvs is deprecated and will be removed; nodes that are upgraded past its removal lose all Services. A mode that
-//! nobody chose changes with a release. The mode nftables needs a kernel that older nodes do not have.
+//! The mode ipvs is deprecated and will be removed: nodes that are upgraded past its removal lose all Services. A mode
+//! that is not set changes with a release. The mode nftables needs a kernel that older nodes do not have.
 //!
 //! ## Fix
 //! Choose the mode: `kubectl -n kube-system edit configmap kube-proxy`, `mode: nftables` (kernel 5.13 or newer on every node) or

@@ -1,9 +1,9 @@
-//! # A Service works within seconds of its first backend, and stops to within seconds of its end, on every node
+//! # A Service works within seconds of its first backend, and stops responding within seconds of deletion, on every node
 //!
 //! ## Why
-//! A proxy that is slow or hangs looks well as long as nothing changes: what worked goes on working. Then a rollout meets
-//! backends that are gone, a new Service times out on some nodes, and the address of a deleted one, when it is given to the
-//! next, still leads to the backends of the old.
+//! A slow or hanging proxy looks healthy as long as nothing changes. Then a rollout leaves deleted backends in use, a
+//! new Service times out on some nodes, and the address of a deleted Service, once it is assigned again, still leads to
+//! the old backends.
 //!
 //! ## Fix
 //! On the nodes that are named, look at the service proxy: `kubectl -n kube-system logs POD` (kube-proxy says "Sync failed",

@@ -1,8 +1,8 @@
-//! # A Service works on every node: all its backends, by TCP and UDP, with affinity, and at its node port
+//! # A Service works on every node: all backends, by TCP and UDP, with session affinity, and at its node port
 //!
 //! ## Why
-//! Applications find each other through Services. One node with missing or stale rules fails some requests of some pods,
-//! which is the hardest kind of fault to find from the outside.
+//! Applications find each other through Services. One node with missing or stale rules fails some requests of some
+//! pods, which is the hardest kind of fault to find from outside.
 //!
 //! ## Fix
 //! On the node that is named, look at kube-proxy's log and at its rules for the Service (`iptables-save | grep seaworthy`

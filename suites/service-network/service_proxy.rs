@@ -1,14 +1,14 @@
-//! # A service proxy of a fitting version runs on every node
+//! # A service proxy of a supported version runs on every node
 //!
 //! ## Why
-//! Without a proxy a node's pods keep reaching yesterday's endpoints at best, and no Service at all after a restart. A
-//! DaemonSet that excludes a node still reports that all its pods are ready. Two proxies on one node overwrite each other.
+//! Without a proxy, a node's pods reach outdated endpoints at best, and no Service at all after a restart. A DaemonSet
+//! that excludes a node still reports that all its pods are ready. Two proxies on one node overwrite each other's
+//! rules.
 //!
 //! ## Fix
 //! See what keeps kube-proxy away: `kubectl -n kube-system get daemonset kube-proxy -o
 //! jsonpath='{.spec.template.spec.nodeSelector} {.spec.template.spec.affinity} {.spec.template.spec.tolerations}'`; kubeadm
-//! selects `kubernetes.io/os: linux` and tolerates everything. If the pod is there, read its log. To make the DaemonSet
-//! anew: `kubeadm init phase addon kube-proxy --config kubeadm.yaml` with the cluster's own settings, as AD-01 shows. Where
+//! selects `kubernetes.io/os: linux` and tolerates everything. If the pod is there, read its log. To recreate the DaemonSet: `kubeadm init phase addon kube-proxy --config kubeadm.yaml` with the cluster's own settings, as AD-01 shows. Where
 //! the network plugin does the work, remove kube-proxy:
 //! `kubectl -n kube-system delete daemonset kube-proxy`, then its rules, by restarting each node after it was drained, or by
 //! `kubectl debug node/NODE --profile=sysadmin --image=registry.k8s.io/kube-proxy:VERSION -- kube-proxy --cleanup`: the program

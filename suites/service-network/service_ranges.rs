@@ -1,15 +1,15 @@
-//! # The service ranges are what the API servers were told, and hold every Service's address
+//! # The Service ranges match the flags of the API servers and contain every Service's address
 //!
 //! ## Why
-//! API servers that were started with another range than the cluster's disagree about which addresses are free. A service
-//! range that overlaps the pods' or the nodes' network swallows their traffic on every node. An address that is reserved
-//! for nobody, or for another Service, is given out twice.
+//! API servers with different ranges disagree about which addresses are free. A Service range that overlaps the pod or
+//! node network swallows its traffic on every node. An address that is not reserved, or reserved for another Service,
+//! can be assigned twice.
 //!
 //! ## Fix
 //! Set `--service-cluster-ip-range` back to the range of ServiceCIDR kubernetes in
 //! `/etc/kubernetes/manifests/kube-apiserver.yaml` on every control-plane node, and `networking.serviceSubnet` in ConfigMap
 //! kube-system/kubeadm-config. To add addresses, create a further ServiceCIDR instead; delete one that overlaps
-//! (`kubectl delete servicecidr NAME`) after its Services were made anew elsewhere. Missing IPAddress objects are repaired
+//! (`kubectl delete servicecidr NAME`) after its Services were recreated elsewhere. Missing IPAddress objects are repaired
 //! by the API server within minutes; if not, read its log for `ipallocator-repair-controller`.
 //!
 //! ## Source
