@@ -31,8 +31,8 @@ prepare() {
     "$SEAWORTHY_PROGRAM" image -o "$OUT/probe.tar"
 }
 
-# with_cluster ARGUMENT... -- STEP: makes a cluster, has STEP use it through `bed`, and removes it, whatever happens.
-up() { # NAME ARGUMENT...
+# up NAME ARGUMENT...: makes a cluster that `bed` then is, with the image of the probes; it is removed when the step ends.
+up() {
     cluster=$1
     bed down >/dev/null 2>&1 || true
     trap 'bed down >/dev/null 2>&1 || true' EXIT
