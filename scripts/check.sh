@@ -97,7 +97,7 @@ workflows() {
 (($#)) || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 for step in "$@"; do
     case $step in
-    format | lint | test | dependencies | msrv | minimal-versions | scaffold | scripts | workflows) "$step" ;;
+    format | lint | test | dependencies | msrv | minimal-versions | scaffold | scripts | workflows) ("$step") ;;
     *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done
