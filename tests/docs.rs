@@ -71,11 +71,11 @@ fn page(checks: &[Check]) -> String {
     let (mut contents, mut sections) = (String::new(), String::new());
     for suite in suites {
         let checks = || checks.iter().filter(|check| check.suite == suite);
-        contents += &format!("\n### {suite}\n\n| check | severity | asserts |\n|---|---|---|\n");
-        sections += &format!("\n## Suite {suite}\n");
+        contents.extend(["\n### ", suite, "\n\n| check | severity | asserts |\n|---|---|---|\n"]);
+        sections.extend(["\n## Suite ", suite, "\n"]);
         for check in checks() {
             let title = check.title.replace('|', "\\|");
-            contents += &format!("| [{}](#{}) | {} | {title} |\n", check.id, check.anchor(), check.severity);
+            contents.extend([format!("| [{}](#{}) | {} | {title} |\n", check.id, check.anchor(), check.severity)]);
             sections += &check.to_string();
         }
     }

@@ -26,6 +26,7 @@ use fault::{Cluster, Fault};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::Judged;
 use seaworthy::recording::Recording;
+use seaworthy::report::OutputFile;
 use seaworthy::run::Plan;
 use seaworthy::suites;
 use tempfile::TempDir;
@@ -174,7 +175,7 @@ fn keep(fault: &Fault, recording: &Path, recordings: &Path) -> Result<(), Failed
     cut.checks = checks.iter().map(|check| check.id.to_owned()).collect();
     let needed = Plan::new(checks).facts.nodes();
     cut.retain(|name| needed.contains_key(name));
-    let mut file = fs::File::create(recordings.join(format!("{}.json.gz", fault.slug)))?;
-    cut.write(&mut file, true)?;
-    Ok(())
+    let mut file = OutputFile::create(&recordings.join(format!("{}.json.gz", fault.slug)))?;
+    file.write(|mut to| cut.write(&mut to, true))?;
+    Ok(file.publish()?)
 }

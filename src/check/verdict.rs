@@ -1,8 +1,7 @@
 //! What a judge concludes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::hash::Hash;
 
 use super::finding::Difference;
 use super::{Finding, Note, Severity, Subject};
@@ -31,7 +30,7 @@ pub struct Verdict {
 }
 
 /// What a finding states, whatever it is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Statement {
     expected: String,
     seen: String,
@@ -43,17 +42,17 @@ struct Statement {
 /// Statements about subjects: each once, in the order in which it was first made.
 #[derive(Clone, Debug)]
 struct Merged<T, Details = ()> {
-    place: HashMap<T, usize>,
+    place: BTreeMap<T, usize>,
     about: Vec<(BTreeSet<Subject>, Details)>,
 }
 
 impl<T, Details> Default for Merged<T, Details> {
     fn default() -> Self {
-        Self { place: HashMap::new(), about: Vec::new() }
+        Self { place: BTreeMap::new(), about: Vec::new() }
     }
 }
 
-impl<T: Eq + Hash, Details: Default> Merged<T, Details> {
+impl<T: Ord, Details: Default> Merged<T, Details> {
     fn add(&mut self, statement: T, subjects: impl IntoIterator<Item = Subject>) -> &mut Details {
         let next = self.about.len();
         let place = *self.place.entry(statement).or_insert(next);

@@ -215,7 +215,7 @@ impl Kubeconfig {
             None => auth_info,
         };
         // Only the parts that the context uses.
-        let used = File {
+        let needed = File {
             clusters: vec![NamedCluster {
                 name: parts.cluster.clone(),
                 cluster: Some(cluster.clone()),
@@ -229,7 +229,7 @@ impl Kubeconfig {
             contexts: vec![named.clone()],
             ..File::default()
         };
-        let mut config = Config::from_custom_kubeconfig(used, &options).await.map_err(|e| of_cluster(explain(&e)))?;
+        let mut config = Config::from_custom_kubeconfig(needed, &options).await.map_err(|e| of_cluster(explain(&e)))?;
         if let Some(exec) = &mut config.auth_info.exec
             && exec.interactive_mode != Some(ExecInteractiveMode::Always)
             && !std::io::stdin().is_terminal()

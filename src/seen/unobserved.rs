@@ -14,7 +14,7 @@ pub type Seen<T> = Result<T, Unobserved>;
 ///
 /// `Absent`, `NotAllowed` and `NotGranted` make a check a skip: it does not apply here, or may not look. Everything else
 /// makes it an error: it could not look.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Unobserved {
     /// The thing does not exist in this cluster.

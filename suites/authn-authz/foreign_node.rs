@@ -33,7 +33,7 @@ pub(super) fn judge(fact: &NodeRestriction) -> Verdict {
     let mut verdict = Verdict::new();
     let tried = Tried { node: &fact.node, answers: &fact.writes };
     tried.are_refused(&mut verdict, &GUARDED);
-    tried.is_allowed(&mut verdict, &Write::OwnNode, "annotate its own Node");
+    tried.expect_allowed(&mut verdict, &Write::OwnNode, "annotate its own Node");
     if !fact.writes.contains_key(&Write::OtherNode) {
         verdict.note("there is no other node: only the creation of a Node was tried");
     }

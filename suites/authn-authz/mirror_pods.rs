@@ -58,10 +58,10 @@ pub(super) fn judge(fact: &NodeRestriction) -> Verdict {
     let mut verdict = Verdict::new();
     let tried = Tried { node: &fact.node, answers: &fact.writes };
     tried.are_refused(&mut verdict, &PODS);
-    tried.is_allowed(&mut verdict, &Write::MirrorPod, "create a mirror pod of its own");
+    tried.expect_allowed(&mut verdict, &Write::MirrorPod, "create a mirror pod of its own");
     if fact.writes.contains_key(&Write::EvictForeignPod) {
         tried.are_refused(&mut verdict, &EVICTIONS);
-        tried.is_allowed(&mut verdict, &Write::EvictOwnPod, "evict a pod of its own");
+        tried.expect_allowed(&mut verdict, &Write::EvictOwnPod, "evict a pod of its own");
     } else {
         verdict.note("no other node runs a pod: evictions were not tried");
     }

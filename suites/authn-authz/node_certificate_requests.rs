@@ -41,7 +41,7 @@ fn judge(requests: &NodeCertificateRequests, server: &OldestApiServer) -> Verdic
     let mut verdict = Verdict::new();
     let tried = Tried { node: &requests.node, answers: &requests.answers };
     tried.are_refused(&mut verdict, &GUARDED);
-    tried.is_allowed(&mut verdict, &CertificateRequested::OwnClient, "request its own client certificate");
+    tried.expect_allowed(&mut verdict, &CertificateRequested::OwnClient, "request its own client certificate");
     verdict
 }
 

@@ -38,6 +38,6 @@ pub(super) fn judge(fact: &NodeRestriction) -> Verdict {
     let mut verdict = Verdict::new();
     let tried = Tried { node: &fact.node, answers: &fact.writes };
     tried.are_refused(&mut verdict, &GUARDED);
-    tried.is_allowed(&mut verdict, &Write::OwnLabels, "set labels that a node may set");
+    tried.expect_allowed(&mut verdict, &Write::OwnLabels, "set labels that a node may set");
     verdict
 }

@@ -100,9 +100,9 @@ fn judge_server(verdict: &mut Verdict, (name, node): (&str, &Node), at: SocketAd
     }
     // No answer to a request for a session is an answer: with a hop limit of 1 it does not reach a pod.
     let google = metadata.google.as_ref().map(|google| google.status).map_err(Clone::clone);
-    let statuses = [("AWS", &metadata.aws), ("Google", &google), ("Azure", &metadata.azure)];
-    for (provider, status) in statuses {
-        let unclear = match status {
+    let answers = [("AWS", &metadata.aws), ("Google", &google), ("Azure", &metadata.azure)];
+    for (provider, answer) in answers {
+        let unclear = match answer {
             Ok(500..) => "it answers with a server error".to_owned(),
             Ok(_) => continue,
             Err(fault) => fault.to_string(),
@@ -111,13 +111,13 @@ fn judge_server(verdict: &mut Verdict, (name, node): (&str, &Node), at: SocketAd
         return verdict.unseen(Subject::node(name), &Unobserved::unreachable(target, unclear));
     }
     verdict.confirm();
-    let note = match &metadata.google {
+    let harmless = match &metadata.google {
         Ok(GoogleAccounts { status: 200, .. }) => {
             format!("the server at {at} is Google's workload identity, and does not give pods the node's account")
         }
         _ => format!("a server answers at {at}, but gives pods nothing that AWS, Google or Azure serve there"),
     };
-    verdict.note_about(Subject::node(name), note);
+    verdict.note_about(Subject::node(name), harmless);
 }
 
 /// Whether the pod's own network works: a pod that reaches nothing does not show that anything is closed.

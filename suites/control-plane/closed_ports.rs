@@ -119,17 +119,17 @@ fn judge_leader(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Port) 
     let component = if at.port() == KUBE_CONTROLLER_MANAGER { "kube-controller-manager" } else { "kube-scheduler" };
     let fix = format!("on {name}, set --bind-address=127.0.0.1 in /etc/kubernetes/manifests/{component}.yaml");
     let expected = format!("port {} of {component} is closed to pods", at.port());
-    let finding = if !seen.answered.contains_key(&200) {
+    let finding = if seen.answered.contains_key(&200) {
+        Finding::new(expected, format!("{at} serves its metrics to pods without a credential"))
+            .evidence(answers(seen))
+            .impact("any pod can read metrics of the whole cluster, and whatever else this port serves anonymously")
+            .fix(format!("{fix}, and remove {METRICS} from --authorization-always-allow-paths"))
+    } else {
         Finding::new(expected, format!("{at} is open to pods, and refuses anonymous requests"))
             .evidence(answers(seen))
             .impact("any pod can attack one more server next to the keys of the control plane")
             .fix(fix)
             .info()
-    } else {
-        Finding::new(expected, format!("{at} serves its metrics to pods without a credential"))
-            .evidence(answers(seen))
-            .impact("any pod can read metrics of the whole cluster, and whatever else this port serves anonymously")
-            .fix(format!("{fix}, and remove {METRICS} from --authorization-always-allow-paths"))
     };
     verdict.find(Subject::node(name), finding);
 }

@@ -302,7 +302,7 @@ fn judge_request(verdict: &mut Verdict, rehearsal: &JoinRehearsal, reviews: Resu
         }
         Finding::new(expected, pending)
             .impact("kubeadm join waits for the certificate until someone runs kubectl certificate approve")
-            .fix(format!("{}; the approver is csrapproving, which * includes unless -csrapproving is listed", SIGNER))
+            .fix(format!("{SIGNER}; the approver is csrapproving, which * includes unless -csrapproving is listed"))
     }) {
         return;
     }

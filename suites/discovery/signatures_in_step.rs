@@ -31,7 +31,14 @@ fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict
         let id = token.id.as_deref().unwrap_or("ID");
         let expected = "cluster-info is signed with the token in this Secret";
         let impact = "nodes cannot join with the token";
-        if !token.is_found_as(name) {
+        if token.is_found_as(name) {
+            verdict.expect(subject(), token.signature != Signature::Missing, || {
+                Finding::new(expected, "it is not signed with it: the bootstrap signer does not run")
+                    .evidence([format!("there is no jws-kubeconfig-{id} in cluster-info")])
+                    .impact(impact)
+                    .fix(SIGNER)
+            });
+        } else {
             verdict.find(
                 subject(),
                 Finding::new(
@@ -41,13 +48,6 @@ fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict
                 .impact(impact)
                 .fix(format!("kubectl -n kube-system delete secret {name}; kubeadm token create")),
             );
-        } else {
-            verdict.expect(subject(), token.signature != Signature::Missing, || {
-                Finding::new(expected, "it is not signed with it: the bootstrap signer does not run")
-                    .evidence([format!("there is no jws-kubeconfig-{id} in cluster-info")])
-                    .impact(impact)
-                    .fix(SIGNER)
-            });
         }
     }
     let signing: BTreeSet<&str> = tokens

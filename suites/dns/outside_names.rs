@@ -43,7 +43,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
         let judged = each_server(&mut verdict, reports, &outside(name, addresses), |verdict, server, got| {
             let found: Vec<IpAddr> = got.iter().flat_map(Records::addresses).collect();
             let holds = !found.is_empty() && (addresses.is_empty() || found.iter().all(|one| addresses.contains(one)));
-            verdict.expect(Subject::cluster_object("DNS server", &server.ip().to_string()), holds, || {
+            verdict.expect(Subject::cluster_object("DNS server", server.ip().to_string()), holds, || {
                 let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let wanted = if written.is_empty() { "resolves".into() } else { format!("is {}", written.join(", ")) };
                 Finding::new(format!("{name} {wanted}"), told(got))
@@ -55,7 +55,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     for name in &expectations.unresolved_names {
         let judged = each_server(&mut verdict, reports, &outside(name, &[]), |verdict, server, got| {
             let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
-            verdict.expect(Subject::cluster_object("DNS server", &server.ip().to_string()), !resolved, || {
+            verdict.expect(Subject::cluster_object("DNS server", server.ip().to_string()), !resolved, || {
                 Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
                     .impact("pods can reach out by DNS, which carries data as well")
             });

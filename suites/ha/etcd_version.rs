@@ -78,7 +78,7 @@ fn judge_release(verdict: &mut Verdict, versions: &BTreeMap<Version, Vec<&str>>,
     for (version, on) in versions {
         let nodes = on.iter().map(|node| Subject::node(*node));
         let expected = format!("{fitting}, as kubeadm deploys it with Kubernetes 1.{minor}");
-        if (*version).major == 3 && (*least..=*most).contains(&version.minor) {
+        if version.major == 3 && (*least..=*most).contains(&version.minor) {
             verdict.confirm();
         } else if (version.major, version.minor) < (3, *least) {
             let finding = Finding::new(expected, version.to_string())

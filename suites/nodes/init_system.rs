@@ -59,6 +59,9 @@ const CONTROL_PLANE: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "
 const ETCD: &str = "etcd";
 const KUBE_PROXY: &str = "kube-proxy";
 
+/// Why a node is not judged.
+const WITHOUT: &str = "systemd is not the init system, so it is unknown what starts the kubelet";
+
 fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let Some(kubeadm) = kubeadm else {
         return Verdict::not_applicable(
@@ -95,7 +98,6 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
         look.runtime(&mut verdict);
         look.components(&mut verdict);
     }
-    const WITHOUT: &str = "systemd is not the init system, so it is unknown what starts the kubelet";
     if !without.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
         return Verdict::not_applicable(format!("{WITHOUT}: {} nodes", without.len()));
     }

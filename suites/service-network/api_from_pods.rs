@@ -174,6 +174,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a probe answers with it or without")]
     fn host(host: &str) -> Option<BTreeMap<String, String>> {
         Some([("KUBERNETES_SERVICE_HOST".to_owned(), host.to_owned())].into())
     }

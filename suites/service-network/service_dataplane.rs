@@ -42,10 +42,12 @@ fn judge(reports: &ProbeReports) -> Verdict {
             }
         };
         let ServiceAnswer { tcp, udp, affinity, node_port, .. } = service;
-        let mut is_seen = |way: &Backends| {
-            let unseen = way.seen().err();
-            unseen.iter().for_each(|why| verdict.unseen(Subject::node(node), why));
-            unseen.is_none()
+        let mut is_seen = |way: &Backends| match way.seen() {
+            Ok(_) => true,
+            Err(why) => {
+                verdict.unseen(Subject::node(node), &why);
+                false
+            }
         };
         let [has_tcp, has_udp, has_affinity] = [tcp, udp, affinity].map(&mut is_seen);
         let node_port = node_port.as_ref().filter(|way| is_seen(way));

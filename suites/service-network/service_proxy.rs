@@ -267,7 +267,7 @@ mod tests {
             }],
             ..Pod::default()
         };
-        (NamespacedName::new("kube-system", name.to_owned()), pod)
+        (NamespacedName::new("kube-system", name.clone()), pod)
     }
 
     fn on(app: &str, nodes: &[&str], version: &str) -> Pods {

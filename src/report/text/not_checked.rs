@@ -1,6 +1,6 @@
 //! What could not be checked: one entry for each cause, however many checks it affects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::page::{INDENT, Page};
 use super::style::{self, PLAIN, STRONG};
@@ -29,7 +29,7 @@ impl<'a> Entry<'a> {
 /// Writes everything that could not be checked.
 pub fn write(page: &mut Page, run: &Gathered, all: bool) {
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut causes: Vec<(&str, Entry)> = Vec::new();
     for check in run.with(Outcome::Error) {
         for unseen in &check.unseen {

@@ -75,7 +75,7 @@ impl<W: Ord> Tried<'_, W> {
     }
 
     /// Asserts that the same node may do what it needs; without that, anything may have refused the other requests.
-    pub(crate) fn is_allowed(self, verdict: &mut Verdict, write: &W, what: &str) {
+    pub(crate) fn expect_allowed(self, verdict: &mut Verdict, write: &W, what: &str) {
         let subject = || Subject::node(self.node);
         match self.answers.get(write) {
             Some(Ok(answer)) if passed(answer) => verdict.confirm(),
@@ -111,8 +111,10 @@ mod tests {
 
     type Judge = fn(&NodeRestriction) -> Verdict;
 
-    /// Each check with the requests that must be refused, and those that must be let through.
-    fn family() -> [(Judge, Vec<&'static Refused<Write>>, Vec<Write>); 3] {
+    /// A check with the requests that must be refused, and those that must be accepted.
+    type Case = (Judge, Vec<&'static Refused<Write>>, Vec<Write>);
+
+    fn family() -> [Case; 3] {
         [
             (foreign_node::judge, foreign_node::GUARDED.refused.iter().collect(), vec![Write::OwnNode]),
             (node_labels::judge, node_labels::GUARDED.refused.iter().collect(), vec![Write::OwnLabels]),

@@ -10,6 +10,7 @@ use crate::seen::{Seen, Unobserved};
 
 /// Each published instance. Where none can be reached, as from outside of a network of nodes or of a managed control
 /// plane, or where the instances are unknown, the verdict to give instead.
+#[expect(clippy::result_large_err, reason = "the verdict is returned at once, and not passed along")]
 pub(crate) fn instances(seen: &ApiServerHandshakes) -> Result<&BTreeMap<SocketAddr, Seen<Handshake>>, Verdict> {
     let instances = seen.instances.as_ref().map_err(|why| {
         let mut verdict = Verdict::new();
