@@ -78,14 +78,4 @@ impl Difference {
     pub fn info(self) -> Self {
         self.severity(Severity::Info)
     }
-
-    /// Transitional: `impact`.
-    pub fn so(self, consequence: impl Into<String>) -> Self {
-        self.impact(consequence)
-    }
-
-    /// Transitional: `fix`.
-    pub fn mend(self, how: impl Into<String>) -> Self {
-        self.fix(how)
-    }
 }

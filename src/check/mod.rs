@@ -2,7 +2,6 @@
 
 pub mod documentation;
 pub mod finding;
-pub mod folded;
 pub mod judge;
 pub mod names;
 pub mod note;
@@ -15,7 +14,6 @@ pub mod verdict;
 
 pub use documentation::Documentation;
 pub use finding::Finding;
-pub use folded::Folded;
 pub use judge::{Check, Judge, Suite};
 pub use names::names;
 pub use note::Note;

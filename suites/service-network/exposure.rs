@@ -3,7 +3,7 @@
 //! ## Why
 //! Load balancers in front of a cluster use the node ports of every node; a blocked one loses its share of the
 //! requests. A Service of type LoadBalancer that stays pending serves no one. Anyone who may create a Service with
-//! `externalIPs` receives the cluster's own traffic to that address, whoever owns it (CVE-2020-8554).
+//! `externalIPs` receives the cluster's own traffic to that address, no matter who owns it (CVE-2020-8554).
 //!
 //! ## Fix
 //! Open TCP and UDP 30000 to 32767 between the nodes and from the load balancers (host firewalls, security groups), and look

@@ -38,7 +38,7 @@ impl Text {
 
     /// Writes the verdict, once.
     fn write_verdict(&mut self) -> Result<(), OutputError> {
-        // Why a run did not begin is told on the standard error.
+        // The standard error shows why a run did not begin.
         if self.run.failed.is_some() {
             return Ok(());
         }
