@@ -53,7 +53,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
         let what = format!("namespace {}", leftover.footprint.namespace);
         if sweep.decides(&leftover.run, &what, leftover.expires, leftover.is_expired(now))? {
             let done = remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await;
-            sweep.tell(&leftover.run, &what, done)?;
+            sweep.report(&leftover.run, &what, done)?;
         }
     }
     // A user who names a namespace may have no permissions outside of it.
@@ -62,7 +62,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
             found.insert(stray.run.clone());
             if sweep.decides(&stray.run, &stray.object.to_string(), stray.expires, stray.is_expired(now))? {
                 let done = removal::remove(&cluster, &stray.object).await;
-                sweep.tell(&stray.run, &stray.object.to_string(), done)?;
+                sweep.report(&stray.run, &stray.object.to_string(), done)?;
             }
         }
     }
@@ -83,7 +83,7 @@ struct Sweep {
 
 impl Sweep {
     /// Prints the result of a removal. After a failed one, the others are still tried.
-    fn tell(&mut self, run: &str, what: &str, done: Seen<()>) -> Result<(), Failure> {
+    fn report(&mut self, run: &str, what: &str, done: Seen<()>) -> Result<(), Failure> {
         let what_became = match done {
             Ok(()) => {
                 self.removed.insert(run.to_owned());

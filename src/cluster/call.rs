@@ -24,7 +24,7 @@ pub struct Call {
     pub(super) identity: Identity,
     pub(super) instance: Option<SocketAddr>,
     pub(super) trust: Trust,
-    pub(super) anew: bool,
+    pub(super) new_connection: bool,
     pub(super) optional: bool,
 }
 
@@ -100,7 +100,7 @@ impl Call {
             identity: Identity::Own,
             instance: None,
             trust: Trust::Kubeconfig,
-            anew: false,
+            new_connection: false,
             optional: false,
         }
     }
@@ -224,8 +224,8 @@ impl Call {
     }
 
     /// Sent over a new connection, like the first request of a client.
-    pub fn anew(self) -> Self {
-        Self { anew: true, ..self }
+    pub fn on_new_connection(self) -> Self {
+        Self { new_connection: true, ..self }
     }
 
     /// Sent to a server with such a certificate.

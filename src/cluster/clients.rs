@@ -117,7 +117,7 @@ impl Clients {
         if line.credential == Credential::Own {
             self.renew(kubeconfig).await?;
         }
-        if call.anew {
+        if call.new_connection {
             return made(self.config(kubeconfig, &line).await?).await;
         }
         let client = {

@@ -14,14 +14,14 @@ use tokio::process::Command;
 use super::kubeconfig::unfit_for_header;
 use crate::redaction::Redaction;
 
-/// The most lines that are shown of what a plugin writes to its standard error; the last ones tell most.
+/// How many lines of a plugin's standard error are shown. The last ones are the most useful.
 const SHOWN_LINES: usize = 10;
-/// The most characters of them.
+/// How many characters of them are shown.
 const SHOWN_CHARACTERS: usize = 800;
-/// A credential that expires within this time is not used any more.
+/// A credential that expires within this time is renewed.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Why a plugin gave no credential. None of it quotes what the plugin printed, which is the credential.
+/// Why a plugin issued no credential. It never quotes the plugin's output, which is the credential.
 #[derive(Debug, thiserror::Error)]
 #[error("exec {command}: {fault}")]
 pub(super) struct PluginError {
@@ -50,7 +50,7 @@ enum Fault {
 }
 
 impl PluginError {
-    /// Whether the kubeconfig names a program that is not there, rather than one that fails.
+    /// Whether the program of the kubeconfig cannot be started, rather than fails.
     pub(super) fn is_not_started(&self) -> bool {
         matches!(self.fault, Fault::NotStarted { .. })
     }
@@ -78,21 +78,21 @@ struct Status {
     client_key_data: Option<String>,
 }
 
-/// The plugin that has to be run for this user. A credential of the kubeconfig itself comes before it.
+/// The plugin of this user, unless the kubeconfig itself has a credential that takes precedence.
 pub(super) fn of(user: &AuthInfo) -> Option<&ExecConfig> {
     let AuthInfo { token, token_file, username, auth_provider, .. } = user;
     let has_other = token.is_some() || token_file.is_some() || username.is_some() || auth_provider.is_some();
     user.exec.as_ref().filter(|_| !has_other)
 }
 
-/// Runs a plugin. It is ended when nothing waits for it any more.
+/// Runs a plugin. If the caller stops waiting, the plugin is killed.
 pub(super) async fn run(exec: &ExecConfig) -> Result<Issued, PluginError> {
     let command = exec.command.clone().unwrap_or_default();
     issue(exec, &command).await.map_err(|fault| PluginError { command, fault })
 }
 
 async fn issue(exec: &ExecConfig, command: &str) -> Result<Issued, Fault> {
-    // Without the user, what the plugin says is kept for our own message.
+    // If no one can be asked, the plugin's messages become part of our own.
     let interactive = exec.interactive_mode != Some(ExecInteractiveMode::Never);
     let info = json!({
         "kind": "ExecCredential", "apiVersion": exec.api_version,
@@ -120,7 +120,7 @@ async fn issue(exec: &ExecConfig, command: &str) -> Result<Issued, Fault> {
 
 impl Issued {
     fn parse(printed: &[u8]) -> Result<Self, Fault> {
-        // JSON is YAML, and client-go takes both.
+        // client-go accepts YAML, which includes JSON.
         let credential: ExecCredential = serde_saphyr::from_slice(printed).map_err(|_| Fault::NotACredential)?;
         let status = credential.status.ok_or(Fault::NoStatus)?;
         let set = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -150,8 +150,8 @@ impl Issued {
         self.token.iter().chain(self.certificate.iter().map(|(_, key)| key)).cloned()
     }
 
-    /// The user with this credential in place of the plugin. A certificate of the kubeconfig itself comes before an issued
-    /// one.
+    /// The user with this credential instead of the plugin. A certificate of the kubeconfig itself takes precedence over an
+    /// issued one.
     pub(super) fn held_by(&self, user: &AuthInfo) -> AuthInfo {
         let mut user = AuthInfo { token: self.token.clone().map(Into::into), exec: None, ..user.clone() };
         if let Some((certificate, key)) = &self.certificate
@@ -165,7 +165,7 @@ impl Issued {
     }
 }
 
-/// The last lines that a plugin wrote to its standard error, without any word that it printed as well.
+/// The last lines that a plugin wrote to its standard error, without any word of its standard output.
 fn words(error: &[u8], printed: &[u8]) -> String {
     let printed = String::from_utf8_lossy(printed);
     let secrets =

@@ -167,7 +167,7 @@ impl Cluster {
     /// Makes the client for a request before its turn, because a credential plugin may have to run first and its time must
     /// not count against the server. A request on a new connection gets a client of its own later.
     async fn log_in(&self, call: &Call) -> Seen<()> {
-        if call.anew {
+        if call.new_connection {
             return Ok(());
         }
         let limit = self.deadline(LOGIN);

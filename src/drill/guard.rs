@@ -20,11 +20,11 @@ pub async fn guard(stop: &str, start: &str) -> Result<(), String> {
     // Signals from the terminal or from a shutdown must not leave the node stopped.
     let _ = setsid();
     let _deaf = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-    tell(&stopped(stop).await);
+    report(&stopped(stop).await);
     let mut until_it_ends = Vec::new();
     let _ = timeout(LONGEST, tokio::io::stdin().read_to_end(&mut until_it_ends)).await;
     let started = ended(shell(start).status().await);
-    tell(&started);
+    report(&started);
     started.map_err(|why| format!("the node is still stopped ({why}): run this by hand: {start}"))
 }
 
@@ -53,7 +53,7 @@ fn ended(status: std::io::Result<std::process::ExitStatus>) -> Result<(), String
     }
 }
 
-fn tell(ended: &Result<(), String>) {
+fn report(ended: &Result<(), String>) {
     let mut line = serde_json::to_vec(ended).unwrap_or_default();
     line.push(b'\n');
     // A closed standard output is not a reason to end.

@@ -18,7 +18,7 @@ pub const START: Duration = Duration::from_secs(120);
 pub struct Guarded {
     _child: Child,
     input: ChildStdin,
-    told: Lines<BufReader<ChildStdout>>,
+    results: Lines<BufReader<ChildStdout>>,
 }
 
 impl Guarded {
@@ -32,23 +32,23 @@ impl Guarded {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("its input and output are not piped"));
         };
-        Ok(Self { _child: child, input, told: BufReader::new(output).lines() })
+        Ok(Self { _child: child, input, results: BufReader::new(output).lines() })
     }
 
     /// The result of the command that stops the node, or why it is not known.
     pub async fn stopped(&mut self) -> Result<(), String> {
-        next(&mut self.told, STOP + Duration::from_secs(5)).await
+        next(&mut self.results, STOP + Duration::from_secs(5)).await
     }
 
     /// Starts the node. Returns the result of the command, or why it is not known.
     pub async fn start(mut self) -> Result<(), String> {
         drop(self.input);
-        next(&mut self.told, START).await
+        next(&mut self.results, START).await
     }
 }
 
-async fn next(told: &mut Lines<BufReader<ChildStdout>>, patience: Duration) -> Result<(), String> {
-    match timeout(patience, told.next_line()).await {
+async fn next(results: &mut Lines<BufReader<ChildStdout>>, patience: Duration) -> Result<(), String> {
+    match timeout(patience, results.next_line()).await {
         Ok(Ok(Some(line))) => serde_json::from_str(&line).unwrap_or_else(|e| Err(e.to_string())),
         Ok(Ok(None)) => Err("the guard process ended before it ran".into()),
         Ok(Err(e)) => Err(e.to_string()),

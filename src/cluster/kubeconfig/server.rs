@@ -1,4 +1,4 @@
-//! The URL of an API server, as a kubeconfig has it.
+//! The URL of an API server in a kubeconfig.
 
 use http::Uri;
 use http::uri::Authority;
@@ -10,7 +10,7 @@ pub(super) struct Login {
     pub(super) password: String,
 }
 
-/// The URL of a server without the name and password in it, and those two. An error quotes neither.
+/// The URL of a server without its name and password, and those two. Errors do not quote them.
 pub(super) fn server(text: &str) -> Result<(String, Option<Login>), String> {
     let quoted = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let url: Uri = text.parse().map_err(|why| format!("its server {quoted:?} is not a URL: {why}"))?;
@@ -34,7 +34,7 @@ pub(super) fn server(text: &str) -> Result<(String, Option<Login>), String> {
     Ok((format!("{scheme}://{host}{path}"), Some(Login { name: decoded(name), password: decoded(password) })))
 }
 
-/// A port that no connection can be opened to.
+/// The port, if it is not a valid one.
 fn unusable_port(authority: &Authority) -> Option<&str> {
     let text = authority.as_str();
     let place = text.rsplit_once('@').map_or(text, |(_, place)| place);
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_as_it_is() {
+    fn a_url_is_kept_as_it_is() {
         for text in ["https://10.77.0.11:6443", "http://localhost:8001/", "https://[fd00::1]:6443", "https://r/k8s/c/x"]
         {
             let (url, login) = server(text).map_err(|why| format!("{text}: {why}")).unwrap();

@@ -219,7 +219,7 @@ async fn shows(live: &Live, stopped: &Candidate, sign: Sign, before: Option<Time
     let cluster = &live.cluster;
     match sign {
         Sign::ApiServer => {
-            let call = Call::url("/readyz").to_instance(stopped.address).anew();
+            let call = Call::url("/readyz").to_instance(stopped.address).on_new_connection();
             is_ready(cluster.send(&call).await.and_then(|reply| reply.accepted(&call)))
         }
         Sign::Published => Ok(slices(cluster, published()).await?.contains(&stopped.address)),

@@ -227,8 +227,8 @@ impl<'a> Scene<'a> {
     ) -> Result<(), String> {
         let stopped = &self.candidate;
         match what {
-            Watched::Stopped => self.send(Call::url("/readyz").to_instance(stopped.address).anew()).await,
-            Watched::Endpoint => self.send(Call::url("/readyz").anew()).await,
+            Watched::Stopped => self.send(Call::url("/readyz").to_instance(stopped.address).on_new_connection()).await,
+            Watched::Endpoint => self.send(Call::url("/readyz").on_new_connection()).await,
             Watched::Write => {
                 let written = json!({ "metadata": { "annotations": { WRITTEN: Timestamp::now().to_string() } } });
                 let account = Level::Watching.name(&self.live.inputs.run);
@@ -277,7 +277,8 @@ impl<'a> Scene<'a> {
     }
 
     async fn read(&self, node: &str, pod: &str, log: &mut Log) -> std::io::Result<()> {
-        let call = Call::get_in::<Pod>(&self.namespace, pod).subresource("log").with("follow", "true").anew();
+        let call =
+            Call::get_in::<Pod>(&self.namespace, pod).subresource("log").with("follow", "true").on_new_connection();
         let stream = timeout(TRY, self.live.cluster.stream(&call)).await?;
         let mut lines = stream.map_err(std::io::Error::other)?.lines();
         let mut number = 0;
