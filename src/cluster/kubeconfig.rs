@@ -1,5 +1,6 @@
 //! Kubeconfig files in all their forms, or the service account of the pod that we run in.
 
+mod error;
 mod server;
 mod user;
 
@@ -13,14 +14,16 @@ use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
 use kube::config::{
     AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig as File, KubeconfigError as Upstream,
-    LoadDataError, NamedAuthInfo, NamedCluster,
+    NamedAuthInfo, NamedCluster,
 };
 use serde_saphyr::UserMessageFormatter;
 
+pub use self::error::KubeconfigError;
+pub(super) use self::error::explain;
+use self::error::{NO_CERTIFICATE, NO_SERVER};
 use self::server::Login;
 pub(super) use self::user::unfit_for_header;
 use super::ClusterSummary;
-use super::causes::causes;
 use crate::certificate::Certificate;
 use crate::redaction::Redaction;
 
@@ -39,88 +42,6 @@ pub struct Kubeconfig {
     pub authorities: Vec<Certificate>,
     /// The files or other source of all this, for messages.
     pub origin: String,
-}
-
-/// Why there is no usable kubeconfig.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KubeconfigError {
-    /// There is no kubeconfig.
-    #[error(
-        "no kubeconfig: --kubeconfig is not given, {environment}, {} does not exist, and this is not a pod: \
-         give --kubeconfig FILE, or try `seaworthy run --example`",
-        home.display()
-    )]
-    None {
-        /// The state of the variable KUBECONFIG.
-        environment: String,
-        /// The default file.
-        home: PathBuf,
-    },
-    /// A file cannot be read.
-    #[error("{}: cannot read the kubeconfig: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file is not a kubeconfig.
-    #[error("{}: not a kubeconfig: {cause}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with line and column.
-        cause: String,
-    },
-    /// The files are not kubeconfigs.
-    #[error("{origin}: not a kubeconfig: {what}")]
-    SomethingElse {
-        /// The files.
-        origin: String,
-        /// What they are.
-        what: String,
-    },
-    /// The context does not exist.
-    #[error("{origin}: there is no context {context:?}; available: {known}")]
-    UnknownContext {
-        /// The files.
-        origin: String,
-        /// The context asked for.
-        context: String,
-        /// The existing contexts.
-        known: String,
-    },
-    /// No context is chosen.
-    #[error("{origin}: current-context is not set: choose one with --context; available: {known}")]
-    NoContext {
-        /// The files.
-        origin: String,
-        /// The existing contexts.
-        known: String,
-    },
-    /// The context names a cluster or a user that does not exist.
-    #[error("context {context:?} names {what}, which does not exist; {origin} has: {known}")]
-    Dangling {
-        /// The files.
-        origin: String,
-        /// The context.
-        context: String,
-        /// The cluster or user.
-        what: String,
-        /// The existing names.
-        known: String,
-    },
-    /// The context is incomplete, or a file that it names cannot be used.
-    #[error("{origin}: context {context:?}: {cause}")]
-    Unusable {
-        /// The files.
-        origin: String,
-        /// The context.
-        context: String,
-        /// What is wrong.
-        cause: String,
-    },
 }
 
 impl Kubeconfig {
@@ -385,24 +306,4 @@ fn readable(key: &str, path: Option<&str>) -> Result<(), String> {
         Some(path) => fs::read(path).map(drop).map_err(|e| format!("its {key} {path} cannot be read: {e}")),
         None => Ok(()),
     }
-}
-
-/// The error for a cluster without a URL.
-const NO_SERVER: &str = "it has no server";
-/// The error for a CA without a certificate.
-const NO_CERTIFICATE: &str = "its certificate-authority or certificate-authority-data holds no certificate in PEM form";
-
-/// What is wrong with a kubeconfig, by its fields.
-pub(super) fn explain(error: &Upstream) -> String {
-    let field = match error {
-        Upstream::LoadCertificateAuthority(LoadDataError::DecodeBase64(_)) => "certificate-authority-data",
-        Upstream::LoadClientCertificate(LoadDataError::DecodeBase64(_)) => "client-certificate-data",
-        Upstream::LoadClientKey(LoadDataError::DecodeBase64(_)) => "client-key-data",
-        Upstream::MissingClusterUrl => return NO_SERVER.into(),
-        Upstream::ParseClusterUrl(why) => return format!("its server is not a URL: {why}"),
-        Upstream::ParseProxyUrl(why) => return format!("its proxy-url, or HTTPS_PROXY, is not a URL: {why}"),
-        Upstream::ParseCertificates(_) => return NO_CERTIFICATE.into(),
-        other => return causes(other),
-    };
-    format!("its {field} is not base64")
 }
