@@ -122,7 +122,7 @@ impl Judged {
             Ok(verdict) => judged.conclude(check, &verdict, gate),
         }
         for finding in judged.findings.iter_mut().filter(|finding| finding.fix.is_empty()) {
-            finding.fix = crate::report::markdown::first_step(&documentation.fix);
+            finding.fix = crate::markdown::first_step(&documentation.fix);
         }
         judged
     }

@@ -8,7 +8,7 @@ use super::{Failure, print_json};
 use crate::check::{Check, Severity};
 use crate::fact::Rule;
 use crate::fact::node::Origin;
-use crate::report::markdown::{Block, blocks};
+use crate::markdown::{Block, blocks};
 use crate::report::text::page::Page;
 use crate::report::text::style::{FAINT, PLAIN, STRONG};
 use crate::report::{Colour, Console};

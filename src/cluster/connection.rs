@@ -10,10 +10,10 @@ use tokio::sync::watch;
 pub use self::error::ConnectError;
 use super::causes::{causes, fault, no_credential};
 use super::clients::NoClient;
-use super::handshake::{Handshake, Target, Unreachable};
 use super::kubeconfig::explain;
 use super::{Call, Cluster, Kubeconfig, KubeconfigError, Reply, Settings};
 use crate::certificate::Distrust;
+use crate::handshake::{Handshake, Target, Unreachable};
 use crate::seen::Unobserved;
 
 /// How long a credential plugin may take. It may have to wait until a person has logged in.

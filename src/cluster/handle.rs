@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use super::clients::Clients;
-use super::handshake::Authority;
 use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
+use crate::handshake::Authority;
 use crate::redaction::Redaction;
 
 /// How requests are sent.

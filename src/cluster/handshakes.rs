@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Cluster;
-use super::handshake::{Handshake, Outdated, Target, Unreachable, handshake, handshake_over, outdated, outdated_over};
 use crate::certificate::Certificate;
+use crate::dial::{handshake, handshake_over, outdated, outdated_over};
+use crate::handshake::{Handshake, Outdated, Target, Unreachable};
 use crate::seen::{Seen, Unobserved};
 
 impl Cluster {
@@ -67,7 +68,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::cluster::handshake::Authority;
+    use crate::handshake::Authority;
 
     #[test]
     fn a_server_that_declines_is_not_out_of_reach() {

@@ -6,7 +6,6 @@ mod clients;
 pub mod connection;
 mod discovery;
 pub mod handle;
-pub mod handshake;
 mod handshakes;
 pub mod identity;
 pub mod kubeconfig;

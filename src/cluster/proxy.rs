@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::causes;
-use super::handshake::{Authority, Unreachable};
+use crate::handshake::{Authority, Unreachable};
 
 /// Connects to `target` through the proxy of a kubeconfig by HTTP CONNECT or SOCKS 5, as requests do.
 pub async fn connect(proxy: &http::Uri, target: &Authority) -> Result<TcpStream, Unreachable> {

@@ -5,7 +5,6 @@ pub mod gathered;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
-pub mod markdown;
 pub mod output;
 pub mod plain;
 pub mod progress;

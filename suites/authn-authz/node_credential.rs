@@ -205,7 +205,7 @@ fn inconclusive(what: &str, answer: &Answered) -> Unobserved {
 mod tests {
     use super::*;
     use crate::check::Severity;
-    use crate::join::WhoAmI;
+    use crate::fact::facts::node_credential::WhoAmI;
 
     fn credential(different: &[(NodeDeed, u16)]) -> NodeCredential {
         let allowed = ALLOWED.into_iter().map(|(deed, ..)| (deed, 201));

@@ -107,9 +107,8 @@ fn span(seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, Got};
     use crate::fact::facts::probe_reports::testing::report;
-    use crate::probe::Answers;
-    use crate::probe::fault::{Fault, Got};
 
     fn claims() -> Claims {
         let named = |name: &str| Some(Named { name: name.into(), uid: Some("u".into()) });

@@ -180,8 +180,8 @@ mod tests {
 
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::instance_tokens::WhoAmI;
     use crate::fact::facts::issuer_discovery::Configuration;
-    use crate::join::WhoAmI;
     use crate::jwt::testing::Signer;
     use crate::jwt::{Claims, Header, KeySet};
     use crate::seen::Access;

@@ -35,10 +35,10 @@ use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{
+    Answers, AwsSession, Fault, GoogleAccounts, Metadata, MetadataAnswer,
+};
 use crate::fact::facts::probe_reports::metadata_questions::{self, is_of};
-use crate::probe::Answers;
-use crate::probe::answer::{AwsSession, GoogleAccounts, Metadata, MetadataAnswer};
-use crate::probe::fault::Fault;
 use crate::seen::Unobserved;
 
 crate::check!("CI-01", "instance-metadata", Critical, judge);
@@ -241,10 +241,9 @@ mod tests {
     use super::*;
     use crate::check::subject::listed;
     use crate::check::testing::notes;
+    use crate::fact::facts::probe_reports::answers::{ApiAnswer, Got, KubeletAnswer};
     use crate::fact::facts::probe_reports::metadata_questions::{IPV4, IPV6, WIRE_SERVER};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::answer::{ApiAnswer, KubeletAnswer};
-    use crate::probe::fault::Got;
 
     const REFUSED: Got<u16> = Ok(404);
 

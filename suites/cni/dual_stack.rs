@@ -20,9 +20,9 @@ use crate::cidr::Cidr;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::Backends;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
 use crate::object_ref::NamespacedName;
-use crate::probe::answer::Backends;
 
 crate::check!("CN-07", "dual-stack", Minor, judge);
 
@@ -138,11 +138,10 @@ fn one_family(families: &BTreeSet<bool>) -> &'static str {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::{Answers, ServiceAnswer};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::service_cidrs::ServiceCidr;
     use crate::object_ref::testing::named;
-    use crate::probe::Answers;
-    use crate::probe::answer::ServiceAnswer;
 
     struct Facts {
         nodes: Nodes,

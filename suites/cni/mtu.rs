@@ -22,7 +22,7 @@ use super::paths::{Broken, Paths};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::{ApiAnswer, LargeAnswer, PeerAnswer};
+use crate::fact::facts::probe_reports::answers::{ApiAnswer, LargeAnswer, PeerAnswer};
 use crate::seen::Unobserved;
 
 crate::check!("CN-05", "mtu", Major, judge);
@@ -144,9 +144,8 @@ fn other_address(broken: &Broken, nodes: &Nodes) -> Option<std::net::IpAddr> {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::fault::Fault;
 
     fn address(node: u8) -> std::net::IpAddr {
         [10, 244, node, 9].into()

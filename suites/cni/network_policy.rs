@@ -19,10 +19,9 @@
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::{Expectations, NetworkPolicies};
-use crate::fact::facts::network_policy_trial::NetworkPolicyTrial;
 use crate::fact::facts::network_policy_trial::sights::{Sights, Step, Way};
+use crate::fact::facts::network_policy_trial::{NetworkPolicyTrial, Sight};
 use crate::milliseconds::seconds;
-use crate::probe::sight::Sight;
 use crate::seen::Unobserved;
 
 crate::check!("CN-06", "network-policy", Major, judge);
@@ -156,7 +155,7 @@ mod tests {
 
     use super::*;
     use crate::check::Severity;
-    use crate::probe::fault::Fault;
+    use crate::fact::facts::probe_reports::answers::Fault;
 
     /// What a step looks like where exactly these ways are closed.
     fn sights(closed: &[Way]) -> Sights {

@@ -20,9 +20,8 @@ use std::net::IpAddr;
 use super::paths::{Broken, Paths, Shape};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::probe_reports::answers::{Got, PeerAnswer};
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
-use crate::probe::answer::PeerAnswer;
-use crate::probe::fault::Got;
 
 crate::check!("CN-04", "pod-mesh", Critical, judge);
 
@@ -137,10 +136,8 @@ impl Mesh {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, Loss};
     use crate::fact::facts::probe_reports::testing;
-    use crate::probe::Answers;
-    use crate::probe::answer::Loss;
-    use crate::probe::fault::Fault;
     use crate::seen::Unobserved;
 
     fn address(node: usize) -> IpAddr {

@@ -21,12 +21,10 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{Endpoint, Fault, Got, Met, Reached};
 use crate::fact::facts::probe_reports::endpoints::METRICS;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::ports::{INSECURE_API_SERVER, KUBE_CONTROLLER_MANAGER, KUBELET, LEADERS, RETIRED};
-use crate::probe::endpoint::Endpoint;
-use crate::probe::fault::{Fault, Got};
-use crate::probe::reached::{Met, Reached};
 use crate::seen::Unobserved;
 use crate::version::Version;
 
@@ -171,9 +169,9 @@ fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Port,
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::Answers;
     use crate::fact::facts::probe_reports::testing;
     use crate::ports::KUBE_SCHEDULER;
-    use crate::probe::Answers;
 
     const IP: [u8; 4] = [10, 77, 0, 11];
 

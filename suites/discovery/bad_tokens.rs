@@ -17,10 +17,9 @@
 //! seconds. Made-up tokens are tried wherever requests without credentials are allowed, the others only in a rehearsal.
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::facts::bad_tokens::{BadToken, BadTokens};
+use crate::fact::facts::bad_tokens::{BadToken, BadTokens, WhoAmI};
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::unknown_tokens::UnknownTokens;
-use crate::join::WhoAmI;
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("DI-11", "bad-tokens", Critical, judge);

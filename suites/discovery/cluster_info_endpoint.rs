@@ -17,13 +17,13 @@
 
 use crate::certificate::verify;
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::cluster::handshake::Authority;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_handshake::ClusterInfoHandshake;
 use crate::fact::facts::expectations::{Discovery, Expectations};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::handshake::Authority;
 
 crate::check!("DI-03", "cluster-info-endpoint", Critical, judge);
 
@@ -133,8 +133,8 @@ fn with_port(configured: &str, server: &Authority) -> Option<Authority> {
 mod tests {
     use super::*;
     use crate::certificate::testing::Authority as Issuer;
-    use crate::cluster::handshake::Handshake;
     use crate::fact::facts::cluster_info::testing::cluster_info;
+    use crate::handshake::Handshake;
     use crate::seen::{Seen, Unobserved};
     use crate::suites::pki::testing::{clock, handshakes, presented};
 

@@ -23,9 +23,8 @@ pub fn is_certain(verdict: &mut Verdict, domain: &ClusterDomain, reports: &Probe
 mod tests {
     use super::*;
     use crate::fact::facts::cluster_domain::testing::cluster_local;
+    use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Lookups};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Lookups};
 
     fn certain(source: DomainSource, answered: u32) -> (bool, Verdict) {
         let server =

@@ -20,8 +20,7 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::DnsMetrics;
-use crate::probe::fault::{Fault, Got};
+use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got};
 use crate::seen::Unobserved;
 use crate::suites::pods::failed_again;
 
@@ -173,10 +172,9 @@ mod tests {
     use super::*;
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::pods::Container;
+    use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Lookups};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::object_ref::testing::named;
-    use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Lookups};
 
     fn judged(container: Container, got: Got<DnsMetrics>) -> Verdict {
         judged_with(container, got, BTreeMap::new())

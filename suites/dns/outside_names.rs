@@ -18,9 +18,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{Fault, Got, Record, Records};
 use crate::fact::facts::probe_reports::dns_questions::outside;
-use crate::probe::answer::{Record, Records};
-use crate::probe::fault::{Fault, Got};
 use crate::seen::Unobserved;
 
 crate::check!("DN-07", "outside-names", Minor, judge);
@@ -109,9 +108,8 @@ fn told(got: &Got<Records>) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Lookups, RecordAnswer};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Lookups, RecordAnswer};
 
     fn judged(got: Got<Records>, expectations: &Expectations) -> Verdict {
         let records = vec![RecordAnswer { asked: outside("db.example.org", &[]), got }];

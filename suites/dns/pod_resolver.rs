@@ -23,7 +23,7 @@ use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::Resolver;
+use crate::fact::facts::probe_reports::answers::Resolver;
 use crate::seen::Unobserved;
 
 crate::check!("DN-05", "pod-resolver", Major, judge);
@@ -107,10 +107,8 @@ mod tests {
     use crate::check::testing::seen;
     use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
+    use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Fault, Got, Lookups};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::answer::{DnsAnswer, Lookups};
-    use crate::probe::fault::{Fault, Got};
 
     fn judged(resolver: Resolver) -> Vec<String> {
         seen(&judged_of(Answers { resolver: Some(resolver), ..Answers::default() }))

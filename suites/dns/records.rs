@@ -25,9 +25,7 @@ use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::{DnsAnswer, Purpose, RecordAnswer, Records};
-use crate::probe::fault::{Fault, Got};
-use crate::probe::object::MANY_PORTS;
+use crate::fact::facts::probe_reports::answers::{DnsAnswer, Fault, Got, MANY_PORTS, Purpose, RecordAnswer, Records};
 use crate::seen::Unobserved;
 use crate::suites::late_probes::came_too_late;
 
@@ -201,11 +199,8 @@ fn told(got: &Got<Records>) -> String {
 mod tests {
     use super::*;
     use crate::fact::facts::cluster_domain::testing::cluster_local;
-    use crate::fact::facts::probe_reports::ProbeReport;
-    use crate::fact::facts::probe_reports::testing;
-    use crate::probe::Answers;
-    use crate::probe::answer::{Kind, Lookups, Record};
-    use crate::probe::collect::Times;
+    use crate::fact::facts::probe_reports::answers::{Answers, Kind, Lookups, Record, Times};
+    use crate::fact::facts::probe_reports::{ProbeReport, testing};
 
     const ADDRESSES: [[u8; 4]; 2] = [[10, 244, 1, 9], [10, 244, 2, 9]];
 

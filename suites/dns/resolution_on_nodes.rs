@@ -24,7 +24,7 @@ use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::{DnsAnswer, Lookups};
+use crate::fact::facts::probe_reports::answers::{DnsAnswer, Lookups};
 use crate::suites::shortfall;
 
 crate::check!("DN-04", "dns-on-nodes", Critical, judge);
@@ -196,10 +196,8 @@ mod tests {
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, Latency};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::answer::Latency;
-    use crate::probe::fault::Fault;
 
     const SERVICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 10));
     const POD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 1, 2));

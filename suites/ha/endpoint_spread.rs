@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::check::{Finding, Subject, Verdict};
-use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::control_plane_endpoint::ControlPlaneEndpoint;
 use crate::fact::facts::nodes::{Node, Nodes};
+use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("HA-02", "endpoint-spread", Major, judge);

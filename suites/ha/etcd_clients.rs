@@ -22,10 +22,8 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{Endpoint, Fault, Got, Met, Reached, TlsMet, is_open};
 use crate::ports::{ETCD, KUBELET};
-use crate::probe::endpoint::Endpoint;
-use crate::probe::fault::{Fault, Got};
-use crate::probe::reached::{Met, Reached, TlsMet, is_open};
 use crate::seen::Unobserved;
 
 crate::check!("HA-04", "etcd-clients", Critical, judge);
@@ -130,10 +128,10 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::Pod;
+    use crate::fact::facts::probe_reports::answers::Answers;
     use crate::fact::facts::probe_reports::testing::{report, reports};
     use crate::object_ref::testing::named;
     use crate::ports::{ETCD_CLIENT, ETCD_PEER};
-    use crate::probe::Answers;
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
 

@@ -19,8 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
-use crate::cluster::reply::UNKNOWN_TO_KUBELET;
-use crate::fact::facts::kubelet_logs::{Came, KubeletLogs};
+use crate::fact::facts::kubelet_logs::{Came, KubeletLogs, UNKNOWN_TO_KUBELET};
 
 crate::check!("KL-09", "api-server-to-kubelet", Critical, judge);
 

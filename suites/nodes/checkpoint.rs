@@ -18,11 +18,11 @@ use std::net::SocketAddr;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::Endpoint;
 use crate::fact::facts::probe_reports::endpoints::CHECKPOINT;
 use crate::fact::facts::rbac::{Grant, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::ports::KUBELET;
-use crate::probe::endpoint::Endpoint;
 use crate::seen::{Seen, Unobserved};
 use crate::suites::rights;
 
@@ -88,10 +88,9 @@ mod tests {
     use super::*;
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::{Answers, Met, Reached};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::rbac::testing::rule;
-    use crate::probe::Answers;
-    use crate::probe::reached::{Met, Reached};
     use crate::seen::Access;
 
     fn not_allowed() -> Unobserved {

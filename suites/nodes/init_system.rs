@@ -22,11 +22,10 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::fact::facts::host_reports::HostReports;
+use crate::fact::facts::host_reports::{Definition, HostReports, Services, UnitFiles};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
-use crate::probe::host::answer::{Definition, Services, UnitFiles};
 use crate::seen::Unobserved;
 
 crate::check!("KL-08", "init-system", Major, judge);
@@ -262,11 +261,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::fact::facts::host_reports::HostReport;
+    use crate::fact::facts::host_reports::{HostReport, Unit};
     use crate::fact::facts::nodes::Machine;
     use crate::fact::facts::pods::Container;
     use crate::object_ref::NamespacedName;
-    use crate::probe::host::answer::Unit;
 
     /// A node in order: what runs there, and its unit files.
     fn in_order() -> (Services, UnitFiles) {

@@ -107,10 +107,8 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, KubeletAnswer};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::answer::KubeletAnswer;
-    use crate::probe::fault::Fault;
 
     fn nodes() -> Nodes {
         Nodes([("n1".to_owned(), Node::default())].into())

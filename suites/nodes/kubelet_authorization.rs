@@ -29,11 +29,9 @@ use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::KubeletMonitoring;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{Answers, Endpoint, Met};
 use crate::fact::facts::probe_reports::endpoints::KUBELET_PATHS;
 use crate::ports::KUBELET;
-use crate::probe::Answers;
-use crate::probe::endpoint::Endpoint;
-use crate::probe::reached::Met;
 use crate::seen::Unobserved;
 
 crate::check!("KL-04", "kubelet-authorization", Critical, judge);
@@ -112,9 +110,8 @@ fn refuses(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::{ApiAnswer, Fault, Got};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::answer::ApiAnswer;
-    use crate::probe::fault::{Fault, Got};
     use crate::seen::Access;
 
     fn judged(met: Option<Got<Met>>, api: Got<u16>) -> Verdict {

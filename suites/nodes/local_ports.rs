@@ -19,8 +19,8 @@ use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_ports::{KubeletPorts, Port};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::Endpoint;
 use crate::ports::{KUBELET, KUBELET_HEALTHZ, KUBELET_READ_ONLY};
-use crate::probe::endpoint::Endpoint;
 use crate::seen::{Seen, Unobserved};
 
 use super::reach::out_of_reach;
@@ -100,10 +100,8 @@ fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobse
 mod tests {
     use super::*;
     use crate::fact::facts::kubelet_ports::Ports;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, Got, Met};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::fault::{Fault, Got};
-    use crate::probe::reached::Met;
 
     fn nodes() -> Nodes {
         let node =

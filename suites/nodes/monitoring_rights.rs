@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::{CLOSED, OPEN};
 use crate::fact::facts::nodes::Node;
-use crate::probe::fault::Got;
+use crate::fact::facts::probe_reports::answers::Got;
 use crate::seen::{Seen, Unobserved};
 use crate::version::Version;
 
@@ -87,7 +87,7 @@ fn status(statuses: &BTreeMap<String, Got<u16>>, path: &str) -> Seen<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::fault::Fault;
+    use crate::fact::facts::probe_reports::answers::Fault;
 
     fn judged(version: &str, statuses: &[(&str, Got<u16>)]) -> Verdict {
         let node = Node { kubelet_version: version.into(), ..Node::default() };

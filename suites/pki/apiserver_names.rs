@@ -39,13 +39,13 @@ use super::helpers::distrust::remake;
 use super::helpers::instances::instances;
 use super::helpers::names::{lacks, missing, missing_at};
 use crate::check::{Finding, Subject, Verdict};
-use crate::cluster::handshake::Authority;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::service_range::ServiceRange;
+use crate::handshake::Authority;
 
 crate::check!("PK-02", "apiserver-names", Major, judge);
 

@@ -21,11 +21,10 @@ use super::helpers::issued::{judge_life, judge_trust};
 use crate::certificate::{Certificate, ExtendedKeyUsage};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
-use crate::fact::facts::client_certificate::ClientCertificateTrial;
+use crate::fact::facts::client_certificate::{ClientCertificateTrial, Issuance};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
-use crate::join::request::Issuance;
 use crate::seen::Unobserved;
 
 crate::check!("PK-12", "client-certificate", Major, judge);
@@ -134,9 +133,8 @@ mod tests {
     use super::*;
     use crate::certificate::testing::Authority;
     use crate::check::Severity;
+    use crate::fact::facts::client_certificate::{Condition, WhoAmI};
     use crate::fact::facts::pods::Container;
-    use crate::join::WhoAmI;
-    use crate::join::request::Condition;
     use crate::object_ref::testing::named;
     use crate::suites::pki::testing::clock;
 

@@ -41,9 +41,9 @@ use super::helpers::distrust::{remake, remedy};
 use super::helpers::names::valid_at;
 use crate::certificate::verify;
 use crate::check::{Finding, Subject, Verdict};
-use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
+use crate::handshake::Handshake;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 

@@ -31,10 +31,8 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::etcd_handshakes::{EtcdHandshakes, EtcdMember};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{Endpoint, Fault, Got, Met, is_open};
 use crate::ports;
-use crate::probe::endpoint::Endpoint;
-use crate::probe::fault::{Fault, Got};
-use crate::probe::reached::{Met, is_open};
 use crate::seen::{Seen, Unobserved};
 use crate::suites::kubeadm_phase::{again_on, restart};
 
@@ -266,9 +264,8 @@ mod tests {
     use super::*;
     use crate::certificate::testing::{Authority, Leaf};
     use crate::check::testing::notes;
+    use crate::fact::facts::probe_reports::answers::{Answers, TlsMet};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::reached::TlsMet;
     use crate::suites::pki::testing::{clock, presented};
 
     fn leaf(ca: &Authority, names: &[&str], until: (i32, u8, u8)) -> Leaf {
@@ -281,7 +278,7 @@ mod tests {
 
     const NAMES: [&str; 3] = ["n1", "localhost", "10.77.0.11"];
 
-    fn member(server: Seen<crate::cluster::handshake::Handshake>, peer: &Leaf) -> EtcdHandshakes {
+    fn member(server: Seen<crate::handshake::Handshake>, peer: &Leaf) -> EtcdHandshakes {
         let presented = [(2379, server), (2380, super::super::testing::presented(peer))].into();
         EtcdHandshakes([("n1".to_owned(), Ok(EtcdMember { address: [10, 77, 0, 11].into(), presented }))].into())
     }

@@ -28,12 +28,12 @@ use super::helpers::lifetime::{least, left, length, remainder};
 use super::helpers::names::{lacks, missing, missing_at, valid_at};
 use crate::certificate::{Chain, Description, Distrust, verify};
 use crate::check::{Finding, Subject, Verdict};
-use crate::cluster::handshake::Handshake;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
+use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-08", "kubelet-certificates", Major, judge);
@@ -179,9 +179,8 @@ mod tests {
     use crate::certificate::testing::{Authority, Leaf, self_signed, years};
     use crate::check::Severity;
     use crate::check::testing::{notes, seen_of};
+    use crate::fact::facts::probe_reports::answers::{Answers, KubeletAnswer};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::answer::KubeletAnswer;
     use crate::suites::pki::testing::{clock, presented};
 
     fn signed(ca: &Authority, node: &str, names: &[&str]) -> Leaf {

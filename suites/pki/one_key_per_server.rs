@@ -23,11 +23,11 @@ use super::helpers::instances::is_out_of_reach;
 use super::helpers::server::Server;
 use crate::certificate::{Certificate, Description, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
 use crate::fact::facts::etcd_handshakes::EtcdHandshakes;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
+use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-13", "one-key-per-server", Major, judge);

@@ -28,10 +28,9 @@ use jiff::Timestamp;
 use super::helpers::lifetime::{is_early, least, left, length, remainder};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
-use crate::fact::facts::host_reports::{Disk, HostReports};
+use crate::fact::facts::host_reports::{CertificateOnDisk, Content, Disk, DiskFile, HostReports};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes};
-use crate::probe::host::answer::{CertificateOnDisk, Content, DiskFile};
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::{again, restart};
 

@@ -22,11 +22,11 @@ use super::helpers::instances::is_out_of_reach;
 use super::helpers::server::Server;
 use crate::certificate::{Description, PublicKey};
 use crate::check::{Finding, Severity, Subject, Verdict};
-use crate::cluster::handshake::{Authority, Handshake, Outdated};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::etcd_handshakes::EtcdHandshakes;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::fact::facts::outdated_tls::OutdatedTls;
+use crate::handshake::{Authority, Handshake, Outdated};
 use crate::seen::{Seen, Unobserved};
 
 crate::check!("PK-14", "tls-floor", Minor, judge);

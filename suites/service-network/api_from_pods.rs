@@ -23,9 +23,7 @@ use crate::certificate::Distrust;
 use crate::check::{Finding, Severity, Subject, Verdict, names};
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::Answers;
-use crate::probe::answer::ApiAnswer;
-use crate::probe::fault::Fault;
+use crate::fact::facts::probe_reports::answers::{Answers, ApiAnswer, Fault};
 use crate::seen::Unobserved;
 use crate::suites::shortfall;
 

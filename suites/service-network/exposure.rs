@@ -24,9 +24,9 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::{Fault, Got};
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
 use crate::object_ref::NamespacedName;
-use crate::probe::fault::{Fault, Got};
 use crate::seen::Unobserved;
 
 crate::check!("SN-10", "exposure", Minor, judge);
@@ -125,10 +125,9 @@ mod tests {
     use super::*;
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Node;
+    use crate::fact::facts::probe_reports::answers::{Answers, Backends, ServiceAnswer};
     use crate::fact::facts::probe_reports::testing;
     use crate::object_ref::testing::named;
-    use crate::probe::Answers;
-    use crate::probe::answer::{Backends, ServiceAnswer};
 
     fn reports() -> ProbeReports {
         let seen = |own: u8| {

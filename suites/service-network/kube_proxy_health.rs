@@ -16,8 +16,7 @@
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::probe::answer::KubeProxyAnswer;
-use crate::probe::fault::{Fault, Got};
+use crate::fact::facts::probe_reports::answers::{Fault, Got, KubeProxyAnswer};
 use crate::seen::Unobserved;
 
 crate::check!("SN-07", "kube-proxy-health", Major, judge);
@@ -86,8 +85,8 @@ fn status(got: &Got<u16>) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::probe_reports::answers::Answers;
     use crate::fact::facts::probe_reports::testing;
-    use crate::probe::Answers;
 
     fn reports(nodes: [(&str, KubeProxyAnswer); 2]) -> ProbeReports {
         testing::reports(nodes.map(|(node, proxy)| {

@@ -125,9 +125,8 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::facts::host_reports::HostReport;
+    use crate::fact::facts::host_reports::{HostReport, HttpAnswer, Text};
     use crate::object_ref::testing::named;
-    use crate::probe::host::answer::{HttpAnswer, Text};
     use crate::seen::Access;
 
     fn judged(mode: &str, version: &str) -> Verdict {

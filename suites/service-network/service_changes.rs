@@ -20,9 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
-use crate::fact::facts::service_trial::ServiceTrial;
+use crate::fact::facts::service_trial::{ServiceTrial, Sight};
 use crate::milliseconds::seconds;
-use crate::probe::sight::Sight;
 
 crate::check!("SN-12", "service-changes", Major, judge);
 
@@ -99,8 +98,8 @@ fn late(verdict: &mut Verdict, took: &BTreeMap<String, u64>, what: &str, so: &st
 mod tests {
     use super::*;
     use crate::check::testing::in_full;
+    use crate::fact::facts::probe_reports::answers::Fault;
     use crate::fact::facts::service_trial::ServiceSights;
-    use crate::probe::fault::Fault;
     use crate::seen::{Seen, Unobserved};
 
     fn open(after_ms: u64) -> Sight {

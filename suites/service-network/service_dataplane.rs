@@ -16,8 +16,8 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Finding, Subject, Verdict, names};
+use crate::fact::facts::probe_reports::answers::{Backends, ServiceAnswer};
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
-use crate::probe::answer::{Backends, ServiceAnswer};
 use crate::seen::Unobserved;
 use crate::suites::late_probes::came_too_late;
 
@@ -139,10 +139,8 @@ fn failure(backends: &Backends) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, Times};
     use crate::fact::facts::probe_reports::testing::reports;
-    use crate::probe::Answers;
-    use crate::probe::collect::Times;
-    use crate::probe::fault::Fault;
 
     fn answered(pods: &[&str]) -> Backends {
         let answered = pods.iter().map(|pod| ((*pod).to_owned(), 3)).collect();

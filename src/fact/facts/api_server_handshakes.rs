@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::api_server_instances::ApiServerInstances;
 use super::kubeconfig_summary::KubeconfigSummary;
 use crate::cluster::Cluster;
-use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 

@@ -1,5 +1,6 @@
 //! What becomes of bootstrap tokens that are not good any more, or never were.
 
+pub use crate::join::WhoAmI;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
 use crate::join::token::Purpose;
 use crate::join::whoami::{who_am_i, who_is_new, who_was_withdrawn};
-use crate::join::{LIFETIME, Minted, WhoAmI};
+use crate::join::{LIFETIME, Minted};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 

@@ -1,5 +1,7 @@
 //! A client certificate, from the request to its use.
 
+pub use crate::join::request::{Condition, Issuance};
+pub use crate::join::{LIFETIME, WhoAmI};
 use std::time::Duration;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -8,9 +10,9 @@ use serde_json::json;
 
 use crate::cluster::{Call, Cluster, Identity};
 use crate::fact::{Observe, Rule};
-use crate::join::request::{self, CLIENT, Issuance, client_request, issuance, submission};
+use crate::join::request::{self, CLIENT, client_request, issuance, submission};
 use crate::join::whoami::who_am_i;
-use crate::join::{Applicant, WhoAmI, removal};
+use crate::join::{Applicant, removal};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap_token::{self, SIGNATURE_KEY};
 use crate::certificate::Certificate;
-use crate::cluster::handshake::Authority;
 use crate::cluster::{Call, without_line_breaks};
 use crate::fact::{Observe, Rule};
+use crate::handshake::Authority;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 

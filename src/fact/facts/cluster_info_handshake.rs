@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::cluster_info::ClusterInfo;
-use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::pods::{Pod, Pods};
-use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};

@@ -1,5 +1,8 @@
 //! What probes on the nodes' own network and disks saw.
 
+pub use crate::probe::host::answer::{
+    CertificateOnDisk, Content, Definition, DiskFile, HttpAnswer, Services, Text, Unit, UnitFiles,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +15,6 @@ use crate::milliseconds::milliseconds;
 use crate::probe::collect::{Collected, Patience};
 use crate::probe::deploy::Site;
 use crate::probe::fault::Got;
-use crate::probe::host::answer::{DiskFile, HttpAnswer, Services, UnitFiles};
 use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNING};
 use crate::probe::host::{HostAnswers, HostQuestions};
 use crate::probe::message;

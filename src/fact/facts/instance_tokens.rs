@@ -1,5 +1,6 @@
 //! Tokens of a service account, from each API server instance, shown to all of them.
 
+pub use crate::join::WhoAmI;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -14,7 +15,6 @@ use super::probe_reports::ProbeReports;
 use crate::cluster::identity::Token;
 use crate::cluster::{Call, Identity};
 use crate::fact::{Observe, Rule};
-use crate::join::WhoAmI;
 use crate::join::whoami::who_am_i;
 use crate::jwt::{Claims, Header, Parsed};
 use crate::live::Live;

@@ -1,5 +1,8 @@
 //! A rehearsal of a node's join, up to a node's certificate.
 
+pub use crate::join::WhoAmI;
+pub use crate::join::request::{Condition, Issuance};
+pub use crate::join::token::GROUP;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -12,14 +15,14 @@ use super::bootstrap_tokens::{BootstrapTokens, Signature};
 use super::cluster_info::{ClusterInfo, SignedClusterInfo};
 use crate::bootstrap_token::verifies;
 use crate::certificate::{Certificate, Distrust};
-use crate::cluster::handshake::{Authority, Target};
 use crate::cluster::{Call, Cluster, Identity, Trust, until};
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
-use crate::join::request::{self, Issuance, KUBELET_CLIENT, issuance, node_request, submission};
+use crate::handshake::{Authority, Target};
+use crate::join::request::{self, KUBELET_CLIENT, issuance, node_request, submission};
 use crate::join::token::Purpose;
 use crate::join::whoami::who_is_new;
-use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, WhoAmI, answer_to_newcomer, removal};
+use crate::join::{Applicant, LIFETIME, Minted, PATIENCE, PAUSE, answer_to_newcomer, removal};
 use crate::live::{Inputs, Live};
 use crate::milliseconds::milliseconds;
 use crate::seen::{Access, Seen, Unobserved};

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::cluster::handshake::{Authority, Target};
 use crate::fact::Observe;
+use crate::handshake::{Authority, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
-use crate::cluster::handshake::{Handshake, Target};
 use crate::fact::Observe;
+use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 

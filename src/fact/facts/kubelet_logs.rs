@@ -1,5 +1,6 @@
 //! Whether the API server gets through to kubelets, by the log of one pod on each node.
 
+pub use crate::cluster::reply::UNKNOWN_TO_KUBELET;
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;

@@ -2,6 +2,7 @@
 
 pub mod sights;
 
+pub use crate::probe::sight::Sight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::pending;

@@ -1,5 +1,6 @@
 //! What can be done with the certificate of a node.
 
+pub use crate::join::WhoAmI;
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
@@ -14,9 +15,9 @@ use super::nodes::Nodes;
 use crate::cluster::Call;
 use crate::fact::Observe;
 use crate::fact::answered::Answered;
+use crate::join::Applicant;
 use crate::join::request::{KUBELET_CLIENT, submission};
 use crate::join::whoami::who_am_i;
-use crate::join::{Applicant, WhoAmI};
 use crate::live::Live;
 use crate::live::RunId;
 use crate::seen::{Access, Seen, Unobserved};

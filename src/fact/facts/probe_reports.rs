@@ -1,5 +1,6 @@
 //! What probe pods on all nodes saw.
 
+pub mod answers;
 pub mod dns_questions;
 pub mod endpoints;
 pub mod metadata_questions;

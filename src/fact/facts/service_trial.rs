@@ -1,5 +1,6 @@
 //! Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
 
+pub use crate::probe::sight::Sight;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
@@ -20,7 +21,6 @@ use crate::probe::collect::running;
 use crate::probe::deploy::Site;
 use crate::probe::follow::follow;
 use crate::probe::object::Level;
-use crate::probe::sight::Sight;
 use crate::probe::trial::TrialPod;
 use crate::seen::{Access, Seen, Unobserved};
 

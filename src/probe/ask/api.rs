@@ -14,7 +14,7 @@ use super::repeated::{Latency, repeated};
 use super::terms::Terms;
 use super::{Ask, whole};
 use crate::certificate::{Certificate, Distrust, verify};
-use crate::cluster::handshake::Handshake;
+use crate::handshake::Handshake;
 use crate::http_client::direct;
 use crate::probe::fault::{Fault, Got};
 use crate::seen::{Seen, Unobserved};

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::terms::Terms;
 use crate::certificate::Certificate;
-use crate::cluster::handshake::{Authority, Handshake, Target, Unreachable, handshake};
+use crate::dial::handshake;
+use crate::handshake::{Authority, Handshake, Target, Unreachable};
 use crate::probe::fault::{Fault, Got};
 
 /// What a server presents to a client that asks for this name, or for none.

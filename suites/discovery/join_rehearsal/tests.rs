@@ -7,8 +7,7 @@ use crate::certificate::Distrust;
 use crate::certificate::testing::Authority;
 use crate::fact::access_review::testing::{allowed, denied};
 use crate::fact::answered::Answered;
-use crate::join::WhoAmI;
-use crate::join::request::Condition;
+use crate::fact::facts::join_rehearsal::{Condition, WhoAmI};
 use crate::suites::pki::testing::clock;
 
 /// A cluster in which a rehearsal takes place.

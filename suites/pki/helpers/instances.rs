@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::check::{Subject, Verdict};
-use crate::cluster::handshake::Handshake;
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
+use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
 /// Each published instance. Where none can be reached, as from outside of a network of nodes or of a managed control

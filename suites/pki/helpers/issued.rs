@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::certificate::{Certificate, Description, verify_client};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
-use crate::join::LIFETIME;
+use crate::fact::facts::client_certificate::LIFETIME;
 use crate::seen::Unobserved;
 
 /// How much longer than requested a certificate may last: it is backdated, so that clocks that are behind accept it.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Description;
-use crate::probe::host::answer::CertificateOnDisk;
+use crate::fact::facts::host_reports::CertificateOnDisk;
 
 /// When a certificate is valid.
 #[derive(Clone, Copy)]

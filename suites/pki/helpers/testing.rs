@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use crate::certificate::Chain;
 use crate::certificate::testing::Leaf;
-use crate::cluster::handshake::{Handshake, TlsVersion};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
+use crate::handshake::{Handshake, TlsVersion};
 use crate::seen::Seen;
 
 /// When the tests take place.

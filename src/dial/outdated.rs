@@ -6,28 +6,12 @@
 use std::time::Duration;
 
 use rustls::AlertDescription;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::connect;
 use super::connection::{Ending, alert_name};
 use super::deadline::Deadline;
-use super::{Target, Unreachable, connect};
-
-/// What a server answers to a client that speaks TLS 1.1 at most.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outdated {
-    /// It continues with this version.
-    Accepted {
-        /// `TLS 1.1`, `TLS 1.0` or `SSL 3.0`.
-        version: String,
-    },
-    /// It ends the handshake.
-    Refused {
-        /// The alert, by its name in RFC 8446; nothing if it only closes the connection.
-        alert: Option<String>,
-    },
-}
+use crate::handshake::{Outdated, Target, Unreachable};
 
 /// Record types (RFC 5246, 6.2.1).
 const ALERT: u8 = 21;

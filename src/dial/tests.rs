@@ -18,6 +18,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::certificate::Distrust;
 use crate::certificate::testing::{Authority as Ca, Leaf, years};
 
 const SOON: Duration = Duration::from_secs(10);

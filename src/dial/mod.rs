@@ -23,7 +23,6 @@ mod connection;
 mod deadline;
 mod outdated;
 mod recorder;
-mod target;
 mod unreachable;
 
 use std::{
@@ -35,23 +34,19 @@ use std::{
 use jiff::Timestamp;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, crypto::aws_lc_rs};
 use rustls_pki_types::ServerName;
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
 };
 
+pub use self::outdated::{outdated, outdated_over};
 use self::{
     connection::{Connection, Ending},
     deadline::Deadline,
     recorder::Recorder,
 };
-pub use self::{
-    outdated::{Outdated, outdated, outdated_over},
-    target::{Authority, NotAnAuthority, Target},
-    unreachable::Unreachable,
-};
-use crate::certificate::{Certificate, Chain, Distrust, verify};
+use crate::certificate::{Certificate, verify};
+use crate::handshake::{Authority, Handshake, Target, TlsVersion, Unreachable};
 
 /// For how long a server may take to refuse a client without a certificate.
 const REFUSAL_WAIT: Duration = Duration::from_secs(1);
@@ -59,55 +54,6 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 /// For how long a server that asked for no certificate may take to send its session ticket. Nothing
 /// depends on it, but servers log an error if the client disconnects before.
 const TICKET_WAIT: Duration = Duration::from_millis(100);
-
-/// What a server presented in one handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Handshake {
-    /// Where it was dialled.
-    pub address: Authority,
-    /// The requested name, which the verdict is about.
-    pub server_name: Option<String>,
-    /// The version that the server chose.
-    pub version: TlsVersion,
-    /// The certificates that the server presented.
-    pub chain: Chain,
-    /// Whether the server asked for a client certificate.
-    pub client_certificate_requested: bool,
-    /// Whether a client that trusts the given roots would trust the chain for the name, at the time
-    /// of the handshake.
-    pub verdict: Result<(), Distrust>,
-    /// Why the handshake did not succeed after the chain had been presented, such as the refusal of
-    /// a client without a certificate; nothing if it succeeded.
-    pub failure: Option<String>,
-}
-
-impl Handshake {
-    /// The server's own certificate.
-    pub fn leaf(&self) -> &Certificate {
-        self.chain.leaf()
-    }
-}
-
-/// A version of TLS that the recorder speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
-    #[serde(rename = "TLS 1.2")]
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    #[serde(rename = "TLS 1.3")]
-    Tls13,
-}
-
-impl TlsVersion {
-    fn read(version: ProtocolVersion) -> Option<Self> {
-        match version {
-            ProtocolVersion::TLSv1_2 => Some(Self::Tls12),
-            ProtocolVersion::TLSv1_3 => Some(Self::Tls13),
-            _ => None,
-        }
-    }
-}
 
 /// Dials `target` and records what it presents. `roots` matter to the verdict only. `deadline` is
 /// for all of it: resolving the name, connecting, and the handshake.
@@ -138,6 +84,14 @@ where
     record(stream, target, roots, Deadline::after(deadline)).await
 }
 
+fn spoken(version: ProtocolVersion) -> Option<TlsVersion> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some(TlsVersion::Tls12),
+        ProtocolVersion::TLSv1_3 => Some(TlsVersion::Tls13),
+        _ => None,
+    }
+}
+
 /// Connects to the first of the host's addresses that answers.
 async fn connect(address: &Authority) -> Result<TcpStream, Unreachable> {
     let addresses: Vec<_> = lookup_host((address.host(), address.port()))
@@ -160,7 +114,7 @@ where
     let mut connection = Connection::new(stream, client(&recorder, target)?);
     let ending = settle(&mut connection, &recorder, deadline).await.err();
 
-    let version = connection.tls().protocol_version().and_then(TlsVersion::read);
+    let version = connection.tls().protocol_version().and_then(spoken);
     deadline.limit(connection.close()).await;
 
     let (Some(chain), Some(version)) = (recorder.chain(), version) else {
