@@ -1,4 +1,4 @@
-//! What kubelets run with.
+//! The running configuration of kubelets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Where a kubelet tells what it runs with.
+/// The path of a kubelet's running configuration.
 const PATH: &str = "/configz";
-/// What a refusal lacks.
+/// The permission that it needs.
 const PERMISSION: &str = "get nodes/configz";
-/// The most that a configuration may take, in bytes; a real one takes five thousand.
+/// The largest configuration that is read, in bytes; a real one has five thousand.
 const LIMIT: usize = 1 << 20;
 
-/// What each node's kubelet runs with, as it says itself. Most run with the same, which is kept once.
+/// The running configuration of each node's kubelet, as it reports it. Most are equal, and each is kept once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeletConfigs {
     /// The configurations, each once.
     configurations: Vec<KubeletConfiguration>,
-    /// Which of them each node runs with, or why that was not seen.
+    /// The index of each node's configuration, or why it was not seen.
     nodes: BTreeMap<String, Seen<usize>>,
 }
 
@@ -37,18 +37,17 @@ struct Configz {
 
 impl KubeletConfigs {
     /// Keeps equal configurations once.
+    #[expect(clippy::disallowed_types, reason = "JSON has no order; the places restore that of the nodes")]
     pub fn new(seen: impl IntoIterator<Item = (String, Seen<KubeletConfiguration>)>) -> Self {
-        let mut all = Self::default();
-        for (node, configuration) in seen {
-            let at = configuration.map(|configuration| {
-                all.configurations.iter().position(|other| *other == configuration).unwrap_or_else(|| {
-                    all.configurations.push(configuration);
-                    all.configurations.len() - 1
-                })
-            });
-            all.nodes.insert(node, at);
-        }
-        all
+        let mut places: std::collections::HashMap<KubeletConfiguration, usize> = std::collections::HashMap::new();
+        let mut place = |configuration| {
+            let next = places.len();
+            *places.entry(configuration).or_insert(next)
+        };
+        let nodes = seen.into_iter().map(|(node, seen)| (node, seen.map(&mut place))).collect();
+        let mut configurations: Vec<_> = places.into_iter().collect();
+        configurations.sort_by_key(|(_, place)| *place);
+        Self { configurations: configurations.into_iter().map(|(configuration, _)| configuration).collect(), nodes }
     }
 
     /// Each node with its configuration.

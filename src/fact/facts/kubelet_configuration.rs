@@ -1,36 +1,36 @@
-//! What a kubelet is configured with, field by field.
+//! The configuration of a kubelet, field by field.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Headers that a kubelet sends may hold credentials; their values are not kept.
+/// Headers that a kubelet sends may contain credentials; their values are not kept.
 const CONFIDENTIAL: &str = "staticPodURLHeader";
 
 /// A KubeletConfiguration by the path of each field, as `authentication.anonymous.enabled`. Lists are one value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KubeletConfiguration(pub BTreeMap<String, Value>);
 
 impl KubeletConfiguration {
-    /// Takes the object apart.
+    /// The fields of an object.
     pub fn new(object: Value) -> Self {
         let mut fields = BTreeMap::new();
         flatten(String::new(), object, &mut fields);
         Self(fields)
     }
 
-    /// The value of a field; none when it is not there.
+    /// The value of a field, if it is set.
     pub fn get(&self, path: &str) -> Option<&Value> {
         self.0.get(path)
     }
 
-    /// The value of a text; none when it is not there or empty.
+    /// The value of a text field, if it is set and not empty.
     pub fn text(&self, path: &str) -> Option<&str> {
         self.get(path)?.as_str().filter(|text| !text.is_empty())
     }
 
-    /// Whether a field is there and true: Go leaves out what is false.
+    /// Whether a field is true. Go leaves out fields that are false.
     pub fn is_on(&self, path: &str) -> bool {
         self.get(path).and_then(Value::as_bool).unwrap_or(false)
     }
@@ -46,7 +46,7 @@ fn flatten(path: String, value: Value, into: &mut BTreeMap<String, Value>) {
                 flatten(if path.is_empty() { name } else { format!("{path}.{name}") }, value, into);
             }
         }
-        // An empty object states nothing.
+        // An empty object has no fields.
         Value::Object(_) | Value::Null => {}
         value => {
             into.insert(path, value);

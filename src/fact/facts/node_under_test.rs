@@ -1,4 +1,6 @@
-//! The node in whose name the authorizers and the admission are asked, and the objects that they are asked about.
+//! The node as which authorizers and admission are asked, and the objects of the questions.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Nodes;
 use super::pods::{Pod, Pods};
@@ -6,10 +8,10 @@ use crate::fact::Derive;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
 
-/// A name that no object has: to the Node authorizer it is one that has nothing to do with the node.
+/// A name that no object has: to the Node authorizer it is unrelated to the node.
 pub const NONE: &str = "seaworthy-none";
 
-/// A node, what it must be able to reach, and what it must not.
+/// A node, with objects that it must be able to read, and objects that it must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeUnderTest {
     /// The node.
@@ -34,62 +36,108 @@ pub struct NodeUnderTest {
     pub foreign_sibling: Option<NamespacedName>,
 }
 
-/// An object of the same namespace as a pod, or the pod itself.
-fn beside(pod: &Pod, name: &str) -> NamespacedName {
-    NamespacedName::new(pod.namespace.clone(), name.to_owned())
+/// The namespace and the name of an object.
+type Key<'a> = (&'a str, &'a str);
+/// The names of objects in a pod's namespace that the pod refers to.
+type Names = fn(&Pod) -> &[String];
+
+const ACCOUNTS: Names = |pod| std::slice::from_ref(&pod.service_account);
+const CONFIG_MAPS: Names = |pod| &pod.config_maps;
+const SECRETS: Names = |pod| &pod.secrets;
+
+fn keys(pod: &Pod, names: Names) -> impl Iterator<Item = Key<'_>> {
+    names(pod).iter().map(move |name| (pod.namespace.as_str(), name.as_str()))
+}
+
+fn named((namespace, name): Key<'_>) -> NamespacedName {
+    NamespacedName::new(namespace.to_owned(), name.to_owned())
+}
+
+/// Whether a pod was read by its kubelet, so that the Node authorizer has it. Mirror pods grant nothing.
+fn is_settled(pod: &Pod) -> bool {
+    pod.phase == "Running" && !pod.deleting && !pod.is_mirror()
+}
+
+/// The pods of a cluster, in order, so that each node is searched without going through all pods again.
+struct Index<'a> {
+    by_node: BTreeMap<&'a str, Vec<&'a Pod>>,
+    /// The settled pods on existing nodes.
+    settled: Vec<&'a Pod>,
+    /// The same pods, by service account.
+    by_account: BTreeMap<Key<'a>, Vec<&'a Pod>>,
+    /// The objects that settled pods refer to, each once.
+    accounts: Vec<Key<'a>>,
+    config_maps: Vec<Key<'a>>,
+    secrets: Vec<Key<'a>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(nodes: &Nodes, pods: &'a Pods) -> Self {
+        let mut by_node: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+        let mut by_account: BTreeMap<Key<'_>, Vec<&Pod>> = BTreeMap::new();
+        let mut settled = Vec::new();
+        for pod in pods.0.values() {
+            let Some(node) = pod.node.as_deref().filter(|node| nodes.0.contains_key(*node)) else { continue };
+            by_node.entry(node).or_default().push(pod);
+            if is_settled(pod) {
+                settled.push(pod);
+                by_account.entry((&pod.namespace, &pod.service_account)).or_default().push(pod);
+            }
+        }
+        let distinct = |names: Names| {
+            let mut seen = BTreeSet::new();
+            settled.iter().copied().flat_map(|pod| keys(pod, names)).filter(|key| seen.insert(*key)).collect::<Vec<_>>()
+        };
+        let (accounts, config_maps, secrets) = (distinct(ACCOUNTS), distinct(CONFIG_MAPS), distinct(SECRETS));
+        Self { by_node, settled, by_account, accounts, config_maps, secrets }
+    }
+
+    /// A node with its objects, if one of its pods refers to a ConfigMap.
+    fn candidate(&self, node: &str, nodes: &Nodes) -> Option<NodeUnderTest> {
+        let own = self.by_node.get(node).map(Vec::as_slice).unwrap_or_default();
+        let pod = own.iter().find(|pod| is_settled(pod) && !pod.config_maps.is_empty())?;
+        // At most as many keys are skipped as the node has: only other nodes have the rest.
+        let foreign = |all: &[Key<'_>], names: Names| {
+            let own: BTreeSet<Key<'_>> = own.iter().copied().flat_map(|pod| keys(pod, names)).collect();
+            all.iter().find(|key| !own.contains(*key)).map(|key| named(*key))
+        };
+        let elsewhere = |pods: &[&Pod]| {
+            let pod = pods.iter().find(|pod| pod.node.as_deref() != Some(node));
+            pod.map(|pod| pod.key())
+        };
+        let account = (pod.namespace.as_str(), pod.service_account.as_str());
+        Some(NodeUnderTest {
+            node: node.into(),
+            other: nodes.0.keys().find(|name| *name != node).cloned(),
+            pod: pod.key(),
+            config_map: named((&pod.namespace, &pod.config_maps[0])),
+            service_account: named(account),
+            foreign_pod: elsewhere(&self.settled),
+            foreign_config_map: foreign(&self.config_maps, CONFIG_MAPS),
+            foreign_secret: foreign(&self.secrets, SECRETS),
+            foreign_service_account: foreign(&self.accounts, ACCOUNTS),
+            foreign_sibling: self.by_account.get(&account).and_then(|pods| elsewhere(pods)),
+        })
+    }
 }
 
 impl Derive for NodeUnderTest {
     type Needs<'a> = (&'a Nodes, &'a Pods);
     const NAME: &'static str = "node-under-test";
 
-    /// The first Ready node that has something to read, preferably one that does not run a pod of every service
-    /// account, so that there is something real that it must not reach.
+    /// The first Ready node with something to read, preferably one that does not run a pod of every service account, so
+    /// that there is a real object that it must not read.
     fn derive((nodes, pods): Self::Needs<'_>) -> Seen<Self> {
-        let ready = nodes.0.iter().filter(|(_, node)| node.is_ready()).map(|(name, _)| name);
-        let candidates: Vec<Self> = ready.filter_map(|name| candidate(name, nodes, pods)).collect();
-        let best = candidates.iter().position(|candidate| candidate.foreign_service_account.is_some()).unwrap_or(0);
-        candidates.into_iter().nth(best).ok_or_else(|| {
-            Unobserved::absent(
-                "no Ready node runs a pod that refers to a ConfigMap, which its kubelet would have to read",
-            )
-        })
+        let index = Index::new(nodes, pods);
+        let ready = nodes.0.iter().filter(|(_, node)| node.is_ready());
+        let mut candidates = ready.filter_map(|(name, _)| index.candidate(name, nodes));
+        let none = || Unobserved::absent("no Ready node runs a pod that refers to a ConfigMap");
+        let first = candidates.next().ok_or_else(none)?;
+        if first.foreign_service_account.is_some() {
+            return Ok(first);
+        }
+        Ok(candidates.find(|candidate| candidate.foreign_service_account.is_some()).unwrap_or(first))
     }
-}
-
-fn candidate(node: &str, nodes: &Nodes, pods: &Pods) -> Option<NodeUnderTest> {
-    // A running pod was read by its kubelet, so the Node authorizer knows of it. Mirror pods grant nothing.
-    let settled = |pod: &&Pod| pod.phase == "Running" && !pod.deleting && !pod.is_mirror();
-    let here = |pod: &&Pod| pod.node.as_deref() == Some(node);
-    let elsewhere = |pod: &&Pod| pod.node.as_ref().is_some_and(|of| of != node && nodes.0.contains_key(of));
-    let pod = pods.0.values().filter(here).filter(settled).find(|pod| !pod.config_maps.is_empty())?;
-    let foreign = |names: fn(&Pod) -> Vec<&String>| {
-        let own = |candidate: &NamespacedName| {
-            pods.0.values().filter(here).any(|pod| {
-                pod.namespace == candidate.namespace && names(pod).iter().any(|name| **name == candidate.name)
-            })
-        };
-        let all = pods.0.values().filter(elsewhere).filter(settled);
-        all.flat_map(|pod| names(pod).into_iter().map(|name| beside(pod, name))).find(|candidate| !own(candidate))
-    };
-    Some(NodeUnderTest {
-        node: node.into(),
-        other: nodes.0.keys().find(|name| *name != node).cloned(),
-        pod: beside(pod, &pod.name),
-        config_map: beside(pod, &pod.config_maps[0]),
-        service_account: beside(pod, &pod.service_account),
-        foreign_pod: pods.0.values().filter(elsewhere).find(settled).map(|pod| beside(pod, &pod.name)),
-        foreign_config_map: foreign(|pod| pod.config_maps.iter().collect()),
-        foreign_secret: foreign(|pod| pod.secrets.iter().collect()),
-        foreign_service_account: foreign(|pod| vec![&pod.service_account]),
-        foreign_sibling: pods
-            .0
-            .values()
-            .filter(elsewhere)
-            .filter(settled)
-            .find(|other| (&other.namespace, &other.service_account) == (&pod.namespace, &pod.service_account))
-            .map(|pod| beside(pod, &pod.name)),
-    })
 }
 
 crate::derived!(NodeUnderTest);
@@ -149,5 +197,25 @@ mod tests {
     fn a_cluster_without_such_a_pod_has_no_node_to_ask_about() {
         let pods = Pods([pod("agent", "n1", "default", &[])].into());
         assert!(NodeUnderTest::derive((&nodes(&["n1"]), &pods)).unwrap_err().is_skip());
+    }
+
+    #[test]
+    fn a_large_cluster_of_equal_nodes_is_searched_in_no_time() {
+        let names: Vec<String> = (0..2000).map(|i| format!("n{i:04}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut pods = Pods::default();
+        for node in &names {
+            let own = (0..20).map(|i| pod(&format!("p{i}-{node}"), node, &format!("a{i}"), &["kube-root-ca.crt"]));
+            pods.0.extend(own);
+        }
+        let chosen = NodeUnderTest::derive((&nodes(&names), &pods)).unwrap();
+        assert_eq!((chosen.node.as_str(), &chosen.foreign_service_account), ("n0000", &None));
+        assert_eq!(chosen.foreign_sibling.unwrap().to_string(), "kube-system/p0-n0001");
+        pods.0.remove(&NamespacedName::new("kube-system", "p7-n1234"));
+        let chosen = NodeUnderTest::derive((&nodes(&names), &pods)).unwrap();
+        assert_eq!(
+            (chosen.node.as_str(), chosen.foreign_service_account),
+            ("n1234", Some(named(("kube-system", "a7"))))
+        );
     }
 }
