@@ -1,4 +1,4 @@
-//! What the authorizers answer: one SubjectAccessReview per question, which is not persisted.
+//! Questions to the authorizers: one SubjectAccessReview each, which is not persisted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::seen::{Seen, Unobserved};
 /// The RBAC that asking needs.
 pub const RULE: Rule = Rule::cluster("authorization.k8s.io", "subjectaccessreviews", &["create"]);
 
-/// Somebody about whom the authorizers are asked.
+/// The user in a question to the authorizers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {
     user: String,
@@ -23,13 +23,13 @@ pub struct Who {
 }
 
 impl Who {
-    /// A user who has logged in, with these groups besides `system:authenticated`.
+    /// An authenticated user, with these groups in addition to `system:authenticated`.
     pub fn user(name: impl Into<String>, groups: &[&str]) -> Self {
         let groups = groups.iter().copied().chain(["system:authenticated"]).map(str::to_owned).collect();
         Self { user: name.into(), groups }
     }
 
-    /// The kubelet of a node, as the Node authorizer knows it.
+    /// The kubelet of a node, as the Node authorizer identifies it.
     pub fn kubelet(node: &str) -> Self {
         Self::user(format!("system:node:{node}"), &["system:nodes"])
     }
@@ -40,7 +40,7 @@ impl Who {
         Self::user(format!("system:serviceaccount:{namespace}:{name}"), &["system:serviceaccounts", &of_namespace])
     }
 
-    /// Whether they may do this to a resource, with its subresource after a slash.
+    /// Whether it may do this to a resource, with its subresource after a slash.
     pub fn may(&self, verb: &str, resource: &str) -> Question {
         let (resource, subresource) = match resource.split_once('/') {
             Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
@@ -60,15 +60,15 @@ impl Who {
     }
 }
 
-/// Whether somebody may do something.
+/// Whether a user may do something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Question {
-    /// Who.
+    /// The user.
     pub user: String,
-    /// Their groups.
+    /// Its groups.
     pub groups: Vec<String>,
-    /// What they would do.
+    /// The verb.
     pub verb: String,
     /// The API group; empty for the core group.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -84,7 +84,7 @@ pub struct Question {
     /// The object's name; none for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The field that all objects have in common, with its value; none for all objects.
+    /// A field and its value that all objects share; none for all objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<(String, String)>,
 }
@@ -95,17 +95,17 @@ impl Question {
         Self { group: group.into(), ..self }
     }
 
-    /// In this namespace only.
+    /// Only in this namespace.
     pub fn in_namespace(self, namespace: impl Into<String>) -> Self {
         Self { namespace: Some(namespace.into()), ..self }
     }
 
-    /// On the object of this name only.
+    /// Only on the object of this name.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// On the objects only that have this value in a field.
+    /// Only on objects with this value in a field.
     pub fn where_field(self, field: impl Into<String>, value: impl Into<String>) -> Self {
         Self { field: Some((field.into(), value.into())), ..self }
     }
@@ -136,19 +136,19 @@ impl fmt::Display for Question {
     }
 }
 
-/// What the authorizers answer.
+/// The answer of the authorizers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Answer {
     /// Whether one of them allows it.
     pub allowed: bool,
-    /// Whether one of them denies it, so that none after it was asked.
+    /// Whether one of them denies it explicitly, so that the next ones were not asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub denied: bool,
-    /// Why, in their own words.
+    /// Their reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What went wrong while they made up their minds.
+    /// An error during the evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluation_error: Option<String>,
 }
@@ -172,21 +172,21 @@ impl Answer {
 /// A question with its answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Review {
-    /// What was asked.
+    /// The question.
     pub question: Question,
-    /// What was answered, or why nothing was.
+    /// The answer, or why there is none.
     pub answer: Seen<Answer>,
 }
 
 impl Review {
-    /// The answer, where it is one: a denial while an authorizer failed says nothing, for that one might have allowed it.
+    /// The answer, if it is conclusive: a denial while an authorizer failed is not, because that one might have allowed
+    /// it.
     pub fn decided(&self) -> Seen<&Answer> {
         let answer = self.answer.as_ref().map_err(Clone::clone)?;
         match &answer.evaluation_error {
-            Some(error) if !answer.allowed => Err(Unobserved::invalid(
-                format!("the question whether {} may {}", self.question.user, self.question),
-                error,
-            )),
+            Some(error) if !answer.allowed => {
+                Err(Unobserved::invalid(format!("whether {} may {}", self.question.user, self.question), error))
+            }
             _ => Ok(answer),
         }
     }
@@ -220,7 +220,7 @@ pub async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
     })
 }
 
-/// Asks many questions at once. When none was answered, why the first was not.
+/// Asks many questions at once. If none was answered, returns why the first was not.
 pub async fn review_all<K: Ord>(
     cluster: &Cluster,
     questions: impl IntoIterator<Item = (K, Question)>,
@@ -292,7 +292,7 @@ mod tests {
         assert!(review.decided().unwrap_err().to_string().ends_with("webhook: timed out"));
         let Ok(answer) = &mut review.answer else { panic!() };
         answer.allowed = true;
-        assert!(review.decided().is_ok_and(|answer| answer.allowed), "somebody else has allowed it");
+        assert!(review.decided().is_ok_and(|answer| answer.allowed), "another authorizer has allowed it");
     }
 
     #[test]

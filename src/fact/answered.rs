@@ -1,15 +1,15 @@
-//! What an API server answered to a request whose answer is all that matters.
+//! The status and message of an API server's answer.
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Reply;
 
-/// What an API server answered.
+/// An answer of an API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     /// The HTTP status code.
     pub status: u16,
-    /// Why it refused, in its own words; of a success only that it is one.
+    /// The message of a refusal; empty for a success.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

@@ -2,8 +2,8 @@
 //!
 //! An [`Observe`]d fact asks the cluster and is recorded. A [`Derive`]d fact is a pure function of other facts and
 //! never recorded, so that today's derivation applies to last year's recording. Both state what they need in their
-//! types, as checks do, so the whole graph is known before anything is sent. A [`Given`] fact is what the run is given; a
-//! [held](crate::held) one is observed for other observations alone, and never recorded.
+//! types, as checks do, so the whole graph is known before anything is sent. A [`Given`] fact is what the run is given;
+//! a [held](crate::held) one is observed for other observations alone, and never recorded.
 
 pub mod access_review;
 pub mod answered;

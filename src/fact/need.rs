@@ -18,14 +18,14 @@ pub struct Need {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a way to take a fact",
     label = "neither `&F`, `Option<&F>` nor `Result<&F, &Unobserved>` of a fact F",
-    note = "F is a fact when its file says `crate::observed!(F)` or `crate::derived!(F)`"
+    note = "F is a fact when its file contains `crate::observed!(F)` or `crate::derived!(F)`"
 )]
 pub trait Parameter {
     /// The parameter with the lifetime of the facts that it is taken from.
     type Item<'a>;
     /// The fact that is taken.
     fn need() -> Need;
-    /// Takes the fact, or says why the judge cannot be called.
+    /// Takes the fact, or returns why the judge cannot be called.
     fn take(facts: &Facts) -> Seen<Self::Item<'_>>;
 }
 
@@ -78,7 +78,7 @@ impl<F: Fact> Parameter for Result<&F, &Unobserved> {
 pub trait Needs<'a>: Sized {
     /// The facts that are taken, in the tuple's order.
     fn list() -> Vec<Need>;
-    /// Takes them all, or says why one is missing.
+    /// Takes them all, or returns why one is missing.
     fn take(facts: &'a Facts) -> Seen<Self>;
 }
 

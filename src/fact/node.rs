@@ -70,7 +70,7 @@ pub trait Derive: Fact {
     fn derive(needs: Self::Needs<'_>) -> Seen<Self>;
 }
 
-/// A fact that the run is given. It is recorded, so that a recording is judged by the same.
+/// A fact from the profile of the run. It is recorded, so that a recording is judged by the same.
 pub trait Given: Fact + Serialize + DeserializeOwned {
     /// The name in recordings; never reused for something else.
     const NAME: &'static str;
@@ -88,8 +88,8 @@ macro_rules! observed {
     };
 }
 
-/// Makes a type that implements [`Observe`] a fact that is held while the run lasts, and never recorded: a credential that
-/// one observation hands to another. No check takes it.
+/// Makes a type that implements [`Observe`] a fact that is held while the run lasts, and never recorded: a credential
+/// that one observation hands to another. No check takes it.
 #[macro_export]
 macro_rules! held {
     ($fact:ty) => {
@@ -137,7 +137,7 @@ pub struct Node {
     pub id: TypeId,
     /// The fact's name.
     pub name: &'static str,
-    /// What it needs.
+    /// Its needs.
     pub needs: fn() -> Vec<Need>,
     /// Where it comes from.
     pub origin: Origin,

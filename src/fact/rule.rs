@@ -77,7 +77,7 @@ impl Rule {
         Self { scope: Scope::OwnNamespace, api_group, resource, names: &[], urls: &[], verbs }
     }
 
-    /// A permission to send requests as somebody else, by this kind of impersonation.
+    /// A permission to send requests as another user, by this kind of impersonation.
     pub const fn impersonation(
         kind: Impersonation,
         api_group: &'static str,

@@ -3,8 +3,8 @@
 /// When a fact is observed, beside the others that a run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Before all others: nothing takes longer, and what is asked at the same time delays it. It says itself when it is
-    /// under way, by [`HeadStart::end`](crate::live::HeadStart::end).
+    /// Before all others: nothing takes longer, and what is asked at the same time delays it. It reports itself when it
+    /// is under way, by [`HeadStart::end`](crate::live::HeadStart::end).
     First,
     /// As soon as its needs are there.
     Any,

@@ -56,7 +56,7 @@ impl Facts {
         self.cells.values().map(|cell| cell.node.name)
     }
 
-    /// What became of a fact.
+    /// The state of a fact.
     pub fn seen<F: Fact>(&self) -> Result<&F, &Unobserved> {
         let slot = self
             .cells
@@ -75,14 +75,15 @@ impl Facts {
         cell.slot.get_or_init(|| settling).await;
     }
 
-    /// Why facts with these names may not be looked at, as far as the profile does not allow it.
+    /// Why the profile does not allow the facts with these names, as far as it does not.
     pub fn not_allowed(&self, names: &BTreeMap<&'static str, Node>) -> impl Iterator<Item = &Unobserved> {
         let cells = names.values().filter_map(|node| self.cells.get(&node.id));
         let unobserved = cells.filter_map(|cell| cell.slot.get()?.as_ref().err());
         unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
     }
 
-    /// Every fact that is recorded and was settled, by name, in the order of names. Each is encoded when it is asked for.
+    /// Every fact that is recorded and was settled, by name, in the order of names. Each is encoded when it is asked
+    /// for.
     pub fn encoded(&self) -> impl Iterator<Item = (&'static str, serde_json::Result<Value>)> {
         let settled =
             self.cells.values().filter_map(|cell| Some((cell.node.name, (cell.node.record?, cell.slot.get()?))));

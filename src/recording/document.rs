@@ -24,7 +24,8 @@ const FORMAT: &str = "seaworthy-recording";
 const BEGINNING: &[u8] = b"{\"format\":\"seaworthy-recording\"";
 /// How a compressed recording begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// The version of the format that this program writes, and the newest that it reads.
+/// The version of the format that this program writes, and the newest that it reads. There is no older one: with the next,
+/// a file `upgrade.rs` beside this one rewrites recordings of version 1 before facts are read from them.
 pub(super) const VERSION: u32 = 1;
 /// The most that a recording may hold once unpacked, in bytes: what a cluster of 5,000 nodes needs, with room.
 pub(super) const LIMIT: u64 = 1 << 30;

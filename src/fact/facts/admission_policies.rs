@@ -1,4 +1,4 @@
-//! The admission policies that API servers evaluate themselves, and what binds them.
+//! The admission policies that API servers evaluate themselves, and their bindings.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct AdmissionPolicies {
 pub struct Policies {
     /// The policies.
     pub policies: BTreeMap<String, Policy>,
-    /// What puts them in force.
+    /// Their bindings.
     pub bindings: BTreeMap<String, PolicyBinding>,
 }
 
@@ -37,18 +37,18 @@ pub struct Policy {
     /// The kind of its parameters, as `rules.example.com/v1 Replicas`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
-    /// What is wrong with its expressions, as API servers found.
+    /// The warnings of API servers about its expressions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// What puts a policy in force.
+/// A binding of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PolicyBinding {
     /// The policy's name.
     pub policy: String,
-    /// The parameters that it is given, as `NAMESPACE/NAME`, `NAME` or `those that a selector finds`.
+    /// Its parameters, as `NAMESPACE/NAME`, `NAME` or `those that a selector finds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
 }

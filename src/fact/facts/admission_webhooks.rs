@@ -1,4 +1,4 @@
-//! The webhooks that are asked whether a request is admitted.
+//! The admission webhooks.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::live::Live;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// The port of a Service where a webhook states none.
+/// The default port of a webhook's Service.
 const USUAL_PORT: i32 = 443;
 
 /// All admission webhooks, in the order of their configurations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AdmissionWebhooks(pub Vec<Webhook>);
 
-/// What checks need of a webhook.
+/// The parts of a webhook that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Webhook {
@@ -30,25 +30,25 @@ pub struct Webhook {
     pub configuration: String,
     /// The webhook's name.
     pub name: String,
-    /// Whether requests are refused when it does not answer.
+    /// Whether requests fail while it does not answer.
     pub fails_closed: bool,
-    /// After how many seconds it counts as not answering.
+    /// Its timeout, in seconds.
     pub timeout_seconds: i32,
-    /// The Service that answers; none for a URL.
+    /// Its Service; none where it is called at a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<NamespacedName>,
     /// The Service's port.
     pub port: i32,
-    /// The authorities by which it is verified, or why they are not readable; none for those of the host.
+    /// The CAs that verify it, or why they cannot be read; none for those of the API server's host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorities: Option<Result<Vec<Certificate>, String>>,
-    /// What it is asked about.
+    /// The requests that are sent to it.
     pub rules: Vec<WebhookRule>,
-    /// The namespaces that it is asked about; without requirements all.
+    /// The namespaces that it applies to; without requirements all.
     pub namespaces: Vec<Requirement>,
-    /// The objects that it is asked about; without requirements all.
+    /// The objects that it applies to; without requirements all.
     pub objects: Vec<Requirement>,
-    /// How many conditions narrow it further.
+    /// How many match conditions it has.
     pub conditions: usize,
 }
 
@@ -65,7 +65,7 @@ pub struct WebhookRule {
     pub scope: String,
 }
 
-/// What a label must be.
+/// A requirement of a label selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
     /// The label's key.
@@ -78,7 +78,7 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// Whether labels are as required.
+    /// Whether labels meet it.
     pub fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let is_listed = value.is_some_and(|value| self.values.contains(value));
@@ -93,7 +93,7 @@ impl Requirement {
 }
 
 impl WebhookRule {
-    /// Whether it names an operation on a resource.
+    /// Whether it matches an operation on a resource.
     pub fn covers(&self, operation: &str, group: &str, resource: &str) -> bool {
         let has = |all: &[String], one: &str| all.iter().any(|each| each == one || each == "*" || each == "*/*");
         has(&self.operations, operation) && has(&self.groups, group) && has(&self.resources, resource)
@@ -131,7 +131,7 @@ impl Observe for AdmissionWebhooks {
     }
 }
 
-/// What validating and mutating webhooks have in common.
+/// The fields that validating and mutating webhooks share.
 struct Both {
     name: String,
     failure_policy: Option<String>,
@@ -177,7 +177,7 @@ fn trim(webhook: Both, kind: &str, configuration: &str) -> Webhook {
         port: service.as_ref().and_then(|service| service.port).unwrap_or(USUAL_PORT),
         service: service.map(|service| NamespacedName::new(service.namespace, service.name)),
         authorities: webhook.client.ca_bundle.filter(|bundle| !bundle.0.is_empty()).map(|bundle| {
-            let text = String::from_utf8(bundle.0).map_err(|_| "it is no text".to_owned())?;
+            let text = String::from_utf8(bundle.0).map_err(|_| "it is not text".to_owned())?;
             Certificate::from_pem_bundle(&text).map_err(|error| error.to_string())
         }),
         rules: webhook.rules.into_iter().map(trim_rule).collect(),

@@ -1,4 +1,4 @@
-//! What somebody gets who does not log in.
+//! The answers of the API server to requests without credentials.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::fact::Observe;
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// The paths that are asked for.
+/// The requested paths.
 const PATHS: [&str; 12] = [
     "/livez",
     "/readyz",
@@ -26,16 +26,16 @@ const PATHS: [&str; 12] = [
     "/api/v1/namespaces/kube-public/configmaps/cluster-info",
 ];
 
-/// What the configured endpoint answers to requests without credentials, by path.
+/// The answers of the configured endpoint to requests without credentials, by path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AnonymousSurface(pub BTreeMap<String, Seen<AnonymousAnswer>>);
 
-/// An answer to a request without credentials; what it holds is not kept.
+/// An answer to a request without credentials, without its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnonymousAnswer {
     /// The HTTP status code.
     pub status: u16,
-    /// The reason of a Kubernetes `Status`, as `Forbidden`: that it was an API server that refused.
+    /// The reason of a Kubernetes `Status`, as `Forbidden`, which shows that an API server refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }

@@ -15,9 +15,9 @@ use crate::seen::{Access, Seen};
 /// The addresses at which API server instances are published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerEndpoints {
-    /// Those of the EndpointSlices of Service default/kubernetes; none while no API server is ready.
+    /// The addresses in the EndpointSlices of Service default/kubernetes; empty while no API server is ready.
     pub slices: BTreeSet<SocketAddr>,
-    /// Those of the Endpoints object default/kubernetes, deprecated since 1.33, or why they were not seen.
+    /// The addresses in the Endpoints object default/kubernetes, deprecated since 1.33, or why they were not seen.
     pub endpoints: Seen<BTreeSet<SocketAddr>>,
 }
 

@@ -1,4 +1,4 @@
-//! The settings of each API server, as it tells them itself.
+//! The settings of each API server, as it reports them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The forms in which `/flagz` is meant to be read by programs: of 1.37 and of older versions. Its text changes its
-/// separators at each start.
+/// The media types of `/flagz` for programs: of 1.37 and of older versions. The text form uses other separators after
+/// each start.
 const FORMS: &str =
     "application/json;v=v1beta1;g=config.k8s.io;as=Flagz, application/json;v=v1alpha1;g=config.k8s.io;as=Flagz";
 
-/// The flags that are kept; of others some name files and addresses that nobody else needs to know.
+/// The flags that are kept; some others contain files and addresses, which a recording need not contain.
 pub const KEPT: [&str; 8] = [
     "authorization-mode",
     "authorization-config",
@@ -29,7 +29,7 @@ pub const KEPT: [&str; 8] = [
     "authentication-config",
 ];
 
-/// The flags of each API server, as `/flagz` tells them: on by default since 1.36.
+/// The flags of each API server from `/flagz`, which is on by default since 1.36.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerFlags(pub BTreeMap<SocketAddr, Seen<BTreeMap<String, String>>>);
 
@@ -54,7 +54,7 @@ async fn flags(cluster: &Cluster, address: SocketAddr) -> Seen<BTreeMap<String, 
     let call = Call::url("/flagz").to_instance(address).if_served().accepting(FORMS);
     let reply = cluster.send(&call).await?;
     if reply.status == 406 {
-        return Err(Unobserved::absent(format!("{call} has no form that is meant for programs")));
+        return Err(Unobserved::absent(format!("{call} has no machine-readable form")));
     }
     let Flagz { mut flags } = reply.decode(&call)?;
     flags.retain(|name, _| KEPT.contains(&name.as_str()));

@@ -15,17 +15,18 @@ use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The name that clients in the cluster ask for.
+/// The server name that clients in the cluster use.
 const IN_CLUSTER: &str = "kubernetes.default.svc";
 
-/// What API servers present in a TLS handshake.
+/// The certificates that API servers present in a TLS handshake.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerHandshakes {
-    /// Our own clock at that time: an API server whose certificate has expired tells nobody the time.
+    /// Our own clock at that time: an API server with an expired certificate does not report the time.
     pub at: Timestamp,
-    /// What a client of the kubeconfig is presented.
+    /// The handshake with the kubeconfig's server.
     pub endpoint: Seen<Handshake>,
-    /// What each instance, published or not, presents to a client in the cluster, or why the instances are not known.
+    /// The handshake of a client in the cluster with each instance, published or not, or why the instances are not
+    /// known.
     pub instances: Seen<BTreeMap<SocketAddr, Seen<Handshake>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What each API server instance says of its own health.
+//! The health that each API server instance reports.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,50 +12,50 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What the API server says of its health: at the configured URL, and at each instance.
+/// The health that the API server reports: at the configured URL, and at each instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerHealth {
     /// The host and port of the configured URL.
     pub endpoint: String,
-    /// What answers there.
+    /// The health that the server there reports.
     pub configured: Health,
-    /// Each instance at the address at which it is published or which its static pod advertises, or why the addresses
-    /// are not known.
+    /// Each instance, by the address that is published or that its static pod advertises, or why the addresses are not
+    /// known.
     pub instances: Seen<BTreeMap<SocketAddr, Health>>,
 }
 
-/// What an instance says of itself.
+/// The health of an instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Health {
-    /// Whether it should be restarted: `/livez`.
+    /// Whether it works, and need not be restarted: `/livez`.
     pub live: Seen<HealthAnswer>,
-    /// Whether it should get requests: `/readyz`.
+    /// Whether it can take requests: `/readyz`.
     pub ready: Seen<HealthAnswer>,
 }
 
-/// One answer about health.
+/// An answer about health.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthAnswer {
     /// The HTTP status code.
     pub status: u16,
-    /// The health checks that it counts as failed.
+    /// The health checks that failed.
     pub failed: Vec<String>,
 }
 
 impl HealthAnswer {
-    /// Whether all is well.
+    /// Whether all health checks passed.
     pub fn is_well(&self) -> bool {
         self.status == 200 && self.failed.is_empty()
     }
 }
 
 impl Health {
-    /// Both answers, with the path that gave them.
+    /// Both answers, with their paths.
     pub fn answers(&self) -> [(&'static str, &Seen<HealthAnswer>); 2] {
         [("/livez", &self.live), ("/readyz", &self.ready)]
     }
 
-    /// Whether anything answered.
+    /// Whether a server answered.
     pub fn is_reached(&self) -> bool {
         self.answers().iter().any(|(_, answer)| answer.is_ok())
     }
@@ -87,7 +87,7 @@ async fn health(cluster: &Cluster, call: impl Fn(&'static str) -> Call) -> Healt
     Health { live, ready }
 }
 
-/// Asks as nobody; where nobody is told anything, asks again as ourselves.
+/// Asks without credentials; where those are refused, asks again with our own.
 async fn answer(cluster: &Cluster, call: Call) -> Seen<HealthAnswer> {
     let anonymous = call.clone().by(Identity::Anonymous);
     let reply = cluster.send(&anonymous).await?;
@@ -104,7 +104,7 @@ fn read(call: &Call, reply: &Reply) -> Seen<HealthAnswer> {
         .filter_map(|line| line.strip_prefix("[-]"))
         .map(|line| line.split_whitespace().next().unwrap_or_default().to_owned())
         .collect();
-    // A sick API server answers 500 and lists what failed. Any other refusal says nothing of its health.
+    // An unhealthy API server answers 500 and lists what failed. Another refusal does not show its health.
     if failed.is_empty() {
         reply.accepted(call)?;
     }

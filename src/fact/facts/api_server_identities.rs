@@ -1,4 +1,4 @@
-//! The leases by which API server instances tell each other that they live.
+//! The identity leases of API servers.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::seen::{Access, Seen};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ApiServerIdentities(pub BTreeMap<String, ApiServerIdentity>);
 
-/// One API server, as it makes itself known to the others.
+/// An API server, as its identity lease describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiServerIdentity {
-    /// The host that it runs on, as the host calls itself.
+    /// The hostname of its host.
     pub host: Option<String>,
-    /// The address at which other API servers reach it; older ones do not tell.
+    /// The address at which other API servers reach it; older versions do not publish one.
     pub address: Option<String>,
-    /// When it last said so.
+    /// When it was last renewed.
     pub renewed: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the API server instances are.
+//! The addresses of the API server instances.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use super::pods::Pods;
 use crate::fact::Derive;
 use crate::seen::{Seen, Unobserved};
 
-/// The addresses of all API server instances that show: those that are published for Service default/kubernetes, and
-/// those that static pods advertise. An instance that nobody publishes still answers clients that know its address.
+/// The addresses of all known API server instances: those that are published for Service default/kubernetes, and those
+/// that static pods advertise. An instance that is not published still serves clients that know its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiServerInstances(pub BTreeSet<SocketAddr>);
 

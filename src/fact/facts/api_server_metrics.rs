@@ -1,4 +1,4 @@
-//! The few metrics of API servers that checks look at.
+//! The few metrics of API servers that checks use.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::live::Live;
 use crate::prometheus::{Line, Sample, metric};
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What is kept of an answer that holds tens of thousands of lines: the metric, and a label that it must have.
+/// The samples that are kept, of tens of thousands: the metric, and a label that it must have.
 const KEPT: [(&str, Option<(&str, &str)>); 5] = [
     ("apiserver_client_certificate_expiration_seconds_bucket", None),
     ("apiserver_authorization_decisions_total", None),
@@ -21,14 +21,14 @@ const KEPT: [(&str, Option<(&str, &str)>); 5] = [
     ("apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds", None),
     ("apiserver_admission_controller_admission_duration_seconds_count", Some(("name", "NodeRestriction"))),
 ];
-/// The most bytes that are read of one answer. A large API server tells some tens of megabytes.
+/// The most bytes that are read of one answer. A large API server sends some tens of megabytes.
 const LIMIT: usize = 128 << 20;
 /// The most samples that are kept of one answer.
 const SAMPLES: usize = 2000;
-/// The longest line that is looked at.
+/// The longest line that is parsed.
 const LINE: u64 = 8 << 10;
 
-/// The metrics of each API server, by its address; of one that hides behind the configured URL by that.
+/// The metrics of each API server, by its address; of a managed control plane by the configured URL.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerMetrics(pub BTreeMap<String, Seen<Vec<Sample>>>);
 
@@ -45,7 +45,7 @@ impl Observe for ApiServerMetrics {
         let seen: BTreeMap<_, _> = join_all(each).await.into_iter().collect();
         let out_of_reach = |seen: &Seen<_>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);
         if seen.values().all(out_of_reach) {
-            // A managed control plane is reached by its URL alone, behind which an instance answers.
+            // A managed control plane is reached only by its URL, where any instance may answer.
             let endpoint = cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default();
             let behind = metrics(cluster, &Call::url("/metrics")).await?;
             return Ok(Self([(endpoint, Ok(behind))].into()));
@@ -65,7 +65,7 @@ async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Samp
     let (mut line, mut total) = (Vec::new(), 0);
     loop {
         line.clear();
-        // What does not fit into a line is looked at as if it began there, and is no sample then.
+        // The rest of a line that is too long is parsed as a line of its own, which is not a sample.
         let mut bounded = tokio::io::AsyncReadExt::take(&mut text, LINE);
         let read = bounded.read_until(b'\n', &mut line).await.map_err(|e| invalid(&e))?;
         if read == 0 {
@@ -77,18 +77,18 @@ async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Samp
         }
         if let Some(line) = std::str::from_utf8(&line).ok().filter(|line| is_kept(line)) {
             let read = Line::read(line).filter(|line| line.value.is_finite());
-            let read = read.ok_or_else(|| invalid(&"a line that is no sample"))?;
+            let read = read.ok_or_else(|| invalid(&"a line that is not a sample"))?;
             samples.extend(has_label(&read).then(|| Sample::from(read)));
         }
     }
 }
 
-/// Whether a metric is one of those that are kept, judged by its name.
+/// Whether a metric of this name is kept.
 fn is_kept(line: &str) -> bool {
     metric(line).is_some_and(|name| KEPT.iter().any(|(kept, _)| *kept == name))
 }
 
-/// Whether a number is one of those that are kept.
+/// Whether a sample is kept.
 fn has_label(line: &Line<'_>) -> bool {
     let kept = |(name, label): &(&str, Option<(&str, &str)>)| {
         *name == line.name && label.is_none_or(|(label, value)| line.label(label) == value)

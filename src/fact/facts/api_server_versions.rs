@@ -1,4 +1,4 @@
-//! Which Kubernetes each API server instance is.
+//! The version of each API server instance.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The version of each API server instance, as it says itself.
+/// The version that each API server instance reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiServerVersions(pub BTreeMap<SocketAddr, Seen<ServerVersion>>);
 

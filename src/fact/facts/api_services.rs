@@ -1,4 +1,4 @@
-//! The APIs that are served by others than the API server itself.
+//! The aggregated APIs.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::seen::{Access, Seen};
 pub struct ApiServices {
     /// How many the API server serves itself.
     pub local: usize,
-    /// Those that a Service of the cluster serves, by name.
+    /// The APIs that a Service of the cluster serves, by name.
     pub aggregated: BTreeMap<String, AggregatedApi>,
 }
 
@@ -30,7 +30,7 @@ pub struct AggregatedApi {
     pub service: NamespacedName,
     /// The condition Available.
     pub available: Option<Condition>,
-    /// What the API server answers for it.
+    /// The answer to a request for its list of resources.
     pub answer: Seen<Answered>,
 }
 
@@ -56,13 +56,14 @@ impl Observe for ApiServices {
 async fn answer(cluster: &Cluster, call: &Call) -> Seen<Answered> {
     let reply = cluster.send(call).await?;
     if matches!(reply.status, 401 | 403) {
-        // Our own credential is refused, by the API server or by the one behind it: that is no answer of the API.
+        // Our own credential is refused, by the API server or by the aggregated one: that does not show whether the API
+        // works.
         reply.accepted(call)?;
     }
     Ok(Answered::from(&reply))
 }
 
-/// The name, the path of the version, and for one that is served elsewhere by whom and whether it is available.
+/// The name, the path of the version, and for an aggregated API its Service and whether it is available.
 fn trim(api: APIService) -> (String, String, Option<(NamespacedName, Option<Condition>)>) {
     let spec = api.spec.unwrap_or_default();
     let path = format!("/apis/{}/{}", spec.group.unwrap_or_default(), spec.version.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The authorities by which API servers know their clients.
+//! The CAs with which API servers verify their clients.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
@@ -12,19 +12,20 @@ use crate::seen::{Access, Seen};
 /// The name of the ConfigMap, and of the Role by which authenticators read it.
 const NAME: &str = "extension-apiserver-authentication";
 
-/// The authorities by which API servers, aggregated ones among them, know their clients: ConfigMap
+/// The CAs with which API servers, also aggregated ones, verify their clients: ConfigMap
 /// kube-system/extension-apiserver-authentication. A missing key is none.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AuthenticationAuthorities {
-    /// Those of client certificates, or why they are not readable.
+    /// The CAs of client certificates, or why they cannot be read.
     pub client: Option<Result<Vec<Certificate>, String>>,
-    /// Those of proxies that speak for others, or why they are not readable.
+    /// The CAs of proxies, or why they cannot be read.
     pub request_header: Option<Result<Vec<Certificate>, String>>,
     /// How proxies name the users that they act for.
     pub proxies: Proxies,
 }
 
-/// How proxies speak for others. A missing key is none; one that is no list of texts says why.
+/// How proxies name the users that they act for. A missing key is none; a value that is not a list of texts is an
+/// error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxies {
     /// The common names that a proxy's certificate may have; empty for any.

@@ -1,4 +1,4 @@
-//! The author of a component's configuration: kubeadm, or somebody by hand.
+//! The author of a component's configuration: kubeadm, or a person.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
@@ -14,14 +14,14 @@ pub const ANNOTATION: &str = "kubeadm.kubernetes.io/component-config.hash";
 pub enum Authorship {
     /// kubeadm: the checksum is that of the content.
     Generated,
-    /// kubeadm wrote it, and somebody changed it afterwards.
+    /// kubeadm, and it was edited afterwards.
     Edited {
         /// The checksum of what kubeadm wrote.
         written: String,
         /// The checksum of the present content.
         now: String,
     },
-    /// Somebody supplied it to kubeadm: there is no checksum.
+    /// A person, who gave it to kubeadm in a file: there is no checksum.
     #[default]
     Supplied,
 }

@@ -1,4 +1,4 @@
-//! What becomes of bootstrap tokens that are not good any more, or never were.
+//! How the API server authenticates bootstrap tokens that are no longer valid, or never were.
 
 pub use crate::join::WhoAmI;
 use std::collections::BTreeMap;
@@ -18,33 +18,34 @@ use crate::join::{LIFETIME, Minted};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Whom the API server takes the bearers of real tokens for that are not good, and of one that is. All are removed.
+/// The users as whom the API server authenticates the bearers of invalid tokens, and of a valid one. All tokens are
+/// removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BadTokens {
-    /// The bearer of a good one: what the others are compared with.
+    /// The bearer of a valid one, for comparison.
     pub control: Seen<WhoAmI>,
-    /// The bearers of bad ones.
+    /// The bearers of invalid ones.
     pub refused: BTreeMap<BadToken, Seen<WhoAmI>>,
-    /// What could not be removed, and why not.
+    /// The objects that could not be removed, and why not.
     pub left: BTreeMap<String, Unobserved>,
 }
 
-/// What is bad about a token.
+/// Why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BadToken {
-    /// The id is of a good token, the secret is not.
+    /// The id is that of a valid token, the secret is not.
     WrongSecret,
     /// It has expired.
     Expired,
-    /// It is for signing cluster-info and not for authentication.
+    /// It is for signing cluster-info only, not for authentication.
     SigningOnly,
-    /// It was deleted before anybody bore it.
+    /// It was deleted before it was used.
     Deleted,
 }
 
 impl Observe for BadTokens {
-    // The tokens are looked at first: they are judged without those that are made here.
+    // The tokens are listed first: checks judge them without those that are created here.
     type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
     const NAME: &'static str = "bad-tokens";
     const ACCESS: Access = Access::Join;
@@ -57,7 +58,7 @@ impl Observe for BadTokens {
         let (expired, signing, withdrawn, control) =
             (mint(Purpose::Expired)?, mint(Purpose::SigningOnly)?, mint(Purpose::Withdrawn)?, mint(Purpose::Control)?);
         let until = Timestamp::now() + LIFETIME;
-        // The good one comes last: an API server that knows of it knows of those before it.
+        // The valid one comes last: an API server that accepts it has seen those before it.
         let made = async {
             expired.create(live, Timestamp::now() - SignedDuration::from_mins(1)).await?;
             signing.create(live, until).await?;

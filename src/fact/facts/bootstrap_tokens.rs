@@ -15,32 +15,32 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// A token younger than this may be unsigned for a moment.
+/// A token that is younger may not be signed yet.
 const YOUNG: SignedDuration = SignedDuration::from_mins(1);
-/// More than the bootstrap signer needs.
+/// How long to wait for the bootstrap signer, which needs less.
 const TIME_TO_SIGN: Duration = Duration::from_secs(2);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The bootstrap tokens of kube-system, by the name of their Secret. The secret half is used to verify the token's
-/// signature while it is at hand, and goes nowhere.
+/// The bootstrap tokens of kube-system, by the name of their Secret. The secret half only verifies the token's
+/// signature and is not kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct BootstrapTokens(pub BTreeMap<String, BootstrapToken>);
 
 /// A bootstrap token without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootstrapToken {
-    /// The id; none where the Secret names none that is one.
+    /// The id; none where the Secret has no valid one.
     pub id: Option<String>,
     /// When the Secret was created.
     pub created: Option<Timestamp>,
     /// When it expires.
     pub expiration: Expiration,
-    /// What it may be used for, as `signing` and `authentication`.
+    /// Its usages: `signing` and `authentication`.
     pub usages: BTreeSet<String>,
-    /// The groups that its bearer has besides `system:bootstrappers`.
+    /// The groups of its bearer in addition to `system:bootstrappers`.
     pub groups: Vec<String>,
-    /// What became of its signature in cluster-info.
+    /// Its signature in cluster-info.
     pub signature: Signature,
 }
 
@@ -48,28 +48,28 @@ pub struct BootstrapToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expiration {
-    /// It does not.
+    /// Never.
     Never,
     /// At this time.
     At(Timestamp),
-    /// What it says is no time, which counts as expired.
+    /// The Secret has no valid time, which counts as expired.
     Unreadable,
 }
 
-/// What became of a token's signature in cluster-info.
+/// A token's signature in cluster-info.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Signature {
-    /// It is right.
+    /// It is valid.
     Verified,
-    /// It belongs to another text, or to another token.
+    /// It is that of another text, or of another token.
     Mismatch,
     /// There is none.
     Missing,
 }
 
 impl BootstrapToken {
-    /// Whether it may be used at that time.
+    /// Whether it is valid at that time.
     pub fn is_live(&self, at: Timestamp) -> bool {
         match self.expiration {
             Expiration::Never => true,
@@ -78,7 +78,7 @@ impl BootstrapToken {
         }
     }
 
-    /// Whether cluster-info should be signed with it at that time.
+    /// Whether the bootstrap signer uses it at that time.
     pub fn is_for_signing(&self, at: Timestamp) -> bool {
         self.usages.contains("signing") && self.is_live(at)
     }
@@ -93,7 +93,7 @@ impl Observe for BootstrapTokens {
     type Needs<'a> = (&'a SignedClusterInfo,);
     const NAME: &'static str = "bootstrap-tokens";
     const ACCESS: Access = Access::Read;
-    // RBAC cannot tell the types of Secrets apart. Who does not want to grant this loses what rests on it only.
+    // RBAC cannot distinguish the types of Secrets. Without this right only the checks that need it are skipped.
     const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["list"])];
 
     async fn observe(live: &Live, (info,): Self::Needs<'_>) -> Seen<Self> {
@@ -115,7 +115,7 @@ impl Observe for BootstrapTokens {
 }
 
 impl BootstrapTokens {
-    /// Whether a token is so young that the signer may not have come to it.
+    /// Whether a token is so young that the signer may not have used it yet.
     fn may_be_signed_soon(&self, now: Timestamp) -> bool {
         self.0.iter().any(|(name, token)| {
             let is_young = token.created.is_some_and(|created| now.duration_since(created) < YOUNG);
@@ -127,7 +127,7 @@ impl BootstrapTokens {
 fn trim(secret: Secret, signed: &Signed) -> (String, BootstrapToken) {
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| data.get(key).and_then(|ByteString(value)| std::str::from_utf8(value).ok());
-    // Whatever else stands there may be a whole token.
+    // Another value may be a whole token, which must not be kept.
     let id = text("token-id").filter(|id| is_id(id));
     let signature = id.and_then(|id| signed.signatures.get_key_value(id));
     let token = BootstrapToken {
@@ -159,7 +159,7 @@ fn trim(secret: Secret, signed: &Signed) -> (String, BootstrapToken) {
     (secret.metadata.name.unwrap_or_default(), token)
 }
 
-/// A time as RFC 3339 and Go write it; the parser alone would take more.
+/// A time as RFC 3339 and Go write it; the parser alone accepts more.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let is_strict = text.as_bytes().get(10) == Some(&b'T') && !text.contains('[');
     text.parse().ok().filter(|_| is_strict)

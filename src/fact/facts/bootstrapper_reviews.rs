@@ -1,4 +1,4 @@
-//! What a new node may do while it joins with a bootstrap token.
+//! The rights of a new node that joins with a bootstrap token.
 
 use std::collections::BTreeMap;
 
@@ -11,37 +11,37 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// What the bearer of a bootstrap token may do in a kubeadm cluster.
+/// The rights of the bearer of a bootstrap token in a kubeadm cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BootstrapperReviews(pub BTreeMap<BootstrapperAsks, Review>);
 
-/// What is asked about the bearer of a bootstrap token.
+/// A right of the bearer of a bootstrap token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootstrapperAsks {
-    /// To ask for a certificate.
+    /// To request a certificate.
     CreateRequest,
-    /// To look at a request for a certificate.
+    /// To read a request for a certificate.
     GetRequest,
-    /// To look for requests for certificates.
+    /// To list requests for certificates.
     ListRequests,
     /// To wait for a certificate.
     WatchRequests,
-    /// To be approved as a new node without anybody's doing.
+    /// To be approved automatically as a new node.
     NewNode,
-    /// To see whether a node of its name exists.
+    /// To check whether a node of its name exists.
     GetNode,
-    /// To read how kubeadm built the cluster.
+    /// To read kubeadm-config.
     KubeadmConfig,
-    /// To read how kubelets are configured.
+    /// To read kubelet-config.
     KubeletConfig,
-    /// To read how kube-proxy is configured.
+    /// To read the ConfigMap kube-proxy.
     KubeProxyConfig,
     /// To read a secret.
     GetSecret,
     /// To list secrets.
     ListSecrets,
-    /// To read the encrypted keys of all certificate authorities.
+    /// To read the encrypted keys of all CAs.
     KubeadmCerts,
     /// To list ConfigMaps.
     ListConfigMaps,
@@ -49,7 +49,7 @@ pub enum BootstrapperAsks {
     CreatePod,
     /// To change a node.
     PatchNode,
-    /// To be approved as a node that renews its certificate.
+    /// To be approved automatically as a node that renews its certificate.
     RenewingNode,
     /// To approve requests for certificates.
     Approve,

@@ -1,4 +1,4 @@
-//! The requests for certificates.
+//! The CertificateSigningRequests.
 
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -9,7 +9,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// The requests for certificates that are there; controllers remove the old ones.
+/// The CertificateSigningRequests. Controllers remove old ones.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CertificateSigningRequests(pub Vec<SigningRequest>);
 
@@ -18,15 +18,15 @@ pub struct CertificateSigningRequests(pub Vec<SigningRequest>);
 pub struct SigningRequest {
     /// Its name.
     pub name: String,
-    /// Who is to sign.
+    /// The signer.
     pub signer: String,
-    /// Who asks.
+    /// The requesting user.
     pub user: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Option<Timestamp>,
-    /// What was decided, and by whom.
+    /// The decisions about it.
     pub conditions: Vec<RequestCondition>,
-    /// Whether the certificate is there.
+    /// Whether it has been issued.
     pub issued: bool,
 }
 
@@ -39,12 +39,12 @@ pub struct RequestCondition {
     pub reason: String,
     /// The message.
     pub message: String,
-    /// When it was made.
+    /// When it was created.
     pub at: Option<Timestamp>,
 }
 
 impl SigningRequest {
-    /// A decision about it.
+    /// A decision of this type.
     pub fn condition(&self, kind: &str) -> Option<&RequestCondition> {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }

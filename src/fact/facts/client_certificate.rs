@@ -1,4 +1,4 @@
-//! A client certificate, from the request to its use.
+//! A client certificate, from its request to its use.
 
 pub use crate::join::request::{Condition, Issuance};
 pub use crate::join::{LIFETIME, WhoAmI};
@@ -16,15 +16,15 @@ use crate::join::{Applicant, removal};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// A certificate of ten minutes for a user without any right: requested, approved by ourselves, and used once. The key
-/// exists in memory only, and the request is removed.
+/// A certificate for a user without rights, valid for ten minutes: requested, approved by ourselves, and used once. The
+/// key exists only in memory, and the request is removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClientCertificateTrial {
     /// The user.
     pub user: String,
-    /// What became of the request after it was approved.
+    /// The outcome of the request after it was approved.
     pub issuance: Seen<Issuance>,
-    /// Whom the API server takes the certificate's holder for; not asked without a certificate.
+    /// The user as whom the API server authenticates its holder; not tried without a certificate.
     pub identity: Option<Seen<WhoAmI>>,
     /// Why the request could not be removed.
     pub left: Option<Unobserved>,
@@ -44,8 +44,7 @@ impl Observe for ClientCertificateTrial {
     async fn observe(live: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let run = &live.inputs.run;
         let (user, name) = (format!("seaworthy:{run}"), client_request(run));
-        let applicant =
-            Applicant::new(&user, None).map_err(|error| Unobserved::invalid("the making of a key", error))?;
+        let applicant = Applicant::new(&user, None).map_err(|error| Unobserved::invalid("a new key", error))?;
         let outlying = request::remember(&live.ledger, &name);
         let seen = run_trial(live, &name, &applicant).await;
         let left = removal::withdraw(live, &outlying).await.err();
@@ -80,7 +79,7 @@ async fn approve(cluster: &Cluster, name: &str) -> Seen<()> {
     let call = Call::patch::<CertificateSigningRequest>(name, json!({ "status": { "conditions": [condition] } }))
         .subresource("approval");
     let reply = cluster.send(&call).await?;
-    // The admission refuses whoever may not approve for this signer, which RBAC grants apart.
+    // Admission refuses users that may not approve for this signer, which is a separate right.
     if reply.status == 403 && reply.message().contains("signerName") {
         let missing = format!("approve signers.certificates.k8s.io named {CLIENT} in the whole cluster");
         return Err(Unobserved::Refused { missing, message: reply.message() });

@@ -1,4 +1,4 @@
-//! Which client certificates may be requested, tried without persisting anything.
+//! Requests for client certificates, tried with `dryRun=All`.
 
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// What requests for client certificates come to, sent with `dryRun=All` as ourselves.
+/// The answers to requests for client certificates, sent with `dryRun=All` and our own credential.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClientCertificateRequests {
-    /// One for a member of `system:masters`, the group of which no right can be taken away.
+    /// For a member of `system:masters`, whose rights cannot be revoked.
     pub masters: Answered,
-    /// One for a member of a group that has no rights.
+    /// For a member of a group without rights.
     pub ordinary: Answered,
 }
 

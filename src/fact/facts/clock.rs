@@ -1,4 +1,4 @@
-//! What time it is in the cluster.
+//! The time in the cluster.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::fact::Observe;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What time it is: in the cluster, and here. Judges use the cluster's.
+/// The time: in the cluster, and here. Checks use the cluster's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Clock {
     /// The API server's clock, to the second.
@@ -23,7 +23,7 @@ impl Observe for Clock {
     const ACCESS: Access = Access::Read;
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        // Any answer carries the date, a refusal among them.
+        // Every answer has a date, also a refusal.
         let call = Call::url("/version");
         let reply = cluster.send(&call).await?;
         let server =

@@ -1,4 +1,4 @@
-//! The Service of the cluster's DNS, and the servers behind it.
+//! The Service of the cluster's DNS, and its endpoints.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,22 +13,22 @@ use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Where the cluster's DNS lives, on all but OpenShift.
+/// The namespace of the cluster's DNS, except on OpenShift.
 const NAMESPACE: &str = "kube-system";
-/// What the Service is called everywhere, whatever serves behind it; charts of CoreDNS call it otherwise.
+/// The name of the Service, whatever its server is; only charts of CoreDNS use another.
 const SERVICE: &str = "kube-dns";
 /// The Service of the cluster's DNS: kube-system/kube-dns, or else the one with the label `k8s-app=kube-dns`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterDns {
     /// The Service's name, in kube-system.
     pub name: String,
-    /// Its addresses, the primary one first; none of a headless Service.
+    /// Its addresses, the primary one first; empty for a headless Service.
     pub addresses: Vec<IpAddr>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its ports.
     pub ports: Vec<DnsPort>,
-    /// The servers behind it.
+    /// Its endpoints.
     pub servers: Seen<Vec<DnsServer>>,
 }
 
@@ -41,18 +41,18 @@ pub struct DnsPort {
     pub protocol: String,
 }
 
-/// A server behind the Service.
+/// An endpoint of the Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DnsServer {
     /// Its address.
     pub address: IpAddr,
-    /// The port at which it listens for UDP: not everywhere that of the Service.
+    /// Its UDP port, which may differ from that of the Service.
     pub port: u16,
     /// Whether it is ready.
     pub ready: bool,
     /// Its pod.
     pub pod: Option<String>,
-    /// The node on which it runs.
+    /// Its node.
     pub node: Option<String>,
 }
 
@@ -135,7 +135,7 @@ fn slice_servers(slice: &EndpointSlice) -> Vec<DnsServer> {
         endpoint.addresses.iter().filter_map(|address| address.parse().ok()).map(|address| DnsServer {
             address,
             port,
-            // Readiness that nobody states means ready.
+            // An endpoint without this condition counts as ready.
             ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
             pod: endpoint.target_ref.as_ref().and_then(|pod| pod.name.clone()),
             node: endpoint.node_name.clone(),

@@ -7,7 +7,7 @@ use super::kubeadm_config::KubeadmConfig;
 use crate::fact::Derive;
 use crate::seen::{Seen, Unobserved};
 
-/// The domain where nobody chose another.
+/// The default of Kubernetes.
 const USUAL: &str = "cluster.local";
 
 /// The domain of the cluster's names.
@@ -15,26 +15,26 @@ const USUAL: &str = "cluster.local";
 pub struct ClusterDomain {
     /// The domain.
     pub name: String,
-    /// What shows it.
+    /// The source.
     pub source: DomainSource,
 }
 
-/// What shows the cluster's domain.
+/// The source of the cluster's domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DomainSource {
     /// `networking.dnsDomain` of kubeadm-config.
     KubeadmConfig,
     /// The zones of the plugin `kubernetes` in the Corefile.
     Corefile,
-    /// Nothing: most clusters have it. Probes can ask for names in it, and only an answer shows that it is right.
+    /// None: it is the domain of most clusters. Probes can ask for names in it, and only an answer confirms it.
     Assumed {
-        /// Why nothing shows it.
+        /// Why there is no source.
         because: String,
     },
 }
 
 impl ClusterDomain {
-    /// Whether something shows that it is the domain.
+    /// Whether there is a source for it.
     pub const fn is_known(&self) -> bool {
         !matches!(self.source, DomainSource::Assumed { .. })
     }

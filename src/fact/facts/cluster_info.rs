@@ -1,4 +1,4 @@
-//! What a joining node learns of the cluster before it trusts it.
+//! ConfigMap cluster-info, which a joining node reads before it trusts the cluster.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,29 +32,29 @@ const CREDENTIALS: [&str; 10] = [
     "username",
 ];
 
-/// ConfigMap kube-public/cluster-info: what a joining node learns of the cluster. Absent without kubeadm.
+/// ConfigMap kube-public/cluster-info, from which a joining node learns the server and its CA. Absent without kubeadm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClusterInfo {
-    /// What is under the key `kubeconfig`, or why it is not readable.
+    /// The kubeconfig, or why it cannot be read.
     pub kubeconfig: Result<DiscoveryKubeconfig, String>,
-    /// By the token's id, whether its signature has the right form, or why not.
+    /// By the token's id, whether its signature is well-formed, or why not.
     pub signatures: BTreeMap<String, Result<(), String>>,
     /// The other keys.
     pub other_keys: Vec<String>,
 }
 
-/// The same ConfigMap, with what the signatures are made of: who knows both can guess at a token's secret offline.
+/// The same ConfigMap with the signed text and the signatures, from which a token's secret can be guessed offline.
 pub struct SignedClusterInfo {
     pub(super) info: ClusterInfo,
     pub(super) signed: Signed,
 }
 
-/// A kubeconfig that only tells where the cluster is.
+/// A kubeconfig without credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiscoveryKubeconfig {
     /// The clusters, in order.
     pub clusters: Vec<DiscoveryCluster>,
-    /// The users' names, each with the names of the credentials that it holds.
+    /// The users' names, each with the names of its credentials.
     pub users: BTreeMap<String, Vec<String>>,
     /// The contexts' names.
     pub contexts: Vec<String>,
@@ -65,15 +65,15 @@ pub struct DiscoveryKubeconfig {
 pub struct DiscoveryCluster {
     /// The name; empty as kubeadm writes it.
     pub name: String,
-    /// Where the API server is, or what is wrong with the URL.
+    /// The API server, or why the URL cannot be used.
     pub server: Result<Authority, String>,
-    /// The authorities, or why they are not readable.
+    /// The CAs, or why they cannot be read.
     pub authorities: Result<Vec<Certificate>, String>,
-    /// Whether it says `insecure-skip-tls-verify`.
+    /// Whether it has `insecure-skip-tls-verify`.
     pub skips_verification: bool,
 }
 
-/// The signed text and the signatures as they are in the cluster; never recorded nor shown.
+/// The signed text and the signatures; never recorded or shown.
 #[derive(Clone, Default)]
 pub(super) struct Signed {
     pub(super) kubeconfig: String,
@@ -92,11 +92,11 @@ impl ClusterInfo {
         self.kubeconfig.as_ref().ok()?.clusters.first()
     }
 
-    /// The authorities that joining nodes are given.
+    /// The CAs for joining nodes.
     pub fn authorities(&self) -> Seen<&[Certificate]> {
         let unreadable = |why: &str| Unobserved::invalid("ConfigMap kube-public/cluster-info", why);
         let kubeconfig = self.kubeconfig.as_ref().map_err(|why| unreadable(why))?;
-        let cluster = kubeconfig.clusters.first().ok_or_else(|| unreadable("its kubeconfig names no cluster"))?;
+        let cluster = kubeconfig.clusters.first().ok_or_else(|| unreadable("its kubeconfig has no cluster"))?;
         cluster.authorities.as_deref().map_err(|why| unreadable(why))
     }
 }
@@ -129,7 +129,7 @@ struct FileCluster {
 struct NamedUser {
     #[serde(default)]
     name: String,
-    #[expect(clippy::zero_sized_map_values, reason = "the values are passed over without being kept in memory")]
+    #[expect(clippy::zero_sized_map_values, reason = "the values are skipped and not kept in memory")]
     user: Option<BTreeMap<String, IgnoredAny>>,
 }
 
@@ -143,7 +143,7 @@ impl DiscoveryKubeconfig {
     /// Reads one; errors do not quote it.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LARGEST {
-            return Err(format!("it has {} bytes, more than the {LARGEST} that are read", text.len()));
+            return Err(format!("it has {} bytes, more than {LARGEST}", text.len()));
         }
         let file: File = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
         Ok(Self {
@@ -174,21 +174,21 @@ impl From<NamedCluster> for DiscoveryCluster {
     }
 }
 
-/// The host and port of a URL. It is not quoted: it might hold a password.
+/// The host and port of a URL. Errors do not quote it: it might contain a password.
 fn server(url: &str) -> Result<Authority, String> {
     if url.is_empty() {
-        return Err("it names no server".into());
+        return Err("it has no server".into());
     }
-    let url: http::Uri = url.parse().map_err(|_| "its server is no URL")?;
+    let url: http::Uri = url.parse().map_err(|_| "its server is not a URL")?;
     if url.scheme_str() != Some("https") {
-        return Err("its server is no https URL".into());
+        return Err("its server is not an https URL".into());
     }
     if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("its server's URL holds a user name".into());
+        return Err("its server's URL contains a user name".into());
     }
     let host = url.host().unwrap_or_default();
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Authority::new(host, url.port_u16().unwrap_or(443)).map_err(|_| "its server's URL names no host".into())
+    Authority::new(host, url.port_u16().unwrap_or(443)).map_err(|_| "its server's URL has no host".into())
 }
 
 fn authorities(data: &str) -> Result<Vec<Certificate>, String> {
@@ -226,7 +226,7 @@ impl Observe for SignedClusterInfo {
 }
 
 impl SignedClusterInfo {
-    /// Reads what the ConfigMap holds.
+    /// Reads the ConfigMap.
     pub(super) fn read(mut data: BTreeMap<String, String>) -> Self {
         let text = data.remove("kubeconfig");
         let (signatures, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -251,7 +251,7 @@ crate::held!(SignedClusterInfo);
 pub(crate) mod testing {
     use super::*;
 
-    /// What kubeadm writes.
+    /// As kubeadm writes it.
     pub(crate) fn cluster_info(server: &str, authorities: Vec<Certificate>) -> ClusterInfo {
         let cluster = DiscoveryCluster {
             name: String::new(),
@@ -305,7 +305,7 @@ mod tests {
         let recorded = serde_json::to_string(&read).unwrap();
         assert!(!recorded.contains("hunter2") && !recorded.contains("c2VjcmV0"));
         let error = server("https://admin:hunter2@10.77.0.11:6443").unwrap_err();
-        assert_eq!(error, "its server's URL holds a user name");
+        assert_eq!(error, "its server's URL contains a user name");
     }
 
     #[test]
@@ -324,14 +324,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_quoting_it() {
-        for (text, why) in
-            [("a: [", "line"), ("clusters: 7", "line"), (&"x".repeat(LARGEST + 1), "more than the 262144")]
-        {
+        for (text, why) in [("a: [", "line"), ("clusters: 7", "line"), (&"x".repeat(LARGEST + 1), "more than 262144")] {
             let error = DiscoveryKubeconfig::parse(text).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
-        assert_eq!(server("http://n1:6443").unwrap_err(), "its server is no https URL");
-        assert_eq!(server("").unwrap_err(), "it names no server");
+        assert_eq!(server("http://n1:6443").unwrap_err(), "its server is not an https URL");
+        assert_eq!(server("").unwrap_err(), "it has no server");
         assert_eq!(authorities("AQ==").unwrap_err(), "in its certificate-authority-data no certificate in the bundle");
     }
 

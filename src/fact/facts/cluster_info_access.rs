@@ -1,4 +1,4 @@
-//! What somebody without credentials may read in kube-public.
+//! Requests without credentials for ConfigMaps of kube-public.
 
 use futures_util::future::join3;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -13,11 +13,11 @@ use crate::seen::{Access, Seen};
 /// The answers to requests without credentials for ConfigMaps of kube-public.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClusterInfoAccess {
-    /// To GET of cluster-info.
+    /// GET of cluster-info.
     pub cluster_info: Seen<AnonymousAnswer>,
-    /// To LIST.
+    /// LIST.
     pub list: Seen<AnonymousAnswer>,
-    /// To GET of kube-root-ca.crt.
+    /// GET of kube-root-ca.crt.
     pub root_ca: Seen<AnonymousAnswer>,
 }
 

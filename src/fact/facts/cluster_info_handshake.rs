@@ -1,4 +1,4 @@
-//! What a joining node is presented where cluster-info sends it.
+//! The certificate of the server in cluster-info.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What the server of kube-public/cluster-info presents; the verdict rests on the authorities given there.
+/// The TLS handshake with the server in kube-public/cluster-info, verified with the CAs from there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClusterInfoHandshake(pub Seen<Handshake>);
 
@@ -19,7 +19,7 @@ impl Observe for ClusterInfoHandshake {
 
     async fn observe(Live { cluster, .. }: &Live, (info,): Self::Needs<'_>) -> Seen<Self> {
         let Some(Ok(server)) = info.cluster().map(|cluster| &cluster.server) else {
-            return Err(Unobserved::invalid("ConfigMap kube-public/cluster-info", "it names no server to dial"));
+            return Err(Unobserved::invalid("ConfigMap kube-public/cluster-info", "it has no server"));
         };
         let target = Target::of(server.clone());
         Ok(Self(cluster.handshake(&target, info.authorities()?).await))

@@ -1,4 +1,4 @@
-//! The trust bundles that hold the API servers' authorities.
+//! The trust bundles with the API servers' CAs.
 
 use k8s_openapi::api::certificates::{v1, v1beta1};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct ClusterTrustBundles(pub Vec<TrustBundle>);
 pub struct TrustBundle {
     /// Its name.
     pub name: String,
-    /// The authorities in it, or why they are not readable.
+    /// Its CAs, or why they cannot be read.
     pub certificates: Result<Vec<Certificate>, String>,
 }
 

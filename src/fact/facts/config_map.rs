@@ -1,4 +1,4 @@
-//! The configuration that a ConfigMap holds.
+//! Configuration in ConfigMaps.
 
 use k8s_openapi::api::core::v1;
 use serde::de::DeserializeOwned;
@@ -25,18 +25,18 @@ impl ConfigMap {
         self.whole.data.iter().flat_map(|data| data.keys())
     }
 
-    /// What is under a key.
+    /// The value of a key.
     pub(super) fn key(&self, key: &str) -> Seen<&str> {
         let text = self.whole.data.as_ref().and_then(|data| data.get(key));
         text.map(String::as_str).ok_or_else(|| self.unusable(format!("it has no key {key}")))
     }
 
-    /// What is under a key, read as YAML. Errors do not quote it.
+    /// The value of a key, parsed as YAML. Errors do not quote it.
     pub(super) fn yaml<T: DeserializeOwned>(&self, key: &str) -> Seen<T> {
         serde_saphyr::from_str(self.key(key)?).map_err(|e| self.unusable(e.without_snippet().to_string()))
     }
 
-    /// That it does not hold what it should, and why not.
+    /// The error that its content cannot be used, and why not.
     pub(super) fn unusable(&self, cause: String) -> Unobserved {
         Unobserved::invalid(self.place.clone(), cause)
     }

@@ -1,4 +1,4 @@
-//! Who answers at the control plane's endpoint, connection by connection.
+//! The API servers that answer at the control plane's endpoint.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ use crate::seen::{Access, Seen, Unobserved};
 /// How often the endpoint is dialled.
 const CONNECTIONS: usize = 30;
 
-/// What many connections to the control plane's endpoint met. Absent where there is one API server.
+/// The servers that many connections to the control plane's endpoint reached. Absent where there is one API server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ControlPlaneEndpoint {
     /// The endpoint: kubeadm's controlPlaneEndpoint, else the kubeconfig's.
     pub endpoint: Authority,
-    /// The addresses of its name, or the address that it is.
+    /// Its addresses.
     pub addresses: Seen<Vec<IpAddr>>,
-    /// How many connections were answered by the certificate of this serial number.
+    /// How many connections reached a certificate, by serial number.
     pub serials: BTreeMap<String, usize>,
     /// How the other connections failed, and how many.
     pub failures: BTreeMap<String, usize>,
@@ -41,7 +41,7 @@ impl Observe for ControlPlaneEndpoint {
     async fn observe(Live { cluster, .. }: &Live, (published, kubeconfig, kubeadm): Self::Needs<'_>) -> Seen<Self> {
         let instances = published.0.len();
         if instances < 2 {
-            return Err(Unobserved::absent("there is one API server: nothing can be balanced"));
+            return Err(Unobserved::absent("there is only one API server"));
         }
         let endpoint = endpoint(kubeadm, &kubeconfig.endpoint)?;
         let target = Target::of(endpoint.clone());
@@ -68,7 +68,7 @@ impl Observe for ControlPlaneEndpoint {
     }
 }
 
-/// What kubeadm was given; the kubeconfig's, where kubeadm was given none, or did not make the cluster.
+/// That of kubeadm-config; else the kubeconfig's server.
 fn endpoint(kubeadm: Result<&KubeadmConfig, &Unobserved>, of_kubeconfig: &Authority) -> Seen<Authority> {
     match kubeadm {
         Ok(KubeadmConfig { control_plane_endpoint: Some(text), .. }) => authority(text),

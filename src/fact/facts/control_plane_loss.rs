@@ -1,4 +1,4 @@
-//! What happens when a control-plane node is lost, and when it comes back.
+//! The loss of a control-plane node, and its return.
 
 pub mod candidate;
 pub mod course;
@@ -33,18 +33,18 @@ use candidate::Candidate;
 use course::Course;
 use watch::{Scene, Watched};
 
-/// How long the pods have to start, and then everything to work, one try after another, before anything is stopped.
+/// How long the pods may take to start, and then everything to work, before anything is stopped.
 const BEFORE: Duration = Duration::from_secs(30);
-/// How long a node may go on after the command has ended that stops it.
+/// How long a node may run on after the stop command has ended.
 const GONE: Duration = Duration::from_secs(60);
-/// How long one looks at what becomes of the cluster without the node.
+/// How long the cluster is watched without the node.
 const LOSS: Duration = Duration::from_secs(60);
-/// How long the node has to be back, once the command has ended that starts it.
+/// How long the node may take to return after the start command has ended.
 pub const RESTORED: Duration = Duration::from_secs(300);
-/// How long one waits before one looks again whether it is.
+/// The pause between two looks at whether it has returned.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What happened when a control-plane node was stopped and started again.
+/// The course of the cluster while a control-plane node was stopped and started again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlPlaneLoss {
     /// The node.
@@ -53,16 +53,16 @@ pub struct ControlPlaneLoss {
     pub address: SocketAddr,
     /// The components whose lease it held.
     pub leads: Vec<String>,
-    /// What became of everything that was watched while it was down, or why that was not seen.
+    /// The course of everything that was watched while it was down, or why that was not seen.
     pub loss: Seen<Vec<(Watched, Course)>>,
-    /// The command that starts it again.
+    /// The start command.
     pub start: String,
-    /// How that command failed, if it did.
+    /// How the start command failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_failed: Option<String>,
-    /// After how many milliseconds each sign was seen that it is back; none for one that was not.
+    /// After how many milliseconds each sign of its return was seen; none for a sign that was not.
     pub restored: Seen<BTreeMap<Sign, Option<u64>>>,
-    /// The signs that could not be looked for, and why not.
+    /// The signs that could not be checked, and why not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<Sign, Unobserved>,
 }
@@ -73,7 +73,7 @@ pub struct ControlPlaneLoss {
 pub enum Sign {
     /// Its API server is ready, for which it needs the node's member of etcd.
     ApiServer,
-    /// The EndpointSlice of Service default/kubernetes names its API server.
+    /// The EndpointSlice of Service default/kubernetes contains its API server.
     Published,
     /// The node is Ready, and its kubelet has renewed its lease since.
     Node,
@@ -102,10 +102,11 @@ impl Observe for ControlPlaneLoss {
     async fn observe(live: &Live, (service, domain, dns, hosts): Self::Needs<'_>) -> Seen<Self> {
         let Live { cluster, inputs, .. } = live;
         let power = inputs.power.as_ref();
-        let power = power.ok_or_else(|| Unobserved::absent("nothing says how a node is stopped: --stop-node"))?;
+        let power =
+            power.ok_or_else(|| Unobserved::absent("--stop-node is not given, so that no node can be stopped"))?;
         let needed = BEFORE + BEFORE + STOP + GONE + LOSS + START + RESTORED;
         if cluster.deadline(needed) < needed {
-            let cause = format!("a drill may take {} s, and less is left", needed.as_secs());
+            let cause = format!("the drill may take {} s, and less is left", needed.as_secs());
             return Err(Unobserved::invalid("the run's --timeout", cause));
         }
         let ready = async {
@@ -132,10 +133,10 @@ async fn drill(live: &Live, scene: &Scene<'_>, stop: &str, start: String) -> See
         renewed(cluster, node).await
     })
     .await?;
-    let unable = |e| Unobserved::invalid("the process that would start the node again", e);
+    let unable = |e| Unobserved::invalid("the watchdog process that starts the node again", e);
     let program = std::env::current_exe().map_err(unable)?;
     let mut guarded = Guarded::stop(&program, stop, &start).map_err(unable)?;
-    // From here on the node is or will be stopped. It is started whatever happens: when `guarded` goes, in whatever way.
+    // From here on the node is or will be stopped. It is started in any case: at the latest when `guarded` is dropped.
     let loss = unless_stopped(cluster, lose(scene, &mut guarded)).await;
     let start_failed = guarded.start().await.err();
     let restored = match &start_failed {
@@ -164,7 +165,7 @@ async fn drill(live: &Live, scene: &Scene<'_>, stop: &str, start: String) -> See
     })
 }
 
-/// Does so, unless the run is stopped.
+/// Waits for it, unless the run is stopped.
 async fn unless_stopped<T>(cluster: &Cluster, doing: impl Future<Output = Seen<T>>) -> Seen<T> {
     tokio::select! {
         biased;
@@ -173,7 +174,7 @@ async fn unless_stopped<T>(cluster: &Cluster, doing: impl Future<Output = Seen<T
     }
 }
 
-/// Sees what becomes of the cluster without the node.
+/// Watches the cluster without the node.
 async fn lose(scene: &Scene<'_>, guarded: &mut Guarded) -> Seen<Vec<(Watched, Course)>> {
     let command = |why: String| Unobserved::invalid("the command of --stop-node", why);
     guarded.stopped().await.map_err(command)?;
@@ -184,18 +185,18 @@ async fn lose(scene: &Scene<'_>, guarded: &mut Guarded) -> Seen<Vec<(Watched, Co
     Ok(scene.courses(lost, LOSS).await)
 }
 
-/// When the node's kubelet last renewed its lease.
+/// The time of the last renewal of the node's lease.
 async fn renewed(cluster: &Cluster, node: &str) -> Seen<Option<Timestamp>> {
     let lease: Lease = cluster.fetch(&Call::get_in::<Lease>("kube-node-lease", node)).await?;
     Ok(lease.spec.and_then(|spec| spec.renew_time).map(|at| at.0))
 }
 
-/// Looks until each sign is seen, and tells how many milliseconds that took, or why it could not be looked for at last.
+/// Waits for each sign, and returns after how many milliseconds it was seen, or why it could not be checked at the end.
 async fn restored(live: &Live, stopped: &Candidate, before: Option<Timestamp>) -> Vec<(Sign, Seen<Option<u64>>)> {
     let began = Instant::now();
     let signs = [Sign::ApiServer, Sign::Published, Sign::Node].map(async |sign| {
-        // What fails while the control plane mends itself may work the next time, and an API server that has just begun
-        // refuses everybody until it knows its rules: so a refusal, too, counts only when it is the last answer.
+        // What fails while the control plane recovers may work the next time, and an API server that has just started
+        // refuses all requests until it has read its rules: also a refusal counts only as the last answer.
         let look = async || Ok(shows(live, stopped, sign, before).await);
         let shown = until(RESTORED, PAUSE, look, |seen| matches!(seen, Ok(Ok(true)))).await.flatten();
         (sign, shown.map(|shown| shown.then(|| milliseconds(began.elapsed()))))
@@ -203,7 +204,7 @@ async fn restored(live: &Live, stopped: &Candidate, before: Option<Timestamp>) -
     join_all(signs).await
 }
 
-/// The signs that were looked for, and those that could not be.
+/// The signs that were checked, and those that could not be.
 fn told_apart(signs: Vec<(Sign, Seen<Option<u64>>)>) -> (BTreeMap<Sign, Option<u64>>, BTreeMap<Sign, Unobserved>) {
     let (mut looked_for, mut unseen) = (BTreeMap::new(), BTreeMap::new());
     for (sign, seen) in signs {
@@ -231,7 +232,7 @@ async fn shows(live: &Live, stopped: &Candidate, sign: Sign, before: Option<Time
     }
 }
 
-/// Whether an API server that was asked so is ready: one that does not answer, or answers that it is not, is none.
+/// Whether an API server that was asked for its readiness is ready. One that does not answer is not.
 fn is_ready(asked: Seen<()>) -> Seen<bool> {
     match asked {
         Ok(()) => Ok(true),

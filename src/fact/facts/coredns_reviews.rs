@@ -1,4 +1,4 @@
-//! What CoreDNS may read.
+//! The rights of CoreDNS.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What CoreDNS makes its answers from, with the API groups.
+/// The resources from which CoreDNS builds its answers, with their API groups.
 const RESOURCES: [(&str, &str); 4] =
     [("services", ""), ("endpointslices", "discovery.k8s.io"), ("namespaces", ""), ("pods", "")];
 
-/// Whether the service accounts of the CoreDNS pods may list and watch what CoreDNS answers from, by the question in
-/// words with the account before it.
+/// Whether the service accounts of the CoreDNS pods may list and watch the resources that it needs, by account and
+/// question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CorednsReviews(pub BTreeMap<String, Review>);
 

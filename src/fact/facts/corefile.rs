@@ -1,4 +1,4 @@
-//! What CoreDNS is told to serve.
+//! The configuration of CoreDNS.
 
 pub mod zones;
 
@@ -14,24 +14,24 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// Plugins whose arguments are kept: those of others may hold credentials.
 const KEPT: [&str; 5] = ["kubernetes", "forward", "proxy", "import", "cache"];
-/// What the ConfigMap is called by kubeadm and most others, and by RKE2, whose chart has the release in its names.
+/// The name of the ConfigMap with kubeadm and most others, and with RKE2, whose chart puts the release into its names.
 const NAMES: [&str; 2] = ["coredns", "rke2-coredns-rke2-coredns"];
 /// How deep snippets may import each other.
 const DEPTH: u8 = 8;
 
-/// What CoreDNS is told to serve: ConfigMap kube-system/coredns, or RKE2's. Absent where something else serves.
+/// The configuration of CoreDNS: ConfigMap kube-system/coredns, or RKE2's. Absent where another server is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corefile {
-    /// The server blocks in their order, with snippets filled in; or why the text is no Corefile.
+    /// The server blocks in order, with imported snippets; or why the text is not a Corefile.
     pub blocks: Result<Vec<ServerBlock>, String>,
 }
 
-/// What is served for some zones at some ports.
+/// A server block: the plugins for some zones at some ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerBlock {
     /// The zones and ports, as they are written.
     pub keys: Vec<String>,
-    /// What answers.
+    /// The plugins.
     pub plugins: Vec<Plugin>,
 }
 
@@ -102,7 +102,8 @@ impl Token {
     }
 }
 
-/// Splits a text as Caddy does, whose syntax CoreDNS uses: words between white space, quotes around words that hold some, comments after `#`.
+/// Splits a text as Caddy does, whose syntax CoreDNS uses: words between white space, quotes around words with white
+/// space, comments after `#`.
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut line = 1;
@@ -140,7 +141,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// What is left to read.
+/// The tokens that are not read yet.
 struct Rest {
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
     /// The line on which the last token ended.
@@ -258,7 +259,7 @@ fn plugin(rest: &mut Rest, name: Token) -> Result<Plugin, String> {
     Ok(Plugin { name: name.text, arguments, properties })
 }
 
-/// Puts snippets in the place of their imports.
+/// Replaces imports by their snippets.
 fn filled_in(plugins: Vec<Plugin>, snippets: &BTreeMap<String, Vec<Plugin>>, depth: u8) -> Result<Vec<Plugin>, String> {
     let mut all = Vec::new();
     for plugin in plugins {
@@ -278,7 +279,7 @@ crate::observed!(Corefile);
 pub(crate) mod testing {
     use super::{Corefile, parse};
 
-    /// What kubeadm writes.
+    /// As kubeadm writes it.
     pub(crate) const KUBEADM: &str = "\
 .:53 {
     errors

@@ -1,4 +1,4 @@
-//! What pods may do that name no service account.
+//! The rights of pods without a service account of their own.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// In how many namespaces the authorizers are asked; RBAC itself is read for all.
+/// The number of namespaces for which the authorizers are asked; RBAC itself is read for all.
 const SAMPLE: usize = 3;
 
-/// What the service accounts `default` of a few namespaces may do there, by namespace and question.
+/// The rights of the service accounts `default` in a few namespaces, by namespace and question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DefaultServiceAccountReviews {
     /// The answers, by the question in words.
     pub reviews: BTreeMap<String, Review>,
-    /// In which namespaces.
+    /// The namespaces.
     pub asked: Vec<String>,
-    /// In how many namespaces nobody was asked.
+    /// How many namespaces were left out.
     pub unasked: usize,
 }
 
@@ -43,7 +43,7 @@ impl Observe for DefaultServiceAccountReviews {
     }
 }
 
-/// Where the most harm is done and where most pods run without a service account of their own, then the first others.
+/// The namespaces where such rights do the most harm and where most such pods run, then the first others.
 fn sample(namespaces: &Namespaces) -> Vec<String> {
     let known = ["kube-system", "default"].into_iter().filter(|name| namespaces.0.contains_key(*name));
     let others = namespaces.0.keys().map(String::as_str).filter(|name| !["kube-system", "default"].contains(name));

@@ -11,7 +11,7 @@ use crate::object_ref::ObjectRef;
 use crate::seen::{Access, Seen, Unobserved};
 
 const NAMESPACE: &str = "kube-system";
-/// What kubeadm, managed clusters and k3s call it.
+/// Its name with kubeadm, managed clusters and k3s.
 const USUAL: &str = "coredns";
 const DEPLOYMENT: ObjectRef = ObjectRef::fixed_in(NAMESPACE, "Deployment", USUAL);
 
@@ -24,7 +24,7 @@ pub struct DnsDeployment {
     pub desired: i32,
     /// How many are available.
     pub available: i32,
-    /// How many are of the newest definition.
+    /// How many are up to date.
     pub updated: i32,
 }
 

@@ -8,12 +8,12 @@ use crate::fact::Derive;
 use crate::ports;
 use crate::seen::{Seen, Unobserved};
 
-/// The addresses at which the cluster's DNS can be asked.
+/// The addresses of the cluster's DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsServers {
     /// The address of the DNS Service.
     pub service: IpAddr,
-    /// The pods behind it that are ready.
+    /// Its ready pods.
     pub pods: BTreeSet<IpAddr>,
     /// The port at which the pods listen.
     pub pod_port: u16,

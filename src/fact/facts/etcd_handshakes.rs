@@ -13,7 +13,8 @@ use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What each member of etcd that runs as a static pod presents, by node; by its pod, where it cannot be dialled.
+/// The certificates that each member of etcd presents that runs as a static pod, by node; by its pod, where it cannot
+/// be dialled.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct EtcdHandshakes(pub BTreeMap<String, Seen<EtcdMember>>);
 
@@ -23,7 +24,7 @@ impl EtcdHandshakes {
         self.0.iter().filter_map(|(node, member)| Some((node, member.as_ref().ok()?)))
     }
 
-    /// The members that could not be, by pod, and why not.
+    /// The members that could not be dialled, by pod, and why not.
     pub fn unknown(&self) -> impl Iterator<Item = (&String, &Unobserved)> {
         self.0.iter().filter_map(|(pod, member)| Some((pod, member.as_ref().err()?)))
     }
@@ -34,7 +35,7 @@ impl EtcdHandshakes {
 pub struct EtcdMember {
     /// The address of its node.
     pub address: IpAddr,
-    /// What it presents there, by port.
+    /// The handshakes there, by port.
     pub presented: BTreeMap<u16, Seen<Handshake>>,
 }
 
@@ -51,7 +52,7 @@ impl Observe for EtcdHandshakes {
             .collect();
         if members.is_empty() {
             return Err(Unobserved::absent(
-                "no pod of kube-system is a member of etcd: it is hidden, runs elsewhere, or is not used",
+                "no pod of kube-system is a member of etcd: etcd is hidden, external or not used",
             ));
         }
         let dialled = members.into_iter().map(async |member| {
@@ -74,7 +75,7 @@ fn place(pod: &Pod) -> Seen<(String, IpAddr)> {
     let unknown = |cause: &str| Unobserved::invalid(format!("Pod {}/{}", pod.namespace, pod.name), cause);
     let node = pod.node.clone().ok_or_else(|| unknown("it is on no node"))?;
     let address = pod.addresses.first().ok_or_else(|| unknown("it has no address"))?;
-    Ok((node, address.parse().map_err(|_| unknown("its address is none"))?))
+    Ok((node, address.parse().map_err(|_| unknown("its address is invalid"))?))
 }
 
 crate::observed!(EtcdHandshakes);

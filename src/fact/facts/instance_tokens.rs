@@ -1,4 +1,4 @@
-//! Tokens of a service account, from each API server instance, shown to all of them.
+//! Service account tokens from each API server instance, verified by all of them.
 
 pub use crate::join::WhoAmI;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use crate::jwt::{Claims, Header, Parsed};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// A token of the probes' service account from each API server instance, and what the instances make of it. The tokens
-/// themselves are not kept.
+/// A token of the probes' service account from each API server instance, and how the instances authenticate it. The
+/// tokens themselves are not kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InstanceTokens(pub BTreeMap<SocketAddr, Seen<InstanceToken>>);
 
@@ -32,15 +32,15 @@ pub struct InstanceToken {
     pub header: Header,
     /// The claims.
     pub claims: Claims,
-    /// Whether each instance publishes the key that made its signature, or why that is not so; those whose keys were
-    /// not seen are left out.
+    /// Whether each instance publishes the key of its signature, or why not; instances whose keys were not seen are
+    /// left out.
     pub verified: BTreeMap<SocketAddr, Result<(), String>>,
-    /// Whom each instance takes its bearer for.
+    /// The user as whom each instance authenticates its bearer.
     pub accepted: BTreeMap<SocketAddr, Seen<WhoAmI>>,
 }
 
 impl Observe for InstanceTokens {
-    // The probes' service account is there once they have reported.
+    // The probes' service account exists once they have reported.
     type Needs<'a> = (&'a IssuerDiscovery, &'a ProbeReports);
     const NAME: &'static str = "instance-tokens";
     const ACCESS: Access = Access::Create;
@@ -50,9 +50,7 @@ impl Observe for InstanceTokens {
         let instances: Vec<SocketAddr> =
             discovery.0.iter().filter(|(_, issuer)| !issuer.is_out_of_reach()).map(|(address, _)| *address).collect();
         if instances.is_empty() {
-            return Err(Unobserved::absent(
-                "no API server can be reached from here at the address where it is published",
-            ));
+            return Err(Unobserved::absent("no API server can be reached from here at its published address"));
         }
         let each = instances.iter().map(async |address| {
             let token = token(live, discovery, *address, &instances).await;

@@ -1,4 +1,4 @@
-//! How each API server instance describes the issuer of service accounts' tokens.
+//! The issuer of service account tokens, as each API server instance describes it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,30 +16,30 @@ use crate::seen::{Access, Seen, Unobserved};
 const CONFIGURATION: &str = "/.well-known/openid-configuration";
 const KEYS: &str = "/openid/v1/jwks";
 
-/// How each API server instance describes the issuer of service accounts' tokens.
+/// The issuer of service account tokens, as each API server instance describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IssuerDiscovery(pub BTreeMap<SocketAddr, Issuer>);
 
-/// What an instance tells those who want to verify tokens.
+/// The documents of an instance for the verification of tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Issuer {
-    /// How it describes itself.
+    /// The configuration.
     pub configuration: Seen<Configuration>,
     /// Its keys.
     pub keys: Seen<KeySet>,
 }
 
-/// How an issuer describes itself, as far as it matters here.
+/// The configuration of an issuer, as far as checks use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// The issuer that tokens name.
+    /// The issuer in tokens.
     pub issuer: String,
-    /// Where its keys are.
+    /// The URL of its keys.
     pub jwks_uri: String,
 }
 
 impl Issuer {
-    /// Whether nothing answered at all, rather than something strange.
+    /// Whether no server answered.
     pub fn is_out_of_reach(&self) -> bool {
         let silent = Unobserved::is_out_of_reach;
         self.configuration.as_ref().is_err_and(silent) && self.keys.as_ref().is_err_and(silent)
@@ -78,7 +78,7 @@ crate::observed!(IssuerDiscovery);
 fn configuration_of(call: &Call, reply: &Reply) -> Seen<Configuration> {
     const LARGEST: usize = 64 << 10;
     if reply.body.len() > LARGEST {
-        return Err(Unobserved::invalid(call.to_string(), format!("it has {} bytes", reply.body.len())));
+        return Err(Unobserved::invalid(call.to_string(), format!("the answer has {} bytes", reply.body.len())));
     }
     reply.decode(call)
 }

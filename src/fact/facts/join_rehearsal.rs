@@ -1,4 +1,4 @@
-//! A rehearsal of a node's join, up to a node's certificate.
+//! A rehearsal of a node's join, up to its certificate.
 
 pub use crate::join::WhoAmI;
 pub use crate::join::request::{Condition, Issuance};
@@ -30,32 +30,32 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The ConfigMaps of kube-system that a joining node reads.
 pub const CONFIG_MAPS: [&str; 3] = ["kubeadm-config", "kubelet-config", "kube-proxy"];
 
-/// What a node meets that joins with a new bootstrap token, in the order of `kubeadm join`. No Node is made, and the
-/// token and the request are removed. Neither the token's secret nor the key is kept.
+/// The steps of a node that joins with a new bootstrap token, in the order of `kubeadm join`. No Node is created, and
+/// the token and the request are removed. Neither the token's secret nor the key is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JoinRehearsal {
     /// The token's id.
     pub token: String,
-    /// The node as which it joins; there is none of this name.
+    /// The name of the node, which does not exist.
     pub node: String,
-    /// What it learns from cluster-info, trusting nobody.
+    /// Its first read of cluster-info, without trust.
     pub discovery: Seen<Discovery>,
-    /// What it learns again, trusting the authorities that it was told; not tried if it was told none.
+    /// Its second read, with trust in the CAs from there; not tried without CAs.
     pub refetch: Option<Seen<Refetch>>,
-    /// Whom the API server takes the bearer of the token for.
+    /// The user as whom the API server authenticates the bearer of the token.
     pub identity: Seen<WhoAmI>,
-    /// The answer to whether there is a node of its name already.
+    /// The answer to the request for a node of its name.
     pub lookup: Seen<Answered>,
     /// The answers to its requests for ConfigMaps.
     pub config_maps: BTreeMap<String, Seen<Answered>>,
     /// The answer to its request for a certificate.
     pub request: Seen<Answered>,
-    /// What became of the request; not looked at if it was refused.
+    /// The outcome of the request; not watched if it was refused.
     pub issuance: Option<Seen<Issuance>>,
-    /// How long the token's signature outlived the token in milliseconds; none if it is still there. Not looked at
-    /// where there was none.
+    /// How long the token's signature outlived the token, in milliseconds; none if it is still there. Not watched where
+    /// there was none.
     pub withdrawal: Option<Seen<Option<u64>>>,
-    /// What could not be removed, and why not.
+    /// The objects that could not be removed, and why not.
     pub left: BTreeMap<String, Unobserved>,
 }
 
@@ -66,27 +66,27 @@ pub struct RehearsedJoin {
     pub(super) credential: Option<Identity>,
 }
 
-/// What cluster-info tells somebody who trusts nobody and has a token.
+/// A read of cluster-info without trust.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Discovery {
     /// The last answer to the request without credentials.
     pub answered: Answered,
-    /// Whether the token's signature is there and right.
+    /// Whether the token's signature is there and valid.
     pub signature: Signature,
-    /// The authorities that cluster-info names, or why they are not readable.
+    /// The CAs in cluster-info, or why they cannot be read.
     pub authorities: Result<Vec<Certificate>, String>,
-    /// How long was waited for the signature, in milliseconds.
+    /// The time until the signature was there, in milliseconds.
     pub waited_ms: u64,
 }
 
-/// What is met with the trust that cluster-info gives.
+/// A read of cluster-info with trust in the CAs from there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Refetch {
-    /// Where.
+    /// The server.
     pub endpoint: String,
-    /// Whether what the server presents comes from an authority that cluster-info names.
+    /// Whether the server's certificate is from a CA in cluster-info.
     pub trust: Result<(), Distrust>,
-    /// Whether cluster-info reads the same there, byte for byte; not asked without trust.
+    /// Whether cluster-info is identical there; not requested without trust.
     pub identical: Option<bool>,
 }
 
@@ -103,12 +103,12 @@ impl Observe for JoinRehearsal {
 crate::observed!(JoinRehearsal);
 
 impl Observe for RehearsedJoin {
-    // The tokens are looked at first: they are judged without the one that is made here.
+    // The tokens are listed first: checks judge them without the one that is created here.
     type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
     const NAME: &'static str = "rehearsed-join";
     const ACCESS: Access = Access::Join;
     const RULES: &'static [Rule] = &[
-        // RBAC cannot tell the types of Secrets apart, and the token's name is another in each run.
+        // RBAC cannot distinguish the types of Secrets, and the token's name differs in each run.
         Rule::namespaced("kube-system", "", "secrets", &["create", "delete"]),
         Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"]),
         Rule::cluster("certificates.k8s.io", "certificatesigningrequests", &["delete"]),
@@ -175,7 +175,7 @@ async fn answer(cluster: &Cluster, call: Call) -> Seen<Answered> {
     answer_to_newcomer(cluster, &call).await.map(|reply| Answered::from(&reply))
 }
 
-/// Reads cluster-info until it is signed with the token, or closed. Gives the signed text as well.
+/// Reads cluster-info until it is signed with the token, or closed. Returns the signed text as well.
 async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)> {
     let began = Instant::now();
     let call = cluster_info().by(Identity::Anonymous).trusting(Trust::Anyone);
@@ -198,7 +198,7 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
         let authorities = match &info.kubeconfig {
             Ok(kubeconfig) => match kubeconfig.clusters.first() {
                 Some(cluster) => cluster.authorities.clone(),
-                None => Err("its kubeconfig names no cluster".into()),
+                None => Err("its kubeconfig has no cluster".into()),
             },
             Err(why) => Err(why.clone()),
         };
@@ -208,10 +208,10 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
     until(PATIENCE, PAUSE, look, |seen| seen.as_ref().map_or(true, is_over)).await
 }
 
-/// Reads cluster-info again from a server that those authorities vouch for.
+/// Reads cluster-info again from a server that those CAs verify.
 async fn refetch(cluster: &Cluster, authorities: &[Certificate], text: &str) -> Seen<Refetch> {
     let Some(address) = cluster.endpoint() else {
-        return Err(Unobserved::invalid(cluster.summary().server.clone(), "it names no host"));
+        return Err(Unobserved::invalid(cluster.summary().server.clone(), "it has no host"));
     };
     let endpoint = address.to_string();
     let target = target(address, cluster.kubeconfig().config.tls_server_name.as_deref());
@@ -225,7 +225,7 @@ async fn refetch(cluster: &Cluster, authorities: &[Certificate], text: &str) -> 
     Ok(Refetch { endpoint, trust, identical: Some(identical) })
 }
 
-/// Whom to dial at the kubeconfig's endpoint, by the name that the kubeconfig verifies.
+/// The kubeconfig's endpoint, with the name that the kubeconfig verifies.
 fn target(endpoint: Authority, tls_server_name: Option<&str>) -> Target {
     let target = Target::of(endpoint);
     Target { server_name: tls_server_name.map(str::to_owned).or(target.server_name), ..target }
@@ -237,12 +237,12 @@ struct Certified {
     credential: Option<Identity>,
 }
 
-/// Asks for a node's certificate, waits for it, and takes the request away.
+/// Requests a node's certificate, waits for it, and removes the request.
 async fn certify(live: &Live, node: &str, bearer: &Identity, left: &mut BTreeMap<String, Unobserved>) -> Certified {
     let refused = |why| Certified { request: Err(why), issuance: None, credential: None };
     let applicant = match Applicant::kubelet(node) {
         Ok(applicant) => applicant,
-        Err(error) => return refused(Unobserved::invalid("the making of a key", error)),
+        Err(error) => return refused(Unobserved::invalid("a new key", error)),
     };
     let Live { cluster, inputs: Inputs { run, .. }, ledger, .. } = live;
     let name = node_request(run);
@@ -263,7 +263,7 @@ async fn certify(live: &Live, node: &str, bearer: &Identity, left: &mut BTreeMap
     Certified { request, issuance, credential: pem.map(|pem| applicant.with(&pem)) }
 }
 
-/// Waits for the token's signature to go, now that the token is gone.
+/// Waits until the signature of the deleted token is removed.
 async fn withdrawal(cluster: &Cluster, id: &str) -> Seen<Option<u64>> {
     let began = Instant::now();
     let look = async || -> Seen<bool> {

@@ -1,4 +1,4 @@
-//! The keys of the certificate authorities, as `kubeadm init --upload-certs` leaves them for new control-plane nodes.
+//! The encrypted keys of the CAs that `kubeadm init --upload-certs` stores for new control-plane nodes.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -13,16 +13,16 @@ use crate::seen::{Access, Seen};
 /// The Secret's name.
 const NAME: &str = "kubeadm-certs";
 
-/// Secret kube-system/kubeadm-certs, without what it holds: only its metadata is asked for. Absent where there is none.
+/// The metadata of Secret kube-system/kubeadm-certs; its data is not requested. Absent where it does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubeadmCerts {
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// The objects with which it goes.
+    /// Its owners: it is deleted with them.
     pub owners: Vec<Owner>,
 }
 
-/// An object with which another goes.
+/// An owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The kind.

@@ -7,7 +7,8 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// The configuration from which kubeadm built the cluster: the ClusterConfiguration in ConfigMap kube-system/kubeadm-config. Absent elsewhere.
+/// The configuration from which kubeadm built the cluster: the ClusterConfiguration in ConfigMap
+/// kube-system/kubeadm-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeadmConfig {
     /// The version of the configuration's API.

@@ -1,4 +1,4 @@
-//! How the kubeconfig tells clients to reach and to trust the API server.
+//! How the kubeconfig reaches and verifies the API server.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,18 +8,18 @@ use crate::handshake::{Authority, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// How the kubeconfig tells clients to reach and to trust the API server; nothing about the user.
+/// How the kubeconfig reaches and verifies the API server, without anything about the user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KubeconfigSummary {
-    /// Whether the URL says `https`.
+    /// Whether the URL has the scheme `https`.
     pub https: bool,
     /// The host and port of the URL.
     pub endpoint: Authority,
-    /// `tls-server-name`: the name to ask for and to verify instead of the host.
+    /// `tls-server-name`: the name that is used and verified instead of the host.
     pub server_name: Option<String>,
     /// `insecure-skip-tls-verify`: whether any certificate is accepted.
     pub skips_verification: bool,
-    /// `certificate-authority-data`; empty where the machine's own authorities are trusted instead.
+    /// `certificate-authority-data`; empty where the machine's own CAs are trusted instead.
     pub authorities: Vec<Certificate>,
 }
 
@@ -29,7 +29,7 @@ impl KubeconfigSummary {
         self.server_name.as_deref().unwrap_or_else(|| self.endpoint.host())
     }
 
-    /// What a client of this kubeconfig dials and asks for.
+    /// The address and server name of a client with this kubeconfig.
     pub fn target(&self) -> Target {
         Target { address: self.endpoint.clone(), server_name: Some(self.name().to_owned()) }
     }

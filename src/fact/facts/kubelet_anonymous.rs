@@ -1,4 +1,4 @@
-//! What kubelets answer to requests without credentials, asked from where the program runs.
+//! The answers of kubelets to requests without credentials, sent from where the program runs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::fact::Observe;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What is asked. All of it only reads.
+/// The requested paths, which only read.
 pub const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
 
 /// The status of anonymous requests to each node's kubelet, by node and path.
@@ -43,7 +43,7 @@ async fn ask(client: &reqwest::Client, kubelet: SocketAddr) -> Seen<BTreeMap<Str
     let mut statuses = BTreeMap::new();
     for path in PATHS {
         let url = format!("https://{kubelet}{path}");
-        // One connection serves all paths; a kubelet that cannot be reached is not tried thrice.
+        // One connection serves all paths: a kubelet that cannot be reached is tried only once.
         let response =
             client.get(&url).send().await.map_err(|e| Unobserved::unreachable(url, crate::cluster::causes(&e)))?;
         statuses.insert(path.to_owned(), response.status().as_u16());

@@ -1,4 +1,4 @@
-//! What the API server's own user may do at kubelets.
+//! The rights of the API server's own user at kubelets.
 
 use std::collections::BTreeMap;
 
@@ -15,42 +15,42 @@ use crate::version::Version;
 /// The user of kubeadm's apiserver-kubelet-client.crt.
 const USER: &str = "kube-apiserver-kubelet-client";
 
-/// Since when kubeadm gives that user its rights by a binding instead of by a group in the certificate, by minor; all
-/// later minors do.
+/// The first versions in which kubeadm grants that user its rights by a binding instead of by a group in the
+/// certificate, by minor. All later minors do.
 const BOUND_SINCE: [Version; 2] =
     [Version { major: 1, minor: 35, patch: 5 }, Version { major: 1, minor: 36, patch: 1 }];
 
-/// Whether kubeadm of this version gives the user its rights by a binding.
+/// Whether kubeadm of this version grants the user its rights by a binding.
 pub fn is_bound_in(version: Version) -> bool {
     let since = BOUND_SINCE.iter().find(|since| since.minor == version.minor);
     since.map_or(version >= Version::minor(37), |since| version >= *since)
 }
 
-/// What the user may do as whom the API server of a kubeadm cluster calls kubelets: asked is what its version needs.
+/// The rights of the user as whom the API server of a kubeadm cluster calls kubelets, as far as its version needs them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KubeletClientReviews(pub BTreeMap<KubeletClientAsks, Review>);
 
-/// What is asked about the user as whom the API server calls kubelets.
+/// A right of the user as whom the API server calls kubelets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KubeletClientAsks {
     /// To read logs.
     ReadLogs,
-    /// To read what else kubelets serve.
+    /// To read the other endpoints of kubelets.
     GetProxy,
     /// To run commands in pods.
     CreateProxy,
-    /// To run commands in pods, in the group that kubeadm's certificates had before.
+    /// To run commands in pods, as a member of the group in kubeadm's earlier certificates.
     CreateProxyInGroup,
 }
 
 impl KubeletClientAsks {
-    /// What a user needs who has its rights by a binding.
+    /// The rights of a user that has them by a binding.
     pub const BY_BINDING: [Self; 3] = [Self::ReadLogs, Self::GetProxy, Self::CreateProxy];
-    /// What a user needs who has its rights by a group.
+    /// The rights of a user that has them by a group.
     pub const BY_GROUP: [Self; 1] = [Self::CreateProxyInGroup];
 
-    /// What is asked.
+    /// The question.
     pub fn question(self) -> Question {
         let user = Who::user(USER, &[]);
         match self {

@@ -1,4 +1,4 @@
-//! What time it is on the nodes, as their kubelets date their answers.
+//! The clocks of the nodes, from the dates in their kubelets' answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::fact::Observe;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The clocks of the nodes, and the one that they should agree with. Any answer is dated, a refusal among them.
+/// The clocks of the nodes, and of the API server. Every answer has a date, also a refusal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KubeletClocks {
     /// The API server's clock.
     pub server: Dated,
-    /// The clock of each node, as its kubelet dates its answers.
+    /// The clock of each node, from the date in its kubelet's answer.
     pub nodes: BTreeMap<String, Seen<Dated>>,
 }
 
-/// A clock that was read.
+/// A reading of a clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dated {
-    /// What it said, to the second below.
+    /// The time that it showed, cut to the second.
     pub said: Timestamp,
     /// Our own clock before asking.
     pub before: Timestamp,

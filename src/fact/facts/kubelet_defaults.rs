@@ -11,7 +11,8 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// The configuration that kubeadm gives the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config. Absent elsewhere.
+/// The configuration that kubeadm gives the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config.
+/// Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KubeletDefaults {
     /// The DNS servers of pods.

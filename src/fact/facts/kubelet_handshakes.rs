@@ -13,7 +13,7 @@ use crate::handshake::{Handshake, Target};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// What each node's kubelet presents at its first InternalIP, by the node's name.
+/// The handshake with each node's kubelet at its first InternalIP, by the node's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeletHandshakes(pub BTreeMap<String, Seen<Handshake>>);
 

@@ -1,4 +1,4 @@
-//! Whether the API server gets through to kubelets, by the log of one pod on each node.
+//! Whether the API server reaches the kubelets: the log of one pod on each node.
 
 pub use crate::cluster::reply::UNKNOWN_TO_KUBELET;
 use std::collections::BTreeMap;
@@ -15,46 +15,46 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Whose logs are asked for: the cluster's own pods, of which nearly every node runs one.
+/// The namespace of the pods whose logs are requested: nearly every node runs one.
 const NAMESPACE: &str = "kube-system";
-/// How many nodes are asked about, at the most: each takes a request.
+/// The most nodes that are asked about: each takes a request.
 const MOST: usize = 20;
 
-/// What became of a request for the log of one pod on each node, by node. The log itself is not kept.
+/// The outcome of a request for the log of one pod on each node, by node. The log itself is not kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeletLogs {
-    /// The nodes that were asked about.
+    /// The nodes that were tried.
     pub asked: BTreeMap<String, Seen<LogAnswer>>,
     /// How many other nodes there are.
     pub others: usize,
 }
 
-/// What the API server answered.
+/// The answer of the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogAnswer {
     /// The pod.
     pub pod: String,
-    /// What came.
+    /// The outcome.
     pub came: Came,
 }
 
-/// What came of a request that goes through a kubelet.
+/// The outcome of a request that goes through a kubelet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Came {
-    /// What was asked for.
+    /// The requested data.
     #[serde(alias = "log")]
     Wanted,
     /// An error of the API server about the kubelet.
     Error {
         /// The status code.
         status: u16,
-        /// The API server's words.
+        /// The API server's message.
         message: String,
     },
-    /// Nothing within the deadline, in milliseconds.
+    /// No answer within the deadline.
     Nothing {
-        /// The deadline.
+        /// The deadline, in milliseconds.
         after_ms: u64,
     },
 }
@@ -66,7 +66,7 @@ impl Observe for KubeletLogs {
     const RULES: &'static [Rule] = &[Rule::namespaced(NAMESPACE, "", "pods/log", &["get"])];
 
     async fn observe(Live { cluster, .. }: &Live, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
-        // A node on which none of these pods runs has no log to ask for.
+        // A node without such a pod has no log that can be requested.
         let with_log: BTreeMap<&str, (&Pod, &Container)> = pods
             .of_namespace(NAMESPACE)
             .filter_map(|pod| Some((pod.node.as_deref()?, (pod, with_log(pod)?))))
@@ -74,7 +74,7 @@ impl Observe for KubeletLogs {
         let at: Vec<_> =
             nodes.0.iter().filter_map(|(name, node)| Some((name, node, *with_log.get(name.as_str())?))).collect();
         if at.is_empty() {
-            return Err(Unobserved::absent(format!("no pod of {NAMESPACE} runs, whose log could be asked for")));
+            return Err(Unobserved::absent(format!("no pod of {NAMESPACE} runs")));
         }
         let some = at.iter().step_by(at.len().div_ceil(MOST));
         let asked = some.map(async |(name, node, of)| ((*name).clone(), ask(cluster, name, node, *of).await));
@@ -94,13 +94,13 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node, (pod, container): (&Pod
         .with("limitBytes", "1");
     let came = match cluster.send(&call).await {
         Ok(reply) if reply.status == 200 => Came::Wanted,
-        // Ours is another refusal than the kubelet's of the API server.
+        // A refusal of our own credential is not the kubelet's refusal of the API server.
         Ok(reply) if is_our_refusal(reply.status, &reply.message()) => {
             return reply.accepted(&call).and(Err(Unobserved::invalid(call.to_string(), reply.message())));
         }
-        // The pod is gone since it was listed.
+        // The pod was deleted after it was listed.
         Ok(reply) if reply.status == 404 => {
-            return Err(Unobserved::invalid(call.to_string(), "the pod is gone since it was listed"));
+            return Err(Unobserved::invalid(call.to_string(), "the pod was deleted after it was listed"));
         }
         Ok(reply) => Came::Error { status: reply.status, message: reply.message() },
         Err(Unobserved::TimedOut { after_ms, .. }) => Came::Nothing { after_ms },

@@ -15,16 +15,16 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The metrics that are kept, of many hundreds.
 const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];
-/// The seconds for which the client certificate is still valid; `+Inf` when there is none.
+/// The seconds until the client certificate expires; `+Inf` when there is none.
 pub const CLIENT_TTL: &str = "kubelet_certificate_manager_client_ttl_seconds";
 /// How often renewing the client certificate failed since the kubelet started.
 pub const CLIENT_ERRORS: &str = "kubelet_certificate_manager_client_expiration_renew_errors";
-/// The seconds for which the serving certificate is still valid; `+Inf` when there is none.
+/// The seconds until the serving certificate expires; `+Inf` when there is none.
 pub const SERVER_TTL: &str = "kubelet_certificate_manager_server_ttl_seconds";
 /// How often renewing the serving certificate failed since the kubelet started.
 pub const SERVER_ERRORS: &str = "kubelet_server_expiration_renew_errors";
 
-/// Some metrics of each kubelet, by node. A value is as Prometheus writes it, since JSON has no infinity.
+/// Some metrics of each kubelet, by node. Values are text as Prometheus writes it, since JSON has no infinity.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeletMetrics(pub BTreeMap<String, Seen<BTreeMap<String, String>>>);
 
@@ -47,11 +47,13 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String
     let kept = kept(&reply.text());
     match kept {
         Some(kept) => Ok(kept),
-        None => Err(Unobserved::invalid(format!("the kubelet of {name}"), "its /metrics hold no metric of a kubelet")),
+        None => {
+            Err(Unobserved::invalid(format!("the kubelet of {name}"), "its /metrics contain no metric of a kubelet"))
+        }
     }
 }
 
-/// The wanted ones of the kubelet's metrics; none if the text is something else.
+/// The kept metrics; none if the text is not that of a kubelet.
 fn kept(text: &str) -> Option<BTreeMap<String, String>> {
     prometheus::lines(text).any(|line| line.name.starts_with("kubelet_")).then(|| {
         let kept = prometheus::lines(text).filter(|line| KEPT.contains(&line.name));

@@ -1,4 +1,4 @@
-//! What kubelets answer to an account that may read what monitoring reads, and nothing else.
+//! The answers of kubelets to an account with the rights of monitoring only.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,20 +20,20 @@ use crate::probe::reached::Met;
 use crate::probe::{Answers, Questions};
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Those of a kubelet's paths to which it has the right, and what the right is to.
+/// The paths of a kubelet that the account may read, and the right for each.
 pub const OPEN: [(&str, &str); 3] =
     [("/configz", "nodes/configz"), ("/healthz", "nodes/healthz"), ("/metrics", "nodes/metrics")];
-/// That to which it has none: `nodes/pods`, or the `nodes/proxy` of kubelets that know no finer rights.
+/// The path that it may not read: `nodes/pods`, or `nodes/proxy` with kubelets that do not support finer rights.
 pub const CLOSED: &str = "/pods";
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
-/// By when a probe answers with what it has, since it began to ask.
+/// The time after which a probe sends what it has.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The status of requests to each Linux node's kubelet, by node and path, with the token of a service account that may get
-/// `nodes/configz`, `nodes/healthz` and `nodes/metrics`.
+/// The status of requests to each Linux node's kubelet, by node and path, with the token of a service account that may
+/// get `nodes/configz`, `nodes/healthz` and `nodes/metrics`.
 ///
-/// Each kubelet is asked by a pod on its own node: whoever answers there, be it not who it says, has given the pod its token.
+/// Each kubelet is asked by a pod on its own node, whose kubelet has given the pod its token anyway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KubeletMonitoring(pub BTreeMap<String, Seen<BTreeMap<String, Got<u16>>>>);
 
@@ -48,7 +48,7 @@ impl Observe for KubeletMonitoring {
         Rule::own_namespace("", "pods", &["create", "deletecollection", "watch"]),
         Rule::own_namespace("rbac.authorization.k8s.io", "clusterroles", &["create"]),
         Rule::own_namespace("rbac.authorization.k8s.io", "clusterrolebindings", &["create"]),
-        // Nobody can give what they do not have.
+        // RBAC lets us grant only rights that we have.
         Rule::own_namespace("", "nodes/configz", &["get"]),
         Rule::own_namespace("", "nodes/healthz", &["get"]),
         Rule::own_namespace("", "nodes/metrics", &["get"]),
@@ -58,8 +58,7 @@ impl Observe for KubeletMonitoring {
     async fn observe(live: &Live, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
         let run = &live.inputs.run;
         if let Some(namespace) = &live.inputs.namespace {
-            let why =
-                "a right on nodes is in no namespace, and a run in an existing namespace creates nothing outside of it";
+            let why = "a right on nodes needs a ClusterRole, and a run in an existing namespace creates nothing outside of it";
             return Err(Unobserved::absent(format!("{why}: {namespace}")));
         }
         let site = Site::prepare(live, Level::Monitoring).await?;
@@ -86,19 +85,19 @@ impl Observe for KubeletMonitoring {
     }
 }
 
-/// The kubelet to be asked on a node. A node on which no probe came about is not waited for again.
+/// The address of a node's kubelet. Nodes on which no probe started are left out.
 fn kubelet(nodes: &Nodes, name: &str, probe: &ProbeReport) -> Seen<SocketAddr> {
     probe.answers.as_ref().map_err(Clone::clone)?;
     let node = nodes.0.get(name).ok_or_else(|| Unobserved::absent(format!("there is no Node {name}")))?;
     node.kubelet(name)
 }
 
-/// All that is asked.
+/// All questions.
 fn paths() -> impl Iterator<Item = &'static str> {
     OPEN.into_iter().map(|(path, _)| path).chain([CLOSED])
 }
 
-/// The statuses of what was asked, by path.
+/// The statuses of the answers, by path.
 fn statuses_of(asked: &[Endpoint], answers: &Answers) -> BTreeMap<String, Got<u16>> {
     paths()
         .zip(asked)

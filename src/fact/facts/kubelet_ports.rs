@@ -1,4 +1,4 @@
-//! Which of the ports that kubelets can serve without asking who asks are open, seen from where the program runs.
+//! The kubelets' ports without authentication, seen from where the program runs.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -15,16 +15,16 @@ use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Which ports of each node are open, by node.
+/// The open ports of each node, by node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KubeletPorts(pub BTreeMap<String, Seen<Ports>>);
 
-/// What connecting to a node's ports led to.
+/// The outcome of connections to a node's ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
-    /// The address that was dialled.
+    /// The dialled address.
     pub address: IpAddr,
-    /// The kubelet's API, by which the node is known to be reached at all.
+    /// The port of the kubelet's API, which shows that the node can be reached.
     pub api: Seen<()>,
     /// The read-only port.
     pub read_only: Seen<Port>,
@@ -32,7 +32,7 @@ pub struct Ports {
     pub health: Seen<Port>,
 }
 
-/// What became of a connection.
+/// The outcome of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Port {
@@ -59,7 +59,7 @@ impl Observe for KubeletPorts {
 }
 
 async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
-    // The kubelet's API must be open for anything else to mean something.
+    // The other ports mean something only where the kubelet's API is open.
     let api_at = node.kubelet(name)?;
     let address = api_at.ip();
     let at = |port| SocketAddr::new(address, port);
@@ -68,7 +68,7 @@ async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
         Port::Closed => Err(Unobserved::unreachable(api_at.to_string(), "connection refused")),
         Port::Silent => Err(Unobserved::timed_out(api_at.to_string(), deadline)),
     });
-    // Where not even the API answers, whether another port does says nothing.
+    // Without an answer of the API, another port that is closed means nothing.
     let (read_only, health) = match &api {
         Ok(()) => {
             let (read_only, health) = (at(ports::KUBELET_READ_ONLY), at(ports::KUBELET_HEALTHZ));

@@ -1,4 +1,4 @@
-//! The Service default/kubernetes, through which pods reach the API.
+//! The Service default/kubernetes, by which pods reach the API.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ pub struct KubernetesService {
     pub kind: String,
     /// The address.
     pub cluster_ip: IpAddr,
-    /// All addresses; one, since the Service is single-stack.
+    /// All addresses: one, since the Service is single-stack.
     pub cluster_ips: Vec<String>,
     /// The labels.
     pub labels: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! The leases by which controller-manager and scheduler elect their leaders.
+//! The leases of the leaders of controller-manager and scheduler.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The components that elect a leader.
 pub(super) const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 
-/// For how long a stale lease is looked at again: after a restart of the API server, the leaders need a moment.
+/// How long to wait for a stale lease: after a restart of the API server, the leaders need a moment.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -25,12 +25,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LeaderLeases(pub BTreeMap<String, Seen<LeaderLease>>);
 
-/// Who leads, and since when.
+/// A leader's lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LeaderLease {
-    /// The instance that leads.
+    /// The leading instance.
     pub holder: String,
-    /// When it last said so.
+    /// When it was last renewed.
     pub renewed: Timestamp,
     /// After how many seconds without renewal others may take over.
     pub duration_seconds: i32,
@@ -58,14 +58,14 @@ impl Observe for LeaderLeases {
         if let [Some(Err(absent @ Unobserved::Absent { .. })), Some(Err(Unobserved::Absent { .. }))] =
             COMPONENTS.map(|component| leases.get(component))
         {
-            // A managed control plane hides both.
+            // Managed control planes hide both.
             return Err(absent.clone());
         }
         Ok(Self(leases))
     }
 }
 
-/// The lease, as soon as it is fresh or patience ends.
+/// The lease, as soon as it is fresh or the time is over.
 async fn settled(cluster: &Cluster, name: &str) -> Seen<LeaderLease> {
     let is_fresh = |lease: &LeaderLease, now: Option<Timestamp>| {
         now.is_none_or(|now| lease.age(now) <= i64::from(lease.duration_seconds))

@@ -1,4 +1,4 @@
-//! Tokens of service accounts that are kept in Secrets and never expire. What they are is not read.
+//! Service account tokens in Secrets, which never expire. The tokens themselves are not read.
 
 use std::collections::BTreeMap;
 
@@ -17,35 +17,35 @@ use crate::live::Live;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The ConfigMap that says since when the API servers note the use of such tokens.
+/// The ConfigMap that contains since when API servers track the use of such tokens.
 pub const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
 
-/// The Secrets of type `kubernetes.io/service-account-token`, of which only the metadata is fetched.
+/// The metadata of the Secrets of type `kubernetes.io/service-account-token`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LegacyTokens {
-    /// Since when their use is noted, in the words of the ConfigMap.
+    /// Since when their use is tracked, as in the ConfigMap.
     pub tracked_since: Seen<String>,
     /// The Secrets.
     pub tokens: BTreeMap<NamespacedName, LegacyToken>,
 }
 
-/// What checks need of such a Secret.
+/// The parts of such a Secret that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegacyToken {
     /// The service account.
     pub service_account: String,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// The day on which an API server last saw it, as its label says.
+    /// The day of its last use, from its label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<String>,
-    /// The day since which it is refused, as its label says.
+    /// The day since which it is invalid, from its label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<String>,
 }
 
 impl LegacyToken {
-    /// The day on which it was last used; none if it never was, or if its label is no day.
+    /// The day on which it was last used; none if it never was, or if its label is not a date.
     pub fn last_used_on(&self) -> Option<Date> {
         self.last_used.as_ref()?.parse().ok()
     }
@@ -55,7 +55,7 @@ impl Observe for LegacyTokens {
     type Needs<'a> = ();
     const NAME: &'static str = "legacy-tokens";
     const ACCESS: Access = Access::Read;
-    // RBAC cannot tell metadata from what a Secret holds. Who does not want to grant this loses this fact only.
+    // RBAC cannot distinguish the metadata of Secrets from their data. Without this right only this fact is missing.
     const RULES: &'static [Rule] = &[
         Rule::cluster("", "secrets", &["list"]),
         Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&[TRACKING]),

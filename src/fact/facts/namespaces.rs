@@ -15,7 +15,7 @@ use crate::seen::{Access, Seen};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Namespaces(pub BTreeMap<String, Namespace>);
 
-/// What checks need of a namespace.
+/// The parts of a namespace that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// When it was created.

@@ -1,4 +1,4 @@
-//! Whether traffic between pods stops and comes back with network policies.
+//! Whether NetworkPolicies stop traffic between pods, and let it return.
 
 pub mod sights;
 
@@ -31,27 +31,27 @@ use crate::probe::trial::TrialPod;
 use crate::seen::{Access, Seen, Unobserved};
 use sights::{Sights, Step, Way};
 
-/// How long pods have to start.
+/// How long pods may take to start.
 const START: Duration = Duration::from_secs(30);
-/// How long ways have to open before there is a policy.
+/// How long ways may take to open before there is a policy.
 const OPENING: Duration = Duration::from_secs(5);
-/// How long policies have to take effect.
+/// How long policies may take to take effect.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long, where there seems to be nobody to enforce them and nobody says that there must be.
+/// The same where nothing seems to enforce them and the profile does not require it.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(4);
-/// How many answers may wait to be read.
+/// The capacity of the queue of answers.
 const WAITING: usize = 64;
 
-/// Whether traffic between pods stops and comes back with network policies.
+/// Whether NetworkPolicies stop traffic between pods, and let it return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPolicyTrial {
-    /// The node of the pods that serve.
+    /// The node of the serving pods.
     pub servers_on: String,
-    /// The node of the pods that ask.
+    /// The node of the asking pods.
     pub clients_on: String,
-    /// The ways that were looked at.
+    /// The ways that were tried.
     pub ways: BTreeSet<Way>,
-    /// What was seen after each step, as far as it was worth to go.
+    /// The ways after each step; further steps are left out where they would show nothing.
     pub steps: BTreeMap<Step, Seen<Sights>>,
 }
 
@@ -89,7 +89,7 @@ impl Observe for NetworkPolicyTrial {
         let logs =
             clients.iter().map(|(_, pod, _)| follow(&live.cluster, site.namespace(), pod, told.clone(), |tried| tried));
         tokio::select! {
-            // The logs end only with the pods: whoever tries is told so.
+            // The logs end only with the pods, and the tries then report that.
             steps = trial.go(&site, expectations.network_policy) => Ok(Self {
                 servers_on: servers_on.to_owned(),
                 clients_on: clients_on.to_owned(),
@@ -103,7 +103,7 @@ impl Observe for NetworkPolicyTrial {
 
 crate::observed!(NetworkPolicyTrial);
 
-/// The tries that are told, and the ways that are worth to be looked at.
+/// The reported tries, and the ways that are worth watching.
 struct Trial {
     ways: Vec<Way>,
     tries: mpsc::Receiver<Seen<Try>>,
@@ -138,7 +138,7 @@ impl Trial {
             };
             steps.insert(Step::Allowed, allowed);
         }
-        // Where nothing was stopped nothing comes back, and what is left goes with the run.
+        // Where nothing was stopped nothing returns, and the rest is removed with the run.
         let lifted = site.lift_policies().await;
         if any_is_stopped {
             let lifted = match lifted {
@@ -150,11 +150,12 @@ impl Trial {
         steps
     }
 
-    /// Looks until everything is as it should be after the step, or patience, which may grow with what is seen, is over.
+    /// Watches until all ways are as the policies of the step say, or until the time is over, which may depend on what
+    /// is seen.
     async fn look(&mut self, step: Step, patience: impl Fn(&Sights) -> Duration) -> Seen<Sights> {
         let began = Instant::now();
         let mut sights = Sights::default();
-        // What was told before the step is not of it.
+        // Older tries do not belong to the step.
         while let Ok(old) = self.tries.try_recv() {
             old?;
         }
@@ -176,14 +177,14 @@ impl Trial {
     }
 }
 
-/// Where the pods go: those that serve, and those that ask; on two nodes if there are two, on workers if there are any.
+/// The nodes of the serving and the asking pods: two if there are two, workers if there are any.
 fn places(nodes: &Nodes) -> Seen<(&str, &str)> {
     let ready = nodes.ready_workers_first()?;
     let first = ready[0].0;
     Ok((first, ready.get(1).map_or(first, |(second, _)| second)))
 }
 
-/// A server of the DNS whose address is a pod's own: what a node answers itself, no policy governs.
+/// A DNS server whose address is that of a pod: policies do not apply to a node's own address.
 fn server(dns: &DnsServers, nodes: &Nodes) -> Option<SocketAddr> {
     let on_host = |address: &IpAddr| nodes.0.values().any(|node| node.internal_addresses().any(|own| own == *address));
     let pod = dns.pods.iter().find(|address| !on_host(address))?;
@@ -194,7 +195,7 @@ fn pod<'a>(role: Role, node: &'a str, watch: Option<&'a WatchQuestions>) -> Tria
     TrialPod { role: role.name(), node, watch }
 }
 
-/// Makes pods and waits until they run; tells their names and addresses.
+/// Creates pods, waits until they run, and returns their names and addresses.
 async fn start(live: &Live, site: &Site<'_>, pods: &[(Role, TrialPod<'_>)]) -> Seen<Vec<(Role, String, IpAddr)>> {
     let made = join_all(pods.iter().map(|(_, pod)| site.trial_pod(pod))).await;
     let names = made.into_iter().collect::<Seen<Vec<String>>>()?;

@@ -1,4 +1,4 @@
-//! What somebody may do who has logged in and was given nothing.
+//! The rights of an authenticated user without any grants.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// What a user without any rights may do.
+/// The rights of a user without any grants.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NobodyReviews(pub BTreeMap<NobodyAsks, Review>);
 
-/// What is asked about a user without any rights.
+/// A right of a user without any grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NobodyAsks {
-    /// To ask what they may do, which everybody may.
+    /// To review their own access, which everybody may.
     AskAboutThemselves,
     /// To read a secret of the system.
     ReadSecret,

@@ -1,4 +1,4 @@
-//! What a kubelet's requests for certificates come to, tried in its name without persisting anything.
+//! The answers to a kubelet's requests for certificates, sent as the node with `dryRun=All`.
 
 use std::collections::BTreeMap;
 
@@ -17,24 +17,24 @@ use crate::join::applicant::Applicant;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What requests for certificates in a kubelet's name come to. All are sent with `dryRun=All`.
+/// The answers to requests for certificates as a node. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeCertificateRequests {
-    /// The node in whose name they are made.
+    /// The node.
     pub node: String,
-    /// The answers. In a cluster of one node, a name that no node has stands for another.
+    /// The answers. In a cluster of one node, the other node is one that does not exist.
     pub answers: BTreeMap<CertificateRequested, Seen<Answered>>,
 }
 
-/// Which certificate a kubelet may request.
+/// A certificate that a kubelet may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertificateRequested {
-    /// By which it logs in.
+    /// Its own client certificate.
     OwnClient,
-    /// By which another node logs in.
+    /// The client certificate of another node.
     ForeignClient,
-    /// By which another node serves.
+    /// The serving certificate of another node.
     ForeignServing,
 }
 
@@ -67,9 +67,9 @@ impl Observe for NodeCertificateRequests {
     }
 }
 
-/// A request for a certificate of one of Kubernetes' own signers, which is tried and not made.
+/// A dry-run request for a certificate of one of Kubernetes' own signers.
 pub fn request(common_name: &str, organization: &str, signer: &str, usage: &str) -> Seen<Call> {
-    // The key is forgotten: nobody can use what would be issued.
+    // The key is dropped: a certificate for it would be useless.
     let applicant = Applicant::new(common_name, Some(organization))
         .map_err(|e| Unobserved::invalid(format!("a request for {common_name}"), e))?;
     Ok(Call::create::<CertificateSigningRequest>(json!({

@@ -1,4 +1,4 @@
-//! What can be done with the certificate of a node.
+//! The rights of a node's certificate.
 
 pub use crate::join::WhoAmI;
 use std::collections::BTreeMap;
@@ -22,19 +22,19 @@ use crate::live::Live;
 use crate::live::RunId;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What can be done with the certificate that the join rehearsal brought: real requests, no impersonation. Of objects
-/// that exist only metadata is asked for, and writes are sent with `dryRun=All`.
+/// The rights of the certificate from the join rehearsal: real requests, without impersonation. They ask only for the
+/// metadata of existing objects, and writes are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeCredential {
-    /// The node that it is of.
+    /// Its node.
     pub node: String,
-    /// Whom the API server takes its holder for.
+    /// The user as whom the API server authenticates its holder.
     pub identity: Seen<WhoAmI>,
     /// The answers.
     pub answers: BTreeMap<NodeDeed, Seen<Answered>>,
 }
 
-/// What is tried with a node's certificate.
+/// A request with a node's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeDeed {
@@ -44,7 +44,7 @@ pub enum NodeDeed {
     ReviewToken,
     /// To register itself.
     RegisterItself,
-    /// To ask for a certificate of its own name.
+    /// To request a certificate of its own name.
     RequestOwnCertificate,
     /// To read a Secret that none of its pods refers to.
     GetSecret,
@@ -60,7 +60,7 @@ pub enum NodeDeed {
     RegisterAnother,
     /// To register itself as a control-plane node.
     RegisterAsControlPlane,
-    /// To ask for the certificate of another node.
+    /// To request the certificate of another node.
     RequestOtherCertificate,
 }
 
@@ -74,12 +74,12 @@ impl Observe for NodeCredential {
         (RehearsedJoin { rehearsal, credential }, nodes): Self::Needs<'_>,
     ) -> Seen<Self> {
         let Some(credential) = credential else {
-            return Err(Unobserved::invalid("the join rehearsal", "it brought no certificate (DI-10 says why)"));
+            return Err(Unobserved::invalid("the join rehearsal", "it got no certificate (see DI-10)"));
         };
         let identity = who_am_i(cluster, credential.clone(), None).await;
         let other = nodes.0.keys().next().map(String::as_str);
-        let deeds = deeds(&inputs.run, &rehearsal.node, other)
-            .map_err(|error| Unobserved::invalid("the making of a key", error))?;
+        let deeds =
+            deeds(&inputs.run, &rehearsal.node, other).map_err(|error| Unobserved::invalid("a new key", error))?;
         let answers = join_all(deeds.into_iter().map(async |(deed, call)| {
             let reply = cluster.send(&call.by(credential.clone())).await;
             (deed, reply.map(|reply| Answered::from(&reply)))

@@ -1,4 +1,4 @@
-//! How requests are sent in a node's name.
+//! How requests are sent as a node.
 
 use k8s_openapi::api::core::v1::Node;
 use serde::{Deserialize, Serialize};
@@ -13,22 +13,22 @@ use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 
-/// How requests are sent in the name of the node under test, as the server and our own rights allow.
+/// How requests are sent as the node under test: the kind of impersonation that the server and our own rights allow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeIdentity {
     /// The node.
     pub node: String,
     /// The uid of its Node.
     pub uid: String,
-    /// By which kind of impersonation.
+    /// The kind of impersonation.
     pub way: Impersonation,
 }
 
 impl Impersonation {
-    /// The ways that a server of this version may know.
+    /// The kinds that a server of this version may support.
     ///
-    /// The legacy one first: to somebody who may do both, a server gives the way that last succeeded, and a node's name
-    /// without its groups would then be nobody's.
+    /// The legacy one first: where both are allowed, a server uses the kind that last succeeded, and a node's name
+    /// without its groups would then not be a node.
     fn known_to(version: Version) -> &'static [Self] {
         if version >= Version::minor(36) { &[Self::Legacy, Self::Constrained] } else { &[Self::Legacy] }
     }
@@ -52,7 +52,7 @@ impl Impersonation {
 }
 
 impl NodeIdentity {
-    /// Sends a request in the node's name. An impersonation that is refused is no answer about the node.
+    /// Sends a request as the node. A refused impersonation is an error, not an answer about the node.
     pub async fn send(&self, cluster: &Cluster, call: Call) -> Seen<Answered> {
         let call = call.by(self.way.identity(&self.node));
         let reply = cluster.send(&call).await?;
@@ -71,7 +71,7 @@ impl Observe for NodeIdentity {
     type Needs<'a> = (&'a NodeUnderTest, &'a ServerVersion);
     const NAME: &'static str = "node-identity";
     const ACCESS: Access = Access::Impersonate;
-    // Nothing but impersonation: whether a request itself is allowed is asked of the node.
+    // Only impersonation: the request itself is authorized as the node.
     const RULES: &'static [Rule] = &[
         Rule::impersonation(Impersonation::Legacy, "", "users", &["impersonate"]),
         Rule::impersonation(Impersonation::Legacy, "", "groups", &["impersonate"]).named(&["system:nodes"]),
@@ -91,7 +91,7 @@ impl Observe for NodeIdentity {
         for way in ways {
             let call = Call::get::<Node>(node).by(way.identity(node));
             let reply = cluster.send(&call).await?;
-            // Who may impersonate the user alone gets past this without the groups, and is no node then.
+            // With the right to impersonate only the user, this succeeds without the groups, and not as a node.
             let no_node = *way == Impersonation::Constrained && reply.status == 403;
             if is_impersonation_refused(&reply) || no_node {
                 refusal = reply.message();
@@ -106,7 +106,7 @@ impl Observe for NodeIdentity {
     }
 }
 
-/// Whether a request did not get past the impersonation, which our own credential must be permitted.
+/// Whether the impersonation was refused, which needs a right of our own credential.
 fn is_impersonation_refused(reply: &Reply) -> bool {
     reply.status == 403 && reply.message().contains("cannot impersonate")
 }

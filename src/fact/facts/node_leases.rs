@@ -1,4 +1,4 @@
-//! The leases by which kubelets say that they are alive.
+//! The leases of the nodes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// For how long a Ready node's missing lease is looked for again: a kubelet that has just joined makes it when it renews
-/// for the first time, up to ten seconds later.
+/// How long to wait for the missing lease of a Ready node: a kubelet that has just joined creates it when it first
+/// renews it, up to ten seconds later.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Where the leases of nodes live.
+/// The namespace of the leases of nodes.
 const NAMESPACE: &str = "kube-node-lease";
 
 /// The leases of all nodes, by the node's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NodeLeases(pub BTreeMap<String, NodeLease>);
 
-/// When a kubelet was last heard.
+/// The lease of a node, which its kubelet renews.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLease {
     /// When it last renewed the lease; none before the first time.

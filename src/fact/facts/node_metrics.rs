@@ -1,4 +1,4 @@
-//! Which nodes the resource metrics API knows.
+//! The nodes in the resource metrics API.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::seen::{Access, Seen, Unobserved};
 const API: &str = "v1beta1.metrics.k8s.io";
 const PATH: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 
-/// Which nodes the resource metrics API, by which `kubectl top` and autoscalers work, knows. Absent where it is not served.
+/// The nodes in the resource metrics API, which `kubectl top` and autoscalers use. Absent where it is not served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeMetrics {
@@ -24,7 +24,7 @@ pub enum NodeMetrics {
     Broken {
         /// The status code.
         status: u16,
-        /// The API server's words.
+        /// The API server's message.
         message: String,
     },
 }

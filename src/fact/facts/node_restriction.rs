@@ -1,4 +1,4 @@
-//! What a kubelet's writes come to, tried in its name without persisting anything.
+//! The answers to a kubelet's writes, sent as the node with `dryRun=All`.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ use crate::live::Live;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// A uid that no object has: a second lock besides `dryRun` on evictions.
+/// A uid that no object has: a second safeguard on evictions, in addition to `dryRun`.
 const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
 
-/// What a kubelet's writes come to. All are sent with `dryRun=All`.
+/// The answers to writes as a node. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeRestriction {
-    /// The node in whose name they are sent.
+    /// The node.
     pub node: String,
-    /// The answers. Those about other nodes are left out in a cluster of one.
+    /// The answers. Those about other nodes are left out in a cluster of one node.
     pub writes: BTreeMap<Write, Seen<Answered>>,
 }
 
-/// A write that a kubelet may try.
+/// A write of a kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Write {
@@ -44,7 +44,7 @@ pub enum Write {
     IsolationLabel,
     /// To give its Node the role of a control plane.
     RoleLabel,
-    /// To give its Node an unknown label of Kubernetes.
+    /// To give its Node an unknown label in a domain of Kubernetes.
     UnknownLabel,
     /// To taint its Node.
     Taint,
@@ -156,8 +156,8 @@ fn pod(mirror: bool, owners: &Value, node: &str, volumes: &Value) -> Value {
     })
 }
 
-/// An eviction that cannot succeed even if `dryRun` were ignored: no pod has that uid. Admission comes before the uid is
-/// looked at, which is not so for a deletion.
+/// An eviction that cannot succeed even if `dryRun` were ignored: no pod has that uid. Unlike with a deletion,
+/// admission comes before the uid is compared.
 fn evict(pod: &NamespacedName) -> Call {
     Call::create::<Pod>(json!({
         "apiVersion": "policy/v1",

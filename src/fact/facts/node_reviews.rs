@@ -1,4 +1,4 @@
-//! What a node may do, in the answers of the authorizers.
+//! The rights of a node, as the authorizers report them.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::live::Live;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// What a node may do.
+/// The rights of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeReviews(pub BTreeMap<NodeAsks, Review>);
 
-/// What is asked about a node. Questions about things of other nodes are left out where there is no such thing.
+/// A right of a node. Those to objects of other nodes are left out where there is no such object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeAsks {
@@ -51,7 +51,7 @@ pub enum NodeAsks {
     ForeignLease,
     /// To renew another node's lease.
     RenewForeignLease,
-    /// To renew the lease by which the scheduler leads.
+    /// To renew the leader lease of the scheduler.
     SchedulerLease,
     /// To read its own CSINode.
     OwnCsiNode,

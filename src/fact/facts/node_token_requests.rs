@@ -1,4 +1,4 @@
-//! What a kubelet's requests for tokens come to, made in its name.
+//! The answers to a kubelet's requests for tokens, sent as the node.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +17,26 @@ use crate::live::Live;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// How long a token would live that should not have been given: the least that a server gives.
+/// The lifetime of a token that should not have been issued: the shortest that a server accepts.
 const SECONDS: u32 = 600;
 
-/// What requests for tokens in a kubelet's name come to.
+/// The answers to requests for tokens as a node.
 ///
-/// `dryRun` does not stop tokens from being issued. So all are asked for an audience that nothing has: a token that is issued
-/// opens nothing, and the answer that holds it is dropped unread.
+/// `dryRun` does not stop tokens from being issued. All are requested for an audience that no server has: an issued
+/// token is useless, and the answer is dropped unread.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeTokenRequests {
-    /// The node in whose name they are made.
+    /// The node.
     pub node: String,
-    /// The answers. The one about a pod of another node is left out where no other node has a pod of that service account.
+    /// The answers. That for a pod of another node is left out where no other node has a pod of that service account.
     pub answers: BTreeMap<TokenRequested, Seen<Answered>>,
 }
 
-/// For what a kubelet may request a token.
+/// A token that a kubelet may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenRequested {
-    /// For no pod.
+    /// Without a pod.
     Unbound,
     /// For a pod of another node.
     ForeignPod,

@@ -15,16 +15,16 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The label that kubeadm and others put on control-plane nodes.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
-/// The label that tells a node's zone: what fails together.
+/// The label with a node's zone.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
-/// Labels of nodes that are no machines: no pod of a DaemonSet runs there, and no probe.
+/// Labels of virtual nodes: they run no pods of DaemonSets, and no probes.
 const VIRTUAL: [(&str, &str); 2] = [("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet")];
 
 /// All nodes, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Nodes(pub BTreeMap<String, Node>);
 
-/// What checks need of a node.
+/// The parts of a node that checks use.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
     /// When the Node was created.
@@ -35,11 +35,11 @@ pub struct Node {
     pub deleting: Option<Timestamp>,
     /// The labels.
     pub labels: BTreeMap<String, String>,
-    /// The annotations' keys; values may hold anything.
+    /// The annotations' keys; values may contain anything.
     pub annotations: Vec<String>,
     /// The taints.
     pub taints: Vec<Taint>,
-    /// Whether new pods are kept away.
+    /// Whether it is cordoned.
     pub unschedulable: bool,
     /// The addresses, by type (`InternalIP`, `Hostname`, …).
     pub addresses: Vec<(String, String)>,
@@ -47,7 +47,7 @@ pub struct Node {
     pub conditions: BTreeMap<String, Condition>,
     /// The pod address ranges.
     pub pod_cidrs: Vec<String>,
-    /// How many pods its kubelet takes, if it has reported it.
+    /// The most pods that its kubelet runs, if it has reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_limit: Option<u64>,
     /// The id that the cloud provider gave it.
@@ -117,12 +117,11 @@ impl Nodes {
         self.0.iter().step_by(self.0.len().div_ceil(most).max(1))
     }
 
-    /// The nodes that take probes, of which the first serve best: those that run Linux and are Ready, workers first. An
-    /// error if there is none.
+    /// The nodes for probes: those that run Linux and are Ready, workers first. An error if there is none.
     pub fn ready_workers_first(&self) -> Seen<Vec<(&str, &Node)>> {
         let mut linux: Vec<_> = self.linux().map(|(name, node)| (name.as_str(), node)).collect();
         if linux.is_empty() {
-            return Err(Unobserved::absent("no node runs Linux, which probes need"));
+            return Err(Unobserved::absent("no node runs Linux"));
         }
         linux.retain(|(_, node)| node.is_ready());
         if linux.is_empty() {
@@ -149,7 +148,7 @@ impl Node {
         self.labels.get(ZONE).map(String::as_str)
     }
 
-    /// Whether it is no machine but a door to another platform, where each pod has a machine of its own.
+    /// Whether it is a virtual node: each pod runs on a machine of its own, on another platform.
     pub fn is_virtual(&self) -> bool {
         VIRTUAL.iter().any(|(key, value)| self.labels.get(*key).is_some_and(|label| label == value))
     }
@@ -159,12 +158,12 @@ impl Node {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
     }
 
-    /// Whether nothing was heard of its kubelet for so long that nobody knows what runs there.
+    /// Whether its kubelet has sent no heartbeat for so long that it is not known what runs there.
     pub fn is_silent(&self) -> bool {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "Unknown")
     }
 
-    /// Where the kubelet serves: at its port on the node's first InternalIP.
+    /// The address of the kubelet's API: its port on the node's first InternalIP.
     pub fn kubelet(&self, name: &str) -> Seen<SocketAddr> {
         let address = self
             .internal_addresses()
@@ -179,7 +178,7 @@ impl Node {
     }
 }
 
-/// Why nothing can be said of what runs on a node that is silent.
+/// Why it is not known what runs on a node without heartbeats.
 pub fn silence(name: &str) -> Unobserved {
     Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown")
 }

@@ -6,9 +6,9 @@ use crate::fact::Derive;
 use crate::seen::Seen;
 use crate::version::Version;
 
-/// The version of the oldest API server that shows: the one that answered, and those that run as static pods.
+/// The version of the oldest known API server: of the one that answered, and of those that run as static pods.
 ///
-/// While a control plane is being upgraded, kubelets and proxies may be no newer than the oldest.
+/// While a control plane is being upgraded, kubelets and proxies must not be newer than the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OldestApiServer(pub Version);
 

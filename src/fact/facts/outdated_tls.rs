@@ -1,4 +1,4 @@
-//! Whether servers still speak versions of TLS that are given up.
+//! Whether servers still accept outdated versions of TLS.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,15 +16,15 @@ use crate::live::Live;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// What servers answer to a client that speaks TLS 1.1 at most. Only those are asked that complete a handshake of
-/// today, which is the control: a server that refuses everything is not secure but down.
+/// The answers of servers to a client that supports at most TLS 1.1. Only servers that complete a current handshake are
+/// asked, which is the control: a server that refuses everything is not secure but down.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct OutdatedTls {
     /// The API server at the configured URL, and each published instance.
     pub api_servers: BTreeMap<Authority, Seen<Outdated>>,
     /// The kubelets, by node.
     pub kubelets: BTreeMap<String, Seen<Outdated>>,
-    /// The members of etcd, by address, where clients are served.
+    /// The members of etcd, by the address for clients.
     pub etcd: BTreeMap<Authority, Seen<Outdated>>,
 }
 

@@ -1,4 +1,4 @@
-//! The requests for certificates of pods.
+//! The PodCertificateRequests.
 
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::{v1, v1beta1};
@@ -10,7 +10,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The requests for certificates of pods that are there; controllers remove them within a quarter of an hour.
+/// The PodCertificateRequests. Controllers remove them within a quarter of an hour.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PodCertificateRequests(pub Vec<PodCertificate>);
 
@@ -23,9 +23,9 @@ pub struct PodCertificate {
     pub name: String,
     /// The pod.
     pub pod: String,
-    /// Who is to sign.
+    /// The signer.
     pub signer: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Option<Timestamp>,
     /// How it ended: `Issued`, `Denied` or `Failed`.
     pub ended: Option<String>,

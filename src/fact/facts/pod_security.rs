@@ -1,4 +1,4 @@
-//! Whether Pod Security is enforced where it should be, tried without persisting anything.
+//! Whether Pod Security is enforced, tried with `dryRun=All`.
 
 use std::collections::BTreeMap;
 
@@ -16,39 +16,40 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// In how many namespaces besides that of the probes it is tried.
+/// The number of tried namespaces, in addition to that of the probes.
 const SAMPLE: usize = 5;
-/// The label by which a namespace asks for a Pod Security Standard.
+/// The label with the Pod Security Standard that a namespace enforces.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 /// The levels at which a privileged pod is refused.
 const ENFORCED: [&str; 2] = ["baseline", "restricted"];
 
-/// What became of pods in namespaces that ask for a Pod Security Standard, by namespace. All are sent with `dryRun=All`.
+/// The answers to pods in namespaces that enforce a Pod Security Standard, by namespace. All are sent with
+/// `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PodSecurity {
     /// The answers, by namespace.
     pub tried: BTreeMap<String, Seen<Tried>>,
-    /// In how many more it was not tried.
+    /// How many such namespaces were left out.
     pub untried: usize,
 }
 
-/// What became of two pods in a namespace.
+/// The answers to two pods in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
-    /// The level that the namespace asks for.
+    /// The level of the namespace.
     pub level: String,
-    /// A privileged pod.
+    /// To a privileged pod.
     pub privileged: Answered,
-    /// A pod that asks for nothing.
+    /// To a pod that meets every standard.
     pub modest: Answered,
 }
 
 impl Observe for PodSecurity {
-    // The namespace of the probes asks for it; where no probes run, only those that exist are left.
+    // The namespace of the probes has the label; without probes, only existing namespaces are tried.
     type Needs<'a> = (&'a Namespaces, Result<&'a ProbeReports, &'a Unobserved>);
     const NAME: &'static str = "pod-security";
     const ACCESS: Access = Access::DryRun;
-    // Where else pods may be created, it is tried there too.
+    // It is tried in other namespaces as far as pods may be created there.
     const RULES: &'static [Rule] = &[Rule::probes("", "pods", &["create"])];
 
     async fn observe(Live { cluster, inputs, .. }: &Live, (namespaces, probes): Self::Needs<'_>) -> Seen<Self> {

@@ -1,4 +1,4 @@
-//! Whether the API server gets into pods on all nodes: a command in, and a port of, our own probe on each.
+//! Whether exec and port-forward work on all nodes, with our own probe on each.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,21 +18,21 @@ use crate::probe::ask::greet;
 use crate::probe::serve::Reply;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// How many nodes are asked about, at the most: each takes two streams.
+/// The most nodes that are tried: each takes two streams.
 const MOST: usize = 20;
-/// What is executed: it says its name and ends.
+/// The command: it prints its name and ends.
 const COMMAND: [&str; 2] = ["/seaworthy", "--version"];
 
-/// What became of a command and of a forwarded port in a pod on each node, by node.
+/// The outcome of a command and of a forwarded port in a pod on each node, by node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PodStreams {
-    /// The nodes that were asked about.
+    /// The nodes that were tried.
     pub asked: BTreeMap<String, Seen<StreamAnswers>>,
     /// How many other nodes there are.
     pub others: usize,
 }
 
-/// What became of both.
+/// Both outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamAnswers {
     /// The pod.
@@ -53,7 +53,7 @@ impl Observe for PodStreams {
     async fn observe(live: &Live, (nodes, probes): Self::Needs<'_>) -> Seen<Self> {
         let asked = nodes.sample(MOST).filter_map(|(name, _)| Some((name, probes.0.get(name)?)));
         let asked = asked.map(async |(name, probe)| {
-            // A probe that did not come about says so for all checks alike.
+            // Nodes without a probe are reported by all checks that use probes.
             let answers = match &probe.answers {
                 Ok(_) => ask(live, &probe.pod).await,
                 Err(why) => Err(why.clone()),
@@ -81,14 +81,14 @@ async fn ask(Live { cluster, inputs, .. }: &Live, pod: &str) -> Seen<StreamAnswe
 fn came<T>(streamed: Seen<Streamed<T>>, is_right: impl Fn(&T) -> bool) -> Seen<Came> {
     match streamed {
         Ok(Ok(brought)) if is_right(&brought) => Ok(Came::Wanted),
-        Ok(Ok(_)) => Ok(Came::Error { status: 0, message: "something else than the probe answers".into() }),
+        Ok(Ok(_)) => Ok(Came::Error { status: 0, message: "the answer is not from the probe".into() }),
         Ok(Err(broken)) => Ok(Came::Error { status: broken.status, message: without_ticket(&broken.message) }),
         Err(Unobserved::TimedOut { after_ms, .. }) => Ok(Came::Nothing { after_ms }),
         Err(why) => Err(why),
     }
 }
 
-/// The last part of a stream's URL at the runtime opens it, once.
+/// The last part of a stream's URL at the runtime is its single-use credential.
 static TICKET: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(/(?:exec|portforward)/)[^"\s]+"#).expect("the pattern is a constant"));
 

@@ -14,18 +14,18 @@ use crate::object_ref::NamespacedName;
 use crate::ports;
 use crate::seen::{Access, Seen};
 
-/// The annotations that tell where a pod came from; others may hold anything and are not kept.
+/// The annotations that show where a pod came from; others may contain anything and are not kept.
 const ANNOTATIONS: [&str; 4] = ["kubernetes.io/config.source", MIRROR, "kubernetes.io/config.hash", ADVERTISED];
-/// The annotation of a pod that the kubelet made from a static manifest.
+/// The annotation of a mirror pod.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-/// Where kubeadm notes the address that an API server advertises.
+/// The annotation of kubeadm with the address that an API server advertises.
 const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 
 /// All pods.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pods(pub BTreeMap<NamespacedName, Pod>);
 
-/// What checks need of a pod.
+/// The parts of a pod that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pod {
@@ -38,7 +38,7 @@ pub struct Pod {
     /// The labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// The annotations that tell where it came from.
+    /// The annotations that show where it came from.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// The controlling owner.
@@ -59,7 +59,7 @@ pub struct Pod {
     pub phase: String,
     /// Whether its condition Ready is true.
     pub ready: bool,
-    /// Why it is not ready, in the words of its condition, empty when there is nothing to say.
+    /// Why it is not ready, from its condition; empty without a reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub not_ready_because: String,
     /// Whether it is being deleted.
@@ -93,7 +93,7 @@ pub struct Owner {
     pub name: String,
 }
 
-/// What checks need of a container.
+/// The parts of a container that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
@@ -108,10 +108,10 @@ pub struct Container {
     /// Why it waits, as `CrashLoopBackOff`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
-    /// The exit code other than 0 with which it ended, if it was not started again yet.
+    /// The exit code other than 0 with which it ended, if it has not been restarted yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<i32>,
-    /// The command line of a control-plane static pod of kube-system; of any other container it is not kept.
+    /// The command line of a control-plane static pod of kube-system; not kept of other containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }
@@ -122,18 +122,18 @@ impl Pod {
         NamespacedName::new(self.namespace.clone(), self.name.clone())
     }
 
-    /// Whether the kubelet made it from a static manifest.
+    /// Whether it is the mirror of a static pod.
     pub fn is_mirror(&self) -> bool {
         self.annotations.contains_key(MIRROR)
     }
 
-    /// The label of a control-plane static pod that says which component it runs.
+    /// The component of a control-plane static pod, from its label.
     pub fn component(&self) -> Option<&str> {
         self.labels.get("component").map(String::as_str)
     }
 
-    /// Every value that the command line of a control-plane static pod gives a flag, in order: of those that are not
-    /// lists the last counts. A flag without a value is `true`.
+    /// Every value of a flag on the command line of a control-plane static pod, in order: of a flag that is not a list
+    /// the last counts. A flag without a value is `true`.
     pub fn flag(&self, name: &str) -> Vec<&str> {
         let words: Vec<&str> =
             self.containers.iter().flat_map(|container| &container.command).map(String::as_str).collect();
@@ -148,13 +148,12 @@ impl Pod {
         (0..words.len()).filter_map(value).collect()
     }
 
-    /// Whether the command line is seen at all: a shell hides it.
+    /// Whether the command line has flags: a shell hides them.
     pub fn has_flags(&self) -> bool {
         self.containers.iter().flat_map(|container| &container.command).any(|word| word.starts_with("--"))
     }
 
-    /// The address at which an API server is to be reached: what kubeadm noted when it wrote the manifest, or what the
-    /// manifest says.
+    /// The address that an API server advertises: from the annotation that kubeadm wrote, or from its flags.
     pub fn advertised_address(&self) -> Option<SocketAddr> {
         if let Some(noted) = self.annotations.get(ADVERTISED) {
             return noted.parse().ok();
@@ -163,9 +162,9 @@ impl Pod {
             Some(port) => port.parse().ok()?,
             None => ports::API_SERVER,
         };
-        // Without the flag it advertises the node's own address, which a pod in the node's network has.
+        // Without the flag it advertises the node's address, which a pod in the node's network has.
         let flag = self.flag("advertise-address").last().copied();
-        // One that refers to a variable, as $(POD_IP), is set when the container starts.
+        // A variable, as $(POD_IP), is set when the container starts.
         let flag = flag.filter(|address| !address.starts_with("$("));
         let address = flag.or(self.addresses.first().map(String::as_str))?;
         Some(SocketAddr::new(address.parse().ok()?, port))
@@ -207,7 +206,7 @@ fn trim(pod: core::Pod) -> Pod {
     let metadata = pod.metadata;
     let labels = metadata.labels.unwrap_or_default();
     let annotations = metadata.annotations.unwrap_or_default();
-    // Anybody may label a pod; what kubelets make of manifests in kube-system is the control plane's.
+    // Anybody may label a pod; mirror pods in kube-system belong to the control plane.
     let control_plane = labels.get("tier").is_some_and(|tier| tier == "control-plane")
         && metadata.namespace.as_deref() == Some("kube-system")
         && annotations.contains_key(MIRROR);
@@ -268,7 +267,7 @@ fn trim(pod: core::Pod) -> Pod {
     }
 }
 
-/// The objects that a pod refers to: those that its node may read.
+/// The objects that a pod refers to, which its node may read.
 #[derive(Default)]
 struct References {
     config_maps: Vec<String>,

@@ -1,4 +1,4 @@
-//! Whether the network plugin does kube-proxy's work.
+//! Whether the network plugin replaces kube-proxy.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// Whether the network plugins that can do kube-proxy's work are told to; asked only where their agents run.
+/// Whether the network plugins that can replace kube-proxy are configured to; only where their agents run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProxyReplacements {
     /// Cilium's `kube-proxy-replacement`; absent without Cilium.

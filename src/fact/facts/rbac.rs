@@ -34,7 +34,7 @@ pub struct Rbac {
     pub marks: Marks,
 }
 
-/// What the labels and annotations of ClusterRoles and ClusterRoleBindings show.
+/// The labels and annotations of ClusterRoles and ClusterRoleBindings, as far as checks use them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// The objects that API servers leave as they are when they start.
@@ -70,7 +70,7 @@ impl Marks {
 /// API servers restore their default roles and bindings when they start, except those with this annotation at `false`.
 pub const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
-/// What a role permits.
+/// A rule of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PolicyRule {
@@ -104,7 +104,7 @@ pub struct Binding {
 pub struct Grant<'a> {
     /// The binding as an object.
     pub object: &'a ObjectRef,
-    /// What the binding contains.
+    /// Its content.
     pub binding: &'a Binding,
     /// The role's rules; none when there is no such role.
     pub rules: Option<&'a [PolicyRule]>,

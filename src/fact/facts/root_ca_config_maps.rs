@@ -1,4 +1,4 @@
-//! The authorities that pods are given to verify the API server with.
+//! The CAs with which pods verify the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +18,17 @@ const NAME: &str = "kube-root-ca.crt";
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RootCaConfigMaps(pub Vec<RootCa>);
 
-/// One content, and where it was found.
+/// A content, and the namespaces that have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootCa {
-    /// The certificates under the key `ca.crt`, or why they are not readable.
+    /// The certificates of the key `ca.crt`, or why they cannot be read.
     pub certificates: Result<Vec<Certificate>, String>,
     /// The namespaces whose ConfigMap has it.
     pub namespaces: BTreeSet<String>,
 }
 
 impl RootCaConfigMaps {
-    /// What the pods of this namespace are given.
+    /// The content for pods of this namespace.
     pub fn of_namespace(&self, namespace: &str) -> Option<&RootCa> {
         self.0.iter().find(|content| content.namespaces.contains(namespace))
     }
@@ -38,7 +38,7 @@ impl Observe for RootCaConfigMaps {
     type Needs<'a> = ();
     const NAME: &'static str = "root-ca-config-maps";
     const ACCESS: Access = Access::Read;
-    // RBAC honours the name in a list that selects by it, so that this opens no other ConfigMap.
+    // RBAC honours names in lists that select by name: this grants no other ConfigMap.
     const RULES: &'static [Rule] = &[Rule::cluster("", "configmaps", &["list"]).named(&[NAME])];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {

@@ -1,4 +1,4 @@
-//! Which Kubernetes the API server is.
+//! The version of the API server.
 
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 
-/// The version of the API server behind the configured endpoint.
+/// The version of the API server at the configured endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ServerVersion {
-    /// The version with everything that the distribution appends, as `v1.30.4-eks-a18cd3a`.
+    /// The version with the distribution's suffix, as `v1.30.4-eks-a18cd3a`.
     pub git: String,
     /// Major and minor.
     pub version: Version,

@@ -13,7 +13,7 @@ use crate::live::Live;
 use crate::object_ref::{NamespacedName, ObjectRef};
 use crate::seen::{Access, Seen};
 
-/// The addresses of all Services, and the IPAddress objects that reserve them, which came with Kubernetes 1.33.
+/// The addresses of all Services, and the IPAddress objects that reserve them, since Kubernetes 1.33.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ServiceAddresses {
     /// Each Service's ClusterIPs; Services without one are left out.
@@ -22,7 +22,7 @@ pub struct ServiceAddresses {
     pub reserved: BTreeMap<IpAddr, Reservation>,
 }
 
-/// What an address is reserved for, and by whom.
+/// The reservation of an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// The object that uses it, by its resource instead of its kind: `services default/kubernetes`.
@@ -39,7 +39,7 @@ impl Observe for ServiceAddresses {
         &[Rule::cluster("", "services", &["list"]), Rule::cluster("networking.k8s.io", "ipaddresses", &["list"])];
 
     async fn observe(Live { cluster, .. }: &Live, (services,): Self::Needs<'_>) -> Seen<Self> {
-        // An address is reserved before its Service exists: in this order, only a deletion in between can mislead.
+        // An address is reserved before its Service exists: in this order, only a deletion in between can confuse.
         let mut services = addresses(services);
         let reserved = cluster.list(Call::list::<networking::IPAddress>(), trim).await?;
         let reserved: BTreeMap<_, _> = reserved.into_iter().flatten().collect();

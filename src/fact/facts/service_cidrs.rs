@@ -1,4 +1,4 @@
-//! The ranges from which Services get their addresses.
+//! The ranges of service addresses.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// The name of the ServiceCIDR that the API servers make of their own flag.
+/// The name of the ServiceCIDR that API servers create from their flag.
 pub const DEFAULT: &str = "kubernetes";
 
-/// All ServiceCIDRs, by name. Absent before Kubernetes 1.33, which made them part of every cluster.
+/// All ServiceCIDRs, by name. Absent before Kubernetes 1.33.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ServiceCidrs {
     /// The ranges.
     pub ranges: BTreeMap<String, ServiceCidr>,
-    /// What the API servers say about those that they disagree with.
+    /// The warnings of API servers about ServiceCIDRs that differ from their flags.
     pub complaints: Seen<Vec<Complaint>>,
 }
 
@@ -32,7 +32,7 @@ pub struct ServiceCidr {
     pub cidrs: Vec<Cidr>,
     /// Whether its condition Ready is true.
     pub ready: bool,
-    /// What the condition Ready says, empty when it says nothing.
+    /// The message of the condition Ready, which may be empty.
     pub message: String,
     /// Whether it is being deleted, which waits until no Service uses it.
     pub deleting: bool,
@@ -47,7 +47,7 @@ pub struct Complaint {
     pub reason: String,
     /// The message.
     pub message: String,
-    /// When it was last said.
+    /// When it was last reported.
     pub last: Option<Timestamp>,
 }
 

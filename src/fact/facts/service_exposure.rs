@@ -1,4 +1,4 @@
-//! How Services are exposed to what is outside of the cluster.
+//! How Services are exposed outside of the cluster.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ pub struct Exposure {
     /// Its ClusterIPs; a headless Service has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cluster_ips: Vec<IpAddr>,
-    /// The addresses that it claims.
+    /// The external addresses that it claims.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_ips: Vec<String>,
     /// When it was created, if it is of type LoadBalancer and has no address yet.
@@ -56,7 +56,7 @@ fn trim(service: Service) -> (NamespacedName, Exposure) {
     let pending = spec.type_.as_deref() == Some("LoadBalancer") && ingress.unwrap_or_default().is_empty();
     let [namespace, name] = [metadata.namespace, metadata.name].map(Option::unwrap_or_default);
     let exposure = Exposure {
-        // A headless Service has the word None.
+        // A headless Service has the value None.
         cluster_ips: spec.cluster_ips.iter().flatten().filter_map(|address| address.parse().ok()).collect(),
         external_ips: spec.external_ips.unwrap_or_default(),
         pending_since: metadata.creation_timestamp.map(|at| at.0).filter(|_| pending),

@@ -1,4 +1,4 @@
-//! The range of service addresses that counts as the cluster's own.
+//! The primary range of service addresses.
 
 use super::kubeadm_config::KubeadmConfig;
 use super::service_cidrs::{DEFAULT, ServiceCidrs};
@@ -6,12 +6,12 @@ use crate::cidr::Cidr;
 use crate::fact::Derive;
 use crate::seen::{Seen, Unobserved};
 
-/// The primary range of service addresses: its first address is the API's, its tenth by custom the DNS's.
+/// The primary range of service addresses: its first address is that of the API, its tenth usually that of the DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceRange {
     /// The range.
     pub cidr: Cidr,
-    /// Which object says so.
+    /// The object that shows it.
     pub source: &'static str,
 }
 
@@ -27,7 +27,7 @@ impl Derive for ServiceRange {
         let configured = kubeadm.and_then(|kubeadm| kubeadm.service_subnet.as_deref());
         let Some(configured) = configured else {
             return Err(Unobserved::absent(
-                "neither a ServiceCIDR nor kubeadm-config tells the range of service addresses",
+                "neither a ServiceCIDR nor kubeadm-config contains the range of service addresses",
             ));
         };
         let source = "ConfigMap kube-system/kubeadm-config";

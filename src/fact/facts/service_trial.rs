@@ -1,4 +1,4 @@
-//! Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
+//! Whether nodes start to serve a Service when it gets a backend, and stop when it is deleted.
 
 pub use crate::probe::sight::Sight;
 use std::collections::BTreeMap;
@@ -24,35 +24,35 @@ use crate::probe::object::Level;
 use crate::probe::trial::TrialPod;
 use crate::seen::{Access, Seen, Unobserved};
 
-/// How many nodes watch, at the most: each takes a pod.
+/// The most watching nodes: each takes a pod.
 const MOST: usize = 20;
-/// How long pods have to start.
+/// How long pods may take to start.
 const START: Duration = Duration::from_secs(30);
-/// How long nodes have to tell what they see.
+/// How long nodes may take to report.
 const VOICE: Duration = Duration::from_secs(5);
-/// How long nodes have to learn of a change: longer than they should take, so that late is told from never.
+/// How long nodes may take to learn of a change: longer than they should, to distinguish late from never.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the backend does.
+/// The backend's role.
 const SERVER: &str = "server";
-/// The one target of those that watch.
+/// The only target of the watching pods.
 const TARGET: &str = "service";
-/// How many answers may wait to be read.
+/// The capacity of the queue of answers.
 const WAITING: usize = 64;
 
-/// Whether a Service comes to work on the nodes when it gets a backend, and no longer answers when it is gone.
+/// Whether nodes start to serve a Service when it gets a backend, and stop when it is deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceTrial {
-    /// How long one looked after the backend ran, in milliseconds.
+    /// How long the nodes were watched after the backend ran, in milliseconds.
     pub opening_ms: u64,
-    /// How long one looked after the Service was deleted, in milliseconds.
+    /// How long the nodes were watched after the Service was deleted, in milliseconds.
     pub closing_ms: u64,
-    /// What the nodes saw.
+    /// The results, by node.
     pub nodes: BTreeMap<String, Seen<ServiceSights>>,
     /// How many other nodes there are.
     pub others: usize,
 }
 
-/// What a pod on one node saw of the Service.
+/// The Service as a pod on one node saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSights {
     /// After the backend ran.
@@ -102,7 +102,7 @@ impl Observe for ServiceTrial {
                     Self { opening_ms, closing_ms, nodes, others }
                 })
             }
-            // The logs end only with the pods: whoever watches is told so.
+            // The logs end only with the pods, and the tries then report that.
             never = async { join_all(logs).await; pending::<Infallible>().await } => match never {},
         }
     }
@@ -110,7 +110,7 @@ impl Observe for ServiceTrial {
 
 crate::observed!(ServiceTrial);
 
-/// Makes a pod that watches, and waits until it runs.
+/// Creates a watching pod, and waits until it runs.
 async fn start_watching(
     live: &Live,
     site: &Site<'_>,
@@ -131,7 +131,7 @@ async fn started(live: &Live, site: &Site<'_>, pod: &String) -> Seen<()> {
     running(&live.cluster, site.namespace(), &live.inputs.run, std::slice::from_ref(pod), START).await.map(drop)
 }
 
-/// Those that were seen, and why the others were not.
+/// The nodes that were seen, and why the others were not.
 fn apart<T>(all: impl IntoIterator<Item = (String, Seen<T>)>) -> (BTreeMap<String, T>, BTreeMap<String, Unobserved>) {
     let (mut seen, mut unseen) = (BTreeMap::new(), BTreeMap::new());
     for (key, one) in all {
@@ -143,7 +143,7 @@ fn apart<T>(all: impl IntoIterator<Item = (String, Seen<T>)>) -> (BTreeMap<Strin
     (seen, unseen)
 }
 
-/// The nodes that watch, those that no longer do and why, and what they tell.
+/// The watching nodes, the lost ones and why, and the reported tries.
 struct Watchers {
     nodes: Vec<String>,
     lost: BTreeMap<String, Unobserved>,
@@ -151,14 +151,14 @@ struct Watchers {
 }
 
 impl Watchers {
-    /// Gives the Service a backend and takes the Service away; tells how long one looked each time, and what was seen.
+    /// Gives the Service a backend, then deletes the Service. Returns how long each took to watch, and what was seen.
     async fn go(
         mut self,
         live: &Live,
         site: &Site<'_>,
         backend: &TrialPod<'_>,
     ) -> Seen<(u64, u64, BTreeMap<String, Seen<ServiceSights>>)> {
-        // Without a backend nobody answers. Who says nothing now would say nothing later.
+        // Without a backend there is no answer. A node that reports nothing now would report nothing later.
         let (_, silence) = self.look(VOICE, |_| true).await;
         self.keep(&silence);
         let pod = site.trial_pod(backend).await?;
@@ -169,7 +169,7 @@ impl Watchers {
         site.withdraw_services().await?;
         let (closing_ms, mut closed) = self.look(PATIENCE, |sight| !sight.is_open() && sight.is_steady()).await;
         self.keep(&closed);
-        // What no longer answers because its backend ended says nothing of the Service.
+        // A Service that does not answer because its backend ended shows nothing.
         started(live, site, &pod).await?;
         opened.retain(|node, _| !self.lost.contains_key(node));
         let seen = opened.into_iter().map(|(node, opened)| {
@@ -180,11 +180,11 @@ impl Watchers {
         Ok((opening_ms, closing_ms, seen))
     }
 
-    /// Looks until all see what they should, or patience is over; tells how long that was in milliseconds.
+    /// Watches until all see what they should, or the time is over. Returns how long that was, in milliseconds.
     async fn look(&mut self, patience: Duration, is_done: impl Fn(&Sight) -> bool) -> (u64, BTreeMap<String, Sight>) {
         let began = Instant::now();
         let mut sights: BTreeMap<String, Sight> = BTreeMap::new();
-        // What was told before is not of this look.
+        // Older tries do not count.
         while let Ok((node, old)) = self.tries.try_recv() {
             self.lose(node, old);
         }
@@ -192,7 +192,7 @@ impl Watchers {
             let left = patience.saturating_sub(began.elapsed());
             let Ok(Some((node, told))) = tokio::time::timeout(left, self.tries.recv()).await else { break };
             let Some(Try { fault, .. }) = self.lose(node.clone(), told) else { continue };
-            // What is seen stays seen, so that its time is that of the change.
+            // A node that saw the change keeps the time of it.
             if !sights.get(&node).is_some_and(&is_done) {
                 let sight = Sight::with(sights.remove(&node), fault, began.elapsed());
                 sights.insert(node, sight);
@@ -201,7 +201,7 @@ impl Watchers {
         (milliseconds(began.elapsed()), sights)
     }
 
-    /// Takes a try; a node that tells no more is lost.
+    /// Adds a try; a node whose log ended is lost.
     fn lose(&mut self, node: String, told: Seen<Try>) -> Option<Try> {
         told.map_err(|why| {
             self.nodes.retain(|other| *other != node);
@@ -210,10 +210,10 @@ impl Watchers {
         .ok()
     }
 
-    /// Goes on with the nodes that have told something.
+    /// Continues with the nodes that have reported something.
     fn keep(&mut self, sights: &BTreeMap<String, Sight>) {
         for node in self.nodes.extract_if(.., |node| !sights.contains_key(node)) {
-            let why = Unobserved::unreachable(format!("the log of the probe on {node}"), "it tells nothing");
+            let why = Unobserved::unreachable(format!("the log of the probe on {node}"), "it is empty");
             self.lost.insert(node, why);
         }
     }
@@ -248,7 +248,7 @@ mod tests {
         let ((_, opened), ()) = tokio::join!(watchers.look(PATIENCE, Sight::is_open), later);
         assert!(opened.values().all(Sight::is_open) && opened.len() == 2, "{opened:?}");
         let once = watchers.look(Duration::ZERO, |sight| !sight.is_open() && sight.is_steady()).await.1;
-        assert!(once.is_empty(), "what was told before is not of this look");
+        assert!(once.is_empty(), "older tries do not count");
     }
 
     #[tokio::test]

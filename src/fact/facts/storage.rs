@@ -1,4 +1,4 @@
-//! How volumes are provisioned.
+//! The provisioning of volumes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// The annotation that makes a class the default, and the one that did before 1.6 and still does.
+/// The annotation that makes a class the default, and its older name, which still works.
 const DEFAULT: [&str; 2] =
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 
@@ -24,10 +24,10 @@ pub struct Storage {
     pub drivers: BTreeMap<String, Vec<String>>,
 }
 
-/// What checks need of a class.
+/// The parts of a class that checks use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageClass {
-    /// Who makes the volumes.
+    /// The provisioner.
     pub provisioner: String,
     /// Whether claims without a class get this one.
     pub is_default: bool,

@@ -10,7 +10,7 @@ use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// Where they live.
+/// Their namespace.
 const NAMESPACE: &str = "kube-system";
 
 /// The names of the service accounts of kube-system.

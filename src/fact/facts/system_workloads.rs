@@ -12,21 +12,21 @@ use crate::live::Live;
 use crate::object_ref::ObjectRef;
 use crate::seen::{Access, Seen};
 
-/// Where they live.
+/// Their namespace.
 const NAMESPACE: &str = "kube-system";
 
 /// The Deployments and DaemonSets of kube-system.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SystemWorkloads(pub BTreeMap<ObjectRef, Workload>);
 
-/// What checks need of a workload.
+/// The parts of a workload that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// How many pods there should be.
     pub desired: i32,
     /// How many are available.
     pub available: i32,
-    /// How many are of the newest definition.
+    /// How many are up to date.
     pub updated: i32,
     /// The service account of its pods.
     pub service_account: String,
@@ -35,7 +35,7 @@ pub struct Workload {
     pub priority_class: Option<String>,
     /// The images of its containers, by the container's name.
     pub images: BTreeMap<String, String>,
-    /// The programs that its containers are told to run.
+    /// The commands of its containers.
     pub programs: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The authorities from which the cluster's servers have their certificates.
+//! The CAs of the cluster's servers.
 
 use super::kubeconfig_summary::KubeconfigSummary;
 use super::root_ca_config_maps::RootCaConfigMaps;
@@ -6,8 +6,8 @@ use crate::certificate::Certificate;
 use crate::fact::Derive;
 use crate::seen::{Seen, Unobserved};
 
-/// The authorities from which the cluster's servers have their certificates: those of the kubeconfig, and those that
-/// pods in kube-system are given. The kubeconfig's alone may be a load balancer's, or none.
+/// The CAs of the cluster's servers: those of the kubeconfig, and those of pods in kube-system. The kubeconfig alone
+/// may have a load balancer's CA, or none.
 #[derive(Clone, Debug)]
 pub struct TrustedAuthorities(pub Vec<Certificate>);
 
@@ -30,7 +30,7 @@ impl Derive for TrustedAuthorities {
         trusted.dedup();
         if trusted.is_empty() {
             let cause = "neither the kubeconfig nor ConfigMap kube-system/kube-root-ca.crt names one";
-            return Err(Unobserved::invalid("the search for the cluster's certificate authority", cause));
+            return Err(Unobserved::invalid("the cluster's CA", cause));
         }
         Ok(Self(trusted))
     }

@@ -1,4 +1,4 @@
-//! What becomes of tokens that nobody issued.
+//! How the API server authenticates tokens that were never issued.
 
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,12 @@ use crate::join::{Minted, WhoAmI};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
-/// Whom the API server takes the bearers of tokens for that nobody issued.
+/// The users as whom the API server authenticates the bearers of tokens that were never issued.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UnknownTokens {
-    /// One that has the form of a bootstrap token.
+    /// A token in the form of a bootstrap token.
     pub bootstrap: Seen<WhoAmI>,
-    /// One that has no form at all.
+    /// A token without any form.
     pub shapeless: Seen<WhoAmI>,
 }
 

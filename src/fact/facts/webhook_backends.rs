@@ -14,16 +14,16 @@ use crate::live::Live;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
-/// The Services that admission webhooks name.
+/// The Services of admission webhooks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WebhookBackends(pub BTreeMap<NamespacedName, Seen<WebhookBackend>>);
 
-/// A Service that a webhook names.
+/// A Service of a webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookBackend {
     /// The ports; none when there is no such Service.
     pub ports: Option<BTreeSet<i32>>,
-    /// The name outside of the cluster that it stands for, which has no endpoints here.
+    /// The external name that it stands for, which has no endpoints here.
     pub external_name: Option<String>,
     /// How many endpoints are ready.
     pub ready: usize,
@@ -43,7 +43,7 @@ impl Observe for WebhookBackends {
         for service in webhooks.0.iter().filter_map(|webhook| webhook.service.as_ref()) {
             wanted.entry(&service.namespace).or_default().insert(&service.name);
         }
-        // Webhooks live in few namespaces: each is listed once, whatever else runs in the cluster.
+        // Webhooks are in few namespaces: each is listed once.
         let each = wanted.iter().map(async |(namespace, names)| of_namespace(cluster, namespace, names).await);
         Ok(Self(join_all(each).await.into_iter().flatten().collect()))
     }

@@ -1,4 +1,4 @@
-//! Which control-plane node is stopped, and whether any may be.
+//! Which control-plane node is stopped, if any may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use crate::live::Live;
 use crate::prometheus::Line;
 use crate::seen::{Seen, Unobserved};
 
-/// How many control-plane nodes, and members of etcd, bear the loss of one.
+/// How many control-plane nodes, and members of etcd, tolerate the loss of one.
 const ENOUGH: usize = 3;
 
 /// The node that is stopped.
@@ -27,9 +27,9 @@ pub struct Candidate {
     pub address: SocketAddr,
     /// The components whose lease it holds.
     pub leads: Vec<String>,
-    /// The addresses of the API servers that stay.
+    /// The addresses of the other API servers.
     pub survivors: Vec<SocketAddr>,
-    /// The nodes on which probes can watch: workers first.
+    /// The nodes for probes, workers first.
     pub watchers: Vec<String>,
 }
 
@@ -43,11 +43,11 @@ struct ControlPlane<'a> {
     hosts: &'a HostReports,
     /// The host of the kubeconfig's server, and its addresses.
     endpoint: (String, BTreeSet<IpAddr>),
-    /// The boot of the machine that we run on, if it can be told.
+    /// The boot id of the machine that this runs on, if it is known.
     boot: Option<String>,
 }
 
-/// Looks at the control plane anew, and chooses.
+/// Looks at the control plane again, and chooses.
 pub async fn find(live: &Live, hosts: &HostReports) -> Seen<Candidate> {
     let (nodes, pods, endpoints, leases) = tokio::try_join!(
         Nodes::observe(live, ()),
@@ -68,16 +68,14 @@ pub async fn find(live: &Live, hosts: &HostReports) -> Seen<Candidate> {
 }
 
 impl ControlPlane<'_> {
-    /// The node whose loss is the hardest: the one that leads.
+    /// The node whose loss is the hardest: the leader.
     fn choose(&self) -> Seen<Candidate> {
         let planes: Vec<(&String, &Node)> = self.nodes.control_plane().collect();
         if planes.len() < ENOUGH {
             let count = planes.len();
-            return Err(Unobserved::absent(format!(
-                "control-plane nodes: {count}; only {ENOUGH} bear the loss of one"
-            )));
+            return Err(Unobserved::absent(format!("control-plane nodes: {count}; the loss of one needs {ENOUGH}")));
         }
-        self.members_bear_a_loss()?;
+        self.members_tolerate_a_loss()?;
         self.servers_are_ready()?;
         let mut servers = BTreeMap::new();
         for (name, node) in planes {
@@ -85,10 +83,10 @@ impl ControlPlane<'_> {
         }
         let mut may_go: Vec<_> =
             servers.iter().filter(|(name, (node, _))| !self.is_endpoint(name, node) && !self.is_ours(node)).collect();
-        // Of those that lead nothing, the first.
+        // Else the first.
         may_go.sort_by_key(|(name, _)| std::cmp::Reverse(self.led_by(name).len()));
         let Some((name, (_, address))) = may_go.first() else {
-            let why = "each control-plane node is the kubeconfig's own server, or the machine that this runs on";
+            let why = "every control-plane node is the kubeconfig's server, or the machine that this runs on";
             return Err(Unobserved::absent(why));
         };
         let watchers = self.nodes.ready_workers_first()?.into_iter().map(|(other, _)| other.to_owned());
@@ -101,55 +99,55 @@ impl ControlPlane<'_> {
         })
     }
 
-    /// Whether each member of etcd is there and votes, and there are enough of them.
-    fn members_bear_a_loss(&self) -> Seen<()> {
+    /// Whether each member of etcd is there and votes, and there are enough members.
+    fn members_tolerate_a_loss(&self) -> Seen<()> {
         let members: Vec<&Pod> = self.pods.static_pods("etcd").collect();
         if members.is_empty() {
             return Err(Unobserved::absent(
-                "no static pod of etcd: whether it bears the loss of a member is out of sight",
+                "no static pod of etcd: it is not known whether etcd tolerates the loss of a member",
             ));
         }
         for member in &members {
             let node = member.node.as_deref().unwrap_or_default();
             if !member.ready || !self.nodes.0.get(node).is_some_and(Node::is_ready) {
-                return Err(out_of_order(&member.name, "it is not Ready"));
+                return Err(unhealthy(&member.name, "it is not Ready"));
             }
             if !votes(self.hosts.lines(node, ETCD_METRICS)?) {
-                return Err(out_of_order(&member.name, "it has no leader, or no vote"));
+                return Err(unhealthy(&member.name, "it has no leader, or no vote"));
             }
         }
         if members.len() < ENOUGH {
             let count = members.len();
-            return Err(Unobserved::absent(format!("members of etcd: {count}; only {ENOUGH} bear the loss of one")));
+            return Err(Unobserved::absent(format!("members of etcd: {count}; the loss of one needs {ENOUGH}")));
         }
         Ok(())
     }
 
-    /// Whether each API server that shows is ready.
+    /// Whether each known API server is ready.
     fn servers_are_ready(&self) -> Seen<()> {
         for (address, health) in self.health.instances.as_ref().map_err(Clone::clone)? {
             if !health.ready.as_ref().map_err(Clone::clone)?.is_well() {
-                return Err(out_of_order(&address.to_string(), "the API server is not ready"));
+                return Err(unhealthy(&address.to_string(), "the API server is not ready"));
             }
         }
         Ok(())
     }
 
-    /// The address of a node's API server, if the node is in order and the cluster knows of it.
+    /// The address of a node's API server, if the node is healthy and the address is published.
     fn server(&self, name: &str, node: &Node) -> Seen<SocketAddr> {
         if !node.is_ready() {
-            return Err(out_of_order(name, "the node is not Ready"));
+            return Err(unhealthy(name, "the node is not Ready"));
         }
         let mut pods = self.pods.static_pods("kube-apiserver").filter(|pod| pod.node.as_deref() == Some(name));
         let address = pods.next().and_then(Pod::advertised_address);
-        let address = address.ok_or_else(|| out_of_order(name, "no static pod there advertises an API server"))?;
+        let address = address.ok_or_else(|| unhealthy(name, "no static pod there advertises an API server"))?;
         if !self.published.contains(&address) {
-            return Err(out_of_order(name, &format!("EndpointSlice default/kubernetes does not name {address}")));
+            return Err(unhealthy(name, &format!("EndpointSlice default/kubernetes does not contain {address}")));
         }
         Ok(address)
     }
 
-    /// The components that a node leads.
+    /// The components whose leader is on a node.
     fn led_by(&self, node: &str) -> Vec<String> {
         let leases = self.leases.0.iter();
         leases
@@ -158,7 +156,7 @@ impl ControlPlane<'_> {
             .collect()
     }
 
-    /// Whether clients of the kubeconfig reach this node and no other.
+    /// Whether clients of the kubeconfig reach only this node.
     fn is_endpoint(&self, name: &str, node: &Node) -> bool {
         let (host, addresses) = &self.endpoint;
         host == name
@@ -168,7 +166,8 @@ impl ControlPlane<'_> {
                 .any(|(_, own)| own == host || own.parse().is_ok_and(|own| addresses.contains(&own)))
     }
 
-    /// Whether this runs on the node itself. Nodes that are containers of one machine share its boot, which says nothing.
+    /// Whether this runs on the node itself. Nodes that are containers of one machine share its boot id, which then
+    /// shows nothing.
     fn is_ours(&self, node: &Node) -> bool {
         let boot = |node: &Node| node.machine.as_ref().map(|machine| machine.boot_id.clone());
         self.boot.is_some()
@@ -177,15 +176,15 @@ impl ControlPlane<'_> {
     }
 }
 
-/// Whether the holder of a lease, whose name begins with that of its host, runs on this node. Of the two names one may be
-/// longer by a domain.
+/// Whether the holder of a lease runs on this node: its name begins with its hostname. One of the two names may have a
+/// domain in addition.
 pub fn is_held_on(holder: &str, node: &str) -> bool {
     let host = holder.rsplit_once('_').map_or(holder, |(host, _)| host).to_ascii_lowercase();
     let longer = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
     host == node || longer(&host, node) || longer(node, &host)
 }
 
-/// Whether a member that tells these metrics has a leader, and a vote.
+/// Whether the member with these metrics has a leader and a vote.
 fn votes(metrics: &[String]) -> bool {
     let value = |name: &str| {
         let told = metrics.iter().filter_map(|line| Line::read(line)).find(|told| told.name == name);
@@ -195,8 +194,8 @@ fn votes(metrics: &[String]) -> bool {
         && value("etcd_server_is_learner").is_some_and(|learner| learner < 1.0)
 }
 
-fn out_of_order(what: &str, why: &str) -> Unobserved {
-    Unobserved::invalid(what, format!("{why}: nothing is stopped while anything of the control plane is out of order"))
+fn unhealthy(what: &str, why: &str) -> Unobserved {
+    Unobserved::invalid(what, format!("{why}: nothing is stopped while the control plane is not healthy"))
 }
 
 #[cfg(test)]
@@ -309,7 +308,7 @@ mod tests {
         assert_eq!(chosen(|plane| plane.endpoint.0 = "n2".into()).unwrap(), "n3");
         assert_eq!(chosen(|plane| plane.boot = Some("boot-2".into())).unwrap(), "n3");
         let all = |plane: &mut ControlPlane<'_>| plane.endpoint.1 = (1..=3).map(|i| address(i).ip()).collect();
-        assert!(chosen(all).unwrap_err().starts_with("each control-plane node is the kubeconfig's own server"));
+        assert!(chosen(all).unwrap_err().starts_with("every control-plane node is the kubeconfig's server"));
         let containers = |plane: &mut ControlPlane<'_>| {
             plane.nodes.0.values_mut().for_each(|node| node.machine = Some(Machine::default()));
             plane.boot = Some(String::new());
@@ -320,15 +319,15 @@ mod tests {
     #[test]
     fn nothing_is_stopped_where_it_would_stop_the_cluster() {
         let two = |plane: &mut ControlPlane<'_>| drop(plane.nodes.0.remove("n1"));
-        assert!(chosen(two).unwrap_err().starts_with("control-plane nodes: 2; only 3"));
+        assert!(chosen(two).unwrap_err().starts_with("control-plane nodes: 2; the loss of one needs 3"));
         let member_away = |plane: &mut ControlPlane<'_>| drop(plane.pods.0.remove(&named("kube-system/etcd-n1")));
-        assert!(chosen(member_away).unwrap_err().starts_with("members of etcd: 2; only 3"));
+        assert!(chosen(member_away).unwrap_err().starts_with("members of etcd: 2; the loss of one needs 3"));
         let elsewhere = |plane: &mut ControlPlane<'_>| plane.pods.0.retain(|name, _| !name.name.contains("etcd"));
         assert!(chosen(elsewhere).unwrap_err().starts_with("no static pod of etcd"));
     }
 
     #[test]
-    fn nothing_is_stopped_while_anything_is_out_of_order() {
+    fn nothing_is_stopped_while_anything_is_unhealthy() {
         let unready = |node: &'static str| {
             move |plane: &mut ControlPlane<'_>| {
                 plane.nodes.0.get_mut(node).unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
@@ -339,7 +338,7 @@ mod tests {
             plane.health.instances.as_mut().unwrap().get_mut(&address(1)).unwrap().ready = Ok(failed);
         };
         let silent = |plane: &mut ControlPlane<'_>| {
-            let why = Unobserved::unreachable("10.77.0.11:6443", "out of order");
+            let why = Unobserved::unreachable("10.77.0.11:6443", "it is not healthy");
             plane.health.instances.as_mut().unwrap().get_mut(&address(1)).unwrap().ready = Err(why);
         };
         for why in [
@@ -350,18 +349,18 @@ mod tests {
             chosen(sick),
             chosen(silent),
         ] {
-            assert!(why.as_ref().is_err_and(|why| why.contains("out of order")), "{why:?}");
+            assert!(why.as_ref().is_err_and(|why| why.contains("is not healthy")), "{why:?}");
         }
-        assert_eq!(chosen(unready("n4")).unwrap(), "n2", "a worker is no part of the control plane");
+        assert_eq!(chosen(unready("n4")).unwrap(), "n2", "a worker is not part of the control plane");
     }
 
     #[test]
-    fn a_member_without_a_vote_bears_no_loss() {
+    fn a_member_without_a_vote_tolerates_no_loss() {
         let mut hosts = hosts();
         hosts.0.insert("n1".into(), report(metrics(true)));
         assert!(control_plane(&hosts).choose().unwrap_err().to_string().contains("no leader, or no vote"));
         hosts.0.insert("n1".into(), report(Text::default()));
-        assert!(control_plane(&hosts).choose().is_err(), "what is not told is not taken for good");
+        assert!(control_plane(&hosts).choose().is_err(), "a member without metrics does not count as healthy");
         hosts.0.remove("n1");
         assert!(control_plane(&hosts).choose().is_err());
     }

@@ -1,12 +1,12 @@
-//! What became of something that was tried again and again while a node was down.
+//! The course of something that was tried repeatedly while a node was down.
 
 use crate::milliseconds::milliseconds;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// How many tries in a row must succeed to be more than chance: where one server of three is dead and still gets its share,
-/// as many get through once in 200,000 times.
+/// How many tries in a row must succeed to be more than chance: where one server of three is dead and still gets its
+/// share of requests, this happens once in 200,000 times.
 pub const STEADY: usize = 30;
 
 /// One try.
@@ -18,7 +18,7 @@ pub struct Tried {
     pub fault: Option<String>,
 }
 
-/// What became of something, from the loss on.
+/// The course of something after the loss.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
     /// How often it was tried.
@@ -28,22 +28,22 @@ pub struct Course {
     /// How the last of them failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// After how many milliseconds the first try began after which none failed, but by chance, if there were enough of them.
+    /// After how many milliseconds the first try began after which none failed, except by chance, if there were enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered_ms: Option<u64>,
-    /// For how many milliseconds at most no try succeeded.
+    /// The longest time without a success, in milliseconds.
     pub silence_ms: u64,
-    /// Until how many milliseconds after the loss tries are known.
+    /// How long after the loss tries are known, in milliseconds.
     pub known_ms: u64,
 }
 
-/// Whether the last tries all succeeded, and were enough.
+/// Whether enough of the last tries succeeded in a row.
 pub fn is_steady(tries: &[Tried]) -> bool {
     tries.len() >= STEADY && tries[tries.len() - STEADY..].iter().all(|tried| tried.fault.is_none())
 }
 
 impl Course {
-    /// Of these tries, in their order, those that count.
+    /// The tries that count, in order.
     pub fn of(tries: &[Tried], loss: Instant) -> Self {
         let since = &tries[tries.partition_point(|tried| tried.began < loss)..];
         let ill = ill(since);
@@ -67,7 +67,7 @@ impl Course {
     }
 }
 
-/// After how many of these tries all is well. A failure that stands alone among successes is chance: a lost packet, a busy
+/// After how many of these tries everything works. A single failure among successes is chance: a lost packet, a busy
 /// machine.
 fn ill(tries: &[Tried]) -> usize {
     let (mut ill, mut last) = (0, None);
@@ -112,7 +112,7 @@ mod tests {
     fn a_failure_alone_is_chance() {
         let well = ".".repeat(STEADY);
         assert_eq!(course(&format!(".....xxx{well}x{well}")).recovered_ms, Some(300));
-        assert_eq!(course(&format!(".....xxx{well}x")).recovered_ms, None, "nobody knows yet");
+        assert_eq!(course(&format!(".....xxx{well}x")).recovered_ms, None, "it is not known yet");
         assert_eq!(course(&format!(".....xxx{well}x.x{well}")).recovered_ms, Some(300 + 100 * (STEADY as u64 + 3)));
     }
 

@@ -1,4 +1,4 @@
-//! What is tried again and again before, while and after a node is down.
+//! The tries before, while and after a node is down.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -34,23 +34,23 @@ use crate::seen::{Seen, Unobserved};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
-/// How long a thing is left alone between two tries.
+/// The pause between two tries of a thing.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a leader may take between two renewals that are seen: it renews every two seconds.
+/// The longest time between two renewals of a leader that are seen: it renews every two seconds.
 const RENEWAL: Duration = Duration::from_secs(5);
-/// How many tries in a row must fail before an API server is gone.
+/// How many tries in a row must fail until an API server counts as stopped.
 const GONE: usize = 3;
-/// On how many nodes probes watch.
+/// The number of nodes with a watching probe.
 const WATCHERS: usize = 3;
-/// For how long a probe that watches may be silent: it tells a try every second at least.
+/// How long a watching probe may be silent: it reports a try at least every second.
 const SILENCE: Duration = Duration::from_secs(3);
-/// What pods that watch call the API at its ClusterIP, and the cluster's DNS.
+/// The names that watching pods use for the API at its ClusterIP, and for the cluster's DNS.
 const API: &str = "api";
 const NAMES: &str = "dns";
-/// The annotation that is written.
+/// The written annotation.
 const WRITTEN: &str = "seaworthy.dev/written";
 
-/// What is tried.
+/// A thing that is tried.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Watched {
@@ -58,11 +58,11 @@ pub enum Watched {
     Stopped,
     /// The API at the kubeconfig's server, over a new connection each time.
     Endpoint,
-    /// A write, by API servers that stay: etcd takes it while it has its quorum.
+    /// A write through the other API servers, which works while etcd has its quorum.
     Write,
-    /// The EndpointSlice of Service default/kubernetes, in which the stopped node should not be.
+    /// The EndpointSlice of Service default/kubernetes, which should not contain the stopped node.
     Published,
-    /// The lease of this component, which should be renewed, and not by the stopped node.
+    /// The lease of this component, which another node should renew.
     Lease(String),
     /// The API at its ClusterIP, from a pod of this node, over a new connection each time.
     Api(String),
@@ -71,12 +71,12 @@ pub enum Watched {
 }
 
 impl Watched {
-    /// Whether it works before anything is stopped; what the stopped node holds then is no fault yet.
+    /// Whether it must work before anything is stopped.
     fn works_before(&self) -> bool {
         !matches!(self, Self::Published | Self::Lease(_))
     }
 
-    /// Whether it gets well for good when a node is lost. DNS may lose questions to a server of the lost node for longer.
+    /// Whether it must recover completely. DNS may lose questions to a server on the lost node for longer.
     fn recovers(&self) -> bool {
         !matches!(self, Self::Stopped | Self::Dns(_))
     }
@@ -87,7 +87,7 @@ impl fmt::Display for Watched {
         match self {
             Self::Stopped => f.write_str("the API server of the node that is stopped"),
             Self::Endpoint => f.write_str("the API at the kubeconfig's server"),
-            Self::Write => f.write_str("writes by API servers that stay"),
+            Self::Write => f.write_str("writes through the other API servers"),
             Self::Published => f.write_str("EndpointSlice default/kubernetes"),
             Self::Lease(component) => write!(f, "Lease kube-system/{component}"),
             Self::Api(node) => write!(f, "the API at its ClusterIP, from a pod on {node}"),
@@ -98,19 +98,19 @@ impl fmt::Display for Watched {
 
 type Tries = BTreeMap<Watched, Vec<Tried>>;
 
-/// A cluster of which a node is to be lost, and the pods that watch.
+/// A cluster that will lose a node, and the watching pods.
 pub struct Scene<'a> {
     live: &'a Live,
     /// The node.
     pub candidate: Candidate,
     namespace: String,
-    /// The pods that watch, by node.
+    /// The watching pods, by node.
     pods: BTreeMap<String, String>,
     tries: Mutex<Tries>,
 }
 
 impl<'a> Scene<'a> {
-    /// Puts pods that watch onto nodes that stay, and waits so long until they run.
+    /// Starts watching pods on other nodes, and waits until they run.
     pub async fn prepare(
         live: &'a Live,
         candidate: Candidate,
@@ -136,7 +136,7 @@ impl<'a> Scene<'a> {
         Ok(Self { live, candidate, namespace, pods, tries: Mutex::new(tries) })
     }
 
-    /// Tries everything for as long as it is polled.
+    /// Tries everything while it is polled.
     pub async fn watch(&self) -> Infallible {
         let ours = self.look(|tries| tries.keys().cloned().collect::<Vec<_>>());
         let ours = ours.into_iter().filter(|what| !matches!(what, Watched::Api(_) | Watched::Dns(_)));
@@ -146,7 +146,7 @@ impl<'a> Scene<'a> {
         pending().await
     }
 
-    /// Waits until everything works that should before anything is stopped; else says what does not.
+    /// Waits until everything works that must before anything is stopped. An error names what does not.
     pub async fn works(&self, patience: Duration) -> Seen<()> {
         let ill = |tries: &Tries| {
             let mut ill = tries.iter().filter(|(what, tries)| what.works_before() && !is_steady(tries));
@@ -164,12 +164,12 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Waits until the API server of the node that is stopped is gone, and tells since when.
+    /// Waits until the API server of the stopped node does not answer, and returns since when.
     pub async fn lost(&self, patience: Duration) -> Option<Instant> {
         self.until(patience, |tries| gone_since(&tries[&Watched::Stopped])).await
     }
 
-    /// Waits until everything has recovered from a loss, or patience is over; tells what became of it.
+    /// Waits until everything has recovered from a loss, or patience is over, and returns the courses.
     pub async fn courses(&self, lost: Instant, patience: Duration) -> Vec<(Watched, Course)> {
         let courses = |tries: &Tries| -> Vec<(Watched, Course)> {
             let watched = tries.iter().filter(|(what, _)| **what != Watched::Stopped);
@@ -206,7 +206,7 @@ impl<'a> Scene<'a> {
 
     async fn try_for_ever(&self, what: Watched) {
         let mut renewal = None;
-        // Those that stay are asked one after another.
+        // The other API servers take turns.
         for survivor in self.candidate.survivors.iter().cycle() {
             let began = Instant::now();
             let tried = timeout(TRY, self.try_once(&what, *survivor, &mut renewal)).await;
@@ -238,7 +238,7 @@ impl<'a> Scene<'a> {
             Watched::Published => {
                 let named =
                     slices(&self.live.cluster, published().to_instance(survivor)).await.map_err(|e| e.to_string())?;
-                if named.contains(&stopped.address) { Err(format!("it names {}", stopped.address)) } else { Ok(()) }
+                if named.contains(&stopped.address) { Err(format!("it contains {}", stopped.address)) } else { Ok(()) }
             }
             Watched::Lease(component) => {
                 let call = request(component).to_instance(survivor);
@@ -266,11 +266,12 @@ impl<'a> Scene<'a> {
         reply.and_then(|reply| reply.accepted(&call)).map_err(|why| why.to_string())
     }
 
-    /// Reads what a pod has tried. Its log comes through an API server: one that is lost may break it, or leave it hanging.
+    /// Reads the tries of a pod from its log, through an API server: the loss of one may break the stream, or leave it
+    /// hanging.
     async fn read_for_ever(&self, node: &str, pod: &str) {
         let mut log = Log { known: 0, began: None };
         loop {
-            // What is missing is read from the next.
+            // The next stream contains what is missing.
             let _ = self.read(node, pod, &mut log).await;
             tokio::time::sleep(PAUSE).await;
         }
@@ -290,17 +291,17 @@ impl<'a> Scene<'a> {
             let Try { target, at_ms, fault } = serde_json::from_str(&line)?;
             log.known = number;
             let what =
-                tried_in(node, &target).ok_or_else(|| std::io::Error::other(format!("nobody asked for {target}")))?;
+                tried_in(node, &target).ok_or_else(|| std::io::Error::other(format!("unknown target {target}")))?;
             self.note(what, log.moment(at_ms), fault.map(|fault| fault.to_string()));
         }
         Ok(())
     }
 }
 
-/// How much of a pod's log is known.
+/// The part of a pod's log that is known.
 struct Log {
     known: usize,
-    /// When the pod began by our clock: the earliest moment that its lines, which come late or later, allow.
+    /// When the pod began by our clock: the earliest moment that its lines allow, which may arrive late.
     began: Option<Instant>,
 }
 
@@ -321,7 +322,7 @@ fn watched(pods: &BTreeMap<String, String>) -> impl Iterator<Item = Watched> {
     [Watched::Stopped, Watched::Endpoint, Watched::Write, Watched::Published].into_iter().chain(leases).chain(pods)
 }
 
-/// What a pod of this node tries under this name.
+/// The thing that a pod of this node tries under this name.
 fn tried_in(node: &str, target: &str) -> Option<Watched> {
     match target {
         API => Some(Watched::Api(node.to_owned())),
@@ -330,7 +331,7 @@ fn tried_in(node: &str, target: &str) -> Option<Watched> {
     }
 }
 
-/// When the tries that fail at the end began to, if there are enough of them.
+/// When the failures at the end began, if there are enough of them.
 fn gone_since(tries: &[Tried]) -> Option<Instant> {
     let alive = tries.iter().rposition(|tried| tried.fault.is_none()).map_or(0, |last| last + 1);
     let dead = &tries[alive..];

@@ -5,16 +5,16 @@ use super::ServerBlock;
 /// A zone at a port, as CoreDNS compares them.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// How it is spoken: `dns`, `tls`, `https`, …
+    /// The protocol: `dns`, `tls`, `https`, …
     pub scheme: String,
-    /// The zone without its last dot, in lower case.
+    /// The zone in lower case, without a dot at the end.
     pub zone: String,
-    /// The port, or the usual one of the scheme.
+    /// The port, or the default of the protocol.
     pub port: String,
 }
 
 impl Key {
-    /// The key that is written so.
+    /// The key of a text.
     pub fn of(text: &str) -> Self {
         let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
         let usual = match scheme {
@@ -45,7 +45,7 @@ impl ServerBlock {
         zones.map(|zone| Key::of(zone).zone).collect()
     }
 
-    /// The zone of names among those; the others are of addresses.
+    /// The forward zone among those; the others are reverse zones.
     pub fn cluster_domain(&self) -> Option<String> {
         let is_of_addresses = |zone: &str| zone.contains('/') || zone.rsplit('.').next() == Some("arpa");
         self.cluster_zones().into_iter().find(|zone| zone != "." && !is_of_addresses(zone))

@@ -1,4 +1,4 @@
-//! What is seen of each way between pods while policies come and go.
+//! The ways between pods while policies are created and removed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,9 +14,9 @@ use crate::probe::sight::Sight;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
-    /// Into the guarded pod, for the one with the label.
+    /// Into the guarded pod, from the pod with the label.
     GrantedToGuarded,
-    /// Into the guarded pod, for the one without.
+    /// Into the guarded pod, from the pod without the label.
     StrangerToGuarded,
     /// Out of the confined pod, to another pod.
     ConfinedToOpen,
@@ -24,30 +24,30 @@ pub enum Way {
     ConfinedToDns,
     /// Between pods that no policy selects.
     GrantedToOpen,
-    /// The same.
+    /// Between pods that no policy selects.
     StrangerToOpen,
     /// From a pod that no policy selects to the DNS.
     StrangerToDns,
 }
 
-/// What was done before one looked.
+/// A step of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Nothing.
+    /// There is no policy.
     Before,
-    /// Policies deny what gets into the guarded pod, and out of the confined one.
+    /// Policies deny ingress of the guarded pod, and egress of the confined one.
     Denied,
-    /// Another one allows by label what gets into the guarded pod.
+    /// Another policy allows ingress of the guarded pod by label.
     Allowed,
-    /// All are removed again.
+    /// All policies are removed.
     Lifted,
 }
 
-/// What all ways looked like in a step. A way without tries in it is left out.
+/// All ways in a step. A way without tries is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sights {
-    /// How long one looked, in milliseconds.
+    /// How long they were watched, in milliseconds.
     pub lasted_ms: u64,
     /// The ways.
     pub ways: BTreeMap<Way, Sight>,
@@ -65,7 +65,7 @@ impl Way {
         Self::StrangerToDns,
     ];
 
-    /// The name under which it is told of.
+    /// The name of the target in the probes' reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::GrantedToGuarded => "granted-to-guarded",
@@ -78,12 +78,12 @@ impl Way {
         }
     }
 
-    /// The one of this name.
+    /// The way with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|way| way.name() == name)
     }
 
-    /// Who asks.
+    /// The requesting user.
     pub const fn from(self) -> Role {
         match self {
             Self::GrantedToGuarded | Self::GrantedToOpen => Role::Granted,
@@ -92,7 +92,7 @@ impl Way {
         }
     }
 
-    /// Which pod is asked; none for the DNS.
+    /// The asked pod; none for the DNS.
     pub const fn to(self) -> Option<Role> {
         match self {
             Self::GrantedToGuarded | Self::StrangerToGuarded => Some(Role::Guarded),
@@ -126,18 +126,18 @@ impl fmt::Display for Way {
 }
 
 impl Sights {
-    /// Takes what came of a try, so long after the step.
+    /// Adds the outcome of a try, this long after the step.
     pub fn take(&mut self, way: Way, fault: Option<Fault>, after: Duration) {
         let sight = Sight::with(self.ways.remove(&way), fault, after);
         self.ways.insert(way, sight);
     }
 
-    /// A way, if it was looked at often enough.
+    /// A way, if it was tried often enough.
     pub fn steady(&self, way: Way) -> Option<&Sight> {
         self.ways.get(&way).filter(|sight| sight.is_steady())
     }
 
-    /// Whether a way is open, or none can tell.
+    /// Whether a way is open; none if it was not tried often enough.
     pub fn is_open(&self, way: Way) -> Option<bool> {
         self.steady(way).map(Sight::is_open)
     }
@@ -147,12 +147,12 @@ impl Sights {
         ways.iter().all(|way| self.is_open(*way) == Some(way.is_allowed(step)))
     }
 
-    /// Whether a way on which a policy bears may just be closing: the last try failed.
+    /// Whether a way that a policy affects may just be closing: the last try failed.
     pub fn any_may_be_stopping(&self) -> bool {
         self.ways.iter().any(|(way, sight)| !way.is_allowed(Step::Denied) && !sight.is_open())
     }
 
-    /// Whether a way on which a policy bears is closed.
+    /// Whether a way that a policy affects is closed.
     pub fn any_is_stopped(&self) -> bool {
         Way::ALL.iter().any(|way| !way.is_allowed(Step::Denied) && self.is_open(*way) == Some(false))
     }
