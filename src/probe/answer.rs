@@ -4,7 +4,7 @@ pub use super::ask::api::ApiAnswer;
 pub use super::ask::dns::record::{Kind, Purpose, Record, RecordAnswer, Records};
 pub use super::ask::dns::{DnsAnswer, Lookups};
 pub use super::ask::dns_metrics::DnsMetrics;
-pub use super::ask::environment;
+use super::ask::environment::HOST;
 pub use super::ask::interfaces::largest_packet;
 pub use super::ask::kube_proxy::KubeProxyAnswer;
 pub use super::ask::kubelet::KubeletAnswer;
@@ -41,7 +41,7 @@ impl Answers {
     /// The address of the API server, as the environment of the pod states it, if it does.
     pub fn api_host(&self) -> Seen<Option<&str>> {
         let variables = asked(self.environment.as_ref(), "its environment")?;
-        Ok(variables.get(environment::HOST).map(String::as_str))
+        Ok(variables.get(HOST).map(String::as_str))
     }
 
     /// The largest packet that the pod sends, in bytes.

@@ -105,7 +105,7 @@ impl Observe for HostReports {
         Rule::probes("", "serviceaccounts", &["create", "delete"]),
         Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
     ];
-    const DEADLINE: Duration = Duration::from_secs(60);
+    const DEADLINE: Duration = Duration::from_secs(75);
 
     async fn observe(live: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let linux: Vec<_> = nodes.linux().collect();

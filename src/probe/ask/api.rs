@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
 use super::handshake::presented;
-use super::http::{account_token, http_fault};
+use super::http::http_fault;
 use super::repeated::{Latency, repeated};
 use super::terms::Terms;
+use super::token::account_token;
 use super::{Ask, whole};
 use crate::certificate::{Certificate, Distrust, verify};
 use crate::handshake::Handshake;

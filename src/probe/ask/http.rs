@@ -3,10 +3,8 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
-use super::ACCOUNT;
 use super::reach::endpoint::{Method, Request};
 use crate::http_client::stranger;
 use crate::probe::fault::{Fault, Got};
@@ -83,13 +81,6 @@ pub(in crate::probe) async fn bytes(mut response: reqwest::Response, limit: usiz
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// The token of the probe's own service account, which has no rights and ends with the pod.
-pub async fn account_token() -> Got<String> {
-    let file = Path::new(ACCOUNT).join("token");
-    let token = tokio::fs::read_to_string(&file).await;
-    token.map(|token| token.trim().to_owned()).map_err(|e| Fault::Other(format!("{}: {e}", file.display())))
 }
 
 /// The innermost cause of a failed request, which the top-level text hides.

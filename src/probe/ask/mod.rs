@@ -39,9 +39,6 @@ use serde::de::DeserializeOwned;
 use self::asker::Asker;
 use self::merge::Merge;
 
-/// Where the service account's files are.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-
 /// A topic that probes are asked about.
 pub trait Ask {
     /// What is asked. Its default asks nothing.

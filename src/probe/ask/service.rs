@@ -247,12 +247,12 @@ impl Spread<'_> {
     }
 
     /// Until when a Service that fails like this may still begin to work. One that refuses may for as long as anything may. One
-    /// that is silent may not for longer than an answer takes once the others work; nor where the ClusterIP of the API,
+    /// that is silent may not for much longer than an answer takes once the others work; nor where the ClusterIP of the API,
     /// whose rules are old, is silent too.
     fn waits_until(&self, fault: &Fault) -> Instant {
         let settled = self.terms.settled();
         match (self.works.get(), self.old_is_silent.get()) {
-            (Some(works), _) if fault.is_silence() => settled.min(*works + self.terms.answer),
+            (Some(works), _) if fault.is_silence() => settled.min(*works + self.terms.answer * 3 / 2),
             (None, Some(())) if fault.is_silence() => Instant::now(),
             _ => settled,
         }

@@ -1,12 +1,12 @@
 //! The pod's own token, as far as it is no secret.
 
-use std::path::Path;
-
 use super::asker::Asker;
-use super::{ACCOUNT, Ask, whole};
+use super::{Ask, whole};
 use crate::jwt::{Claims, Parsed};
 use crate::probe::fault::{Fault, Got};
 
+/// Where it is mounted.
+const FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// What the answer adds to a message, in bytes.
 const SIZE: usize = 300;
 
@@ -28,8 +28,12 @@ impl Ask for OwnToken {
 }
 
 async fn claims() -> Got<Claims> {
-    let path = Path::new(ACCOUNT).join("token");
-    let token = tokio::fs::read_to_string(&path).await.map_err(|e| Fault::Other(format!("{}: {e}", path.display())))?;
-    let parsed = Parsed::read(token.trim()).map_err(|why| Fault::Other(format!("{}: {why}", path.display())))?;
-    Ok(parsed.claims)
+    let parsed = Parsed::read(&account_token().await?);
+    Ok(parsed.map_err(|why| Fault::Other(format!("{FILE}: {why}")))?.claims)
+}
+
+/// The token of the probe's own service account, which has no rights and ends with the pod.
+pub(super) async fn account_token() -> Got<String> {
+    let token = tokio::fs::read_to_string(FILE).await;
+    token.map(|token| token.trim().to_owned()).map_err(|e| Fault::Other(format!("{FILE}: {e}")))
 }

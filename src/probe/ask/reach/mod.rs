@@ -10,7 +10,7 @@ use self::endpoint::{Endpoint, Way};
 use self::reached::{Met, Reached, TlsMet};
 use super::asker::Asker;
 use super::handshake::presented;
-use super::http::account_token;
+use super::token::account_token;
 use super::{Ask, each};
 use crate::probe::fault::Got;
 
