@@ -121,17 +121,37 @@ async fn one(peer: &Peer, resolver: &Resolver, mtu: Option<u32>, asker: &Asker) 
 /// Asks for a name until it is known or should be: peers start at different times.
 async fn find(host: &str, resolver: &Resolver, terms: &Terms) -> Got<IpAddr> {
     loop {
-        let found = resolve(host, resolver, terms).await;
-        match found {
+        let fault = match resolve(host, resolver, terms).await {
             Ok(address) => return Ok(address),
-            // A server that drops packets will not learn of the name.
-            Err(fault) if fault.is_silence() || Instant::now() + PAUSE >= terms.settled() => return Err(fault),
-            Err(_) => terms.pause(PAUSE).await,
+            Err(fault) => fault,
+        };
+        // Servers that are not reached in the time that an answer takes do not learn of the name either.
+        let may_become_known = match fault {
+            Fault::Unresolved(_) => Instant::now() + PAUSE < terms.settled(),
+            _ => terms.elapsed() + PAUSE < terms.answer,
+        };
+        if !may_become_known {
+            return Err(fault);
         }
+        terms.pause(PAUSE).await;
     }
 }
 
 async fn expect(peer: &Peer, reply: impl Future<Output = Got<Reply>>) -> Got<IpAddr> {
     let reply = reply.await?;
     if reply.pod == peer.pod { Ok(reply.from) } else { Err(Fault::Stranger(reply.pod)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_is_not_asked_for_until_names_are_settled_where_no_server_is_reached() {
+        let resolver = Resolver { nameservers: vec!["127.77.0.3".into()], ..Resolver::default() };
+        let long = Duration::from_secs(60);
+        let terms = Terms::new(long, Duration::from_millis(400), long);
+        assert_eq!(find("p.x.y.", &resolver, &terms).await, Err(Fault::Refused));
+        assert!(terms.elapsed() < Duration::from_secs(3), "{:?}", terms.elapsed());
+    }
 }

@@ -246,14 +246,15 @@ impl Spread<'_> {
         }
     }
 
-    /// Until when a Service that fails like this may still begin to work. One that refuses may for as long as anything may. One
-    /// that is silent may not for much longer than an answer takes once the others work; nor where the ClusterIP of the API,
-    /// whose rules are old, is silent too.
+    /// Until when a Service that fails like this may still begin to work. One that refuses connections may for as long as
+    /// anything may. One that is silent, or to which nothing can be sent, may not for much longer than an answer takes once the
+    /// others work; nor where an old Service is silent, whose rules are old too.
     fn waits_until(&self, fault: &Fault) -> Instant {
         let settled = self.terms.settled();
+        let is_lost = fault.is_silence() || matches!(fault, Fault::Other(_));
         match (self.works.get(), self.old_is_silent.get()) {
-            (Some(works), _) if fault.is_silence() => settled.min(*works + self.terms.answer * 3 / 2),
-            (None, Some(())) if fault.is_silence() => Instant::now(),
+            (Some(works), _) if is_lost => settled.min(*works + self.terms.answer * 3 / 2),
+            (None, Some(())) if is_lost => Instant::now(),
             _ => settled,
         }
     }

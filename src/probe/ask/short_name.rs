@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use hickory_proto::rr::RecordType;
@@ -18,10 +17,6 @@ use crate::probe::fault::{Fault, Got};
 
 /// A name with fewer dots than a search list is for.
 const NAME: &str = "kubernetes.default";
-/// How many failures count: the name is as old as the cluster. One that takes as long as an answer may counts twice.
-const FAILURES: u32 = 3;
-/// How long to wait before it is looked up again.
-const PAUSE: Duration = Duration::from_millis(500);
 /// What the answer adds to a message, in bytes.
 const SIZE: usize = 30;
 
@@ -48,22 +43,15 @@ impl Ask for ShortName {
     }
 }
 
-/// A server that is busy is asked again: each name of the search list takes a separate answer.
+/// It is looked up again beside a lookup that takes long, because the C library waits for seconds when a packet is lost.
 async fn lookups(terms: &Terms) -> Got<BTreeSet<IpAddr>> {
     let lookup = async || match lookup_host((NAME, 0)).await {
         Ok(found) => Ok(found.map(|address| address.ip()).collect()),
         Err(why) => Err(Fault::Unresolved(why.to_string())),
     };
-    let mut failures = 0;
-    loop {
-        let found = terms.answered(lookup()).await;
-        let Err(fault) = &found else { return found };
-        failures += if fault.is_silence() { 2 } else { 1 };
-        if failures >= FAILURES || terms.is_over() {
-            return found;
-        }
-        terms.pause(PAUSE).await;
-    }
+    // Each name of the search list takes an answer.
+    let patience = terms.answer * 3 / 2;
+    terms.within(patience, retried(patience, lookup)).await
 }
 
 /// Ends with a fault when all servers of the pod are silent, and never where one of them answers anything.

@@ -16,8 +16,8 @@ use crate::probe::fault::{Fault, Got};
 /// The most that an answer by UDP may hold, in bytes.
 const DATAGRAM: usize = 4096;
 
-/// The address of a name, from the first of the pod's own servers that has one. When the last of them is silent, that is
-/// the fault.
+/// The address of a name, from the first of the pod's own servers that has one. It is [`Unresolved`](Fault::Unresolved) where
+/// the last of them answered that it has none, and any other fault where that one did not answer.
 pub async fn resolve(host: &str, resolver: &Resolver, terms: &Terms) -> Got<IpAddr> {
     let mut last = Fault::Unresolved("the pod has no nameserver".into());
     for server in resolver.servers() {
@@ -29,7 +29,7 @@ pub async fn resolve(host: &str, resolver: &Resolver, terms: &Terms) -> Got<IpAd
                     Err(fault) => Fault::Unresolved(format!("{server}: {fault}")),
                 },
                 Err(fault) => {
-                    last = if fault.is_silence() { fault } else { Fault::Unresolved(format!("{server}: {fault}")) };
+                    last = fault;
                     break;
                 }
             };
