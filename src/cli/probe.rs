@@ -36,7 +36,7 @@ pub async fn run(command: ProbeCommand) -> Result<ExitCode, Failure> {
         ProbeCommand::Serve => serve::serve().await.map_err(|e| Failure::System(format!("cannot serve: {e}"))),
         ProbeCommand::Ask => {
             let room = |questions: &Questions| questions.batch.message_limit;
-            Box::pin(answer(room, async |questions| ask(&questions).await)).await
+            answer(room, async |questions| ask(&questions).await).await
         }
         ProbeCommand::Watch => {
             let questions: WatchQuestions = questions()?;

@@ -28,7 +28,8 @@ impl Ask for OwnToken {
 }
 
 async fn claims() -> Got<Claims> {
-    let parsed = Parsed::read(&account_token().await?);
+    let token = account_token().await?;
+    let parsed = Parsed::read(&token);
     Ok(parsed.map_err(|why| Fault::Other(format!("{FILE}: {why}")))?.claims)
 }
 

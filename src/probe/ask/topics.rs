@@ -54,7 +54,7 @@ macro_rules! topics {
         /// Asks everything at once.
         pub async fn ask(questions: &Questions) -> Answers {
             let asker = Asker::new(&questions.batch);
-            let ($($name,)+) = tokio::join!($(<$topic>::ask(&questions.$name, &asker),)+);
+            let ($($name,)+) = tokio::join!($(Box::pin(<$topic>::ask(&questions.$name, &asker)),)+);
             Answers { $($name,)+ }
         }
 
