@@ -28,27 +28,6 @@ pub fn blocks(text: &str) -> Vec<Block> {
     reader.blocks
 }
 
-/// The first thing to do: the first paragraph, with the commands or steps that it announces.
-pub fn first_step(text: &str) -> String {
-    let mut lines = Vec::new();
-    for block in blocks(text) {
-        let announced = lines.last().is_some_and(|line: &String| line.ends_with(':'));
-        match block {
-            Block::Paragraph(text) if lines.is_empty() => lines.push(text),
-            Block::Code(code) if lines.is_empty() || announced => {
-                lines.extend(code.into_iter().map(|line| format!("  {line}")));
-                break;
-            }
-            Block::Item { marker, text } if lines.is_empty() || announced || lines.len() > 1 => {
-                // A list is taken as a whole: the colon of one item announces nothing.
-                lines.push(format!("{marker} {}", text.trim_end_matches(':')));
-            }
-            _ => break,
-        }
-    }
-    lines.join("\n")
-}
-
 #[derive(Default)]
 struct Reader {
     blocks: Vec<Block>,
@@ -153,13 +132,5 @@ mod tests {
                 Block::Code(vec!["  a".into(), String::new(), "b".into()]),
             ]
         );
-    }
-
-    #[test]
-    fn the_first_step_has_the_commands_that_it_announces() {
-        assert_eq!(first_step("Do a\nthing.\n\nOr another."), "Do a thing.");
-        assert_eq!(first_step("Run:\n\n    kubeadm init\n\nThen rest."), "Run:\n  kubeadm init");
-        assert_eq!(first_step("Either:\n- a\n- b:\n\nOr."), "Either:\n- a\n- b");
-        assert_eq!(first_step(""), "");
     }
 }

@@ -26,38 +26,48 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// States what was expected and what was seen instead.
+    /// States what was expected and what was seen instead. The fix completes it.
     #[expect(clippy::new_ret_no_self, reason = "a finding gets its subjects from the verdict that it is given to")]
-    pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Difference {
-        Difference {
+    pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Draft<Unfixed> {
+        Draft {
             expected: expected.into(),
             seen: seen.into(),
             evidence: Vec::new(),
             impact: None,
             severity: None,
-            fix: String::new(),
+            fix: Unfixed,
         }
     }
 }
 
+/// The fix that a draft still lacks.
+#[derive(Clone, Copy, Debug)]
+pub struct Unfixed;
+
 /// A finding before a verdict gives it its subjects.
 #[derive(Clone, Debug)]
-pub struct Difference {
+pub struct Draft<Fix> {
     pub(super) expected: String,
     pub(super) seen: String,
     pub(super) evidence: Vec<String>,
     pub(super) impact: Option<String>,
     /// Only where it differs from the check's.
     pub(super) severity: Option<Severity>,
-    pub(super) fix: String,
+    pub(super) fix: Fix,
 }
 
-impl Difference {
-    /// States how to fix it. Commands run as they are written, with names filled in.
-    pub fn fix(self, how: impl Into<String>) -> Self {
-        Self { fix: how.into(), ..self }
-    }
+/// A draft with its fix: a verdict takes nothing less.
+pub type Difference = Draft<String>;
 
+impl Draft<Unfixed> {
+    /// States how to fix it. Commands run as they are written, with names filled in.
+    pub fn fix(self, how: impl Into<String>) -> Difference {
+        let Self { expected, seen, evidence, impact, severity, fix: Unfixed } = self;
+        Draft { expected, seen, evidence, impact, severity, fix: how.into() }
+    }
+}
+
+impl<Fix> Draft<Fix> {
     /// States the consequence in operations terms.
     pub fn impact(self, consequence: impl Into<String>) -> Self {
         Self { impact: Some(consequence.into()), ..self }

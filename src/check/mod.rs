@@ -3,7 +3,6 @@
 pub mod documentation;
 pub mod finding;
 pub mod judge;
-pub mod names;
 pub mod note;
 pub mod outcome;
 pub mod severity;
@@ -15,7 +14,6 @@ pub mod verdict;
 pub use documentation::Documentation;
 pub use finding::Finding;
 pub use judge::{Check, Judge, Suite};
-pub use names::names;
 pub use note::Note;
 pub use outcome::{Judged, Outcome};
 pub use severity::Severity;

@@ -121,9 +121,6 @@ impl Judged {
             Err(why) => judged.unseen.push(Unseen::new(Vec::new(), &why)),
             Ok(verdict) => judged.conclude(check, &verdict, gate),
         }
-        for finding in judged.findings.iter_mut().filter(|finding| finding.fix.is_empty()) {
-            finding.fix = crate::markdown::first_step(&documentation.fix);
-        }
         judged
     }
 

@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::object_ref::ObjectRef;
 
-/// How many nodes a subject names before it only counts them.
-const NAMED: usize = 8;
-
 /// What a finding is about: an object, a node, an address, an identity or the cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
@@ -35,23 +32,6 @@ impl Subject {
     /// A node.
     pub fn node(name: impl Into<String>) -> Self {
         Self::cluster_object("Node", name)
-    }
-
-    /// Nodes that share something: one by its name, several by theirs, many by how many there are besides the first.
-    pub fn nodes<N: AsRef<str>>(all: impl IntoIterator<Item = N>) -> Self {
-        Self::several("Node", all)
-    }
-
-    /// The same of other things, whose kind takes an s where there are several.
-    pub fn several<N: AsRef<str>>(kind: &str, all: impl IntoIterator<Item = N>) -> Self {
-        let all: Vec<N> = all.into_iter().collect();
-        let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
-        let kinds = format!("{kind}s");
-        match all.len() {
-            1 => Self::cluster_object(kind, named.concat()),
-            count if count <= NAMED => Self::cluster_object(kinds, named.join(", ")),
-            count => Self::cluster_object(kinds, format!("{} and {} more", named.join(", "), count - NAMED)),
-        }
     }
 
     /// A network address.

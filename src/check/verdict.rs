@@ -122,11 +122,6 @@ impl Verdict {
         self.findings.add(statement, subjects).extend(evidence);
     }
 
-    /// Transitional.
-    pub fn tell_counted(&mut self, subject: Subject, finding: Difference) {
-        self.find_together([subject], 0, finding);
-    }
-
     /// Counts something that should have been seen and was not: the verdict cannot be a pass.
     ///
     /// What is absent or not allowed prevents a pass here just as what failed does: a judge that can do without it does
