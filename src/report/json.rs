@@ -7,7 +7,7 @@ use std::io;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Console, Gathered, OutputError, OutputFile, Report};
+use super::{Console, Gathered, OutputError, OutputFile, Report, documentation};
 use crate::check::{Judged, Outcome, Severity};
 use crate::cluster::ClusterSummary;
 use crate::event::Event;
@@ -24,13 +24,21 @@ struct Verdicts<'a> {
     profile: &'a str,
     gate: Severity,
     at: Timestamp,
-    checks: Vec<&'a Judged>,
+    checks: Vec<Documented<'a>>,
     counts: BTreeMap<Outcome, usize>,
     /// Null when the run was cut off before its end.
     exit_code: Option<u8>,
     /// Why the run did not begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<&'a str>,
+}
+
+/// A check with where its documentation is.
+#[derive(Debug, Serialize)]
+struct Documented<'a> {
+    #[serde(flatten)]
+    check: &'a Judged,
+    documentation: String,
 }
 
 impl<'a> Verdicts<'a> {
@@ -60,7 +68,7 @@ impl<'a> Verdicts<'a> {
             gate: started.gate,
             at: started.at,
             counts: Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect(),
-            checks,
+            checks: checks.into_iter().map(|check| Documented { check, documentation: documentation::link(check) }).collect(),
             exit_code: run.finished.as_ref().map(|finished| finished.exit_code),
             failed: None,
         })

@@ -1,6 +1,7 @@
 //! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
 pub mod console;
+mod documentation;
 pub mod gathered;
 pub mod json;
 pub mod jsonl;

@@ -107,10 +107,8 @@ fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pod
                 ))
                 .info()
         });
-        let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
-        if restarts > 0 {
-            let pod = Subject::object("Pod", NAMESPACE, &name);
-            verdict.note_about(pod, format!("restarts so far: {restarts}"));
+        if let Some(restarts) = restarts(pod) {
+            verdict.note_about(Subject::object("Pod", NAMESPACE, &name), restarts);
         }
     }
     report_not_ready(verdict, node, &not_ready, nodes.0.get(node).is_some_and(|node| !node.is_ready()));
@@ -138,6 +136,11 @@ fn differences(pod: &Pod, node: &str) -> Vec<String> {
     differences
 }
 
+fn restarts(pod: &Pod) -> Option<String> {
+    let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
+    (restarts > 0).then(|| format!("restarts so far: {restarts}"))
+}
+
 /// Pods on a lost node share one cause.
 fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_down: bool) {
     if node_is_down && !pods.is_empty() {
@@ -155,11 +158,11 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
         return;
     }
     for pod in pods {
-        let restarts: i32 = pod.containers.iter().map(|container| container.restarts).sum();
         let component = pod.component().unwrap_or(&pod.name);
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
-            Finding::new("the pod is Ready", format!("not Ready ({}), {restarts} restarts", why_not_ready(pod)))
+            Finding::new("the pod is Ready", format!("not Ready ({})", why_not_ready(pod)))
+                .evidence(restarts(pod))
                 .impact(format!("{component} does not work on {node}"))
                 .fix(format!("on {node}, read its log: crictl logs $(crictl ps -aq --name {component} | head -1)")),
         );
@@ -257,7 +260,7 @@ mod tests {
         let waiting = Some("CrashLoopBackOff".to_owned());
         pod.containers = vec![Container { name: "etcd".into(), restarts: 9, waiting, ..Container::default() }];
         let findings = findings(&pods, &nodes("True"));
-        let seen = "not Ready (Running, CrashLoopBackOff, containers with unready status: [etcd]), 9 restarts";
+        let seen = "not Ready (Running, CrashLoopBackOff, containers with unready status: [etcd])";
         assert_eq!(findings[0].seen, seen);
     }
 

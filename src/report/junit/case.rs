@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::xml::{Case, Status};
 use crate::check::{Judged, Outcome};
 use crate::event::{Planned, RunFailed, RunStarted};
+use crate::report::documentation;
 use crate::report::gathered::Timed;
 use crate::report::plain::{line, text};
 
@@ -72,7 +73,7 @@ fn properties(check: &Judged, started: Option<&RunStarted>) -> String {
     property("severity", check.severity.name());
     property("outcome", check.outcome.name());
     property("observations", &check.observations.to_string());
-    property("documentation", &format!("seaworthy explain {}", check.id));
+    property("documentation", &documentation::link(check));
     if let Some(started) = started {
         property("cluster", &started.cluster.name);
         property("cluster-version", &started.cluster.version);
