@@ -26,8 +26,8 @@ fn header(id: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{id}"}}"#))
 }
 
-/// Whether `detached` is what the bootstrap signer writes for this content with this token. kubeadm makes the signature
-/// anew and compares; so is it here, in constant time.
+/// Whether `detached` is what the bootstrap signer writes for this content with this token. kubeadm computes the
+/// signature again and compares; this does the same, in constant time.
 pub fn verifies(detached: &str, content: &[u8], id: &str, secret: &[u8]) -> bool {
     let header = header(id);
     let Some(signature) = detached.strip_prefix(&header).and_then(|rest| rest.strip_prefix("..")) else {

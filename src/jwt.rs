@@ -184,7 +184,7 @@ impl KeySet {
         if bytes.len() > LARGEST {
             return Err(format!("it has {} bytes", bytes.len()));
         }
-        serde_json::from_slice(bytes).map_err(|error| format!("it is no key set: {error}"))
+        serde_json::from_slice(bytes).map_err(|error| format!("it is not a key set: {error}"))
     }
 
     /// The ids of the keys.

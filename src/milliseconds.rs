@@ -1,4 +1,4 @@
-//! Durations as they are told and recorded.
+//! Durations as they are reported and recorded.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The ports at which a cluster's parts serve, unless they are told otherwise.
+//! The ports at which a cluster's parts serve by default.
 //!
 //! Source: kubernetes/kubernetes `pkg/cluster/ports/ports.go`, `cmd/kubeadm/app/constants/constants.go`; the ports without
 //! TLS are in those of v1.19.

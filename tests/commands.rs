@@ -341,7 +341,7 @@ fn where_nothing_was_judged_the_verdict_is_open() {
     let one = seaworthy(&["judge", &path, "--select", "PK-17,CP-05", "-v"]);
     assert_eq!(one.code, 0, "a skip beside a pass: {}", one.out);
     let all = seaworthy(&["judge", &path, "-v"]);
-    assert!(!all.out.contains("a run with"), "only what was asked for by name is told how: {}", all.out);
+    assert!(!all.out.contains("a run with"), "only what was asked for by name is explained: {}", all.out);
 }
 
 #[test]

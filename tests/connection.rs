@@ -197,7 +197,7 @@ async fn a_server_that_says_nothing_has_a_deadline() {
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
-/// Nobody may do anything, and nobody else is known.
+/// No user may do anything, and the server knows no other user.
 fn closed(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     match request.headers().get("Authorization").map(hyper::http::HeaderValue::as_bytes) {
         None | Some(b"Bearer not-a-real-token") => failure(403, "Forbidden", "User \"a\" cannot do anything"),

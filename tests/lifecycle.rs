@@ -1,4 +1,4 @@
-//! What a run leaves behind, how it is stopped, and what it says when its probes are kept out, on a real cluster.
+//! What a run leaves behind, how it is stopped, and what it reports when its probes are blocked, on a real cluster.
 //!
 //! Runs only when `SEAWORTHY_BED` names a program that makes clusters, one of which is up and has the probes' image.
 
@@ -251,7 +251,7 @@ fn stopped_by_a_signal(bed: &Bed) -> Outcomes {
 }
 
 fn killed_and_swept(bed: &Bed) -> Outcomes {
-    // Ours by its label, and not by its name: nobody's.
+    // Ours by its label but not by its name: belongs to no run.
     let foreign = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: seaworthy-foreign\n  labels:\n    app.kubernetes.io/managed-by: seaworthy\n    seaworthy.dev/run: x7f4k\n";
     let mut run = Run::new(&bed.kubeconfig()?, "post-install")?;
     let mut child = run.start()?;

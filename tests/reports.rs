@@ -1,7 +1,7 @@
 //! Every report format on the recording that comes with the program: golden samples, schemas, and that replaying and
 //! judging again give the same.
 //!
-//! `SNAPSHOTS=overwrite cargo test --test reports` writes the samples anew.
+//! `SNAPSHOTS=overwrite cargo test --test reports` writes the samples again.
 
 mod xsd;
 

@@ -47,7 +47,7 @@ impl From<Chain> for Vec<Certificate> {
     }
 }
 
-/// A chain without a certificate is no chain.
+/// A chain has at least one certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chain holds no certificate")]
 pub struct EmptyChain;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A certificate in DER, exactly as it was presented.
 ///
-/// The bytes are not checked: what a server sends is worth recording even if it is no certificate.
+/// The bytes are not checked: what a server sends is worth recording even if it is not a certificate.
 /// [`describe`](Certificate::describe) says whether it is one. Serialised as base64 on one line, as
 /// `openssl x509` reads between its BEGIN and END lines.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ impl Certificate {
     }
 }
 
-/// Names the certificate by its fingerprint: a page of bytes helps nobody.
+/// Names the certificate by its fingerprint: a page of bytes helps no one.
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Certificate({})", self.fingerprint())

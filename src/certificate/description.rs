@@ -230,7 +230,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// The extensions that describe a certificate, besides its names.
+/// The extensions that describe a certificate, apart from its names.
 #[derive(Default)]
 struct Extensions {
     is_ca: Option<bool>,

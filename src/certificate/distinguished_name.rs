@@ -36,7 +36,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let key = SHORT_NAMES.iter().find(|(long, _)| *long == oid).map_or(oid.as_str(), |(_, short)| short);
     match attribute.as_str() {
         Ok(value) => format!("{key}={}", escape(value)),
-        // A value that is no string that we read is written as the hex of its encoding (RFC 4514,
+        // A value that is not a string that we read is written as the hex of its encoding (RFC 4514,
         // 2.4).
         Err(_) => format!("{key}=#{}", hex(&attribute.attr_value().to_der_vec().unwrap_or_default())),
     }

@@ -22,7 +22,7 @@ use super::{Certificate, Description, SignatureAlgorithm};
 ///
 /// - A CA certificate that is used as the server's own is [`Distrust::CaAsServer`]. Go accepts it.
 /// - A CA with an RSA key below 2048 bits is [`Distrust::BadSignature`]: its signatures are not
-///   looked at. Go accepts 1024 bits. The key of the server itself is no part of the path: rustls
+///   looked at. Go accepts 1024 bits. The key of the server itself is not part of the path: rustls
 ///   refuses a short one in the handshake, Go takes it.
 /// - A root outside its validity is refused, as Go does and webpki alone would not.
 /// - A root that is not readable is passed over, as Go does when it loads a bundle.
@@ -97,8 +97,8 @@ pub enum Distrust {
         /// The names that the certificate covers.
         presented: Vec<String>,
     },
-    /// A trusted certificate bears the issuer's name, but has not signed: often a CA that was made
-    /// anew under the old name.
+    /// A trusted certificate bears the issuer's name, but has not signed: often a CA that was
+    /// created again under the old name.
     #[error("its signature was not made by the trusted issuer of that name")]
     BadSignature,
     /// A signature rests on an algorithm that clients refuse, such as SHA-1.

@@ -117,7 +117,7 @@ fn read(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() > MAXIMUM_BUNDLE {
         return Err(format!("it has {} bytes", bytes.len()));
     }
-    String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "it is not text".to_owned())
 }
 
 /// Remembers that the request may be there, before it is sent.

@@ -69,7 +69,7 @@ pub fn is_of_run(id: &str, run: &RunId) -> bool {
     Purpose::ALL.iter().any(|purpose| id.strip_prefix(purpose.letter()) == Some(run.to_string().as_str()))
 }
 
-/// A token of ours. Its secret is shown to the API server and to nobody else.
+/// A token of ours. Its secret is shown to the API server alone.
 pub struct Minted {
     purpose: Purpose,
     id: String,
@@ -83,7 +83,7 @@ impl fmt::Debug for Minted {
 }
 
 impl Minted {
-    /// A token; nobody knows of it yet.
+    /// A token that exists only here so far.
     pub fn new(run: &RunId, purpose: Purpose) -> Seen<Self> {
         Ok(Self { purpose, id: format!("{}{run}", purpose.letter()), secret: secret()? })
     }

@@ -1,11 +1,11 @@
-//! What tells the objects of one run from those of another.
+//! What distinguishes the objects of one run from those of another.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that is no run's id.
+/// A text that is not the id of a run.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not the id of a run: five letters and digits, as in the name of its namespace seaworthy-ID")]
 pub struct NotARunId(String);

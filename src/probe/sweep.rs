@@ -48,7 +48,7 @@ pub async fn remove(cluster: &Cluster, run: &str, footprint: &Footprint, patienc
     }
     done(cluster, &all(Call::delete_all::<Service>())).await?;
     match done(cluster, &all(Call::delete_all::<NetworkPolicy>())).await {
-        // Probes on nodes have none, and need no right to it. If there is one all the same, it goes with its owner.
+        // Probes on nodes have none, and need no right to it. If there is one all the same, it is deleted with its owner.
         Ok(()) | Err(Unobserved::Refused { .. }) => {}
         Err(why) => return Err(why),
     }

@@ -125,7 +125,7 @@ impl<W: Write + Send> Report for Lines<W> {
                 suite.open = suite.open.saturating_sub(1);
                 if suite.open == 0 {
                     let seconds = Duration::from_millis(*at_ms).as_secs_f64();
-                    // That no one reads the standard error is no reason to stop.
+                    // A run goes on even if no one reads its standard error.
                     let _ =
                         writeln!(self.to, "{} after {seconds:.1} s: {}", suite.name, counts(&suite.counts, |_| true));
                 }

@@ -44,7 +44,7 @@ pub struct Conclusion {
     pub exit_code: ExitCode,
 }
 
-/// Runs, and tells everything to `events`.
+/// Runs, and reports everything to `events`.
 pub async fn run(run: Run, events: Events) -> Conclusion {
     let Run { plan: Plan { checks, facts }, source, gate, named, started } = run;
     let start = Instant::now();

@@ -154,7 +154,7 @@ impl Places {
     }
 }
 
-/// The first line, without the place that is told before it.
+/// The first line, without the place, which comes before it.
 fn without_location(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.split(" at line ").next().unwrap_or(line).to_owned()

@@ -11,7 +11,7 @@ use crate::suites;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectionError {
-    /// A pattern that is no glob.
+    /// A pattern that is not a glob.
     #[error("{pattern:?} is not a pattern: {cause}")]
     Malformed {
         /// The pattern.

@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(expired[0].severity, Severity::Critical);
         assert!(expired[0].evidence[0].ends_with("CREATE of pods"));
         assert!(with(Some(Ok(vec![until(2026).certificate, until(2036).certificate]))).is_empty());
-        assert_eq!(with(Some(Err("it is no text".into())))[0].seen, "it is no text");
+        assert_eq!(with(Some(Err("it is not text".into())))[0].seen, "it is not text");
         assert!(with(None)[0].seen.starts_with("no caBundle"));
     }
 
@@ -319,9 +319,9 @@ mod tests {
             scope: "*".into(),
         };
         let everything = judged(Webhook { rules: vec![all], ..wide.clone() }, Ok(backend(1)));
-        let mend = everything.findings(Severity::Major)[0].fix.clone();
-        assert!(mend.contains("remove nodes from its rules; add a"), "{mend}");
-        assert!(mend.ends_with("NotIn [default, kube-system, policy]"), "{mend}");
+        let fix = everything.findings(Severity::Major)[0].fix.clone();
+        assert!(fix.contains("remove nodes from its rules; add a"), "{fix}");
+        assert!(fix.ends_with("NotIn [default, kube-system, policy]"), "{fix}");
         let narrowed = judged(Webhook { conditions: 1, ..wide }, Ok(backend(1)));
         assert!(narrowed.findings(Severity::Major).is_empty() && crate::check::testing::notes(&narrowed).len() == 1);
     }

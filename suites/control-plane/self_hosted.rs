@@ -81,10 +81,10 @@ mod tests {
     #[test]
     fn parts_are_known_by_name_image_and_program() {
         let by_name = judged("DaemonSet kube-system/self-hosted-kube-scheduler", &["scheduler:1"]);
-        let mend = &by_name[0].fix;
+        let fix = &by_name[0].fix;
         assert!(
-            mend.ends_with("only then: kubectl delete daemonset self-hosted-kube-scheduler -n kube-system"),
-            "{mend}"
+            fix.ends_with("only then: kubectl delete daemonset self-hosted-kube-scheduler -n kube-system"),
+            "{fix}"
         );
         assert!(judged("DaemonSet kube-system/pod-checkpointer", &[]).len() == 1);
         let by_image = judged("DaemonSet kube-system/api", &["registry.example:5000/kube-apiserver:v1.13.0@sha256:0"]);

@@ -12,7 +12,7 @@
 //! ## Source
 //! kubernetes/kubeadm `docs/ha-considerations.md`;
 //! <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/>. The check makes thirty
-//! TLS connections, and tells API servers apart by the serial number of the certificate that they present. How long DNS
+//! TLS connections, and distinguishes API servers by the serial number of the certificate that they present. How long DNS
 //! caches the name is not checked.
 
 use std::collections::BTreeMap;

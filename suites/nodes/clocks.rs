@@ -138,7 +138,7 @@ mod tests {
         Nodes(["n1", "n2", "n3"].map(|name| (name.to_owned(), Node::default())).into())
     }
 
-    /// Our own clock is an hour behind, which is nobody's business.
+    /// Our own clock is an hour behind: that is not a fault of the cluster.
     fn judged(clocks: [Result<i64, Unobserved>; 3], renewed: i64) -> Verdict {
         let clock = Clock { server: at(0), here: at(-3600) };
         let dated = |skew| Dated { said: at(skew), before: at(-3600), after: at(-3600) };

@@ -226,8 +226,8 @@ mod tests {
             }
         }));
         assert_eq!(seen_of(&verdict), ["Node n1, n2, n3: 3 nodes have the machine id cafe"]);
-        let mend = verdict.findings(Severity::Major).remove(0).fix;
-        assert!(mend.starts_with("for NODE in n2, n3, one after the other: kubectl drain NODE"), "{mend}");
+        let fix = verdict.findings(Severity::Major).remove(0).fix;
+        assert!(fix.starts_with("for NODE in n2, n3, one after the other: kubectl drain NODE"), "{fix}");
     }
 
     #[test]
@@ -239,8 +239,8 @@ mod tests {
             }
         }));
         assert_eq!(seen_of(&verdict), ["Node n2, n3: 2 nodes have the machine id cafe, and the system UUID beef"]);
-        let mend = verdict.findings(Severity::Major).remove(0).fix;
-        assert!(mend.starts_with("kubectl drain n3") && mend.contains("new UUID"), "{mend}");
+        let fix = verdict.findings(Severity::Major).remove(0).fix;
+        assert!(fix.starts_with("kubectl drain n3") && fix.contains("new UUID"), "{fix}");
     }
 
     #[test]

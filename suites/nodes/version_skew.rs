@@ -120,9 +120,9 @@ mod tests {
         assert_eq!(findings[1].subjects[0], Subject::node("n1"));
         assert_eq!(findings[1].seen, "kubelet 1.38.0, 1 minor version newer than the API server 1.37.2");
         assert_eq!(findings[1].expected, "kubelet 1.34 to 1.37");
-        let mends: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
-        assert!(mends[0].starts_with("for one NODE after the other: kubectl drain NODE"), "{mends:?}");
-        assert!(mends[1].starts_with("upgrade the API servers to 1.38"), "{mends:?}");
+        let fixes: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
+        assert!(fixes[0].starts_with("for one NODE after the other: kubectl drain NODE"), "{fixes:?}");
+        assert!(fixes[1].starts_with("upgrade the API servers to 1.38"), "{fixes:?}");
     }
 
     #[test]

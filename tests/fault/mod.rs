@@ -105,7 +105,7 @@ impl Fault {
         self.expected.iter().filter_map(|expected| expected.missing(judged)).collect()
     }
 
-    /// The checks that are red besides those that the fault names.
+    /// The checks that are red other than those that the fault names.
     pub fn also_red(&self, judged: &[Judged]) -> Vec<String> {
         let listed = |id: &str| {
             self.any.contains("*") || self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id)
@@ -130,7 +130,7 @@ impl Expected {
     }
 }
 
-/// All that a check tells its reader.
+/// Everything that a check reports.
 fn told(check: &Judged) -> String {
     let findings = check.findings.iter().map(|f| {
         let Finding { subjects, expected, seen, evidence, impact, .. } = f;

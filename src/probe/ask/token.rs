@@ -1,4 +1,4 @@
-//! The pod's own token, as far as it is no secret.
+//! The pod's own token, as far as it is not a secret.
 
 use super::asker::Asker;
 use super::{Ask, whole};

@@ -15,7 +15,7 @@ use crate::live::RunId;
 use crate::milliseconds::milliseconds;
 use crate::probe::fault::{Fault, Got};
 
-/// How long one try may take: long enough for three exchanges, so that a lost packet is no change.
+/// How long one try may take: long enough for three exchanges, so that a lost packet does not count as a change.
 const TRY: Duration = Duration::from_millis(900);
 /// The pause between two tries of a target.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -197,14 +197,14 @@ struct User {
 
 pub(crate) fn kubeconfig(text: &str) -> Result<(Content, Vec<Certificate>), String> {
     // The parser's own words could quote what is secret.
-    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is no kubeconfig".to_owned())?;
+    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is not a kubeconfig".to_owned())?;
     let [NamedUser { user }] = &config.users[..] else {
         return Err(format!("it has {} users instead of one", config.users.len()));
     };
     let held = match &user.client_certificate_data {
         None => Vec::new(),
         Some(data) => {
-            let bytes = BASE64_STANDARD.decode(data).map_err(|_| "its client certificate is no base64".to_owned())?;
+            let bytes = BASE64_STANDARD.decode(data).map_err(|_| "its client certificate is not base64".to_owned())?;
             let pem = String::from_utf8(bytes).map_err(|_| "its client certificate is no PEM".to_owned())?;
             Certificate::from_pem_bundle(&pem).map_err(|e| e.to_string())?
         }

@@ -104,7 +104,7 @@ impl All {
                 }
                 _ => self.read(&at(&end, path, mounted), &name),
             },
-            // It is no link.
+            // It is not a link.
             Err(_) => self.read(path, &name),
         };
         if definition == Definition::Read {

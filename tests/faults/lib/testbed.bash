@@ -305,7 +305,7 @@ second_is_ready() { on n2 curl -skf --max-time 5 https://127.0.0.1:6443/readyz &
 second_is_known() { kubectl -n kube-system get leases -l apiserver.kubernetes.io/identity=kube-apiserver -o json | jq -e '.items | length == 2'; }
 first_is_alone() { [ "$(kubectl get endpointslice kubernetes -o jsonpath='{.endpoints[*].addresses[*]}')" = "$NODE_IP_n1" ]; }
 
-# rewrite_authentication: API servers only add to what aggregated ones believe; without the ConfigMap they write it anew.
+# rewrite_authentication: API servers only add to what aggregated ones believe; without the ConfigMap they write it again.
 rewrite_authentication() {
     local before
     before=$(kubectl -n kube-system get configmap extension-apiserver-authentication -o jsonpath='{.metadata.uid}' || true)
@@ -531,7 +531,7 @@ replace_certificate() {
     put_file "$node" "$SCRATCH/own.crt" "$path"
 }
 
-# another_authority NAME SUBJECT: a CA that nobody trusts, as NAME.crt and NAME.key in $SCRATCH.
+# another_authority NAME SUBJECT: a CA that no component trusts, as NAME.crt and NAME.key in $SCRATCH.
 another_authority() {
     openssl ecparam -name prime256v1 -genkey -noout -out "$SCRATCH/$1.key"
     printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature,keyEncipherment,keyCertSign\nsubjectKeyIdentifier=hash\n' |

@@ -190,7 +190,7 @@ def seed(release):
 
 
 def copy_seed(source, target):
-    """Files of the images are linked, as nobody changes them; databases are copied."""
+    """Files of the images are linked, as nothing changes them; databases are copied."""
     run("cp", "-al", source, target)
     for database in target.rglob("*.db"):
         copy = database.with_suffix(".new")
