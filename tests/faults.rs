@@ -2,8 +2,8 @@
 //!
 //! Runs only when `SEAWORTHY_BED` names a program that makes such a cluster (`up`, `down`, `kubeconfig`, `exec`, `kubectl`).
 //! A fault for another cluster than the one that is up is ignored, with the reason. With `SEAWORTHY_RECORDINGS` set to a
-//! folder, the recording of each run is written there, cut to what the fault's checks need: that is how `fixtures/faults` is
-//! made. `SEAWORTHY_NAMESPACE` names an existing namespace for the probes, which saves each run the removal of its own.
+//! folder, the recording of each run is written there: that is how `fixtures/faults` is made. `SEAWORTHY_NAMESPACE` names
+//! an existing namespace for the probes, which saves each run the removal of its own.
 //!
 //! What went wrong is in the first word of a failure: the fault was `missed`, the program `failed`, or a script could not
 //! `apply` or `revert` the fault. `tests/testbed/run-faults` reads it, and runs all faults on several clusters at once.
@@ -19,20 +19,17 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use bed::{Bed, output};
 use fault::{Cluster, Fault};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::Judged;
-use seaworthy::recording::Recording;
 use seaworthy::report::OutputFile;
-use seaworthy::run::Plan;
-use seaworthy::suites;
 use tempfile::TempDir;
 
 /// The file name of a run's recording.
-const RECORDING: &str = "recording.json";
+const RECORDING: &str = "recording.json.gz";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -168,14 +165,9 @@ fn run(fault: &Fault, bed: &Bed) -> Result<(Vec<Judged>, TempDir), Failed> {
     Ok((serde_json::from_value(document["checks"].clone())?, folder))
 }
 
-/// Cuts a recording to what the fault's own checks need, and writes it where recordings are kept.
+/// Writes the recording where recordings are kept.
 fn keep(fault: &Fault, recording: &Path, recordings: &Path) -> Result<(), Failed> {
-    let mut cut = Recording::read(recording)?;
-    let checks: Vec<_> = fault.expected.iter().filter_map(|expected| suites::check(&expected.id)).collect();
-    cut.checks = checks.iter().map(|check| check.id.to_owned()).collect();
-    let needed = Plan::new(checks).facts.nodes();
-    cut.retain(|name| needed.contains_key(name));
     let mut file = OutputFile::create(&recordings.join(format!("{}.json.gz", fault.slug)))?;
-    file.write(|mut to| cut.write(&mut to, true))?;
+    file.write(|mut to| io::copy(&mut fs::File::open(recording)?, &mut to).map(drop))?;
     Ok(file.publish()?)
 }
