@@ -38,6 +38,10 @@ fault NAME:
 record *NAMES:
     tests/testbed/run-faults --again --recordings fixtures/faults "$@"
 
+# Record the healthy clusters of fixtures/healthy again, or some: just record-healthy one-node
+record-healthy *NAMES:
+    tests/testbed/record-healthy "$@"
+
 # Fuzz a target, guided by coverage (src/fuzzing.rs has the list)
 fuzz TARGET SECONDS='60':
     scripts/fuzz.sh "$@"
