@@ -6,33 +6,36 @@
 //!
 //! ## Fix
 //! `kubectl edit clusterrole system:coredns` and permit to list and watch `endpointslices` of `discovery.k8s.io`, and
-//! `services`, `namespaces` and `pods` of the core group. Or `kubeadm init phase addon coredns --config kubeadm.yaml` (with
-//! the cluster's own settings, as AD-01 shows) writes it again, together with CoreDNS itself.
+//! `services`, `namespaces` and `pods` of the core group. Or `kubeadm init phase addon coredns --config kubeadm.yaml`
+//! (with the cluster's own settings, as AD-01 shows) recreates it, together with CoreDNS itself.
 //!
 //! ## Source
-//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (`CoreDNSClusterRole`). Asked about the service
-//! accounts of the pods that run CoreDNS. Pods are read only where the Corefile says `pods verified`, as kubeadm's does not.
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (`CoreDNSClusterRole`). The authorizers are
+//! asked about the service accounts of the pods that run CoreDNS. CoreDNS reads pods only if the Corefile contains
+//! `pods verified`, which kubeadm's does not.
 
-use crate::check::{Finding, Severity, Subject, Verdict};
+use crate::check::{Severity, Verdict};
+use crate::fact::access_review::Question;
 use crate::fact::facts::coredns_reviews::CorednsReviews;
+use crate::suites::rights::may;
 
 crate::check!("DN-08", "coredns-rights", Major, judge);
 
 fn judge(reviews: &CorednsReviews) -> Verdict {
     let mut verdict = Verdict::new();
     for review in reviews.0.values() {
-        let subject = || Subject::user(&review.question.user);
-        let answer = review.decided();
-        let Some(answer) = verdict.seen(subject, &answer) else { continue };
-        verdict.expect(subject(), answer.allowed, || {
-            let finding = Finding::new(format!("may {}", review.question), answer.words());
-            if review.question.resource == "pods" {
-                return finding
-                    .impact("names of pods are not verified where the Corefile asks for it")
-                    .severity(Severity::Minor);
-            }
-            finding.impact("CoreDNS waits for it for ever: its pods are Ready and cluster names do not resolve")
-        });
+        let Question { user, group, resource, .. } = &review.question;
+        let (severity, impact) = match resource.as_str() {
+            "pods" => (Severity::Minor, "if the Corefile contains `pods verified`, names of pods do not resolve"),
+            _ => (Severity::Major, "CoreDNS waits for these objects: its pods are Ready, but no cluster name resolves"),
+        };
+        let account = user.trim_start_matches("system:serviceaccount:").replace(':', "/");
+        let fix = format!(
+            "find the ClusterRole that is bound to {account} (on kubeadm system:coredns): kubectl get \
+             clusterrolebindings -o wide | grep {account}; add the rule {{apiGroups: ['{group}'], resources: \
+             [{resource}], verbs: [list, watch]}} to it: kubectl edit clusterrole system:coredns"
+        );
+        may(&mut verdict, review, severity, impact, &fix);
     }
     verdict
 }
@@ -40,7 +43,7 @@ fn judge(reviews: &CorednsReviews) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::access_review::{Question, Review, Who, testing};
+    use crate::fact::access_review::{Review, Who, testing};
     use crate::seen::Unobserved;
 
     fn judged(answer: impl Fn(Question) -> Review) -> Verdict {
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_it_is_undecided() {
+    fn without_an_answer_it_is_not_checked() {
         let verdict = judged(|question| Review { question, answer: Err(Unobserved::Interrupted) });
         assert_eq!(verdict.gaps().len(), 1);
     }

@@ -5,26 +5,34 @@
 //! minutes until they start elsewhere. kubeadm starts both on the first node that is Ready and never moves them.
 //!
 //! ## Fix
-//! `kubectl -n kube-system scale deployment coredns --replicas=2`; spread replicas over the nodes that have joined since:
+//! `kubectl -n kube-system scale deployment coredns --replicas=2`. To spread replicas over nodes that joined later:
 //! `kubectl -n kube-system rollout restart deployment coredns`. For replicas that do not become available:
-//! `kubectl -n kube-system logs -l k8s-app=kube-dns --all-containers --previous`. For an assurance make the anti-affinity of the
-//! Deployment required, and add a PodDisruptionBudget.
+//! `kubectl -n kube-system logs -l k8s-app=kube-dns --all-containers --previous`. To enforce the spread, make the
+//! anti-affinity of the Deployment required, and add a PodDisruptionBudget.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (two replicas, preferred anti-affinity);
 //! <https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use super::helpers::no_endpoint::no_ready_endpoint;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::{ClusterDns, DnsServer};
 use crate::fact::facts::dns_deployment::DnsDeployment;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{self, Node, Nodes};
 use crate::fact::facts::pods::Pods;
 use crate::seen::Unobserved;
+use crate::suites::kubeadm_phase::again;
+use crate::suites::pods::why_not_ready;
 
 crate::check!("DN-02", "dns-deployment", Major, judge);
+
+/// A patch that spreads the replicas over zones. Replicas of an earlier rollout do not count.
+const SPREAD: &str = "{spec: {template: {spec: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: \
+     topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway, matchLabelKeys: [pod-template-hash], \
+     labelSelector: {matchLabels: {k8s-app: kube-dns}}}]}}}}";
 
 fn judge(
     deployment: Result<&DnsDeployment, &Unobserved>,
@@ -40,117 +48,117 @@ fn judge(
     let deployment = match (deployment, &ready) {
         (Ok(deployment), _) => deployment,
         (Err(Unobserved::Absent { evidence }), Ok(ready)) if kubeadm.is_some() && ready.is_empty() => {
-            let subject = Subject::object("Deployment", "kube-system", "coredns");
-            verdict.find(
-                subject,
-                Finding::new("the Deployment that kubeadm makes", evidence).severity(Severity::Critical),
-            );
+            let finding = Finding::new("the Deployment that kubeadm creates", evidence)
+                .impact("no name in the cluster resolves")
+                .fix(format!("run on a control-plane node; {}", again("addon coredns")))
+                .severity(Severity::Critical);
+            verdict.find(subject("coredns"), finding);
             return verdict;
         }
         (Err(Unobserved::Absent { .. }), Err(why)) if kubeadm.is_some() => {
-            verdict.unseen(Subject::object("Deployment", "kube-system", "coredns"), why);
+            verdict.unseen(subject("coredns"), why);
             return verdict;
         }
         (Err(Unobserved::Absent { evidence }), _) => {
-            return Verdict::not_applicable(format!("{evidence}: something else serves names"));
+            return Verdict::not_applicable(format!("{evidence}: the cluster uses another DNS server"));
         }
         (Err(why), _) => {
-            verdict.unseen(Subject::object("Deployment", "kube-system", "coredns"), why);
+            verdict.unseen(subject("coredns"), why);
             return verdict;
         }
     };
     judge_replicas(&mut verdict, deployment, nodes, pods);
-    match ready {
-        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "kube-system", "kube-dns"), why),
-        Ok(ready) if dns.is_some() => {
-            let subject = Subject::object("Deployment", "kube-system", &deployment.name);
-            verdict.expect(subject, !ready.is_empty() || deployment.desired == 0, || {
-                Finding::new("a ready address in the EndpointSlices of the DNS Service", "none")
-                    .impact("no name in the cluster resolves")
-                    .severity(Severity::Critical)
+    match (dns, ready) {
+        (Some(dns), Err(why)) => verdict.unseen(Subject::object("Service", "kube-system", &dns.name), why),
+        (Some(dns), Ok(ready)) => {
+            verdict.expect(subject(&deployment.name), !ready.is_empty() || deployment.desired == 0, || {
+                no_ready_endpoint(dns).severity(Severity::Critical)
             });
             judge_spread(&mut verdict, deployment, &ready, nodes);
         }
-        Ok(_) => verdict.note("there is no DNS Service: see DN-01"),
+        (None, _) => verdict.note("there is no DNS Service: see DN-01"),
     }
     verdict
 }
 
+fn subject(deployment: &str) -> Subject {
+    Subject::object("Deployment", "kube-system", deployment)
+}
+
 fn judge_replicas(verdict: &mut Verdict, deployment: &DnsDeployment, nodes: &Nodes, pods: &Pods) {
-    let subject = || Subject::object("Deployment", "kube-system", &deployment.name);
+    let DnsDeployment { name, desired, available, .. } = deployment;
     let wanted = if nodes.0.len() > 1 { 2 } else { 1 };
-    verdict.expect(subject(), deployment.desired >= wanted, || {
+    verdict.expect(subject(name), *desired >= wanted, || {
         let finding = Finding::new(
-            format!("{wanted} replicas or more, on {} nodes", nodes.0.len()),
-            format!("{} is scaled to {}", deployment.name, deployment.desired),
+            format!("at least {wanted} replicas in a cluster of {} nodes", nodes.0.len()),
+            format!("{name} is scaled to {desired}"),
         )
-        .fix(format!("kubectl -n kube-system scale deployment {} --replicas=2", deployment.name));
-        match deployment.desired {
+        .fix(format!("kubectl -n kube-system scale deployment {name} --replicas=2"));
+        match desired {
             0 => finding.impact("no name in the cluster resolves").severity(Severity::Critical),
-            _ => finding.impact("no name in the cluster resolves while its one replica is moved or restarted"),
+            _ => finding.impact("no name in the cluster resolves while the only replica restarts or moves"),
         }
     });
-    verdict.expect(subject(), deployment.available >= deployment.desired, || {
-        Finding::new(
-            format!("{} of {} replicas available", deployment.desired, deployment.desired),
-            format!("{} of {}; {}", deployment.available, deployment.desired, unready(pods)),
-        )
+    verdict.expect(subject(name), available >= desired, || {
+        let unready: Vec<_> =
+            pods.labelled("kube-system", "k8s-app", "kube-dns").filter(|pod| !pod.ready && !pod.deleting).collect();
+        let reason = match unready.first() {
+            Some(pod) => format!("pod {0}; kubectl -n kube-system logs {0}", pod.name),
+            None => "replicasets -l k8s-app=kube-dns".to_owned(),
+        };
+        Finding::new("all replicas are available", format!("{available} of {desired} are available"))
+            .evidence(unready.iter().map(|pod| {
+                let node = pod.node.as_deref().unwrap_or("no node");
+                format!("{} on {node}: {}", pod.name, why_not_ready(pod))
+            }))
+            .impact("lookups depend on fewer servers, and all fail if these fail too")
+            .fix(format!("find the reason: kubectl -n kube-system describe {reason}"))
     });
 }
 
-/// Which pods are not ready, and why.
-fn unready(pods: &Pods) -> String {
-    let pods = pods.labelled("kube-system", "k8s-app", "kube-dns").filter(|pod| !pod.ready);
-    let reasons: Vec<String> = pods
-        .map(|pod| {
-            let waiting = pod.containers.iter().find_map(|container| container.waiting.as_deref());
-            let node = pod.node.as_deref().unwrap_or("no node");
-            format!("{} on {node}: {}", pod.name, waiting.unwrap_or(&pod.phase))
-        })
-        .collect();
-    if reasons.is_empty() { "no such pod is known".to_owned() } else { names(reasons) }
-}
-
-/// Whether nothing keeps the pods of CoreDNS away, which tolerate what control planes are tainted with.
+/// Whether the pods of CoreDNS tolerate the node's taints: they tolerate that of control-plane nodes.
 fn is_tolerated(node: &Node) -> bool {
     node.taints.iter().all(|taint| taint.effect == "PreferNoSchedule" || taint.key == nodes::CONTROL_PLANE)
 }
 
 fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&DnsServer], nodes: &Nodes) {
+    let name = &deployment.name;
     let hosts: BTreeSet<&str> = ready.iter().filter_map(|server| server.node.as_deref()).collect();
-    let takes_pods = |node: &Node| {
+    let takes_pods = |node: &&Node| {
         node.is_ready()
             && !node.unschedulable
             && node.operating_system == "linux"
             && !node.is_virtual()
             && is_tolerated(node)
     };
-    let candidates = nodes.0.values().filter(|node| takes_pods(node)).count();
+    let candidates = nodes.0.values().filter(takes_pods).count();
     if ready.len() < 2 || candidates < 2 {
         return;
     }
-    let subject = || Subject::object("Deployment", "kube-system", &deployment.name);
-    let spread = verdict.expect(subject(), hosts.len() > 1, || {
+    let Some(first) = hosts.first() else {
+        let why = Unobserved::invalid("the endpoints of the DNS Service", "they do not name their nodes");
+        return verdict.unseen(subject(name), &why);
+    };
+    let spread = verdict.expect(subject(name), hosts.len() > 1, || {
         Finding::new(
-            format!("replicas on different nodes, of {candidates} that take pods"),
-            format!("all {} are on {}", ready.len(), names(&hosts)),
+            format!("replicas on different nodes; {candidates} nodes take pods"),
+            format!("all {} replicas run on {first}", ready.len()),
         )
-        .impact("the loss of that node takes all names away")
-        .fix(format!("kubectl -n kube-system rollout restart deployment {}", deployment.name))
+        .impact(format!("if {first} fails, no name in the cluster resolves until replicas run elsewhere"))
+        .fix(format!("kubectl -n kube-system rollout restart deployment {name}"))
     });
-    let zone_of = |node: &Node| node.zone().map(str::to_owned);
-    let zones: BTreeSet<String> = nodes.0.values().filter(|node| takes_pods(node)).filter_map(zone_of).collect();
+    let zones: BTreeSet<&str> = nodes.0.values().filter(takes_pods).filter_map(Node::zone).collect();
     if spread && zones.len() > 1 {
-        let used: BTreeMap<&str, Option<String>> =
-            hosts.iter().map(|host| (*host, nodes.0.get(*host).and_then(zone_of))).collect();
-        let used: BTreeSet<String> = used.into_values().flatten().collect();
-        verdict.expect(subject(), used.len() > 1, || {
-            Finding::new(
-                format!("replicas in different zones, of {}", names(&zones)),
-                format!("all are in {}", names(&used)),
-            )
-            .impact("the loss of that zone takes all names away")
-            .info()
+        let used: BTreeSet<&str> = hosts.iter().filter_map(|host| nodes.0.get(*host)?.zone()).collect();
+        verdict.expect(subject(name), used.len() > 1, || {
+            let seen = match used.first() {
+                Some(zone) => format!("all replicas run in zone {zone}"),
+                None => "the nodes of the replicas have no zone".into(),
+            };
+            Finding::new(format!("replicas in different zones; nodes in {} zones take pods", zones.len()), seen)
+                .impact("if that zone fails, no name in the cluster resolves until replicas run elsewhere")
+                .fix(format!("kubectl -n kube-system patch deployment {name} -p '{SPREAD}'"))
+                .info()
         });
     }
 }
@@ -220,17 +228,17 @@ mod tests {
     #[test]
     fn all_replicas_on_one_node_are_found() {
         let verdict = judged(&deployment(2, 2), &["n3", "n3"], &nodes(&THREE));
-        assert_eq!(seen(&verdict), ["all 2 are on n3"]);
+        assert_eq!(seen(&verdict), ["all 2 replicas run on n3"]);
     }
 
     #[test]
-    fn all_replicas_in_one_zone_are_remarked() {
+    fn all_replicas_in_one_zone_are_informational() {
         let findings = judged(&deployment(2, 2), &["n1", "n2"], &nodes(&THREE)).findings(Severity::Major);
-        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("all are in a", Severity::Info));
+        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("all replicas run in zone a", Severity::Info));
     }
 
     #[test]
-    fn none_wanted_and_none_there_are_found() {
+    fn too_few_desired_replicas_are_found() {
         let findings = judged(&deployment(0, 0), &[], &nodes(&THREE)).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("coredns is scaled to 0", Severity::Critical));
@@ -238,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_that_crash_are_named() {
+    fn replicas_that_crash_are_evidence() {
         let pod = Pod {
             namespace: "kube-system".into(),
             name: "coredns-1".into(),
@@ -249,11 +257,12 @@ mod tests {
         };
         let pods = Pods([(named("kube-system/coredns-1"), pod)].into());
         let verdict = judge(Ok(&deployment(2, 0)), Some(&dns(&[])), None, &nodes(&THREE), &pods);
-        assert_eq!(seen(&verdict), ["none", "0 of 2; coredns-1 on n1: CrashLoopBackOff"]);
+        assert_eq!(seen(&verdict), ["the Service's selector matches no pod", "0 of 2 are available"]);
+        assert_eq!(verdict.findings(Severity::Major)[1].evidence, ["coredns-1 on n1: CrashLoopBackOff"]);
     }
 
     #[test]
-    fn no_deployment_is_a_fault_only_where_kubeadm_makes_it_and_nothing_serves() {
+    fn no_deployment_is_a_fault_only_where_kubeadm_creates_it_and_nothing_serves() {
         let absent = Unobserved::absent("deployments.apps \"coredns\" not found");
         let judged = |kubeadm: Option<&KubeadmConfig>, hosts: &[&str]| {
             judge(Err(&absent), Some(&dns(hosts)), kubeadm, &nodes(&THREE), &Pods::default())
@@ -264,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_were_not_seen_are_undecided() {
+    fn servers_that_were_not_seen_are_a_gap() {
         let unseen = ClusterDns { servers: Seen::Err(Unobserved::Interrupted), ..dns(&[]) };
         let verdict = judge(Ok(&deployment(2, 2)), Some(&unseen), None, &nodes(&THREE), &Pods::default());
         assert_eq!((verdict.observations(), verdict.gaps().len()), (2, 1));

@@ -5,18 +5,19 @@
 //! with stale data, and is Ready most of the time. Some lookups then return old answers or none.
 //!
 //! ## Fix
-//! `kubectl -n kube-system logs POD --previous` shows why a server ended; `Loop … detected` means that it forwards to itself
-//! (see DN-03), exit code 137 that its memory limit is too low for the cluster. A Corefile that could not be read appears in the
-//! log as `Corefile changed but reload failed`. For refusals, see DN-08.
+//! `kubectl -n kube-system logs POD --previous` shows why a server ended; `Loop … detected` means that it forwards to
+//! itself (see DN-03), exit code 137 that its memory limit is too low for the cluster. A Corefile that could not be
+//! loaded appears in the log as `Corefile changed but reload failed`. For refusals, see DN-08.
 //!
 //! ## Source
-//! <https://coredns.io/plugins/metrics/>, <https://coredns.io/plugins/forward/#metrics>, <https://coredns.io/plugins/reload/#metrics>;
-//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (port 9153). The counters run since a server's start.
+//! <https://coredns.io/plugins/metrics/>, <https://coredns.io/plugins/forward/#metrics>,
+//! <https://coredns.io/plugins/reload/#metrics>; kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go`
+//! (port 9153). The counters start with the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -28,31 +29,33 @@ crate::check!("DN-09", "dns-failures", Major, judge);
 
 /// How often a server may have been restarted, whatever its age: a reboot of its node counts as one.
 const RESTARTS: i32 = 5;
-/// Which part of all responses may be failures, in percent, and from how many responses on that says anything.
+/// The largest part of all responses that may be failures, in percent, and the fewest responses for which it counts.
 const FAILURES: (u64, u64) = (5, 200);
 /// Why a container waits whose program keeps ending.
 const CRASHING: &str = "CrashLoopBackOff";
+/// The logs of all servers.
+const LOGS: &str = "kubectl -n kube-system logs -l k8s-app=kube-dns --prefix --tail=-1";
 
 fn judge(dns: &ClusterDns, pods: &Pods, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     let Some(servers) = verdict.seen(|| Subject::object("Service", "kube-system", &dns.name), &dns.servers) else {
         return verdict;
     };
-    let names: BTreeSet<&str> = servers.iter().filter_map(|server| server.pod.as_deref()).collect();
+    let endpoints: BTreeSet<&str> = servers.iter().filter_map(|server| server.pod.as_deref()).collect();
     let is_server = |pod: &&Pod| {
         let labelled = pod.labels.get("k8s-app").is_some_and(|app| app == "kube-dns");
-        !pod.deleting && (names.contains(pod.name.as_str()) || labelled)
+        !pod.deleting && (endpoints.contains(pod.name.as_str()) || labelled)
     };
     let found: Vec<&Pod> = pods.of_namespace("kube-system").filter(is_server).collect();
     if found.is_empty() && servers.is_empty() {
-        return Verdict::not_applicable(format!("no pod is behind Service kube-system/{} (see DN-02)", dns.name));
+        return Verdict::not_applicable(format!("Service kube-system/{} has no endpoints (see DN-02)", dns.name));
     }
     for pod in &found {
         judge_pod(&mut verdict, pod);
     }
     match reports {
         Ok(reports) => judge_metrics(&mut verdict, reports, &found),
-        Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not looked at: {why}")),
+        Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not checked: {why}")),
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
@@ -64,25 +67,25 @@ fn subject(pod: &Pod) -> Subject {
 
 fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
     for container in &pod.containers {
-        let logs = || format!("kubectl -n {} logs {} -c {} --previous", pod.namespace, pod.name, container.name);
+        let fix = || format!("see why it ended: {LOGS} -c {} --previous --ignore-errors", container.name);
         let waiting = container.waiting.as_deref().filter(|reason| *reason == CRASHING).map(str::to_owned);
         let crash = waiting.or_else(|| Some(format!("exit code {}", failed_again(container)?)));
+        let restarts = format!("{} restarts", container.restarts);
         let steady = verdict.expect(subject(pod), crash.is_none(), || {
-            Finding::new(
-                format!("its container {} runs", container.name),
-                format!("it ends again and again: {}, {} restarts", crash.unwrap_or_default(), container.restarts),
-            )
-            .impact("the server is missing, and lookups that meet it wait for seconds")
-            .fix(logs())
+            Finding::new(format!("its container {} keeps running", container.name), "it keeps crashing")
+                .evidence(crash.map(|crash| format!("{}: {crash}, {restarts}", pod.name)))
+                .impact("a server is missing, and lookups that are sent to it wait for seconds")
+                .fix(fix())
         });
         if steady {
             verdict.expect(subject(pod), container.restarts <= RESTARTS, || {
                 Finding::new(
                     format!("its container {} was restarted at most {RESTARTS} times", container.name),
-                    format!("{} times", container.restarts),
+                    "it was restarted more often",
                 )
-                .impact("names are missing while it starts, again and again")
-                .fix(logs())
+                .evidence([format!("{}: {restarts}", pod.name)])
+                .impact("lookups that are sent to it fail whenever it restarts")
+                .fix(fix())
                 .severity(Severity::Minor)
             });
         }
@@ -98,31 +101,26 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
         }
     }
     if seen.is_empty() {
-        let why = Unobserved::invalid("the probes", "none of them looked at a server's metrics");
+        let why = Unobserved::invalid("the probes", "none of them read a server's metrics");
         return verdict.unseen(Subject::cluster(), &why);
     }
-    let mut closed = Vec::new();
     for (server, got) in seen {
         let pod = pods.iter().find(|pod| pod.addresses.iter().any(|address| *address == server.ip().to_string()));
         let subject = pod.map_or_else(|| Subject::address(server.ip()), |pod| subject(pod));
+        let refused = got.iter().all(|got| matches!(got, Err(Fault::Refused)));
+        let silent = got.iter().all(|got| matches!(got, Err(Fault::TimedOut)));
         match got.iter().find_map(|got| got.as_ref().ok()) {
             Some(metrics) => judge_counters(verdict, &subject, metrics),
-            None if got.iter().all(|got| matches!(got, Err(Fault::Refused))) => closed.push(server.to_string()),
-            // A network policy that lets nothing but DNS into the server drops what else is asked.
-            None if got.iter().all(|got| matches!(got, Err(Fault::TimedOut))) && answers(reports, server.ip()) => {
-                closed.push(server.to_string());
-            }
+            // A network policy that admits only DNS to the server drops requests to its other ports.
+            None if refused || silent && answers(reports, server.ip()) => verdict.note_about(
+                subject,
+                "it serves no metrics: the Corefile lacks the plugin prometheus, or a network policy blocks them",
+            ),
             None => {
                 let fault = got.iter().find_map(|got| got.as_ref().err()).map(ToString::to_string).unwrap_or_default();
                 verdict.unseen(subject, &Unobserved::unreachable(format!("http://{server}/metrics"), fault));
             }
         }
-    }
-    if !closed.is_empty() {
-        verdict.note(format!(
-            "{} show no metrics: the Corefile lacks the plugin prometheus, or a network policy closes its port",
-            names(&closed)
-        ));
     }
 }
 
@@ -136,34 +134,50 @@ fn answers(reports: &ProbeReports, server: IpAddr) -> bool {
 fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics) {
     let DnsMetrics { panics, responses, failures, failed_reloads, upstreams_broken, api_refusals } = *metrics;
     verdict.expect(subject.clone(), panics == 0, || {
-        Finding::new("no panic since its start", format!("coredns_panics_total is {panics}"))
-            .impact("some lookups ended without an answer")
+        Finding::new("no panic since it started", "it panicked")
+            .evidence([format!("{subject}: coredns_panics_total is {panics}")])
+            .impact("some lookups got no answer")
+            .fix(format!("find the cause, and upgrade CoreDNS if a later release fixes it: {LOGS} | grep -i panic"))
             .severity(Severity::Minor)
     });
     verdict.expect(subject.clone(), failed_reloads == 0, || {
-        Finding::new("every new Corefile could be used", format!("coredns_reload_failed_total is {failed_reloads}"))
-            .impact(
-                "unless a later one could, the server goes on with an old Corefile and will not start with the new one",
-            )
+        Finding::new("every changed Corefile was loaded", "it could not load a changed Corefile")
+            .evidence([format!("{subject}: coredns_reload_failed_total is {failed_reloads}")])
+            .impact("unless it loaded a later one, it serves an old Corefile and will not start with the current one")
+            .fix(format!(
+                "find the error: {LOGS} | grep 'reload failed'; if the Corefile still has it: kubectl -n kube-system \
+                 edit configmap coredns. The counter returns to 0 when the pod restarts"
+            ))
             .severity(Severity::Minor)
     });
     verdict.expect(subject.clone(), api_refusals == 0, || {
-        Finding::new("the API refuses it nothing", format!("{api_refusals} requests were answered with HTTP 403"))
-            .impact("it does not learn of Services and endpoints (see DN-08)")
+        Finding::new("the API server permits its requests", "some requests were answered with HTTP 403")
+            .evidence([format!("{subject}: {api_refusals} requests")])
+            .impact("it does not see some Services or endpoints, so their names do not resolve (see DN-08)")
+            .fix(format!(
+                "find the missing permission: {LOGS} | grep forbidden; grant it (on kubeadm: kubectl edit clusterrole \
+                 system:coredns)"
+            ))
     });
     let many = responses >= FAILURES.1 && failures * 100 > responses * FAILURES.0;
     verdict.expect(subject.clone(), !many, || {
         Finding::new(
             format!("at most {} % of its answers are failures", FAILURES.0),
-            format!("{failures} of {responses} since its start are SERVFAIL or REFUSED"),
+            "more of them are SERVFAIL or REFUSED since it started",
         )
-        .impact("as many lookups fail, or are made again and take seconds")
+        .evidence([format!("{subject}: {failures} of {responses} answers")])
+        .impact("as many lookups fail, or succeed only after retries that take seconds")
+        .fix(format!(
+            "find the failing queries: {LOGS} --since=1h | grep ERROR; if the errors name upstream servers, correct \
+             `forward` in the Corefile: kubectl -n kube-system edit configmap coredns"
+        ))
         .severity(Severity::Minor)
     });
     if upstreams_broken > 0 {
-        verdict.note(format!(
-            "{subject}: all servers that it forwards to were out of order {upstreams_broken} times since its start"
-        ));
+        verdict.note_about(
+            subject.clone(),
+            format!("since it started, all servers that it forwards to failed at once {upstreams_broken} times"),
+        );
     }
 }
 
@@ -220,8 +234,8 @@ mod tests {
         DnsMetrics { responses: 1000, failures: 3, ..DnsMetrics::default() }
     }
 
-    fn seen(container: Container, metrics: DnsMetrics) -> Vec<String> {
-        judged(container, Ok(metrics)).findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+    fn evidence(container: Container, metrics: DnsMetrics) -> Vec<String> {
+        judged(container, Ok(metrics)).findings(Severity::Major).into_iter().flat_map(|found| found.evidence).collect()
     }
 
     #[test]
@@ -233,11 +247,11 @@ mod tests {
     #[test]
     fn a_server_that_crashes_is_found() {
         let crashing = Container { waiting: Some(CRASHING.into()), restarts: 4, ..running() };
-        assert_eq!(seen(crashing, well()), ["it ends again and again: CrashLoopBackOff, 4 restarts"]);
+        assert_eq!(evidence(crashing, well()), ["coredns-x: CrashLoopBackOff, 4 restarts"]);
         let ended = Container { failed: Some(2), restarts: 2, ..running() };
-        assert_eq!(seen(ended, well()), ["it ends again and again: exit code 2, 2 restarts"]);
-        assert!(seen(Container { failed: Some(2), ..running() }, well()).is_empty(), "once may be an accident");
-        assert_eq!(seen(Container { restarts: 40, ..running() }, well()), ["40 times"]);
+        assert_eq!(evidence(ended, well()), ["coredns-x: exit code 2, 2 restarts"]);
+        assert!(evidence(Container { failed: Some(2), ..running() }, well()).is_empty(), "once may be an accident");
+        assert_eq!(evidence(Container { restarts: 40, ..running() }, well()), ["coredns-x: 40 restarts"]);
     }
 
     #[test]
@@ -251,20 +265,21 @@ mod tests {
             upstreams_broken: 1,
         };
         assert_eq!(
-            seen(running(), metrics),
+            evidence(running(), metrics),
             [
-                "9 requests were answered with HTTP 403",
+                "9 requests",
                 "coredns_panics_total is 1",
                 "coredns_reload_failed_total is 2",
-                "300 of 1000 since its start are SERVFAIL or REFUSED",
+                "300 of 1000 answers",
             ]
+            .map(|counted| format!("Pod kube-system/coredns-x: {counted}"))
         );
         let few = DnsMetrics { failures: 20, responses: 30, ..DnsMetrics::default() };
-        assert!(seen(running(), few).is_empty());
+        assert!(evidence(running(), few).is_empty());
     }
 
     #[test]
-    fn metrics_that_are_closed_are_told_and_those_out_of_reach_undecided() {
+    fn metrics_that_are_closed_are_a_note_and_those_out_of_reach_a_gap() {
         assert_eq!(crate::check::testing::notes(&judged(running(), Err(Fault::Refused))).len(), 1);
         assert_eq!(judged(running(), Err(Fault::TimedOut)).gaps().len(), 1);
         let serves = |answered| {

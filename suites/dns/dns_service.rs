@@ -7,29 +7,32 @@
 //!
 //! ## Fix
 //! Recreate the Service at the address that kubelets have: `kubectl -n kube-system get service kube-dns -o yaml >
-//! kube-dns.yaml`, set `clusterIP`, remove `clusterIPs`, `resourceVersion` and `uid`, `kubectl -n kube-system delete service
-//! kube-dns`, `kubectl create -f kube-dns.yaml`. `kubeadm init phase addon coredns --config kubeadm.yaml` (with the
-//! cluster's own settings, as AD-01 shows) writes Service and Deployment as kubeadm makes them.
+//! kube-dns.yaml`, set `clusterIP`, remove `clusterIPs`, `resourceVersion` and `uid`, `kubectl -n kube-system delete
+//! service kube-dns`, `kubectl create -f kube-dns.yaml`. `kubeadm init phase addon coredns --config kubeadm.yaml` (with
+//! the cluster's own settings, as AD-01 shows) recreates Service and Deployment as kubeadm creates them.
 //!
 //! ## Source
-//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go`, `cmd/kubeadm/app/constants` (GetDNSIP: the tenth
-//! address of the service range); <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>
+//! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go`, `cmd/kubeadm/app/constants` (GetDNSIP: the
+//! tenth address of the service range); <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>
 
 use std::net::IpAddr;
 
-use super::node_cache::is_of_a_cache;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use super::helpers::node_cache::is_of_a_cache;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::service_range::ServiceRange;
 use crate::ports;
 use crate::seen::Unobserved;
+use crate::suites::kubeadm_phase::again;
 
 crate::check!("DN-01", "dns-service", Critical, judge);
 
 /// The place of the DNS Service in the service range, by kubeadm's rule.
 const PLACE: u32 = 10;
+/// The impact of a Service that pods do not find.
+const NO_NAME: &str = "pods send DNS queries to an address that does not answer: no name resolves";
 
 fn judge(
     dns: Result<&ClusterDns, &Unobserved>,
@@ -41,67 +44,107 @@ fn judge(
     let dns = match dns {
         Ok(dns) => dns,
         Err(Unobserved::Absent { evidence }) if kubeadm.is_some() => {
-            verdict.find(
-                Subject::object("Service", "kube-system", "kube-dns"),
-                Finding::new("the Service that kubeadm makes", evidence).impact("no name in the cluster resolves"),
-            );
+            let finding = Finding::new("the Service that kubeadm creates", evidence)
+                .impact("no name in the cluster resolves")
+                .fix(format!("run on a control-plane node; {}", again("addon coredns")));
+            verdict.find(subject("kube-dns"), finding);
             return verdict;
         }
         Err(Unobserved::Absent { evidence }) => {
-            return Verdict::not_applicable(format!("{evidence}: the cluster's DNS is another one"));
+            return Verdict::not_applicable(format!("{evidence}: the cluster uses another DNS server"));
         }
         Err(why) => {
-            verdict.unseen(Subject::object("Service", "kube-system", "kube-dns"), why);
+            verdict.unseen(subject("kube-dns"), why);
             return verdict;
         }
     };
-    let subject = || Subject::object("Service", "kube-system", &dns.name);
-    let told = kubelets.map(|kubelets| &kubelets.cluster_dns[..]).unwrap_or_default();
-    judge_address(&mut verdict, dns, told, kubeadm.and(range));
-    for protocol in ["UDP", "TCP"] {
-        verdict.expect(subject(), dns.listens(ports::DNS, protocol), || {
-            let ports: Vec<String> = dns.ports.iter().map(|port| format!("{}/{}", port.port, port.protocol)).collect();
-            let consequence = match protocol {
-                "TCP" => "answers that are too long for UDP never arrive",
-                _ => "no name in the cluster resolves",
-            };
-            Finding::new(format!("port 53/{protocol}"), format!("ports {}", names(ports))).impact(consequence)
+    let name = &dns.name;
+    let configured = kubelets.map(|kubelets| &kubelets.cluster_dns[..]).unwrap_or_default();
+    judge_address(&mut verdict, dns, configured, kubeadm.and(range));
+    for (protocol, port_name, impact) in [
+        ("UDP", "dns", "no name in the cluster resolves"),
+        ("TCP", "dns-tcp", "answers that are too long for UDP never arrive"),
+    ] {
+        verdict.expect(subject(name), dns.listens(ports::DNS, protocol), || {
+            let target = dns.servers.iter().flatten().next().map_or(ports::DNS, |server| server.port);
+            Finding::new(format!("port 53/{protocol}"), "it has only other ports")
+                .evidence(dns.ports.iter().map(|port| format!("{}/{}", port.port, port.protocol)))
+                .impact(impact)
+                .fix(format!(
+                    "kubectl -n kube-system patch service {name} --type json -p '[{{op: add, path: /spec/ports/-, \
+                     value: {{name: {port_name}, port: 53, protocol: {protocol}, targetPort: {target}}}}}]'"
+                ))
         });
     }
     let label = dns.labels.get("k8s-app").map_or("none", String::as_str);
-    verdict.expect(subject(), label == "kube-dns", || {
+    verdict.expect(subject(name), label == "kube-dns", || {
         Finding::new("label k8s-app=kube-dns", format!("label k8s-app: {label}"))
-            .impact("monitoring and network policies that look for the label miss it")
+            .impact("monitoring and other tools that select the DNS Service by this label miss it")
+            .fix(format!("kubectl -n kube-system label service {name} k8s-app=kube-dns --overwrite"))
             .severity(Severity::Minor)
     });
     verdict
 }
 
-fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, told: &[IpAddr], range: Option<&ServiceRange>) {
-    let subject = || Subject::object("Service", "kube-system", &dns.name);
-    let seen = || format!("clusterIP {}", if dns.addresses.is_empty() { "None".into() } else { names(&dns.addresses) });
-    let consequence = "pods ask an address that nobody answers: no name resolves";
+fn subject(service: &str) -> Subject {
+    Subject::object("Service", "kube-system", service)
+}
+
+fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr], range: Option<&ServiceRange>) {
+    let subject = || subject(&dns.name);
+    let seen = || format!("clusterIP {}", dns.addresses.first().map_or("None".to_owned(), ToString::to_string));
+    let has_any = |wanted: &[IpAddr]| dns.addresses.iter().any(|address| wanted.contains(address));
+    let headless = || {
+        Finding::new("a clusterIP", seen()).fix(format!(
+            "replace ADDRESS by clusterDNS of the kubelets (/var/lib/kubelet/config.yaml on a node), or by a free \
+             address for Services if that is a cache on the node, and recreate the Service: {}",
+            recreate(dns, "ADDRESS")
+        ))
+    };
     let tenth = range.and_then(|range| range.cidr.nth(PLACE));
-    if told.iter().any(|address| is_of_a_cache(dns, *address)) {
-        verdict.note(format!("kubelets send pods to a cache on their own node: {}", names(told)));
-        verdict.expect(subject(), !dns.addresses.is_empty(), || Finding::new("an address", seen()));
-    } else if !told.is_empty() {
-        verdict.expect(subject(), dns.addresses.iter().any(|address| told.contains(address)), || {
-            let told = names(told);
-            Finding::new(format!("{told}, the clusterDNS of ConfigMap kube-system/kubelet-config"), seen())
-                .impact(consequence)
+    let caches: Vec<_> = configured.iter().filter(|address| is_of_a_cache(dns, **address)).collect();
+    if let (Some(wanted), true) = (configured.first(), caches.is_empty()) {
+        verdict.expect(subject(), has_any(configured), || {
+            Finding::new(format!("clusterIP {wanted}, which kubelets give to pods as their DNS server"), seen())
+                .evidence(configured.iter().map(|address| format!("ConfigMap kube-system/kubelet-config: {address}")))
+                .evidence(dns.addresses.iter().map(|address| format!("Service: {address}")))
+                .impact(NO_NAME)
+                .fix(format!(
+                    "if DN-05 passes, correct only clusterDNS in the ConfigMap: kubectl -n kube-system edit configmap \
+                     kubelet-config; otherwise recreate the Service: {}",
+                    recreate(dns, &wanted.to_string())
+                ))
         });
         if let Some(tenth) = tenth.filter(|tenth| !dns.addresses.contains(tenth)) {
-            verdict.note(format!("{}, not kubeadm's usual {tenth}", seen()));
+            verdict.note(format!("{}, not the {tenth} that kubeadm chooses", seen()));
         }
+    } else if !caches.is_empty() {
+        for address in caches {
+            verdict.note_about(Subject::address(address), "kubelets make pods use this DNS cache on their own node");
+        }
+        verdict.expect(subject(), !dns.addresses.is_empty(), || {
+            headless().impact("clients that bypass the caches have no DNS server")
+        });
     } else if let (Some(tenth), Some(range)) = (tenth, range) {
-        verdict.expect(subject(), dns.addresses.contains(&tenth), || {
-            Finding::new(format!("{tenth}, the tenth address of {} ({})", range.cidr, range.source), seen())
-                .impact(consequence)
+        verdict.expect(subject(), has_any(&[tenth]), || {
+            Finding::new(format!("clusterIP {tenth}, the tenth of {} ({})", range.cidr, range.source), seen())
+                .impact(NO_NAME)
+                .fix(format!("recreate the Service: {}", recreate(dns, &tenth.to_string())))
         });
     } else {
-        verdict.expect(subject(), !dns.addresses.is_empty(), || Finding::new("an address", seen()).impact(consequence));
+        verdict.expect(subject(), !dns.addresses.is_empty(), || headless().impact(NO_NAME));
     }
+}
+
+/// The commands that recreate the Service at another address, if that is free and in the service range.
+fn recreate(dns: &ClusterDns, address: &str) -> String {
+    let name = &dns.name;
+    let old = dns.addresses.first().map_or("None".to_owned(), ToString::to_string);
+    format!(
+        "kubectl -n kube-system create service clusterip check --clusterip={address} --tcp=53 --dry-run=server && \
+         kubectl -n kube-system get service {name} -o yaml | sed 's/clusterIP: {old}$/clusterIP: {address}/; \
+         s/^  - {old}$/  - {address}/' > {name}.yaml && kubectl replace --force -f {name}.yaml"
+    )
 }
 
 #[cfg(test)]
@@ -121,13 +164,13 @@ mod tests {
         }
     }
 
-    fn judged(dns: &ClusterDns, told: &[&str]) -> Verdict {
-        let told = KubeletDefaults {
-            cluster_dns: told.iter().map(|a| a.parse().unwrap()).collect(),
+    fn judged(dns: &ClusterDns, configured: &[&str]) -> Verdict {
+        let kubelets = KubeletDefaults {
+            cluster_dns: configured.iter().map(|a| a.parse().unwrap()).collect(),
             ..KubeletDefaults::default()
         };
         let range = ServiceRange { cidr: "10.96.0.0/12".parse().unwrap(), source: "ServiceCIDR kubernetes" };
-        judge(Ok(dns), Some(&told), Some(&KubeadmConfig::default()), Some(&range))
+        judge(Ok(dns), Some(&kubelets), Some(&KubeadmConfig::default()), Some(&range))
     }
 
     #[test]
@@ -138,7 +181,7 @@ mod tests {
         let chosen = judged(&dns("10.96.0.53"), &["10.96.0.53"]);
         assert_eq!(
             (seen(&chosen), crate::check::testing::notes(&chosen)),
-            (vec![], vec!["clusterIP 10.96.0.53, not kubeadm's usual 10.96.0.10".to_owned()])
+            (vec![], vec!["clusterIP 10.96.0.53, not the 10.96.0.10 that kubeadm chooses".to_owned()])
         );
     }
 
@@ -146,13 +189,14 @@ mod tests {
     fn another_address_is_found() {
         let findings = judged(&dns("10.96.0.53"), &["10.96.0.10"]).findings(Severity::Critical);
         assert_eq!(findings[0].seen, "clusterIP 10.96.0.53");
-        assert_eq!(findings[0].expected, "10.96.0.10, the clusterDNS of ConfigMap kube-system/kubelet-config");
+        assert_eq!(findings[0].expected, "clusterIP 10.96.0.10, which kubelets give to pods as their DNS server");
+        assert_eq!(findings[0].evidence, ["ConfigMap kube-system/kubelet-config: 10.96.0.10", "Service: 10.96.0.53"]);
         let unknown = judged(&dns("10.96.0.53"), &[]).findings(Severity::Critical);
-        assert_eq!(unknown[0].expected, "10.96.0.10, the tenth address of 10.96.0.0/12 (ServiceCIDR kubernetes)");
+        assert_eq!(unknown[0].expected, "clusterIP 10.96.0.10, the tenth of 10.96.0.0/12 (ServiceCIDR kubernetes)");
     }
 
     #[test]
-    fn a_cache_on_each_node_stands_between() {
+    fn a_cache_on_each_node_may_come_first() {
         let verdict = judged(&dns("10.96.0.53"), &["169.254.20.10"]);
         assert_eq!((seen(&verdict), crate::check::testing::notes(&verdict).len()), (vec![], 1));
     }
@@ -162,11 +206,11 @@ mod tests {
         let mut dns = dns("10.96.0.10");
         dns.ports.pop();
         let findings = judged(&dns, &["10.96.0.10"]).findings(Severity::Critical);
-        assert_eq!((findings[0].expected.as_str(), findings[0].seen.as_str()), ("port 53/TCP", "ports 53/UDP"));
+        assert_eq!((findings[0].expected.as_str(), findings[0].evidence.join(" ")), ("port 53/TCP", "53/UDP".into()));
     }
 
     #[test]
-    fn no_service_is_a_fault_only_where_kubeadm_makes_it() {
+    fn no_service_is_a_fault_only_where_kubeadm_creates_it() {
         let absent = Unobserved::absent("services \"kube-dns\" not found");
         let verdict = judge(Err(&absent), None, Some(&KubeadmConfig::default()), None);
         assert_eq!(seen(&verdict), ["services \"kube-dns\" not found"]);

@@ -1,16 +1,15 @@
 //! The cluster's DNS.
 
-mod assumed_domain;
 pub mod coredns_rights;
 pub mod corefile;
 pub mod dns_deployment;
 pub mod dns_failures;
+pub mod dns_on_nodes;
+pub mod dns_records;
 pub mod dns_service;
-mod node_cache;
+mod helpers;
 pub mod outside_names;
 pub mod pod_resolver;
-pub mod records;
-pub mod resolution_on_nodes;
 
 crate::suite! {
     name: "dns",
@@ -19,9 +18,9 @@ crate::suite! {
         dns_service,
         dns_deployment,
         corefile,
-        resolution_on_nodes,
+        dns_on_nodes,
         pod_resolver,
-        records,
+        dns_records,
         outside_names,
         coredns_rights,
         dns_failures,

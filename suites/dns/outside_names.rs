@@ -5,13 +5,14 @@
 //! zones, everything inside works but nothing outside resolves: image registries, databases, identity providers.
 //!
 //! ## Fix
-//! Look at `forward` in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`) and ask its servers from the node of
-//! a CoreDNS pod (`dig @SERVER NAME`); the usual `/etc/resolv.conf` is that of the node when CoreDNS started. Let UDP and TCP
-//! 53 out to them. For single zones, add a server block that forwards them.
+//! Look at `forward` in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`) and query its servers
+//! from the node of a CoreDNS pod (`dig @SERVER NAME`); the usual `/etc/resolv.conf` is that of the node when CoreDNS
+//! started. Allow UDP and TCP 53 out to them. For single zones, add a server block that forwards them.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/>; the profile, as `expect: {external-names:
-//! {db.example.org: [192.0.2.10]}, unresolved-names: [example.com]}`. Two probes ask the DNS Service and its pods.
+//! <https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/>; the profile, as `expect:
+//! {external-names: {db.example.org: [192.0.2.10]}, unresolved-names: [example.com]}`. Two probes ask the DNS Service
+//! and its pods.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,11 +43,22 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
         let judged = each_server(&mut verdict, reports, &outside(name, addresses), |verdict, server, got| {
             let found: Vec<IpAddr> = got.iter().flat_map(Records::addresses).collect();
             let holds = !found.is_empty() && (addresses.is_empty() || found.iter().all(|one| addresses.contains(one)));
-            verdict.expect(Subject::cluster_object("DNS server", server.ip().to_string()), holds, || {
-                let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                let wanted = if written.is_empty() { "resolves".into() } else { format!("is {}", written.join(", ")) };
-                Finding::new(format!("{name} {wanted}"), told(got))
-                    .impact("pods do not find what has this name outside of the cluster")
+            verdict.expect(subject(server), holds, || {
+                let (seen, impact) = match got {
+                    Ok(_) if !found.is_empty() => ("it has another address".into(), "pods connect to another server"),
+                    Ok(got) => (format!("{} without an address", got.code), "pods cannot reach it by this name"),
+                    Err(fault) => (fault.to_string(), "pods cannot reach it by this name"),
+                };
+                let which = if addresses.is_empty() { "" } else { " to the addresses in the profile" };
+                Finding::new(format!("{name} resolves{which}"), seen)
+                    .evidence(addresses.iter().map(|address| format!("profile: {address}")))
+                    .evidence(answered(server, got))
+                    .impact(impact)
+                    .fix(format!(
+                        "ask the servers of `forward` (kubectl -n kube-system get configmap coredns -o yaml) from the \
+                         node of a CoreDNS pod: dig @SERVER {name}. Allow UDP and TCP 53 to them, or forward the zone \
+                         to a server that has the name"
+                    ))
             });
         });
         unasked(&mut verdict, name, judged);
@@ -54,9 +66,14 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     for name in &expectations.unresolved_names {
         let judged = each_server(&mut verdict, reports, &outside(name, &[]), |verdict, server, got| {
             let resolved = got.as_ref().is_ok_and(|got| !got.data.is_empty());
-            verdict.expect(Subject::cluster_object("DNS server", server.ip().to_string()), !resolved, || {
-                Finding::new(format!("{name} does not resolve, as the profile says"), told(got))
-                    .impact("pods can reach out by DNS, which carries data as well")
+            verdict.expect(subject(server), !resolved, || {
+                Finding::new(format!("{name} does not resolve, as the profile requires"), "it resolves")
+                    .evidence(answered(server, got))
+                    .impact("pods can send data out of the cluster in DNS queries")
+                    .fix(
+                        "forward only the zones that pods need, instead of `forward .` in the Corefile: kubectl -n \
+                         kube-system edit configmap coredns; and block UDP and TCP 53 from pods to other resolvers",
+                    )
             });
         });
         unasked(&mut verdict, name, judged);
@@ -64,7 +81,11 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
     verdict
 }
 
-/// Judges the answer of every server that knows the cluster's own names; says how many there were.
+fn subject(server: &SocketAddr) -> Subject {
+    Subject::cluster_object("DNS server", server.ip().to_string())
+}
+
+/// Judges the answer of every server that resolves the cluster's own names; returns how many there were.
 fn each_server(
     verdict: &mut Verdict,
     reports: &ProbeReports,
@@ -79,7 +100,7 @@ fn each_server(
             judged += 1;
             match &answer.got {
                 Err(fault @ Fault::Unanswered) => {
-                    verdict.unseen(Subject::address(server.ip()), &Unobserved::unreachable(asked.to_string(), fault));
+                    verdict.unseen(subject(server), &Unobserved::unreachable(asked.to_string(), fault));
                 }
                 got => judge(verdict, server, got),
             }
@@ -90,18 +111,14 @@ fn each_server(
 
 fn unasked(verdict: &mut Verdict, name: &str, judged: usize) {
     if judged == 0 {
-        let why =
-            Unobserved::invalid("the probes", format!("no server that knows the cluster's names was asked for {name}"));
-        verdict.unseen(Subject::cluster(), &why);
+        let cause = format!("no server that resolves the cluster's names was asked for {name}");
+        verdict.unseen(Subject::cluster(), &Unobserved::invalid("the probes", cause));
     }
 }
 
-fn told(got: &Got<Records>) -> String {
-    match got {
-        Ok(got) if got.data.is_empty() => got.code.clone(),
-        Ok(got) => got.data.join(", "),
-        Err(fault) => fault.to_string(),
-    }
+/// The records that a server answered.
+fn answered(server: &SocketAddr, got: &Got<Records>) -> Vec<String> {
+    got.iter().flat_map(|got| &got.data).map(|record| format!("{}: {record}", server.ip())).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +138,8 @@ mod tests {
     }
 
     fn seen(got: Got<Records>, expectations: &Expectations) -> Vec<String> {
-        judged(got, expectations).findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
+        let findings = judged(got, expectations).findings(Severity::Minor).into_iter();
+        findings.flat_map(|finding| [vec![finding.seen], finding.evidence].concat()).collect()
     }
 
     fn resolves(addresses: &[[u8; 4]]) -> Expectations {
@@ -141,8 +159,11 @@ mod tests {
 
     #[test]
     fn a_name_without_its_address_is_found() {
-        assert_eq!(seen(Ok(records("NXDOMAIN", &[])), &resolves(&[])), ["NXDOMAIN"]);
-        assert_eq!(seen(Ok(records("NOERROR", &["a 203.0.113.1"])), &resolves(&[[192, 0, 2, 10]])), ["a 203.0.113.1"]);
+        assert_eq!(seen(Ok(records("NXDOMAIN", &[])), &resolves(&[])), ["NXDOMAIN without an address"]);
+        assert_eq!(
+            seen(Ok(records("NOERROR", &["a 203.0.113.1"])), &resolves(&[[192, 0, 2, 10]])),
+            ["it has another address", "10.96.0.10: a 203.0.113.1", "profile: 192.0.2.10"]
+        );
         assert_eq!(seen(Err(Fault::TimedOut), &resolves(&[])), ["no answer"]);
     }
 
@@ -150,11 +171,12 @@ mod tests {
     fn a_name_that_must_not_resolve_is_found_when_it_does() {
         let sealed = Expectations { unresolved_names: vec!["db.example.org".into()], ..Expectations::default() };
         assert!(seen(Ok(records("NXDOMAIN", &[])), &sealed).is_empty());
-        assert_eq!(seen(Ok(records("NOERROR", &["a 192.0.2.10"])), &sealed), ["a 192.0.2.10"]);
+        let resolved = seen(Ok(records("NOERROR", &["a 192.0.2.10"])), &sealed);
+        assert_eq!(resolved, ["it resolves", "10.96.0.10: a 192.0.2.10"]);
     }
 
     #[test]
-    fn without_expectations_nothing_is_judged_and_without_questions_nothing_decided() {
+    fn without_expectations_nothing_is_judged_and_without_questions_there_is_a_gap() {
         assert!(judged(Ok(records("NXDOMAIN", &[])), &Expectations::default()).reason().is_some());
         let other = Expectations { unresolved_names: vec!["example.com".into()], ..Expectations::default() };
         assert_eq!(judged(Ok(records("NXDOMAIN", &[])), &other).gaps().len(), 1);

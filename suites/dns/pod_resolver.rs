@@ -1,13 +1,12 @@
 //! # The resolv.conf of pods has the cluster's DNS address, search list and ndots
 //!
 //! ## Why
-//! The kubelet writes
-//! `/etc/resolv.conf` into every pod from its own configuration. A node pool with another template, or a kubelet without `clusterDNS`,
-//! gives its pods a resolver that does not resolve Services.
+//! The kubelet writes `/etc/resolv.conf` into every pod from its own configuration. A node pool with another template,
+//! or a kubelet without `clusterDNS`, gives its pods a resolver that does not resolve Services.
 //!
 //! ## Fix
-//! Set `clusterDNS` and `clusterDomain` in `/var/lib/kubelet/config.yaml` on the node that is named to what the others have
-//! (ConfigMap kube-system/kubelet-config), restart the kubelet, and delete the pods that were started before.
+//! Set `clusterDNS` and `clusterDomain` in `/var/lib/kubelet/config.yaml` on the node that is named to what the others
+//! have (ConfigMap kube-system/kubelet-config), restart the kubelet, and delete the pods that were started before.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>; kubernetes/kubernetes
@@ -16,9 +15,9 @@
 
 use std::net::IpAddr;
 
-use super::assumed_domain::is_certain;
-use super::node_cache::is_of_a_cache;
-use crate::check::{Finding, Subject, Verdict, names};
+use super::helpers::assumed_domain::is_certain;
+use super::helpers::node_cache::is_of_a_cache;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
@@ -29,48 +28,53 @@ use crate::seen::Unobserved;
 crate::check!("DN-05", "pod-resolver", Major, judge);
 
 fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: Option<&KubernetesService>) -> Verdict {
-    if dns.addresses.is_empty() {
+    let Some(address) = dns.addresses.first() else {
         return Verdict::not_applicable(format!("Service kube-system/{} is headless", dns.name));
-    }
+    };
     let mut verdict = Verdict::new();
     let is_certain = is_certain(&mut verdict, domain, reports);
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let resolver = match answers.resolver() {
-            Ok(resolver) => resolver,
-            Err(why) => {
-                verdict.unseen(Subject::node(node), &why);
-                continue;
-            }
+        let resolver = answers.resolver();
+        let Some(Resolver { nameservers, search, options }) = verdict.seen(|| Subject::node(node), &resolver) else {
+            continue;
         };
-        let Resolver { nameservers, search, options } = resolver;
         let ours = |server: &String| {
             server.parse::<IpAddr>().is_ok_and(|ip| dns.addresses.contains(&ip) || is_of_a_cache(dns, ip))
         };
         verdict.expect(Subject::node(node), !nameservers.is_empty() && nameservers.iter().all(ours), || {
-            Finding::new(
-                format!("pods ask {}, the address of Service kube-system/{}", names(&dns.addresses), dns.name),
-                format!("they ask {}", list(nameservers)),
-            )
-            .impact("pods on this node do not find Services by name")
+            let expected = format!("pods use nameserver {address}, which is Service kube-system/{}", dns.name);
+            Finding::new(expected, "they use other nameservers")
+                .evidence([line(node, "nameserver", nameservers)])
+                .impact("pods there cannot resolve Service names")
+                .fix(format!(
+                    "if all nodes are listed, the Service has another address than before: see DN-01. Otherwise {}",
+                    configure(&format!("clusterDNS: [{address}]"))
+                ))
         });
         let suffixes = [format!("svc.{domain}"), domain.name.clone()];
         let in_order = search.first().is_some_and(|first| first.ends_with(&format!(".{}", suffixes[0])))
             && suffixes.iter().all(|suffix| search.contains(suffix));
         if is_certain {
             verdict.expect(Subject::node(node), in_order, || {
-                Finding::new(
-                    format!("pods search NAMESPACE.{}, {}, {}", suffixes[0], suffixes[0], suffixes[1]),
-                    format!("they search {}", list(search)),
-                )
-                .impact("short names such as `database` or `database.shop` do not resolve in pods on this node")
+                let expected = format!("pods search NAMESPACE.{0}, {0}, {1}", suffixes[0], suffixes[1]);
+                Finding::new(expected, "they have another search list")
+                    .evidence([line(node, "search", search)])
+                    .impact("short names such as `database` or `database.shop` do not resolve in pods there")
+                    .fix(configure(&format!("clusterDomain: {domain}")))
             });
         }
         verdict.expect(Subject::node(node), options.iter().any(|option| option == "ndots:5"), || {
-            Finding::new("pods have option ndots:5", format!("they have {}", list(options)))
-                .impact("names with dots are not searched for in the cluster first")
+            Finding::new("pods have the option ndots:5", "they do not have it")
+                .evidence([line(node, "options", options)])
+                .impact("names with a dot, such as `database.shop`, are not looked up in the cluster first")
+                .fix(format!(
+                    "{} (without it pods get the resolv.conf of their node). If it is set, an admission webhook may \
+                     change dnsConfig of pods: kubectl get mutatingwebhookconfigurations",
+                    configure(&format!("clusterDNS: [{address}]"))
+                ))
         });
-        // Where not even the whole name is known, DN-04 says so.
+        // Where not even the full name resolves, DN-04 reports it.
         let served = answers.dns.values().any(|server| server.udp.answered > 0);
         if let (Some(Err(slow)), true) = (&answers.short_name, served)
             && slow.is_silence()
@@ -81,15 +85,16 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
             let found = short_name.as_ref().is_ok_and(|found| found.iter().any(is_api));
             verdict.expect(Subject::node(node), found, || {
                 let seen = match short_name {
-                    Ok(found) => format!("it is {}", names(found)),
+                    Ok(_) => "it resolves to another address".to_owned(),
                     Err(fault) => fault.to_string(),
                 };
-                let wanted = api.map(|api| format!(" and is {}", api.cluster_ip)).unwrap_or_default();
-                Finding::new(format!("kubernetes.default resolves in pods by their search list{wanted}"), seen)
+                let address = api.map(|api| format!(" to {}", api.cluster_ip)).unwrap_or_default();
+                Finding::new(format!("kubernetes.default resolves{address} in pods, by their search list"), seen)
+                    .evidence(short_name.iter().flatten().map(|found| format!("{node}: {found}")))
                     .impact("programs that use short names, or the C library musl, do not find Services")
                     .fix(
-                        "look at DN-06: a server that answers NXDOMAIN to AAAA is the usual cause; else at \
-                         /etc/resolv.conf in the pods of this node",
+                        "see DN-06: a DNS server that answers NXDOMAIN to AAAA queries is the usual cause. Otherwise \
+                         read /etc/resolv.conf in a pod there: the search list must begin with the pod's namespace",
                     )
             });
         }
@@ -97,21 +102,34 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
     verdict
 }
 
-fn list(words: &[String]) -> String {
-    if words.is_empty() { "nothing".into() } else { words.join(", ") }
+/// A line of the `/etc/resolv.conf` of pods on a node.
+fn line(node: &str, keyword: &str, words: &[String]) -> String {
+    let words = if words.is_empty() { "(none)".to_owned() } else { words.join(" ") };
+    format!("{node}: {keyword} {words}")
+}
+
+/// How to change what a kubelet writes into `/etc/resolv.conf`.
+fn configure(setting: &str) -> String {
+    format!(
+        "on each of these nodes, set {setting} in /var/lib/kubelet/config.yaml, run systemctl restart kubelet, and \
+         recreate the pods that started before"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Severity;
     use crate::check::testing::seen;
     use crate::fact::facts::cluster_domain::testing::cluster_local;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Fault, Got, Lookups};
     use crate::fact::facts::probe_reports::testing::reports;
 
+    /// The evidence for what is wrong.
     fn judged(resolver: Resolver) -> Vec<String> {
-        seen(&judged_of(Answers { resolver: Some(resolver), ..Answers::default() }))
+        let verdict = judged_of(Answers { resolver: Some(resolver), ..Answers::default() });
+        verdict.findings(Severity::Major).into_iter().flat_map(|finding| finding.evidence).collect()
     }
 
     fn judged_of(answers: Answers) -> Verdict {
@@ -144,12 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn another_server_is_named() {
-        assert_eq!(judged(Resolver { nameservers: vec!["10.77.0.1".into()], ..healthy() }), ["they ask 10.77.0.1"]);
+    fn another_server_is_evidence() {
+        let nameservers = vec!["10.77.0.1".into()];
+        assert_eq!(judged(Resolver { nameservers, ..healthy() }), ["n1: nameserver 10.77.0.1"]);
     }
 
     #[test]
-    fn a_short_name_is_to_be_the_apis_where_the_whole_one_is_known() {
+    fn the_short_name_must_be_the_apis_where_the_full_one_resolves() {
         let with = |answered: u32, short_name: Option<Got<&str>>| {
             let udp = Lookups { asked: 5, answered, ..Lookups::default() };
             let answer = DnsAnswer { udp, tcp: Lookups::default(), records: Vec::new() };
@@ -159,7 +178,8 @@ mod tests {
         };
         let unknown = || Some(Err(Fault::Unresolved("no such name".into())));
         assert_eq!((with(5, Some(Ok("10.96.0.1"))).observations(), seen(&with(5, Some(Ok("10.96.0.1"))))), (4, vec![]));
-        assert_eq!(seen(&with(5, Some(Ok("192.0.2.1")))), ["it is 192.0.2.1"]);
+        let other = with(5, Some(Ok("192.0.2.1"))).findings(Severity::Major).remove(0);
+        assert_eq!((other.seen.as_str(), &other.evidence[0][..]), ("it resolves to another address", "n1: 192.0.2.1"));
         assert_eq!(seen(&with(5, unknown())), ["the name does not resolve: no such name"]);
         let slow = with(5, Some(Err(Fault::TimedOut)));
         assert_eq!((seen(&slow).len(), slow.gaps().len()), (0, 1));
@@ -167,7 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn a_resolver_that_is_told_nothing_is_told_nothing_right() {
-        assert_eq!(judged(Resolver::default()), ["they ask nothing", "they search nothing", "they have nothing"]);
+    fn an_empty_resolv_conf_is_wrong_in_every_line() {
+        assert_eq!(
+            judged(Resolver::default()),
+            ["n1: nameserver (none)", "n1: search (none)", "n1: options (none)"]
+        );
     }
 }

@@ -10,8 +10,8 @@ const LARGEST: u32 = 20;
 
 /// Whether a DNS server at this address is a cache on each node instead of a Service: NodeLocal DNSCache has a
 /// link-local address, or one of fd00::/8 (<https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/>).
-/// Services usually have addresses of that range too: an address in the largest range that contains one of theirs is a
-/// Service's.
+/// Services usually have addresses of that range too: an address in the largest range that contains one of a Service
+/// belongs to a Service.
 pub fn is_of_a_cache(dns: &ClusterDns, address: IpAddr) -> bool {
     let is_of_services = |service: &IpAddr| match (service, address) {
         (IpAddr::V6(service), IpAddr::V6(address)) => (service.to_bits() ^ address.to_bits()) >> LARGEST == 0,

@@ -7,21 +7,23 @@
 //! breaks search lists.
 //!
 //! ## Fix
-//! Look at the plugin kubernetes in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`): it must serve the
-//! cluster's domain and, for PTR, `in-addr.arpa ip6.arpa`; plugins `template`, `rewrite` and `autopath` in front of it change
-//! its answers. When one server differs from the others, restart it: `kubectl -n kube-system delete pod POD`.
+//! Look at the plugin kubernetes in the Corefile (`kubectl -n kube-system get configmap coredns -o yaml`): it must
+//! serve the cluster's domain and, for PTR, `in-addr.arpa ip6.arpa`; plugins `template`, `rewrite` and `autopath` in
+//! front of it change its answers. When one server differs from the others, restart it: `kubectl -n kube-system delete
+//! pod POD`.
 //!
 //! ## Source
-//! <https://github.com/kubernetes/dns/blob/master/docs/specification.md>; RFC 2308 and RFC 8020 (NXDOMAIN is for names, not for
-//! types); kubernetes/kubernetes `test/e2e/network/dns.go`. Two probes ask every server about the API, about themselves, and
-//! about a name that does not exist. About a Service of many ports they ask so that the answer does not fit into a datagram:
-//! it is cut there (RFC 1035, section 4.1.1, TC), and whole by TCP.
+//! <https://github.com/kubernetes/dns/blob/master/docs/specification.md>; RFC 2308 and RFC 8020 (NXDOMAIN is for names,
+//! not for types); kubernetes/kubernetes `test/e2e/network/dns.go`. Two probes ask every server about the API, about
+//! themselves, and about a name that does not exist. They also ask about a Service of so many ports that the answer
+//! does not fit into a datagram: it is truncated there (RFC 1035, section 4.1.1, TC), and whole over TCP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::assumed_domain::is_certain;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use super::helpers::assumed_domain::is_certain;
+use crate::check::finding::Difference;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_domain::ClusterDomain;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -31,9 +33,10 @@ use crate::suites::late_probes::came_too_late;
 
 crate::check!("DN-06", "dns-records", Minor, judge);
 
-/// How a long answer comes to arrive.
-const LET_TCP_THROUGH: &str = "let TCP port 53 through between the node and the server, as UDP is: look at firewalls \
-                               and policies there, and at DN-04 for the nodes that lose it";
+/// What to do about a record that the plugin kubernetes has by itself.
+const REWRITTEN: &str = "in the Corefile, look for `template`, `rewrite` or `autopath`, which change such answers: \
+     kubectl -n kube-system edit configmap coredns. If only one server is listed, delete its pod, which is created \
+     again: kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
     let mut verdict = Verdict::new();
@@ -42,7 +45,7 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
     if !is_certain(&mut verdict, domain, reports) {
         return verdict;
     }
-    let (mut asked, mut short) = (0, BTreeSet::new());
+    let mut asked = 0;
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let late: BTreeSet<&str> = reports
@@ -52,29 +55,21 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
             .map(|(late, _)| late.as_str())
             .collect();
         let expected = Expected { service, domain: &domain.name, probes: &probes, late };
-        for (server, answer) in &answers.dns {
-            // A server that does not even know the API's address is judged by DN-04.
-            if answer.udp.answered == 0 {
-                continue;
-            }
+        // A server that does not even resolve the API's name is judged by DN-04.
+        for (server, answer) in answers.dns.iter().filter(|(_, answer)| answer.udp.answered > 0) {
             asked += answer.records.len();
-            if answer.record(Purpose::LongAnswer).is_some_and(has_no_long_answer) {
-                short.insert(server.ip());
-            }
             expected.judge(&mut verdict, server, answer);
         }
     }
     if asked == 0 && verdict.saw_everything() {
-        let why = Unobserved::invalid("the probes", "no server that knows the API's name was asked for other records");
+        let why =
+            Unobserved::invalid("the probes", "no server that resolves the API's name was asked for other records");
         verdict.unseen(Subject::cluster(), &why);
-    }
-    if !short.is_empty() {
-        verdict.note(format!("no long answer was to be had at {}: whether one arrives was not tried", names(&short)));
     }
     verdict
 }
 
-/// What records should say.
+/// What servers should answer.
 struct Expected<'a> {
     service: &'a KubernetesService,
     domain: &'a str,
@@ -86,93 +81,100 @@ struct Expected<'a> {
 
 impl Expected<'_> {
     fn judge(&self, verdict: &mut Verdict, server: &SocketAddr, answer: &DnsAnswer) {
-        let subject = server.ip().to_string();
+        let subject = || Subject::cluster_object("DNS server", server.ip().to_string());
         for answer in &answer.records {
-            let RecordAnswer { asked, got } = answer;
-            if let Err(fault @ Fault::Unanswered) = got {
-                verdict.unseen(Subject::address(&subject), &Unobserved::unreachable(asked.to_string(), fault));
-                continue;
+            if let Err(fault @ Fault::Unanswered) = &answer.got {
+                verdict.unseen(subject(), &Unobserved::unreachable(answer.asked.to_string(), fault));
+            } else if has_no_long_answer(answer) {
+                verdict.note_about(subject(), "it has no long answer: whether long answers arrive was not checked");
+            } else if let Some((holds, finding)) = self.of(answer) {
+                let records = answer.got.iter().flat_map(|got| &got.data);
+                let records = records.map(|record| format!("{}: {record}", server.ip()));
+                verdict.expect(subject(), holds, || finding.evidence(records));
             }
-            let Some((wanted, holds, severity, so)) = self.of(answer) else { continue };
-            // The same server answers the same to all clients: its findings fold over the probes.
-            verdict.expect(Subject::cluster_object("DNS server", &subject), holds, || {
-                let finding = Finding::new(format!("{asked} is {wanted}"), told(got)).impact(so);
-                let is_long = asked.purpose == Purpose::LongAnswer;
-                let finding = if is_long { finding.fix(LET_TCP_THROUGH) } else { finding };
-                match severity {
-                    Some(severity) => finding.severity(severity),
-                    None => finding,
-                }
-            });
         }
     }
 
-    /// What is wanted, whether it is so, how bad it is if not, and what follows. None of what is not judged here.
-    fn of(&self, answer: &RecordAnswer) -> Option<(String, bool, Option<Severity>, &'static str)> {
-        let got = &answer.got;
+    /// Whether an answer is as expected, and what is wrong if not. None of what is not judged here.
+    fn of(&self, answer: &RecordAnswer) -> Option<(bool, Difference)> {
+        let RecordAnswer { asked, got } = answer;
         let api = format!("kubernetes.default.svc.{}.", self.domain);
         let any = |holds: &dyn Fn(&String) -> bool| got.as_ref().is_ok_and(|got| got.data.iter().any(holds));
         let port = self.service.ports.first().map_or(443, |port| port.1);
-        let judged = match answer.asked.purpose {
-            Purpose::LongAnswer => {
-                if has_no_long_answer(answer) {
-                    return None;
-                }
-                (
-                    format!("{MANY_PORTS} records, by TCP where a datagram does not hold them"),
-                    got.as_ref().is_ok_and(|got| got.data.len() == usize::from(MANY_PORTS)),
-                    Some(Severity::Major),
-                    "answers that are too long for a datagram do not arrive: names with many addresses do not resolve",
-                )
-            }
+        let (wanted, holds, severity, impact, fix) = match asked.purpose {
+            Purpose::LongAnswer => (
+                format!("{MANY_PORTS} records, over TCP if a datagram does not hold them"),
+                got.as_ref().is_ok_and(|got| got.data.len() == usize::from(MANY_PORTS)),
+                Severity::Major,
+                "answers that are too long for a datagram do not arrive: names with many addresses do not resolve",
+                "allow TCP port 53 from the nodes to this server, as UDP is: look for firewalls and network policies; \
+                 DN-04 lists the nodes that cannot use TCP",
+            ),
             Purpose::ApiPort => (
                 format!("port {port} of {api}"),
                 any(&|record| record.ends_with(&format!(" {port} {api}"))),
-                None,
-                "clients that find ports by name do not find them",
+                Severity::Minor,
+                "clients that look up ports by name (SRV) do not find them",
+                REWRITTEN,
             ),
             Purpose::ApiAddress => (
                 api.clone(),
                 any(&|record| *record == format!("ptr {api}")),
-                None,
-                "programs that look up who an address is fail or wait",
+                Severity::Minor,
+                "programs that look up the name of an address fail or wait",
+                "name in-addr.arpa and ip6.arpa in the line of the plugin kubernetes and in its `fallthrough`: kubectl \
+                 -n kube-system edit configmap coredns",
             ),
             Purpose::Alias => (
                 format!("an alias of {api}"),
                 any(&|record| *record == format!("cname {api}")),
-                None,
+                Severity::Minor,
                 "Services of type ExternalName do not work",
+                REWRITTEN,
             ),
             Purpose::Version => (
                 "1.1.0, the version of the specification".into(),
                 any(&|record| record.contains("1.1.0")),
-                Some(Severity::Info),
+                Severity::Info,
                 "the server may follow another version of the specification",
+                "none is needed for a server other than CoreDNS; upgrade CoreDNS otherwise: kubectl -n kube-system get \
+                 pods -l k8s-app=kube-dns -o jsonpath='{.items[*].spec.containers[*].image}'",
             ),
             Purpose::OtherFamily => (
-                "NOERROR, whether or not there is such an address".into(),
+                "NOERROR, with or without an address".into(),
                 got.as_ref().is_ok_and(|got| got.code == "NOERROR"),
-                Some(Severity::Major),
-                "clients with musl take names that have no such address for unknown",
+                Severity::Major,
+                "clients with the C library musl treat names without such an address as unknown",
+                "in the Corefile, delete the `template` that answers such queries with NXDOMAIN, or let it answer with \
+                 rcode NOERROR: kubectl -n kube-system edit configmap coredns",
             ),
             Purpose::Nonexistent => (
                 "NXDOMAIN".into(),
                 got.as_ref().is_ok_and(|got| got.is_nxdomain() && got.data.is_empty()),
-                None,
-                "search lists stop at names that do not exist, and clients connect to somebody else",
+                Severity::Minor,
+                "search lists stop at names that do not exist, and clients connect to the wrong server",
+                "in the Corefile, delete the `template` or `rewrite` that answers every name, and limit `fallthrough` \
+                 of the plugin kubernetes to in-addr.arpa ip6.arpa: kubectl -n kube-system edit configmap coredns",
             ),
             Purpose::Probes => {
                 let missing = self.missing(got);
                 if !missing.is_empty() && missing.is_subset(&self.late) {
-                    // Nothing is wrong, and nothing seen to be right.
+                    // Nothing is wrong, and nothing was seen to be right.
                     return None;
                 }
-                let wanted = format!("the addresses of all {} probes", self.probes.len());
-                (wanted, missing.is_empty(), None, "members that find each other by a headless Service miss some")
+                (
+                    format!("the addresses of all {} probes", self.probes.len()),
+                    missing.is_empty(),
+                    Severity::Minor,
+                    "members that find each other by a headless Service miss some",
+                    "check that CoreDNS may watch EndpointSlices (DN-08). If only one server is listed, delete its \
+                     pod, which is created again: kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide",
+                )
             }
             Purpose::Outside => return None,
         };
-        Some(judged)
+        let finding = Finding::new(format!("{asked} returns {wanted}"), summary(got));
+        Some((holds, finding.impact(impact).fix(fix).severity(severity)))
     }
 
     fn missing<'a>(&'a self, got: &Got<Records>) -> BTreeSet<&'a str> {
@@ -187,10 +189,12 @@ fn has_no_long_answer(answer: &RecordAnswer) -> bool {
     answer.asked.purpose == Purpose::LongAnswer && answer.got.as_ref().is_ok_and(is_short)
 }
 
-fn told(got: &Got<Records>) -> String {
+/// An answer in a few words.
+fn summary(got: &Got<Records>) -> String {
     match got {
         Ok(got) if got.data.is_empty() => format!("{} without a record", got.code),
-        Ok(got) => format!("{}: {}", got.code, got.data.join(", ")),
+        Ok(got) if got.data.len() == 1 => format!("{} with 1 record", got.code),
+        Ok(got) => format!("{} with {} records", got.code, got.data.len()),
         Err(fault) => fault.to_string(),
     }
 }
@@ -280,7 +284,8 @@ mod tests {
 
     fn changed(purpose: Purpose, got: &Got<Records>) -> Vec<String> {
         let verdict = judged(|records| replace(records, purpose, got.clone()));
-        verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
+        let findings = verdict.findings(Severity::Minor).into_iter();
+        findings.flat_map(|finding| [vec![finding.seen], finding.evidence].concat()).collect()
     }
 
     fn empty(code: &str) -> Records {
@@ -294,29 +299,29 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_record_is_one_finding_whoever_asked() {
+    fn each_wrong_record_is_one_finding_of_all_probes() {
         assert_eq!(changed(Purpose::ApiPort, &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
         assert_eq!(changed(Purpose::ApiAddress, &Err(Fault::TimedOut)), ["no answer"]);
         assert_eq!(changed(Purpose::OtherFamily, &Ok(empty("NXDOMAIN"))), ["NXDOMAIN without a record"]);
         let wildcard = Ok(Records { code: "NOERROR".into(), data: vec!["a 192.0.2.1".into()], ..Records::default() });
-        assert_eq!(changed(Purpose::Nonexistent, &wildcard), ["NOERROR: a 192.0.2.1"]);
+        assert_eq!(changed(Purpose::Nonexistent, &wildcard), ["NOERROR with 1 record", "10.96.0.10: a 192.0.2.1"]);
         let some = Ok(Records { code: "NOERROR".into(), data: vec!["a 10.244.1.9".into()], ..Records::default() });
-        assert_eq!(changed(Purpose::Probes, &some), ["NOERROR: a 10.244.1.9"]);
+        assert_eq!(changed(Purpose::Probes, &some), ["NOERROR with 1 record", "10.96.0.10: a 10.244.1.9"]);
     }
 
     #[test]
-    fn what_there_was_no_time_to_ask_is_undecided() {
+    fn what_there_was_no_time_to_ask_is_a_gap() {
         let verdict = judged(|records| replace(records, Purpose::Alias, Err(Fault::Unanswered)));
         assert_eq!((verdict.observations(), verdict.gaps().len()), (12, 1));
     }
 
     #[test]
-    fn without_an_answer_to_any_question_nothing_is_decided() {
+    fn without_an_answer_to_any_question_there_is_a_gap() {
         assert_eq!(judged(Vec::clear).gaps().len(), 1);
     }
 
     #[test]
-    fn a_long_answer_is_to_be_whole() {
+    fn a_long_answer_must_be_whole() {
         let with = |got: Got<Records>| {
             let verdict = judged(|records| records.push(answer(LONG, got.clone())));
             let severities: Vec<_> =
@@ -328,7 +333,7 @@ mod tests {
         assert!(whole.0 > 0 && whole.1.is_empty());
         for few in [Vec::new(), vec!["srv 10 100 0 x.".to_owned()]] {
             let short = Ok(Records { data: few, ..empty("NOERROR") });
-            assert_eq!(with(short), (0, vec![]), "a server need not tell of all ports at once");
+            assert_eq!(with(short), (0, vec![]), "a server need not return all ports at once");
         }
         for got in [of(6), Err(Fault::TimedOut)] {
             assert_eq!(with(got).1, [Severity::Major]);

@@ -1,12 +1,12 @@
-//! What follows where nothing shows the cluster's domain.
+//! The cluster's domain where nothing shows it.
 
 use crate::check::{Subject, Verdict};
 use crate::fact::facts::cluster_domain::{ClusterDomain, DomainSource};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::seen::Unobserved;
 
-/// Whether names in the domain can be judged: it is known, or a server answered for a name in the assumed one. A domain
-/// that is wrong would look like a server that fails.
+/// Whether names in the domain can be judged: it is known, or a server answered for a name in the assumed one. A wrong
+/// domain would look like a server that fails.
 pub fn is_certain(verdict: &mut Verdict, domain: &ClusterDomain, reports: &ProbeReports) -> bool {
     let DomainSource::Assumed { because } = &domain.source else { return true };
     verdict.note(format!("the cluster's domain is assumed to be {domain}: {because}"));
