@@ -15,8 +15,8 @@ pub fn comes_or_goes(node: &Node, now: Timestamp) -> Option<String> {
     if node.deleting.is_some_and(|since| now.duration_since(since) < DEPARTURE) {
         return Some("it is being deleted".into());
     }
-    let age = now.duration_since(node.created?);
-    (age < ARRIVAL).then(|| format!("it joined {} s ago", age.as_secs()))
+    let is_new = now.duration_since(node.created?) < ARRIVAL;
+    is_new.then(|| format!("it joined less than {} minutes ago", ARRIVAL.as_mins()))
 }
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests {
         let created: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
         let node = Node { created: Some(created), ..Node::default() };
         let after = |seconds| created + SignedDuration::from_secs(seconds);
-        assert_eq!(comes_or_goes(&node, after(119)).as_deref(), Some("it joined 119 s ago"));
+        assert_eq!(comes_or_goes(&node, after(119)).as_deref(), Some("it joined less than 2 minutes ago"));
         assert_eq!(comes_or_goes(&node, after(120)), None);
         assert_eq!(comes_or_goes(&Node::default(), after(0)), None);
         let node = Node { deleting: Some(after(9000)), ..node };

@@ -1,4 +1,4 @@
-//! What checks say of pods that do not work.
+//! What checks about pods that do not work share.
 
 use crate::fact::facts::pods::{Container, Pod};
 
@@ -24,7 +24,7 @@ mod tests {
     use crate::fact::facts::pods::testing::static_pod;
 
     #[test]
-    fn a_pod_that_is_not_ready_says_why() {
+    fn a_pod_that_is_not_ready_has_a_reason() {
         let (_, mut pod) = static_pod("etcd", "n1", &[]);
         pod.phase = "Running".into();
         assert_eq!(why_not_ready(&pod), "Running");

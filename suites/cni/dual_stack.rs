@@ -5,13 +5,13 @@
 //! that request both get one. Clients that prefer IPv6 then fail where others work.
 //!
 //! ## Fix
-//! Give the second range to all of them: `--service-cluster-ip-range` of the API servers, `--cluster-cidr` of the
-//! controller-manager and of kube-proxy (`clusterCIDR` in ConfigMap kube-system/kube-proxy), and the network plugin's pools;
-//! nodes keep the ranges that they have until their Node object is recreated.
+//! Give every component a range of the second family: `--service-cluster-ip-range` of the API servers,
+//! `--cluster-cidr` of the controller-manager and of kube-proxy (`clusterCIDR` in ConfigMap kube-system/kube-proxy),
+//! and the network plugin's pools. Nodes keep their ranges until their Node objects are recreated.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/concepts/services-networking/dual-stack/>; kubernetes/kubernetes `test/e2e/network/dual_stack.go`.
-//! The Service default/kubernetes has one address by design.
+//! <https://kubernetes.io/docs/concepts/services-networking/dual-stack/>; kubernetes/kubernetes
+//! `test/e2e/network/dual_stack.go`. The Service default/kubernetes has one address by design.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +22,11 @@ use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::Backends;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
-use crate::object_ref::NamespacedName;
 
 crate::check!("CN-07", "dual-stack", Minor, judge);
+
+const ADD_A_SERVICE_RANGE: &str = "on every control-plane node, add a range of the other family to --service-cluster-ip-range in \
+     /etc/kubernetes/manifests/kube-apiserver.yaml and kube-controller-manager.yaml";
 
 fn judge(nodes: &Nodes, pods: &Pods, cidrs: Option<&ServiceCidrs>, reports: &ProbeReports) -> Verdict {
     let of_services: BTreeSet<bool> = cidrs
@@ -40,16 +42,26 @@ fn judge(nodes: &Nodes, pods: &Pods, cidrs: Option<&ServiceCidrs>, reports: &Pro
     verdict.expect(Subject::cluster(), cidrs.is_none() || of_services.len() == 2, || {
         Finding::new("service ranges of both families, as pods have", one_family(&of_services))
             .impact("no Service has an address of the other family")
+            .fix(ADD_A_SERVICE_RANGE)
     });
-    // Plugins with address management of their own leave the ranges of nodes empty: there, only pods tell.
+    // Network plugins with their own address management leave the ranges of nodes empty: only pods show the families
+    // then.
     for (name, node) in nodes.linux().filter(|(_, node)| !node.pod_cidrs.is_empty()) {
         verdict.expect(Subject::node(name), families(&node.pod_cidrs).len() == 2, || {
-            Finding::new("a pod range of each family", format!("spec.podCIDRs is {}", node.pod_cidrs.join(", ")))
-                .impact("pods there have one address, and clients of the other family cannot reach them")
+            Finding::new("a pod range of each family in spec.podCIDRs", "ranges of one family")
+                .evidence([format!("{name}: {}", node.pod_cidrs.join(", "))])
+                .impact("pods there have one address, so clients of the other family cannot reach them")
+                .fix(
+                    "if pods are to have both families: on every control-plane node, set --cluster-cidr in \
+                     /etc/kubernetes/manifests/kube-controller-manager.yaml to a range of each; then recreate the \
+                     Node objects of these nodes, as `seaworthy explain CN-03` shows",
+                )
         });
     }
     judge_pods(&mut verdict, pods, nodes, of_services.len() == 2);
-    judge_service(&mut verdict, reports, of_services.len() == 2);
+    if of_services.len() == 2 {
+        judge_service(&mut verdict, reports);
+    }
     verdict
 }
 
@@ -62,63 +74,51 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, services_have_b
             families => families == 2,
         })
     };
-    let running =
-        pods.0.iter().filter(|(_, pod)| !pod.host_network && pod.phase == "Running" && !pod.addresses.is_empty());
-    let judged: Vec<(&NamespacedName, &Pod)> = running.filter(|(_, pod)| has_both(pod)).collect();
-    let single: Vec<_> = judged.iter().filter(|(_, pod)| pod.addresses.len() < 2).map(|(name, _)| *name).collect();
-    let Some(first) = single.first() else {
-        for _ in &judged {
-            verdict.confirm();
-        }
-        return;
-    };
-    verdict.find(
-        first.of("Pod").into(),
-        Finding::new(
-            "an address of each family in status.podIPs",
-            format!("one; so have {} of {} pods that should have two", single.len(), judged.len()),
-        )
-        .impact("Services of two families reach these pods by one of them"),
-    );
-}
-
-fn judge_service(verdict: &mut Verdict, reports: &ProbeReports, both: bool) {
-    if !both {
-        return;
-    }
-    for (node, report) in &reports.0 {
-        let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
-        let service = match answers.service() {
-            Ok(service) => service,
-            Err(why) => {
-                verdict.unseen(Subject::node(node), &why);
-                continue;
-            }
-        };
-        if let Some(Err(why)) = service.other_family.as_ref().map(Backends::seen) {
-            verdict.unseen(Subject::node(node), &why);
-            continue;
-        }
-        verdict.expect(Subject::node(node), service.other_family.as_ref().is_some_and(works), || {
-            match &service.other_family {
-                Some(seen) => {
-                    let fault = seen.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
-                    Finding::new(
-                        "a Service answers at its ClusterIP of the second family",
-                        format!("nothing answers: {fault}"),
-                    )
-                    .impact("clients of that family do not reach Services")
-                    .severity(Severity::Major)
-                }
-                None => Finding::new("a Service with ipFamilyPolicy PreferDualStack gets two ClusterIPs", "it got one")
-                    .impact("no Service has an address of the second family"),
-            }
+    let is_running = |pod: &Pod| !pod.host_network && pod.phase == "Running" && !pod.addresses.is_empty();
+    for (name, pod) in pods.0.iter().filter(|(_, pod)| is_running(pod) && has_both(pod)) {
+        verdict.expect(name.of("Pod").into(), pod.addresses.len() > 1, || {
+            Finding::new("an address of each family in status.podIPs", "one address")
+                .impact("dual-stack Services reach these pods over one family only")
+                .fix(
+                    "if these pods are older than the second range, restart their workloads (kubectl rollout \
+                     restart); if new pods get one address too, add a range of the second family to the network \
+                     plugin's pools",
+                )
         });
     }
 }
 
-fn works(backends: &Backends) -> bool {
-    !backends.answered.is_empty()
+fn judge_service(verdict: &mut Verdict, reports: &ProbeReports) {
+    for (node, report) in &reports.0 {
+        let subject = || Subject::node(node);
+        let Some(answers) = verdict.seen(subject, &report.answers) else { continue };
+        let other_family = answers.service().map(|service| service.other_family.as_ref());
+        match other_family.and_then(|backends| backends.map(Backends::seen).transpose()) {
+            Err(why) => verdict.unseen(subject(), &why),
+            Ok(None) => verdict.find(
+                subject(),
+                Finding::new("a Service with ipFamilyPolicy PreferDualStack gets two ClusterIPs", "it got one")
+                    .impact("no Service has an address of the second family")
+                    .fix(ADD_A_SERVICE_RANGE),
+            ),
+            Ok(Some(backends)) => {
+                verdict.expect(subject(), !backends.answered.is_empty(), || {
+                    let fault = backends.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
+                    Finding::new(
+                        "a Service answers at its ClusterIP of the second family",
+                        format!("no backend answers: {fault}"),
+                    )
+                    .impact("clients of that family do not reach Services")
+                    .fix(
+                        "check that clusterCIDR has both families (kubectl -n kube-system get configmap kube-proxy \
+                         -o yaml), and read the log of kube-proxy on these nodes: kubectl -n kube-system logs -l \
+                         k8s-app=kube-proxy --prefix",
+                    )
+                    .severity(Severity::Major)
+                });
+            }
+        }
+    }
 }
 
 /// The families of ranges: whether each is IPv4.
@@ -137,8 +137,9 @@ fn one_family(families: &BTreeSet<bool>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::answers::{Answers, ServiceAnswer};
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, ServiceAnswer};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::fact::facts::service_cidrs::ServiceCidr;
     use crate::object_ref::testing::named;
@@ -191,7 +192,7 @@ mod tests {
     }
 
     fn seen(facts: &Facts) -> Vec<String> {
-        judged(facts).findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect()
+        testing::seen_of(&judged(facts))
     }
 
     #[test]
@@ -212,41 +213,32 @@ mod tests {
     fn halves_are_found() {
         let mut facts = dual();
         facts.nodes.0.get_mut("n1").unwrap().pod_cidrs.pop();
-        assert_eq!(seen(&facts), ["spec.podCIDRs is 10.244.0.0/24"]);
+        assert_eq!(seen(&facts), ["Node n1: ranges of one family"]);
+        assert_eq!(judged(&facts).findings(Severity::Minor)[0].evidence, ["n1: 10.244.0.0/24"]);
         let mut facts = dual();
         facts.cidrs.ranges.get_mut("kubernetes").unwrap().cidrs.pop();
-        assert_eq!(seen(&facts), ["ranges of IPv4 only"]);
+        assert_eq!(seen(&facts), ["the cluster: ranges of IPv4 only"]);
         let mut facts = dual();
         facts.pods.0.get_mut(&named("a/b")).unwrap().addresses.pop();
-        assert_eq!(seen(&facts), ["one; so have 1 of 1 pods that should have two"]);
+        assert_eq!(seen(&facts), ["Pod a/b: one address"]);
     }
 
     #[test]
-    fn a_node_whose_probe_tried_no_service_is_undecided() {
+    fn a_node_whose_probe_tried_no_service_is_not_checked() {
         let mut facts = dual();
         facts.reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().service = None;
         assert_eq!((judged(&facts).gaps().len(), seen(&facts).len()), (1, 0));
     }
 
     #[test]
-    fn a_second_address_that_does_not_answer_is_found() {
+    fn a_second_address_that_is_missing_or_does_not_answer_is_found() {
         let mut facts = dual();
-        let service = |facts: &mut Facts| {
-            facts
-                .reports
-                .0
-                .get_mut("n1")
-                .unwrap()
-                .answers
-                .as_mut()
-                .unwrap()
-                .service
-                .as_mut()
-                .unwrap()
-                .other_family
-                .take()
-        };
-        service(&mut facts);
-        assert_eq!(seen(&facts), ["it got one"]);
+        let answers = facts.reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap();
+        let other_family = &mut answers.service.as_mut().unwrap().other_family;
+        *other_family = Some(Backends { asked: 1, fault: Some(Fault::TimedOut), ..Backends::default() });
+        let silent = testing::in_full(&judged(&facts));
+        assert_eq!(silent, ["major Node n1: no backend answers: no answer"]);
+        facts.reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().service.as_mut().unwrap().other_family = None;
+        assert_eq!(seen(&facts), ["Node n1: it got one"]);
     }
 }

@@ -1,11 +1,11 @@
 //! The pod network.
 
 pub mod dual_stack;
+mod helpers;
 pub mod mtu;
 pub mod network_agent;
 pub mod network_plugin;
 pub mod network_policy;
-pub mod paths;
 pub mod pod_mesh;
 pub mod pod_ranges;
 

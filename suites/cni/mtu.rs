@@ -6,148 +6,152 @@
 //! network on top of another tunnel (VPN, cloud overlay, nested clusters).
 //!
 //! ## Fix
-//! Find the largest packet that passes between the nodes with the command that the finding names, subtract what the network
-//! plugin's encapsulation adds (VXLAN 50 bytes, IP-in-IP 20, WireGuard 60 by IPv4), and set the plugin's MTU to it (Calico
-//! `veth_mtu`, Cilium `mtu`, flannel follows the node's interface). Let ICMP "fragmentation needed" through every firewall
-//! between the nodes.
+//! Find the largest packet that passes between the nodes with the command in the finding, subtract what the network
+//! plugin's encapsulation adds (VXLAN 50 bytes, IP-in-IP 20, WireGuard 60, all over IPv4), and set the plugin's MTU
+//! to the result (Calico `veth_mtu`, Cilium `mtu`; flannel follows the node's interface). Let ICMP "fragmentation
+//! needed" pass through every firewall between the nodes.
 //!
 //! ## Source
-//! RFC 2923, section 2.1; RFC 8900; <https://docs.tigera.io/calico/latest/networking/configuring/mtu>. Each probe sends its peers
-//! 32 KiB by TCP and gets them back, a datagram that fills one packet of its interface, and one of 8000 bytes; and the API
-//! server a request whose header takes eight packets. Only where small packets pass is anything judged here.
+//! RFC 2923, section 2.1; RFC 8900; <https://docs.tigera.io/calico/latest/networking/configuring/mtu>. Each probe
+//! sends its peers 32 KiB by TCP and gets them back, a datagram that fills one packet of its interface, and one of
+//! 8000 bytes; and the API server a request whose header takes eight packets. Only paths on which small packets pass
+//! are judged here.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::paths::{Broken, Paths};
+use super::helpers::paths::{Paths, failed};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::answers::{ApiAnswer, LargeAnswer, PeerAnswer};
+use crate::fact::facts::probe_reports::answers::{ApiAnswer, LargeAnswer};
 use crate::seen::Unobserved;
 
 crate::check!("CN-05", "mtu", Major, judge);
 
-/// What IP and ICMP add to a ping.
-const PING_HEADERS: u32 = 28;
+/// What IP and ICMP add to a ping, by family.
+const PING_HEADERS: (u32, u32) = (28, 48);
 
 fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     let mut verdict = Verdict::new();
     let (mut full, mut fragments) = (Paths::default(), Paths::default());
-    let mut mtu: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut sizes: BTreeMap<&str, u32> = BTreeMap::new();
     for (from, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(from), &report.answers) else { continue };
-        let own = answers.largest_packet();
-        if let Err(why) = &own
-            && answers.peers.values().any(|answer| answer.large.is_some())
-        {
-            verdict.unseen(Subject::node(from), why);
+        let size = answers.largest_packet();
+        match &size {
+            Ok(size) => sizes.extend([(from.as_str(), *size)]),
+            Err(why) if answers.peers.values().any(|answer| answer.large.is_some()) => {
+                verdict.unseen(Subject::node(from), why);
+            }
+            Err(_) => {}
         }
-        mtu.extend(own.as_ref().map(|own| (from.as_str(), *own)));
         for (pod, answer) in &answers.peers {
             let Some(to) = reports.node_of(pod) else { continue };
+            let path = (from.as_str(), to);
             match &answer.large {
-                Some(large) => {
-                    // Of packets whose size is not known, only a failure says something.
-                    if own.is_ok() && large.datagram.is_some() {
-                        verdict.confirm();
-                    }
-                    verdict.confirm();
-                    full.take(from, to, full_packets(large));
-                    fragments.take(from, to, fragments_only(large));
+                Some(large) => judge_path(&mut verdict, (&mut full, &mut fragments), path, large, size.is_ok()),
+                None if answer.tcp.is_ok() && answer.udp.is_ok() => {
+                    untried(&mut verdict, from, &format!("full packets to {to}"));
                 }
-                None if is_small_through(answer) => untried(&mut verdict, from, &format!("full packets to {to}")),
                 None => {}
             }
         }
         if let Some(api) = &answers.api {
-            judge_api(&mut verdict, from, api);
+            judge_api(&mut verdict, (from, size.ok()), api, nodes);
         }
     }
-    tell_full(&mut verdict, full, nodes, &mtu);
-    for broken in fragments.fold(nodes) {
-        verdict.tell_counted(
-            broken.subject(),
-            Finding::new("a datagram of several fragments comes through", format!("for fragments, {}", broken.words()))
-                .impact("large answers of DNS, and protocols that send large datagrams, fail between these nodes")
-                .severity(Severity::Minor),
-        );
-    }
+    full.find(&mut verdict, nodes, |place, broken| {
+        let (from, to) = broken.example();
+        let address = nodes.0.get(to).and_then(|node| node.internal_addresses().next());
+        Finding::new("full packets pass where small ones do", format!("full packets do not get through {place}"))
+            .impact(
+                "connections open and then hang at the first large transfer: downloads, TLS handshakes, query \
+                 results",
+            )
+            .fix(format!("on {from}: {}", lower_mtu(sizes.get(from).copied(), (to, address))))
+    });
+    fragments.find(&mut verdict, nodes, |place, broken| {
+        let (from, to) = broken.example();
+        Finding::new(
+            "datagrams of several fragments pass where full packets do",
+            format!("fragmented datagrams do not get through {place}"),
+        )
+        .impact("large DNS answers and other large datagrams are lost between these nodes")
+        .fix(format!(
+            "find what drops fragments, for example from {from} to {to}: nft list ruleset and iptables-save on both, \
+             then the firewalls and security groups between them; let fragments pass there"
+        ))
+        .severity(Severity::Minor)
+    });
     verdict
 }
 
-fn is_small_through(answer: &PeerAnswer) -> bool {
-    answer.tcp.is_ok() && answer.udp.is_ok()
-}
-
 fn untried(verdict: &mut Verdict, node: &str, what: &str) {
-    let why = Unobserved::invalid(format!("the probe on {node}"), format!("it did not try {what}"));
-    verdict.unseen(Subject::node(node), &why);
+    verdict.unseen(Subject::node(node), &Unobserved::invalid("the probe there", format!("it did not try {what}")));
 }
 
-/// How full packets fail, if they do.
-fn full_packets(large: &LargeAnswer) -> Option<String> {
-    match (&large.tcp, &large.datagram) {
-        (Err(fault), Some(Err(_))) => Some(format!("TCP and UDP: {fault}")),
-        (Err(fault), Some(Ok(())) | None) => Some(format!("TCP: {fault}")),
-        (Ok(()), Some(Err(fault))) => Some(format!("UDP: {fault}")),
-        (Ok(()), Some(Ok(())) | None) => None,
+fn judge_path(
+    verdict: &mut Verdict,
+    (full, fragments): (&mut Paths, &mut Paths),
+    path: (&str, &str),
+    large: &LargeAnswer,
+    size_is_known: bool,
+) {
+    full.take(verdict, path, failed("TCP", &large.tcp));
+    // A datagram of unknown size proves something only when it is lost.
+    let datagram = large.datagram.as_ref().filter(|sent| size_is_known || sent.is_err());
+    if let Some(sent) = datagram {
+        full.take(verdict, path, failed("UDP", sent));
+    }
+    if large.tcp.is_ok() && datagram.is_none_or(Result::is_ok) {
+        fragments.take(verdict, path, failed("UDP", &large.fragments));
     }
 }
 
-fn fragments_only(large: &LargeAnswer) -> Option<String> {
-    let fault = large.fragments.as_ref().err().filter(|_| full_packets(large).is_none())?;
-    Some(format!("UDP: {fault}"))
-}
-
-fn judge_api(verdict: &mut Verdict, node: &str, api: &ApiAnswer) {
+fn judge_api(verdict: &mut Verdict, (node, size): (&str, Option<u32>), api: &ApiAnswer, nodes: &Nodes) {
     match (&api.version, &api.large) {
-        (Ok(_), Some(large)) => {
-            verdict.expect(Subject::node(node), large.is_ok(), || {
-                let fault = large.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                Finding::new("the API answers a request of several full packets at its ClusterIP", fault)
-                    .impact("pods can ask the API for something, and cannot send it anything large")
-            });
-        }
-        (Ok(_), None) => untried(verdict, node, "a large request to the API"),
-        // What small requests do is judged by SN-04.
+        (Ok(_), Some(Err(fault))) => verdict.find(
+            Subject::node(node),
+            Finding::new(
+                "the API server answers a request of several full packets at its ClusterIP",
+                format!("such a request from a pod fails: {fault}"),
+            )
+            .impact("pods can send small requests to the API server, and large ones hang")
+            .fix(format!("on these nodes: {}", lower_mtu(size, a_control_plane_node(nodes)))),
+        ),
+        (Ok(_), Some(Ok(_))) => verdict.confirm(),
+        (Ok(_), None) => untried(verdict, node, "a large request to the API server"),
+        // SN-04 judges small requests.
         (Err(_), _) => {}
     }
 }
 
-fn tell_full(verdict: &mut Verdict, full: Paths, nodes: &Nodes, mtu: &BTreeMap<&str, u32>) {
-    for broken in full.fold(nodes) {
-        let own = mtu.get(broken.node.as_str()).copied();
-        let sizes = own.map_or_else(String::new, |own| format!(" of {own} bytes"));
-        let mut finding = Finding::new(
-            format!("full packets{sizes} come through where small ones do"),
-            format!("for full packets, {}", broken.words()),
-        )
-        .impact("connections are made and then hang as soon as much is sent");
-        if let Some((own, address)) = own.zip(other_address(&broken, nodes)) {
-            let payload = own.saturating_sub(PING_HEADERS);
-            finding = finding.fix(format!(
-                "on {}: `ping -M do -c 3 -s {payload} {address}`, with smaller sizes until it is answered; then lower the MTU of the pod network",
-                broken.node
-            ));
-        }
-        verdict.tell_counted(broken.subject(), finding);
-    }
+fn a_control_plane_node(nodes: &Nodes) -> (&str, Option<IpAddr>) {
+    let mut all = nodes.control_plane().map(|(name, node)| (name.as_str(), node.internal_addresses().next()));
+    all.next().unwrap_or(("the API server", None))
 }
 
-/// The address of another node, to try by hand.
-fn other_address(broken: &Broken, nodes: &Nodes) -> Option<std::net::IpAddr> {
-    let others = nodes.linux().filter(|(name, _)| **name != broken.node && broken.shape.names(name));
-    others.flat_map(|(_, node)| node.internal_addresses()).next()
+/// How to find the size that passes, and what to do with it.
+fn lower_mtu(size: Option<u32>, (to, address): (&str, Option<IpAddr>)) -> String {
+    let headers = if address.is_some_and(|address| address.is_ipv6()) { PING_HEADERS.1 } else { PING_HEADERS.0 };
+    let payload = size.map_or_else(|| "SIZE".to_owned(), |size| size.saturating_sub(headers).to_string());
+    let address = address.map_or_else(|| "ADDRESS".to_owned(), |address| address.to_string());
+    format!(
+        "ping -M do -c 3 -s {payload} {address} (with VXLAN 50 more, IP-in-IP 20, WireGuard 60), with smaller sizes \
+         until {to} answers; then lower the MTU of the pod network by the difference (`seaworthy explain CN-05`)"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::{in_full, seen_of};
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::answers::{Answers, Fault};
+    use crate::fact::facts::probe_reports::answers::{Answers, Fault, PeerAnswer};
     use crate::fact::facts::probe_reports::testing::reports;
 
-    fn address(node: u8) -> std::net::IpAddr {
+    fn address(node: u8) -> IpAddr {
         [10, 244, node, 9].into()
     }
 
@@ -199,28 +203,30 @@ mod tests {
     }
 
     fn seen(reports: &ProbeReports) -> Vec<String> {
-        judged(reports).findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
+        seen_of(&judged(reports))
     }
 
     #[test]
     fn full_packets_everywhere_pass() {
         let verdict = judged(&healthy());
-        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (15, vec![]));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (21, vec![]));
         assert!(verdict.saw_everything());
     }
 
     #[test]
-    fn a_black_hole_is_told_by_its_path_with_a_command() {
+    fn a_black_hole_is_found_by_its_path_with_a_command() {
         let mut reports = healthy();
         let large = &mut answers(&mut reports, 1).peers.get_mut("p2").unwrap().large;
         let lost = Err(Fault::TimedOut);
         *large = Some(LargeAnswer { tcp: lost.clone(), datagram: Some(lost.clone()), fragments: lost });
+        let finding = judged(&reports).findings(Severity::Major).remove(0);
         assert_eq!(
             seen(&reports),
-            ["for full packets, n1 does not reach n2, while the way back works (TCP and UDP: no answer)"]
+            ["Node n1: full packets do not get through from pods there to pods on some other nodes, while the way \
+                 back works"]
         );
-        let mend = judged(&reports).findings(Severity::Major).remove(0).fix;
-        assert!(mend.starts_with("on n1: `ping -M do -c 3 -s 1472 10.77.0.2`"), "{mend}");
+        assert_eq!(finding.evidence, ["n1 to n2, TCP: no answer", "n1 to n2, UDP: no answer"]);
+        assert!(finding.fix.starts_with("on n1: ping -M do -c 3 -s 1472 10.77.0.2 ("), "{}", finding.fix);
     }
 
     #[test]
@@ -230,19 +236,22 @@ mod tests {
             let large = answers(&mut reports, 2).peers.get_mut(peer).unwrap().large.as_mut().unwrap();
             large.fragments = Err(Fault::TimedOut);
         }
-        assert_eq!(seen(&reports), ["for fragments, n2 reaches none of n0, n1 (UDP: no answer)"]);
-        assert_eq!(judged(&reports).findings(Severity::Major)[0].severity, Severity::Minor);
+        assert_eq!(
+            in_full(&judged(&reports)),
+            ["minor Node n2: fragmented datagrams do not get through from pods there to pods on other nodes, \
+                 while the way back works"]
+        );
     }
 
     #[test]
-    fn a_large_request_to_the_api_that_hangs_is_found() {
+    fn a_large_request_to_the_api_server_that_hangs_is_found() {
         let mut reports = healthy();
         answers(&mut reports, 0).api.as_mut().unwrap().large = Some(Err(Fault::TimedOut));
-        assert_eq!(seen(&reports), ["no answer"]);
+        assert_eq!(seen(&reports), ["Node n0: such a request from a pod fails: no answer"]);
     }
 
     #[test]
-    fn packets_whose_size_is_not_known_are_undecided() {
+    fn packets_of_unknown_size_are_not_checked() {
         for (mtu, datagram) in [(Some(Err(Fault::Other("no".into()))), None), (None, Some(Ok(())))] {
             let mut reports = healthy();
             answers(&mut reports, 1).mtu = mtu;
@@ -250,12 +259,12 @@ mod tests {
                 peer.large.as_mut().unwrap().datagram = datagram.clone();
             });
             let verdict = judged(&reports);
-            assert_eq!((verdict.observations(), verdict.gaps().len()), (13, 1));
+            assert_eq!((verdict.observations(), verdict.gaps().len()), (19, 1));
         }
     }
 
     #[test]
-    fn what_was_not_tried_is_undecided_unless_small_packets_fail() {
+    fn untried_packets_are_a_gap_unless_small_ones_fail() {
         let mut reports = healthy();
         answers(&mut reports, 0).peers.get_mut("p1").unwrap().large = None;
         assert_eq!(judged(&reports).gaps().len(), 1);

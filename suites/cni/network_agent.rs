@@ -6,18 +6,20 @@
 //! works.
 //!
 //! ## Fix
-//! Look at the pod that is named (`kubectl -n NAMESPACE logs POD --all-containers`); if there is none, see what keeps the
-//! DaemonSet away from the node: its node selector, its affinity, and taints that it does not tolerate. Weave Net is not
-//! maintained any more: plan the move to another plugin.
+//! Read the log of the agent's pod: `kubectl -n NAMESPACE logs POD --all-containers`. If the node has no such pod,
+//! find out what keeps the DaemonSet off it: its node selector, its affinity, or a taint that it does not tolerate.
+//! Weave Net is no longer maintained: plan the move to another plugin.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/concepts/cluster-administration/addons/#networking-and-network-policy>; the plugins' own
-//! manifests, whose labels tell their agents. Nodes without agents by design (Fargate, virtual kubelets, EKS Auto Mode) and nodes
-//! that have only come or are being deleted are left out; a group of nodes may have a plugin of its own (EKS hybrid nodes).
+//! <https://kubernetes.io/docs/concepts/cluster-administration/addons/#networking-and-network-policy>; the plugins'
+//! own manifests, whose labels identify their agents. Nodes without agents by design (Fargate, virtual kubelets, EKS
+//! Auto Mode), new nodes and nodes that are being deleted are not checked; a group of nodes may have its own plugin
+//! (EKS hybrid nodes).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::finding::Difference;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::pods::{Pod, Pods};
@@ -42,11 +44,14 @@ const AGENTS: [(&str, &str, &str); 15] = [
     ("component", "antrea-agent", "Antrea"),
     ("k8s-app", "kube-router", "kube-router"),
     ("app", "kube-ovn-cni", "Kube-OVN"),
-    ("name", WEAVE, "Weave Net"),
+    ("name", "weave-net", WEAVE_NET),
 ];
-const WEAVE: &str = "weave-net";
-/// Where the platform connects the pods itself.
-const AGENTLESS: (&str, &str) = ("eks.amazonaws.com/compute-type", "auto");
+const WEAVE_NET: &str = "Weave Net";
+/// The label of EKS for groups of nodes, each of which may have its own plugin.
+const GROUP: &str = "eks.amazonaws.com/compute-type";
+/// The group whose pods the platform connects itself.
+const AGENTLESS: &str = "auto";
+const IMPACT: &str = "pods there do not learn of new nodes, pods and policies";
 
 fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
     let mut agents: BTreeMap<&str, BTreeMap<&str, &Pod>> = BTreeMap::new();
@@ -60,83 +65,84 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
     }
     if agents.is_empty() {
         return Verdict::not_applicable(
-            "no pod is the agent of a known network plugin: pods are connected by other means (CN-04 tries the paths themselves)",
+            "no pod is the agent of a known network plugin: pods are connected by other means, which CN-04 tests",
         );
     }
     let mut verdict = Verdict::new();
-    let expects_agent = |node: &Node| {
-        let (key, value) = AGENTLESS;
-        node.labels.get(key).is_none_or(|label| label != value)
-    };
+    let expects_agent = |node: &Node| node.labels.get(GROUP).is_none_or(|group| group != AGENTLESS);
     let linux: Vec<(&String, &Node)> = nodes.linux().filter(|(_, node)| expects_agent(node)).collect();
-    let mut without: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut failing: BTreeMap<(&str, String), Vec<&Pod>> = BTreeMap::new();
     for (plugin, of_plugin) in &agents {
+        let missing = missing(plugin, of_plugin);
         for (name, node) in &linux {
             let agent = of_plugin.get(name.as_str());
-            // On a node that has only come, or is about to go, a ready agent counts, and none is missed.
+            // On a node that is new or about to leave, a ready agent counts, and none is missing.
             if !agent.is_some_and(|agent| agent.ready)
                 && let Some(why) = comes_or_goes(node, clock.server)
             {
-                verdict.note(format!("{name} has no ready agent of {plugin}: {why}"));
+                verdict.note_about(Subject::node(*name), format!("no ready agent of {plugin}: {why}"));
                 continue;
             }
             match agent {
-                Some(agent) => judge_agent(&mut verdict, plugin, name, node, agent),
-                None if is_anothers(node, plugin, &agents, &linux) => {}
-                None => drop(without.entry(plugin).or_default().insert(name.as_str())),
+                Some(_) if node.is_silent() => verdict.unseen(Subject::node(*name), &silence(name)),
+                Some(agent) if agent.ready => verdict.confirm(),
+                Some(agent) => failing.entry((*plugin, why_not_ready(agent))).or_default().push(agent),
+                None if has_another_plugin(node, plugin, &agents, &linux) => {}
+                None => verdict.find(Subject::node(*name), missing.clone()),
             }
         }
     }
-    for (plugin, missing) in without {
-        verdict.find(
-            Subject::nodes(&missing),
-            Finding::new(
-                format!("an agent of {plugin} on each of {} Linux nodes", linux.len()),
-                format!("none runs on {}", names(missing)),
-            )
-            .impact("pods there do not learn of new nodes, pods and policies"),
+    for ((plugin, why), pods) in failing {
+        let Pod { namespace, name, .. } = pods[0];
+        verdict.find_together(
+            pods.iter().map(|pod| pod.key().of("Pod").into()),
+            pods.len(),
+            Finding::new(format!("the agent of {plugin} is Ready"), format!("it is not Ready: {why}"))
+                .evidence(pods.iter().map(|pod| format!("{} on {}", pod.name, pod.node.as_deref().unwrap_or_default())))
+                .impact(IMPACT)
+                .fix(format!("find the reason: kubectl -n {namespace} logs {name} --all-containers --prefix")),
         );
     }
-    if agents.contains_key("Weave Net") {
+    if agents.contains_key(WEAVE_NET) {
         verdict.find(
             Subject::cluster(),
-            Finding::new("a network plugin that is maintained", "Weave Net, which has had no release since 2021")
+            Finding::new("a maintained network plugin", "Weave Net, which has had no release since 2021")
+                .impact("its faults and vulnerabilities stay, and no one tests it with new releases of Kubernetes")
+                .fix(
+                    "plan the move to a maintained plugin, with new nodes or a new cluster: \
+                     https://kubernetes.io/docs/concepts/cluster-administration/addons/",
+                )
                 .severity(Severity::Minor),
         );
     }
     verdict
 }
 
-fn judge_agent(verdict: &mut Verdict, plugin: &str, name: &str, node: &Node, agent: &Pod) {
-    if node.is_silent() {
-        return verdict.unseen(Subject::node(name), &silence(name));
-    }
-    verdict.expect(Subject::node(name), agent.ready, || {
-        Finding::new(
-            format!("the agent of {plugin} is Ready"),
-            format!("{} is not Ready: {}", agent.name, why_not_ready(agent)),
-        )
-        .impact("pods there do not learn of new nodes, pods and policies")
-        .fix(format!("kubectl -n {} logs {} --all-containers --prefix", agent.namespace, agent.name))
-    });
+/// What is wrong where no agent runs.
+fn missing(plugin: &str, elsewhere: &BTreeMap<&str, &Pod>) -> Difference {
+    let owners = elsewhere.values().filter_map(|pod| Some((&pod.namespace, &pod.owner.as_ref()?.name)));
+    let look = owners.map(|(namespace, name)| format!("kubectl -n {namespace} describe daemonset {name}"));
+    let look = look.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ");
+    Finding::new(format!("an agent of {plugin} on every Linux node"), "no agent runs there").impact(IMPACT).fix(
+        format!("find out which node selector, affinity or untolerated taint keeps the pods off these nodes: {look}"),
+    )
 }
 
 fn plugin(pod: &Pod) -> Option<&'static str> {
     let is_agent = |(key, value, _): &&(&str, &str, &str)| pod.labels.get(*key).is_some_and(|label| label == value);
-    // Operators and typhas carry other labels; what is not of a DaemonSet is no agent of a node.
+    // Operators and Typha have other labels. Only the pods of a DaemonSet are agents.
     let owned = pod.owner.as_ref().is_some_and(|owner| owner.kind == "DaemonSet");
     AGENTS.iter().find(is_agent).filter(|_| owned).map(|(.., plugin)| *plugin)
 }
 
-/// Whether another plugin is the one of this node, as where a group of nodes (EKS hybrid nodes, for one) has its own: both
-/// plugins run only on nodes that the other leaves out.
-fn is_anothers(
+/// Whether the node's group has another plugin, as EKS hybrid nodes may: each of the two plugins runs only on nodes
+/// that the other leaves out.
+fn has_another_plugin(
     node: &Node,
     plugin: &str,
     agents: &BTreeMap<&str, BTreeMap<&str, &Pod>>,
     linux: &[(&String, &Node)],
 ) -> bool {
-    const GROUP: &str = "eks.amazonaws.com/compute-type";
     let group = node.labels.get(GROUP);
     let of_group = || linux.iter().filter(|(_, other)| other.labels.get(GROUP) == group).map(|(name, _)| name.as_str());
     let runs = |of_plugin: &BTreeMap<&str, &Pod>, name: &str| of_plugin.contains_key(name);
@@ -147,6 +153,7 @@ fn is_anothers(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Owner;
     use crate::object_ref::NamespacedName;
@@ -196,18 +203,24 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_agent_and_one_that_fails_are_named() {
-        let findings = judged(&nodes(), &pods(CALICO, &["n1"])).findings(Severity::Major);
-        assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "none runs on n2"));
+    fn a_missing_agent_and_one_that_fails_are_found() {
+        let verdict = judged(&nodes(), &pods(CALICO, &["n1"]));
+        assert_eq!(seen_of(&verdict), ["Node n2: no agent runs there"]);
+        let finding = verdict.findings(Severity::Major).remove(0);
+        assert!(finding.fix.ends_with("kubectl -n kube-system describe daemonset agent"), "{}", finding.fix);
         let mut failing = pods(CALICO, &["n1", "n2"]);
         let agent = failing.0.get_mut(&named("kube-system/agent-n2")).unwrap();
         (agent.ready, agent.not_ready_because) = (false, "containers with unready status: [calico-node]".into());
-        let findings = judged(&nodes(), &failing).findings(Severity::Major);
-        assert_eq!(findings[0].seen, "agent-n2 is not Ready: Running, containers with unready status: [calico-node]");
+        let verdict = judged(&nodes(), &failing);
+        assert_eq!(
+            seen_of(&verdict),
+            ["Pod kube-system/agent-n2: it is not Ready: Running, containers with unready status: [calico-node]"]
+        );
+        assert_eq!(verdict.findings(Severity::Major)[0].evidence, ["agent-n2 on n2"]);
     }
 
     #[test]
-    fn a_silent_node_is_undecided_and_a_virtual_one_left_out() {
+    fn a_silent_node_is_not_checked_nor_is_a_virtual_one() {
         let mut nodes = nodes();
         let silent = Condition { status: "Unknown".into(), reason: String::new(), message: String::new() };
         nodes.0.get_mut("n2").unwrap().conditions.insert("Ready".into(), silent);
@@ -217,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_nodes_may_have_a_plugin_of_its_own() {
+    fn a_group_of_nodes_may_have_its_own_plugin() {
         let mut nodes = nodes();
         let pods = |on: &[(&str, &str)]| {
             let all = on.iter().flat_map(|(app, node)| {
@@ -228,30 +241,24 @@ mod tests {
             Pods(all.collect())
         };
         let each = pods(&[("aws-node", "n1"), ("cilium", "n2")]);
-        assert_eq!(judged(&nodes, &each).findings(Severity::Major).len(), 2, "nothing tells them apart");
+        assert_eq!(judged(&nodes, &each).findings(Severity::Major).len(), 2, "nothing distinguishes them");
         nodes.0.get_mut("n2").unwrap().labels.insert("eks.amazonaws.com/compute-type".into(), "hybrid".into());
         assert!(judged(&nodes, &each).findings(Severity::Major).is_empty());
         assert_eq!(judged(&nodes, &pods(&[("aws-node", "n1")])).findings(Severity::Major).len(), 1);
     }
 
     #[test]
-    fn who_has_only_come_has_no_agent_yet() {
+    fn a_new_node_has_no_agent_yet() {
         let mut nodes = nodes();
         nodes.0.get_mut("n2").unwrap().created = Some("2026-11-28T11:59:00Z".parse().unwrap());
         let verdict = judged(&nodes, &pods(CALICO, &["n1"]));
-        assert_eq!(
-            (
-                verdict.observations(),
-                verdict.findings(Severity::Major).len(),
-                crate::check::testing::notes(&verdict).len()
-            ),
-            (1, 0, 1)
-        );
-        assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).observations(), 2, "of a new cluster all is judged");
+        let found = verdict.findings(Severity::Major).len();
+        assert_eq!((verdict.observations(), found, verdict.notes().len()), (1, 0, 1));
+        assert_eq!(judged(&nodes, &pods(CALICO, &["n1", "n2"])).observations(), 2, "in a new cluster all count");
     }
 
     #[test]
-    fn weave_net_is_told() {
+    fn weave_net_is_found() {
         let findings = judged(&nodes(), &pods(("name", "weave-net"), &["n1", "n2"])).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Minor));
     }

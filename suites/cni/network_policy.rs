@@ -6,16 +6,19 @@
 //! silent about it.
 //!
 //! ## Fix
-//! Install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is
-//! (kube-network-policies). Where there is one, look at its pod on the nodes that are named:
+//! Install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or a policy engine beside the
+//! existing plugin (kube-network-policies). If there is an engine, check its pod on the nodes in the finding:
 //! `kubectl get pods -A -o wide --field-selector spec.nodeName=NODE`, then its log.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/concepts/services-networking/network-policies/>; kubernetes/kubernetes `test/e2e/network/netpol`.
-//! Five pods, on two nodes if there are two, in a namespace of their own. First everything must get through; then policies
-//! deny ingress to one pod and egress to another, one more allows ingress by label, and all are removed. The others must
-//! not be touched. A network in which nothing is stopped within 4 s has no policy engine: that is no fault unless the profile
-//! says `expect: {network-policy: required}`, and then it has 10 s. Only the profile ci waits so long.
+//! <https://kubernetes.io/docs/concepts/services-networking/network-policies/>; kubernetes/kubernetes
+//! `test/e2e/network/netpol`. Five pods, on two nodes if there are two, in their own namespace. First, all traffic
+//! must get through. Then policies deny ingress to one pod and egress from another, one more allows ingress by label,
+//! and all are removed; the traffic of other pods must not change. If nothing is stopped within 4 s, the network has
+//! no policy engine: that is a fault only if the profile has `expect: {network-policy: required}`, and then the limit
+//! is 10 s. Only the profile ci waits that long.
+
+use std::collections::BTreeSet;
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::{Expectations, NetworkPolicies};
@@ -39,21 +42,29 @@ fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
         trial.ways.iter().copied().filter(|way| open(way) && !way.is_allowed(Step::Denied)).collect();
     if !denied.any_is_stopped() && policed.iter().all(|way| denied.is_open(*way) == Some(true)) {
         let evidence = format!(
-            "{} s after policies that deny it, pods on {} still reach pods on {}, and out of a pod that may not",
+            "{} s after policies that deny it, pods on {} still reach pods on {}, and a pod that denies egress still \
+             gets out",
             seconds(denied.lasted_ms),
             trial.clients_on,
             trial.servers_on
         );
         if !required {
             return Verdict::not_applicable(format!(
-                "the network has no policy engine: {evidence} (the profile makes this a failure with expect: {{network-policy: required}})"
+                "the network has no policy engine: {evidence} (with expect: {{network-policy: required}} in the \
+                 profile, this is a failure)"
             ));
         }
         verdict.find(
             Subject::cluster(),
             Finding::new("NetworkPolicy objects stop traffic, as the profile requires", evidence)
-                .impact("the network has no policy engine: NetworkPolicy objects are accepted, and every pod reaches every other")
-                .fix("install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or an engine beside the plugin that there is (kube-network-policies)"),
+                .impact(
+                    "the network has no policy engine: it accepts NetworkPolicy objects, and every pod reaches every \
+                     other",
+                )
+                .fix(
+                    "install a network plugin that enforces policies (Calico, Cilium, Antrea, kube-router), or a \
+                     policy engine beside the existing plugin (kube-network-policies)",
+                ),
         );
         return verdict;
     }
@@ -61,7 +72,7 @@ fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
     let mut right: Vec<Way> = trial.ways.iter().copied().filter(open).collect();
     for step in [Step::Denied, Step::Allowed, Step::Lifted] {
         let Some(sights) = seen(&mut verdict, trial, step) else { continue };
-        // What is wrong after one step is told once.
+        // A way that fails after one step is not judged after the next.
         right.retain(|way| judge_way(&mut verdict, trial, *way, step, sights));
     }
     if let Some(stopped) = slowest(denied, &policed) {
@@ -70,22 +81,22 @@ fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
     verdict
 }
 
-/// What was seen after a step; what could not be is undecided, and none if one did not get so far.
+/// What was seen after a step, if it was seen. A step that the trial did not reach is not a gap of its own.
 fn seen<'a>(verdict: &mut Verdict, trial: &'a NetworkPolicyTrial, step: Step) -> Option<&'a Sights> {
     verdict.seen(Subject::cluster, trial.steps.get(&step)?)
 }
 
-/// Of what did not get through without policies, nothing can be said.
+/// Traffic that does not get through without policies proves nothing about policies.
 fn closed_before(verdict: &mut Verdict, trial: &NetworkPolicyTrial, before: &Sights) {
     for way in trial.ways.iter().filter(|way| before.is_open(**way) != Some(true)) {
         let how = before.ways.get(way).and_then(|sight| sight.fault.as_ref());
         let how = how.map_or_else(|| "it was not tried often enough".into(), ToString::to_string);
-        let why = Unobserved::unreachable(format!("the way {way}"), format!("{how}, before there was a policy"));
+        let why = Unobserved::unreachable(format!("traffic {way}"), format!("{how}, before there was a policy"));
         verdict.unseen(Subject::cluster(), &why);
     }
 }
 
-/// Says whether nothing is wrong.
+/// Returns whether the traffic is as the policies of a step demand, as far as it was seen.
 fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: Step, sights: &Sights) -> bool {
     let Some(sight) = sights.steady(way) else {
         let why = Unobserved::invalid(format!("the pods on {}", trial.clients_on), format!("too few tries {way}"));
@@ -93,55 +104,48 @@ fn judge_way(verdict: &mut Verdict, trial: &NetworkPolicyTrial, way: Way, step: 
         return true;
     };
     let should_be_open = way.is_allowed(step);
-    verdict.expect(Subject::nodes(nodes(trial)), sight.is_open() == should_be_open, || {
-        let did = match step {
-            Step::Before => "before there was a policy",
-            Step::Denied => "after policies that deny it",
-            Step::Allowed => "after one more policy that allows ingress by label",
-            Step::Lifted => "after all policies were removed",
-        };
-        let expected = if should_be_open { "gets through" } else { "is stopped" };
-        let finding = Finding::new(
-            format!("traffic {way} {expected}"),
-            format!("{}, {} s {did}", as_seen(sight), seconds(sights.lasted_ms)),
-        );
-        let look: Vec<_> = nodes(trial)
-            .iter()
-            .map(|node| format!("`kubectl get pods -A -o wide --field-selector spec.nodeName={node}`"))
-            .collect();
-        finding
-            .impact(consequence(way, step))
-            .fix(format!("look at the log of the policy engine's pod on each of these nodes: {}", look.join(", ")))
-    })
+    if sight.is_open() == should_be_open {
+        verdict.confirm();
+        return true;
+    }
+    let did = match step {
+        Step::Before => "before there was a policy",
+        Step::Denied => "after policies that deny it",
+        Step::Allowed => "after one more policy that allows ingress by label",
+        Step::Lifted => "after all policies were removed",
+    };
+    let nodes = BTreeSet::from([trial.clients_on.as_str(), trial.servers_on.as_str()]);
+    let look = nodes.iter().map(|node| format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
+    let finding = Finding::new(
+        format!("{}traffic {way}", if should_be_open { "" } else { "no " }),
+        format!("{}, {} s {did}", as_seen(sight), seconds(sights.lasted_ms)),
+    )
+    .impact(consequence(way, step))
+    .fix(format!("find the pods of the policy engine and read their logs: {}", look.collect::<Vec<_>>().join("; ")));
+    verdict.find_together(nodes.into_iter().map(Subject::node), 1, finding);
+    false
 }
 
 fn consequence(way: Way, step: Step) -> &'static str {
     match (way, step) {
-        (Way::GrantedToGuarded, Step::Allowed) => "applications that their policies allow to talk cannot",
-        (Way::StrangerToGuarded, Step::Allowed) => "a policy that lets some pods in lets in all",
+        (Way::GrantedToGuarded, Step::Allowed) => "traffic that policies allow is blocked",
+        (Way::StrangerToGuarded, Step::Allowed) => "a policy that admits some pods admits all",
         (Way::GrantedToOpen | Way::StrangerToOpen | Way::StrangerToDns, _) => {
             "policies cut off pods that they do not select"
         }
-        (_, Step::Lifted) => "applications stay cut off after their policies are gone",
+        (_, Step::Lifted) => "applications stay cut off after their policies are deleted",
         (Way::ConfinedToOpen | Way::ConfinedToDns, _) => {
-            "policies that deny egress are accepted and do not hold: what such a pod should keep to itself gets out"
+            "policies that deny egress are accepted and have no effect: a pod that should be isolated can send data out"
         }
-        (_, _) => "policies that deny ingress are accepted and do not hold: every pod gets in",
+        (_, _) => "policies that deny ingress are accepted and have no effect: every pod can connect",
     }
 }
 
 fn as_seen(sight: &Sight) -> String {
     match &sight.fault {
-        Some(fault) => format!("it does not ({fault})"),
+        Some(fault) => format!("it does not get through ({fault})"),
         None => "it gets through".into(),
     }
-}
-
-fn nodes(trial: &NetworkPolicyTrial) -> Vec<&str> {
-    let mut nodes = vec![trial.clients_on.as_str(), trial.servers_on.as_str()];
-    nodes.sort_unstable();
-    nodes.dedup();
-    nodes
 }
 
 /// When the last of these ways was stopped.
@@ -155,9 +159,10 @@ mod tests {
 
     use super::*;
     use crate::check::Severity;
+    use crate::check::subject::listed;
     use crate::fact::facts::probe_reports::answers::Fault;
 
-    /// What a step looks like where exactly these ways are closed.
+    /// A step after which exactly these ways are closed.
     fn sights(closed: &[Way]) -> Sights {
         let mut sights = Sights { lasted_ms: 6000, ..Sights::default() };
         for way in Way::ALL {
@@ -193,19 +198,16 @@ mod tests {
         Expectations { network_policy: NetworkPolicies::Required, ..Expectations::default() }
     }
 
-    fn told(trial: &NetworkPolicyTrial) -> Vec<String> {
+    fn found(trial: &NetworkPolicyTrial) -> Vec<String> {
         let verdict = judge(trial, &Expectations::default());
         assert!(verdict.reason().is_none() && verdict.saw_everything(), "{verdict:?}");
-        verdict
-            .findings(Severity::Major)
-            .into_iter()
-            .map(|f| format!("{}: {}; {}", f.subjects[0], f.expected, f.seen))
-            .collect()
+        let findings = verdict.findings(Severity::Major).into_iter();
+        findings.map(|f| format!("{}: {}; {}", listed(&f.subjects), f.expected, f.seen)).collect()
     }
 
     #[test]
     fn policies_that_stop_and_let_through_pass() {
-        assert!(told(&enforced()).is_empty());
+        assert!(found(&enforced()).is_empty());
         assert_eq!(judge(&enforced(), &required()).observations(), 21);
         assert_eq!(
             crate::check::testing::notes(&judge(&enforced(), &required())),
@@ -223,15 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_forgets_egress_fails_whoever_requires_it() {
+    fn an_engine_that_ignores_egress_fails_even_if_none_is_required() {
         let mut trial = enforced();
         trial.steps.insert(Step::Denied, Ok(sights(&[Way::GrantedToGuarded, Way::StrangerToGuarded])));
         trial.steps.insert(Step::Allowed, Ok(sights(&[Way::StrangerToGuarded])));
-        let told = told(&trial);
-        assert_eq!(told.len(), 2, "each way once, though it is wrong after two steps");
+        let found = found(&trial);
+        assert_eq!(found.len(), 2, "each way once, though it fails after two steps");
         assert_eq!(
-            told[1],
-            "Nodes n2, n3: traffic out of a pod that denies egress, to the cluster's DNS is stopped; it gets through, 6 s after policies that deny it"
+            found[1],
+            "Node n2, n3: no traffic out of a pod that denies egress, to the cluster's DNS; it gets through, 6 s after \
+             policies that deny it"
         );
     }
 
@@ -239,17 +242,17 @@ mod tests {
     fn an_engine_that_is_too_strict_fails() {
         let mut trial = enforced();
         trial.steps.insert(Step::Allowed, Ok(sights(&closed_after(Step::Denied))));
-        assert!(told(&trial)[0].contains("it does not (no answer)"));
+        assert!(found(&trial)[0].contains("it does not get through (no answer)"));
         let mut trial = enforced();
         trial.steps.insert(Step::Denied, Ok(sights(&Way::ALL)));
-        assert_eq!(told(&trial).len(), 2, "pods that no policy selects");
+        assert_eq!(found(&trial).len(), 2, "pods that no policy selects");
         let mut trial = enforced();
         trial.steps.insert(Step::Lifted, Ok(sights(&[Way::ConfinedToDns])));
-        assert!(told(&trial)[0].ends_with("after all policies were removed"));
+        assert!(found(&trial)[0].ends_with("after all policies were removed"));
     }
 
     #[test]
-    fn what_was_closed_before_or_not_seen_is_undecided() {
+    fn what_was_closed_before_or_not_seen_is_not_checked() {
         let mut trial = enforced();
         trial.steps = [(Step::Before, Ok(sights(&Way::ALL)))].into();
         assert_eq!(judge(&trial, &required()).gaps().len(), 6);

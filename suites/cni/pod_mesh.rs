@@ -5,140 +5,115 @@
 //! missing route or a masquerade rule inside the cluster breaks applications in ways that look like their own faults.
 //!
 //! ## Fix
-//! Look at the routes and the packet filter of the node that is named (`ip route`, `nft list ruleset`, `iptables-save`),
-//! at the network plugin's pod on it, and at what filters between the nodes (security groups, host firewalls).
+//! Check the routes and the packet filters of the nodes that the finding names (`ip route`, `nft list ruleset`,
+//! `iptables-save`), the network plugin's pod on them, and the security groups and firewalls between them.
 //!
 //! ## Source
 //! <https://kubernetes.io/docs/concepts/cluster-administration/networking/>; kubernetes/kubernetes
-//! `test/e2e/network/networking.go`. A probe on each node greets those on others (all of them up to 16 nodes, ten beyond);
-//! a reply names the run and the pod that answers, and the address that it sees. Forty datagrams to each peer, and 160 more
-//! where one of them is lost, tell loss from chance.
+//! `test/e2e/network/networking.go`. A probe on each node sends requests to those on others (all of them up to 16
+//! nodes, ten beyond); a reply names the run, the pod that answers, and the address that the request came from. Forty
+//! datagrams to each peer, and 160 more if one of them is lost, distinguish loss from chance.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::paths::{Broken, Paths, Shape};
+use super::helpers::paths::{Paths, failed};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
-use crate::fact::facts::probe_reports::answers::{Got, PeerAnswer};
-use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
+use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::answers::PeerAnswer;
+use crate::seen::Unobserved;
 
 crate::check!("CN-04", "pod-mesh", Critical, judge);
 
-/// How much loss is no chance: so many of so many.
-const LOSS: (u32, u32) = (1, 50);
+/// From this share on, loss is not chance, in percent.
+const LOSS_PERCENT: u32 = 2;
 
 fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     if reports.0.len() < 2 {
-        return Verdict::not_applicable("there is one Linux node: no pod on another node to reach");
+        return Verdict::not_applicable("the cluster has one Linux node, so pods have no other node to reach");
     }
     let mut verdict = Verdict::new();
-    let mut mesh = Mesh::default();
-    let mut unknown = BTreeSet::new();
+    let (mut reached, mut lossy) = (Paths::default(), Paths::default());
     for (from, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(from), &report.answers) else { continue };
         for (pod, answer) in &answers.peers {
-            match reports.node_of(pod) {
-                Some(to) if answer.address.is_ok() => match answer.seen() {
-                    Ok(answer) => mesh.take(&mut verdict, (from, report), to, answer),
-                    Err(why) => verdict.unseen(Subject::node(from), &why),
-                },
-                Some(to) => drop(unknown.insert(to.to_owned())),
-                None => {}
+            let Some(to) = reports.node_of(pod) else { continue };
+            if answer.address.is_err() {
+                judge_unknown(&mut verdict, reports, to);
+            } else if let Err(why) = answer.seen() {
+                verdict.unseen(Subject::node(from), &why);
+            } else {
+                let path = (from.as_str(), to);
+                reached.take(&mut verdict, path, failed("TCP", &answer.tcp));
+                reached.take(&mut verdict, path, failed("UDP", &answer.udp));
+                if let Some(loss) = answer.loss {
+                    let much = loss.lost > 1 && loss.lost * 100 >= loss.sent * LOSS_PERCENT;
+                    let how = || format!("{} of {} datagrams lost", loss.lost, loss.sent);
+                    lossy.take(&mut verdict, path, much.then(how));
+                }
+                judge_address(&mut verdict, path, report.asked_from(answer), answer);
             }
         }
     }
-    // A peer that never got an address has its own undecided entry when it did not answer at all.
-    for node in unknown.iter().filter(|node| reports.0.get(*node).is_some_and(|report| report.answers.is_ok())) {
-        let why = crate::seen::Unobserved::unreachable(
-            format!("the probe on {node}"),
-            "neither its name nor its address became known",
-        );
-        verdict.unseen(Subject::node(node), &why);
-    }
-    mesh.tell(&mut verdict, nodes);
+    reached.find(&mut verdict, nodes, |place, broken| {
+        let (from, to) = broken.example();
+        Finding::new("pods on all nodes reach each other by TCP and UDP", format!("requests fail {place}"))
+            .impact("applications on these nodes cannot talk to each other")
+            .fix(format!(
+                "start with one path: on {from} and {to}, compare ip route, nft list ruleset and iptables-save with \
+                 a node that works, and read the log of the network plugin's pod (kubectl get pods -A -o wide \
+                 --field-selector spec.nodeName={to}); then check the firewalls and security groups between the two"
+            ))
+    });
+    lossy.find(&mut verdict, nodes, |place, broken| {
+        let (from, to) = broken.example();
+        Finding::new(
+            format!("fewer than {LOSS_PERCENT} % of datagrams between nodes are lost"),
+            format!("{LOSS_PERCENT} % or more of datagrams or their replies are lost {}", place.ends),
+        )
+        .impact("connections are slow and stall at times, and some DNS lookups take seconds")
+        .fix(format!(
+            "start with one path: on {from} and {to}, look for errors and drops on the interfaces (ip -s link) and \
+             in the queues (tc -s qdisc), then at the switch ports and cables"
+        ))
+        .severity(Severity::Major)
+    });
     verdict
 }
 
-/// The paths between nodes, as far as they were tried, and who is seen by another address.
-#[derive(Default)]
-struct Mesh {
-    paths: Paths,
-    lossy: Paths,
-    translated: BTreeMap<String, (IpAddr, IpAddr, BTreeSet<String>)>,
-}
-
-/// How a path is broken, by protocol.
-fn broken(answer: &PeerAnswer) -> Option<String> {
-    let (protocols, fault) = match (&answer.tcp, &answer.udp) {
-        (Err(fault), Err(_)) => ("TCP and UDP", fault),
-        (Err(fault), Ok(_)) => ("TCP", fault),
-        (Ok(_), Err(fault)) => ("UDP", fault),
-        (Ok(_), Ok(_)) => return None,
-    };
-    Some(format!("{protocols}: {fault}"))
-}
-
-impl Mesh {
-    fn take(&mut self, verdict: &mut Verdict, (from, report): (&str, &ProbeReport), to: &str, answer: &PeerAnswer) {
-        verdict.confirm();
-        verdict.confirm();
-        self.paths.take(from, to, broken(answer));
-        if let Some(loss) = answer.loss {
-            verdict.confirm();
-            let much = loss.lost > 1 && loss.lost * LOSS.1 >= loss.sent * LOSS.0;
-            self.lossy.take(from, to, much.then(|| format!("{} of {} datagrams", loss.lost, loss.sent)));
-        }
-        let Some(own) = report.asked_from(answer) else { return };
-        let seen_as = |got: &Got<IpAddr>| got.as_ref().ok().copied().filter(|seen| own != *seen);
-        if let Some(seen) = seen_as(&answer.tcp).or_else(|| seen_as(&answer.udp)) {
-            self.translated.entry(from.to_owned()).or_insert((own, seen, BTreeSet::new())).2.insert(to.to_owned());
-        }
+/// A peer whose name and address stayed unknown is not checked, nor is one that reports nothing.
+fn judge_unknown(verdict: &mut Verdict, reports: &ProbeReports, node: &str) {
+    if reports.0.get(node).is_some_and(|report| report.answers.is_ok()) {
+        let why = Unobserved::unreachable("the probe there", "neither its name nor its address became known");
+        verdict.unseen(Subject::node(node), &why);
     }
+}
 
-    /// One broken node is one finding that names it; what is left are single paths.
-    fn tell(self, verdict: &mut Verdict, nodes: &Nodes) {
-        for broken in self.paths.fold(nodes) {
-            verdict.tell_counted(
-                broken.subject(),
-                Finding::new("pods on all nodes reach each other", broken.words())
-                    .impact("applications on these nodes cannot talk to each other"),
-            );
-        }
-        for lossy in self.lossy.fold(nodes) {
-            let Broken { node, shape, how } = &lossy;
-            let seen = match shape {
-                Shape::All(others) => format!("between {node} and {others} datagrams are lost ({how})"),
-                Shape::AllTo(others) => format!("datagrams from {others} to {node} and back are lost ({how})"),
-                Shape::AllFrom(others) | Shape::OneWay(others) | Shape::Some(others) => {
-                    format!("datagrams from {node} to {others} and back are lost ({how})")
-                }
-                Shape::Zones { from, to, .. } => format!("datagrams between zones {from} and {to} are lost ({how})"),
-            };
-            verdict.tell_counted(
-                lossy.subject(),
-                Finding::new("fewer than one datagram in fifty between nodes is lost", seen)
-                    .impact("connections are slow and stall at times; lookups of names take seconds at times")
-                    .fix(format!("on {node}, look for errors and drops on its interfaces (`ip -s link`), in its queues (`tc -s qdisc`) and at the switch port"))
-                    .severity(Severity::Major),
-            );
-        }
-        for (from, (own, seen, to)) in self.translated {
-            let to = Subject::nodes(&to).name;
-            let finding = Finding::new(format!("pods see it as {own}"), format!("pods on {to} see it as {seen}"))
-                .impact("network policies, logs and allow-lists that go by pod addresses see another one")
-                .fix(format!("find the masquerade rule on {from} (`iptables -t nat -S POSTROUTING`, `nft list ruleset`) and exempt the pod network from it"));
-            verdict.tell_counted(Subject::node(from), finding);
-        }
+/// Peers see a pod by its own address.
+fn judge_address(verdict: &mut Verdict, (from, to): (&str, &str), own: Option<IpAddr>, answer: &PeerAnswer) {
+    let Some(own) = own else { return };
+    for seen in [&answer.tcp, &answer.udp].into_iter().flatten() {
+        verdict.expect(Subject::node(from), *seen == own, || {
+            Finding::new(
+                "requests arrive at pods on other nodes from the pod's own address",
+                "requests of pods there arrive from another address",
+            )
+            .evidence([format!("on {to}, requests of {own} on {from} arrive from {seen}")])
+            .impact("network policies, logs and allow-lists that use pod addresses see another one")
+            .fix(
+                "on these nodes, find the masquerade rule (iptables -t nat -S POSTROUTING; nft list ruleset) and \
+                 exempt the pod network from it",
+            )
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::probe_reports::answers::{Answers, Fault, Loss};
-    use crate::fact::facts::probe_reports::testing;
-    use crate::seen::Unobserved;
+    use crate::fact::facts::probe_reports::{ProbeReport, testing};
 
     fn address(node: usize) -> IpAddr {
         [10, 244, u8::try_from(node).unwrap(), 9].into()
@@ -171,17 +146,17 @@ mod tests {
     }
 
     fn seen(reports: &ProbeReports) -> Vec<String> {
-        judge(reports, &Nodes::default()).findings(Severity::Critical).into_iter().map(|finding| finding.seen).collect()
+        seen_of(&judge(reports, &Nodes::default()))
     }
 
     #[test]
     fn a_whole_mesh_passes_on_every_path_by_both_protocols() {
         let verdict = judge(&healthy(3), &Nodes::default());
-        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (12, 0));
+        assert_eq!((verdict.observations(), verdict.findings(Severity::Critical).len()), (24, 0));
     }
 
     #[test]
-    fn one_node_has_nobody_to_reach() {
+    fn one_node_has_no_other_to_reach() {
         assert!(judge(&healthy(1), &Nodes::default()).reason().is_some());
     }
 
@@ -192,18 +167,30 @@ mod tests {
             let path = path(&mut reports, from, 3);
             (path.tcp, path.udp) = (Err(Fault::TimedOut), Err(Fault::TimedOut));
         }
-        assert_eq!(seen(&reports), ["n3 receives nothing from n0, n1, n2 (TCP and UDP: no answer)"]);
+        let verdict = judge(&reports, &Nodes::default());
+        assert_eq!(
+            seen_of(&verdict),
+            ["Node n3: requests fail from pods on other nodes to pods there, while the way back works"]
+        );
+        let finding = verdict.findings(Severity::Critical).remove(0);
+        assert_eq!(finding.evidence.len(), 6);
+        assert!(finding.fix.starts_with("start with one path: on n0 and n3,"), "{}", finding.fix);
     }
 
     #[test]
-    fn a_single_path_is_told_with_its_direction_and_protocol() {
+    fn a_single_path_is_found_with_its_direction_and_protocol() {
         let mut reports = healthy(3);
         path(&mut reports, 1, 2).udp = Err(Fault::TimedOut);
-        assert_eq!(seen(&reports), ["n1 does not reach n2, while the way back works (UDP: no answer)"]);
+        let findings = judge(&reports, &Nodes::default()).findings(Severity::Critical);
+        assert_eq!(
+            findings[0].seen,
+            "requests fail from pods there to pods on some other nodes, while the way back works"
+        );
+        assert_eq!((findings.len(), &findings[0].evidence[..]), (1, &["n1 to n2, UDP: no answer".to_owned()][..]));
     }
 
     #[test]
-    fn much_loss_is_a_finding_and_one_datagram_is_none() {
+    fn much_loss_is_a_finding_and_one_lost_datagram_is_not() {
         let mut reports = healthy(3);
         path(&mut reports, 1, 2).loss = Some(Loss { sent: 200, lost: 1 });
         assert!(seen(&reports).is_empty());
@@ -212,7 +199,10 @@ mod tests {
         }
         path(&mut reports, 0, 1).loss = Some(Loss { sent: 40, lost: 0 });
         path(&mut reports, 1, 0).loss = Some(Loss { sent: 40, lost: 0 });
-        assert_eq!(seen(&reports), ["between n2 and n0, n1 datagrams are lost (11 of 200 datagrams)"]);
+        assert_eq!(
+            seen(&reports),
+            ["Node n2: 2 % or more of datagrams or their replies are lost between pods there and pods on other nodes"]
+        );
     }
 
     #[test]
@@ -221,11 +211,16 @@ mod tests {
         for to in [0, 2] {
             path(&mut reports, 1, to).tcp = Ok([10, 77, 0, 12].into());
         }
-        assert_eq!(seen(&reports), ["pods on n0, n2 see it as 10.77.0.12"]);
+        let findings = judge(&reports, &Nodes::default()).findings(Severity::Critical);
+        assert_eq!(
+            findings[0].evidence,
+            [0, 2].map(|to| format!("on n{to}, requests of 10.244.1.9 on n1 arrive from 10.77.0.12"))
+        );
+        assert_eq!(seen(&reports), ["Node n1: requests of pods there arrive from another address"]);
     }
 
     #[test]
-    fn a_node_without_answers_is_undecided_not_fine() {
+    fn a_node_without_answers_is_not_checked() {
         let mut reports = healthy(3);
         reports.0.get_mut("n2").unwrap().answers =
             Err(Unobserved::unreachable("the kubelet", "it did not start the probe"));

@@ -1,0 +1,3 @@
+//! What the checks of this suite share.
+
+pub(super) mod paths;
