@@ -21,7 +21,7 @@ pub mod tls_floor;
 
 #[cfg(test)]
 pub(crate) use helpers::testing;
-pub(crate) use helpers::{issued, lifetime};
+pub(crate) use helpers::{distrust, issued, lifetime};
 
 crate::suite! {
     name: "pki",

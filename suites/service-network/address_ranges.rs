@@ -5,17 +5,19 @@
 //! from every pod: a database in 10.96.0.0/12 answers everyone but the cluster, and no error shows why.
 //!
 //! ## Fix
-//! Ranges are chosen when a cluster is built (`networking.serviceSubnet` and `networking.podSubnet` of kubeadm). To take a range
-//! of Services away, create a further ServiceCIDR, recreate its Services and delete the old one (`kubectl delete
-//! servicecidr NAME`). For the pods' range there is no way but a new cluster, or a network plugin that can migrate pools;
-//! unless only `networking.podSubnet` in ConfigMap kube-system/kubeadm-config is wrong, and no node's range is of it: correct it.
+//! Ranges are chosen when a cluster is built (`networking.serviceSubnet` and `networking.podSubnet` of kubeadm). To
+//! stop using a Service range, create another ServiceCIDR, delete the old one (`kubectl delete servicecidr NAME
+//! --wait=false`) and recreate its Services. The pod range changes only with a new cluster, or with a network plugin
+//! that can migrate pools. If only `networking.podSubnet` in ConfigMap kube-system/kubeadm-config is wrong, and no
+//! node's range is within it, correct the ConfigMap.
 //! Name your own networks in the profile, as `expect: {outside-networks: [10.0.0.0/8]}`.
 //!
 //! ## Source
 //! RFC 3927; kubernetes/kubernetes `cmd/kubeadm/app/apis/kubeadm/v1beta4/defaults.go` (the default 10.96.0.0/12);
-//! <https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/>. How service ranges lie to the pods' and the
-//! nodes' is judged by SN-02, and how the nodes' pod ranges lie to each other by CN-03.
+//! <https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/>. SN-02 compares the Service ranges
+//! with those of pods and nodes, and CN-03 compares the nodes' pod ranges with each other.
 
+use super::helpers::service_cidr::retire;
 use crate::check::{Finding, Subject, Verdict};
 use crate::cidr::Cidr;
 use crate::fact::facts::expectations::Expectations;
@@ -26,7 +28,7 @@ use crate::suites::node_ranges;
 
 crate::check!("SN-11", "address-ranges", Major, judge);
 
-/// Link-local addresses, where nodes find each other, DNS caches and the metadata of clouds; and the loopback's.
+/// Ranges with a fixed use: clouds serve metadata and nodes run DNS caches at link-local addresses.
 const RESERVED: [(&str, &str); 4] = [
     ("169.254.0.0/16", "link-local addresses"),
     ("fe80::/10", "link-local addresses"),
@@ -34,11 +36,18 @@ const RESERVED: [(&str, &str); 4] = [
     ("224.0.0.0/4", "multicast addresses"),
 ];
 
+const SERVICE_RANGE: &str = "the Service range";
+const POD_RANGE: &str = "the pod range";
+const REBUILD: &str = "build a new cluster with another pod range (networking.podSubnet of kubeadm), unless the \
+     network plugin can migrate pods to another pool, as Calico can";
+
 /// A range of the cluster.
 struct Range {
     subject: Subject,
-    what: &'static str,
+    kind: &'static str,
     cidr: Cidr,
+    /// What to do if it overlaps something.
+    fix: String,
 }
 
 fn judge(
@@ -49,98 +58,107 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let pods = pod_ranges(&mut verdict, nodes, kubeadm);
-    let ranges: Vec<Range> = service_ranges(services).into_iter().chain(pods).collect();
-    if ranges.is_empty() {
+    let cidrs: Vec<Cidr> = pods.iter().map(|(_, cidr)| *cidr).collect();
+    let entry_is_wrong = node_ranges::contradict(nodes, &cidrs);
+    let fix = if entry_is_wrong { node_ranges::CORRECT_SUBNET } else { REBUILD };
+    let pods = pods.into_iter().map(|(subject, cidr)| Range { subject, kind: POD_RANGE, cidr, fix: fix.into() });
+    let ranges: Vec<Range> = service_ranges(services).chain(pods).collect();
+    if ranges.is_empty() && verdict.observations() == 0 {
         return Verdict::not_applicable(
-            "neither ServiceCIDR objects, nor ConfigMap kubeadm-config, nor the nodes tell the cluster's ranges",
+            "neither ServiceCIDR objects, nor ConfigMap kubeadm-config, nor the nodes contain an address range",
         );
     }
-    let pods: Vec<Cidr> = ranges.iter().filter(|range| range.what == PODS).map(|range| range.cidr).collect();
-    let is_nobodys = node_ranges::contradict(nodes, &pods);
     for range in &ranges {
         for (reserved, what) in RESERVED {
             // Constants that parse, as a test shows.
             let Ok(reserved) = reserved.parse::<Cidr>() else { continue };
-            apart(&mut verdict, range, &reserved, what);
+            judge_overlap(&mut verdict, range, &reserved, what);
         }
         for outside in &expectations.outside_networks {
-            apart(&mut verdict, range, outside, "a network outside of the cluster, by the profile");
+            judge_overlap(&mut verdict, range, outside, "a network outside the cluster that the profile names");
         }
-        if range.what == PODS {
-            apart_from_nodes(&mut verdict, range, nodes, is_nobodys);
+        if range.kind == POD_RANGE {
+            judge_nodes(&mut verdict, range, nodes, entry_is_wrong);
         }
     }
     verdict
 }
 
-const PODS: &str = "the pods' range";
-
-fn service_ranges(services: Option<&ServiceCidrs>) -> Vec<Range> {
-    let ranges = services.iter().flat_map(|services| &services.ranges).filter(|(_, range)| !range.deleting);
-    ranges
-        .flat_map(|(name, range)| {
-            let subject = Subject::cluster_object("ServiceCIDR", name);
-            range.cidrs.iter().map(move |cidr| Range {
-                subject: subject.clone(),
-                what: "the services' range",
-                cidr: *cidr,
-            })
+fn service_ranges(services: Option<&ServiceCidrs>) -> impl Iterator<Item = Range> {
+    let ranges = services.into_iter().flat_map(|services| &services.ranges).filter(|(_, range)| !range.deleting);
+    ranges.flat_map(|(name, range)| {
+        range.cidrs.iter().map(move |cidr| Range {
+            subject: Subject::cluster_object("ServiceCIDR", name),
+            kind: SERVICE_RANGE,
+            cidr: *cidr,
+            fix: retire(name),
         })
-        .collect()
+    })
 }
 
-/// The pods' range as kubeadm was told; the nodes' shares where nobody says.
-fn pod_ranges(verdict: &mut Verdict, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>) -> Vec<Range> {
-    let config = Subject::object("ConfigMap", "kube-system", "kubeadm-config");
+/// The pod range that kubeadm was given; without one, the ranges of the nodes.
+fn pod_ranges(verdict: &mut Verdict, nodes: &Nodes, kubeadm: Option<&KubeadmConfig>) -> Vec<(Subject, Cidr)> {
+    let config = || Subject::object("ConfigMap", "kube-system", "kubeadm-config");
     let subnet = kubeadm.and_then(|kubeadm| kubeadm.pod_subnet.as_deref()).filter(|subnet| !subnet.is_empty());
-    let told: Vec<(Subject, &str)> = match subnet {
-        Some(subnet) => subnet.split(',').map(|cidr| (config.clone(), cidr)).collect(),
+    let ranges: Vec<(Subject, &str)> = match subnet {
+        Some(subnet) => subnet.split(',').map(|cidr| (config(), cidr)).collect(),
         None => nodes
             .0
             .iter()
             .flat_map(|(name, node)| node.pod_cidrs.iter().map(move |cidr| (Subject::node(name), cidr.as_str())))
             .collect(),
     };
-    let parsed = told.into_iter().filter_map(|(subject, text)| match text.parse() {
-        Ok(cidr) => Some(Range { subject, what: PODS, cidr }),
+    let parsed = ranges.into_iter().filter_map(|(subject, text)| match text.parse::<Cidr>() {
+        Ok(cidr) => Some((subject, cidr)),
         Err(cause) => {
-            verdict.find(subject, Finding::new("a range of addresses", format!("{cause}")));
+            let fix = match subnet {
+                Some(_) => "write networking.podSubnet as ranges with a comma between them: kubectl -n kube-system \
+                            edit configmap kubeadm-config"
+                    .to_owned(),
+                None => node_ranges::another(&subject.name, nodes),
+            };
+            let finding = Finding::new("the pod range is an address range", cause.to_string())
+                .impact("pods get no addresses from it")
+                .fix(fix);
+            verdict.find(subject, finding);
             None
         }
     });
     parsed.collect()
 }
 
-fn apart(verdict: &mut Verdict, range: &Range, other: &Cidr, what: &str) {
-    verdict.expect(range.subject.clone(), !range.cidr.overlaps(other), || {
-        Finding::new(
-            format!("{} is apart from {other} ({what})", range.what),
-            format!("{} overlaps {other}", range.cidr),
-        )
-        .impact("pods and nodes cannot reach addresses there that are not the cluster's own")
+fn judge_overlap(verdict: &mut Verdict, range: &Range, other: &Cidr, what: &str) {
+    let Range { subject, kind, cidr, fix } = range;
+    verdict.expect(subject.clone(), !cidr.overlaps(other), || {
+        Finding::new(format!("{kind} does not overlap {other} ({what})"), format!("it overlaps {other}"))
+            .evidence([format!("{cidr} ({subject})")])
+            .impact("pods and nodes cannot reach servers outside the cluster that have such an address")
+            .fix(fix)
     });
 }
 
-/// All nodes in one finding. Of a range that is nobody's only the entry is wrong, for the time being.
-fn apart_from_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes, is_nobodys: bool) {
-    let within: Vec<String> = nodes
+/// Judges that no node has an address in the range. If no node's pod range is within it, only the entry is wrong.
+fn judge_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes, entry_is_wrong: bool) {
+    let Range { subject, kind, cidr, fix } = range;
+    let addresses = nodes
         .0
         .iter()
         .flat_map(|(name, node)| node.internal_addresses().map(move |address| (name, address)))
-        .filter(|(_, address)| range.cidr.contains(*address))
-        .map(|(name, address)| format!("{address} of {name}"))
-        .collect();
-    verdict.expect(range.subject.clone(), within.is_empty(), || {
-        let others = within.len().saturating_sub(1);
-        let more = if others == 0 { String::new() } else { format!(" and {others} more") };
-        let seen = format!("{} holds {}{more}", range.cidr, within.first().map_or("", String::as_str));
-        let expected = format!("{} is apart from the nodes' addresses", range.what);
-        if is_nobodys {
-            return Finding::new(expected, format!("{seen}; no node's pod range is of it"))
-                .impact("the entry is wrong: once a kubeadm upgrade has written it into the controller-manager, pods get addresses of nodes")
-                .fix(node_ranges::CORRECT_SUBNET);
-        }
-        Finding::new(expected, seen).impact("a pod can get the address of a node, and pods are routed to nodes by mistake")
+        .filter(|(_, address)| cidr.contains(*address));
+    let within: Vec<String> = addresses.map(|(name, address)| format!("{cidr}: {address} of {name}")).collect();
+    verdict.expect(subject.clone(), within.is_empty(), || {
+        let (seen, impact) = if entry_is_wrong {
+            (
+                "it contains addresses of nodes, and no node's pod range is within it",
+                "when a kubeadm upgrade writes it into the controller-manager, pods get addresses of nodes",
+            )
+        } else {
+            (
+                "it contains addresses of nodes",
+                "a pod can get the address of a node, and traffic for one of them reaches the other",
+            )
+        };
+        Finding::new(format!("{kind} contains no address of a node"), seen).evidence(within).impact(impact).fix(fix)
     });
 }
 
@@ -148,12 +166,9 @@ fn apart_from_nodes(verdict: &mut Verdict, range: &Range, nodes: &Nodes, is_nobo
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::check::testing::seen;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::service_cidrs::ServiceCidr;
-
-    fn seen(services: &str, pods: Option<&str>, outside: &[&str]) -> Vec<String> {
-        judged(services, pods, outside).findings(Severity::Major).into_iter().map(|finding| finding.seen).collect()
-    }
 
     fn judged(services: &str, pods: Option<&str>, outside: &[&str]) -> Verdict {
         let node = Node {
@@ -167,7 +182,7 @@ mod tests {
             message: String::new(),
             deleting: false,
         };
-        let services = ServiceCidrs { ranges: [("kubernetes".to_owned(), range)].into(), complaints: Ok(Vec::new()) };
+        let services = ServiceCidrs { ranges: [("extra".to_owned(), range)].into(), complaints: Ok(Vec::new()) };
         let kubeadm = KubeadmConfig { pod_subnet: pods.map(Into::into), ..KubeadmConfig::default() };
         let outside_networks = outside.iter().map(|cidr| cidr.parse().unwrap()).collect();
         let expectations = Expectations { outside_networks, ..Expectations::default() };
@@ -177,30 +192,38 @@ mod tests {
     #[test]
     fn ranges_apart_pass() {
         let verdict = judged("10.96.0.0/12", Some("10.244.0.0/16"), &[]);
-        assert_eq!((verdict.observations(), verdict.findings(Severity::Major)), (9, vec![]));
+        assert_eq!((verdict.observations(), seen(&verdict)), (9, vec![]));
         assert!(RESERVED.iter().all(|(cidr, _)| cidr.parse::<Cidr>().is_ok()));
     }
 
     #[test]
     fn ranges_over_link_local_addresses_are_found() {
-        assert_eq!(seen("169.254.128.0/20", Some("10.244.0.0/16"), &[]), ["169.254.128.0/20 overlaps 169.254.0.0/16"]);
+        let findings = judged("169.254.128.0/20", Some("10.244.0.0/16"), &[]).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "it overlaps 169.254.0.0/16"));
+        assert_eq!(findings[0].evidence, ["169.254.128.0/20 (ServiceCIDR extra)"]);
+        assert!(findings[0].fix.contains("kubectl delete servicecidr extra"));
     }
 
     #[test]
-    fn a_pod_network_over_the_nodes_is_found() {
-        assert_eq!(seen("10.96.0.0/12", Some("10.0.0.0/8"), &[]), ["10.0.0.0/8 holds 10.77.0.11 of n1"]);
+    fn a_pod_range_over_the_nodes_is_found() {
+        let findings = judged("10.96.0.0/12", Some("10.0.0.0/8"), &[]).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "it contains addresses of nodes"));
+        assert_eq!(findings[0].evidence, ["10.0.0.0/8: 10.77.0.11 of n1"]);
         let findings = judged("10.96.0.0/12", Some("10.77.0.0/16"), &[]).findings(Severity::Major);
-        assert_eq!(findings[0].seen, "10.77.0.0/16 holds 10.77.0.11 of n1; no node's pod range is of it");
+        assert_eq!(findings[0].seen, "it contains addresses of nodes, and no node's pod range is within it");
         assert!(findings[0].fix.contains("edit configmap kubeadm-config"));
     }
 
     #[test]
     fn networks_of_the_profile_are_kept_free() {
-        assert_eq!(seen("10.96.0.0/12", None, &["10.100.0.0/16"]), ["10.96.0.0/12 overlaps 10.100.0.0/16"]);
+        assert_eq!(seen(&judged("10.96.0.0/12", None, &["10.100.0.0/16"])), ["it overlaps 10.100.0.0/16"]);
     }
 
     #[test]
     fn without_any_range_nothing_is_judged() {
         assert!(judge(&Nodes::default(), None, None, &Expectations::default()).reason().is_some());
+        let kubeadm = KubeadmConfig { pod_subnet: Some("10.244.0.0".into()), ..KubeadmConfig::default() };
+        let verdict = judge(&Nodes::default(), Some(&kubeadm), None, &Expectations::default());
+        assert_eq!((verdict.reason(), seen(&verdict).len()), (None, 1), "one that cannot be read is found");
     }
 }

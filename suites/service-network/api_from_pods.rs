@@ -5,35 +5,40 @@
 //! certificate without the Service address, or an egress rule stops them one node at a time.
 //!
 //! ## Fix
-//! On the node that is named: is kube-proxy there (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`), does
-//! its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the address?
-//! When one API server of several answers no pod, something on the way to its own address does not let pods through.
-//! When the issuer is not trusted, the pods' `ca.crt` is at fault, and PK-06 shows why. When the certificate lacks a name: add it to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away
-//! and run `kubeadm init phase certs apiserver --config kubeadm.yaml`, as PK-01 shows.
+//! On the node that is named: does kube-proxy run (`kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy`),
+//! does its rule exist (`iptables-save | grep KUBERNETES` or `nft list table ip kube-proxy`), does anything drop the
+//! address? When one API server of several answers no pod, something on the way to its own address blocks pods. When
+//! the issuer is not trusted, the pods' `ca.crt` is wrong, and PK-06 shows why. When the certificate lacks a name: add
+//! it to `apiServer.certSANs`, move `apiserver.crt` and `apiserver.key` away and run
+//! `kubeadm init phase certs apiserver --config kubeadm.yaml`, as PK-02 shows.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/util/pkiutil/pki_helpers.go` (GetAPIServerAltNames), `pkg/kubelet/envvars`;
-//! <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>. The certificate is verified with the pod's own
-//! `ca.crt`, for the address and for both names, on every connection.
+//! <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>. The certificate is verified with the pod's
+//! own `ca.crt`, for the address and for both names, on every connection.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::certificate::Distrust;
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Answers, ApiAnswer, Fault};
 use crate::seen::Unobserved;
-use crate::suites::shortfall;
+use crate::suites::pki::distrust::remedy;
+use crate::suites::{rights, shortfall};
 
 crate::check!("SN-04", "api-from-pods", Critical, judge);
 
-/// How to mend pods' ca.crt.
-const OF_ANOTHER_CA: &str = "the pods' ca.crt must be that of the CA that signed the API servers' certificates: see PK-06, and \
-     --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml";
-const TURNED_AWAY: &str = "every client in a pod that verifies it is turned away";
-const SO: &str = "pods there cannot use the Kubernetes API";
+/// How to fix the pods' ca.crt.
+const OF_ANOTHER_CA: &str = "on each control-plane node, set --root-ca-file in \
+     /etc/kubernetes/manifests/kube-controller-manager.yaml to the CA that signed the API servers' certificates (PK-06 \
+     compares them)";
+/// How to find out why an API server fails.
+const LOG: &str = "read the log of the API servers: kubectl -n kube-system logs -l component=kube-apiserver --prefix";
+const UNUSABLE: &str = "pods there cannot use the Kubernetes API";
+const UNRELIABLE: &str = "some of the requests that pods there send to the Kubernetes API fail";
+const DISTRUSTED: &str = "clients in pods that verify the certificate cannot use the Kubernetes API";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
     let mut verdict = Verdict::new();
@@ -41,112 +46,142 @@ fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         environment(&mut verdict, node, answers, service);
         match answers.api() {
-            Ok(api) => connections(&mut verdict, node, api, service),
+            Ok(api) => {
+                connections(&mut verdict, node, api, service.cluster_ip);
+                certificate_and_answer(&mut verdict, node, api, service.cluster_ip);
+            }
             Err(why) => verdict.unseen(Subject::node(node), &why),
         }
     }
-    let hosts: BTreeSet<&str> =
-        reports.0.values().filter_map(|report| host_name(report.answers.as_ref().ok()?)).collect();
-    if !hosts.is_empty() {
-        verdict.note(format!("KUBERNETES_SERVICE_HOST is {} in pods: admission has set it", names(hosts)));
-    }
     verdict
-}
-
-/// What KUBERNETES_SERVICE_HOST says if it is no address. The kubelet writes one; a name is what an admission webhook of the
-/// platform writes over it, as Gardener's.
-fn host_name(answers: &Answers) -> Option<&str> {
-    answers.api_host().ok()?.filter(|host| host.parse::<IpAddr>().is_err())
 }
 
 fn environment(verdict: &mut Verdict, node: &str, answers: &Answers, service: &KubernetesService) {
     let expected = service.cluster_ip.to_string();
     let seen = match answers.api_host() {
-        Ok(host) => host.unwrap_or("nothing"),
+        Ok(host) => host,
         Err(why) => return verdict.unseen(Subject::node(node), &why),
     };
-    if host_name(answers).is_some() {
-        return;
+    // The kubelet writes an address; an admission webhook of the platform may replace it by a name, as Gardener's does.
+    if let Some(name) = seen.filter(|host| host.parse::<IpAddr>().is_err()) {
+        let note = format!("KUBERNETES_SERVICE_HOST is {name} in pods: an admission webhook has set it");
+        return verdict.note_about(Subject::node(node), note);
     }
-    verdict.expect(Subject::node(node), seen == expected, || {
+    verdict.expect(Subject::node(node), seen == Some(expected.as_str()), || {
         Finding::new(
-            format!("KUBERNETES_SERVICE_HOST is {expected}, the address of Service default/kubernetes"),
-            format!("it is {seen}"),
+            format!("KUBERNETES_SERVICE_HOST in pods is {expected}, the address of Service default/kubernetes"),
+            seen.map_or_else(|| "it is not set".to_owned(), |host| format!("it is {host}")),
         )
         .impact("clients in pods dial another address than the Service's")
+        .fix(
+            "on each of these nodes: systemctl restart kubelet; if new pods still get it, find the admission webhook \
+             that sets it: kubectl get mutatingwebhookconfigurations",
+        )
     });
 }
 
-fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, service: &KubernetesService) {
-    let address = service.cluster_ip;
-    let deaf = api.instances.iter().filter_map(|(instance, got)| Some((instance, got.as_ref().err()?)));
-    let shortfall = shortfall::severity(api.tried - api.connected, api.tried);
-    let some = api.connected > 0 && shortfall.is_some();
+fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAddr) {
+    let lost = api.tried - api.connected;
+    let shortfall = shortfall::severity(lost, api.tried);
     // Where each instance was met by its certificate, none of them is closed to pods: it was too slow now and then.
     let all_met = api.serials.len() >= api.instances.len();
-    let mut is_explained = false;
-    for (instance, fault) in deaf.filter(|_| some && !all_met) {
-        is_explained = true;
-        verdict.expect(Subject::node(node), false, || {
+    let closed: Vec<(&SocketAddr, &Fault)> = if api.connected > 0 && shortfall.is_some() && !all_met {
+        api.instances.iter().filter_map(|(instance, got)| Some((instance, got.as_ref().err()?))).collect()
+    } else {
+        Vec::new()
+    };
+    for (instance, fault) in &closed {
+        verdict.find(
+            Subject::node(node),
             Finding::new(
-                format!("connections to {address} are answered, whichever API server they are led to"),
-                format!("{instance} answers none: {fault}"),
+                format!("every API server that {address} leads to accepts connections from pods"),
+                format!("{instance} accepts no connection from pods: {fault}"),
             )
-            .impact("a part of all that pods there ask of the Kubernetes API fails")
-            .fix(format!("see what drops or refuses connections from pods to {instance} (a firewall of its node, a rule of the network)"))
-        });
+            .impact(UNRELIABLE)
+            .fix(format!(
+                "find what drops or refuses connections from pods to {instance}: a firewall on its node \
+                 (iptables-save; nft list ruleset), or one between the networks"
+            )),
+        );
     }
-    if !is_explained {
-        verdict.expect(Subject::node(node), shortfall.is_none(), || {
-            let fault = api.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
-            let lost = api.tried - api.connected;
-            let seen = match api.connected {
-                0 => format!("no connection to {address} gets a certificate: {fault}"),
-                _ => format!("{lost} of {} connections to {address} get no certificate: {fault}", api.tried),
-            };
-            Finding::new(format!("{} connections to {address} are answered", api.tried), seen)
-                .impact(SO)
-                .severity(shortfall.unwrap_or(Severity::Critical))
-        });
+    if !closed.is_empty() {
+        return;
     }
+    verdict.expect(Subject::node(node), shortfall.is_none(), || {
+        let fault = api.fault.as_ref().map_or_else(|| "the cause is unknown".into(), ToString::to_string);
+        let expected = format!("every connection to {address} succeeds");
+        let finding = if api.connected == 0 {
+            Finding::new(expected, format!("none succeeds: {fault}")).impact(UNUSABLE).fix(format!(
+                "on each of these nodes, check that kube-proxy is healthy (SN-07), and what its rules and firewalls do \
+                 with the address: iptables-save | grep -w {address}; nft list ruleset | grep -w {address}"
+            ))
+        } else {
+            let urls = api.instances.keys().map(|instance| format!(" https://{instance}/livez"));
+            Finding::new(expected, format!("some fail: {fault}")).impact(UNRELIABLE).fix(format!(
+                "on each of these nodes, run several times: curl -k https://{address}/livez{}; if one API server \
+                 fails, find what drops its packets; if none does, look for packet loss (CN-04)",
+                urls.collect::<String>()
+            ))
+        };
+        finding
+            .evidence([format!("{node}: {lost} of {} failed", api.tried)])
+            .severity(shortfall.unwrap_or(Severity::Critical))
+    });
+}
+
+fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAddr) {
     if api.connected == 0 {
-        // Without a connection there is no certificate to verify and nobody to ask.
+        // Without a connection there is no certificate to verify and no answer.
         return;
     }
     if api.names.is_empty() {
         // A probe that has no CA says so in place of an answer, and its connections prove nothing more.
-        let why = api.version.as_ref().err().map_or_else(|| "no name was asked for".into(), ToString::to_string);
+        let why = api.version.as_ref().err().map_or_else(|| "no name was verified".into(), ToString::to_string);
         return verdict.unseen(Subject::node(node), &Unobserved::invalid("the CA that pods trust", why));
     }
     if let Some(distrust) = api.names.values().find_map(of_another_ca) {
-        // No name is valid then, and no request gets through: one cause, told once.
+        // No name is valid then, and no request succeeds: one cause, one finding.
         return verdict.find(
             Subject::node(node),
             Finding::new(
-                format!("the certificate at {address} is of the CA in the pods' ca.crt"),
+                format!("the certificate at {address} is signed by the CA in the pods' ca.crt"),
                 distrust.to_string(),
             )
-            .impact(TURNED_AWAY)
+            .impact(DISTRUSTED)
             .fix(OF_ANOTHER_CA),
         );
     }
     for (name, verified) in &api.names {
-        verdict.expect(Subject::node(node), verified.is_ok(), || {
-            let distrust = verified.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            Finding::new(format!("the certificate at {address} is valid for {name} with the pods' ca.crt"), distrust)
-                .impact(TURNED_AWAY)
-        });
+        match verified {
+            Ok(()) => verdict.confirm(),
+            Err(distrust) => {
+                let expected = match distrust {
+                    Distrust::NameMismatch { .. } => format!("the certificate at {address} is valid for {name}"),
+                    _ => format!("the certificate at {address} is valid"),
+                };
+                let finding = Finding::new(expected, distrust.to_string()).impact(DISTRUSTED).fix(remedy(distrust));
+                verdict.find(Subject::node(node), finding);
+            }
+        }
     }
     if let Err(fault @ Fault::Unanswered) = &api.version {
         let why = Unobserved::unreachable(format!("GET /version at {address}"), fault);
         return verdict.unseen(Subject::node(node), &why);
     }
     verdict.expect(Subject::node(node), api.version == Ok(200), || {
-        let seen = match &api.version {
-            Ok(status) => format!("HTTP {status}"),
-            Err(fault) => fault.to_string(),
+        let (seen, fix) = match &api.version {
+            Ok(401) => (
+                "HTTP 401".to_owned(),
+                "let the API servers verify tokens with the key that signs them: AA-24 compares \
+                 --service-account-key-file and --service-account-signing-key-file",
+            ),
+            Ok(403) => ("HTTP 403".to_owned(), rights::RESTART),
+            Ok(status) => (format!("HTTP {status}"), LOG),
+            Err(fault) => (fault.to_string(), LOG),
         };
-        Finding::new(format!("GET /version at {address} with the pod's token answers 200"), seen).impact(SO)
+        Finding::new(format!("GET /version at {address} with a pod's token returns HTTP 200"), seen)
+            .impact(UNUSABLE)
+            .fix(fix)
     });
 }
 
@@ -204,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_environment_is_a_platform_s_and_another_address_is_told() {
+    fn a_name_in_the_environment_is_accepted_and_another_address_is_found() {
         for (host, findings) in [("api.shoot.example.org", 0), ("10.96.0.2", 1)] {
             let mut reports = healthy();
             reports.0.get_mut("n1").unwrap().answers.as_mut().unwrap().environment = self::host(host);
@@ -220,11 +255,11 @@ mod tests {
         let findings = judge(&reports, &service()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0].to_string(), "Node n2");
-        assert_eq!(findings[0].seen, "no connection to 10.96.0.1 gets a certificate: no answer");
+        assert_eq!(findings[0].seen, "none succeeds: no answer");
     }
 
     #[test]
-    fn an_instance_that_answers_no_pod_is_named() {
+    fn an_instance_that_is_closed_to_pods_is_named() {
         let mut reports = healthy();
         for (node, connected) in [("n1", 14), ("n2", 11)] {
             let api = api(&mut reports, node);
@@ -236,7 +271,7 @@ mod tests {
         let findings = judge(&reports, &service()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert_eq!(crate::check::subject::listed(&findings[0].subjects), "Node n1, n2");
-        assert_eq!(findings[0].seen, "10.77.0.12:6443 answers none: connection refused");
+        assert_eq!(findings[0].seen, "10.77.0.12:6443 accepts no connection from pods: connection refused");
     }
 
     #[test]
@@ -246,11 +281,12 @@ mod tests {
         (api.connected, api.fault) = (15, Some(Fault::TimedOut));
         api.instances = [(([10, 77, 0, 11], 6443).into(), Err(Fault::TimedOut))].into();
         let findings = judge(&reports, &service()).findings(Severity::Critical);
-        assert_eq!(findings[0].seen, "5 of 20 connections to 10.96.0.1 get no certificate: no answer");
+        assert_eq!(findings[0].seen, "some fail: no answer");
+        assert_eq!(findings[0].evidence, ["n1: 5 of 20 failed"]);
     }
 
     #[test]
-    fn an_instance_to_which_no_pod_is_led_is_no_matter() {
+    fn an_instance_that_no_connection_needs_is_not_judged() {
         let mut reports = healthy();
         api(&mut reports, "n1").instances = [(([10, 77, 0, 12], 6443).into(), Err(Fault::TimedOut))].into();
         assert!(judge(&reports, &service()).findings(Severity::Critical).is_empty());
@@ -270,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_did_not_answer_is_undecided() {
+    fn a_probe_that_did_not_answer_is_a_gap() {
         let mut reports = healthy();
         reports.0.get_mut("n1").unwrap().answers = Err(Unobserved::Interrupted);
         assert_eq!(judge(&reports, &service()).gaps().len(), 1);

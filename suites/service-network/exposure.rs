@@ -6,25 +6,26 @@
 //! `externalIPs` receives the cluster's own traffic to that address, no matter who owns it (CVE-2020-8554).
 //!
 //! ## Fix
-//! Open TCP and UDP 30000 to 32767 between the nodes and from the load balancers (host firewalls, security groups), and look
-//! at `nodePortAddresses` in ConfigMap kube-system/kube-proxy. For a pending load balancer, install a controller for it
-//! (a cloud controller manager, MetalLB), or make it a NodePort. Replace `externalIPs` by type LoadBalancer, and forbid
-//! them with the admission plugin DenyServiceExternalIPs; where one is meant, name it in the profile, as
-//! `expect: {external-ips: [192.0.2.0/24]}`.
+//! Open TCP and UDP 30000 to 32767 between the nodes and from the load balancers (host firewalls, security groups), and
+//! check `nodePortAddresses` in ConfigMap kube-system/kube-proxy. For a pending load balancer, install a controller for
+//! it (a cloud controller manager, MetalLB), or change the Service to type NodePort. Replace `externalIPs` by type
+//! LoadBalancer, and forbid them with the admission plugin DenyServiceExternalIPs; if you need one, name it in the
+//! profile, as `expect: {external-ips: [192.0.2.0/24]}`.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/reference/networking/virtual-ips/>; KEP-5707 (externalIPs, deprecated in 1.36); CVE-2020-8554.
-//! Each probe tries the node port of a Service in front of all probes on other nodes; on its own node SN-09 does.
+//! <https://kubernetes.io/docs/reference/networking/virtual-ips/>; KEP-5707 (externalIPs, deprecated in 1.36);
+//! CVE-2020-8554. Each probe connects to the node port of a Service in front of all probes on other nodes; SN-09 does
+//! so on the probe's own node.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::answers::{Fault, Got};
+use crate::fact::facts::probe_reports::answers::Fault;
 use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
 use crate::object_ref::NamespacedName;
 use crate::seen::Unobserved;
@@ -32,7 +33,7 @@ use crate::seen::Unobserved;
 crate::check!("SN-10", "exposure", Minor, judge);
 
 /// How long a load balancer may take, in seconds.
-const PENDING: i64 = 300;
+const PATIENCE: i64 = 300;
 
 fn judge(
     reports: Result<&ProbeReports, &Unobserved>,
@@ -44,80 +45,83 @@ fn judge(
     let mut verdict = Verdict::new();
     match reports {
         Ok(reports) => judge_node_ports(&mut verdict, reports, nodes),
-        // Where no probes may run, what the objects say is still worth a verdict.
-        Err(why) if why.is_skip() => verdict.note(format!("node ports were not tried: {why}")),
+        // Where no probes may run, the Services are still worth a verdict.
+        Err(why) if why.is_skip() => verdict.note(format!("node ports were not tested: {why}")),
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     for (name, service) in &services.0 {
-        judge_service(&mut verdict, name, service, clock, expectations);
+        judge_external_ips(&mut verdict, name, service, expectations);
+        judge_load_balancer(&mut verdict, name, service, clock);
     }
     verdict
 }
 
 fn judge_node_ports(verdict: &mut Verdict, reports: &ProbeReports, nodes: &Nodes) {
-    let mut tried: BTreeMap<IpAddr, BTreeMap<&str, &Got<()>>> = BTreeMap::new();
+    let owners: BTreeMap<IpAddr, &String> =
+        nodes.0.iter().flat_map(|(name, node)| node.internal_addresses().map(move |address| (address, name))).collect();
     for (from, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(from), &report.answers) else { continue };
         for (address, got) in answers.service.iter().flat_map(|service| &service.other_nodes) {
-            if let Err(fault @ Fault::Unanswered) = got {
-                let why = Unobserved::unreachable(format!("the node port at {address}"), fault);
-                verdict.unseen(Subject::node(from), &why);
-                continue;
+            let subject = || owners.get(address).map_or_else(|| Subject::address(address), |name| Subject::node(*name));
+            match got {
+                Ok(()) => verdict.confirm(),
+                Err(fault @ Fault::Unanswered) => {
+                    let why = Unobserved::unreachable(format!("the node port at {address}"), fault);
+                    verdict.unseen(Subject::node(from), &why);
+                }
+                Err(fault) => verdict.find(
+                    subject(),
+                    Finding::new(
+                        "node ports of every node answer pods on other nodes",
+                        format!("a connection to its node port fails: {fault}"),
+                    )
+                    .evidence([format!("from {from} to {address}")])
+                    .impact("load balancers that send requests to this node lose them")
+                    .fix(
+                        "on each of these nodes, let TCP and UDP 30000 to 32767 (--service-node-port-range of \
+                         kube-apiserver) from other nodes and load balancers through the firewall, and check \
+                         nodePortAddresses in ConfigMap kube-system/kube-proxy",
+                    )
+                    .severity(Severity::Major),
+                ),
             }
-            tried.entry(*address).or_default().insert(from, got);
         }
-    }
-    for (address, from) in tried {
-        let node = nodes.0.iter().find(|(_, node)| node.internal_addresses().any(|own| own == address));
-        let subject = node.map_or_else(|| Subject::address(address), |(name, _)| Subject::node(name));
-        let failed: Vec<&str> = from.iter().filter(|(_, got)| got.is_err()).map(|(node, _)| *node).collect();
-        (1..from.len()).for_each(|_| verdict.confirm());
-        verdict.expect(subject, failed.is_empty(), || {
-            let fault = from.values().find_map(|got| got.as_ref().err()).map(ToString::to_string).unwrap_or_default();
-            let whom =
-                if failed.len() == from.len() { "no other node".into() } else { format!("not {}", names(&failed)) };
-            Finding::new(
-                format!("a node port answers pods of other nodes at {address}"),
-                format!("it answers {whom} ({fault})"),
-            )
-            .impact("load balancers that send requests to this node lose them")
-            .severity(Severity::Major)
-        });
     }
 }
 
-fn judge_service(
-    verdict: &mut Verdict,
-    name: &NamespacedName,
-    service: &Exposure,
-    clock: &Clock,
-    expectations: &Expectations,
-) {
-    let subject = || Subject::from(name.of("Service"));
-    let strangers: Vec<String> = service
-        .external_ips
-        .iter()
-        .filter(|ip| {
-            let address: Option<IpAddr> = ip.parse().ok();
-            !expectations.external_ips.iter().any(|range| address.is_some_and(|address| range.contains(address)))
-        })
-        .cloned()
-        .collect();
-    verdict.expect(subject(), strangers.is_empty(), || {
-        Finding::new("no spec.externalIPs, or those that the profile names", strangers.join(", "))
-            .impact("every node sends the cluster's traffic to this address to the Service's pods, whoever owns the address")
-            .fix(format!("kubectl -n {} patch service {} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/externalIPs\"}}]'", name.namespace, name.name))
+fn judge_external_ips(verdict: &mut Verdict, name: &NamespacedName, service: &Exposure, expectations: &Expectations) {
+    let is_expected = |ip: &&String| {
+        let address: Option<IpAddr> = ip.parse().ok();
+        address.is_some_and(|address| expectations.external_ips.iter().any(|range| range.contains(address)))
+    };
+    let (expected, others): (Vec<&String>, Vec<&String>) = service.external_ips.iter().partition(is_expected);
+    verdict.expect(name.of("Service").into(), others.is_empty(), || {
+        Finding::new("spec.externalIPs has only addresses that the profile names", "it has others")
+            .evidence(others)
+            .impact("nodes send all traffic for these addresses to the Service's pods, even if they belong to others")
+            .fix(format!(
+                "kubectl -n {} patch service {} --type merge -p '{{\"spec\":{{\"externalIPs\":{expected:?}}}}}'",
+                name.namespace, name.name
+            ))
     });
-    if let Some(since) = service.pending_since {
-        let seconds = clock.server.as_second() - since.as_second();
-        verdict.expect(subject(), seconds <= PENDING, || {
-            Finding::new(
-                format!("a load balancer gives it an address within {} minutes", PENDING / 60),
-                format!("status.loadBalancer is empty {} minutes after it was created", seconds / 60),
-            )
-            .impact("nobody outside of the cluster reaches it, except by its node ports")
-        });
-    }
+}
+
+fn judge_load_balancer(verdict: &mut Verdict, name: &NamespacedName, service: &Exposure, clock: &Clock) {
+    let Some(since) = service.pending_since else { return };
+    let seconds = clock.server.as_second() - since.as_second();
+    verdict.expect(name.of("Service").into(), seconds <= PATIENCE, || {
+        Finding::new(
+            format!("a load balancer gives the Service an address within {} minutes", PATIENCE / 60),
+            "status.loadBalancer is still empty",
+        )
+        .evidence([format!("{name} was created {} minutes ago", seconds / 60)])
+        .impact("clients outside the cluster reach it only at its node ports")
+        .fix(
+            "if a controller for load balancers runs (a cloud controller manager, MetalLB), read its events: kubectl \
+             get events -A --field-selector involvedObject.kind=Service; otherwise install one, or change these \
+             Services to type NodePort",
+        )
+    });
 }
 
 #[cfg(test)]
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn node_ports_that_answer_everybody_pass() {
+    fn node_ports_that_answer_all_nodes_pass() {
         let verdict = judged(&reports(), Exposure::default(), &Expectations::default());
         assert_eq!((verdict.observations(), seen_of(&verdict).len()), (7, 0));
     }
@@ -172,18 +176,24 @@ mod tests {
         block(&mut reports, "n1", 3);
         block(&mut reports, "n2", 3);
         let verdict = judged(&reports, Exposure::default(), &Expectations::default());
-        assert_eq!(seen_of(&verdict), ["Node n3: it answers no other node (no answer)"]);
+        assert_eq!(seen_of(&verdict), ["Node n3: a connection to its node port fails: no answer"]);
+        let evidence = ["from n1 to 10.77.0.3", "from n2 to 10.77.0.3"];
+        assert_eq!(verdict.findings(Severity::Major)[0].evidence, evidence);
         let mut reports = self::reports();
         block(&mut reports, "n2", 3);
         let verdict = judged(&reports, Exposure::default(), &Expectations::default());
-        assert_eq!(seen_of(&verdict), ["Node n3: it answers not n2 (no answer)"]);
+        assert_eq!(verdict.findings(Severity::Major)[0].evidence, evidence[1..]);
     }
 
     #[test]
     fn external_addresses_are_found_unless_the_profile_names_them() {
         let claims = || Exposure { external_ips: vec!["192.0.2.7".into()], ..Exposure::default() };
         let verdict = judged(&reports(), claims(), &Expectations::default());
-        assert_eq!(seen_of(&verdict), ["Service shop/web: 192.0.2.7"]);
+        assert_eq!(seen_of(&verdict), ["Service shop/web: it has others"]);
+        let found = &verdict.findings(Severity::Minor)[0];
+        assert_eq!(found.evidence, ["192.0.2.7"]);
+        let command = r#"kubectl -n shop patch service web --type merge -p '{"spec":{"externalIPs":[]}}'"#;
+        assert_eq!(found.fix, command);
         let expected = Expectations { external_ips: vec!["192.0.2.0/24".parse().unwrap()], ..Expectations::default() };
         assert!(seen_of(&judged(&reports(), claims(), &expected)).is_empty());
     }
@@ -193,14 +203,12 @@ mod tests {
         let pending = |since: &str| Exposure { pending_since: since.parse().ok(), ..Exposure::default() };
         assert!(seen_of(&judged(&reports(), pending("2026-11-22T11:56:00Z"), &Expectations::default())).is_empty());
         let verdict = judged(&reports(), pending("2026-11-22T11:30:00Z"), &Expectations::default());
-        assert_eq!(
-            seen_of(&verdict),
-            ["Service shop/web: status.loadBalancer is empty 30 minutes after it was created"]
-        );
+        assert_eq!(seen_of(&verdict), ["Service shop/web: status.loadBalancer is still empty"]);
+        assert_eq!(verdict.findings(Severity::Minor)[0].evidence, ["shop/web was created 30 minutes ago"]);
     }
 
     #[test]
-    fn a_silent_probe_is_undecided_and_a_forbidden_one_told() {
+    fn a_silent_probe_is_a_gap() {
         let mut reports = reports();
         reports.0.get_mut("n2").unwrap().answers = Err(Unobserved::Interrupted);
         assert_eq!(judged(&reports, Exposure::default(), &Expectations::default()).gaps().len(), 1);

@@ -19,19 +19,23 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::check::{Finding, Subject, Verdict, names};
+use super::helpers::kube_proxy::configure;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::rbac::Rbac;
 use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::ports;
+use crate::suites::rights;
 
 crate::check!("SN-08", "kube-proxy-endpoint", Major, judge);
 
 /// What kube-proxy must be able to watch.
 const WATCHED: [(&str, &str); 3] = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];
+const ACCOUNT: Holder = Holder::account("kube-system", "kube-proxy");
 
 fn judge(
     config: &KubeProxyConfig,
@@ -41,20 +45,38 @@ fn judge(
     rbac: &Rbac,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
-    verdict.expect(subject(), !config.skips_verification, || {
-        Finding::new("the API server's certificate is verified", "insecure-skip-tls-verify: true in kubeconfig.conf")
-            .impact("whoever is on the path reads kube-proxy's token and decides where traffic goes")
+    verdict.expect(config_map(), !config.skips_verification, || {
+        Finding::new(
+            "kube-proxy verifies the API server's certificate",
+            "insecure-skip-tls-verify: true in kubeconfig.conf",
+        )
+        .impact("anyone on the path to the API server can read kube-proxy's token and decide where traffic goes")
+        .fix(configure(
+            "in kubeconfig.conf, replace insecure-skip-tls-verify: true by certificate-authority: \
+             /var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+        ))
     });
-    let Some((host, port)) = authority(&config.server) else {
-        verdict.find(subject(), Finding::new("server: https://HOST:PORT", format!("server: {}", config.server)));
-        return verdict;
-    };
-    judge_server(&mut verdict, config, &host, port, kubeadm, published, nodes);
+    match authority(&config.server) {
+        Some((host, port)) => judge_server(&mut verdict, config, &host, port, kubeadm, published, nodes),
+        None => verdict.find(
+            config_map(),
+            Finding::new("server: https://HOST:PORT", shown(config))
+                .impact("kube-proxy does not work after its next restart")
+                .fix(configure("in kubeconfig.conf, set server to the URL of the control-plane endpoint")),
+        ),
+    }
     if kubeadm.is_some() {
         judge_rights(&mut verdict, rbac);
     }
     verdict
+}
+
+fn config_map() -> Subject {
+    Subject::object("ConfigMap", "kube-system", "kube-proxy")
+}
+
+fn shown(config: &KubeProxyConfig) -> String {
+    format!("server: {}", config.server)
 }
 
 fn judge_server(
@@ -66,55 +88,56 @@ fn judge_server(
     published: &ApiServerEndpoints,
     nodes: &Nodes,
 ) {
-    let subject = || Subject::object("ConfigMap", "kube-system", "kube-proxy");
     let address: Option<IpAddr> = host.parse().ok();
     if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
-        verdict.note(format!("kube-proxy talks to a load balancer on its own node: {}", config.server));
+        verdict.note(format!("kube-proxy connects to a load balancer on its own node: {}", config.server));
         return;
     }
     let endpoint = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref());
     if let Some(endpoint) = endpoint {
         let expected = endpoint_authority(endpoint);
-        verdict.expect(
-            subject(),
-            expected.as_ref().is_some_and(|(h, p)| h.eq_ignore_ascii_case(host) && *p == port),
-            || {
-                Finding::new(
-                    format!("server: https://{endpoint}, the controlPlaneEndpoint of kubeadm-config"),
-                    format!("server: {}", config.server),
-                )
-                .impact("when that instance fails or is not there, no node learns of new Services and endpoints")
-            },
-        );
+        let holds = expected.as_ref().is_some_and(|(h, p)| h.eq_ignore_ascii_case(host) && *p == port);
+        verdict.expect(config_map(), holds, || {
+            let url = match expected {
+                Some((_, port)) if !endpoint.ends_with(&format!(":{port}")) => format!("https://{endpoint}:{port}"),
+                _ => format!("https://{endpoint}"),
+            };
+            Finding::new(format!("server: {url}, the controlPlaneEndpoint of kubeadm-config"), shown(config))
+                .impact("while that API server is down or missing, no node learns of new Services and endpoints")
+                .fix(configure(&format!("in kubeconfig.conf, set server: {url}")))
+        });
         return;
     }
     let Some(address) = address else {
-        verdict
-            .note(format!("kube-proxy talks to {}; nothing in the cluster tells whether that is right", config.server));
-        return;
+        let note = "kube-proxy's server was not checked, since no object of the cluster states the right one";
+        return verdict.note(format!("{note}: {}", config.server));
     };
     let is_published = published.slices.contains(&SocketAddr::new(address, port));
-    // What is published may be wrong itself, which SN-03 tells.
+    // The published addresses may be wrong themselves, which SN-03 reports.
     let of_nodes: Vec<IpAddr> = nodes.control_plane().flat_map(|(_, node)| node.internal_addresses()).collect();
-    // Without an endpoint for all, a control plane of one is reached at its own address.
+    // Without a common endpoint, the only API server is reached at its own address.
     if kubeadm.is_some() || is_published {
-        verdict.expect(subject(), is_published || of_nodes.contains(&address), || {
-            let of_nodes = of_nodes.iter().map(ToString::to_string);
-            let known: BTreeSet<String> = published.slices.iter().map(ToString::to_string).chain(of_nodes).collect();
-            Finding::new(
-                format!("the address of an API server: {}", names(known)),
-                format!("server: {}", config.server),
-            )
-            .impact("kube-proxy does not come up again after its next restart")
+        verdict.expect(config_map(), is_published || of_nodes.contains(&address), || {
+            let of_nodes = of_nodes.iter().map(|address| SocketAddr::new(*address, ports::API_SERVER));
+            let known: BTreeSet<SocketAddr> = of_nodes.chain(published.slices.iter().copied()).collect();
+            Finding::new("server: https:// and the address of an API server", shown(config))
+                .evidence(known.iter().map(|at| format!("an API server at {at}")))
+                .impact("kube-proxy does not work after its next restart")
+                .fix(configure("in kubeconfig.conf, set server to https:// and one of these addresses"))
         });
     }
     if is_published {
-        verdict.expect(subject(), published.slices.len() == 1, || {
+        let servers = published.slices.len();
+        verdict.expect(config_map(), servers == 1, || {
             Finding::new(
-                format!("an endpoint in front of all {} API servers", published.slices.len()),
-                format!("server: {}, one of them", config.server),
+                format!("server: the URL of an endpoint in front of all {servers} API servers"),
+                format!("{}, only one of them", shown(config)),
             )
-            .impact("when that instance fails, no node learns of new Services and endpoints")
+            .impact("when that API server fails, no node learns of new Services and endpoints")
+            .fix(configure(
+                "create a load balancer or a virtual address for all API servers (HA-01), and set server to it in \
+                 kubeconfig.conf",
+            ))
         });
     }
 }
@@ -124,18 +147,25 @@ fn judge_rights(verdict: &mut Verdict, rbac: &Rbac) {
         .iter()
         .filter(|(group, resource)| {
             !rbac.grants().filter(|grant| grant.namespace().is_none()).any(|grant| {
-                let is_holder = grant.binding.holders.contains(&Holder::account("kube-system", "kube-proxy"));
+                let is_holder = grant.binding.holders.contains(&ACCOUNT);
                 is_holder && grant.existing_rules().iter().any(|rule| rule.permits("watch", group, resource))
             })
         })
         .map(|(_, resource)| *resource)
         .collect();
     verdict.expect(Subject::object("ServiceAccount", "kube-system", "kube-proxy"), missing.is_empty(), || {
+        let binding = ObjectRef::cluster("ClusterRoleBinding", "kubeadm:node-proxier");
+        let role = ObjectRef::cluster("ClusterRole", "system:node-proxier");
         Finding::new(
-            "bound to ClusterRole system:node-proxier, by ClusterRoleBinding kubeadm:node-proxier",
-            format!("no ClusterRoleBinding lets it watch {}", names(missing)),
+            format!("{binding} grants it {role}"),
+            format!("no ClusterRoleBinding permits it to watch {}", missing.join(", ")),
         )
         .impact("kube-proxy does not learn of new Services and endpoints")
+        .fix(format!(
+            "{}; if {role} lacks rules, {}",
+            rights::bind_as("kubectl", &binding, &role, &[ACCOUNT]),
+            rights::RESTART
+        ))
     });
 }
 
@@ -190,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_for_all_passes() {
+    fn the_control_plane_endpoint_passes() {
         for endpoint in ["api.bed.test:6443", "api.bed.test", "API.bed.test:6443"] {
             let verdict = judged("https://api.bed.test:6443", Some(endpoint), 3);
             assert_eq!((verdict.observations(), seen(&verdict)), (3, vec![]), "{endpoint}");
@@ -205,14 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn a_control_plane_of_one_is_named_by_its_address() {
+    fn a_single_api_server_is_reached_at_its_own_address() {
         assert!(seen(&judged("https://10.77.0.11:6443", None, 1)).is_empty());
         assert_eq!(seen(&judged("https://10.77.0.99:6443", None, 1)), ["server: https://10.77.0.99:6443"]);
-        assert_eq!(seen(&judged("https://10.77.0.11:6443", None, 3)), ["server: https://10.77.0.11:6443, one of them"]);
+        assert_eq!(
+            seen(&judged("https://10.77.0.11:6443", None, 3)),
+            ["server: https://10.77.0.11:6443, only one of them"]
+        );
     }
 
     #[test]
-    fn what_is_published_wrongly_is_not_kube_proxys_fault() {
+    fn wrong_published_addresses_are_not_kube_proxys_fault() {
         for published in [BTreeSet::new(), [([10, 77, 0, 99], 6443).into()].into()] {
             let published = ApiServerEndpoints { slices: published, endpoints: Ok([].into()) };
             let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), ..KubeProxyConfig::default() };
@@ -228,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn no_url_and_no_verification_are_found() {
+    fn an_invalid_url_and_skipped_verification_are_found() {
         assert_eq!(seen(&judged("api.bed.test", None, 1)), ["server: api.bed.test"]);
         let config = KubeProxyConfig {
             server: "https://eks.example".into(),
@@ -243,6 +276,6 @@ mod tests {
     fn a_missing_binding_is_found() {
         let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), ..KubeProxyConfig::default() };
         let verdict = judge(&config, Some(&KubeadmConfig::default()), &published(1), &nodes(), &Rbac::default());
-        assert_eq!(seen(&verdict), ["no ClusterRoleBinding lets it watch services, endpointslices, nodes"]);
+        assert_eq!(seen(&verdict), ["no ClusterRoleBinding permits it to watch services, endpointslices, nodes"]);
     }
 }

@@ -6,14 +6,16 @@
 //! and profiling if it is enabled.
 //!
 //! ## Fix
-//! `kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy` shows the kube-proxy on the node that is named: read its log
-//! (`kubectl -n kube-system logs POD`), then delete that pod, so that another one starts. If there is none, see SN-05. For the metrics port:
-//! set `metricsBindAddress` in ConfigMap kube-system/kube-proxy to `127.0.0.1:10249` and restart the DaemonSet.
+//! `kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy` shows the kube-proxy on the node that is named: read
+//! its log (`kubectl -n kube-system logs POD`), then delete that pod, so that another one starts. If there is none, see
+//! SN-05. For the metrics port: set `metricsBindAddress` in ConfigMap kube-system/kube-proxy to `127.0.0.1:10249` and
+//! restart the DaemonSet.
 //!
 //! ## Source
-//! kubernetes/kubernetes `pkg/proxy/healthcheck/proxy_health.go` (ports 10256), `cmd/kube-proxy/app/server.go` (10249).
-//! `/livez` fails when rules are not synchronised; `/healthz` fails also while a node is being removed, which is normal.
+//! kubernetes/kubernetes `pkg/proxy/healthcheck/proxy_health.go` (port 10256), `cmd/kube-proxy/app/server.go` (10249).
+//! `/livez` fails when rules are not synchronised; `/healthz` also fails, as it should, while a node is being removed.
 
+use super::helpers::kube_proxy::{configure, recover};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Fault, Got, KubeProxyAnswer};
@@ -27,7 +29,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
     let mut proxies = nodes().flat_map(|answers| answers.kube_proxy.values()).peekable();
     if proxies.peek().is_some() && proxies.all(|proxy| silent(proxy) || is_replacement(proxy)) {
         return Verdict::not_applicable(
-            "no node answers at port 10256 as kube-proxy does: another service proxy is at work here, or none (see SN-05)",
+            "no node answers at port 10256 as kube-proxy does: another service proxy runs, or none (see SN-05)",
         );
     }
     let mut verdict = Verdict::new();
@@ -41,35 +43,36 @@ fn judge(reports: &ProbeReports) -> Verdict {
                 continue;
             }
             if is_replacement(proxy) {
-                verdict.note(format!("{node}: something else than kube-proxy answers at port 10256"));
+                verdict.note_about(Subject::node(node), "another service proxy than kube-proxy answers at port 10256");
                 continue;
             }
             verdict.expect(Subject::node(node), proxy.livez == Ok(200), || {
-                Finding::new("/livez at port 10256 answers 200", status(&proxy.livez))
-                    .impact("Services that are new or have changed do not work on this node")
+                Finding::new("/livez of kube-proxy, at port 10256, returns HTTP 200", status(&proxy.livez))
+                    .impact("new and changed Services do not work from this node")
+                    .fix(format!("{} (see SN-05 if none runs there)", recover()))
             });
             verdict.expect(Subject::node(node), proxy.metrics.is_err(), || {
                 Finding::new(
-                    "pods cannot connect to the metrics port 10249",
-                    format!("/metrics at port 10249 answers {}", status(&proxy.metrics)),
+                    "kube-proxy's metrics port 10249 is closed to pods",
+                    format!("/metrics at port 10249 returns {}", status(&proxy.metrics)),
                 )
-                .impact("any pod reads kube-proxy's metrics, and profiles it where that is on")
+                .impact("any pod can read kube-proxy's metrics, and profile it where profiling is enabled")
+                .fix(configure("in config.conf, set metricsBindAddress: 127.0.0.1:10249"))
                 .info()
             });
-            // Draining a node makes /healthz fail on purpose, so a failure is told and not judged.
+            // Draining a node makes /healthz fail on purpose, so a failure is a note and not a finding.
             if proxy.livez == Ok(200) && proxy.healthz != Ok(200) {
-                verdict.note(format!(
-                    "{node}: /healthz answers {}, as while a node is being removed",
-                    status(&proxy.healthz)
-                ));
+                let status = status(&proxy.healthz);
+                let note = format!("/healthz of kube-proxy returns {status}, as it does while a node is being removed");
+                verdict.note_about(Subject::node(node), note);
             }
         }
     }
     verdict
 }
 
-/// Whether a proxy that stands in for kube-proxy answers there: Cilium serves /healthz, and nothing else, at that port
-/// (cilium/cilium `daemon/healthz`).
+/// Whether a replacement of kube-proxy answers: Cilium serves /healthz, and nothing else, at that port (cilium/cilium
+/// `daemon/healthz`).
 fn is_replacement(proxy: &KubeProxyAnswer) -> bool {
     proxy.healthz.is_ok() && proxy.livez == Ok(404)
 }
@@ -118,11 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn open_metrics_are_a_remark() {
+    fn open_metrics_are_an_info_finding() {
         let open = KubeProxyAnswer { metrics: Ok(200), ..healthy() };
         let findings = judge(&reports([("n1", open.clone()), ("n2", open)])).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
-        assert_eq!(findings[0].seen, "/metrics at port 10249 answers HTTP 200");
+        assert_eq!(findings[0].seen, "/metrics at port 10249 returns HTTP 200");
     }
 
     #[test]

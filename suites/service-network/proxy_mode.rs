@@ -5,19 +5,18 @@
 //! that is not set changes with a release. The mode nftables needs a kernel that older nodes do not have.
 //!
 //! ## Fix
-//! Choose the mode: `kubectl -n kube-system edit configmap kube-proxy`, `mode: nftables` (kernel 5.13 or newer on every node) or
-//! `mode: iptables` in `config.conf`; then restart the proxies with `kubectl -n kube-system rollout restart daemonset
-//! kube-proxy`. A kube-proxy that starts removes what iptables or nftables, the other of the two, left behind; from
-//! ipvs to iptables, rules of ipvs remain until the node is restarted: drain it first
+//! Choose the mode: `kubectl -n kube-system edit configmap kube-proxy`, `mode: nftables` (kernel 5.13 or newer on every
+//! node) or `mode: iptables` in `config.conf`; then restart the proxies with `kubectl -n kube-system rollout restart
+//! daemonset kube-proxy`. When it starts, kube-proxy removes the rules of the other mode, iptables or nftables. Rules
+//! of ipvs remain until the node is restarted: drain it first
 //! (`kubectl drain NODE --ignore-daemonsets --delete-emptydir-data`).
 //!
 //! ## Source
-//! KEP-3866 (nftables, stable in 1.33, wants kernel 5.13), KEP-5495 (ipvs, deprecated in 1.35), KEP-5343 (another default);
-//! kubernetes/kubernetes `staging/src/k8s.io/kube-proxy/config/v1alpha1/types.go`. Which mode is in effect on a node only
-//! the node itself tells, at `127.0.0.1:10249/proxyMode`: privileged probes ask it there.
+//! KEP-3866 (nftables, stable in 1.33, needs kernel 5.13), KEP-5495 (ipvs, deprecated in 1.35), KEP-5343 (another
+//! default); kubernetes/kubernetes `staging/src/k8s.io/kube-proxy/config/v1alpha1/types.go`. Only the node itself shows
+//! which mode is in effect, at `127.0.0.1:10249/proxyMode`: privileged probes read it there.
 
-use std::collections::BTreeMap;
-
+use super::helpers::kube_proxy::{RESTART, configure};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::host_reports::{HostReports, PROXY_MODE};
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
@@ -27,12 +26,13 @@ use crate::seen::Unobserved;
 
 crate::check!("SN-06", "proxy-mode", Minor, judge);
 
-/// The mode of who chooses none, on Linux.
+/// The mode on Linux if none is set.
 const DEFAULT: &str = "iptables";
-/// From when on the mode ipvs is deprecated.
+/// The minor since which the mode ipvs is deprecated.
 const IPVS_DEPRECATED: u64 = 35;
-/// From when on nftables is stable.
+/// The minor since which nftables is stable.
 const NFTABLES_STABLE: u64 = 33;
+const CHOOSE: &str = "in config.conf, set mode: nftables, if every node has kernel 5.13 or newer, or mode: iptables";
 
 fn judge(
     config: Result<&KubeProxyConfig, &Unobserved>,
@@ -53,7 +53,7 @@ fn judge(
         }
     };
     let proxies: Vec<&Pod> = pods.labelled("kube-system", "k8s-app", "kube-proxy").collect();
-    // The ConfigMap often outlives the proxy where the network plugin has taken over.
+    // The ConfigMap often outlives the proxy where the network plugin has replaced it.
     if proxies.is_empty() {
         return Verdict::not_applicable("no pod has the label k8s-app=kube-proxy: its configuration is not in use");
     }
@@ -62,24 +62,28 @@ fn judge(
     match config.mode.as_str() {
         "" => {
             verdict.confirm();
-            verdict.note("kube-proxy's mode is not set: it is iptables today, and another one in a release to come");
+            verdict.note("kube-proxy's mode is not set: the default is iptables, and will change in a later release");
         }
         "iptables" => verdict.confirm(),
         "nftables" => drop(verdict.expect(subject(), minor >= NFTABLES_STABLE, || {
             Finding::new(
                 format!("a mode that is stable in 1.{minor}"),
-                format!("nftables, which is stable from 1.{NFTABLES_STABLE} on"),
+                format!("mode nftables, stable since 1.{NFTABLES_STABLE}"),
             )
+            .impact("in this release the mode is not finished: some Services may not work")
+            .fix(configure("in config.conf, set mode: iptables"))
         })),
         "ipvs" => drop(verdict.expect(subject(), minor < IPVS_DEPRECATED, || {
             Finding::new("mode iptables or nftables", format!("mode ipvs, deprecated since 1.{IPVS_DEPRECATED}"))
                 .impact("nodes lose all Services when they are upgraded past its removal")
+                .fix(format!("{}; then drain and reboot one node after the other", configure(CHOOSE)))
         })),
         // kube-proxy falls back to its default on Linux, or refuses to start.
         other => verdict.find(
             subject(),
-            Finding::new("mode iptables or nftables", format!("mode {other}, which no proxy for Linux knows"))
-                .impact("kube-proxy does not start again with it")
+            Finding::new("mode iptables or nftables", format!("mode {other}, which does not exist on Linux"))
+                .impact("kube-proxy may not start again after its next restart")
+                .fix(configure(CHOOSE))
                 .severity(Severity::Major),
         ),
     }
@@ -87,38 +91,33 @@ fn judge(
     verdict
 }
 
-/// A proxy takes up another mode only when it is started again.
+/// Judges the modes in effect: a kube-proxy takes up another mode only when it restarts.
 fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: Result<&HostReports, &Unobserved>) {
     let hosts = match hosts {
         Ok(hosts) => hosts,
         Err(Unobserved::NotAllowed { profile, .. }) => {
             return verdict.note(format!(
-                "the mode in effect is seen by privileged probes, which the profile {profile} does not allow"
+                "the mode in effect was not checked: privileged probes see it, which profile {profile} does not allow"
             ));
         }
         Err(why) => return verdict.unseen(Subject::cluster(), why),
     };
     let chosen = if mode.is_empty() { DEFAULT } else { mode };
-    let mut others: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     // A proxy that does not run is judged by SN-07.
     for node in proxies.iter().filter(|pod| pod.ready && !pod.deleting).filter_map(|pod| pod.node.as_deref()) {
         match hosts.lines(node, PROXY_MODE) {
             Ok(lines) if lines.concat() == chosen => verdict.confirm(),
-            Ok(lines) => others.entry(lines.concat()).or_default().push(node),
+            Ok(lines) => verdict.find(
+                Subject::node(node),
+                Finding::new(
+                    format!("kube-proxy runs in the mode that its ConfigMap chooses, {chosen}"),
+                    format!("it runs in mode {}", lines.concat()),
+                )
+                .impact("the mode changes when kube-proxy next restarts, at the latest in the next upgrade")
+                .fix(format!("put the mode into effect: {RESTART}")),
+            ),
             Err(why) => verdict.unseen(Subject::node(node), &why),
         }
-    }
-    for (mode, nodes) in others {
-        let finding = Finding::new(
-            format!("kube-proxy runs in the mode that its ConfigMap chooses: {chosen}"),
-            format!("mode {mode}"),
-        );
-        verdict.find(
-            Subject::nodes(&nodes),
-            finding
-                .impact("how Services are reached changes when the proxies are next started, at the latest with the next upgrade")
-                .fix("kubectl -n kube-system rollout restart daemonset kube-proxy"),
-        );
     }
 }
 
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_that_last_pass() {
+    fn supported_modes_pass() {
         for mode in ["", "iptables", "nftables"] {
             assert_eq!((judged(mode, "v1.37.2").observations(), seen(mode, "v1.37.2").len()), (1, 0), "{mode}");
         }
@@ -174,11 +173,11 @@ mod tests {
             verdict.findings(Severity::Minor).into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
         };
         assert!(seen("", "iptables").is_empty() && seen("nftables", "nftables").is_empty());
-        assert_eq!(seen("nftables", "iptables"), ["mode iptables"]);
+        assert_eq!(seen("nftables", "iptables"), ["it runs in mode iptables"]);
     }
 
     #[test]
-    fn a_proxy_that_did_not_tell_is_undecided() {
+    fn a_mode_that_was_not_seen_is_a_gap() {
         let mut hosts = runs_in("iptables");
         hosts.0.get_mut("n1").unwrap().gets = Err(Unobserved::Interrupted);
         assert_eq!(judged_with("iptables", "v1.37.2", Ok(&hosts)).gaps().len(), 1);
@@ -186,19 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn ipvs_is_told_from_its_deprecation_on() {
+    fn ipvs_is_found_since_its_deprecation() {
         assert_eq!(seen("ipvs", "v1.37.2"), ["mode ipvs, deprecated since 1.35"]);
         assert!(seen("ipvs", "v1.34.9").is_empty());
     }
 
     #[test]
     fn an_unknown_mode_and_nftables_too_early_are_found() {
-        assert_eq!(seen("userspace", "v1.37.2"), ["mode userspace, which no proxy for Linux knows"]);
-        assert_eq!(seen("nftables", "v1.31.0"), ["nftables, which is stable from 1.33 on"]);
+        assert_eq!(seen("userspace", "v1.37.2"), ["mode userspace, which does not exist on Linux"]);
+        assert_eq!(seen("nftables", "v1.31.0"), ["mode nftables, stable since 1.33"]);
     }
 
     #[test]
-    fn what_is_not_known_does_not_pass() {
+    fn without_a_configuration_it_does_not_apply() {
         let version = ServerVersion { git: "v1.37.2".into(), version: "v1.37.2".parse().unwrap() };
         let absent = Unobserved::absent("configmaps \"kube-proxy\" not found");
         assert!(judge(Err(&absent), &Pods::default(), &version, Err(&Unobserved::Interrupted)).reason().is_some());

@@ -1,4 +1,4 @@
-//! # A Service works within seconds of its first backend, and stops responding within seconds of deletion, on every node
+//! # A Service works within seconds of its first backend, and stops responding within seconds of deletion, on each node
 //!
 //! ## Why
 //! A slow or hanging proxy looks healthy as long as nothing changes. Then a rollout leaves deleted backends in use, a
@@ -6,66 +6,57 @@
 //! the old backends.
 //!
 //! ## Fix
-//! On the nodes that are named, look at the service proxy: `kubectl -n kube-system logs POD` (kube-proxy says "Sync failed",
-//! or has been silent for minutes), and whether it hangs (`curl http://NODE:10256/livez`). Where all nodes are late, see
-//! `minSyncPeriod` in ConfigMap kube-system/kube-proxy (1s is usual) and whether the controller-manager has work to catch up.
+//! On the nodes that are named, check the service proxy: its log (`kubectl -n kube-system logs POD`; "Sync failed", or
+//! silence for minutes), and whether it hangs (`curl http://NODE:10256/livez`). If all nodes are late, see
+//! `minSyncPeriod` in ConfigMap kube-system/kube-proxy (1s is usual) and whether the controller-manager is overloaded.
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/reference/networking/virtual-ips/#optimizing-iptables-mode-performance>; kubernetes/kubernetes
-//! `pkg/proxy/iptables/proxier.go`, `pkg/controller/endpointslice`. A pod on each of up to 20 nodes asks a Service without a
-//! backend again and again, while it is given one and is deleted with the backend still there. Each time 30 s are waited
-//! for. Only the profile ci waits so long.
+//! <https://kubernetes.io/docs/reference/networking/virtual-ips/#optimizing-iptables-mode-performance>;
+//! kubernetes/kubernetes `pkg/proxy/iptables/proxier.go`, `pkg/controller/endpointslice`. A pod on each of up to 20
+//! nodes keeps connecting to a Service without a backend, which then gets one, and later is deleted while the backend
+//! still runs. The pods wait up to 30 s for each change. Only the profile ci waits so long.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::check::finding::Difference;
+use super::helpers::kube_proxy::{SPEED_UP, recover};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::service_trial::{ServiceTrial, Sight};
 use crate::milliseconds::seconds;
 
 crate::check!("SN-12", "service-changes", Major, judge);
 
-/// After how many milliseconds a change is late, and after how many it is slow already.
+/// After how many milliseconds a change is late.
 const LATE_MS: u64 = 10_000;
-/// See [`LATE_MS`].
+/// After how many milliseconds a change is slow.
 const SLOW_MS: u64 = 5_000;
-/// What is said of a node on which the Service worked, and then did not stop to.
-const STALE: &str = "a Service that gets the address next leads to the old one's backends from there";
+const OPENS: &str = "a Service answers once it has a backend";
+const CLOSES: &str = "a deleted Service stops answering";
 
 fn judge(trial: &ServiceTrial) -> Verdict {
     let mut verdict = Verdict::new();
-    let (mut opening, mut closing) = (BTreeMap::new(), BTreeMap::new());
     verdict.each(
         &trial.nodes,
         |node| Subject::node(node),
         |verdict, node, sights| {
-            let works = sights.opened.is_open();
-            verdict.expect(Subject::node(node), works, || {
-                let fault = sights.opened.fault.as_ref().map(ToString::to_string).unwrap_or_default();
-                let seen = format!("nothing answers within {} s: {fault}", seconds(trial.opening_ms));
-                Finding::new("a Service answers when it has its first backend", seen)
-                    .impact("new Services and new backends do not come to work there")
-            });
-            if works {
-                opening.insert(node.clone(), sights.opened.after_ms);
+            if let Some(fault) = &sights.opened.fault {
+                let seen = format!("connections still fail {} s later: {fault}", seconds(trial.opening_ms));
+                let finding = Finding::new(OPENS, seen)
+                    .impact("new Services and new backends cannot be reached from there")
+                    .fix(recover());
+                verdict.find(Subject::node(node), finding);
+            } else {
+                judge_delay(verdict, node, OPENS, sights.opened.after_ms, "until then, connections from there fail");
             }
             let Some(closed) = &sights.closed else { return };
-            let stops = stopped(closed);
-            verdict.expect(Subject::node(node), stops, || {
+            if has_stopped(closed) {
+                let impact = "until then, connections from there go to pods that may not exist any more";
+                judge_delay(verdict, node, CLOSES, closed.after_ms, impact);
+            } else {
                 let seen = format!("it still answers {} s later", seconds(trial.closing_ms));
-                Finding::new("a Service that is deleted no longer answers", seen).impact(STALE)
-            });
-            if stops {
-                closing.insert(node.clone(), closed.after_ms);
+                let finding = Finding::new(CLOSES, seen)
+                    .impact("from there, the next Service with this address leads to the backends of the deleted one")
+                    .fix(recover());
+                verdict.find(Subject::node(node), finding);
             }
         },
-    );
-    late(&mut verdict, &opening, "a Service answers when it has its first backend", "meanwhile it fails from there");
-    late(
-        &mut verdict,
-        &closing,
-        "a Service that is deleted no longer answers",
-        "meanwhile it leads to what may be gone",
     );
     if trial.others > 0 {
         verdict.note(format!("{} of {} nodes were watched", trial.nodes.len(), trial.nodes.len() + trial.others));
@@ -73,30 +64,26 @@ fn judge(trial: &ServiceTrial) -> Verdict {
     verdict
 }
 
-fn stopped(closed: &Sight) -> bool {
+fn has_stopped(closed: &Sight) -> bool {
     !closed.is_open() && closed.is_steady()
 }
 
-/// Tells the nodes that took long, once for those that took too long, and once for those that were only slow.
-fn late(verdict: &mut Verdict, took: &BTreeMap<String, u64>, what: &str, so: &str) {
-    let mut tell = |limit: u64, from: u64, to: u64, graded: fn(Difference) -> Difference| {
-        let slow: Vec<(&String, &u64)> = took.iter().filter(|(_, ms)| (from..to).contains(*ms)).collect();
-        if !slow.is_empty() {
-            let nodes: BTreeSet<String> = slow.iter().map(|(node, _)| (*node).clone()).collect();
-            let (least, most) = (slow.iter().map(|(_, ms)| **ms).min(), slow.iter().map(|(_, ms)| **ms).max());
-            let [least, most] = [least, most].map(|ms| seconds(ms.unwrap_or_default()));
-            let seen = if least == most { format!("after {most} s") } else { format!("after {least} to {most} s") };
-            let finding = Finding::new(format!("{what}, within {} s", limit / 1000), seen).impact(so);
-            verdict.tell_counted(Subject::nodes(&nodes), graded(finding));
-        }
-    };
-    tell(LATE_MS, LATE_MS, u64::MAX, |finding| finding);
-    tell(SLOW_MS, SLOW_MS, LATE_MS, Difference::info);
+/// Judges how long a change took that did happen.
+fn judge_delay(verdict: &mut Verdict, node: &str, change: &str, after_ms: u64, impact: &str) {
+    let limit = if after_ms >= LATE_MS { LATE_MS } else { SLOW_MS };
+    verdict.expect(Subject::node(node), after_ms < limit, || {
+        let finding = Finding::new(format!("{change} within {} s", seconds(limit)), "it took longer")
+            .evidence([format!("{node}: {} s", seconds(after_ms))])
+            .impact(impact)
+            .fix(SPEED_UP);
+        if limit == LATE_MS { finding } else { finding.info() }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Severity;
     use crate::check::testing::in_full;
     use crate::fact::facts::probe_reports::answers::Fault;
     use crate::fact::facts::service_trial::ServiceSights;
@@ -119,15 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_all_nodes_learn_of_pass() {
+    fn changes_that_reach_all_nodes_in_time_pass() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((open(1200), Some(closed(2500))))]);
         assert_eq!((verdict.observations(), in_full(&verdict)), (4, vec![]));
     }
 
     #[test]
-    fn a_node_that_learns_of_nothing_new_is_named() {
+    fn a_node_that_no_new_service_reaches_is_named() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Ok((closed(100), None))]);
-        assert_eq!(in_full(&verdict), ["major Node n2: nothing answers within 30 s: no answer"]);
+        assert_eq!(in_full(&verdict), ["major Node n2: connections still fail 30 s later: no answer"]);
     }
 
     #[test]
@@ -139,17 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn late_and_slow_are_told_apart() {
+    fn late_is_a_finding_and_slow_is_info() {
         let verdict = judged([
             Ok((open(17_040), Some(closed(900)))),
             Ok((open(12_000), Some(closed(6_000)))),
             Ok((open(400), Some(closed(900)))),
         ]);
-        assert_eq!(in_full(&verdict), ["major Nodes n1, n2: after 12 to 17.1 s", "info Node n2: after 6 s"]);
+        assert_eq!(in_full(&verdict), ["major Node n1, n2: it took longer", "info Node n2: it took longer"]);
+        let evidence = verdict.findings(Severity::Major).into_iter().map(|finding| finding.evidence);
+        assert_eq!(evidence.collect::<Vec<_>>(), [vec!["n1: 17.1 s", "n2: 12 s"], vec!["n2: 6 s"]]);
     }
 
     #[test]
-    fn a_node_that_tells_nothing_is_undecided() {
+    fn a_node_that_did_not_report_is_a_gap() {
         let verdict = judged([Ok((open(300), Some(closed(900)))), Err(Unobserved::Interrupted)]);
         assert_eq!((verdict.gaps().len(), in_full(&verdict)), (1, vec![]));
     }

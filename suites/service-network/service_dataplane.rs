@@ -5,17 +5,19 @@
 //! pods, which is the hardest kind of fault to find from outside.
 //!
 //! ## Fix
-//! On the node that is named, look at kube-proxy's log and at its rules for the Service (`iptables-save | grep seaworthy`
-//! while a run with `--keep` stands, or `nft list table ip kube-proxy`), and at firewalls that drop the service range.
+//! On the node that is named, read kube-proxy's log and its rules for the Service (`iptables-save | grep seaworthy`
+//! after a run with `--keep`, or `nft list table ip kube-proxy`), and look for firewalls that drop the Service range.
 //! When a single backend is missing everywhere, its node does not receive (see CN-04).
 //!
 //! ## Source
-//! <https://kubernetes.io/docs/reference/networking/virtual-ips/>; kubernetes/kubernetes `test/e2e/network/service.go`. Each
-//! probe asks a ClusterIP Service in front of all probes, itself among them, until every one of them has answered.
+//! <https://kubernetes.io/docs/reference/networking/virtual-ips/>; kubernetes/kubernetes `test/e2e/network/service.go`.
+//! Each probe asks a ClusterIP Service in front of all probes, itself among them, until every one of them has answered.
 
 use std::collections::BTreeSet;
 
-use crate::check::{Finding, Subject, Verdict, names};
+use super::helpers::kube_proxy::{RESTART, SPEED_UP};
+use crate::check::finding::Difference;
+use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::answers::{Backends, ServiceAnswer};
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
 use crate::seen::Unobserved;
@@ -28,10 +30,9 @@ const SLOW_MS: u64 = 5000;
 
 fn judge(reports: &ProbeReports) -> Verdict {
     let mut verdict = Verdict::new();
-    // Who serves: probes that answered. One that did not is undecided by itself and no fault of the Service.
+    // The backends are probes that answered. One that did not is a gap itself, and no fault of the Service.
     let backends: BTreeSet<&str> =
         reports.0.values().filter(|report| report.answers.is_ok()).map(|report| report.pod.as_str()).collect();
-    let mut late: BTreeSet<&str> = BTreeSet::new();
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
         let service = match answers.service() {
@@ -54,7 +55,10 @@ fn judge(reports: &ProbeReports) -> Verdict {
         let met = |pod: &str| [tcp, udp].iter().any(|way| way.answered.contains_key(pod));
         let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =
             backends.iter().partition(|pod| !met(pod) && came_too_late(reports, pod, node));
-        late.extend(too_late);
+        for late in too_late.into_iter().filter_map(|pod| reports.node_of(pod)) {
+            let why = "it began to serve only when others had almost finished, as while an image is pulled: run again";
+            verdict.unseen(Subject::node(late), &Unobserved::invalid("the probe", why));
+        }
         let mut spread = |way: &str, seen: &Backends| every_backend(&mut verdict, reports, node, way, seen, &backends);
         if has_tcp {
             spread("the ClusterIP by TCP", tcp);
@@ -67,28 +71,26 @@ fn judge(reports: &ProbeReports) -> Verdict {
         }
         if has_affinity {
             verdict.expect(Subject::node(node), affinity.answered.len() == 1, || {
-                let seen = match affinity.answered.len() {
-                    0 => failure(affinity),
-                    many => format!("{many} backends answered one client"),
-                };
-                Finding::new("with sessionAffinity ClientIP one backend answers a client", seen)
+                let expected = "with sessionAffinity ClientIP, one backend answers all requests of a client";
+                match affinity.answered.len() {
+                    0 => no_answer(expected, node, affinity),
+                    many => Finding::new(expected, "several backends answer")
+                        .evidence([format!("{node}: {many} backends")])
+                        .impact("applications lose the sessions that they keep in memory")
+                        .fix(format!("renew kube-proxy's rules: {RESTART}")),
+                }
             });
         }
         let ways = [Some(tcp), Some(udp), Some(affinity), node_port];
         if let Some(slowest) = ways.into_iter().flatten().filter_map(|way| way.first_ms).max() {
             verdict.expect(Subject::node(node), slowest <= SLOW_MS, || {
-                Finding::new(
-                    format!("a new Service answers within {} s", SLOW_MS / 1000),
-                    format!("after {} s", slowest.div_ceil(1000)),
-                )
-                .impact("what is changed comes to this node late (see SN-12, in the profile ci)")
-                .info()
+                Finding::new(format!("a new Service answers within {} s", SLOW_MS / 1000), "it took longer")
+                    .evidence([format!("{node}: {} s", slowest.div_ceil(1000))])
+                    .impact("changes of Services reach this node late (SN-12 measures that, in profile ci)")
+                    .fix(SPEED_UP)
+                    .info()
             });
         }
-    }
-    for node in late.into_iter().filter_map(|pod| reports.node_of(pod)) {
-        let cause = "it began to serve when others had nearly ended, as while an image is pulled: run again";
-        verdict.unseen(Subject::node(node), &Unobserved::invalid(format!("the probe on {node}"), cause));
     }
     verdict
 }
@@ -101,17 +103,16 @@ fn every_backend(
     seen: &Backends,
     backends: &BTreeSet<&str>,
 ) {
-    // In a large cluster nobody meets all; what was asked must have been answered, whoever did.
+    // In a large cluster no probe meets all backends: every request must be answered, by any of them.
     if backends.len() > MEETABLE {
         verdict.expect(Subject::node(node), !seen.answered.is_empty() && seen.fault.is_none(), || {
-            let expected = format!("a Service answers at {way}, {} times of {}", seen.asked, seen.asked);
-            let answered: u32 = seen.answered.values().sum();
-            let fault = seen.fault.as_ref().map(ToString::to_string).unwrap_or_default();
-            match answered {
-                0 => Finding::new(expected, failure(seen)).impact("Services do not work from this node"),
-                some => Finding::new(expected, format!("{some} times of {}: {fault}", seen.asked))
-                    .impact("some requests to Services fail from this node"),
+            let expected = format!("a Service answers every request at {way}");
+            if seen.answered.is_empty() {
+                return no_answer(expected, node, seen);
             }
+            let answered: u32 = seen.answered.values().sum();
+            some_answers(expected, format!("some requests get no answer: {}", fault(seen)))
+                .evidence([format!("{node}: {answered} of {} requests answered", seen.asked)])
         });
         return;
     }
@@ -121,18 +122,34 @@ fn every_backend(
         .filter_map(|pod| reports.node_of(pod))
         .collect();
     verdict.expect(Subject::node(node), missing.is_empty(), || {
-        let expected = format!("all {} backends of a Service answer at {way}", backends.len());
+        let expected = format!("every backend of a Service answers at {way}");
         if seen.answered.is_empty() {
-            return Finding::new(expected, failure(seen)).impact("Services do not work from this node");
+            return no_answer(expected, node, seen);
         }
-        Finding::new(expected, format!("those on {} did not, in {} requests", names(missing), seen.asked))
-            .impact("some requests to Services fail from this node")
+        let of = |other: &str| format!("{node}: the backend on {other} answers none of {} requests", seen.asked);
+        some_answers(expected, "some backends do not answer").evidence(missing.into_iter().map(of))
     });
 }
 
-fn failure(backends: &Backends) -> String {
-    let fault = backends.fault.as_ref().map_or_else(|| "no reason".into(), ToString::to_string);
-    format!("nothing answers {} requests: {fault}", backends.asked)
+fn no_answer(expected: impl Into<String>, node: &str, seen: &Backends) -> Difference {
+    Finding::new(expected, format!("no request is answered: {}", fault(seen)))
+        .evidence([format!("{node}: {} requests", seen.asked)])
+        .impact("Services do not work from this node")
+        .fix(
+            "on each of these nodes, check that kube-proxy is healthy (SN-07), and that no firewall drops the Service \
+             range or node ports: iptables-save | grep -e DROP -e REJECT; nft list ruleset | grep -e drop -e reject",
+        )
+}
+
+fn some_answers(expected: impl Into<String>, seen: impl Into<String>) -> Difference {
+    Finding::new(expected, seen).impact("some requests to Services fail from this node").fix(format!(
+        "if the backend on one node answers no other node, find what drops packets to it (CN-04); otherwise renew \
+         kube-proxy's rules: {RESTART}"
+    ))
+}
+
+fn fault(seen: &Backends) -> String {
+    seen.fault.as_ref().map_or_else(|| "the cause is unknown".into(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -188,11 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_comes_late_to_a_node_is_worth_knowing() {
+    fn a_service_that_reaches_a_node_late_is_an_info_finding() {
         let mut reports = healthy();
         service(&mut reports).udp.first_ms = Some(6200);
         let findings = judge(&reports).findings(Severity::Critical);
-        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("after 7 s", Severity::Info));
+        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("it took longer", Severity::Info));
+        assert_eq!(findings[0].evidence, ["n2: 7 s"]);
     }
 
     #[test]
@@ -201,20 +219,25 @@ mod tests {
         service(&mut reports).tcp = Backends { asked: 90, fault: Some(Fault::TimedOut), ..Backends::default() };
         let findings = judge(&reports).findings(Severity::Critical);
         assert_eq!((findings.len(), findings[0].subjects[0].to_string()), (1, "Node n2".into()));
-        assert_eq!(findings[0].seen, "nothing answers 90 requests: no answer");
+        assert_eq!(findings[0].seen, "no request is answered: no answer");
+        assert_eq!(findings[0].evidence, ["n2: 90 requests"]);
     }
 
     #[test]
     fn a_backend_that_never_answers_is_named_by_its_node() {
         let mut reports = healthy();
         service(&mut reports).udp = answered(&["p2"]);
-        assert_eq!(judge(&reports).findings(Severity::Critical)[0].seen, "those on n1 did not, in 9 requests");
+        let findings = judge(&reports).findings(Severity::Critical);
+        assert_eq!(findings[0].seen, "some backends do not answer");
+        assert_eq!(findings[0].evidence, ["n2: the backend on n1 answers none of 9 requests"]);
     }
 
     #[test]
     fn affinity_that_does_not_hold_is_a_finding() {
         let mut reports = healthy();
         service(&mut reports).affinity = answered(&["p1", "p2"]);
-        assert_eq!(judge(&reports).findings(Severity::Critical)[0].seen, "2 backends answered one client");
+        let findings = judge(&reports).findings(Severity::Critical);
+        assert_eq!(findings[0].seen, "several backends answer");
+        assert_eq!(findings[0].evidence, ["n2: 2 backends"]);
     }
 }

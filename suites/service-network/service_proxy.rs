@@ -6,13 +6,14 @@
 //! rules.
 //!
 //! ## Fix
-//! See what keeps kube-proxy away: `kubectl -n kube-system get daemonset kube-proxy -o
-//! jsonpath='{.spec.template.spec.nodeSelector} {.spec.template.spec.affinity} {.spec.template.spec.tolerations}'`; kubeadm
-//! selects `kubernetes.io/os: linux` and tolerates everything. If the pod is there, read its log. To recreate the DaemonSet: `kubeadm init phase addon kube-proxy --config kubeadm.yaml` with the cluster's own settings, as AD-01 shows. Where
-//! the network plugin does the work, remove kube-proxy:
-//! `kubectl -n kube-system delete daemonset kube-proxy`, then its rules, by restarting each node after it was drained, or by
-//! `kubectl debug node/NODE --profile=sysadmin --image=registry.k8s.io/kube-proxy:VERSION -- kube-proxy --cleanup`: the program
-//! is in its image only.
+//! See what excludes kube-proxy: `kubectl -n kube-system get daemonset kube-proxy -o
+//! jsonpath='{.spec.template.spec.nodeSelector} {.spec.template.spec.affinity} {.spec.template.spec.tolerations}'`;
+//! kubeadm selects `kubernetes.io/os: linux` and tolerates everything. If the pod is there, read its log. To recreate
+//! the DaemonSet: `kubeadm init phase addon kube-proxy --config kubeadm.yaml` with the cluster's own settings, as AD-01
+//! shows. Where the network plugin does the work, remove kube-proxy:
+//! `kubectl -n kube-system delete daemonset kube-proxy`, then its rules: drain and restart each node, or run
+//! `kubectl debug node/NODE --profile=sysadmin --image=registry.k8s.io/kube-proxy:VERSION -- kube-proxy --cleanup` (the
+//! program is only in its image).
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/proxy/manifests.go`;
@@ -22,25 +23,27 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Severity, Subject, Verdict, names};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::nodes::{Node, Nodes, silence};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::proxy_replacements::ProxyReplacements;
 use crate::seen::Unobserved;
+use crate::suites::kubeadm_phase::again;
 use crate::suites::pods::why_not_ready;
 use crate::version::Version;
 
 crate::check!("SN-05", "service-proxy", Critical, judge);
 
-/// The values of Cilium's `kube-proxy-replacement` by which it does all of kube-proxy's work; `strict` is that of old releases.
+/// The values of Cilium's `kube-proxy-replacement` with which it does all of kube-proxy's work; old releases have
+/// `strict`.
 const ENTIRELY: [&str; 2] = ["true", "strict"];
 
-/// How many minors kube-proxy may be older than the API server. With that and KL-02, it is no further from its kubelet.
+/// How many minors kube-proxy may be older than the API server. With KL-02 it is then as close to its kubelet.
 const PATIENCE: u64 = 3;
 
-/// Agents that take over kube-proxy's work wherever they run, by a label of their pods.
+/// Agents that replace kube-proxy wherever they run, by a label of their pods.
 const REPLACEMENTS: [(&str, &str, &str); 5] = [
     ("k8s-app", "anetd", "GKE Dataplane V2"),
     ("app", "ovnkube-node", "OVN-Kubernetes"),
@@ -58,55 +61,70 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let by_node = Agents::by_node(pods);
-    let (mut without, mut elsewhere, mut replaced, mut both) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
+    let (mut without, mut elsewhere) = (Vec::new(), None);
     for (name, node) in nodes.linux() {
         let agents = by_node.get(name.as_str());
         let proxy = agents.and_then(|agents| agents.proxy);
         let replacement = agents.and_then(|agents| agents.replacement(replacements));
         match (proxy, replacement) {
-            (Some(_), Some((_, Replaces::Surely))) => both.push(name.as_str()),
+            (Some(_), Some((agent, Replaces::Surely))) => verdict.find(
+                Subject::node(name),
+                Finding::new(
+                    "one service proxy",
+                    format!("kube-proxy, and {agent}, which is configured to replace it"),
+                )
+                .impact("both write rules for the same Services")
+                .fix(format!(
+                    "if {agent} runs on every node, remove kube-proxy: kubectl -n kube-system delete daemonset \
+                     kube-proxy; then, to remove its rules, drain and restart one node after the other"
+                ))
+                .severity(Severity::Major),
+            ),
             (Some(proxy), _) => judge_proxy(&mut verdict, name, node, proxy, *oldest),
             (None, Some((agent, Replaces::Surely | Replaces::Maybe))) => {
-                replaced.entry(agent).or_insert_with(Vec::new).push(name.as_str());
+                verdict.note_about(Subject::node(name), format!("{agent} does the work of kube-proxy"));
                 verdict.confirm();
             }
             (None, Some((_, Replaces::Unknown(why)))) => verdict.unseen(Subject::node(name), why),
             (None, _) => match proxy_without_pod(node) {
-                Some(how) => elsewhere.push((name.as_str(), how)),
-                None => without.push(name.as_str()),
+                Some(how) => {
+                    verdict.note_about(Subject::node(name), how);
+                    elsewhere.get_or_insert(how);
+                }
+                None => without.push(name),
             },
         }
     }
-    if verdict.observations() == 0 && without.is_empty() && both.is_empty() && verdict.saw_everything() {
-        return Verdict::not_applicable(match elsewhere.first() {
-            Some((_, how)) => format!("{} have no pod of a service proxy: {how}", names(elsewhere.iter().map(|e| e.0))),
+    if verdict.observations() == 0 && without.is_empty() && verdict.saw_everything() {
+        return Verdict::not_applicable(match elsewhere {
+            Some(how) => format!("no Linux node has a pod of a service proxy: {how}"),
             None => "there is no Linux node".to_owned(),
         });
     }
     if !without.is_empty() {
         let finding = Finding::new(
-            format!("a service proxy on each of {} Linux nodes", nodes.linux().count()),
-            format!("neither kube-proxy nor a known replacement runs on {}", names(&without)),
+            "a service proxy on every Linux node",
+            "neither kube-proxy nor a known replacement runs there",
         );
-        // kubeadm makes pods; platforms may run it as a process of the host, or do without by means of their own.
+        let everywhere = without.len() == nodes.linux().count();
+        // kubeadm creates pods; platforms may run it as a process of the host, or have a proxy of another kind.
         let is_foreign = matches!(kubeadm, Err(Unobserved::Absent { .. }));
-        let finding = if is_foreign && without.len() == nodes.linux().count() {
-            finding.impact("unless the platform does its work by other means (SN-09 tries it), no Service works").info()
+        let finding = if everywhere && is_foreign {
+            finding
+                .impact("no Service works, unless the platform has a service proxy of its own (SN-09 tests Services)")
+                .fix("if SN-09 passes, nothing; otherwise install kube-proxy, or a network plugin that replaces it")
+                .info()
         } else {
-            finding.impact("pods there do not learn of new Services and endpoints")
+            finding.impact("pods there do not reach new Services and endpoints").fix(if everywhere {
+                format!("install kube-proxy again: {}", again("addon kube-proxy"))
+            } else {
+                "see what excludes these nodes (kubeadm selects kubernetes.io/os: linux and tolerates any taint): \
+                 kubectl -n kube-system get daemonset kube-proxy -o jsonpath='{.spec.template.spec.nodeSelector} \
+                 {.spec.template.spec.affinity} {.spec.template.spec.tolerations}'"
+                    .to_owned()
+            })
         };
-        verdict.find(Subject::nodes(&without), finding);
-    }
-    if !both.is_empty() {
-        verdict.find(
-            Subject::nodes(&both),
-            Finding::new("one service proxy", "kube-proxy and a network plugin that is told to replace it")
-                .impact("both write rules for the same Services")
-                .severity(Severity::Major),
-        );
-    }
-    for (agent, nodes) in replaced {
-        verdict.note(format!("{agent} does the work of kube-proxy on {}", names(nodes)));
+        verdict.find_together(without.iter().map(|name| Subject::node(*name)), without.len(), finding);
     }
     verdict
 }
@@ -116,23 +134,37 @@ fn judge_proxy(verdict: &mut Verdict, name: &str, node: &Node, proxy: &Pod, olde
         return verdict.unseen(Subject::node(name), &silence(name));
     }
     verdict.expect(Subject::node(name), proxy.ready, || {
-        Finding::new("kube-proxy is Ready", format!("{} is not Ready ({})", proxy.name, why_not_ready(proxy)))
-            .impact("pods there do not learn of new Services and endpoints")
+        Finding::new("kube-proxy is Ready", format!("its pod is not Ready: {}", why_not_ready(proxy)))
+            .evidence([format!("{name}: Pod {}", proxy.key())])
+            .impact("pods there do not reach new Services and endpoints")
+            .fix(
+                "read the events and logs of these pods: kubectl -n kube-system describe pods -l k8s-app=kube-proxy; \
+                 kubectl -n kube-system logs -l k8s-app=kube-proxy --prefix --max-log-requests 50",
+            )
     });
     let image = proxy.containers.iter().find(|container| container.name == "kube-proxy").map(|c| c.image.as_str());
     let Some(version) = image.and_then(Version::of_image) else {
-        return verdict.note(format!("the image of {} does not tell its version", proxy.name));
+        let pod = Subject::object("Pod", &proxy.namespace, &proxy.name);
+        return verdict.note_about(pod, "its version was not checked: the tag of its image is not a version");
     };
-    let minor = version.minor;
-    verdict.expect(Subject::node(name), minor <= oldest.0.minor && oldest.0.minor - minor <= PATIENCE, || {
-        let eldest = oldest.0.minor.saturating_sub(PATIENCE);
-        Finding::new(format!("kube-proxy 1.{eldest} to 1.{}", oldest.0.minor), version.to_string())
-            .impact("it does not know the APIs of the API server, or the API server its")
+    let (minor, newest) = (version.minor, oldest.0.minor);
+    verdict.expect(Subject::node(name), minor <= newest && newest - minor <= PATIENCE, || {
+        let expected = format!("kube-proxy 1.{} to 1.{newest}", newest.saturating_sub(PATIENCE));
+        Finding::new(expected, format!("kube-proxy {version}"))
+            .impact("unsupported version skew with the API server")
+            .fix(if minor > newest {
+                let oldest = oldest.0;
+                format!(
+                    "on the control-plane nodes with older API servers (the oldest is {oldest}): kubeadm upgrade node"
+                )
+            } else {
+                format!("upgrade kube-proxy: {}", again("addon kube-proxy"))
+            })
             .severity(Severity::Major)
     });
 }
 
-/// Why a node needs no pod for it.
+/// Why a node needs no pod of a service proxy.
 fn proxy_without_pod(node: &Node) -> Option<&'static str> {
     let label = |key: &str| node.labels.get(key).map(String::as_str);
     if node.kubelet_version.contains("+k3s") {
@@ -145,8 +177,8 @@ fn proxy_without_pod(node: &Node) -> Option<&'static str> {
         return Some("a virtual node has no network of its own");
     }
     match label("eks.amazonaws.com/compute-type") {
-        Some("auto") => Some("EKS Auto Mode runs it on the host"),
-        Some("fargate") => Some("AWS Fargate runs it on the host"),
+        Some("auto") => Some("EKS Auto Mode runs kube-proxy on the host"),
+        Some("fargate") => Some("AWS Fargate runs kube-proxy on the host"),
         _ => None,
     }
 }
@@ -174,11 +206,11 @@ impl<'a> Agents<'a> {
         for pod in pods.0.values() {
             let Some(node) = pod.node.as_deref() else { continue };
             let is = |key: &str, value: &str| pod.labels.get(key).is_some_and(|found| found == value);
-            // Distributions label it in ways of their own; all call the container by its program.
+            // The labels differ between distributions; the container always has the name of the program.
             let is_proxy = || pod.containers.iter().any(|container| container.name.starts_with("kube-proxy"));
             if pod.namespace == "kube-system" && is_proxy() {
                 let agents = all.entry(node).or_default();
-                // While one replaces another, the better one counts.
+                // While one pod replaces another, the one that is Ready counts.
                 if agents.proxy.is_none_or(|other| !other.ready) {
                     agents.proxy = Some(pod);
                 }
@@ -195,13 +227,13 @@ impl<'a> Agents<'a> {
         all
     }
 
-    fn replacement<'b>(&self, told: &'b ProxyReplacements) -> Option<(&'static str, Replaces<'b>)> {
+    fn replacement<'b>(&self, configured: &'b ProxyReplacements) -> Option<(&'static str, Replaces<'b>)> {
         if let Some(name) = self.other {
-            // Whether these leave room for kube-proxy beside them is theirs to say.
+            // Some of these can also run next to kube-proxy.
             return Some((name, Replaces::Maybe));
         }
         if self.cilium {
-            let replaces = match &told.cilium {
+            let replaces = match &configured.cilium {
                 Ok(Some(value)) if ENTIRELY.contains(&value.as_str()) => Replaces::Surely,
                 Ok(Some(value)) if value == "false" || value == "disabled" => Replaces::No,
                 Ok(_) => Replaces::Maybe,
@@ -211,7 +243,7 @@ impl<'a> Agents<'a> {
         }
         self.calico.then_some((
             "Calico",
-            match &told.calico {
+            match &configured.calico {
                 Ok(Some(true)) => Replaces::Surely,
                 Ok(_) | Err(Unobserved::Absent { .. }) => Replaces::No,
                 Err(why) => Replaces::Unknown(why),
@@ -220,7 +252,7 @@ impl<'a> Agents<'a> {
     }
 }
 
-/// The network plugin whose configuration leaves no doubt that it does kube-proxy's work.
+/// The network plugin that is configured to do all of kube-proxy's work.
 pub fn replaced_entirely_by(replacements: &ProxyReplacements) -> Option<&'static str> {
     let cilium = matches!(&replacements.cilium, Ok(Some(value)) if ENTIRELY.contains(&value.as_str()));
     let calico = replacements.calico == Ok(Some(true));
@@ -278,8 +310,8 @@ mod tests {
         ProxyReplacements { cilium: Err(Unobserved::absent("none")), calico: Err(Unobserved::absent("none")) }
     }
 
-    fn cilium(told: Seen<Option<&str>>) -> ProxyReplacements {
-        ProxyReplacements { cilium: told.map(|told| told.map(str::to_owned)), ..none() }
+    fn cilium(setting: Seen<Option<&str>>) -> ProxyReplacements {
+        ProxyReplacements { cilium: setting.map(|setting| setting.map(str::to_owned)), ..none() }
     }
 
     fn judged(pods: &Pods, replacements: &ProxyReplacements) -> Verdict {
@@ -298,8 +330,7 @@ mod tests {
     #[test]
     fn a_node_without_is_found() {
         let verdict = judged(&on("kube-proxy", &["n1", "n2"], "v1.37.2"), &none());
-        assert_eq!(seen_of(&verdict), ["Node n3: neither kube-proxy nor a known replacement runs on n3"]);
-        assert_eq!(verdict.findings(Severity::Critical)[0].expected, "a service proxy on each of 3 Linux nodes");
+        assert_eq!(seen_of(&verdict), ["Node n3: neither kube-proxy nor a known replacement runs there"]);
     }
 
     #[test]
@@ -307,10 +338,9 @@ mod tests {
         let mut pods = on("kube-proxy", &ALL, "v1.37.2");
         let pod = pods.0.get_mut(&named("kube-system/kube-proxy-n2")).unwrap();
         (pod.ready, pod.containers[0].waiting) = (false, Some("CrashLoopBackOff".into()));
-        assert_eq!(
-            seen_of(&judged(&pods, &none())),
-            ["Node n2: kube-proxy-n2 is not Ready (Running, CrashLoopBackOff)"]
-        );
+        let verdict = judged(&pods, &none());
+        assert_eq!(seen_of(&verdict), ["Node n2: its pod is not Ready: Running, CrashLoopBackOff"]);
+        assert_eq!(verdict.findings(Severity::Critical)[0].evidence, ["n2: Pod kube-system/kube-proxy-n2"]);
     }
 
     #[test]
@@ -321,11 +351,11 @@ mod tests {
     }
 
     #[test]
-    fn cilium_counts_as_it_is_told() {
+    fn cilium_counts_if_it_is_configured_to_replace_kube_proxy() {
         let pods = on("cilium", &ALL, "v1.19.0");
         let verdict = judged(&pods, &cilium(Ok(Some("true"))));
         assert_eq!((verdict.observations(), seen_of(&verdict)), (3, vec![]));
-        assert_eq!(crate::check::testing::notes(&verdict), ["Cilium does the work of kube-proxy on n1, n2, n3"]);
+        assert_eq!(crate::check::testing::notes(&verdict), ["Node n1, n2, n3: Cilium does the work of kube-proxy"]);
         assert_eq!(seen_of(&judged(&pods, &cilium(Ok(Some("false"))))).len(), 1);
         let refused = Unobserved::Refused { missing: "get configmaps".into(), message: "forbidden".into() };
         assert_eq!(judged(&pods, &cilium(Err(refused))).gaps().len(), 1);
@@ -336,23 +366,22 @@ mod tests {
         let mut pods = on("kube-proxy", &ALL, "v1.37.2");
         pods.0.extend(on("cilium", &ALL, "v1.19.0").0);
         assert!(seen_of(&judged(&pods, &cilium(Ok(Some("false"))))).is_empty());
-        let findings = judged(&pods, &cilium(Ok(Some("true")))).findings(Severity::Critical);
-        assert_eq!(
-            (findings[0].subjects[0].to_string().as_str(), findings[0].severity),
-            ("Nodes n1, n2, n3", Severity::Major)
-        );
+        let verdict = judged(&pods, &cilium(Ok(Some("true"))));
+        let seen = "Node n1, n2, n3: kube-proxy, and Cilium, which is configured to replace it";
+        assert_eq!(seen_of(&verdict), [seen]);
+        assert_eq!(verdict.findings(Severity::Critical)[0].severity, Severity::Major);
     }
 
     #[test]
-    fn calico_replaces_it_only_with_ebpf() {
+    fn calico_replaces_kube_proxy_only_with_ebpf() {
         let pods = on("calico-node", &ALL, "v3.31.0");
-        let calico = |told| ProxyReplacements { calico: Ok(told), ..none() };
+        let calico = |enabled| ProxyReplacements { calico: Ok(enabled), ..none() };
         assert!(seen_of(&judged(&pods, &calico(Some(true)))).is_empty());
         assert_eq!(seen_of(&judged(&pods, &calico(None))).len(), 1);
     }
 
     #[test]
-    fn a_silent_node_is_undecided() {
+    fn a_silent_node_is_a_gap() {
         let mut nodes = nodes("v1.37.2");
         nodes.0.get_mut("n3").unwrap().conditions.get_mut("Ready").unwrap().status = "Unknown".into();
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
@@ -367,12 +396,12 @@ mod tests {
         let verdict = judge(&nodes("v1.37.2+k3s1"), &Pods::default(), &none(), &oldest, Err(&Unobserved::Interrupted));
         assert_eq!(
             verdict.reason(),
-            Some("n1, n2, n3 have no pod of a service proxy: k3s runs kube-proxy in its own process")
+            Some("no Linux node has a pod of a service proxy: k3s runs kube-proxy in its own process")
         );
     }
 
     #[test]
-    fn a_platform_may_do_it_by_means_of_its_own_and_kubeadm_not() {
+    fn no_pods_are_an_info_finding_on_platforms_and_critical_with_kubeadm() {
         let oldest = OldestApiServer("v1.37.2".parse().unwrap());
         let judged = |pods: &Pods, why| judge(&nodes("v1.37.2"), pods, &none(), &oldest, Err(&why));
         let absent = || Unobserved::absent("there is no ConfigMap kube-system/kubeadm-config");

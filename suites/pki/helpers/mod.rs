@@ -1,6 +1,6 @@
 //! What the checks of this suite, and some of others, share.
 
-pub(super) mod distrust;
+pub(crate) mod distrust;
 pub(super) mod instances;
 pub(crate) mod issued;
 pub(crate) mod lifetime;
