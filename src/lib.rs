@@ -33,6 +33,7 @@ pub mod rbac;
 pub mod recording;
 pub mod redaction;
 pub mod report;
+pub mod rule;
 pub mod run;
 pub mod seen;
 #[path = "../suites/mod.rs"]

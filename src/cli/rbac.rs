@@ -6,8 +6,8 @@ use super::choice::ChoiceArgs;
 use super::connection::namespace;
 use super::drill::AllowArgs;
 use super::{Failure, print, say};
-use crate::fact::rule::Impersonation;
 use crate::rbac::{Permissions, Subject, manifests};
+use crate::rule::Impersonation;
 use crate::run::profile::allowing;
 use crate::run::{ExitCode, Plan};
 

@@ -10,12 +10,11 @@ pub mod answered;
 pub mod facts;
 pub mod need;
 pub mod node;
-pub mod rule;
 pub mod stage;
 pub mod store;
 
+pub use crate::rule::Rule;
 pub use need::{Need, Needs, Parameter};
 pub use node::{Derive, Fact, Given, Node, Observe};
-pub use rule::{Rule, Scope};
 pub use stage::Stage;
 pub use store::Facts;

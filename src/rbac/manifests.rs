@@ -82,8 +82,7 @@ mod tests {
     use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 
     use super::*;
-    use crate::fact::Rule;
-    use crate::fact::rule::Impersonation;
+    use crate::rule::{Impersonation, Rule};
 
     fn permissions() -> Permissions {
         let rules = [

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-use crate::fact::Rule;
-use crate::fact::rule::{Impersonation, Scope};
+use crate::rule::{Impersonation, Rule, Scope};
 
 /// Where permissions are granted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

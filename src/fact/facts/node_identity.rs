@@ -7,9 +7,9 @@ use super::node_under_test::NodeUnderTest;
 use super::server_version::ServerVersion;
 use crate::cluster::{Call, Cluster, Identity, Reply};
 use crate::fact::answered::Answered;
-use crate::fact::rule::Impersonation;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::rule::Impersonation;
 use crate::seen::{Access, Seen, Unobserved};
 use crate::version::Version;
 

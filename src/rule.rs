@@ -1,4 +1,4 @@
-//! The RBAC that observing a fact needs.
+//! Permissions of RBAC.
 
 use std::fmt;
 
@@ -96,6 +96,23 @@ impl Rule {
     /// A permission to read non-resource URLs.
     pub const fn urls(urls: &'static [&'static str]) -> Self {
         Self { scope: Scope::Cluster, api_group: "", resource: "", names: &[], urls, verbs: &["get"] }
+    }
+
+    /// The same permission for a run only that makes its own namespace.
+    pub const fn in_own_namespace(self) -> Self {
+        Self { scope: Scope::OwnNamespace, ..self }
+    }
+
+    /// Two lists of permissions as one.
+    pub const fn joined<const N: usize>(first: &[Self], second: &[Self]) -> [Self; N] {
+        assert!(first.len() + second.len() == N, "N is the length of both");
+        let mut all = [Self::urls(&[]); N];
+        let mut i = 0;
+        while i < N {
+            all[i] = if i < first.len() { first[i] } else { second[i - first.len()] };
+            i += 1;
+        }
+        all
     }
 
     /// The same permission on these names only.
