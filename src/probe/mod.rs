@@ -22,6 +22,7 @@ pub mod message;
 pub mod object;
 pub mod policed;
 pub mod question;
+mod rights;
 pub mod serve;
 pub mod sight;
 pub mod spread;

@@ -100,11 +100,7 @@ impl Observe for HostReports {
     type Needs<'a> = (&'a Nodes,);
     const NAME: &'static str = "host-reports";
     const ACCESS: Access = Access::Privileged;
-    const RULES: &'static [Rule] = &[
-        Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
-        Rule::probes("", "serviceaccounts", &["create", "delete"]),
-        Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
-    ];
+    const RULES: &'static [Rule] = Level::Privileged.rules();
     const DEADLINE: Duration = Duration::from_secs(75);
 
     async fn observe(live: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {

@@ -1,6 +1,6 @@
 //! The Service default/kubernetes, by which pods reach the API.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,14 @@ pub struct KubernetesService {
     pub has_selector: bool,
     /// The ports, as name, port and target port.
     pub ports: Vec<(String, i32, String)>,
+}
+
+impl KubernetesService {
+    /// Where pods dial it.
+    pub fn address(&self) -> SocketAddr {
+        let port = self.ports.first().and_then(|(_, port, _)| u16::try_from(*port).ok());
+        SocketAddr::new(self.cluster_ip, port.unwrap_or(443))
+    }
 }
 
 impl Observe for KubernetesService {

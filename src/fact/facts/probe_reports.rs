@@ -95,14 +95,7 @@ impl Observe for ProbeReports {
     const NAME: &'static str = "probe-reports";
     const ACCESS: Access = Access::Create;
     const STAGE: Stage = Stage::First;
-    const RULES: &'static [Rule] = &[
-        Rule::own_namespace("", "namespaces", &["create", "delete", "get"]),
-        Rule::probes("", "serviceaccounts", &["create", "delete"]),
-        Rule::probes("", "services", &["create", "deletecollection"]),
-        Rule::probes("", "configmaps", &["get"]).named(&["kube-root-ca.crt"]),
-        Rule::probes("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]),
-        Rule::probes("", "pods", &["create", "deletecollection", "watch"]),
-    ];
+    const RULES: &'static [Rule] = Level::Restricted.rules();
     const DEADLINE: Duration = Duration::from_secs(90);
 
     async fn observe(live: &Live, (nodes, domain, api, instances, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
@@ -151,10 +144,7 @@ impl Wave {
             pods.iter().filter(|(_, node, _)| node.is_ready()).map(|(_, node, pod)| (pod, *node)).collect();
         let turn = run.to_string().bytes().fold(0, |turn: u64, byte| turn.wrapping_mul(31).wrapping_add(byte.into()));
         let api = known.api.map(|api| ApiQuestion {
-            address: SocketAddr::new(
-                api.cluster_ip,
-                api.ports.first().and_then(|port| u16::try_from(port.1).ok()).unwrap_or(443),
-            ),
+            address: api.address(),
             authority: fronts.authority.as_ref().map_err(|why| Fault::Other(why.to_string())).cloned(),
             names: vec!["kubernetes.default.svc".into(), format!("kubernetes.default.svc.{domain}")],
             connections: API_CONNECTIONS,
