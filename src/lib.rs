@@ -38,6 +38,7 @@ pub mod run;
 pub mod seen;
 #[path = "../suites/mod.rs"]
 pub mod suites;
+pub mod trial;
 pub mod version;
 
 /// How the program names itself to servers.

@@ -1,5 +1,6 @@
 //! The edge to Kubernetes: everything that is sent leaves through here, with a deadline, and is never retried silently.
 
+pub mod answered;
 pub mod call;
 mod causes;
 mod clients;
@@ -21,6 +22,7 @@ pub(crate) mod testing;
 mod turn;
 pub mod until;
 
+pub use answered::Answered;
 pub use call::{Call, Trust};
 pub(crate) use causes::causes;
 pub use connection::{ConnectError, connect};

@@ -6,13 +6,13 @@
 //! a [held](crate::held) one is observed for other observations alone, and never recorded.
 
 pub mod access_review;
-pub mod answered;
 pub mod facts;
 pub mod need;
 pub mod node;
 pub mod stage;
 pub mod store;
 
+pub use crate::cluster::answered;
 pub use crate::rule::Rule;
 pub use need::{Need, Needs, Parameter};
 pub use node::{Derive, Fact, Given, Node, Observe};

@@ -1,9 +1,11 @@
-//! What a rehearsal of a node's join makes and takes away: bootstrap tokens, keys, requests for certificates.
+//! What a joining node reads, and what a rehearsal of a join makes and takes away: ConfigMap cluster-info, bootstrap
+//! tokens, keys, requests for certificates.
 //!
 //! A token's secret and a private key exist in memory only. Tokens expire by themselves; requests for certificates are
 //! collected by the controller-manager an hour after they were decided, a day if they were not.
 
 pub mod applicant;
+pub mod cluster_info;
 pub mod removal;
 pub mod request;
 pub mod stray;

@@ -13,8 +13,12 @@ use crate::cluster::identity::Token;
 use crate::cluster::{Call, Identity};
 use crate::live::{Live, Outlying, RunId};
 use crate::probe::object::{Level, Mark};
+use crate::rule::Rule;
 use crate::seen::{Seen, Unobserved};
 
+/// The permission to make tokens and to remove them. RBAC cannot distinguish the types of Secrets, and a token's name
+/// differs in each run.
+pub const RULE: Rule = Rule::namespaced("kube-system", "", "secrets", &["create", "delete"]);
 /// The group that kubeadm gives to the bearers of its tokens.
 pub const GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 /// How long a token's secret is.

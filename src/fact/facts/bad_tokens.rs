@@ -12,7 +12,7 @@ use super::bootstrap_tokens::BootstrapTokens;
 use super::cluster_info::ClusterInfo;
 use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
-use crate::join::token::Purpose;
+use crate::join::token::{self, Purpose};
 use crate::join::whoami::{who_am_i, who_is_new, who_was_withdrawn};
 use crate::join::{LIFETIME, Minted};
 use crate::live::Live;
@@ -49,7 +49,7 @@ impl Observe for BadTokens {
     type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
     const NAME: &'static str = "bad-tokens";
     const ACCESS: Access = Access::Join;
-    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "secrets", &["create", "delete"])];
+    const RULES: &'static [Rule] = &[token::RULE];
     const DEADLINE: Duration = Duration::from_secs(30);
 
     async fn observe(live: &Live, _: Self::Needs<'_>) -> Seen<Self> {

@@ -1,5 +1,6 @@
 //! The bootstrap tokens, without their secrets.
 
+pub use crate::join::cluster_info::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_info::{Signed, SignedClusterInfo};
-use crate::bootstrap_token::{SECRET_NAME, is_id, verifies};
+use super::cluster_info::SignedClusterInfo;
+use crate::bootstrap_token::{SECRET_NAME, is_id};
 use crate::cluster::{Call, until};
 use crate::fact::{Observe, Rule};
+use crate::join::cluster_info::Signed;
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
@@ -54,18 +56,6 @@ pub enum Expiration {
     At(Timestamp),
     /// The Secret has no valid time, which counts as expired.
     Unreadable,
-}
-
-/// A token's signature in cluster-info.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Signature {
-    /// It is valid.
-    Verified,
-    /// It is that of another text, or of another token.
-    Mismatch,
-    /// There is none.
-    Missing,
 }
 
 impl BootstrapToken {
@@ -129,7 +119,7 @@ fn trim(secret: Secret, signed: &Signed) -> (String, BootstrapToken) {
     let text = |key: &str| data.get(key).and_then(|ByteString(value)| std::str::from_utf8(value).ok());
     // Another value may be a whole token, which must not be kept.
     let id = text("token-id").filter(|id| is_id(id));
-    let signature = id.and_then(|id| signed.signatures.get_key_value(id));
+    let secret_half = data.get("token-secret").map(|ByteString(secret)| secret.as_slice());
     let token = BootstrapToken {
         created: secret.metadata.creation_timestamp.map(|at| at.0),
         expiration: match data.get("expiration") {
@@ -147,13 +137,7 @@ fn trim(secret: Secret, signed: &Signed) -> (String, BootstrapToken) {
             .filter(|group| !group.is_empty())
             .map(str::to_owned)
             .collect(),
-        signature: match (signature, data.get("token-secret")) {
-            (None, _) => Signature::Missing,
-            (Some((id, jws)), Some(ByteString(secret))) if verifies(jws, signed.kubeconfig.as_bytes(), id, secret) => {
-                Signature::Verified
-            }
-            (Some(_), _) => Signature::Mismatch,
-        },
+        signature: id.map_or(Signature::Missing, |id| signed.signature(id, secret_half)),
         id: id.map(str::to_owned),
     };
     (secret.metadata.name.unwrap_or_default(), token)

@@ -1,36 +1,17 @@
 //! ConfigMap cluster-info, which a joining node reads before it trusts the cluster.
 
+pub use crate::join::cluster_info::{DiscoveryCluster, DiscoveryKubeconfig};
 use std::collections::BTreeMap;
-use std::fmt;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap_token::{self, SIGNATURE_KEY};
+use crate::bootstrap_token;
 use crate::certificate::Certificate;
-use crate::cluster::{Call, without_line_breaks};
 use crate::fact::{Observe, Rule};
-use crate::handshake::Authority;
+use crate::join::cluster_info::{self, Parts, Signed};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
-
-/// The most bytes of a kubeconfig that are parsed.
-const LARGEST: usize = 256 << 10;
-/// The fields of a kubeconfig's user; the values of none of them are kept.
-const CREDENTIALS: [&str; 10] = [
-    "auth-provider",
-    "client-certificate",
-    "client-certificate-data",
-    "client-key",
-    "client-key-data",
-    "exec",
-    "password",
-    "token",
-    "tokenFile",
-    "username",
-];
 
 /// ConfigMap kube-public/cluster-info, from which a joining node learns the server and its CA. Absent without kubeadm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,43 +30,6 @@ pub struct SignedClusterInfo {
     pub(super) signed: Signed,
 }
 
-/// A kubeconfig without credentials.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiscoveryKubeconfig {
-    /// The clusters, in order.
-    pub clusters: Vec<DiscoveryCluster>,
-    /// The users' names, each with the names of its credentials.
-    pub users: BTreeMap<String, Vec<String>>,
-    /// The contexts' names.
-    pub contexts: Vec<String>,
-}
-
-/// A cluster of that kubeconfig.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiscoveryCluster {
-    /// The name; empty as kubeadm writes it.
-    pub name: String,
-    /// The API server, or why the URL cannot be used.
-    pub server: Result<Authority, String>,
-    /// The CAs, or why they cannot be read.
-    pub authorities: Result<Vec<Certificate>, String>,
-    /// Whether it has `insecure-skip-tls-verify`.
-    pub skips_verification: bool,
-}
-
-/// The signed text and the signatures; never recorded or shown.
-#[derive(Clone, Default)]
-pub(super) struct Signed {
-    pub(super) kubeconfig: String,
-    pub(super) signatures: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for Signed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signed([redacted])")
-    }
-}
-
 impl ClusterInfo {
     /// The cluster that joining nodes use: the first.
     pub fn cluster(&self) -> Option<&DiscoveryCluster> {
@@ -99,105 +43,6 @@ impl ClusterInfo {
         let cluster = kubeconfig.clusters.first().ok_or_else(|| unreadable("its kubeconfig has no cluster"))?;
         cluster.authorities.as_deref().map_err(|why| unreadable(why))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct File {
-    clusters: Option<Vec<NamedCluster>>,
-    users: Option<Vec<NamedUser>>,
-    contexts: Option<Vec<NamedContext>>,
-}
-
-#[derive(Deserialize)]
-struct NamedCluster {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    cluster: FileCluster,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct FileCluster {
-    server: String,
-    certificate_authority_data: String,
-    insecure_skip_tls_verify: bool,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    #[serde(default)]
-    name: String,
-    #[expect(clippy::zero_sized_map_values, reason = "the values are skipped and not kept in memory")]
-    user: Option<BTreeMap<String, IgnoredAny>>,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    #[serde(default)]
-    name: String,
-}
-
-impl DiscoveryKubeconfig {
-    /// Reads one; errors do not quote it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > LARGEST {
-            return Err(format!("it has {} bytes, more than {LARGEST}", text.len()));
-        }
-        let file: File = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
-        Ok(Self {
-            clusters: file.clusters.unwrap_or_default().into_iter().map(DiscoveryCluster::from).collect(),
-            users: file
-                .users
-                .unwrap_or_default()
-                .into_iter()
-                .map(|NamedUser { name, user }| {
-                    let fields = user.unwrap_or_default();
-                    let held = CREDENTIALS.into_iter().filter(|field| fields.contains_key(*field));
-                    (name, held.map(str::to_owned).collect())
-                })
-                .collect(),
-            contexts: file.contexts.unwrap_or_default().into_iter().map(|context| context.name).collect(),
-        })
-    }
-}
-
-impl From<NamedCluster> for DiscoveryCluster {
-    fn from(NamedCluster { name, cluster }: NamedCluster) -> Self {
-        Self {
-            name,
-            server: server(&cluster.server),
-            authorities: authorities(&cluster.certificate_authority_data),
-            skips_verification: cluster.insecure_skip_tls_verify,
-        }
-    }
-}
-
-/// The host and port of a URL. Errors do not quote it: it might contain a password.
-fn server(url: &str) -> Result<Authority, String> {
-    if url.is_empty() {
-        return Err("it has no server".into());
-    }
-    let url: http::Uri = url.parse().map_err(|_| "its server is not a URL")?;
-    if url.scheme_str() != Some("https") {
-        return Err("its server is not an https URL".into());
-    }
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("its server's URL contains a user name".into());
-    }
-    let host = url.host().unwrap_or_default();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Authority::new(host, url.port_u16().unwrap_or(443)).map_err(|_| "its server's URL has no host".into())
-}
-
-fn authorities(data: &str) -> Result<Vec<Certificate>, String> {
-    if data.is_empty() {
-        return Err("it has no certificate-authority-data".into());
-    }
-    let pem = BASE64_STANDARD.decode(&*without_line_breaks(data)).ok().and_then(|pem| String::from_utf8(pem).ok());
-    let pem = pem.ok_or("its certificate-authority-data is not base64 of PEM")?;
-    Certificate::from_pem_bundle(&pem).map_err(|error| format!("in its certificate-authority-data {error}"))
 }
 
 impl Observe for ClusterInfo {
@@ -216,32 +61,19 @@ impl Observe for SignedClusterInfo {
     type Needs<'a> = ();
     const NAME: &'static str = "signed-cluster-info";
     const ACCESS: Access = Access::Read;
-    const RULES: &'static [Rule] =
-        &[Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"])];
+    const RULES: &'static [Rule] = &[cluster_info::RULE];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let map: ConfigMap = cluster.fetch(&Call::get_in::<ConfigMap>("kube-public", "cluster-info")).await?;
-        Ok(Self::read(map.data.unwrap_or_default()))
+        let map: ConfigMap = cluster.fetch(&cluster_info::request()).await?;
+        Ok(Parts::of(map).into())
     }
 }
 
-impl SignedClusterInfo {
-    /// Reads the ConfigMap.
-    pub(super) fn read(mut data: BTreeMap<String, String>) -> Self {
-        let text = data.remove("kubeconfig");
-        let (signatures, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            data.into_iter().partition(|(key, _)| key.starts_with(SIGNATURE_KEY));
-        let signatures: BTreeMap<String, String> =
-            signatures.into_iter().map(|(key, jws)| (key[SIGNATURE_KEY.len()..].to_owned(), jws)).collect();
-        let info = ClusterInfo {
-            kubeconfig: text
-                .as_deref()
-                .ok_or_else(|| "there is no such key".to_owned())
-                .and_then(DiscoveryKubeconfig::parse),
-            signatures: signatures.iter().map(|(id, jws)| (id.clone(), bootstrap_token::form(jws, id))).collect(),
-            other_keys: other.into_keys().collect(),
-        };
-        Self { info, signed: Signed { kubeconfig: text.unwrap_or_default(), signatures } }
+impl From<Parts> for SignedClusterInfo {
+    fn from(Parts { kubeconfig, signed, other_keys }: Parts) -> Self {
+        let form = |(id, jws): (&String, &String)| (id.clone(), bootstrap_token::form(jws, id));
+        let signatures = signed.signatures.iter().map(form).collect();
+        Self { info: ClusterInfo { kubeconfig, signatures, other_keys }, signed }
     }
 }
 
@@ -255,7 +87,7 @@ pub(crate) mod testing {
     pub(crate) fn cluster_info(server: &str, authorities: Vec<Certificate>) -> ClusterInfo {
         let cluster = DiscoveryCluster {
             name: String::new(),
-            server: super::server(server),
+            server: cluster_info::server(server),
             authorities: Ok(authorities),
             skips_verification: false,
         };
@@ -266,47 +98,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAQ==\n-----END CERTIFICATE-----\n";
-
-    fn kubeconfig(users: &str) -> String {
-        let ca = BASE64_STANDARD.encode(PEM);
-        format!(
-            "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {ca}\n    \
-             server: https://10.77.0.11:6443\n  name: \"\"\ncontexts: null\ncurrent-context: \"\"\nkind: Config\n\
-             users: {users}\n"
-        )
-    }
-
-    #[test]
-    fn what_kubeadm_writes_is_read() {
-        let read = DiscoveryKubeconfig::parse(&kubeconfig("null")).unwrap();
-        let cluster = &read.clusters[0];
-        assert_eq!(cluster.server.as_ref().map(ToString::to_string), Ok("10.77.0.11:6443".to_owned()));
-        assert_eq!(cluster.authorities, Ok(vec![Certificate::from_der([1])]));
-        assert!(read.users.is_empty() && read.contexts.is_empty());
-        let wrapped = BASE64_STANDARD
-            .encode(PEM)
-            .as_bytes()
-            .chunks(20)
-            .fold(String::new(), |text, line| text + std::str::from_utf8(line).unwrap() + "\r\n");
-        assert_eq!(authorities(&wrapped), cluster.authorities);
-        assert!(authorities(&wrapped.replace("\r\n", " ")).is_err());
-    }
-
-    #[test]
-    fn credentials_are_named_and_not_kept() {
-        let users = "[{name: admin, user: {token: hunter2hunter2, client-key-data: c2VjcmV0}}]";
-        let read = DiscoveryKubeconfig::parse(&kubeconfig(users)).unwrap();
-        assert_eq!(read.users["admin"], ["client-key-data", "token"]);
-        let recorded = serde_json::to_string(&read).unwrap();
-        assert!(!recorded.contains("hunter2") && !recorded.contains("c2VjcmV0"));
-        let error = server("https://admin:hunter2@10.77.0.11:6443").unwrap_err();
-        assert_eq!(error, "its server's URL contains a user name");
-    }
 
     #[test]
     fn signatures_are_judged_by_their_form_and_not_recorded() {
@@ -314,31 +106,11 @@ mod tests {
         let data =
             [("kubeconfig", "x"), ("jws-kubeconfig-abcdef", &*jws), ("jws-kubeconfig-uvwxyz", "x"), ("note", "x")];
         let SignedClusterInfo { info, .. } =
-            SignedClusterInfo::read(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+            Parts::read(data.map(|(key, value)| (key.to_owned(), value.to_owned())).into()).into();
         assert_eq!(info.signatures["abcdef"], Ok(()));
         assert!(info.signatures["uvwxyz"].is_err());
         assert_eq!(info.other_keys, ["note"]);
         assert!(!serde_json::to_string(&info).unwrap().contains(&jws[..20]));
         assert!(!format!("{info:?}").contains(&jws[..20]));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_without_quoting_it() {
-        for (text, why) in [("a: [", "line"), ("clusters: 7", "line"), (&"x".repeat(LARGEST + 1), "more than 262144")] {
-            let error = DiscoveryKubeconfig::parse(text).unwrap_err();
-            assert!(error.contains(why), "{error}");
-        }
-        assert_eq!(server("http://n1:6443").unwrap_err(), "its server is not an https URL");
-        assert_eq!(server("").unwrap_err(), "it has no server");
-        assert_eq!(authorities("AQ==").unwrap_err(), "in its certificate-authority-data no certificate in the bundle");
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_text_is_safe(text in "(clusters:|users:|- name: a|\n| |&a|\\*a|\\[|\\{|\\PC){0,60}", url in "(https://)?\\PC{0,30}") {
-            let _ = DiscoveryKubeconfig::parse(&text);
-            let _ = server(&url);
-            let _ = authorities(&url);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Reply;
+use super::Reply;
 
 /// An answer of an API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
