@@ -3,3 +3,7 @@
 //! A fact says when a trial may run, gives it what other facts have seen, and records what came of it.
 
 pub mod join_rehearsal;
+pub mod network_policy;
+mod runner;
+pub mod service;
+mod tries;
