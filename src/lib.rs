@@ -9,6 +9,7 @@ pub mod check;
 pub mod cidr;
 pub mod cli;
 pub mod cluster;
+pub mod control_plane;
 pub mod dial;
 pub mod drill;
 pub mod event;

@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAcco
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 
-use super::ask::watch::WatchQuestions;
 use super::collect::{Collected, Patience, collect};
 use super::grant::Grant;
 use super::object::{LEVEL, Level, Mark, Placed, RUN, Work};
@@ -182,15 +181,6 @@ impl<'a> Site<'a> {
             .in_namespace(&self.namespace)
             .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.live.inputs.run, self.level.label()));
         self.live.cluster.send(&call).await?.accepted(&call)
-    }
-
-    /// Makes a watching pod on each of these nodes, and returns the pods' names by node.
-    pub async fn watching_pods(&self, nodes: &[&str], questions: &WatchQuestions) -> Seen<BTreeMap<String, String>> {
-        let made = nodes.iter().enumerate().map(async |(i, node)| {
-            let pod = TrialPod { role: &i.to_string(), node, watch: Some(questions) };
-            Ok(((*node).to_owned(), self.trial_pod(&pod).await?))
-        });
-        join_all(made).await.into_iter().collect()
     }
 
     /// Makes a network policy.

@@ -2,6 +2,7 @@
 //!
 //! A fact says when a trial may run, gives it what other facts have seen, and records what came of it.
 
+pub mod control_plane_loss;
 pub mod join_rehearsal;
 pub mod network_policy;
 mod runner;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::control_plane::leases::is_held_on;
 use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::api_server_health::ApiServerHealth;
 use crate::fact::facts::api_server_instances::ApiServerInstances;
@@ -14,24 +15,10 @@ use crate::fact::{Derive, Observe};
 use crate::live::Live;
 use crate::prometheus::Line;
 use crate::seen::{Seen, Unobserved};
+use crate::trial::control_plane_loss::watch::Candidate;
 
 /// How many control-plane nodes, and members of etcd, tolerate the loss of one.
 const ENOUGH: usize = 3;
-
-/// The node that is stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its name.
-    pub node: String,
-    /// The address of its API server.
-    pub address: SocketAddr,
-    /// The components whose lease it holds.
-    pub leads: Vec<String>,
-    /// The addresses of the other API servers.
-    pub survivors: Vec<SocketAddr>,
-    /// The nodes for probes, workers first.
-    pub watchers: Vec<String>,
-}
 
 /// The control plane just before the loss.
 struct ControlPlane<'a> {
@@ -174,14 +161,6 @@ impl ControlPlane<'_> {
             && boot(node) == self.boot
             && self.nodes.0.values().filter(|other| boot(other) == self.boot).count() == 1
     }
-}
-
-/// Whether the holder of a lease runs on this node: its name begins with its hostname. One of the two names may have a
-/// domain in addition.
-pub fn is_held_on(holder: &str, node: &str) -> bool {
-    let host = holder.rsplit_once('_').map_or(holder, |(host, _)| host).to_ascii_lowercase();
-    let longer = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
-    host == node || longer(&host, node) || longer(node, &host)
 }
 
 /// Whether the member with these metrics has a leader and a vote.
@@ -363,13 +342,5 @@ mod tests {
         assert!(control_plane(&hosts).choose().is_err(), "a member without metrics does not count as healthy");
         hosts.0.remove("n1");
         assert!(control_plane(&hosts).choose().is_err());
-    }
-
-    #[test]
-    fn a_lease_is_held_by_a_host() {
-        assert!(is_held_on("n1_0a1b", "n1") && is_held_on("N1_0a1b", "n1"));
-        assert!(is_held_on("n1.example.org_0a1b", "n1") && is_held_on("n1_0a1b", "n1.example.org"));
-        assert!(!is_held_on("n10_0a1b", "n1") && !is_held_on("n1_0a1b", "n10") && !is_held_on("", "n1"));
-        assert!(is_held_on("my_host_0a1b", "my_host"));
     }
 }

@@ -16,21 +16,16 @@ use serde_json::json;
 use tokio::io::AsyncBufReadExt;
 use tokio::time::timeout;
 
-use super::candidate::{Candidate, is_held_on};
 use super::course::{Course, Tried, is_steady};
 use crate::cluster::Call;
-use crate::fact::facts::api_server_endpoints::{published, slices};
-use crate::fact::facts::cluster_domain::ClusterDomain;
-use crate::fact::facts::dns_servers::DnsServers;
-use crate::fact::facts::kubernetes_service::KubernetesService;
-use crate::fact::facts::leader_leases::{COMPONENTS, lease, request};
+use crate::control_plane::leases::{self, COMPONENTS, is_held_on};
+use crate::control_plane::published;
 use crate::live::Live;
-use crate::ports;
 use crate::probe::ask::watch::{Try, WatchQuestions, WatchTarget};
-use crate::probe::collect::running;
-use crate::probe::deploy::Site;
 use crate::probe::object::Level;
+use crate::probe::trial::TrialPod;
 use crate::seen::{Seen, Unobserved};
+use crate::trial::runner::Runner;
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
@@ -98,12 +93,37 @@ impl fmt::Display for Watched {
 
 type Tries = BTreeMap<Watched, Vec<Tried>>;
 
+/// The node that is stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its name.
+    pub node: String,
+    /// The address of its API server.
+    pub address: SocketAddr,
+    /// The components whose lease it holds.
+    pub leads: Vec<String>,
+    /// The addresses of the other API servers.
+    pub survivors: Vec<SocketAddr>,
+    /// The nodes for probes, workers first.
+    pub watchers: Vec<String>,
+}
+
+/// What the watching pods ask.
+pub struct Targets {
+    /// The API at its ClusterIP.
+    pub api: SocketAddr,
+    /// The cluster's DNS.
+    pub dns: SocketAddr,
+    /// The name that it is asked for.
+    pub name: String,
+}
+
 /// A cluster that will lose a node, and the watching pods.
 pub struct Scene<'a> {
     live: &'a Live,
     /// The node.
     pub candidate: Candidate,
-    namespace: String,
+    runner: Runner<'a>,
     /// The watching pods, by node.
     pods: BTreeMap<String, String>,
     tries: Mutex<Tries>,
@@ -111,29 +131,20 @@ pub struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Starts watching pods on other nodes, and waits until they run.
-    pub async fn prepare(
-        live: &'a Live,
-        candidate: Candidate,
-        service: &KubernetesService,
-        domain: &ClusterDomain,
-        dns: &DnsServers,
-        patience: Duration,
-    ) -> Seen<Self> {
-        let port = service.ports.first().and_then(|(_, port, _)| u16::try_from(*port).ok()).unwrap_or(443);
-        let name = format!("kubernetes.default.svc.{domain}.");
-        let targets = [
-            (API.to_owned(), WatchTarget::Api(SocketAddr::new(service.cluster_ip, port))),
-            (NAMES.to_owned(), WatchTarget::Dns(SocketAddr::new(dns.service, ports::DNS), name)),
-        ];
-        let run = &live.inputs.run;
-        let site = Site::prepare(live, Level::Watching).await?;
-        let nodes: Vec<&str> = candidate.watchers.iter().take(WATCHERS).map(String::as_str).collect();
-        let pods = site.watching_pods(&nodes, &WatchQuestions { run: run.clone(), targets: targets.into() }).await?;
-        let names: Vec<String> = pods.values().cloned().collect();
-        running(&live.cluster, site.namespace(), run, &names, patience).await?;
+    pub async fn prepare(live: &'a Live, candidate: Candidate, targets: Targets) -> Seen<Self> {
+        let Targets { api, dns, name } = targets;
+        let targets = [(API.to_owned(), WatchTarget::Api(api)), (NAMES.to_owned(), WatchTarget::Dns(dns, name))].into();
+        let watch = WatchQuestions { run: live.inputs.run.clone(), targets };
+        let runner = Runner::prepare(live, Level::Watching).await?;
+        let nodes: Vec<(String, &String)> =
+            candidate.watchers.iter().take(WATCHERS).enumerate().map(|(i, node)| (i.to_string(), node)).collect();
+        let pods: Vec<TrialPod<'_>> =
+            nodes.iter().map(|(role, node)| TrialPod { role, node, watch: Some(&watch) }).collect();
+        let started = runner.start(&pods).await?;
+        let pods: BTreeMap<String, String> =
+            nodes.iter().zip(started).map(|((_, node), (pod, _))| ((*node).clone(), pod)).collect();
         let tries = watched(&pods).map(|what| (what, Vec::new())).collect();
-        let namespace = site.namespace().to_owned();
-        Ok(Self { live, candidate, namespace, pods, tries: Mutex::new(tries) })
+        Ok(Self { live, candidate, runner, pods, tries: Mutex::new(tries) })
     }
 
     /// Tries everything while it is polled.
@@ -232,17 +243,17 @@ impl<'a> Scene<'a> {
             Watched::Write => {
                 let written = json!({ "metadata": { "annotations": { WRITTEN: Timestamp::now().to_string() } } });
                 let account = Level::Watching.name(&self.live.inputs.run);
-                let call = Call::patch::<ServiceAccount>(account, written).in_namespace(&self.namespace);
+                let call = Call::patch::<ServiceAccount>(account, written).in_namespace(self.runner.site.namespace());
                 self.send(call.to_instance(survivor)).await
             }
             Watched::Published => {
-                let named =
-                    slices(&self.live.cluster, published().to_instance(survivor)).await.map_err(|e| e.to_string())?;
+                let call = published::request().to_instance(survivor);
+                let named = published::slices(&self.live.cluster, call).await.map_err(|e| e.to_string())?;
                 if named.contains(&stopped.address) { Err(format!("it contains {}", stopped.address)) } else { Ok(()) }
             }
             Watched::Lease(component) => {
-                let call = request(component).to_instance(survivor);
-                let (lease, _) = lease(&self.live.cluster, &call).await.map_err(|e| e.to_string())?;
+                let call = leases::request(component).to_instance(survivor);
+                let (lease, _) = leases::read(&self.live.cluster, &call).await.map_err(|e| e.to_string())?;
                 let now = Instant::now();
                 let (_, seen) = *renewal.insert(match *renewal {
                     Some((renewed, seen)) if renewed == lease.renewed => (renewed, seen),
@@ -278,8 +289,8 @@ impl<'a> Scene<'a> {
     }
 
     async fn read(&self, node: &str, pod: &str, log: &mut Log) -> std::io::Result<()> {
-        let call =
-            Call::get_in::<Pod>(&self.namespace, pod).subresource("log").with("follow", "true").on_new_connection();
+        let call = Call::get_in::<Pod>(self.runner.site.namespace(), pod);
+        let call = call.subresource("log").with("follow", "true").on_new_connection();
         let stream = timeout(TRY, self.live.cluster.stream(&call)).await?;
         let mut lines = stream.map_err(std::io::Error::other)?.lines();
         let mut number = 0;

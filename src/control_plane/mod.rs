@@ -1,0 +1,5 @@
+//! Objects of a control plane that more than one observation reads: the addresses of its API servers, the leases of its
+//! leaders.
+
+pub mod leases;
+pub mod published;
