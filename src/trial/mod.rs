@@ -4,7 +4,9 @@
 
 pub mod control_plane_loss;
 pub mod join_rehearsal;
+pub mod monitoring;
 pub mod network_policy;
 mod runner;
 pub mod service;
+pub mod streams;
 mod tries;

@@ -1,5 +1,6 @@
 //! Whether the API server reaches the kubelets: the log of one pod on each node.
 
+pub use crate::cluster::Came;
 pub use crate::cluster::reply::UNKNOWN_TO_KUBELET;
 use std::collections::BTreeMap;
 
@@ -36,27 +37,6 @@ pub struct LogAnswer {
     pub pod: String,
     /// The outcome.
     pub came: Came,
-}
-
-/// The outcome of a request that goes through a kubelet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Came {
-    /// The requested data.
-    #[serde(alias = "log")]
-    Wanted,
-    /// An error of the API server about the kubelet.
-    Error {
-        /// The status code.
-        status: u16,
-        /// The API server's message.
-        message: String,
-    },
-    /// No answer within the deadline.
-    Nothing {
-        /// The deadline, in milliseconds.
-        after_ms: u64,
-    },
 }
 
 impl Observe for KubeletLogs {
