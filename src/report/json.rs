@@ -7,10 +7,10 @@ use std::io;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Console, Gathered, OutputError, OutputFile, Report, documentation};
+use super::on_verdict::Whole;
+use super::{Console, Gathered, OutputError, OutputFile, documentation};
 use crate::check::{Judged, Outcome, Severity};
 use crate::cluster::ClusterSummary;
-use crate::event::Event;
 
 /// The version of `reports/verdicts.schema.json`. It changes when a field is removed or changes its meaning.
 const SCHEMA_VERSION: u8 = 1;
@@ -94,35 +94,14 @@ impl Destination for OutputFile {
     }
 }
 
-/// The verdicts as JSON.
-pub struct Json<D> {
-    /// Until they are written.
-    to: Option<D>,
-    run: Gathered,
-}
+/// The verdicts as JSON, which go there.
+pub struct Json<D>(pub D);
 
-impl<D: Destination> Json<D> {
-    /// The verdicts go there.
-    pub fn new(to: D) -> Self {
-        Self { to: Some(to), run: Gathered::default() }
-    }
-
-    fn write(&mut self) -> Result<(), OutputError> {
-        let Some(verdicts) = Verdicts::new(&self.run) else { return Ok(()) };
-        let Some(to) = self.to.take() else { return Ok(()) };
+impl<D: Destination> Whole for Json<D> {
+    fn write(self, run: &Gathered) -> Result<(), OutputError> {
+        let Some(verdicts) = Verdicts::new(run) else { return Ok(()) };
         let mut text = serde_json::to_string_pretty(&verdicts).map_err(|e| OutputError::Stream(io::Error::other(e)))?;
         text.push('\n');
-        to.write(&text)
-    }
-}
-
-impl<D: Destination> Report for Json<D> {
-    fn event(&mut self, event: &Event) -> Result<(), OutputError> {
-        self.run.event(event);
-        if event.is_verdict() { self.write() } else { Ok(()) }
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
-        self.write()
+        self.0.write(&text)
     }
 }

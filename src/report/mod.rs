@@ -6,6 +6,7 @@ pub mod gathered;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
+pub mod on_verdict;
 pub mod output;
 pub mod plain;
 pub mod progress;
@@ -18,6 +19,7 @@ pub mod wanted;
 
 pub use console::Console;
 pub use gathered::Gathered;
+pub use on_verdict::OnVerdict;
 pub use output::{OutputError, OutputFile, StreamFile};
 pub use reports::{Report, Reports};
 pub use wanted::{Colour, Format, Progress, Wanted};

@@ -3,9 +3,8 @@
 use super::json::Json;
 use super::jsonl::JsonLines;
 use super::junit::JUnit;
-use super::progress::progress;
 use super::text::Text;
-use super::{Console, Format, OutputError, OutputFile, Progress, StreamFile, Wanted};
+use super::{Console, Format, OnVerdict, OutputError, OutputFile, Progress, StreamFile, Wanted};
 use crate::event::Event;
 
 /// A consumer of the event stream.
@@ -30,20 +29,20 @@ impl Reports {
         let console = Console::stdout(wanted.colour);
         match wanted.output {
             Format::Text => open.push(Box::new(Text::new(console, wanted))),
-            Format::Json => open.push(Box::new(Json::new(console))),
+            Format::Json => open.push(Box::new(OnVerdict::new(Json(console)))),
         }
         if let Some(path) = &wanted.junit {
-            open.push(Box::new(JUnit::new(OutputFile::create(path)?)));
+            open.push(Box::new(OnVerdict::new(JUnit(OutputFile::create(path)?))));
         }
         if let Some(path) = &wanted.json {
-            open.push(Box::new(Json::new(OutputFile::create(path)?)));
+            open.push(Box::new(OnVerdict::new(Json(OutputFile::create(path)?))));
         }
         // This one is seen from the start, so it comes after those that may still refuse.
         if let Some(path) = &wanted.events {
             open.push(Box::new(JsonLines::new(StreamFile::create(path)?)));
         }
         if wanted.progress == Progress::Shown {
-            open.push(progress());
+            open.push(super::progress::progress());
         }
         open.reverse();
         Ok(Self { open, failed: None })

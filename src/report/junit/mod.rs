@@ -6,36 +6,16 @@ pub mod document;
 mod tests;
 pub mod xml;
 
-use super::{Gathered, OutputError, OutputFile, Report};
-use crate::event::Event;
+use super::on_verdict::Whole;
+use super::{Gathered, OutputError, OutputFile};
 
-/// JUnit XML.
-pub struct JUnit {
-    /// Until it is written.
-    to: Option<OutputFile>,
-    run: Gathered,
-}
+/// JUnit XML, which goes there.
+pub struct JUnit(pub OutputFile);
 
-impl JUnit {
-    /// The document goes there.
-    pub fn new(to: OutputFile) -> Self {
-        Self { to: Some(to), run: Gathered::default() }
-    }
-
-    fn write(&mut self) -> Result<(), OutputError> {
-        let Some(mut to) = self.to.take() else { return Ok(()) };
-        to.write(|to| document::write(&self.run, to))?;
+impl Whole for JUnit {
+    fn write(self, run: &Gathered) -> Result<(), OutputError> {
+        let Self(mut to) = self;
+        to.write(|to| document::write(run, to))?;
         to.publish()
-    }
-}
-
-impl Report for JUnit {
-    fn event(&mut self, event: &Event) -> Result<(), OutputError> {
-        self.run.event(event);
-        if event.is_verdict() { self.write() } else { Ok(()) }
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
-        self.write()
     }
 }

@@ -6,6 +6,7 @@ use quick_junit::{NonSuccessKind, Report as ReadBack, TestCaseStatus};
 use super::*;
 use crate::check::outcome::Unseen;
 use crate::check::{Judged, Outcome, Subject};
+use crate::event::Event;
 use crate::report::testing;
 
 fn written(events: &[Event]) -> String {
