@@ -7,13 +7,13 @@ use clap::Args;
 
 use super::Failure;
 use super::choice::FilterArgs;
-use super::reporting::{ReportArgs, STANDARD_INPUT, consume};
+use super::reporting::{STANDARD_INPUT, check_files, consume};
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, Planned, RunStarted};
 use crate::recording::Recording;
 use crate::redaction::Redaction;
-use crate::report::{Progress, Reports};
+use crate::report::{Progress, Reports, Wanted};
 use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, Source, engine};
 use crate::suites;
 
@@ -40,12 +40,12 @@ pub struct JudgeArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
-    reports: ReportArgs,
+    reports: Wanted,
 }
 
 /// Judges a recording from a file.
 pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
-    args.reports.check(&[("FILE", Some(&args.file))], None)?;
+    check_files(&args.reports, &[("FILE", Some(&args.file))], None)?;
     let (recording, name) = if args.file == Path::new("-") {
         (Recording::read_from(io::stdin().lock(), Path::new(STANDARD_INPUT))?, STANDARD_INPUT.to_owned())
     } else {
@@ -55,20 +55,15 @@ pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Judges the example.
-pub async fn example(filter: &FilterArgs, reports: &ReportArgs) -> Result<ExitCode, Failure> {
+pub async fn example(filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
     let recording = Recording::parse(EXAMPLE, Path::new(EXAMPLE_NAME))?;
     judge(recording, EXAMPLE_NAME, filter, reports).await
 }
 
-async fn judge(
-    recording: Recording,
-    name: &str,
-    filter: &FilterArgs,
-    reports: &ReportArgs,
-) -> Result<ExitCode, Failure> {
+async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
     let plan = Plan::new(chosen(&recording, name, filter)?);
     let gate = filter.fail_on.unwrap_or(recording.gate);
-    let reports = Reports::open(&reports.wanted(Progress::Hidden))?;
+    let reports = Reports::open(reports, Progress::Hidden)?;
     let started = RunStarted {
         seaworthy: env!("CARGO_PKG_VERSION").into(),
         at: recording.at,

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reporting::{ReportArgs, STANDARD_INPUT};
+use super::reporting::{STANDARD_INPUT, check_files};
 use super::{Failure, say};
 use crate::event::Event;
 use crate::event::reading::Stream;
-use crate::report::{Progress, Reports};
+use crate::report::{Progress, Reports, Wanted};
 use crate::run::ExitCode;
 
 /// Make reports from an event stream
@@ -27,18 +27,18 @@ pub struct ReplayArgs {
     #[arg(value_name = "EVENTS")]
     file: PathBuf,
     #[command(flatten)]
-    reports: ReportArgs,
+    reports: Wanted,
 }
 
 /// Replays an event stream.
 pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
-    args.reports.check(&[("EVENTS", Some(&args.file))], None)?;
+    check_files(&args.reports, &[("EVENTS", Some(&args.file))], None)?;
     let stream = if args.file == Path::new("-") {
         Stream::parse(io::stdin().lock(), Path::new(STANDARD_INPUT))?
     } else {
         Stream::read(&args.file)?
     };
-    let mut reports = Reports::open(&args.reports.wanted(Progress::Hidden))?;
+    let mut reports = Reports::open(&args.reports, Progress::Hidden)?;
     for event in &stream.events {
         reports.event(event);
     }

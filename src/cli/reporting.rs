@@ -1,90 +1,37 @@
-//! The flags that choose reports, and what feeds these.
+//! What refuses unsuitable files of reports, and what feeds reports.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
 use tokio::sync::mpsc;
 
 use super::Failure;
 use crate::event::Event;
 use crate::redaction::Redaction;
-use crate::report::{Colour, Format, Progress, Reports, Wanted};
+use crate::report::{Reports, Wanted};
 
 /// The name of the standard input in messages.
 pub const STANDARD_INPUT: &str = "the standard input";
 
-/// Parses the name of an output file.
-pub fn output_file() -> ValueParser {
-    let named = |path: PathBuf| match path.to_str() {
-        Some("-") => Err("name a file, or /dev/stdout for the standard output"),
-        _ => Ok(path),
-    };
-    PathBufValueParser::new().try_map(named).into()
-}
-
-/// The reports to write.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Reports")]
-pub struct ReportArgs {
-    /// Write JUnit XML
-    #[arg(long, value_name = "FILE", value_parser = output_file())]
-    pub junit: Option<PathBuf>,
-    /// Write the verdicts as JSON
-    #[arg(long, value_name = "FILE", value_parser = output_file())]
-    pub json: Option<PathBuf>,
-    /// Write the event stream as JSON lines, which `seaworthy report` converts into any report
-    #[arg(long, value_name = "FILE", value_parser = output_file())]
-    pub events: Option<PathBuf>,
-    /// The format of the standard output
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub output: Format,
-    /// Show passed and skipped checks, notes, and how long each fact took
-    #[arg(short, long)]
-    pub verbose: bool,
-    /// When to use colour
-    #[arg(long, value_enum, default_value_t = Colour::Auto)]
-    pub color: Colour,
-}
-
-impl ReportArgs {
-    /// Refuses to write two outputs to one file, or to overwrite an input.
-    pub fn check(&self, read: &[(&str, Option<&Path>)], record: Option<&Path>) -> Result<(), Failure> {
-        let written = [
-            ("--junit", self.junit.as_deref()),
-            ("--json", self.json.as_deref()),
-            ("--events", self.events.as_deref()),
-            ("--record", record),
-        ];
-        let mut taken: Vec<(&str, PathBuf)> = places(read).collect();
-        for (flag, place) in places(&written) {
-            if let Some((other, _)) = taken.iter().find(|(_, known)| *known == place) {
-                let place = place.display();
-                return Err(Failure::Usage(format!("{other} and {flag} are the same file, {place}: name another one")));
-            }
-            taken.push((flag, place));
+/// Refuses to write two outputs to one file, or to overwrite an input.
+pub fn check_files(wanted: &Wanted, read: &[(&str, Option<&Path>)], record: Option<&Path>) -> Result<(), Failure> {
+    let read = read.iter().filter_map(|&(name, path)| Some((name.to_owned(), path?)));
+    let written = wanted.files().chain(record.map(|path| ("record", path)));
+    let written = written.map(|(flag, path)| (format!("--{flag}"), path));
+    let mut taken: Vec<(String, PathBuf)> = places(read).collect();
+    for (flag, place) in places(written) {
+        if let Some((other, _)) = taken.iter().find(|(_, known)| *known == place) {
+            let place = place.display();
+            return Err(Failure::Usage(format!("{other} and {flag} are the same file, {place}: name another one")));
         }
-        Ok(())
+        taken.push((flag, place));
     }
-
-    /// The settings of the reports.
-    pub fn wanted(&self, progress: Progress) -> Wanted {
-        Wanted {
-            junit: self.junit.clone(),
-            json: self.json.clone(),
-            events: self.events.clone(),
-            output: self.output,
-            verbose: self.verbose,
-            colour: self.color,
-            progress,
-        }
-    }
+    Ok(())
 }
 
 /// The canonical paths of files. Pipes and devices are left out, since they may have many writers.
-fn places<'a>(files: &[(&'a str, Option<&Path>)]) -> impl Iterator<Item = (&'a str, PathBuf)> {
-    files.iter().filter_map(|&(name, path)| Some((name, place(path?)?)))
+fn places<'a>(files: impl Iterator<Item = (String, &'a Path)>) -> impl Iterator<Item = (String, PathBuf)> {
+    files.filter_map(|(name, path)| Some((name, place(path)?)))
 }
 
 fn place(path: &Path) -> Option<PathBuf> {

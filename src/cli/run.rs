@@ -10,13 +10,13 @@ use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
-use super::reporting::{ReportArgs, consume, output_file};
+use super::reporting::{check_files, consume};
 use super::session::{ProbeArgs, Session};
 use crate::cluster::ClusterSummary;
 use crate::event::{Event, Events, RunFailed, RunStarted};
 use crate::recording::{Header, Recording};
 use crate::redaction::Redaction;
-use crate::report::{OutputFile, Progress, Reports};
+use crate::report::{OutputFile, Progress, Reports, Wanted, output_file};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
 
 /// Check a cluster and report what is wrong with it
@@ -40,7 +40,7 @@ pub struct RunArgs {
     #[command(flatten)]
     choice: ChoiceArgs,
     #[command(flatten)]
-    reports: ReportArgs,
+    reports: Wanted,
     #[command(flatten)]
     probes: ProbeArgs,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct RunArgs {
 /// Runs the checks and writes the reports.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
-        args.reports.check(&[], None)?;
+        check_files(&args.reports, &[], None)?;
         return super::judge::example(&args.choice.filter, &args.reports).await;
     }
     let (mut profile, checks) = args.choice.resolve()?;
@@ -71,9 +71,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let of_environment: Vec<_> = std::env::split_paths(&of_environment).collect();
     let mut read = vec![("--kubeconfig", args.connection.kubeconfig.as_deref()), ("--profile", Some(profile_file))];
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
-    args.reports.check(&read, args.record.as_deref())?;
+    check_files(&args.reports, &read, args.record.as_deref())?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let mut reports = Reports::open(&args.reports.wanted(Progress::Shown))?;
+    let mut reports = Reports::open(&args.reports, Progress::Shown)?;
     let mut failed = RunFailed {
         seaworthy: env!("CARGO_PKG_VERSION").into(),
         at: Timestamp::now(),

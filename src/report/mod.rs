@@ -22,4 +22,4 @@ pub use gathered::Gathered;
 pub use on_verdict::OnVerdict;
 pub use output::{OutputError, OutputFile, StreamFile};
 pub use reports::{Report, Reports};
-pub use wanted::{Colour, Format, Progress, Wanted};
+pub use wanted::{Colour, Format, Progress, Wanted, output_file};

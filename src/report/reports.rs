@@ -24,9 +24,9 @@ pub struct Reports {
 
 impl Reports {
     /// Opens every file that is wanted, before the run begins.
-    pub fn open(wanted: &Wanted) -> Result<Self, OutputError> {
+    pub fn open(wanted: &Wanted, progress: Progress) -> Result<Self, OutputError> {
         let mut open: Vec<Box<dyn Report>> = Vec::new();
-        let console = Console::stdout(wanted.colour);
+        let console = Console::stdout(wanted.color);
         match wanted.output {
             Format::Text => open.push(Box::new(Text::new(console, wanted))),
             Format::Json => open.push(Box::new(OnVerdict::new(Json(console)))),
@@ -41,7 +41,7 @@ impl Reports {
         if let Some(path) = &wanted.events {
             open.push(Box::new(JsonLines::new(StreamFile::create(path)?)));
         }
-        if wanted.progress == Progress::Shown {
+        if progress == Progress::Shown {
             open.push(super::progress::progress());
         }
         open.reverse();

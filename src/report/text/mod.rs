@@ -31,8 +31,7 @@ pub struct Text {
 impl Text {
     /// The text goes to the console.
     pub fn new(console: Console, wanted: &Wanted) -> Self {
-        let files = [("junit", &wanted.junit), ("json", &wanted.json), ("events", &wanted.events)];
-        let files = files.into_iter().filter_map(|(name, path)| Some((name, path.clone()?))).collect();
+        let files = wanted.files().map(|(name, path)| (name, path.to_owned())).collect();
         Self { console, verbose: wanted.verbose, files, run: Gathered::default(), written: false }
     }
 
