@@ -24,6 +24,7 @@ pub mod image;
 pub mod join;
 pub mod jwt;
 pub mod live;
+pub mod manager;
 pub mod markdown;
 pub mod milliseconds;
 pub mod object_ref;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Severity, Subject};
+use crate::manager::Manager;
 
 /// One thing that is not as expected, with everything that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,17 @@ impl Draft<Unfixed> {
     pub fn fix(self, how: impl Into<String>) -> Difference {
         let Self { expected, seen, evidence, impact, severity, fix: Unfixed } = self;
         Draft { expected, seen, evidence, impact, severity, fix: how.into() }
+    }
+}
+
+impl Difference {
+    /// States where to make the change, if something manages the object that the fix changes: it would undo an edit in
+    /// place.
+    pub fn managed_by(self, manager: Option<&Manager>) -> Self {
+        match manager {
+            Some(manager) => Self { fix: manager.add_to(&self.fix), ..self },
+            None => self,
+        }
     }
 }
 
