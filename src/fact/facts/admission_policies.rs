@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::seen::{Access, Seen};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -40,6 +41,9 @@ pub struct Policy {
     /// The warnings of API servers about its expressions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What manages it, if something does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 /// A binding of a policy.
@@ -51,6 +55,9 @@ pub struct PolicyBinding {
     /// Its parameters, as `NAMESPACE/NAME`, `NAME` or `those that a selector finds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
+    /// What manages it, if something does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 impl Observe for AdmissionPolicies {
@@ -80,12 +87,14 @@ async fn validating(cluster: &Cluster) -> Seen<Policies> {
         let trimmed = Policy {
             parameters: policy.spec.and_then(|spec| spec.param_kind).map(kind),
             warnings: warnings.map(|warning| format!("{}: {}", warning.field_ref, warning.warning)).collect(),
+            manager: Manager::of(&policy.metadata),
         };
         (policy.metadata.name.unwrap_or_default(), trimmed)
     });
     let bindings = cluster.list(Call::list::<Binding>(), |binding: Binding| {
         let spec = binding.spec;
-        let trimmed = PolicyBinding { policy: spec.policy_name, parameters: spec.param_ref.map(reference) };
+        let (parameters, manager) = (spec.param_ref.map(reference), Manager::of(&binding.metadata));
+        let trimmed = PolicyBinding { policy: spec.policy_name, parameters, manager };
         (binding.metadata.name.unwrap_or_default(), trimmed)
     });
     let (policies, bindings) = tokio::try_join!(policies, bindings)?;
@@ -97,12 +106,14 @@ async fn mutating(cluster: &Cluster) -> Seen<Policies> {
     type Binding = admission::MutatingAdmissionPolicyBinding;
     let policies = cluster.list(Call::list::<Kind>(), |policy: Kind| {
         let parameters = policy.spec.and_then(|spec| spec.param_kind).map(kind);
-        (policy.metadata.name.unwrap_or_default(), Policy { parameters, ..Policy::default() })
+        let trimmed = Policy { parameters, manager: Manager::of(&policy.metadata), ..Policy::default() };
+        (policy.metadata.name.unwrap_or_default(), trimmed)
     });
     let bindings = cluster.list(Call::list::<Binding>(), |binding: Binding| {
         let spec = binding.spec.unwrap_or_default();
         let policy = spec.policy_name.unwrap_or_default();
-        let trimmed = PolicyBinding { policy, parameters: spec.param_ref.map(reference) };
+        let (parameters, manager) = (spec.param_ref.map(reference), Manager::of(&binding.metadata));
+        let trimmed = PolicyBinding { policy, parameters, manager };
         (binding.metadata.name.unwrap_or_default(), trimmed)
     });
     let (policies, bindings) = tokio::try_join!(policies, bindings)?;

@@ -10,6 +10,7 @@ use crate::certificate::Certificate;
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
@@ -50,6 +51,9 @@ pub struct Webhook {
     pub objects: Vec<Requirement>,
     /// How many match conditions it has.
     pub conditions: usize,
+    /// What manages the configuration, if something does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 /// Operations on resources.
@@ -113,17 +117,15 @@ impl Observe for AdmissionWebhooks {
         let validating = cluster.list(
             Call::list::<admission::ValidatingWebhookConfiguration>(),
             |configuration: admission::ValidatingWebhookConfiguration| {
-                let name = configuration.metadata.name.unwrap_or_default();
-                let webhooks = configuration.webhooks.unwrap_or_default().into_iter();
-                webhooks.map(|webhook| trim(Both::from(webhook), "ValidatingWebhookConfiguration", &name)).collect()
+                let webhooks = configuration.webhooks.unwrap_or_default().into_iter().map(Both::from);
+                trim_all(webhooks, "ValidatingWebhookConfiguration", configuration.metadata)
             },
         );
         let mutating = cluster.list(
             Call::list::<admission::MutatingWebhookConfiguration>(),
             |configuration: admission::MutatingWebhookConfiguration| {
-                let name = configuration.metadata.name.unwrap_or_default();
-                let webhooks = configuration.webhooks.unwrap_or_default().into_iter();
-                webhooks.map(|webhook| trim(Both::from(webhook), "MutatingWebhookConfiguration", &name)).collect()
+                let webhooks = configuration.webhooks.unwrap_or_default().into_iter().map(Both::from);
+                trim_all(webhooks, "MutatingWebhookConfiguration", configuration.metadata)
             },
         );
         let (validating, mutating): (Vec<Vec<Webhook>>, Vec<Vec<Webhook>>) = tokio::try_join!(validating, mutating)?;
@@ -165,11 +167,21 @@ macro_rules! both {
 both!(admission::ValidatingWebhook);
 both!(admission::MutatingWebhook);
 
-fn trim(webhook: Both, kind: &str, configuration: &str) -> Webhook {
+fn trim_all(webhooks: impl Iterator<Item = Both>, kind: &str, metadata: meta::ObjectMeta) -> Vec<Webhook> {
+    let manager = Manager::of(&metadata);
+    let configuration = metadata.name.unwrap_or_default();
+    let of_configuration = |webhook: Webhook| Webhook {
+        kind: kind.into(),
+        configuration: configuration.clone(),
+        manager: manager.clone(),
+        ..webhook
+    };
+    webhooks.map(trim).map(of_configuration).collect()
+}
+
+fn trim(webhook: Both) -> Webhook {
     let service = webhook.client.service;
     Webhook {
-        kind: kind.into(),
-        configuration: configuration.into(),
         name: webhook.name,
         // The server writes its defaults into each object.
         fails_closed: webhook.failure_policy.is_none_or(|policy| policy == "Fail"),
@@ -184,6 +196,7 @@ fn trim(webhook: Both, kind: &str, configuration: &str) -> Webhook {
         namespaces: requirements(webhook.namespaces),
         objects: requirements(webhook.objects),
         conditions: webhook.conditions,
+        ..Webhook::default()
     }
 }
 

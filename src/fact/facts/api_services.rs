@@ -11,6 +11,7 @@ use crate::cluster::{Call, Cluster};
 use crate::fact::answered::Answered;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
@@ -32,6 +33,9 @@ pub struct AggregatedApi {
     pub available: Option<Condition>,
     /// The answer to a request for its list of resources.
     pub answer: Seen<Answered>,
+    /// What manages it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 impl Observe for ApiServices {
@@ -45,9 +49,9 @@ impl Observe for ApiServices {
         let all = cluster.list(Call::list::<APIService>(), trim).await?;
         let local = all.iter().filter(|(_, _, api)| api.is_none()).count();
         let aggregated = all.into_iter().filter_map(|(name, path, api)| Some((name, path, api?)));
-        let asked = aggregated.map(async |(name, path, (service, available))| {
+        let asked = aggregated.map(async |(name, path, Listed { service, available, manager })| {
             let answer = answer(cluster, &Call::url(path)).await;
-            (name, AggregatedApi { service, available, answer })
+            (name, AggregatedApi { service, available, answer, manager })
         });
         Ok(Self { local, aggregated: join_all(asked).await.into_iter().collect() })
     }
@@ -63,8 +67,16 @@ async fn answer(cluster: &Cluster, call: &Call) -> Seen<Answered> {
     Ok(Answered::from(&reply))
 }
 
-/// The name, the path of the version, and for an aggregated API its Service and whether it is available.
-fn trim(api: APIService) -> (String, String, Option<(NamespacedName, Option<Condition>)>) {
+/// What the APIService shows about an aggregated API.
+struct Listed {
+    service: NamespacedName,
+    available: Option<Condition>,
+    manager: Option<Manager>,
+}
+
+/// The name, the path of the version, and what is listed about an aggregated API.
+fn trim(api: APIService) -> (String, String, Option<Listed>) {
+    let manager = Manager::of(&api.metadata);
     let spec = api.spec.unwrap_or_default();
     let path = format!("/apis/{}/{}", spec.group.unwrap_or_default(), spec.version.unwrap_or_default());
     let conditions = api.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -76,7 +88,7 @@ fn trim(api: APIService) -> (String, String, Option<(NamespacedName, Option<Cond
         });
     let served = spec.service.map(|service| {
         let [namespace, name] = [service.namespace, service.name].map(Option::unwrap_or_default);
-        (NamespacedName::new(namespace, name), available)
+        Listed { service: NamespacedName::new(namespace, name), available, manager }
     });
     (api.metadata.name.unwrap_or_default(), path, served)
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -30,6 +31,9 @@ pub struct ClusterDns {
     pub ports: Vec<DnsPort>,
     /// Its endpoints.
     pub servers: Seen<Vec<DnsServer>>,
+    /// What manages the Service, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 /// A port of the Service.
@@ -92,6 +96,7 @@ impl Observe for ClusterDns {
 }
 
 fn read(service: core::Service, servers: Seen<Vec<DnsServer>>) -> Seen<ClusterDns> {
+    let manager = Manager::of(&service.metadata);
     let name = service.metadata.name.unwrap_or_default();
     let spec = service.spec.unwrap_or_default();
     let addresses = spec.cluster_ips.unwrap_or_default();
@@ -113,6 +118,7 @@ fn read(service: core::Service, servers: Seen<Vec<DnsServer>>) -> Seen<ClusterDn
             })
             .collect(),
         servers,
+        manager,
     })
 }
 

@@ -56,8 +56,8 @@ impl Derive for ClusterDomain {
         }
         let because = match corefile {
             Err(why) => why.to_string(),
-            Ok(Corefile { blocks: Err(cause) }) => format!("the Corefile cannot be read: {cause}"),
-            Ok(Corefile { blocks: Ok(blocks) }) => match blocks.iter().find_map(ServerBlock::cluster_domain) {
+            Ok(Corefile { blocks: Err(cause), .. }) => format!("the Corefile cannot be read: {cause}"),
+            Ok(Corefile { blocks: Ok(blocks), .. }) => match blocks.iter().find_map(ServerBlock::cluster_domain) {
                 Some(name) => return Ok(Self { name, source: DomainSource::Corefile }),
                 None => "the Corefile serves no domain for the cluster".into(),
             },
@@ -85,7 +85,7 @@ mod tests {
     fn derived(kubeadm: Option<&str>, corefile: Result<&str, &Unobserved>) -> ClusterDomain {
         let kubeadm =
             kubeadm.map(|domain| KubeadmConfig { dns_domain: Some(domain.into()), ..KubeadmConfig::default() });
-        let corefile = corefile.map(|text| Corefile { blocks: super::super::corefile::parse(text) });
+        let corefile = corefile.map(Corefile::read);
         ClusterDomain::derive((kubeadm.as_ref(), corefile.as_ref().map_err(|why| *why))).unwrap()
     }
 

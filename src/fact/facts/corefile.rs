@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Plugins whose arguments are kept: those of others may hold credentials.
@@ -24,6 +25,9 @@ const DEPTH: u8 = 8;
 pub struct Corefile {
     /// The server blocks in order, with imported snippets; or why the text is not a Corefile.
     pub blocks: Result<Vec<ServerBlock>, String>,
+    /// What manages the ConfigMap, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 /// A server block: the plugins for some zones at some ports.
@@ -58,7 +62,7 @@ impl ServerBlock {
 impl Corefile {
     /// Reads the text of the ConfigMap's key.
     pub fn read(text: &str) -> Self {
-        Self { blocks: parse(text) }
+        Self { blocks: parse(text), manager: None }
     }
 }
 
@@ -79,9 +83,10 @@ impl Observe for Corefile {
             });
         }
         let map = map?;
+        let manager = Manager::of(&map.metadata);
         let text = map.data.unwrap_or_default().remove("Corefile");
         let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key Corefile"))?;
-        Ok(Self::read(&text))
+        Ok(Self { manager, ..Self::read(&text) })
     }
 }
 
@@ -166,7 +171,7 @@ impl Rest {
 }
 
 /// Reads a Corefile.
-pub(super) fn parse(text: &str) -> Result<Vec<ServerBlock>, String> {
+fn parse(text: &str) -> Result<Vec<ServerBlock>, String> {
     let mut rest = Rest { tokens: tokens(text)?.into_iter().peekable(), line: 1 };
     let mut blocks = Vec::new();
     let mut snippets: BTreeMap<String, Vec<Plugin>> = BTreeMap::new();
@@ -307,7 +312,7 @@ pub(crate) mod testing {
 ";
 
     pub(crate) fn corefile(text: &str) -> Corefile {
-        Corefile { blocks: parse(text) }
+        Corefile::read(text)
     }
 }
 

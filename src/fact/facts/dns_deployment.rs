@@ -3,10 +3,11 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::{Deserialize, Serialize};
 
-use super::system_workloads::SystemWorkloads;
+use super::system_workloads::{SystemWorkloads, Workload};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::ObjectRef;
 use crate::seen::{Access, Seen, Unobserved};
 
@@ -26,6 +27,9 @@ pub struct DnsDeployment {
     pub available: i32,
     /// How many are up to date.
     pub updated: i32,
+    /// What manages it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 impl Observe for DnsDeployment {
@@ -39,8 +43,8 @@ impl Observe for DnsDeployment {
 
     async fn observe(Live { cluster, .. }: &Live, (workloads,): Self::Needs<'_>) -> Seen<Self> {
         if let Some(usual) = workloads.ok().and_then(|workloads| workloads.0.get(&DEPLOYMENT)) {
-            let (desired, available, updated) = (usual.desired, usual.available, usual.updated);
-            return Ok(Self { name: USUAL.into(), desired, available, updated });
+            let Workload { desired, available, updated, ref manager, .. } = *usual;
+            return Ok(Self { name: USUAL.into(), desired, available, updated, manager: manager.clone() });
         }
         match cluster.fetch::<Deployment>(&Call::get_in::<Deployment>(NAMESPACE, USUAL)).await {
             Ok(deployment) => Ok(trim(deployment)),
@@ -57,6 +61,7 @@ impl Observe for DnsDeployment {
 fn trim(deployment: Deployment) -> DnsDeployment {
     let status = deployment.status.unwrap_or_default();
     DnsDeployment {
+        manager: Manager::of(&deployment.metadata),
         name: deployment.metadata.name.unwrap_or_default(),
         desired: deployment.spec.replicas.unwrap_or(1),
         available: status.available_replicas.unwrap_or_default(),

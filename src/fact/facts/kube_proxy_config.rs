@@ -6,6 +6,7 @@ use super::authorship::Authorship;
 use super::config_map::ConfigMap;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The configuration of kube-proxy: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
@@ -19,6 +20,9 @@ pub struct KubeProxyConfig {
     pub mode: String,
     /// Who wrote it last.
     pub authorship: Authorship,
+    /// What manages the ConfigMap, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +86,7 @@ impl Observe for KubeProxyConfig {
             skips_verification: target.insecure_skip_tls_verify,
             mode,
             authorship: Authorship::of(&map.whole),
+            manager: Manager::of(&map.whole.metadata),
         })
     }
 }

@@ -9,6 +9,7 @@ use super::config_map::ConfigMap;
 use super::kubelet_configuration::KubeletConfiguration;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::seen::{Access, Seen};
 
 /// The configuration that kubeadm gives the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config.
@@ -23,6 +24,9 @@ pub struct KubeletDefaults {
     pub configuration: KubeletConfiguration,
     /// Who wrote it last.
     pub authorship: Authorship,
+    /// What manages the ConfigMap, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +52,7 @@ impl Observe for KubeletDefaults {
             cluster_domain: read.cluster_domain.filter(|domain| !domain.is_empty()),
             configuration: KubeletConfiguration::new(map.yaml("kubelet")?),
             authorship: Authorship::of(&map.whole),
+            manager: Manager::of(&map.whole.metadata),
         })
     }
 }

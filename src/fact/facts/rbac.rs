@@ -11,6 +11,7 @@ use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::holder::Holder;
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::{NamespacedName, ObjectRef};
 use crate::seen::{Access, Seen};
 
@@ -34,7 +35,8 @@ pub struct Rbac {
     pub marks: Marks,
 }
 
-/// The labels and annotations of ClusterRoles and ClusterRoleBindings, as far as checks use them.
+/// The labels and annotations of ClusterRoles and ClusterRoleBindings, as far as checks use them, and what manages roles
+/// and bindings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// The objects that API servers leave as they are when they start.
@@ -43,6 +45,9 @@ pub struct Marks {
     pub gathered: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     /// The labels by which ClusterRoles are aggregated.
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// What manages roles and bindings, those of a namespace too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub managers: BTreeMap<ObjectRef, Manager>,
 }
 
 impl Marks {
@@ -56,6 +61,7 @@ impl Marks {
     }
 
     fn take(&mut self, object: &ObjectRef, metadata: &ObjectMeta) {
+        self.take_manager(object, Manager::of(metadata));
         if metadata.annotations.as_ref().and_then(|all| all.get(AUTOUPDATE)).is_some_and(|value| value == "false") {
             self.left_alone.insert(object.clone());
         }
@@ -64,6 +70,10 @@ impl Marks {
         if !labels.is_empty() {
             self.labels.insert(object.name.to_string(), labels);
         }
+    }
+
+    fn take_manager(&mut self, object: &ObjectRef, manager: Option<Manager>) {
+        self.managers.extend(manager.map(|manager| (object.clone(), manager)));
     }
 }
 
@@ -108,6 +118,8 @@ pub struct Grant<'a> {
     pub binding: &'a Binding,
     /// The role's rules; none when there is no such role.
     pub rules: Option<&'a [PolicyRule]>,
+    /// What manages the binding, if something does.
+    pub manager: Option<&'a Manager>,
 }
 
 impl PolicyRule {
@@ -156,7 +168,17 @@ impl<'a> Grant<'a> {
 impl Rbac {
     /// Every binding with what it grants: those of the whole cluster first.
     pub fn grants(&self) -> impl Iterator<Item = Grant<'_>> {
-        self.bindings.iter().map(|(object, binding)| Grant { object, binding, rules: self.rules(&binding.role) })
+        self.bindings.iter().map(|(object, binding)| Grant {
+            object,
+            binding,
+            rules: self.rules(&binding.role),
+            manager: self.manager(object),
+        })
+    }
+
+    /// What manages a role or binding, if something does.
+    pub fn manager(&self, role_or_binding: &ObjectRef) -> Option<&Manager> {
+        self.marks.managers.get(role_or_binding)
     }
 
     /// The rules of a role, if there is one.
@@ -187,35 +209,45 @@ impl Observe for Rbac {
     ];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let (mut of_roles, mut of_bindings) = (Marks::default(), Marks::default());
+        let mut marks: [Marks; 4] = Default::default();
+        let [of_cluster_roles, of_roles, of_cluster_bindings, of_bindings] = &mut marks;
         let (cluster_roles, roles, cluster_bindings, bindings) = futures_util::future::join4(
             cluster.list(Call::list::<rbac::ClusterRole>(), |role: rbac::ClusterRole| {
                 let object = ObjectRef::cluster(CLUSTER_ROLE, role.metadata.name.clone().unwrap_or_default());
-                of_roles.take(&object, &role.metadata);
+                of_cluster_roles.take(&object, &role.metadata);
                 if let Some(aggregation) = role.aggregation_rule {
-                    of_roles.gathered.insert(object.name.to_string(), selectors(aggregation));
+                    of_cluster_roles.gathered.insert(object.name.to_string(), selectors(aggregation));
                 }
                 (object, trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::Role>(), |role: rbac::Role| {
-                (namespaced(ROLE, role.metadata), trim_rules(role.rules))
+                let manager = Manager::of(&role.metadata);
+                let object = namespaced(ROLE, role.metadata);
+                of_roles.take_manager(&object, manager);
+                (object, trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::ClusterRoleBinding>(), |binding: rbac::ClusterRoleBinding| {
                 let object = ObjectRef::cluster(CLUSTER_BINDING, binding.metadata.name.clone().unwrap_or_default());
-                of_bindings.take(&object, &binding.metadata);
+                of_cluster_bindings.take(&object, &binding.metadata);
                 let trimmed = trim_binding(&object, binding.role_ref, binding.subjects);
                 (object, trimmed)
             }),
             cluster.list(Call::list::<rbac::RoleBinding>(), |binding: rbac::RoleBinding| {
+                let manager = Manager::of(&binding.metadata);
                 let object = namespaced(BINDING, binding.metadata);
+                of_bindings.take_manager(&object, manager);
                 let trimmed = trim_binding(&object, binding.role_ref, binding.subjects);
                 (object, trimmed)
             }),
         )
         .await;
-        of_roles.left_alone.append(&mut of_bindings.left_alone);
+        let [mut marks, of_roles, of_cluster_bindings, of_bindings] = marks;
+        marks.left_alone.extend(of_cluster_bindings.left_alone);
+        for managers in [of_roles.managers, of_cluster_bindings.managers, of_bindings.managers] {
+            marks.managers.extend(managers);
+        }
         Ok(Self {
-            marks: of_roles,
+            marks,
             roles: cluster_roles?.into_iter().chain(roles?).collect(),
             bindings: cluster_bindings?.into_iter().chain(bindings?).collect(),
         })
@@ -268,6 +300,7 @@ crate::observed!(Rbac);
 #[cfg(test)]
 pub(crate) mod testing {
     use super::{BINDING, Binding, CLUSTER_BINDING, CLUSTER_ROLE, PolicyRule, ROLE, Rbac};
+    use crate::manager::Manager;
     use crate::object_ref::ObjectRef;
     use crate::object_ref::testing::{named, object};
 
@@ -302,6 +335,12 @@ pub(crate) mod testing {
             }
             let holders = holders.iter().map(|text| text.parse().unwrap()).collect();
             self.bindings.insert(binding, Binding { role, holders });
+            self
+        }
+
+        /// With the Application `access` of Argo CD, which manages an object.
+        pub(crate) fn with_manager(mut self, role_or_binding: &str) -> Self {
+            self.marks.managers.insert(object(role_or_binding), Manager::ArgoApplication("access".into()));
             self
         }
 
@@ -357,6 +396,15 @@ mod tests {
         assert_eq!(binding("RoleBinding a/readers", "Role"), "Role a/reader");
         assert_eq!(binding("RoleBinding a/readers", "ClusterRole"), "ClusterRole reader");
         assert_eq!(binding("ClusterRoleBinding readers", "ClusterRole"), "ClusterRole reader");
+    }
+
+    #[test]
+    fn marks_are_recorded_with_managers_only_where_there_are_some() {
+        let text = |rbac: &Rbac| serde_json::to_string(&rbac.marks).unwrap();
+        assert_eq!(text(&Rbac::default()), r#"{"left_alone":[],"gathered":{},"labels":{}}"#);
+        let managed = Rbac::default().with_manager("Role a/reader");
+        assert_eq!(serde_json::from_str::<Marks>(&text(&managed)).unwrap(), managed.marks);
+        assert_eq!(serde_json::from_str::<Marks>(&text(&Rbac::default())).unwrap(), Marks::default());
     }
 
     #[test]

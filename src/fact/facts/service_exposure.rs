@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
@@ -29,6 +30,9 @@ pub struct Exposure {
     /// When it was created, if it is of type LoadBalancer and has no address yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_since: Option<Timestamp>,
+    /// What manages it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 impl Observe for ServiceExposure {
@@ -51,6 +55,7 @@ impl ServiceExposure {
 
 fn trim(service: Service) -> (NamespacedName, Exposure) {
     let metadata = service.metadata;
+    let manager = Manager::of(&metadata);
     let spec = service.spec.unwrap_or_default();
     let ingress = service.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
     let pending = spec.type_.as_deref() == Some("LoadBalancer") && ingress.unwrap_or_default().is_empty();
@@ -60,6 +65,7 @@ fn trim(service: Service) -> (NamespacedName, Exposure) {
         cluster_ips: spec.cluster_ips.iter().flatten().filter_map(|address| address.parse().ok()).collect(),
         external_ips: spec.external_ips.unwrap_or_default(),
         pending_since: metadata.creation_timestamp.map(|at| at.0).filter(|_| pending),
+        manager,
     };
     (NamespacedName::new(namespace, name), exposure)
 }

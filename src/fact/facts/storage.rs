@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::seen::{Access, Seen};
 
 /// The annotation that makes a class the default, and its older name, which still works.
@@ -34,6 +35,9 @@ pub struct StorageClass {
     /// When it was created: of several defaults, the newest wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
+    /// What manages it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 impl Observe for Storage {
@@ -55,11 +59,13 @@ impl Observe for Storage {
 }
 
 fn class(class: core::StorageClass) -> (String, StorageClass) {
+    let manager = Manager::of(&class.metadata);
     let annotations = class.metadata.annotations.unwrap_or_default();
     let trimmed = StorageClass {
         provisioner: class.provisioner,
         is_default: DEFAULT.iter().any(|key| annotations.get(*key).is_some_and(|value| value == "true")),
         created: class.metadata.creation_timestamp.map(|at| at.0),
+        manager,
     };
     (class.metadata.name.unwrap_or_default(), trimmed)
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::ObjectRef;
 use crate::seen::{Access, Seen};
 
@@ -37,6 +38,9 @@ pub struct Workload {
     pub images: BTreeMap<String, String>,
     /// The commands of its containers.
     pub programs: Vec<String>,
+    /// What manages it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 impl Observe for SystemWorkloads {
@@ -63,6 +67,7 @@ fn of_deployment(deployment: Deployment) -> (ObjectRef, Workload) {
         desired: deployment.spec.replicas.unwrap_or(1),
         available: status.available_replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
+        manager: Manager::of(&deployment.metadata),
         ..of_template(deployment.spec.template)
     };
     (ObjectRef::namespaced("Deployment", NAMESPACE, deployment.metadata.name.unwrap_or_default()), workload)
@@ -74,6 +79,7 @@ fn of_daemon_set(daemon_set: DaemonSet) -> (ObjectRef, Workload) {
         desired: status.desired_number_scheduled,
         available: status.number_available.unwrap_or_default(),
         updated: status.updated_number_scheduled.unwrap_or_default(),
+        manager: Manager::of(&daemon_set.metadata),
         ..of_template(daemon_set.spec.template)
     };
     (ObjectRef::namespaced("DaemonSet", NAMESPACE, daemon_set.metadata.name.unwrap_or_default()), workload)
