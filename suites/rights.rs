@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::access_review::Review;
-use crate::fact::facts::rbac::{Grant, PolicyRule};
+use crate::fact::facts::rbac::{BINDING, CLUSTER_BINDING, Grant, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
@@ -157,41 +157,51 @@ pub struct Forbidden<'a> {
 
 impl Forbidden<'_> {
     /// Asserts that the authorizers allow none of these. Requests that are allowed for the same reason are one finding.
-    pub fn judge<'a>(&self, verdict: &mut Verdict, reviews: impl IntoIterator<Item = &'a Review>) {
+    /// A check that needs RBAC anyway passes it: it shows what manages the binding.
+    pub fn judge<'a>(
+        &self,
+        verdict: &mut Verdict,
+        rbac: Option<&Rbac>,
+        reviews: impl IntoIterator<Item = &'a Review>,
+    ) {
         for review in reviews {
             let (question, answer) = (&review.question, review.decided());
             let subject = || Subject::user(&question.user);
             let Some(answer) = verdict.seen(subject, &answer) else { continue };
             verdict.expect(subject(), !answer.allowed, || {
-                Finding::new(self.expected, answer.words())
+                let finding = Finding::new(self.expected, answer.words())
                     .evidence([format!("{} may {question}", question.user)])
-                    .impact(self.impact)
-                    .fix(taken_away(&answer.reason).unwrap_or_else(|| self.fix.to_owned()))
+                    .impact(self.impact);
+                match taken_away(&answer.reason) {
+                    Some((binding, fix)) => finding.fix(fix).managed_by(rbac.and_then(|rbac| rbac.manager(&binding))),
+                    None => finding.fix(self.fix),
+                }
             });
         }
     }
 }
 
-/// How to take a right away that RBAC allows for this reason, in whose words a RoleBinding is `"NAME/NAMESPACE"`.
-fn taken_away(reason: &str) -> Option<String> {
+/// The binding by which RBAC allows something for this reason, in whose words a RoleBinding is `"NAME/NAMESPACE"`, and
+/// how to take the right away.
+fn taken_away(reason: &str) -> Option<(ObjectRef, String)> {
     let reason = reason.strip_prefix("RBAC: allowed by ")?;
     let [_, name, _, _, kind, holder, _] = reason.split('"').collect::<Vec<_>>()[..] else { return None };
-    let binding = match name.split_once('/') {
-        Some((name, namespace)) => format!("rolebinding {name} -n {namespace}"),
-        None => format!("clusterrolebinding {name}"),
+    let object_ref = match name.split_once('/') {
+        Some((name, namespace)) => ObjectRef::namespaced(BINDING, namespace.to_owned(), name.to_owned()),
+        None => ObjectRef::cluster(CLUSTER_BINDING, name.to_owned()),
     };
-    let kind = kind.strip_prefix(" to ")?.trim_end();
-    Some(format!(
+    let (kind, binding) = (kind.strip_prefix(" to ")?.trim_end(), object(&object_ref));
+    let fix = format!(
         "find out who needs it (kubectl describe {binding}), bind the role to that service account only, then remove \
          {kind} {holder} from the binding: kubectl edit {binding}"
-    ))
+    );
+    Some((object_ref, fix))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fact::access_review::{Who, testing};
-    use crate::fact::facts::rbac::Rbac;
     use crate::fact::facts::rbac::testing::rule;
 
     #[test]
@@ -236,7 +246,7 @@ mod tests {
         let accounts = ["a", "b"].map(|namespace| Who::service_account(namespace, "default"));
         let reviews = accounts.map(|account| testing::allowed(account.may("list", "secrets"), "to everyone"));
         let mut verdict = Verdict::new();
-        FORBIDDEN.judge(&mut verdict, &reviews);
+        FORBIDDEN.judge(&mut verdict, None, &reviews);
         let findings = verdict.findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].fix.as_str()), (1, "close it"));
         let names: Vec<_> = findings[0].subjects.iter().map(|subject| subject.name.as_str()).collect();
@@ -248,7 +258,7 @@ mod tests {
         let mut review = testing::denied(Who::kubelet("n1").may("list", "secrets"), "");
         review.answer.as_mut().unwrap().evaluation_error = Some("webhook: timed out".into());
         let mut verdict = Verdict::new();
-        FORBIDDEN.judge(&mut verdict, [&review]);
+        FORBIDDEN.judge(&mut verdict, None, [&review]);
         may(&mut verdict, &review, Severity::Major, "it fails", "allow it");
         assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
     }
@@ -270,27 +280,26 @@ mod tests {
             testing::denied(kubelet.may("delete", "secrets"), "no"),
             Review { question: kubelet.may("create", "secrets"), answer: Err(Unobserved::Interrupted) },
         ];
+        let rbac = Rbac::default().with_manager("ClusterRoleBinding mesh");
         let mut verdict = Verdict::new();
-        FORBIDDEN.judge(&mut verdict, &reviews);
+        FORBIDDEN.judge(&mut verdict, Some(&rbac), &reviews);
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].evidence, ["system:node:n1 may list secrets", "system:node:n1 may watch secrets"]);
         assert_eq!(findings[0].seen, format!("allowed: {mesh}"));
-        assert!(
-            findings[0]
-                .fix
-                .contains("remove Group system:nodes from the binding: kubectl edit clusterrolebinding mesh")
-        );
+        let fix = "remove Group system:nodes from the binding: kubectl edit clusterrolebinding mesh; change it in the \
+                   source of Argo CD Application access, because the next sync reverts an edit in place";
+        assert!(findings[0].fix.ends_with(fix), "{}", findings[0].fix);
         assert_eq!((verdict.observations(), verdict.gaps().len()), (3, 1));
     }
 
     #[test]
     fn a_role_binding_is_named_with_its_namespace() {
-        let fix =
-            taken_away("RBAC: allowed by RoleBinding \"mesh/ops\" of Role \"mesh\" to ServiceAccount \"default/ops\"");
+        let reason = "RBAC: allowed by RoleBinding \"mesh/ops\" of Role \"mesh\" to ServiceAccount \"default/ops\"";
+        let (binding, fix) = taken_away(reason).unwrap();
+        assert_eq!(binding.to_string(), "RoleBinding ops/mesh");
         assert!(
-            fix.unwrap()
-                .ends_with("remove ServiceAccount default/ops from the binding: kubectl edit rolebinding mesh -n ops")
+            fix.ends_with("remove ServiceAccount default/ops from the binding: kubectl edit rolebinding mesh -n ops")
         );
         assert_eq!(taken_away(""), None);
         assert_eq!(taken_away("webhook: allowed"), None);

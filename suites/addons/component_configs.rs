@@ -28,19 +28,19 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
         );
     }
     let mut verdict = Verdict::new();
-    for (name, authorship) in [
-        ("kube-proxy", proxy.map(|proxy| &proxy.authorship)),
-        ("kubelet-config", kubelets.map(|kubelets| &kubelets.authorship)),
+    for (name, found) in [
+        ("kube-proxy", proxy.map(|proxy| (&proxy.authorship, &proxy.manager))),
+        ("kubelet-config", kubelets.map(|kubelets| (&kubelets.authorship, &kubelets.manager))),
     ] {
         let subject = Subject::object("ConfigMap", "kube-system", name);
-        match authorship {
+        match found {
             None => verdict.note_about(subject, "the ConfigMap does not exist"),
-            Some(Authorship::Generated) => verdict.confirm(),
-            Some(Authorship::Supplied) => {
+            Some((Authorship::Generated, _)) => verdict.confirm(),
+            Some((Authorship::Supplied, _)) => {
                 verdict.confirm();
                 verdict.note_about(subject, "came from a file that was passed to kubeadm; upgrades keep it");
             }
-            Some(Authorship::Edited { written, now }) => verdict.find(
+            Some((Authorship::Edited { written, now }, manager)) => verdict.find(
                 subject,
                 Finding::new(
                     format!("the content that kubeadm wrote ({})", short(written)),
@@ -50,7 +50,8 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
                 .fix(format!(
                     "look at it with `kubectl -n kube-system get configmap {name} -o yaml`, and undo the edit or compare \
                      it with kubeadm's defaults before each upgrade"
-                )),
+                ))
+                .managed_by(manager.as_ref()),
             ),
         }
     }
@@ -66,9 +67,11 @@ fn short(checksum: &str) -> String {
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::manager::Manager;
 
     fn judged(authorship: Authorship) -> Verdict {
-        let proxy = KubeProxyConfig { authorship, ..KubeProxyConfig::default() };
+        let manager = Some(Manager::ArgoApplication("proxy".into()));
+        let proxy = KubeProxyConfig { authorship, manager, ..KubeProxyConfig::default() };
         let kubelets = KubeletDefaults { authorship: Authorship::Generated, ..KubeletDefaults::default() };
         judge(Some(&proxy), Some(&kubelets))
     }
@@ -87,6 +90,9 @@ mod tests {
             Authorship::Edited { written: "sha256:0123456789abcdef".into(), now: "sha256:fedcba9876543210".into() };
         let findings = judged(edited).findings(Severity::Info);
         assert_eq!(findings[0].seen, "it was edited (sha256:fedcba987654)");
+        let source = "; change it in the source of Argo CD Application proxy, because the next sync reverts an edit in \
+                      place";
+        assert!(findings[0].fix.ends_with(source), "{}", findings[0].fix);
     }
 
     #[test]

@@ -88,9 +88,9 @@ fn judge(
         // Its documentation removes the DaemonSet; the other objects may stay.
         verdict.note(format!("{plugin} replaces kube-proxy, whose DaemonSet was removed"));
     } else if judge_objects(&mut verdict, &kube_proxy)
-        && let Some(version) = version(daemon_set, "kube-proxy")
+        && let Some((workload, version)) = version(daemon_set, "kube-proxy")
     {
-        judge_proxy_version(&mut verdict, version, kubeadm, *oldest);
+        judge_proxy_version(&mut verdict, workload, version, kubeadm, *oldest);
     }
     let deployment = workloads.0.get(&ObjectRef::fixed_in(NAMESPACE, "Deployment", "coredns"));
     let core_dns = AddOn {
@@ -104,9 +104,9 @@ fn judge(
         ],
     };
     if judge_objects(&mut verdict, &core_dns)
-        && let Some(version) = version(deployment, "coredns")
+        && let Some((workload, version)) = version(deployment, "coredns")
     {
-        judge_coredns_version(&mut verdict, version, oldest.0.minor);
+        judge_coredns_version(&mut verdict, workload, version, oldest.0.minor);
     }
     verdict
 }
@@ -131,17 +131,26 @@ fn judge_objects(verdict: &mut Verdict, add_on: &AddOn<'_>) -> bool {
             Finding::new(format!("its pods run as ServiceAccount {name}"), format!("they run as {account:?}"))
                 .impact("the pods do not have the permissions that kubeadm grants to the add-on")
                 .fix(again(&format!("addon {name}")))
+                .managed_by(workload.manager.as_ref())
                 .severity(Severity::Minor)
         });
     }
     true
 }
 
-fn version(workload: Option<&Workload>, container: &str) -> Option<Version> {
-    Version::of_image(workload?.images.get(container)?)
+/// The workload, if there is one, with the version of a container's image.
+fn version<'a>(workload: Option<&'a Workload>, container: &str) -> Option<(&'a Workload, Version)> {
+    let workload = workload?;
+    Some((workload, Version::of_image(workload.images.get(container)?)?))
 }
 
-fn judge_proxy_version(verdict: &mut Verdict, version: Version, kubeadm: &KubeadmConfig, oldest: OldestApiServer) {
+fn judge_proxy_version(
+    verdict: &mut Verdict,
+    workload: &Workload,
+    version: Version,
+    kubeadm: &KubeadmConfig,
+    oldest: OldestApiServer,
+) {
     let subject = || Subject::object("DaemonSet", NAMESPACE, "kube-proxy");
     verdict.note(format!("kube-proxy {version}"));
     let release = kubeadm.kubernetes_version.parse().unwrap_or(oldest.0);
@@ -149,11 +158,12 @@ fn judge_proxy_version(verdict: &mut Verdict, version: Version, kubeadm: &Kubead
         Finding::new(format!("kube-proxy 1.{}, as kubeadm deployed the cluster", release.minor), version.to_string())
             .impact("missed by an upgrade, or upgraded separately: the version skew is unsupported")
             .fix(again("addon kube-proxy"))
+            .managed_by(workload.manager.as_ref())
             .severity(Severity::Minor)
     });
 }
 
-fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
+fn judge_coredns_version(verdict: &mut Verdict, workload: &Workload, version: Version, minor: u64) {
     let Some((_, expected)) = COREDNS.iter().find(|(of, _)| *of == minor) else {
         return verdict.note(format!(
             "CoreDNS {version}; the version that kubeadm 1.{minor} deploys is unknown to this release of seaworthy"
@@ -164,6 +174,7 @@ fn judge_coredns_version(verdict: &mut Verdict, version: Version, minor: u64) {
         Finding::new(format!("CoreDNS {expected} or later, as kubeadm 1.{minor} deploys it"), version.to_string())
             .impact("missed by an upgrade: it lacks fixes that this release relies on")
             .fix(again("addon coredns"))
+            .managed_by(workload.manager.as_ref())
             .severity(Severity::Minor)
     });
 }
@@ -204,13 +215,14 @@ mod tests {
             ),
             accounts: SystemAccounts(["coredns", "kube-proxy"].map(str::to_owned).into()),
             proxy: Some(KubeProxyConfig::default()),
-            corefile: Some(Corefile { blocks: Ok(Vec::new()) }),
+            corefile: Some(Corefile::read("")),
             dns: Some(ClusterDns {
                 name: "kube-dns".into(),
                 addresses: Vec::new(),
                 labels: [].into(),
                 ports: Vec::new(),
                 servers: Ok(Vec::new()),
+                manager: None,
             }),
             api: "v1.37.2",
             replacements: ProxyReplacements {

@@ -13,6 +13,8 @@
 //! <https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>; kubernetes/kubernetes
 //! `plugin/pkg/admission/storage/storageclass/setdefault`; <https://kubernetes-csi.github.io/docs/node-driver-registrar.html>
 
+use std::collections::BTreeSet;
+
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::{Pod, Pods};
@@ -65,15 +67,17 @@ fn judge_default(verdict: &mut Verdict, storage: &Storage) {
             defaults.sort_by_key(|(name, class)| (std::cmp::Reverse(class.created), *name));
             let newest = defaults[0].0;
             let others: Vec<&str> = defaults[1..].iter().map(|(name, _)| name.as_str()).collect();
+            let managers: BTreeSet<_> = defaults[1..].iter().filter_map(|(_, class)| class.manager.as_ref()).collect();
+            let finding = Finding::new("one default StorageClass", format!("{count} StorageClasses are the default"))
+                .impact(format!("claims without a class get {newest}, the newest of them"))
+                .fix(format!(
+                    "to keep {newest}: kubectl annotate storageclass {} storageclass.kubernetes.io/is-default-class-",
+                    others.join(" ")
+                ));
             verdict.find_together(
                 defaults.iter().map(|(name, _)| Subject::cluster_object("StorageClass", *name)),
                 1,
-                Finding::new("one default StorageClass", format!("{count} StorageClasses are the default"))
-                    .impact(format!("claims without a class get {newest}, the newest of them"))
-                    .fix(format!(
-                        "to keep {newest}: kubectl annotate storageclass {} storageclass.kubernetes.io/is-default-class-",
-                        others.join(" ")
-                    )),
+                managers.into_iter().fold(finding, |finding, manager| finding.managed_by(Some(manager))),
             );
         }
     }
@@ -92,6 +96,7 @@ mod tests {
     use crate::fact::facts::nodes::Condition;
     use crate::fact::facts::pods::Container;
     use crate::fact::facts::storage::StorageClass;
+    use crate::manager::Manager;
     use crate::object_ref::testing::named;
 
     fn storage(classes: &[(&str, bool, &str)]) -> Storage {
@@ -99,6 +104,7 @@ mod tests {
             provisioner: "csi.example".into(),
             is_default,
             created: Some(format!("2026-11-22T{created}:00Z").parse().unwrap()),
+            manager: None,
         };
         let classes = classes.iter().map(|(name, default, created)| ((*name).to_owned(), class(*default, created)));
         Storage { classes: classes.collect(), drivers: [].into() }
@@ -129,6 +135,22 @@ mod tests {
             findings[0].fix.as_str(),
             "to keep new: kubectl annotate storageclass old storageclass.kubernetes.io/is-default-class-"
         );
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_classes_that_it_changes() {
+        let mut storage = storage(&[("old", true, "10:00"), ("new", true, "11:00")]);
+        let fix = |storage: &Storage| {
+            let findings = judge(storage, &Pods::default(), &nodes()).findings(Severity::Minor);
+            findings[0].fix.clone()
+        };
+        storage.classes.get_mut("new").unwrap().manager = Some(Manager::ArgoApplication("storage".into()));
+        assert!(!fix(&storage).contains("change it in"), "the fix leaves it as it is");
+        let addon = "Addon.k3s.cattle.io kube-system/local-storage".parse().unwrap();
+        storage.classes.get_mut("old").unwrap().manager = Some(Manager::Owner(addon));
+        let advice = "is-default-class-; change it in Addon.k3s.cattle.io kube-system/local-storage, because its \
+                      operator reverts an edit in place";
+        assert!(fix(&storage).ends_with(advice), "{}", fix(&storage));
     }
 
     #[test]

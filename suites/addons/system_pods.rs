@@ -93,6 +93,7 @@ fn judge(
                         "kubectl -n {NAMESPACE} patch {kind} {name} -p \
                          '{{\"spec\":{{\"template\":{{\"spec\":{{\"priorityClassName\":\"{class}\"}}}}}}}}'"
                     ))
+                    .managed_by(workload.manager.as_ref())
                     .severity(Severity::Minor)
             });
         }
@@ -256,6 +257,7 @@ mod tests {
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::{Condition, Node};
     use crate::fact::facts::system_workloads::Workload;
+    use crate::manager::Manager;
     use crate::object_ref::NamespacedName;
     use crate::object_ref::testing::object;
 
@@ -350,6 +352,17 @@ mod tests {
             seen_of(&judged([], &workloads(2, None), none())),
             ["Deployment kube-system/coredns: priority class none"]
         );
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_workload_that_it_changes() {
+        let mut workloads = workloads(2, None);
+        let manager = Manager::HelmRelease(NamespacedName::fixed(NAMESPACE, "dns"));
+        workloads.0.values_mut().for_each(|workload| workload.manager = Some(manager.clone()));
+        let findings = judged([], &workloads, none()).findings(Severity::Major);
+        let advice = "; change it in Helm release dns in namespace kube-system (values or chart), because the next \
+                      upgrade overwrites an edit in place";
+        assert!(findings[0].fix.ends_with(advice), "{}", findings[0].fix);
     }
 
     #[test]

@@ -55,7 +55,8 @@ fn judge(
             )
             .evidence(others.iter().map(|holder| described(holder, pods.ok())))
             .impact("they can do everything in the cluster")
-            .fix(format!("{}; or list them under expect.cluster-admins of the profile", unbind(&grant, &others)))
+            .fix(format!("list them under expect.cluster-admins of the profile, or {}", unbind(&grant, &others)))
+            .managed_by(grant.manager)
             .info()
         });
     }
@@ -74,6 +75,7 @@ fn judge(
                 "on a control-plane node: {}",
                 bind_as(SUPER_ADMIN, &KUBEADM_BINDING, &role, std::slice::from_ref(&group))
             ))
+            .managed_by(rbac.manager(&KUBEADM_BINDING))
             .severity(Severity::Major)
         });
     }

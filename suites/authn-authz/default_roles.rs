@@ -199,6 +199,7 @@ fn judge(rbac: &Rbac) -> Verdict {
             Finding::new("API servers keep the object up to date", format!("its annotation {AUTOUPDATE} is false"))
                 .impact("upgrades do not give it the rights that new versions need")
                 .fix(updated(left_alone))
+                .managed_by(rbac.manager(left_alone))
                 .info(),
         );
     }
@@ -218,6 +219,7 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, name: &str, permits: &[Right],
             .evidence(missing.iter().map(|right| format!("it does not permit to {right}")))
             .impact(without)
             .fix(updated(&role))
+            .managed_by(rbac.manager(&role))
     });
 }
 
@@ -236,6 +238,7 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, name: &str, holder: &Holder
             .evidence(binding.holders.iter().map(|holder| format!("granted to {holder}")))
             .impact(without)
             .fix(updated(&binding_ref))
+            .managed_by(rbac.manager(&binding_ref))
     });
 }
 

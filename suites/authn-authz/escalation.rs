@@ -74,7 +74,7 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
 }
 
 fn finding(graph: &Graph<'_>, holder: &Holder, path: &Path, Held { power, grants, .. }: &Held<'_>) -> Difference {
-    let fixes: BTreeSet<_> = grants.iter().map(|grant| fix(graph, path, grant, power)).collect();
+    let fixes: BTreeSet<_> = grants.iter().map(|grant| managed_fix(graph, path, grant, power)).collect();
     let finding = Finding::new(
         "only administrators and the control plane can become administrator",
         format!("the binding leads further: {}", path.words()),
@@ -91,8 +91,17 @@ fn finding(graph: &Graph<'_>, holder: &Holder, path: &Path, Held { power, grants
     }
 }
 
-/// How to reduce this grant: by its role, or by its binding where the role belongs to everyone.
-fn fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
+/// How to reduce this grant, and where to, if something manages what is changed.
+fn managed_fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
+    let (changed, fix) = fix(graph, path, grant, power);
+    match graph.rbac.manager(&changed) {
+        Some(manager) => manager.add_to(&fix),
+        None => fix,
+    }
+}
+
+/// How to reduce this grant: by its role, or by its binding where the role belongs to everyone; and which it changes.
+fn fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> (ObjectRef, String) {
     let (namespace, role) = (grant.namespace(), &grant.binding.role);
     let source = graph.source(grant, power).map(|source| ObjectRef::cluster(CLUSTER_ROLE, source.to_owned()));
     let changed = source.as_ref().unwrap_or(role);
@@ -103,7 +112,7 @@ fn fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> Stri
         .map(|account| format!("move ServiceAccount {account} to a namespace of its own, or "))
         .unwrap_or_default();
     let binding = object(grant.object);
-    match (is_for_users, namespace) {
+    let fix = match (is_for_users, namespace) {
         (true, Some(_)) => format!("{apart}remove the subject from the binding: kubectl edit {binding}"),
         (true, None) => format!(
             "bind {role} to the subject by RoleBindings in the namespaces that need it, then remove the subject from \
@@ -117,7 +126,9 @@ fn fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> Stri
             };
             format!("{apart}{less}: kubectl edit {}", object(changed))
         }
-    }
+    };
+    let edited = if is_for_users { grant.object } else { changed };
+    (edited.clone(), fix)
 }
 
 #[cfg(test)]
@@ -290,6 +301,21 @@ mod tests {
             fix.starts_with("grant nodes/metrics") && fix.ends_with("kubectl edit clusterrole view-kubelets"),
             "{fix}"
         );
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_object_that_it_changes() {
+        let fix = |managed: &str| {
+            let rbac = healthy()
+                .with_role("prometheus", vec![rule(&["get"], "", &["nodes/proxy"])])
+                .with_binding("prometheus", "ClusterRole prometheus", &["ServiceAccount ops/prometheus"])
+                .with_manager(managed);
+            judged(&rbac).findings(Severity::Major)[0].fix.clone()
+        };
+        let advice = "kubectl edit clusterrole prometheus; change it in the source of Argo CD Application access, \
+                      because the next sync reverts an edit in place";
+        assert!(fix("ClusterRole prometheus").ends_with(advice), "{}", fix("ClusterRole prometheus"));
+        assert!(fix("ClusterRoleBinding prometheus").ends_with("kubectl edit clusterrole prometheus"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn judge(reviews: &NodeReviews) -> Verdict {
         may(&mut verdict, own, Severity::Critical, "the kubelet cannot start the pod that needs this ConfigMap", &fix);
     }
     if let Some(unrelated) = asked(&mut verdict, &reviews.0, &NodeAsks::UnrelatedSecret) {
-        FORBIDDEN.judge(&mut verdict, [unrelated]);
+        FORBIDDEN.judge(&mut verdict, None, [unrelated]);
         if let Ok(answer) = unrelated.decided()
             && !answer.allowed
         {

@@ -38,7 +38,8 @@ fn judge(rbac: &Rbac) -> Verdict {
                 format!("{} is granted to nodes", grant.binding.role),
             )
             .evidence(details(&nodes, grant.existing_rules()))
-            .fix(fix(&grant, &nodes));
+            .fix(fix(&grant, &nodes))
+            .managed_by(grant.manager);
             match (dangers.is_empty(), BROAD.contains(&grant.binding.role.name.as_ref())) {
                 (false, _) => finding.impact(format!("an attacker on one node {}", dangers.join(", "))),
                 (true, true) => finding.impact("every kubelet has a role that is meant for people"),

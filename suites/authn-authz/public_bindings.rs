@@ -49,7 +49,7 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     }
     match reviews {
         Ok(DefaultServiceAccountReviews { reviews, asked, unasked }) => {
-            DEFAULT_ACCOUNTS.judge(&mut verdict, reviews.values());
+            DEFAULT_ACCOUNTS.judge(&mut verdict, Some(rbac), reviews.values());
             if *unasked > 0 {
                 for namespace in asked {
                     verdict.note_about(
@@ -79,7 +79,8 @@ fn finding(grant: &Grant<'_>, holders: &[&Holder], is_openshift: bool) -> Differ
         format!("{} is granted to {whom}", grant.binding.role),
     )
     .evidence(details(holders, grant.existing_rules()))
-    .fix(unbind(grant, holders));
+    .fix(unbind(grant, holders))
+    .managed_by(grant.manager);
     let dangers = dangers(grant.existing_rules());
     let objects = grant.existing_rules().iter().any(|rule| !rule.resources.is_empty());
     match (grant.rules, anonymous, objects) {
@@ -112,6 +113,7 @@ fn judge_default_accounts(verdict: &mut Verdict, grant: &Grant<'_>) {
         .evidence(details(&accounts, grant.existing_rules()))
         .impact(format!("every pod there that names no service account {}", dangers.join(", ")))
         .fix(unbind(grant, &accounts))
+        .managed_by(grant.manager)
     });
 }
 
@@ -174,6 +176,17 @@ mod tests {
         assert_eq!(findings[0].seen, "ClusterRole view is granted to clients without a credential");
         assert_eq!(findings[0].evidence, ["granted to User system:anonymous", "permits to get pods"]);
         assert!(findings[0].fix.contains("kubectl delete clusterrolebinding dashboard"));
+    }
+
+    #[test]
+    fn the_fix_of_a_managed_binding_shows_where_to_change_it() {
+        let rbac = healthy().with_binding("dashboard", "ClusterRole view", &["User system:anonymous"]);
+        let findings = judged(&rbac.with_manager("ClusterRoleBinding dashboard"));
+        assert_eq!(
+            findings[0].fix,
+            "kubectl describe clusterrolebinding dashboard; kubectl delete clusterrolebinding dashboard; change it in \
+             the source of Argo CD Application access, because the next sync reverts an edit in place"
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ const FORBIDDEN: Forbidden<'_> = Forbidden {
 fn judge(reviews: &NobodyReviews) -> Verdict {
     let mut verdict = Verdict::new();
     let forbidden = reviews.0.iter().filter(|(ask, _)| **ask != NobodyAsks::AskAboutThemselves);
-    FORBIDDEN.judge(&mut verdict, forbidden.map(|(_, review)| review));
+    FORBIDDEN.judge(&mut verdict, None, forbidden.map(|(_, review)| review));
     // The one right that every user has shows that the authorizers know this user.
     if let Some(control) = asked(&mut verdict, &reviews.0, &NobodyAsks::AskAboutThemselves)
         && let Some(answer) = verdict.seen(Subject::cluster, &control.answer)

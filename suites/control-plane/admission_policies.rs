@@ -47,6 +47,7 @@ fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
             Finding::new(format!("{kind} {} exists, as the binding names it", binding.policy), "it does not exist")
                 .impact("the binding enforces nothing")
                 .fix(format!("correct spec.policyName: kubectl edit {}binding {name}", kind.to_lowercase()))
+                .managed_by(binding.manager.as_ref())
         });
         let Some(policy) = policy else { continue };
         verdict.expect(subject(), policy.parameters.is_some() == binding.parameters.is_some(), || {
@@ -65,6 +66,7 @@ fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
             Finding::new(expected, seen)
                 .impact(impact)
                 .fix(format!("correct spec.paramRef: kubectl edit {}binding {name}", kind.to_lowercase()))
+                .managed_by(binding.manager.as_ref())
         });
     }
     let bound: BTreeSet<&str> = all.bindings.values().map(|binding| binding.policy.as_str()).collect();
@@ -74,6 +76,7 @@ fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
             Finding::new("a binding for the policy", "no binding refers to it")
                 .impact("the policy enforces nothing")
                 .fix(format!("create a {kind}Binding with spec.policyName: {name}, or delete the policy"))
+                .managed_by(policy.manager.as_ref())
                 .info()
         });
         verdict.expect(subject(), policy.warnings.is_empty(), || {
@@ -84,6 +87,7 @@ fn judge_kind(verdict: &mut Verdict, kind: &str, all: &Policies) {
             .evidence(&policy.warnings)
             .impact("where an expression fails, the policy's failurePolicy decides instead")
             .fix(format!("correct the expressions: kubectl edit {} {name}", kind.to_lowercase()))
+            .managed_by(policy.manager.as_ref())
         });
     }
 }
@@ -93,6 +97,8 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::admission_policies::{Policy, PolicyBinding};
+    use crate::manager::Manager;
+    use crate::object_ref::testing::named;
     use crate::seen::Seen;
 
     fn policies(policy: Policy, binding: PolicyBinding) -> Policies {
@@ -108,7 +114,7 @@ mod tests {
     }
 
     fn bound() -> PolicyBinding {
-        PolicyBinding { policy: "replicas".into(), parameters: None }
+        PolicyBinding { policy: "replicas".into(), ..PolicyBinding::default() }
     }
 
     #[test]
@@ -132,6 +138,19 @@ mod tests {
         let binding = PolicyBinding { parameters: Some("default/limits".into()), ..bound() };
         let findings = judged(Ok(policies(Policy::default(), binding))).findings(Severity::Minor);
         assert_eq!(findings[0].seen, "a paramRef to default/limits");
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_binding() {
+        let manager = Some(Manager::FluxKustomization(named("flux-system/policies")));
+        let typo = PolicyBinding { policy: "replica".into(), manager, ..bound() };
+        let findings = judged(Ok(policies(Policy::default(), typo))).findings(Severity::Minor);
+        assert_eq!(
+            findings[0].fix,
+            "correct spec.policyName: kubectl edit validatingadmissionpolicybinding replicas-binding; change it in the \
+             source of Flux Kustomization flux-system/policies, because Flux reverts an edit in place"
+        );
+        assert!(!findings[1].fix.contains("change it in"), "nothing manages the policy");
     }
 
     #[test]

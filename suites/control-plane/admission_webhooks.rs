@@ -101,6 +101,7 @@ fn judge_backend(verdict: &mut Verdict, webhook: &Webhook, backends: &BTreeMap<N
             .evidence(watched(webhook))
             .impact(REFUSED)
             .fix(format!("restore Service {service} and its pods; if it was uninstalled for good: {}", delete(webhook)))
+            .managed_by(webhook.manager.as_ref())
     });
 }
 
@@ -117,7 +118,8 @@ fn judge_ca_bundle(verdict: &mut Verdict, webhook: &Webhook, clock: &Clock) {
                 Finding::new("caBundle contains the CA of the webhook's certificate", seen)
                     .evidence(watched(webhook))
                     .impact("public CAs do not sign Service names, so every call fails")
-                    .fix(set_bundle(webhook)),
+                    .fix(set_bundle(webhook))
+                    .managed_by(webhook.manager.as_ref()),
             );
         }
         None => return,
@@ -141,7 +143,8 @@ fn judge_ca_bundle(verdict: &mut Verdict, webhook: &Webhook, clock: &Clock) {
         )
         .evidence(watched(webhook))
         .impact("once it has expired, the API server refuses every request that the webhook matches")
-        .fix(set_bundle(webhook));
+        .fix(set_bundle(webhook))
+        .managed_by(webhook.manager.as_ref());
         if left(last, clock.server).is_negative() { finding.severity(Severity::Critical) } else { finding }
     });
 }
@@ -152,6 +155,7 @@ fn unusable(webhook: &Webhook, why: &str) -> Difference {
         .evidence(watched(webhook))
         .impact("the API server cannot verify the webhook, so every call fails")
         .fix(set_bundle(webhook))
+        .managed_by(webhook.manager.as_ref())
 }
 
 fn set_bundle(webhook: &Webhook) -> String {
@@ -197,6 +201,7 @@ fn judge_scope(verdict: &mut Verdict, webhook: &Webhook, namespaces: &Namespaces
         .evidence(vital)
         .impact("while its backend is down, the API server refuses the requests that would restore it")
         .fix(narrow(webhook, &blocked))
+        .managed_by(webhook.manager.as_ref())
         .info()
     });
 }
@@ -222,6 +227,7 @@ mod tests {
     use crate::certificate::testing::Authority;
     use crate::fact::facts::admission_webhooks::{Requirement, WebhookRule};
     use crate::fact::facts::namespaces::Namespace;
+    use crate::manager::Manager;
     use crate::object_ref::testing::named;
     use crate::suites::pki::testing::clock;
 
@@ -256,6 +262,7 @@ mod tests {
             }],
             objects: Vec::new(),
             conditions: 0,
+            manager: None,
         }
     }
 
@@ -292,6 +299,18 @@ mod tests {
         let elsewhere = WebhookBackend { external_name: Some("hooks.example.com".into()), ..backend(0) };
         assert!(judged(webhook(), Ok(elsewhere)).findings(Severity::Major).is_empty());
         assert_eq!(judged(webhook(), Err(Unobserved::Interrupted)).gaps().len(), 1);
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_configuration() {
+        let manager = Some(Manager::HelmRelease(named("policy/guard")));
+        let findings = judged(Webhook { manager, ..webhook() }, Ok(backend(0))).findings(Severity::Major);
+        assert_eq!(
+            findings[0].fix,
+            "restore Service policy/webhook and its pods; if it was uninstalled for good: kubectl delete \
+             validatingwebhookconfiguration policy; change it in Helm release guard in namespace policy (values or \
+             chart), because the next upgrade overwrites an edit in place"
+        );
     }
 
     #[test]

@@ -45,7 +45,10 @@ fn judge_api(verdict: &mut Verdict, name: &str, api: &AggregatedApi) {
             Some(condition) => format!("Available={} ({}: {})", condition.status, condition.reason, condition.message),
             None => "it has no condition Available".into(),
         };
-        Finding::new(format!("Available=True, served by Service {}", api.service), seen).impact(impact).fix(&fix)
+        Finding::new(format!("Available=True, served by Service {}", api.service), seen)
+            .impact(impact)
+            .fix(&fix)
+            .managed_by(api.manager.as_ref())
     }) {
         return;
     }
@@ -54,6 +57,7 @@ fn judge_api(verdict: &mut Verdict, name: &str, api: &AggregatedApi) {
         Finding::new("discovery of the API answers 200", format!("HTTP {}: {}", answer.status, answer.message))
             .impact(impact)
             .fix(&fix)
+            .managed_by(api.manager.as_ref())
     });
 }
 
@@ -63,6 +67,7 @@ mod tests {
     use crate::check::Severity;
     use crate::fact::answered::Answered;
     use crate::fact::facts::nodes::Condition;
+    use crate::manager::Manager;
     use crate::object_ref::testing::named;
     use crate::seen::{Seen, Unobserved};
 
@@ -75,6 +80,7 @@ mod tests {
                 message: "endpoints for service/metrics-server have no addresses".into(),
             }),
             answer: answer.map(|status| Answered { status, message: "service unavailable".into() }),
+            manager: Some(Manager::FluxHelmRelease(named("ops/metrics-server"))),
         };
         judge(&ApiServices { local: 22, aggregated: [("v1beta1.metrics.k8s.io".to_owned(), api)].into() })
     }
@@ -94,7 +100,9 @@ mod tests {
             "{}",
             findings[0].seen
         );
-        assert!(findings[0].fix.contains("kubectl delete apiservice v1beta1.metrics.k8s.io"));
+        let fix = "kubectl delete apiservice v1beta1.metrics.k8s.io; change it in Flux HelmRelease ops/metrics-server \
+                   (values or chart), because the next upgrade overwrites an edit in place";
+        assert!(findings[0].fix.ends_with(fix), "{}", findings[0].fix);
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn judge(workloads: &SystemWorkloads) -> Verdict {
                      tier=control-plane -o wide); if they do, and only then: kubectl delete {}",
                     rights::object(object)
                 ))
+                .managed_by(workload.manager.as_ref())
         });
     }
     verdict

@@ -91,7 +91,7 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
             forbidden.push(certs);
         }
     }
-    FORBIDDEN.judge(&mut verdict, forbidden);
+    FORBIDDEN.judge(&mut verdict, Some(rbac), forbidden);
     verdict
 }
 

@@ -59,7 +59,7 @@ fn judge(
     expectations: &Expectations,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    judge_cluster_info(&mut verdict, &access.cluster_info, expectations.discovery);
+    judge_cluster_info(&mut verdict, &access.cluster_info, expectations.discovery, rbac.ok());
     let closed = [
         (&access.list, Subject::cluster_object("Namespace", "kube-public"), "LIST of the ConfigMaps of kube-public"),
         (
@@ -93,7 +93,12 @@ fn judge(
     verdict
 }
 
-fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<AnonymousAnswer>, discovery: Discovery) {
+fn judge_cluster_info(
+    verdict: &mut Verdict,
+    answer: &Seen<AnonymousAnswer>,
+    discovery: Discovery,
+    rbac: Option<&Rbac>,
+) {
     let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
     let request = "GET of cluster-info";
     let Some(answer) = verdict.seen(subject, answer) else {
@@ -124,7 +129,8 @@ fn judge_cluster_info(verdict: &mut Verdict, answer: &Seen<AnonymousAnswer>, dis
                 format!("it is answered with {}", answer.status),
             )
             .impact("anyone who reaches the API server reads the cluster's address and CA")
-            .fix(format!("kubectl -n kube-public delete rolebinding {GRANT}")),
+            .fix(format!("kubectl -n kube-public delete rolebinding {GRANT}"))
+            .managed_by(rbac.and_then(|rbac| rbac.manager(&BINDING))),
         ),
         (_, Access::Unclear) => verdict.unseen(subject(), &unclear(request, answer)),
     }
@@ -165,6 +171,7 @@ fn judge_grant(verdict: &mut Verdict, rbac: &Rbac) {
                 .evidence(details(&[], &wider))
                 .impact("anyone who reaches the API server has these rights")
                 .fix(grant.fix_role())
+                .managed_by(rbac.manager(&ROLE))
         });
     }
     if let Some(binding) = rbac.bindings.get(&BINDING) {
@@ -174,11 +181,13 @@ fn judge_grant(verdict: &mut Verdict, rbac: &Rbac) {
                 .evidence(details(&others, &[]))
                 .impact("the binding grants more than kubeadm intends")
                 .fix(remove(&BINDING, &others))
+                .managed_by(rbac.manager(&BINDING))
         });
         verdict.expect(BINDING.into(), binding.role == ROLE, || {
             Finding::new(format!("the binding grants {ROLE}"), format!("it grants {}", binding.role))
                 .impact("anyone who reaches the API server has that role in kube-public")
                 .fix(grant.fix())
+                .managed_by(rbac.manager(&BINDING))
         });
     }
 }

@@ -68,10 +68,12 @@ fn is_expected(grant: &KubeadmGrant, pods: &Pods, expectations: &Expectations, v
 
 fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding: &Binding) {
     let subject = || Subject::from(&grant.binding);
+    let manager = rbac.manager(&grant.binding);
     let grants_its_role = verdict.expect(subject(), binding.role == grant.role, || {
         Finding::new(format!("the binding grants {}", grant.role), format!("it grants {}", binding.role))
             .impact(grant.without)
             .fix(grant.fix())
+            .managed_by(manager)
     });
     let missing: Vec<_> = grant.holders.iter().filter(|holder| !binding.holders.contains(holder)).collect();
     verdict.expect(subject(), missing.is_empty(), || {
@@ -79,6 +81,7 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
             .evidence(missing.iter().map(|holder| format!("{holder} is missing")))
             .impact(grant.without)
             .fix(grant.fix())
+            .managed_by(manager)
             .severity(grant.severity())
     });
     let extra: Vec<_> = binding.holders.iter().filter(|holder| !grant.holders.contains(holder)).collect();
@@ -87,6 +90,7 @@ fn judge_binding(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, bindi
             .evidence(details(&extra, &[]))
             .impact("these subjects have rights that are meant for others")
             .fix(remove(&grant.binding, &extra))
+            .managed_by(manager)
     });
     if grants_its_role {
         judge_role(verdict, rbac, grant, binding);
@@ -109,6 +113,7 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
             .evidence(details(&[], has))
             .impact(grant.without)
             .fix(grant.fix_role())
+            .managed_by(rbac.manager(&binding.role))
     });
     let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
     verdict.expect(subject, more.is_empty(), || {
@@ -116,6 +121,7 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
             .evidence(details(&[], &more))
             .impact("subjects of the binding have more rights than they need")
             .fix(grant.fix_role())
+            .managed_by(rbac.manager(&binding.role))
     });
 }
 
@@ -134,6 +140,7 @@ fn judge_strangers(verdict: &mut Verdict, rbac: &Rbac) {
                 .evidence([format!("grants {}", stranger.binding.role)])
                 .impact("it remains from an old version, or someone chose a name that looks like kubeadm's")
                 .fix(format!("kubectl describe {binding}; if nothing needs it: kubectl delete {binding}"))
+                .managed_by(stranger.manager)
                 .severity(Severity::Info),
         );
     }

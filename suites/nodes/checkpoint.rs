@@ -64,6 +64,7 @@ fn judge_grant(verdict: &mut Verdict, grant: &Grant<'_>) {
         .evidence(&holders)
         .impact("they can write the memory of any container, with every key in it, to the node's disk")
         .fix(rights::unbind(grant, &holders))
+        .managed_by(grant.manager)
     });
 }
 

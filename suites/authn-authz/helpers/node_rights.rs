@@ -38,7 +38,7 @@ pub(crate) fn since(minor: u64, server: &OldestApiServer, before: &str) -> Optio
 pub(crate) fn judge_denied(reviews: &NodeReviews, all: &[Denied]) -> Verdict {
     let mut verdict = Verdict::new();
     for Denied { asks, control, forbidden } in all {
-        forbidden.judge(&mut verdict, asks.iter().filter_map(|ask| reviews.0.get(ask)));
+        forbidden.judge(&mut verdict, None, asks.iter().filter_map(|ask| reviews.0.get(ask)));
         judge_control(&mut verdict, reviews, *control);
     }
     verdict

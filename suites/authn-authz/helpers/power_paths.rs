@@ -88,7 +88,8 @@ pub(crate) struct Held<'a> {
 
 /// What each holder was granted, and which pods use it.
 pub(crate) struct Graph<'a> {
-    rbac: &'a Rbac,
+    /// The roles and bindings.
+    pub(crate) rbac: &'a Rbac,
     /// What was granted to each holder.
     pub(crate) grants: BTreeMap<Holder, Vec<Grant<'a>>>,
     /// By service account, how many pods use it; none when pods were not seen.
