@@ -282,7 +282,7 @@ crate::observed!(Corefile);
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::{Corefile, parse};
+    use super::Corefile;
 
     /// As kubeadm writes it.
     pub(crate) const KUBEADM: &str = "\
