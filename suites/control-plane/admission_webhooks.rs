@@ -225,7 +225,8 @@ mod tests {
 
     use super::*;
     use crate::certificate::testing::Authority;
-    use crate::fact::facts::admission_webhooks::{Requirement, WebhookRule};
+    use crate::fact::facts::admission_webhooks::WebhookRule;
+    use crate::fact::facts::label_selector::Requirement;
     use crate::fact::facts::namespaces::Namespace;
     use crate::manager::Manager;
     use crate::object_ref::testing::named;

@@ -1,11 +1,10 @@
 //! The admission webhooks.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::admissionregistration::v1 as admission;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use serde::{Deserialize, Serialize};
 
+use super::label_selector::{Requirement, requirements};
 use crate::certificate::Certificate;
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
@@ -67,33 +66,6 @@ pub struct WebhookRule {
     pub operations: Vec<String>,
     /// `Cluster`, `Namespaced` or `*`.
     pub scope: String,
-}
-
-/// A requirement of a label selector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requirement {
-    /// The label's key.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-    pub operator: String,
-    /// The values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<String>,
-}
-
-impl Requirement {
-    /// Whether labels meet it.
-    pub fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
-        let value = labels.get(&self.key);
-        let is_listed = value.is_some_and(|value| self.values.contains(value));
-        match self.operator.as_str() {
-            "In" => is_listed,
-            "NotIn" => !is_listed,
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            _ => false,
-        }
-    }
 }
 
 impl WebhookRule {
@@ -193,8 +165,8 @@ fn trim(webhook: Both) -> Webhook {
             Certificate::from_pem_bundle(&text).map_err(|error| error.to_string())
         }),
         rules: webhook.rules.into_iter().map(trim_rule).collect(),
-        namespaces: requirements(webhook.namespaces),
-        objects: requirements(webhook.objects),
+        namespaces: requirements(webhook.namespaces.unwrap_or_default()),
+        objects: requirements(webhook.objects.unwrap_or_default()),
         conditions: webhook.conditions,
         ..Webhook::default()
     }
@@ -209,33 +181,4 @@ fn trim_rule(rule: admission::RuleWithOperations) -> WebhookRule {
     }
 }
 
-fn requirements(selector: Option<meta::LabelSelector>) -> Vec<Requirement> {
-    let selector = selector.unwrap_or_default();
-    let equal = selector.match_labels.unwrap_or_default().into_iter();
-    let equal = equal.map(|(key, value)| Requirement { key, operator: "In".into(), values: vec![value] });
-    let more = selector.match_expressions.unwrap_or_default().into_iter().map(|requirement| Requirement {
-        key: requirement.key,
-        operator: requirement.operator,
-        values: requirement.values.unwrap_or_default(),
-    });
-    equal.chain(more).collect()
-}
-
 crate::observed!(AdmissionWebhooks);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requirements_are_met_as_selectors_say() {
-        let labels = [("a".to_owned(), "1".to_owned())].into();
-        let met = |key: &str, operator: &str, values: &[&str]| {
-            let values = values.iter().map(ToString::to_string).collect();
-            Requirement { key: key.into(), operator: operator.into(), values }.is_met(&labels)
-        };
-        assert!(met("a", "In", &["1", "2"]) && !met("a", "In", &["2"]) && !met("b", "In", &["1"]));
-        assert!(!met("a", "NotIn", &["1"]) && met("b", "NotIn", &["1"]));
-        assert!(met("a", "Exists", &[]) && met("b", "DoesNotExist", &[]) && !met("a", "DoesNotExist", &[]));
-    }
-}

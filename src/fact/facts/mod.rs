@@ -57,6 +57,7 @@ pub mod kubelet_metrics;
 pub mod kubelet_monitoring;
 pub mod kubelet_ports;
 pub mod kubernetes_service;
+pub mod label_selector;
 pub mod leader_leases;
 pub mod legacy_tokens;
 pub mod namespaces;
