@@ -3,6 +3,7 @@
 pub mod api_server_to_kubelet;
 pub mod checkpoint;
 pub mod clocks;
+pub mod drainable_budgets;
 pub mod exec_and_port_forward;
 pub mod init_system;
 pub mod kubelet_anonymous;
@@ -35,5 +36,6 @@ crate::suite! {
         node_identity,
         clocks,
         exec_and_port_forward,
+        drainable_budgets,
     ],
 }

@@ -76,6 +76,7 @@ pub mod nodes;
 pub mod oldest_api_server;
 pub mod outdated_tls;
 pub mod pod_certificate_requests;
+pub mod pod_disruption_budgets;
 pub mod pod_security;
 pub mod pod_streams;
 pub mod pods;
