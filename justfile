@@ -22,8 +22,8 @@ lint:
 docs:
     SNAPSHOTS=overwrite cargo test --quiet --test docs --test reports
 
-# Begin a check: just new-check PK-18 signer-names pki
-new-check ID NAME SUITE:
+# Begin a check: just new-check signer-names pki
+new-check NAME SUITE:
     scripts/new-check.sh "$@"
 
 # Handle the testbed: just bed up, just bed kubectl get nodes, just bed down

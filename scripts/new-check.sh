@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Begins a check: its file with a test that fails, its entry in the list of its suite, and the script of a fault.
 #
-#   scripts/new-check.sh ID NAME SUITE               scripts/new-check.sh PK-18 signer-names pki
+#   scripts/new-check.sh NAME SUITE               scripts/new-check.sh signer-names pki
 #
-# ID is the next of the suite: ids are never reused. NAME says in the words of the field what is checked.
+# NAME says in the words of the field what is checked. The id is the next of the suite: ids are never reused.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,8 +11,8 @@ die() {
     echo "$*" >&2
     exit 2
 }
-(($# == 3)) || die "usage: scripts/new-check.sh ID NAME SUITE"
-id=$1 name=$2 suite=$3
+(($# == 2)) || die "usage: scripts/new-check.sh NAME SUITE, where SUITE is one of $(cd suites && echo */mod.rs | sed 's#/mod.rs##g')"
+name=$1 suite=$2
 folder=suites/$suite list=suites/$suite/mod.rs
 
 [[ -f $list ]] || die "there is no suite $suite: $(cd suites && echo */mod.rs | sed 's#/mod.rs##g')"
@@ -20,8 +20,7 @@ folder=suites/$suite list=suites/$suite/mod.rs
 ! grep -rqE "check!\(\"[A-Z]+-[0-9]+\", \"$name\"" suites || die "there is a check of that name: $name"
 last=$(grep -rhoE 'check!\("[A-Z]+-[0-9]+"' "$folder" | cut -d '"' -f 2 | sort -V | tail -n 1)
 prefix=${last%-*}
-printf -v next '%s-%02d' "$prefix" "$((10#${last##*-} + 1))"
-[[ $id == "$next" ]] || die "the next id of the suite $suite is $next, not $id"
+printf -v id '%s-%02d' "$prefix" "$((10#${last##*-} + 1))"
 
 module=${name//-/_} fault=tests/faults/$name-broken
 check=$folder/$module.rs
@@ -112,7 +111,7 @@ END
 chmod +x "$fault"
 
 cat <<END
-made   $check
+made   $check, which is $id
 made   $fault
 listed $list
 

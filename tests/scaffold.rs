@@ -1,6 +1,7 @@
 //! `scripts/new-check.sh` in a copy of the folders that it writes to. That the result compiles, and fails for the right
 //! reason, takes a build: `scripts/check.sh scaffold` proves it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{fs, io};
@@ -27,7 +28,7 @@ impl Copy {
         fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    fn new_check(&self, arguments: [&str; 3]) -> Output {
+    fn new_check(&self, arguments: &[&str]) -> Output {
         Command::new(self.path("scripts/new-check.sh")).args(arguments).output().expect("the script is executable")
     }
 }
@@ -45,21 +46,26 @@ fn copied(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The next id that the script names when it is given another.
-fn next_id(copy: &Copy) -> String {
-    let refused = copy.new_check(["CI-00", "sample-check", "cloud-identity"]);
-    let text = String::from_utf8(refused.stderr).expect("the script writes UTF-8");
-    assert_eq!(refused.status.code(), Some(2), "{text}");
-    let id = text.strip_prefix("the next id of the suite cloud-identity is ").and_then(|text| text.split(',').next());
-    id.unwrap_or_else(|| panic!("{text}")).to_owned()
+/// The ids of the checks of a suite.
+fn ids(copy: &Copy, suite: &str) -> BTreeSet<String> {
+    let files = fs::read_dir(copy.path(suite)).expect("a suite is a folder");
+    let texts = files.map(|file| fs::read_to_string(file.expect("a folder can be read").path()));
+    let id = |text: io::Result<String>| {
+        let text = text.expect("a source can be read");
+        Some(text.split_once("crate::check!(\"")?.1.split('"').next()?.to_owned())
+    };
+    texts.filter_map(id).collect()
 }
 
 #[test]
 fn a_new_check_has_a_file_a_failing_test_an_entry_and_a_fault() {
     let copy = Copy::new();
-    let id = next_id(&copy);
-    let made = copy.new_check([&id, "sample-check", "cloud-identity"]);
+    let before = ids(&copy, "suites/cloud-identity");
+    let made = copy.new_check(&["sample-check", "cloud-identity"]);
     assert!(made.status.success(), "{made:?}");
+    let after = ids(&copy, "suites/cloud-identity");
+    let id = after.last().expect("there is a new one");
+    assert!(id.starts_with("CI-") && !before.contains(id) && after.len() == before.len() + 1, "{after:?}");
 
     let check = copy.text("suites/cloud-identity/sample_check.rs");
     assert!(check.contains(&format!("crate::check!(\"{id}\", \"sample-check\", Minor, judge);")), "{check}");
@@ -75,18 +81,20 @@ fn a_new_check_has_a_file_a_failing_test_an_entry_and_a_fault() {
 #[test]
 fn what_exists_is_not_overwritten_and_what_is_unknown_is_refused() {
     let copy = Copy::new();
-    let id = next_id(&copy);
     let name = |name: &str| format!("a name is of lower-case words with hyphens between them, not {name}\n");
     for (arguments, why) in [
-        ([id.as_str(), "Sample", "cloud-identity"], name("Sample")),
-        ([&id, "instance-metadata", "cloud-identity"], "there is a check of that name: instance-metadata\n".into()),
+        (["Sample", "cloud-identity"], name("Sample")),
+        (["instance-metadata", "cloud-identity"], "there is a check of that name: instance-metadata\n".into()),
     ] {
-        let refused = copy.new_check(arguments);
+        let refused = copy.new_check(&arguments);
         assert_eq!((refused.status.code(), String::from_utf8_lossy(&refused.stderr).into_owned()), (Some(2), why));
     }
-    let unknown = copy.new_check([&id, "sample-check", "clouds"]);
+    let unknown = copy.new_check(&["sample-check", "clouds"]);
     assert!(String::from_utf8_lossy(&unknown.stderr).starts_with("there is no suite clouds: "), "{unknown:?}");
+    let incomplete = copy.new_check(&["sample-check"]);
+    let usage = String::from_utf8_lossy(&incomplete.stderr).into_owned();
+    assert!(incomplete.status.code() == Some(2) && usage.contains("cloud-identity"), "{usage}");
     fs::write(copy.path("tests/faults/sample-check-broken"), "mine").expect("a file can be written");
-    assert_eq!(copy.new_check([&id, "sample-check", "cloud-identity"]).status.code(), Some(2));
+    assert_eq!(copy.new_check(&["sample-check", "cloud-identity"]).status.code(), Some(2));
     assert_eq!(copy.text("tests/faults/sample-check-broken"), "mine");
 }
