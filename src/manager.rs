@@ -197,7 +197,8 @@ impl<'a> Marks<'a> {
         let of_object = entries.filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty));
         let of_content = of_object.filter(|entry| {
             let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
-            fields.is_some_and(|fields| fields.keys().any(|field| !["f:metadata", "f:status"].contains(&field.as_str())))
+            fields
+                .is_some_and(|fields| fields.keys().any(|field| !["f:metadata", "f:status"].contains(&field.as_str())))
         });
         of_content.filter_map(|entry| entry.manager.as_deref())
     }
@@ -289,12 +290,11 @@ mod tests {
 
     #[test]
     fn flux_comes_before_the_chart_that_it_renders() {
-        let release = [HELM, ("helm.toolkit.fluxcd.io/name", "monitoring"), ("helm.toolkit.fluxcd.io/namespace", "ops")];
+        let release =
+            [HELM, ("helm.toolkit.fluxcd.io/name", "monitoring"), ("helm.toolkit.fluxcd.io/namespace", "ops")];
         assert_eq!(of(&release, &RELEASE).as_deref(), Some("Flux HelmRelease ops/monitoring (values or chart)"));
-        let apps = [
-            ("kustomize.toolkit.fluxcd.io/name", "apps"),
-            ("kustomize.toolkit.fluxcd.io/namespace", "flux-system"),
-        ];
+        let apps =
+            [("kustomize.toolkit.fluxcd.io/name", "apps"), ("kustomize.toolkit.fluxcd.io/namespace", "flux-system")];
         let source = Some("the source of Flux Kustomization flux-system/apps");
         assert_eq!(of(&apps, &[]).as_deref(), source);
         for left_alone in [("reconcile", "disabled"), ("ssa", "Ignore"), ("ssa", "ifnotpresent")] {
@@ -358,15 +358,15 @@ mod tests {
 
     #[test]
     fn an_operator_without_an_object_is_named_by_the_fields_that_it_writes() {
-        let by = |manager: &str, subresource, fields| {
-            place(&written(ObjectMeta::default(), manager, subresource, fields))
-        };
+        let by =
+            |manager: &str, subresource, fields| place(&written(ObjectMeta::default(), manager, subresource, fields));
         let content = || json!({"f:metadata": {"f:labels": {}}, "f:rules": {}});
         for operator in ["cluster-network-operator", "kustomize-controller", "cluster-network-operator/operconfig"] {
             let place = format!("the configuration of {operator}");
             assert_eq!(by(operator, None, content()).as_deref(), Some(place.as_str()));
         }
-        for tool in ["kubectl-client-side-apply", "kubectl-edit", "kubeadm", "kube-controller-manager", "kube-apiserver"]
+        for tool in
+            ["kubectl-client-side-apply", "kubectl-edit", "kubeadm", "kube-controller-manager", "kube-apiserver"]
         {
             assert_eq!(by(tool, None, content()), None, "{tool}");
         }

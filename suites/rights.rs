@@ -158,12 +158,7 @@ pub struct Forbidden<'a> {
 impl Forbidden<'_> {
     /// Asserts that the authorizers allow none of these. Requests that are allowed for the same reason are one finding.
     /// A check that needs RBAC anyway passes it: it shows what manages the binding.
-    pub fn judge<'a>(
-        &self,
-        verdict: &mut Verdict,
-        rbac: Option<&Rbac>,
-        reviews: impl IntoIterator<Item = &'a Review>,
-    ) {
+    pub fn judge<'a>(&self, verdict: &mut Verdict, rbac: Option<&Rbac>, reviews: impl IntoIterator<Item = &'a Review>) {
         for review in reviews {
             let (question, answer) = (&review.question, review.decided());
             let subject = || Subject::user(&question.user);

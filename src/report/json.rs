@@ -68,7 +68,10 @@ impl<'a> Verdicts<'a> {
             gate: started.gate,
             at: started.at,
             counts: Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect(),
-            checks: checks.into_iter().map(|check| Documented { check, documentation: documentation::link(check) }).collect(),
+            checks: checks
+                .into_iter()
+                .map(|check| Documented { check, documentation: documentation::link(check) })
+                .collect(),
             exit_code: run.finished.as_ref().map(|finished| finished.exit_code),
             failed: None,
         })

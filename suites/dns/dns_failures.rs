@@ -266,13 +266,8 @@ mod tests {
         };
         assert_eq!(
             evidence(running(), metrics),
-            [
-                "9 requests",
-                "coredns_panics_total is 1",
-                "coredns_reload_failed_total is 2",
-                "300 of 1000 answers",
-            ]
-            .map(|counted| format!("Pod kube-system/coredns-x: {counted}"))
+            ["9 requests", "coredns_panics_total is 1", "coredns_reload_failed_total is 2", "300 of 1000 answers",]
+                .map(|counted| format!("Pod kube-system/coredns-x: {counted}"))
         );
         let few = DnsMetrics { failures: 20, responses: 30, ..DnsMetrics::default() };
         assert!(evidence(running(), few).is_empty());

@@ -188,9 +188,6 @@ mod tests {
 
     #[test]
     fn an_empty_resolv_conf_is_wrong_in_every_line() {
-        assert_eq!(
-            judged(Resolver::default()),
-            ["n1: nameserver (none)", "n1: search (none)", "n1: options (none)"]
-        );
+        assert_eq!(judged(Resolver::default()), ["n1: nameserver (none)", "n1: search (none)", "n1: options (none)"]);
     }
 }
