@@ -23,6 +23,7 @@ use crate::fact::facts::cluster_domain::{ClusterDomain, DomainSource};
 use crate::fact::facts::corefile::zones::Key;
 use crate::fact::facts::corefile::{Corefile, ServerBlock};
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
+use crate::manager::Manager;
 use crate::ports;
 
 crate::check!("DN-03", "corefile", Major, judge);
@@ -50,12 +51,14 @@ fn judge(
     dns: Option<&ClusterDns>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
+    let manager = corefile.manager.as_ref();
     let blocks = match &corefile.blocks {
         Ok(blocks) => blocks,
         Err(cause) => {
             let finding = Finding::new("a Corefile that CoreDNS can parse", cause)
                 .impact("CoreDNS continues with the previous Corefile, and will not start with this one")
-                .fix(edit("correct the syntax"));
+                .fix(edit("correct the syntax"))
+                .managed_by(manager);
             verdict.find(subject(), finding);
             return verdict;
         }
@@ -65,10 +68,10 @@ fn judge(
     }
     let configured = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
     let expected = configured.or((domain.source == DomainSource::KubeadmConfig).then_some(domain.name.as_str()));
-    judge_zones(&mut verdict, blocks, expected);
-    judge_plugins(&mut verdict, blocks);
-    judge_forwarding(&mut verdict, blocks, dns.map(|dns| &dns.addresses[..]).unwrap_or_default());
-    judge_duplicates(&mut verdict, blocks);
+    judge_zones(&mut verdict, blocks, expected, manager);
+    judge_plugins(&mut verdict, blocks, manager);
+    judge_forwarding(&mut verdict, blocks, dns.map(|dns| &dns.addresses[..]).unwrap_or_default(), manager);
+    judge_duplicates(&mut verdict, blocks, manager);
     verdict
 }
 
@@ -84,7 +87,7 @@ fn edit(change: &str) -> String {
     )
 }
 
-fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&str>) {
+fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&str>, manager: Option<&Manager>) {
     let zones: Vec<String> = blocks.iter().flat_map(ServerBlock::cluster_zones).collect();
     let seen = if zones.is_empty() { "there is no plugin kubernetes" } else { "it serves other zones" };
     if let Some(expected) = expected {
@@ -94,6 +97,7 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
                 .evidence(&zones)
                 .impact("the Service names that pods look up do not resolve")
                 .fix(edit(&format!("add it to the plugin's line (kubernetes {expected} in-addr.arpa ip6.arpa)")))
+                .managed_by(manager)
                 .severity(Severity::Critical)
         });
     } else {
@@ -104,6 +108,7 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
                     "add the plugin (kubernetes DOMAIN in-addr.arpa ip6.arpa), where DOMAIN is clusterDomain in \
                      /var/lib/kubelet/config.yaml on a node",
                 ))
+                .managed_by(manager)
                 .severity(Severity::Critical)
         });
         for zone in &zones {
@@ -119,11 +124,12 @@ fn judge_zones(verdict: &mut Verdict, blocks: &[ServerBlock], expected: Option<&
         Finding::new(format!("the plugin kubernetes serves {}", REVERSE.join(" ")), format!("it lacks {missing}"))
             .impact("addresses of Services and pods do not resolve to names")
             .fix(edit(&format!("add {missing} to the line of the plugin kubernetes and to its `fallthrough`")))
+            .managed_by(manager)
             .severity(Severity::Minor)
     });
 }
 
-fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
+fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock], manager: Option<&Manager>) {
     let has = |block: &ServerBlock, name: &str| block.plugins(name).next().is_some();
     let in_process = |name: &str| blocks.iter().any(|block| has(block, name));
     let in_zone = |name: &str| {
@@ -143,6 +149,7 @@ fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
                 "add, each on its own line, {missing} (`loop` in every server block with `forward`, the others in that \
                  with `kubernetes`)"
             )))
+            .managed_by(manager)
             .severity(Severity::Minor)
     });
     let removed: Vec<&str> = blocks
@@ -160,10 +167,11 @@ fn judge_plugins(verdict: &mut Verdict, blocks: &[ServerBlock]) {
             .evidence(removed)
             .impact("CoreDNS does not start with this Corefile")
             .fix(edit("replace `proxy` by `forward`, and delete the lines with `upstream`"))
+            .managed_by(manager)
     });
 }
 
-fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr]) {
+fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr], manager: Option<&Manager>) {
     // The first argument is the zone that is forwarded, the others are the servers.
     let targets =
         blocks.iter().flat_map(|block| block.plugins("forward")).flat_map(|plugin| plugin.arguments.iter().skip(1));
@@ -180,6 +188,7 @@ fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr
                      resolvConf: /run/systemd/resolve/resolv.conf in its /var/lib/kubelet/config.yaml and restart the \
                      kubelet)",
                 ))
+                .managed_by(manager)
                 .severity(Severity::Critical)
         });
         verdict.expect(subject(), !at.is_some_and(|at| own.contains(&at.ip())), || {
@@ -187,6 +196,7 @@ fn judge_forwarding(verdict: &mut Verdict, blocks: &[ServerBlock], own: &[IpAddr
                 .evidence([format!("forward … {target}")])
                 .impact("CoreDNS queries itself: queries for names outside of the cluster circle until they time out")
                 .fix(edit(&format!("replace {target} by /etc/resolv.conf or a resolver outside of the cluster")))
+                .managed_by(manager)
                 .severity(Severity::Critical)
         });
     }
@@ -200,7 +210,7 @@ fn upstream(target: &str) -> Option<SocketAddr> {
     rest.parse().ok().or_else(|| Some(SocketAddr::new(rest.parse().ok()?, port)))
 }
 
-fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock]) {
+fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock], manager: Option<&Manager>) {
     let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
     for key in blocks.iter().flat_map(|block| &block.keys) {
         *seen.entry(Key::of(key)).or_default() += 1;
@@ -212,6 +222,7 @@ fn judge_duplicates(verdict: &mut Verdict, blocks: &[ServerBlock]) {
             .evidence(twice)
             .impact("CoreDNS does not start with this Corefile")
             .fix(edit("merge the server blocks of the same zone and port"))
+            .managed_by(manager)
     });
 }
 
@@ -228,6 +239,7 @@ mod tests {
             labels: [].into(),
             ports: Vec::new(),
             servers: Ok(Vec::new()),
+            manager: None,
         };
         let domain = cluster_local();
         judge(&corefile(text), &domain, None, Some(&dns))
@@ -291,6 +303,16 @@ mod tests {
         assert_eq!(seen(&twice), one("several server blocks for the same zone and port", "consul.local:53"));
         let other_port = format!("{KUBEADM}\n.:5353 {{\n errors\n}}\n");
         assert!(seen(&other_port).is_empty());
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_config_map() {
+        let manager = Some("Addon.k3s.cattle.io kube-system/coredns".parse().unwrap()).map(Manager::Owner);
+        let verdict = judge(&Corefile { manager, ..corefile("{") }, &cluster_local(), None, None);
+        let advice = "restart deployment coredns; change it in Addon.k3s.cattle.io kube-system/coredns, because its \
+                      operator reverts an edit in place";
+        let fix = &verdict.findings(Severity::Major)[0].fix;
+        assert!(fix.ends_with(advice), "{fix}");
     }
 
     #[test]

@@ -86,14 +86,15 @@ fn subject(deployment: &str) -> Subject {
 }
 
 fn judge_replicas(verdict: &mut Verdict, deployment: &DnsDeployment, nodes: &Nodes, pods: &Pods) {
-    let DnsDeployment { name, desired, available, .. } = deployment;
+    let DnsDeployment { name, desired, available, manager, .. } = deployment;
     let wanted = if nodes.0.len() > 1 { 2 } else { 1 };
     verdict.expect(subject(name), *desired >= wanted, || {
         let finding = Finding::new(
             format!("at least {wanted} replicas in a cluster of {} nodes", nodes.0.len()),
             format!("{name} is scaled to {desired}"),
         )
-        .fix(format!("kubectl -n kube-system scale deployment {name} --replicas=2"));
+        .fix(format!("kubectl -n kube-system scale deployment {name} --replicas=2"))
+        .managed_by(manager.as_ref());
         match desired {
             0 => finding.impact("no name in the cluster resolves").severity(Severity::Critical),
             _ => finding.impact("no name in the cluster resolves while the only replica restarts or moves"),
@@ -158,6 +159,7 @@ fn judge_spread(verdict: &mut Verdict, deployment: &DnsDeployment, ready: &[&Dns
             Finding::new(format!("replicas in different zones; nodes in {} zones take pods", zones.len()), seen)
                 .impact("if that zone fails, no name in the cluster resolves until replicas run elsewhere")
                 .fix(format!("kubectl -n kube-system patch deployment {name} -p '{SPREAD}'"))
+                .managed_by(deployment.manager.as_ref())
                 .info()
         });
     }
@@ -202,11 +204,12 @@ mod tests {
             labels: [].into(),
             ports: Vec::new(),
             servers: Ok(servers.collect()),
+            manager: None,
         }
     }
 
     fn deployment(desired: i32, available: i32) -> DnsDeployment {
-        DnsDeployment { name: "coredns".into(), desired, available, updated: available }
+        DnsDeployment { name: "coredns".into(), desired, available, updated: available, manager: None }
     }
 
     fn judged(deployment: &DnsDeployment, hosts: &[&str], nodes: &Nodes) -> Verdict {

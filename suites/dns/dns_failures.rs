@@ -212,6 +212,7 @@ mod tests {
             labels: BTreeMap::new(),
             ports: Vec::new(),
             servers: Ok(vec![server]),
+            manager: None,
         };
         let pod = Pod {
             namespace: "kube-system".into(),

@@ -289,6 +289,7 @@ mod tests {
             labels: BTreeMap::new(),
             ports: Vec::new(),
             servers: Ok(ready.map(server).into_iter().collect()),
+            manager: None,
         }
     }
 

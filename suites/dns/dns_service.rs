@@ -74,6 +74,7 @@ fn judge(
                     "kubectl -n kube-system patch service {name} --type json -p '[{{op: add, path: /spec/ports/-, \
                      value: {{name: {port_name}, port: 53, protocol: {protocol}, targetPort: {target}}}}}]'"
                 ))
+                .managed_by(dns.manager.as_ref())
         });
     }
     let label = dns.labels.get("k8s-app").map_or("none", String::as_str);
@@ -81,6 +82,7 @@ fn judge(
         Finding::new("label k8s-app=kube-dns", format!("label k8s-app: {label}"))
             .impact("monitoring and other tools that select the DNS Service by this label miss it")
             .fix(format!("kubectl -n kube-system label service {name} k8s-app=kube-dns --overwrite"))
+            .managed_by(dns.manager.as_ref())
             .severity(Severity::Minor)
     });
     verdict
@@ -95,11 +97,13 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr],
     let seen = || format!("clusterIP {}", dns.addresses.first().map_or("None".to_owned(), ToString::to_string));
     let has_any = |wanted: &[IpAddr]| dns.addresses.iter().any(|address| wanted.contains(address));
     let headless = || {
-        Finding::new("a clusterIP", seen()).fix(format!(
-            "replace ADDRESS by clusterDNS of the kubelets (/var/lib/kubelet/config.yaml on a node), or by a free \
+        Finding::new("a clusterIP", seen())
+            .fix(format!(
+                "replace ADDRESS by clusterDNS of the kubelets (/var/lib/kubelet/config.yaml on a node), or by a free \
              address for Services if that is a cache on the node, and recreate the Service: {}",
-            recreate(dns, "ADDRESS")
-        ))
+                recreate(dns, "ADDRESS")
+            ))
+            .managed_by(dns.manager.as_ref())
     };
     let tenth = range.and_then(|range| range.cidr.nth(PLACE));
     let caches: Vec<_> = configured.iter().filter(|address| is_of_a_cache(dns, **address)).collect();
@@ -114,6 +118,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr],
                      kubelet-config; otherwise recreate the Service: {}",
                     recreate(dns, &wanted.to_string())
                 ))
+                .managed_by(dns.manager.as_ref())
         });
         if let Some(tenth) = tenth.filter(|tenth| !dns.addresses.contains(tenth)) {
             verdict.note(format!("{}, not the {tenth} that kubeadm chooses", seen()));
@@ -130,6 +135,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr],
             Finding::new(format!("clusterIP {tenth}, the tenth of {} ({})", range.cidr, range.source), seen())
                 .impact(NO_NAME)
                 .fix(format!("recreate the Service: {}", recreate(dns, &tenth.to_string())))
+                .managed_by(dns.manager.as_ref())
         });
     } else {
         verdict.expect(subject(), !dns.addresses.is_empty(), || headless().impact(NO_NAME));
@@ -161,6 +167,7 @@ mod tests {
             labels: [("k8s-app".to_owned(), "kube-dns".to_owned())].into(),
             ports: vec![port("UDP"), port("TCP")],
             servers: Ok(Vec::new()),
+            manager: None,
         }
     }
 

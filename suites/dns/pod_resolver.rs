@@ -139,6 +139,7 @@ mod tests {
             labels: [].into(),
             ports: Vec::new(),
             servers: Ok(Vec::new()),
+            manager: None,
         };
         let (domain, api) = (cluster_local(), kubernetes_service([10, 96, 0, 1]));
         judge(&reports([("n1", answers)]), &dns, &domain, Some(&api))

@@ -103,6 +103,7 @@ fn judge_external_ips(verdict: &mut Verdict, name: &NamespacedName, service: &Ex
                 "kubectl -n {} patch service {} --type merge -p '{{\"spec\":{{\"externalIPs\":{expected:?}}}}}'",
                 name.namespace, name.name
             ))
+            .managed_by(service.manager.as_ref())
     });
 }
 
@@ -131,6 +132,7 @@ mod tests {
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::probe_reports::answers::{Answers, Backends, ServiceAnswer};
     use crate::fact::facts::probe_reports::testing;
+    use crate::manager::Manager;
     use crate::object_ref::testing::named;
 
     fn reports() -> ProbeReports {
@@ -196,6 +198,17 @@ mod tests {
         assert_eq!(found.fix, command);
         let expected = Expectations { external_ips: vec!["192.0.2.0/24".parse().unwrap()], ..Expectations::default() };
         assert!(seen_of(&judged(&reports(), claims(), &expected)).is_empty());
+    }
+
+    #[test]
+    fn the_fix_shows_what_manages_the_service() {
+        let manager = Some(Manager::HelmRelease(named("shop/web")));
+        let claims = Exposure { external_ips: vec!["192.0.2.7".into()], manager, ..Exposure::default() };
+        let verdict = judged(&reports(), claims, &Expectations::default());
+        let advice = "; change it in Helm release web in namespace shop (values or chart), because the next upgrade \
+                      overwrites an edit in place";
+        let fix = &verdict.findings(Severity::Minor)[0].fix;
+        assert!(fix.ends_with(advice), "{fix}");
     }
 
     #[test]

@@ -55,6 +55,7 @@ fn judge(
             "in kubeconfig.conf, replace insecure-skip-tls-verify: true by certificate-authority: \
              /var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
         ))
+        .managed_by(config.manager.as_ref())
     });
     match authority(&config.server) {
         Some((host, port)) => judge_server(&mut verdict, config, &host, port, kubeadm, published, nodes),
@@ -62,7 +63,8 @@ fn judge(
             config_map(),
             Finding::new("server: https://HOST:PORT", shown(config))
                 .impact("kube-proxy does not work after its next restart")
-                .fix(configure("in kubeconfig.conf, set server to the URL of the control-plane endpoint")),
+                .fix(configure("in kubeconfig.conf, set server to the URL of the control-plane endpoint"))
+                .managed_by(config.manager.as_ref()),
         ),
     }
     if kubeadm.is_some() {
@@ -105,6 +107,7 @@ fn judge_server(
             Finding::new(format!("server: {url}, the controlPlaneEndpoint of kubeadm-config"), shown(config))
                 .impact("while that API server is down or missing, no node learns of new Services and endpoints")
                 .fix(configure(&format!("in kubeconfig.conf, set server: {url}")))
+                .managed_by(config.manager.as_ref())
         });
         return;
     }
@@ -124,6 +127,7 @@ fn judge_server(
                 .evidence(known.iter().map(|at| format!("an API server at {at}")))
                 .impact("kube-proxy does not work after its next restart")
                 .fix(configure("in kubeconfig.conf, set server to https:// and one of these addresses"))
+                .managed_by(config.manager.as_ref())
         });
     }
     if is_published {
@@ -138,6 +142,7 @@ fn judge_server(
                 "create a load balancer or a virtual address for all API servers (HA-01), and set server to it in \
                  kubeconfig.conf",
             ))
+            .managed_by(config.manager.as_ref())
         });
     }
 }
@@ -166,6 +171,7 @@ fn judge_rights(verdict: &mut Verdict, rbac: &Rbac) {
             rights::bind_as("kubectl", &binding, &role, &[ACCOUNT]),
             rights::RESTART
         ))
+        .managed_by(rbac.manager(&binding))
     });
 }
 

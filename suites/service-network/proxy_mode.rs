@@ -72,11 +72,13 @@ fn judge(
             )
             .impact("in this release the mode is not finished: some Services may not work")
             .fix(configure("in config.conf, set mode: iptables"))
+            .managed_by(config.manager.as_ref())
         })),
         "ipvs" => drop(verdict.expect(subject(), minor < IPVS_DEPRECATED, || {
             Finding::new("mode iptables or nftables", format!("mode ipvs, deprecated since 1.{IPVS_DEPRECATED}"))
                 .impact("nodes lose all Services when they are upgraded past its removal")
                 .fix(format!("{}; then drain and reboot one node after the other", configure(CHOOSE)))
+                .managed_by(config.manager.as_ref())
         })),
         // kube-proxy falls back to its default on Linux, or refuses to start.
         other => verdict.find(
@@ -84,6 +86,7 @@ fn judge(
             Finding::new("mode iptables or nftables", format!("mode {other}, which does not exist on Linux"))
                 .impact("kube-proxy may not start again after its next restart")
                 .fix(configure(CHOOSE))
+                .managed_by(config.manager.as_ref())
                 .severity(Severity::Major),
         ),
     }

@@ -33,6 +33,7 @@ mod tests {
             labels: [].into(),
             ports: Vec::new(),
             servers: Ok(Vec::new()),
+            manager: None,
         };
         let of_a_cache = |address: &str| is_of_a_cache(&dns, address.parse().unwrap());
         assert!(["169.254.20.10", "fe80::1", "fd00::10"].into_iter().all(of_a_cache));
