@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(
             seen_of(&verdict),
             [
-                "Service a/lost, a/old: its ClusterIP has none",
+                "Service a/lost, old: its ClusterIP has none",
                 "Service a/old: its ClusterIP is in no ServiceCIDR",
                 "Service a/twin: its ClusterIP is reserved for another object",
             ]
