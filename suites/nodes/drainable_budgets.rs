@@ -6,9 +6,9 @@
 //! it has waited long enough. A pod that two budgets match cannot be evicted at all.
 //!
 //! ## Fix
-//! Run at least two replicas, and let one be away: `maxUnavailable: 1`. A percentage is rounded up to whole pods: `minAvailable:
-//! 90%` of three pods is three. Pods without a controller, or with one that has no scale subresource, need a `minAvailable` in
-//! pods that is below their number. If two budgets match a pod, narrow the selector of one, or delete it. To drain a node
+//! Run at least two replicas, and let one be away: `maxUnavailable: 1`. Percentages are rounded up to whole pods: of three pods,
+//! `minAvailable: 90%` keeps three. Pods without a controller, or with one that has no scale subresource, need a `minAvailable`
+//! in pods that is below their number. If two budgets match a pod, narrow the selector of one, or delete it. To drain a node
 //! without a change of the budget, `kubectl cordon NODE`, then `kubectl rollout restart` of the workload starts its pods
 //! elsewhere.
 //!
