@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_fix_shows_what_manages_the_config_map() {
-        let manager = Some("Addon.k3s.cattle.io kube-system/coredns".parse().unwrap()).map(Manager::Owner);
+        let manager = Some(Manager::Owner("Addon.k3s.cattle.io kube-system/coredns".parse().unwrap()));
         let verdict = judge(&Corefile { manager, ..corefile("{") }, &cluster_local(), None, None);
         let advice = "restart deployment coredns; change it in Addon.k3s.cattle.io kube-system/coredns, because its \
                       operator reverts an edit in place";

@@ -47,8 +47,8 @@ fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
         environment(&mut verdict, node, answers, service);
         match answers.api() {
             Ok(api) => {
-                connections(&mut verdict, node, api, service.cluster_ip);
-                certificate_and_answer(&mut verdict, node, api, service.cluster_ip);
+                let all_succeed = connections(&mut verdict, node, api, service.cluster_ip);
+                certificate_and_answer(&mut verdict, node, api, service.cluster_ip, all_succeed);
             }
             Err(why) => verdict.unseen(Subject::node(node), &why),
         }
@@ -63,8 +63,8 @@ fn environment(verdict: &mut Verdict, node: &str, answers: &Answers, service: &K
         Err(why) => return verdict.unseen(Subject::node(node), &why),
     };
     // The kubelet writes an address; an admission webhook of the platform may replace it by a name, as Gardener's does.
-    if let Some(name) = seen.filter(|host| host.parse::<IpAddr>().is_err()) {
-        let note = format!("KUBERNETES_SERVICE_HOST is {name} in pods: an admission webhook has set it");
+    if let Some(host) = seen.filter(|host| host.parse::<IpAddr>().is_err()) {
+        let note = format!("KUBERNETES_SERVICE_HOST is {host} in pods: an admission webhook has set it");
         return verdict.note_about(Subject::node(node), note);
     }
     verdict.expect(Subject::node(node), seen == Some(expected.as_str()), || {
@@ -80,7 +80,8 @@ fn environment(verdict: &mut Verdict, node: &str, answers: &Answers, service: &K
     });
 }
 
-fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAddr) {
+/// Judges whether connections succeed, and returns it.
+fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAddr) -> bool {
     let lost = api.tried - api.connected;
     let shortfall = shortfall::severity(lost, api.tried);
     // Where each instance was met by its certificate, none of them is closed to pods: it was too slow now and then.
@@ -105,7 +106,7 @@ fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAd
         );
     }
     if !closed.is_empty() {
-        return;
+        return false;
     }
     verdict.expect(Subject::node(node), shortfall.is_none(), || {
         let fault = api.fault.as_ref().map_or_else(|| "the cause is unknown".into(), ToString::to_string);
@@ -126,10 +127,10 @@ fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAd
         finding
             .evidence([format!("{node}: {lost} of {} failed", api.tried)])
             .severity(shortfall.unwrap_or(Severity::Critical))
-    });
+    })
 }
 
-fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAddr) {
+fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAddr, all_succeed: bool) {
     if api.connected == 0 {
         // Without a connection there is no certificate to verify and no answer.
         return;
@@ -155,11 +156,14 @@ fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, ad
         match verified {
             Ok(()) => verdict.confirm(),
             Err(distrust) => {
-                let expected = match distrust {
-                    Distrust::NameMismatch { .. } => format!("the certificate at {address} is valid for {name}"),
-                    _ => format!("the certificate at {address} is valid"),
+                let (expected, fix) = match distrust {
+                    Distrust::NameMismatch { .. } => (
+                        format!("the certificate at {address} is valid for {name}"),
+                        format!("if SN-01 fails, fix that first; otherwise, {}", remedy(distrust)),
+                    ),
+                    _ => (format!("the certificate at {address} is valid"), remedy(distrust)),
                 };
-                let finding = Finding::new(expected, distrust.to_string()).impact(DISTRUSTED).fix(remedy(distrust));
+                let finding = Finding::new(expected, distrust.to_string()).impact(DISTRUSTED).fix(fix);
                 verdict.find(Subject::node(node), finding);
             }
         }
@@ -167,6 +171,11 @@ fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, ad
     if let Err(fault @ Fault::Unanswered) = &api.version {
         let why = Unobserved::unreachable(format!("GET /version at {address}"), fault);
         return verdict.unseen(Subject::node(node), &why);
+    }
+    let is_explained = !all_succeed || api.names.values().any(Result::is_err);
+    if is_explained && api.version.is_err() {
+        // The request failed for a reason that is a finding already.
+        return;
     }
     verdict.expect(Subject::node(node), api.version == Ok(200), || {
         let (seen, fix) = match &api.version {
@@ -263,7 +272,7 @@ mod tests {
         let mut reports = healthy();
         for (node, connected) in [("n1", 14), ("n2", 11)] {
             let api = api(&mut reports, node);
-            (api.connected, api.fault) = (connected, Some(Fault::Refused));
+            (api.connected, api.fault, api.version) = (connected, Some(Fault::Refused), Err(Fault::Refused));
             api.instances = [(11, Ok(())), (12, Err(Fault::Refused))]
                 .map(|(host, got)| (([10, 77, 0, host], 6443).into(), got))
                 .into();
@@ -297,7 +306,9 @@ mod tests {
         let mut reports = healthy();
         for node in ["n1", "n2"] {
             let distrust = Distrust::NameMismatch { name: "10.96.0.1".into(), presented: vec!["n1".into()] };
-            api(&mut reports, node).names.insert("10.96.0.1".into(), Err(distrust));
+            let api = api(&mut reports, node);
+            api.names.insert("10.96.0.1".into(), Err(distrust));
+            api.version = Err(Fault::Other("invalid peer certificate".into()));
         }
         let findings = judge(&reports, &service()).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);

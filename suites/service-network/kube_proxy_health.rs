@@ -49,7 +49,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
             verdict.expect(Subject::node(node), proxy.livez == Ok(200), || {
                 Finding::new("/livez of kube-proxy, at port 10256, returns HTTP 200", status(&proxy.livez))
                     .impact("new and changed Services do not work from this node")
-                    .fix(format!("{} (see SN-05 if none runs there)", recover()))
+                    .fix(format!("if kube-proxy runs there (SN-05), {}", recover()))
             });
             verdict.expect(Subject::node(node), proxy.metrics.is_err(), || {
                 Finding::new(

@@ -77,7 +77,7 @@ fn judge(
         "ipvs" => drop(verdict.expect(subject(), minor < IPVS_DEPRECATED, || {
             Finding::new("mode iptables or nftables", format!("mode ipvs, deprecated since 1.{IPVS_DEPRECATED}"))
                 .impact("nodes lose all Services when they are upgraded past its removal")
-                .fix(format!("{}; then drain and reboot one node after the other", configure(CHOOSE)))
+                .fix(format!("{}; afterwards, drain and reboot one node after the other", configure(CHOOSE)))
                 .managed_by(config.manager.as_ref())
         })),
         // kube-proxy falls back to its default on Linux, or refuses to start.
@@ -100,7 +100,7 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
         Ok(hosts) => hosts,
         Err(Unobserved::NotAllowed { profile, .. }) => {
             return verdict.note(format!(
-                "the mode in effect was not checked: privileged probes see it, which profile {profile} does not allow"
+                "the mode in effect was not checked: profile {profile} does not allow privileged probes"
             ));
         }
         Err(why) => return verdict.unseen(Subject::cluster(), why),

@@ -113,6 +113,8 @@ fn judge_complaints(verdict: &mut Verdict, cidrs: &ServiceCidrs, clock: &Clock) 
     for complaint in complaints {
         let is_recent = complaint.last.is_some_and(|last| clock.server.as_second() - last.as_second() <= RECENT);
         if is_recent {
+            let range =
+                cidrs.ranges.get(&complaint.about).map_or_else(|| "RANGE".into(), |range| written(&range.cidrs));
             verdict.find(
                 subject(&complaint.about),
                 Finding::new(
@@ -120,10 +122,10 @@ fn judge_complaints(verdict: &mut Verdict, cidrs: &ServiceCidrs, clock: &Clock) 
                     format!("{}: {}", complaint.reason, complaint.message),
                 )
                 .impact("API servers disagree about which Service addresses are free")
-                .fix(
-                    "set --service-cluster-ip-range in /etc/kubernetes/manifests/kube-apiserver.yaml on every \
-                     control-plane node to the range in: kubectl get servicecidr kubernetes",
-                ),
+                .fix(format!(
+                    "on every control-plane node, set --service-cluster-ip-range={range} in \
+                     /etc/kubernetes/manifests/kube-apiserver.yaml"
+                )),
             );
         }
     }

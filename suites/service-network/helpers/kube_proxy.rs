@@ -9,7 +9,7 @@ pub(crate) const SPEED_UP: &str = "if every node is slow, set minSyncPeriod to 1
 
 /// How to change the configuration of kube-proxy.
 pub(crate) fn configure(change: &str) -> String {
-    format!("{change}: kubectl -n kube-system edit configmap kube-proxy && {RESTART}")
+    format!("{change} (kubectl -n kube-system edit configmap kube-proxy), then: {RESTART}")
 }
 
 /// How to fix a kube-proxy that does not update its rules.
