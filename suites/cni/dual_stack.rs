@@ -49,7 +49,7 @@ fn judge(nodes: &Nodes, pods: &Pods, cidrs: Option<&ServiceCidrs>, reports: &Pro
     for (name, node) in nodes.linux().filter(|(_, node)| !node.pod_cidrs.is_empty()) {
         verdict.expect(Subject::node(name), families(&node.pod_cidrs).len() == 2, || {
             Finding::new("a pod range of each family in spec.podCIDRs", "ranges of one family")
-                .evidence([format!("{name}: {}", node.pod_cidrs.join(", "))])
+                .evidence([format!("{name}: {}", node.pod_cidrs.join(" and "))])
                 .impact("pods there have one address, so clients of the other family cannot reach them")
                 .fix(
                     "if pods are to have both families: on every control-plane node, set --cluster-cidr in \

@@ -225,7 +225,7 @@ mod tests {
             ["Node n1: full packets do not get through from pods there to pods on some other nodes, while the way \
                  back works"]
         );
-        assert_eq!(finding.evidence, ["n1 to n2, TCP: no answer", "n1 to n2, UDP: no answer"]);
+        assert_eq!(finding.evidence, ["n1 to n2 by TCP: no answer", "n1 to n2 by UDP: no answer"]);
         assert!(finding.fix.starts_with("on n1: ping -M do -c 3 -s 1472 10.77.0.2 ("), "{}", finding.fix);
     }
 

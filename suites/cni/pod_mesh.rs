@@ -48,7 +48,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
                 reached.take(&mut verdict, path, failed("UDP", &answer.udp));
                 if let Some(loss) = answer.loss {
                     let much = loss.lost > 1 && loss.lost * 100 >= loss.sent * LOSS_PERCENT;
-                    let how = || format!("{} of {} datagrams lost", loss.lost, loss.sent);
+                    let how = || format!("lost {} of {} datagrams", loss.lost, loss.sent);
                     lossy.take(&mut verdict, path, much.then(how));
                 }
                 judge_address(&mut verdict, path, report.asked_from(answer), answer);
@@ -98,7 +98,7 @@ fn judge_address(verdict: &mut Verdict, (from, to): (&str, &str), own: Option<Ip
                 "requests arrive at pods on other nodes from the pod's own address",
                 "requests of pods there arrive from another address",
             )
-            .evidence([format!("on {to}, requests of {own} on {from} arrive from {seen}")])
+            .evidence([format!("requests of {own} on {from} arrive on {to} from {seen}")])
             .impact("network policies, logs and allow-lists that use pod addresses see another one")
             .fix(
                 "on these nodes, find the masquerade rule (iptables -t nat -S POSTROUTING; nft list ruleset) and \
@@ -186,7 +186,7 @@ mod tests {
             findings[0].seen,
             "requests fail from pods there to pods on some other nodes, while the way back works"
         );
-        assert_eq!((findings.len(), &findings[0].evidence[..]), (1, &["n1 to n2, UDP: no answer".to_owned()][..]));
+        assert_eq!((findings.len(), &findings[0].evidence[..]), (1, &["n1 to n2 by UDP: no answer".to_owned()][..]));
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         let findings = judge(&reports, &Nodes::default()).findings(Severity::Critical);
         assert_eq!(
             findings[0].evidence,
-            [0, 2].map(|to| format!("on n{to}, requests of 10.244.1.9 on n1 arrive from 10.77.0.12"))
+            [0, 2].map(|to| format!("requests of 10.244.1.9 on n1 arrive on n{to} from 10.77.0.12"))
         );
         assert_eq!(seen(&reports), ["Node n1: requests of pods there arrive from another address"]);
     }

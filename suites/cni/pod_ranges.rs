@@ -127,7 +127,7 @@ fn foreign_address<'a>(pods: &'a Pods, ranges: &BTreeMap<&str, Vec<Cidr>>) -> Op
 }
 
 fn joined(cidrs: &[Cidr]) -> String {
-    cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr], nodes: &Nodes, is_contradicted: bool) {
@@ -158,7 +158,7 @@ fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr],
             "set --cluster-cidr={} in /etc/kubernetes/manifests/kube-controller-manager.yaml on every control-plane \
              node, unless it is set already; then recreate the Node objects of these nodes, as \
              `seaworthy explain CN-03` shows",
-            network.replace(' ', "")
+            network.replace(" and ", ",")
         ))
     });
 }

@@ -73,14 +73,19 @@ fn judge(
                 && servers.iter().all(|(_, answer)| of(answer).answered == 0)
             {
                 // The path to the servers is at fault, not each of them: one finding.
+                let fault = of(first).fault.as_ref();
+                let fix = format!(
+                    "on these nodes, look for rules that drop port 53/{protocol} (iptables-save | grep -w 53; nft list \
+                     ruleset | grep -w 53) and for a full connection table (conntrack -S); if all are listed, see CN-04"
+                );
                 verdict.find(
                     Subject::node(node),
                     Finding::new(
                         format!("{name} resolves over {protocol} at the DNS Service and its pods"),
-                        format!("it fails at all {} servers: {}", servers.len(), cause(of(first))),
+                        format!("it fails at all {} servers: {}", servers.len(), cause(fault)),
                     )
                     .impact(IMPACT)
-                    .fix(fix_of_all(of(first), protocol)),
+                    .fix(remedy(fault, fix)),
                 );
                 continue;
             }
@@ -96,7 +101,7 @@ fn judge(
         }
     }
     for (pod, fault) in broken {
-        judge_broken(&mut verdict, reports, dns, pod, &fault);
+        judge_broken(&mut verdict, reports, dns, pod, fault);
     }
     verdict
 }
@@ -115,16 +120,16 @@ struct Path<'a> {
 impl Path<'_> {
     fn judge(&self, verdict: &mut Verdict, shortfall: Option<Severity>, fix: String) {
         let Self { node, protocol, server, api: (name, address), lookups } = self;
-        let Lookups { asked, answered, .. } = *lookups;
+        let Lookups { asked, answered, fault, .. } = *lookups;
         verdict.expect(Subject::node(*node), shortfall.is_none(), || {
             let how_many = if *answered == 0 { "all" } else { "some" };
             Finding::new(
                 format!("{name} resolves over {protocol} at {server}"),
-                format!("{how_many} lookups fail: {}", cause(lookups)),
+                format!("{how_many} lookups fail: {}", cause(fault.as_ref())),
             )
             .evidence([format!("{node}: {answered} of {asked} succeed")])
             .impact(IMPACT)
-            .fix(fix)
+            .fix(remedy(fault.as_ref(), fix))
             .severity(shortfall.unwrap_or(Severity::Critical))
         });
         let wrong = lookups.addresses.iter().find(|found| *found != address);
@@ -152,25 +157,26 @@ impl Path<'_> {
     }
 }
 
-fn judge_broken(verdict: &mut Verdict, reports: &ProbeReports, dns: &ClusterDns, pod: IpAddr, fault: &str) {
+fn judge_broken(verdict: &mut Verdict, reports: &ProbeReports, dns: &ClusterDns, pod: IpAddr, fault: Option<&Fault>) {
     let asked = reports.0.iter().filter(|(_, report)| answers_of(report, pod).next().is_some());
     let asked: Vec<String> = asked.map(|(node, _)| format!("asked from {node}")).collect();
     let named = dns.servers.iter().flatten().find(|server| server.address == pod);
     let named = named.and_then(|server| server.pod.as_ref());
     // Pods in the node's network share its address: only those of DNS may be deleted.
     let select = format!("-l k8s-app=kube-dns --field-selector status.podIP={pod}");
+    let fix = format!(
+        "look for rules about port 53 on its node: kubectl -n kube-system get pods -o wide {select}. If there are none, \
+         recreate it: kubectl -n kube-system delete pods {select}"
+    );
     verdict.find(
         named.map_or_else(|| Subject::address(pod), |name| Subject::object("Pod", "kube-system", name)),
         Finding::new(
             format!("the DNS pod {pod} answers"),
-            format!("none of {} nodes gets an answer from it: {fault}", asked.len()),
+            format!("no lookup from {} nodes succeeds: {}", asked.len(), cause(fault)),
         )
         .evidence(asked)
         .impact("some of the lookups in the whole cluster fail or take seconds")
-        .fix(format!(
-            "look for rules about port 53 on its node: kubectl -n kube-system get pods -o wide {select}. If there are \
-             none, recreate it: kubectl -n kube-system delete pods {select}"
-        )),
+        .fix(remedy(fault, fix)),
     );
 }
 
@@ -190,12 +196,11 @@ fn answers_of(report: &ProbeReport, server: IpAddr) -> impl Iterator<Item = &Dns
 }
 
 /// DNS pods that answer no node, with a reason: one finding about the pod, none about the nodes.
-fn broken_pods(reports: &ProbeReports, servers: &DnsServers) -> BTreeMap<IpAddr, String> {
+fn broken_pods<'a>(reports: &'a ProbeReports, servers: &DnsServers) -> BTreeMap<IpAddr, Option<&'a Fault>> {
     let broken = |pod: &IpAddr| {
         let all: Vec<_> = reports.0.values().flat_map(|report| answers_of(report, *pod)).collect();
         let is_broken = all.len() > 1 && all.iter().all(|dns| dns.udp.answered == 0 && dns.tcp.answered == 0);
-        let fault = all.iter().find_map(|dns| dns.udp.fault.as_ref());
-        is_broken.then(|| (*pod, fault.map(ToString::to_string).unwrap_or_default()))
+        is_broken.then(|| (*pod, all.iter().find_map(|dns| dns.udp.fault.as_ref())))
     };
     servers.pods.iter().filter_map(broken).collect()
 }
@@ -216,30 +221,28 @@ fn described(server: IpAddr, servers: &DnsServers, service: &str, protocol: &str
         (format!("the DNS pod {server}"), fix)
     } else {
         let fix = format!(
-            "if {server} is a DNS cache on the node, check it: kubectl get pods -A -o wide | grep -i dns; otherwise \
-             correct clusterDNS of the kubelets there (DN-05)"
+            "if {server} is a DNS cache on the node, check it: kubectl get pods -A -o wide | grep -i dns; otherwise pods \
+             have the address of another server than the DNS Service: see DN-05"
         );
         (format!("the nameserver {server} of pods"), fix)
     }
 }
 
-/// How to find out why every server fails on some nodes.
-fn fix_of_all(lookups: &Lookups, protocol: &str) -> String {
-    match lookups.fault {
+/// How to fix a path on which packets are lost; unless the servers answer, but without an address.
+fn remedy(fault: Option<&Fault>, of_path: String) -> String {
+    match fault {
         Some(Fault::Unresolved(_)) => {
-            "the servers answer without an address: compare the zone that they serve (DN-03) and their permissions \
+            "it is answered without an address: compare the zone of the Corefile (DN-03) and the permissions of CoreDNS \
              (DN-08), and read kubectl -n kube-system logs -l k8s-app=kube-dns"
                 .into()
         }
-        _ => format!(
-            "on these nodes, look for rules that drop port 53/{protocol} (iptables-save | grep -w 53; nft list ruleset \
-             | grep -w 53) and for a full connection table (conntrack -S); if every node is listed, see CN-04"
-        ),
+        _ => of_path,
     }
 }
 
-fn cause(lookups: &Lookups) -> String {
-    lookups.fault.as_ref().map(ToString::to_string).unwrap_or_default()
+/// A failure in words; it is there wherever a lookup failed.
+fn cause(fault: Option<&Fault>) -> String {
+    fault.map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -173,6 +173,9 @@ impl Expected<'_> {
             }
             Purpose::Outside => return None,
         };
+        // What did not arrive says nothing about the server's records, except where its length is in question.
+        let is_lost = got.is_err() && asked.purpose != Purpose::LongAnswer;
+        let fix = if is_lost { "the answer was lost: see DN-04, and CN-04 for packet loss" } else { fix };
         let finding = Finding::new(format!("{asked} returns {wanted}"), summary(got));
         Some((holds, finding.impact(impact).fix(fix).severity(severity)))
     }

@@ -64,8 +64,8 @@ fn environment(verdict: &mut Verdict, node: &str, answers: &Answers, service: &K
     };
     // The kubelet writes an address; an admission webhook of the platform may replace it by a name, as Gardener's does.
     if let Some(host) = seen.filter(|host| host.parse::<IpAddr>().is_err()) {
-        let note = format!("KUBERNETES_SERVICE_HOST is {host} in pods: an admission webhook has set it");
-        return verdict.note_about(Subject::node(node), note);
+        let seen = format!("KUBERNETES_SERVICE_HOST is {host} in pods: an admission webhook has set it");
+        return verdict.note_about(Subject::node(node), seen);
     }
     verdict.expect(Subject::node(node), seen == Some(expected.as_str()), || {
         Finding::new(

@@ -35,7 +35,7 @@ pub struct Broken {
 
 /// How an attempt by this protocol failed, if it did.
 pub fn failed<T>(protocol: &str, attempt: &Got<T>) -> Option<String> {
-    attempt.as_ref().err().map(|fault| format!("{protocol}: {fault}"))
+    attempt.as_ref().err().map(|fault| format!("by {protocol}: {fault}"))
 }
 
 impl Paths {
@@ -157,7 +157,7 @@ impl Broken {
     /// Each failed attempt.
     fn evidence(&self) -> impl Iterator<Item = String> {
         let attempts = |((from, to), failures): (&Path, &Vec<String>)| {
-            failures.iter().map(|how| format!("{from} to {to}, {how}")).collect::<Vec<_>>()
+            failures.iter().map(|how| format!("{from} to {to} {how}")).collect::<Vec<_>>()
         };
         self.paths.iter().flat_map(attempts)
     }
@@ -238,13 +238,13 @@ mod tests {
     fn every_failed_attempt_is_evidence() {
         let (mut verdict, mut paths) = (Verdict::new(), Paths::default());
         for to in 10..30 {
-            paths.take(&mut verdict, ("n0", &format!("n{to}")), Some("TCP: no answer".into()));
-            paths.take(&mut verdict, ("n0", &format!("n{to}")), Some("UDP: no answer".into()));
+            paths.take(&mut verdict, ("n0", &format!("n{to}")), Some("by TCP: no answer".into()));
+            paths.take(&mut verdict, ("n0", &format!("n{to}")), Some("by UDP: no answer".into()));
         }
         paths.find(&mut verdict, &Nodes::default(), |_, _| Finding::new("a", "b").fix("c"));
         let finding = verdict.findings(crate::check::Severity::Major).remove(0);
         assert_eq!((finding.evidence.len(), verdict.observations()), (40, 40));
-        assert_eq!(finding.evidence[0], "n0 to n10, TCP: no answer");
+        assert_eq!(finding.evidence[0], "n0 to n10 by TCP: no answer");
     }
 
     #[test]
