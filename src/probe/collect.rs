@@ -207,7 +207,8 @@ impl Awaited<'_> {
             let is_doubtful = |name: &str| self.doubtful.iter().any(|doubt| doubt == name);
             self.pods.iter().filter(move |(name, pod)| pod.settled.is_none() && is_doubtful(name) == doubtful)
         };
-        unsettled(false).map(|(_, pod)| self.began + pod.due(self.patience)).max()
+        let none = !self.pods.values().any(|pod| pod.is_acknowledged);
+        unsettled(false).map(|(_, pod)| self.began + pod.due(self.patience, none)).max()
     }
 }
 
@@ -259,11 +260,12 @@ fn change(call: &Call, line: &str) -> Seen<Option<(Pod, bool)>> {
 
 impl Progress {
     /// How long after its creation it has had its time. Where every other pod has settled, a kubelet that has not even
-    /// acknowledged this one is waited for no longer.
-    fn due(&self, patience: Patience) -> Duration {
+    /// acknowledged this one is waited for no longer. When no kubelet has acknowledged any, they have all lost the API
+    /// server, as after its restart, and are on their way back.
+    fn due(&self, patience: Patience, none_acknowledged: bool) -> Duration {
         match self.started {
             Some(started) => started + patience.answered,
-            None if self.is_acknowledged => patience.started,
+            None if self.is_acknowledged || none_acknowledged => patience.started,
             None => patience.acknowledged,
         }
     }

@@ -35,9 +35,11 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
     let mut causes: BTreeMap<Fault, Vec<&str>> = BTreeMap::new();
     for (name, node) in &nodes.0 {
         let faults = faults(node, leases.0.get(name), clock);
+        // The heartbeats of a node that only joins have not stopped.
+        let is_lost = node.is_silent() && node.deleting.is_none();
         if faults.is_empty() {
             verdict.confirm();
-        } else if let Some(why) = comes_or_goes(node, clock.server) {
+        } else if let Some(why) = comes_or_goes(node, clock.server).filter(|_| !is_lost) {
             if node.deleting.is_some() {
                 verdict.note_about(Subject::node(name), format!("{why}: {}", faults[0].1));
                 continue;
@@ -185,11 +187,14 @@ mod tests {
     fn what_is_deleted_is_not_missed_and_what_has_only_come_is_not_decided() {
         let mut gone = node();
         gone.conditions.insert("Ready".into(), condition("Unknown", "NodeStatusUnknown"));
-        let young = Node { created: Some("2026-11-22T11:59:20Z".parse().unwrap()), ..gone.clone() };
+        let lost = Node { created: Some("2026-11-22T11:59:20Z".parse().unwrap()), ..gone.clone() };
+        let mut young = lost.clone();
+        young.conditions.insert("Ready".into(), condition("False", "KubeletNotReady"));
         gone.deleting = Some("2026-11-22T11:58:00Z".parse().unwrap());
         let verdict = judged([("n1", node()), ("n2", gone), ("n3", young)], FRESH);
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (1, vec![]));
         assert_eq!((crate::check::testing::notes(&verdict).len(), verdict.gaps().len()), (1, 1));
+        assert_eq!(judged([("n3", lost)], FRESH).findings(Severity::Critical).len(), 1, "its heartbeats have stopped");
     }
 
     const FRESH: &str = "2026-11-22T11:59:55Z";

@@ -211,10 +211,10 @@ runs_as_written() { # NODE COMPONENT
     [ "$written" = "$running" ]
 }
 
-restart_component() { # NODE COMPONENT: the kubelet starts its container again
+restart_component() { # NODE COMPONENT: the kubelet starts its container again. It does not wait for what drains.
     local before
     before=$(component_pid "$1" "$2")
-    on "$1" kill "$before"
+    on "$1" kill -KILL "$before"
     wait_for 60 "$2 on $1 is started again" component_is_new "$1" "$2" "$before"
 }
 
