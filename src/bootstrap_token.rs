@@ -10,14 +10,14 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::Deserialize;
 
 /// The prefix of the keys of cluster-info that hold a signature; the token's id follows.
-pub const SIGNATURE_KEY: &str = "jws-kubeconfig-";
+pub(crate) const SIGNATURE_KEY: &str = "jws-kubeconfig-";
 /// The prefix of the names of token Secrets; the token's id follows.
-pub const SECRET_NAME: &str = "bootstrap-token-";
+pub(crate) const SECRET_NAME: &str = "bootstrap-token-";
 /// The most characters that a signature is expected to have; a right one has 86.
 const LONGEST: usize = 1024;
 
 /// Whether this is a token's id: six lower-case letters and digits.
-pub fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
@@ -28,7 +28,7 @@ fn header(id: &str) -> String {
 
 /// Whether `detached` is what the bootstrap signer writes for this content with this token. kubeadm computes the
 /// signature again and compares; this does the same, in constant time.
-pub fn verifies(detached: &str, content: &[u8], id: &str, secret: &[u8]) -> bool {
+pub(crate) fn verifies(detached: &str, content: &[u8], id: &str, secret: &[u8]) -> bool {
     let header = header(id);
     let Some(signature) = detached.strip_prefix(&header).and_then(|rest| rest.strip_prefix("..")) else {
         return false;
@@ -41,7 +41,7 @@ pub fn verifies(detached: &str, content: &[u8], id: &str, secret: &[u8]) -> bool
 }
 
 /// Whether `detached` has the form of a signature by this token, and if not, why not; it is not quoted.
-pub fn form(detached: &str, id: &str) -> Result<(), String> {
+pub(crate) fn form(detached: &str, id: &str) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Header {
         alg: String,

@@ -111,7 +111,7 @@ impl fmt::Display for Cidr {
 }
 
 /// Whether no router passes packets to the address on: 169.254.0.0/16, fe80::/10.
-pub fn is_link_local(address: IpAddr) -> bool {
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

@@ -17,7 +17,7 @@ use crate::report::text::wrap::printable;
 const WAITING: usize = 16;
 
 /// Parses the arguments that libtest takes.
-pub fn arguments(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+pub(crate) fn arguments(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
     let program = OsString::from("seaworthy test --");
     let mut arguments = Arguments::try_parse_from(std::iter::once(program).chain(args))?;
     match arguments.test_threads {
@@ -34,12 +34,12 @@ pub fn arguments(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, 
 }
 
 /// What a check is called as a trial: without spaces, and unique.
-pub fn name(check: &Check) -> String {
+pub(crate) fn name(check: &Check) -> String {
     format!("{}::{}::{}", check.suite, check.id, check.name)
 }
 
 /// The checks that the arguments choose to run.
-pub fn chosen(checks: Vec<&'static Check>, arguments: &Arguments) -> Vec<&'static Check> {
+pub(crate) fn chosen(checks: Vec<&'static Check>, arguments: &Arguments) -> Vec<&'static Check> {
     let runs = |check: &&Check| {
         let trial = Trial::test(name(check), || Ok(()));
         !arguments.is_filtered_out(&trial) && !arguments.is_ignored(&trial)
@@ -49,11 +49,11 @@ pub fn chosen(checks: Vec<&'static Check>, arguments: &Arguments) -> Vec<&'stati
 
 /// Where the verdicts of a run are handed to the trials that wait for them.
 #[derive(Default)]
-pub struct Verdicts(BTreeMap<String, oneshot::Sender<Judged>>);
+pub(crate) struct Verdicts(BTreeMap<String, oneshot::Sender<Judged>>);
 
 impl Verdicts {
     /// A trial for each check, which waits for that check's verdict.
-    pub fn trials(checks: &[&'static Check]) -> (Self, Vec<Trial>) {
+    pub(crate) fn trials(checks: &[&'static Check]) -> (Self, Vec<Trial>) {
         let mut verdicts = Self::default();
         let trials = checks.iter().map(|check| {
             let (sender, receiver) = oneshot::channel();
@@ -65,7 +65,11 @@ impl Verdicts {
     }
 
     /// Hands out what the run tells, until it has told everything. Returns what its clean-up has left behind.
-    pub async fn hand_out(mut self, mut events: mpsc::UnboundedReceiver<Event>, redaction: &Redaction) -> Vec<String> {
+    pub(crate) async fn hand_out(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        redaction: &Redaction,
+    ) -> Vec<String> {
         let mut behind = Vec::new();
         while let Some(event) = events.recv().await {
             match event.redacted(redaction) {

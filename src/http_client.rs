@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A client whose requests may take this long, answer included.
-pub fn direct(deadline: Duration) -> reqwest::ClientBuilder {
+pub(crate) fn direct(deadline: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .timeout(deadline)
         .no_proxy()
@@ -12,6 +12,6 @@ pub fn direct(deadline: Duration) -> reqwest::ClientBuilder {
 }
 
 /// The same for requests without anything secret, which may go to a server with any certificate.
-pub fn stranger(deadline: Duration) -> reqwest::ClientBuilder {
+pub(crate) fn stranger(deadline: Duration) -> reqwest::ClientBuilder {
     direct(deadline).tls_danger_accept_invalid_certs(true)
 }

@@ -17,7 +17,7 @@ const LARGEST: usize = 256 << 10;
 
 /// The header of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub(crate) struct Header {
     /// The algorithm, as `RS256`.
     pub alg: String,
     /// The key's id.
@@ -100,7 +100,7 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 }
 
 /// A token taken apart. What is wrong with one is said without quoting it.
-pub struct Parsed<'a> {
+pub(crate) struct Parsed<'a> {
     /// The header.
     pub header: Header,
     /// The claims.
@@ -111,7 +111,7 @@ pub struct Parsed<'a> {
 
 impl<'a> Parsed<'a> {
     /// Takes a token in its compact form apart.
-    pub fn read(token: &'a str) -> Result<Self, String> {
+    pub(crate) fn read(token: &'a str) -> Result<Self, String> {
         if token.len() > LONGEST {
             return Err(format!("it has {} characters", token.len()));
         }
@@ -129,7 +129,7 @@ impl<'a> Parsed<'a> {
     }
 
     /// Whether one of the keys made its signature, and if not, why not.
-    pub fn verify(&self, keys: &KeySet) -> Result<(), String> {
+    pub(crate) fn verify(&self, keys: &KeySet) -> Result<(), String> {
         let kid = self.header.kid.as_deref().unwrap_or_default();
         let named: Vec<_> = keys.keys.iter().filter(|key| key.kid.as_deref().unwrap_or_default() == kid).collect();
         if named.is_empty() {
@@ -148,14 +148,14 @@ impl<'a> Parsed<'a> {
 
 /// The keys that verify tokens (JWKS). They are public.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeySet {
+pub(crate) struct KeySet {
     /// The keys.
     pub keys: Vec<Key>,
 }
 
 /// A public key (JWK).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Key {
+pub(crate) struct Key {
     /// The kind: `RSA` or `EC`.
     pub kty: String,
     /// The id.
@@ -180,16 +180,11 @@ pub struct Key {
 
 impl KeySet {
     /// Reads a key set.
-    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > LARGEST {
             return Err(format!("it has {} bytes", bytes.len()));
         }
         serde_json::from_slice(bytes).map_err(|error| format!("it is not a key set: {error}"))
-    }
-
-    /// The ids of the keys.
-    pub fn ids(&self) -> Vec<&str> {
-        self.keys.iter().filter_map(|key| key.kid.as_deref()).collect()
     }
 }
 

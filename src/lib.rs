@@ -3,45 +3,45 @@
 //! It answers by behaviour: facts are observed about a cluster, checks judge them, and reports show the verdicts. See
 //! `ARCHITECTURE.md` for the map.
 
-pub mod bootstrap_token;
-pub mod certificate;
+pub(crate) mod bootstrap_token;
+pub(crate) mod certificate;
 pub mod check;
-pub mod cidr;
+pub(crate) mod cidr;
 pub mod cli;
-pub mod cluster;
-pub mod control_plane;
-pub mod dial;
+pub(crate) mod cluster;
+pub(crate) mod control_plane;
+pub(crate) mod dial;
 pub mod drill;
 pub mod event;
-pub mod fact;
+pub(crate) mod fact;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod handshake;
-pub mod harness;
-pub mod holder;
-pub mod http_client;
+pub(crate) mod handshake;
+pub(crate) mod harness;
+pub(crate) mod holder;
+pub(crate) mod http_client;
 pub mod image;
-pub mod join;
-pub mod jwt;
-pub mod live;
-pub mod manager;
-pub mod markdown;
-pub mod milliseconds;
-pub mod object_ref;
-pub mod ports;
+pub(crate) mod join;
+pub(crate) mod jwt;
+pub(crate) mod live;
+pub(crate) mod manager;
+pub(crate) mod markdown;
+pub(crate) mod milliseconds;
+pub(crate) mod object_ref;
+pub(crate) mod ports;
 pub mod probe;
-pub mod prometheus;
-pub mod rbac;
+pub(crate) mod prometheus;
+pub(crate) mod rbac;
 pub mod recording;
-pub mod redaction;
+pub(crate) mod redaction;
 pub mod report;
-pub mod rule;
+pub(crate) mod rule;
 pub mod run;
-pub mod seen;
+pub(crate) mod seen;
 #[path = "../suites/mod.rs"]
 pub mod suites;
-pub mod trial;
-pub mod version;
+pub(crate) mod trial;
+pub(crate) mod version;
 
 /// How the program names itself to servers.
 pub const USER_AGENT: &str = concat!("seaworthy/", env!("CARGO_PKG_VERSION"));

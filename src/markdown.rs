@@ -4,7 +4,7 @@ use std::mem;
 
 /// A block of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub(crate) enum Block {
     /// Running text, in one line.
     Paragraph(String),
     /// An item of a list.
@@ -19,7 +19,7 @@ pub enum Block {
 }
 
 /// The blocks of a text.
-pub fn blocks(text: &str) -> Vec<Block> {
+pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut reader = Reader::default();
     for line in text.lines() {
         reader.line(line);

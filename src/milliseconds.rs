@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Milliseconds as seconds with tenths, `2` or `2.5`: rounded up, so that what took longer than a limit never reads as it.
-pub fn seconds(milliseconds: u64) -> String {
+pub(crate) fn seconds(milliseconds: u64) -> String {
     let tenths = milliseconds.div_ceil(100);
     match (tenths / 10, tenths % 10) {
         (whole, 0) => whole.to_string(),
@@ -12,7 +12,7 @@ pub fn seconds(milliseconds: u64) -> String {
 }
 
 /// A duration in milliseconds; one that is too long to be counted is the longest that can be.
-pub fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -4,39 +4,39 @@
 //! TLS are in those of v1.19.
 
 /// The kubelet's API. It must be open, so it is the control for all that must be closed on the same node.
-pub const KUBELET: u16 = 10250;
+pub(crate) const KUBELET: u16 = 10250;
 /// The kubelet's read-only port: without credentials, all pods of the node.
-pub const KUBELET_READ_ONLY: u16 = 10255;
+pub(crate) const KUBELET_READ_ONLY: u16 = 10255;
 /// The kubelet's health, for the node itself.
-pub const KUBELET_HEALTHZ: u16 = 10248;
+pub(crate) const KUBELET_HEALTHZ: u16 = 10248;
 
 /// kube-proxy's health.
-pub const KUBE_PROXY_HEALTHZ: u16 = 10256;
+pub(crate) const KUBE_PROXY_HEALTHZ: u16 = 10256;
 /// kube-proxy's metrics, which belong to the node alone.
-pub const KUBE_PROXY_METRICS: u16 = 10249;
+pub(crate) const KUBE_PROXY_METRICS: u16 = 10249;
 
 /// The API server, as kubeadm sets it up.
-pub const API_SERVER: u16 = 6443;
+pub(crate) const API_SERVER: u16 = 6443;
 /// The controller-manager.
-pub const KUBE_CONTROLLER_MANAGER: u16 = 10257;
+pub(crate) const KUBE_CONTROLLER_MANAGER: u16 = 10257;
 /// The scheduler.
-pub const KUBE_SCHEDULER: u16 = 10259;
+pub(crate) const KUBE_SCHEDULER: u16 = 10259;
 /// What follows a leader, by HTTPS.
-pub const LEADERS: [u16; 2] = [KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER];
+pub(crate) const LEADERS: [u16; 2] = [KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER];
 
 /// Where the API server once served without TLS, and others like to serve since.
-pub const INSECURE_API_SERVER: u16 = 8080;
+pub(crate) const INSECURE_API_SERVER: u16 = 8080;
 /// Where the API server, the scheduler and the controller-manager once served without TLS.
-pub const RETIRED: [u16; 3] = [INSECURE_API_SERVER, 10251, 10252];
+pub(crate) const RETIRED: [u16; 3] = [INSECURE_API_SERVER, 10251, 10252];
 
 /// etcd for its clients.
-pub const ETCD_CLIENT: u16 = 2379;
+pub(crate) const ETCD_CLIENT: u16 = 2379;
 /// etcd for its other members.
-pub const ETCD_PEER: u16 = 2380;
+pub(crate) const ETCD_PEER: u16 = 2380;
 /// Where etcd demands certificates.
-pub const ETCD: [u16; 2] = [ETCD_CLIENT, ETCD_PEER];
+pub(crate) const ETCD: [u16; 2] = [ETCD_CLIENT, ETCD_PEER];
 
 /// DNS.
-pub const DNS: u16 = 53;
+pub(crate) const DNS: u16 = 53;
 /// CoreDNS's metrics.
-pub const DNS_METRICS: u16 = 9153;
+pub(crate) const DNS_METRICS: u16 = 9153;

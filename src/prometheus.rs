@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// The metric.
     pub name: String,
     /// Its labels.
@@ -18,14 +18,14 @@ pub struct Sample {
 
 impl Sample {
     /// The value of a label; empty without one.
-    pub fn label(&self, name: &str) -> &str {
+    pub(crate) fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
 
 /// A line that holds a number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// The metric.
     pub name: &'a str,
     /// Its labels.
@@ -38,7 +38,7 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// Reads `name{le="0",x="y"} 5`, or `name 5`; a timestamp may follow. None if it is something else, as a comment.
-    pub fn read(line: &'a str) -> Option<Self> {
+    pub(crate) fn read(line: &'a str) -> Option<Self> {
         let (name, mut rest) = line.split_at(metric(line)?.len());
         let mut labels = BTreeMap::new();
         if let Some(mut inside) = rest.strip_prefix('{') {
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
     }
 
     /// The value of a label; empty without one.
-    pub fn label(&self, name: &str) -> &str {
+    pub(crate) fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
@@ -71,14 +71,14 @@ impl From<Line<'_>> for Sample {
 }
 
 /// The metric that a line is about, without looking at the rest; none if it is about none.
-pub fn metric(line: &str) -> Option<&str> {
+pub(crate) fn metric(line: &str) -> Option<&str> {
     let name = &line[..line.find(['{', ' ', '\t'])?];
     let is_legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':');
     (!name.is_empty() && name.chars().all(is_legal)).then_some(name)
 }
 
 /// All numbers of a text. What is none is passed over.
-pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     text.lines().filter_map(Line::read)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A Kubernetes version without what distributions append to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Version {
+pub(crate) struct Version {
     /// The major version, which is 1.
     pub major: u64,
     /// The minor version.
@@ -18,12 +18,12 @@ pub struct Version {
 
 impl Version {
     /// The first version of a minor.
-    pub const fn minor(minor: u64) -> Self {
+    pub(crate) const fn minor(minor: u64) -> Self {
         Self { major: 1, minor, patch: 0 }
     }
 
     /// The version in the tag of a Kubernetes component's image, as of `registry.k8s.io/kube-proxy:v1.37.2`.
-    pub fn of_image(image: &str) -> Option<Self> {
+    pub(crate) fn of_image(image: &str) -> Option<Self> {
         let image = image.split('@').next().unwrap_or(image);
         let (_, tag) = image.rsplit('/').next().unwrap_or(image).split_once(':')?;
         tag.parse().ok()
@@ -33,7 +33,7 @@ impl Version {
 /// A text that is not a Kubernetes version.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a version like v1.37.2")]
-pub struct NotAVersion(String);
+pub(crate) struct NotAVersion(String);
 
 impl FromStr for Version {
     type Err = NotAVersion;

@@ -11,7 +11,7 @@ const DEPARTURE: SignedDuration = SignedDuration::from_mins(30);
 
 /// Why a node need not work fully at this moment: it has just joined, or it is being deleted. Autoscalers add and
 /// remove nodes of a healthy cluster all the time.
-pub fn comes_or_goes(node: &Node, now: Timestamp) -> Option<String> {
+pub(super) fn comes_or_goes(node: &Node, now: Timestamp) -> Option<String> {
     if node.deleting.is_some_and(|since| now.duration_since(since) < DEPARTURE) {
         return Some("it is being deleted".into());
     }

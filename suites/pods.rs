@@ -7,12 +7,12 @@ const FAILED_BEFORE: i32 = 2;
 
 /// The exit code with which a container's program has just ended, if it did so again and again. The kubelet reports
 /// CrashLoopBackOff when it next looks at the pod, which may be a minute later.
-pub fn failed_again(container: &Container) -> Option<i32> {
+pub(super) fn failed_again(container: &Container) -> Option<i32> {
     container.failed.filter(|_| container.restarts >= FAILED_BEFORE)
 }
 
 /// Why a pod is not Ready: its phase, and what its containers and its condition report.
-pub fn why_not_ready(pod: &Pod) -> String {
+pub(super) fn why_not_ready(pod: &Pod) -> String {
     let waiting = pod.containers.iter().filter_map(|container| container.waiting.as_deref());
     let all = [pod.phase.as_str()].into_iter().chain(waiting).chain([pod.not_ready_because.as_str()]);
     all.filter(|why| !why.is_empty()).collect::<Vec<_>>().join(", ")

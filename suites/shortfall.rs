@@ -7,7 +7,7 @@ const MANY: u32 = 10;
 
 /// No severity where none failed, or one of many: that happens now and then on a sound network, and clients try again.
 /// From a quarter on, as when one of a few servers is down, it is as severe as no answer at all.
-pub fn severity(failed: u32, tried: u32) -> Option<Severity> {
+pub(super) fn severity(failed: u32, tried: u32) -> Option<Severity> {
     match failed {
         0 => None,
         1 if tried >= MANY => None,

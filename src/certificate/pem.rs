@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::Certificate;
 
 /// The largest bundle that is read, in bytes. Mozilla's whole root store is a quarter of it.
-pub const MAXIMUM_BUNDLE: usize = 1 << 20;
+pub(crate) const MAXIMUM_BUNDLE: usize = 1 << 20;
 
 impl Certificate {
     /// Every `CERTIFICATE` block of a bundle, in its order.

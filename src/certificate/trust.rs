@@ -32,7 +32,12 @@ use super::{Certificate, Description, SignatureAlgorithm};
 ///
 /// # Errors
 /// The first reason for which a client refuses; a problem of the path comes before one of the name.
-pub fn verify(chain: &[Certificate], roots: &[Certificate], name: Option<&str>, at: Timestamp) -> Result<(), Distrust> {
+pub(crate) fn verify(
+    chain: &[Certificate],
+    roots: &[Certificate],
+    name: Option<&str>,
+    at: Timestamp,
+) -> Result<(), Distrust> {
     let [leaf, intermediates @ ..] = chain else {
         return Err(Distrust::Malformed { reason: "there is no certificate".to_owned() });
     };
@@ -53,7 +58,7 @@ pub fn verify(chain: &[Certificate], roots: &[Certificate], name: Option<&str>, 
 ///
 /// # Errors
 /// The first reason for which a server refuses.
-pub fn verify_client(chain: &[Certificate], roots: &[Certificate], at: Timestamp) -> Result<(), Distrust> {
+pub(crate) fn verify_client(chain: &[Certificate], roots: &[Certificate], at: Timestamp) -> Result<(), Distrust> {
     let [leaf, intermediates @ ..] = chain else {
         return Err(Distrust::Malformed { reason: "there is no certificate".to_owned() });
     };

@@ -6,7 +6,6 @@ use x509_parser::extensions;
 
 /// A bit of the key usage extension (RFC 5280, 4.2.1.3), under its ASN.1 name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are those of the standard and say all there is to say")]
 pub enum KeyUsage {
     DigitalSignature,
     NonRepudiation,
@@ -57,7 +56,6 @@ impl fmt::Display for KeyUsage {
 
 /// A purpose of the extended key usage extension (RFC 5280, 4.2.1.12), under its ASN.1 name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are those of the standard and say all there is to say")]
 pub enum ExtendedKeyUsage {
     Any,
     ServerAuth,

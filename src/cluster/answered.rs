@@ -6,7 +6,7 @@ use super::Reply;
 
 /// An answer of an API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// The HTTP status code.
     pub status: u16,
     /// The message of a refusal; empty for a success.

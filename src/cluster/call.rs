@@ -218,7 +218,7 @@ impl Call {
     }
 
     /// Sent to this API server instance instead of the configured endpoint.
-    pub fn to_instance(mut self, address: SocketAddr) -> Self {
+    pub fn at_instance(mut self, address: SocketAddr) -> Self {
         self.instance = Some(address);
         self
     }
@@ -359,7 +359,7 @@ mod tests {
     fn a_call_says_who_sends_it_and_where() {
         let call = Call::patch::<Node>("n2", Value::Null).dry_run().by(Identity::kubelet("n1"));
         assert_eq!(call.to_string(), "PATCH /api/v1/nodes/n2?dryRun=All as system:node:n1");
-        let call = Call::url("/readyz?verbose").by(Identity::Anonymous).to_instance(([10, 77, 0, 11], 6443).into());
+        let call = Call::url("/readyz?verbose").by(Identity::Anonymous).at_instance(([10, 77, 0, 11], 6443).into());
         assert_eq!(call.to_string(), "GET /readyz?verbose on 10.77.0.11:6443 as anonymous");
         assert_eq!(call.permission(), "get on /readyz");
     }

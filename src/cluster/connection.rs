@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use tokio::sync::watch;
 
-pub use self::error::ConnectError;
+pub(crate) use self::error::ConnectError;
 use super::causes::{causes, fault, no_credential};
 use super::clients::NoClient;
 use super::kubeconfig::explain;
@@ -24,7 +24,7 @@ pub(super) const LOGIN: Duration = Duration::from_secs(60);
 /// If the endpoint's certificate comes from the right CA but lacks the endpoint's name, the certificate is verified by a
 /// name that every API server has, and requests go on. If it has expired, no request is possible, but whatever needs none
 /// can still be observed. Checks report both.
-pub async fn connect(
+pub(crate) async fn connect(
     kubeconfig: Kubeconfig,
     settings: Settings,
     cancel: watch::Receiver<bool>,

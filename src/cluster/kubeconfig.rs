@@ -18,7 +18,7 @@ use kube::config::{
 };
 use serde_saphyr::UserMessageFormatter;
 
-pub use self::error::KubeconfigError;
+pub(crate) use self::error::KubeconfigError;
 pub(super) use self::error::explain;
 use self::error::{NO_CERTIFICATE, NO_SERVER};
 use self::server::Login;

@@ -27,7 +27,7 @@ impl Cluster {
     ///
     /// `permission` is what is missing if the kubelet refuses.
     pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
-        let call = Call::url(path).to_instance(address);
+        let call = Call::url(path).at_instance(address);
         let exchange = Box::pin(async {
             let own = self.clients.own(self.kubeconfig()).await.map_err(|e| failure(&call, &e))?;
             let config = self.kubelet_config(address, own)?;

@@ -10,7 +10,7 @@ use super::causes;
 use crate::handshake::{Authority, Unreachable};
 
 /// Connects to `target` through the proxy of a kubeconfig by HTTP CONNECT or SOCKS 5, as requests do.
-pub async fn connect(proxy: &http::Uri, target: &Authority) -> Result<TcpStream, Unreachable> {
+pub(super) async fn connect(proxy: &http::Uri, target: &Authority) -> Result<TcpStream, Unreachable> {
     let failed = |error: &(dyn std::error::Error + 'static)| Unreachable::Other {
         text: format!("the proxy {}: {}", shown(proxy), causes(error)),
     };

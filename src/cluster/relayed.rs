@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The outcome of a request that goes through a kubelet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Came {
+pub(crate) enum Came {
     /// The requested data.
     #[serde(alias = "log")]
     Wanted,

@@ -102,12 +102,12 @@ impl Reply {
 }
 
 /// The API server's message if a kubelet answers its request with 401.
-pub const UNKNOWN_TO_KUBELET: &str = "the server has asked for the client to provide credentials";
+pub(crate) const UNKNOWN_TO_KUBELET: &str = "the server has asked for the client to provide credentials";
 
 /// Whether the API server refused us, rather than a kubelet the API server. A kubelet that forbids names the API server as
 /// `user=`. For a kubelet that does not authenticate it, the API server has a message of its own (apimachinery
 /// `pkg/api/errors`, `NewGenericServerResponse`).
-pub fn is_our_refusal(status: u16, message: &str) -> bool {
+pub(crate) fn is_our_refusal(status: u16, message: &str) -> bool {
     match status {
         401 => !message.contains(UNKNOWN_TO_KUBELET),
         403 => !message.contains("user="),

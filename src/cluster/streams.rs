@@ -28,7 +28,7 @@ pub struct Broken {
 }
 
 /// What a stream carried, if it was opened.
-pub type Streamed<T> = Result<T, Broken>;
+pub(crate) type Streamed<T> = Result<T, Broken>;
 
 impl Cluster {
     /// Runs a command in a container of a pod, and returns its standard output.

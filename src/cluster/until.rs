@@ -7,7 +7,7 @@ use crate::seen::{Seen, Unobserved};
 
 /// Looks until `done` accepts what is seen, or `patience` is over; returns what was seen last. `done` decides whether a failure
 /// ends the wait. A refusal always does.
-pub async fn until<T, F: Future<Output = Seen<T>>>(
+pub(crate) async fn until<T, F: Future<Output = Seen<T>>>(
     patience: Duration,
     pause: Duration,
     mut look: impl FnMut() -> F,

@@ -9,14 +9,15 @@ use crate::rule::Rule;
 use crate::seen::{Seen, Unobserved};
 
 /// The components that elect a leader.
-pub const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+pub(crate) const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 
 /// The permission to read their leases.
-pub const RULE: Rule = Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["get"]).named(&COMPONENTS);
+pub(crate) const RULE: Rule =
+    Rule::namespaced("kube-system", "coordination.k8s.io", "leases", &["get"]).named(&COMPONENTS);
 
 /// A leader's lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LeaderLease {
+pub(crate) struct LeaderLease {
     /// The leading instance.
     pub holder: String,
     /// When it was last renewed.
@@ -29,18 +30,18 @@ pub struct LeaderLease {
 
 impl LeaderLease {
     /// How many seconds ago it was renewed.
-    pub fn age(&self, now: Timestamp) -> i64 {
+    pub(crate) fn age(&self, now: Timestamp) -> i64 {
         now.as_second() - self.renewed.as_second()
     }
 }
 
 /// The request for a component's lease.
-pub fn request(component: &str) -> Call {
+pub(crate) fn request(component: &str) -> Call {
     Call::get_in::<Lease>("kube-system", component)
 }
 
 /// The lease, and the server's clock when it answered.
-pub async fn read(cluster: &Cluster, call: &Call) -> Seen<(LeaderLease, Option<Timestamp>)> {
+pub(crate) async fn read(cluster: &Cluster, call: &Call) -> Seen<(LeaderLease, Option<Timestamp>)> {
     let reply = cluster.send(call).await?;
     let spec = reply.decode::<Lease>(call)?.spec.unwrap_or_default();
     let missing = |field| Unobserved::invalid(call.to_string(), format!("the lease has no {field}"));
@@ -55,7 +56,7 @@ pub async fn read(cluster: &Cluster, call: &Call) -> Seen<(LeaderLease, Option<T
 
 /// Whether the holder of a lease runs on this node: its name begins with its hostname. One of the two names may have a
 /// domain in addition.
-pub fn is_held_on(holder: &str, node: &str) -> bool {
+pub(crate) fn is_held_on(holder: &str, node: &str) -> bool {
     let host = holder.rsplit_once('_').map_or(holder, |(host, _)| host).to_ascii_lowercase();
     let longer = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
     host == node || longer(&host, node) || longer(node, &host)

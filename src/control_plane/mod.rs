@@ -1,5 +1,5 @@
 //! Objects of a control plane that more than one observation reads: the addresses of its API servers, the leases of its
 //! leaders.
 
-pub mod leases;
-pub mod published;
+pub(crate) mod leases;
+pub(crate) mod published;

@@ -10,16 +10,16 @@ use crate::rule::Rule;
 use crate::seen::Seen;
 
 /// The permission to read their EndpointSlices.
-pub const RULE: Rule = Rule::namespaced("default", "discovery.k8s.io", "endpointslices", &["list"]);
+pub(crate) const RULE: Rule = Rule::namespaced("default", "discovery.k8s.io", "endpointslices", &["list"]);
 
 /// The request for the EndpointSlices of Service default/kubernetes.
-pub fn request() -> Call {
+pub(crate) fn request() -> Call {
     let of = "kubernetes.io/service-name=kubernetes";
     Call::list::<EndpointSlice>().in_namespace("default").with("labelSelector", of)
 }
 
 /// The addresses in the EndpointSlices that a request lists.
-pub async fn slices(cluster: &Cluster, call: Call) -> Seen<BTreeSet<SocketAddr>> {
+pub(crate) async fn slices(cluster: &Cluster, call: Call) -> Seen<BTreeSet<SocketAddr>> {
     let slices = cluster.list(call, |slice: EndpointSlice| slice_addresses(&slice)).await?;
     Ok(slices.into_iter().flatten().collect())
 }
@@ -31,7 +31,7 @@ fn slice_addresses(slice: &EndpointSlice) -> Vec<SocketAddr> {
 }
 
 /// Each of these addresses with each of these ports.
-pub fn pairs<'a>(
+pub(crate) fn pairs<'a>(
     addresses: impl Iterator<Item = &'a String>,
     ports: impl Iterator<Item = u16> + Clone,
 ) -> Vec<SocketAddr> {

@@ -39,7 +39,7 @@ use tokio::{
     net::{TcpStream, lookup_host},
 };
 
-pub use self::outdated::{outdated, outdated_over};
+pub(crate) use self::outdated::{outdated, outdated_over};
 use self::{
     connection::{Connection, Ending},
     deadline::Deadline,
@@ -60,7 +60,11 @@ const TICKET_WAIT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// If no certificate was presented. The [`Handshake`] contains any later failure.
-pub async fn handshake(target: &Target, roots: &[Certificate], deadline: Duration) -> Result<Handshake, Unreachable> {
+pub(crate) async fn handshake(
+    target: &Target,
+    roots: &[Certificate],
+    deadline: Duration,
+) -> Result<Handshake, Unreachable> {
     let deadline = Deadline::after(deadline);
     let connected = deadline.limit(connect(&target.address)).await;
     let stream = connected.unwrap_or_else(|| Err(deadline.missed().into()))?;
@@ -72,7 +76,7 @@ pub async fn handshake(target: &Target, roots: &[Certificate], deadline: Duratio
 ///
 /// # Errors
 /// As for [`handshake`].
-pub async fn handshake_over<S>(
+pub(crate) async fn handshake_over<S>(
     stream: S,
     target: &Target,
     roots: &[Certificate],

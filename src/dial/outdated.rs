@@ -32,7 +32,7 @@ const CIPHER_SUITES: [u16; 8] = [0xc009, 0xc00a, 0xc013, 0xc014, 0xc012, 0x002f,
 ///
 /// # Errors
 /// If neither a ServerHello nor a refusal arrived.
-pub async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, Unreachable> {
+pub(crate) async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, Unreachable> {
     let deadline = Deadline::after(deadline);
     let exchange = async { outdated_over(connect(&target.address).await?).await };
     deadline.limit(exchange).await.unwrap_or_else(|| Err(deadline.missed().into()))
@@ -42,7 +42,7 @@ pub async fn outdated(target: &Target, deadline: Duration) -> Result<Outdated, U
 ///
 /// # Errors
 /// If neither a ServerHello nor a refusal arrived.
-pub async fn outdated_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<Outdated, Unreachable> {
+pub(crate) async fn outdated_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<Outdated, Unreachable> {
     offer(&mut stream).await
 }
 

@@ -13,35 +13,35 @@ use crate::cluster::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
 
 /// The RBAC that asking needs.
-pub const RULE: Rule = Rule::cluster("authorization.k8s.io", "subjectaccessreviews", &["create"]);
+pub(crate) const RULE: Rule = Rule::cluster("authorization.k8s.io", "subjectaccessreviews", &["create"]);
 
 /// The user in a question to the authorizers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
+pub(crate) struct Who {
     user: String,
     groups: Vec<String>,
 }
 
 impl Who {
     /// An authenticated user, with these groups in addition to `system:authenticated`.
-    pub fn user(name: impl Into<String>, groups: &[&str]) -> Self {
+    pub(crate) fn user(name: impl Into<String>, groups: &[&str]) -> Self {
         let groups = groups.iter().copied().chain(["system:authenticated"]).map(str::to_owned).collect();
         Self { user: name.into(), groups }
     }
 
     /// The kubelet of a node, as the Node authorizer identifies it.
-    pub fn kubelet(node: &str) -> Self {
+    pub(crate) fn kubelet(node: &str) -> Self {
         Self::user(format!("system:node:{node}"), &["system:nodes"])
     }
 
     /// A service account.
-    pub fn service_account(namespace: &str, name: &str) -> Self {
+    pub(crate) fn service_account(namespace: &str, name: &str) -> Self {
         let of_namespace = format!("system:serviceaccounts:{namespace}");
         Self::user(format!("system:serviceaccount:{namespace}:{name}"), &["system:serviceaccounts", &of_namespace])
     }
 
     /// Whether it may do this to a resource, with its subresource after a slash.
-    pub fn may(&self, verb: &str, resource: &str) -> Question {
+    pub(crate) fn may(&self, verb: &str, resource: &str) -> Question {
         let (resource, subresource) = match resource.split_once('/') {
             Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
             None => (resource, None),
@@ -193,7 +193,7 @@ impl Review {
 }
 
 /// Asks the authorizers one question.
-pub async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
+pub(crate) async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
     let Question { user, groups, verb, group, resource, subresource, namespace, name, field } = question;
     let selector =
         field.as_ref().map(|(key, value)| json!({"requirements": [{"key": key, "operator": "In", "values": [value]}]}));
@@ -221,7 +221,7 @@ pub async fn review(cluster: &Cluster, question: &Question) -> Seen<Answer> {
 }
 
 /// Asks many questions at once. If none was answered, returns why the first was not.
-pub async fn review_all<K: Ord>(
+pub(crate) async fn review_all<K: Ord>(
     cluster: &Cluster,
     questions: impl IntoIterator<Item = (K, Question)>,
 ) -> Seen<BTreeMap<K, Review>> {

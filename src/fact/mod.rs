@@ -5,16 +5,16 @@
 //! types, as checks do, so the whole graph is known before anything is sent. A [`Given`] fact is what the run is given;
 //! a [held](crate::held) one is observed for other observations alone, and never recorded.
 
-pub mod access_review;
-pub mod facts;
-pub mod need;
-pub mod node;
-pub mod stage;
-pub mod store;
+pub(crate) mod access_review;
+pub(crate) mod facts;
+pub(crate) mod need;
+pub(crate) mod node;
+pub(crate) mod stage;
+pub(crate) mod store;
 
-pub use crate::cluster::answered;
-pub use crate::rule::Rule;
-pub use need::{Need, Needs, Parameter};
-pub use node::{Derive, Fact, Given, Node, Observe};
-pub use stage::Stage;
-pub use store::Facts;
+pub(crate) use crate::cluster::answered;
+pub(crate) use crate::rule::Rule;
+pub(crate) use need::{Need, Needs, Parameter};
+pub(crate) use node::{Derive, Fact, Given, Node, Observe};
+pub(crate) use stage::Stage;
+pub(crate) use store::Facts;

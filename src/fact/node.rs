@@ -126,7 +126,7 @@ macro_rules! given {
 }
 
 /// A fact without its type, or why it was not observed.
-pub type Slot = Seen<Arc<dyn Any + Send + Sync>>;
+pub(crate) type Slot = Seen<Arc<dyn Any + Send + Sync>>;
 
 type Observing = Pin<Box<dyn Future<Output = Slot> + Send>>;
 

@@ -5,7 +5,7 @@ mod presented;
 mod target;
 mod unreachable;
 
-pub use outdated::Outdated;
-pub use presented::{Handshake, TlsVersion};
-pub use target::{Authority, NotAnAuthority, Target};
-pub use unreachable::Unreachable;
+pub(crate) use outdated::Outdated;
+pub(crate) use presented::{Handshake, TlsVersion};
+pub(crate) use target::{Authority, Target};
+pub(crate) use unreachable::Unreachable;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Why a server did not present a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Unreachable {
+pub(crate) enum Unreachable {
     /// Nothing listens there, or a firewall refuses the connection.
     #[error("the connection was refused")]
     Refused,

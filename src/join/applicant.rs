@@ -5,14 +5,14 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use crate::cluster::{ClientCertificate, Identity};
 
 /// A key that exists in memory only, and the request for a certificate of it. It is of the kind that kubelets make.
-pub struct Applicant {
+pub(crate) struct Applicant {
     key: KeyPair,
     request: String,
 }
 
 impl Applicant {
     /// Makes a key, and a request for this subject.
-    pub fn new(common_name: &str, organization: Option<&str>) -> Result<Self, rcgen::Error> {
+    pub(crate) fn new(common_name: &str, organization: Option<&str>) -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         if let Some(organization) = organization {
@@ -25,17 +25,17 @@ impl Applicant {
     }
 
     /// A kubelet that joins as this node.
-    pub fn kubelet(node: &str) -> Result<Self, rcgen::Error> {
+    pub(crate) fn kubelet(node: &str) -> Result<Self, rcgen::Error> {
         Self::new(&format!("system:node:{node}"), Some("system:nodes"))
     }
 
     /// The request in PEM (PKCS #10).
-    pub fn request(&self) -> &str {
+    pub(crate) fn request(&self) -> &str {
         &self.request
     }
 
     /// Who the applicant is with this certificate, in PEM.
-    pub fn with(&self, certificate: &str) -> Identity {
+    pub(crate) fn with(&self, certificate: &str) -> Identity {
         Identity::Certified(ClientCertificate::new(certificate, self.key.serialize_pem()))
     }
 }

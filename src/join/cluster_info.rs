@@ -15,7 +15,7 @@ use crate::handshake::Authority;
 use crate::rule::Rule;
 
 /// The permission to read it with a credential of our own.
-pub const RULE: Rule = Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"]);
+pub(crate) const RULE: Rule = Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"]);
 
 /// The most bytes of a kubeconfig that are parsed.
 const LARGEST: usize = 256 << 10;
@@ -34,12 +34,12 @@ const CREDENTIALS: [&str; 10] = [
 ];
 
 /// The request for it.
-pub fn request() -> Call {
+pub(crate) fn request() -> Call {
     Call::get_in::<ConfigMap>("kube-public", "cluster-info")
 }
 
 /// What it holds.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The kubeconfig, or why it cannot be read.
     pub kubeconfig: Result<DiscoveryKubeconfig, String>,
     /// The kubeconfig's text and its signatures, from which a token's secret can be guessed offline.
@@ -50,7 +50,7 @@ pub struct Parts {
 
 /// A kubeconfig without credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiscoveryKubeconfig {
+pub(crate) struct DiscoveryKubeconfig {
     /// The clusters, in order.
     pub clusters: Vec<DiscoveryCluster>,
     /// The users' names, each with the names of its credentials.
@@ -61,7 +61,7 @@ pub struct DiscoveryKubeconfig {
 
 /// A cluster of that kubeconfig.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiscoveryCluster {
+pub(crate) struct DiscoveryCluster {
     /// The name; empty as kubeadm writes it.
     pub name: String,
     /// The API server, or why the URL cannot be used.
@@ -74,7 +74,7 @@ pub struct DiscoveryCluster {
 
 /// The signed text and the signatures; never recorded or shown.
 #[derive(Clone, Default)]
-pub struct Signed {
+pub(crate) struct Signed {
     /// The text.
     pub kubeconfig: String,
     /// The signatures, by the token's id.
@@ -90,7 +90,7 @@ impl fmt::Debug for Signed {
 /// A token's signature in cluster-info.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Signature {
+pub(crate) enum Signature {
     /// It is valid.
     Verified,
     /// It is that of another text, or of another token.
@@ -101,12 +101,12 @@ pub enum Signature {
 
 impl Parts {
     /// The parts of the ConfigMap.
-    pub fn of(map: ConfigMap) -> Self {
+    pub(crate) fn of(map: ConfigMap) -> Self {
         Self::read(map.data.unwrap_or_default())
     }
 
     /// The same, from its data.
-    pub fn read(mut data: BTreeMap<String, String>) -> Self {
+    pub(crate) fn read(mut data: BTreeMap<String, String>) -> Self {
         let text = data.remove("kubeconfig");
         let (signatures, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
             data.into_iter().partition(|(key, _)| key.starts_with(SIGNATURE_KEY));
@@ -121,7 +121,7 @@ impl Parts {
 
 impl Signed {
     /// The signature with the token of this id and secret. Without a secret there is nothing to verify it with.
-    pub fn signature(&self, id: &str, secret: Option<&[u8]>) -> Signature {
+    pub(crate) fn signature(&self, id: &str, secret: Option<&[u8]>) -> Signature {
         match (self.signatures.get(id), secret) {
             (None, _) => Signature::Missing,
             (Some(jws), Some(secret)) if verifies(jws, self.kubeconfig.as_bytes(), id, secret) => Signature::Verified,
@@ -170,7 +170,7 @@ struct NamedContext {
 
 impl DiscoveryKubeconfig {
     /// Reads one; errors do not quote it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LARGEST {
             return Err(format!("it has {} bytes, more than {LARGEST}", text.len()));
         }

@@ -4,13 +4,13 @@
 //! A token's secret and a private key exist in memory only. Tokens expire by themselves; requests for certificates are
 //! collected by the controller-manager an hour after they were decided, a day if they were not.
 
-pub mod applicant;
-pub mod cluster_info;
-pub mod removal;
-pub mod request;
-pub mod stray;
-pub mod token;
-pub mod whoami;
+pub(crate) mod applicant;
+pub(crate) mod cluster_info;
+pub(crate) mod removal;
+pub(crate) mod request;
+pub(crate) mod stray;
+pub(crate) mod token;
+pub(crate) mod whoami;
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use jiff::SignedDuration;
 use crate::cluster::{Call, Cluster, Reply, until};
 use crate::seen::Seen;
 
-pub use applicant::Applicant;
-pub use token::Minted;
-pub use whoami::WhoAmI;
+pub(crate) use applicant::Applicant;
+pub(crate) use token::Minted;
+pub(crate) use whoami::WhoAmI;
 
 /// How long tokens and certificates live: the least that the API server grants a certificate.
-pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 /// How long a controller may take for its part. A live one needs a second.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked whether it has done it.
-pub const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// How long an instance of the API server may take to learn of a token. A live one needs a tenth of a second.
 const TIME_TO_LEARN: Duration = Duration::from_secs(5);
 /// How long one may take to forget it: whom it has known, it takes for known for ten seconds more.
 const TIME_TO_FORGET: Duration = Duration::from_secs(15);
 
 /// The answer to somebody whose token is new. Each instance learns of it for itself, and behind a balancer any of them answers.
-pub async fn answer_to_newcomer(cluster: &Cluster, call: &Call) -> Seen<Reply> {
+pub(crate) async fn answer_to_newcomer(cluster: &Cluster, call: &Call) -> Seen<Reply> {
     let is_known = |seen: &Seen<Reply>| seen.as_ref().map_or(true, |reply| reply.status != 401);
     until(TIME_TO_LEARN, PAUSE, || cluster.send(call), is_known).await
 }

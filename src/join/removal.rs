@@ -9,7 +9,7 @@ use crate::live::{Live, Outlying};
 use crate::seen::{Seen, Unobserved};
 
 /// Removes one; what is gone already is as good.
-pub async fn remove(cluster: &Cluster, object: &Outlying) -> Seen<()> {
+pub(crate) async fn remove(cluster: &Cluster, object: &Outlying) -> Seen<()> {
     let call = match object {
         Outlying::BootstrapToken(id) => {
             Call::delete::<Secret>(format!("{SECRET_NAME}{id}")).in_namespace("kube-system")
@@ -23,7 +23,7 @@ pub async fn remove(cluster: &Cluster, object: &Outlying) -> Seen<()> {
 }
 
 /// Removes one of this run, and strikes it from the ledger.
-pub async fn withdraw(live: &Live, object: &Outlying) -> Seen<()> {
+pub(crate) async fn withdraw(live: &Live, object: &Outlying) -> Seen<()> {
     remove(&live.cluster, object).await?;
     live.ledger.strike(object);
     Ok(())

@@ -19,13 +19,13 @@ use crate::probe::object::{Level, Mark};
 use crate::seen::Seen;
 
 /// The signer of the certificates by which kubelets are known.
-pub const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+pub(crate) const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 /// The signer of other client certificates.
-pub const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
+pub(crate) const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 
 /// What became of a request for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Issuance {
+pub(crate) struct Issuance {
     /// Its conditions, by type: `Approved`, `Denied`, `Failed`.
     pub conditions: BTreeMap<String, Condition>,
     /// The certificate and those above it, or why what was issued is not readable; none was issued without.
@@ -36,37 +36,30 @@ pub struct Issuance {
 
 /// A condition of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// The reason in a word, as `AutoApproved`.
     pub reason: String,
     /// The reason in a sentence.
     pub message: String,
 }
 
-impl Issuance {
-    /// The certificate itself.
-    pub fn leaf(&self) -> Option<&Certificate> {
-        self.certificate.as_ref()?.as_ref().ok()?.first()
-    }
-}
-
 /// The names of a run's requests.
-pub fn is_of_run(request: &str, run: &RunId) -> bool {
+pub(crate) fn is_of_run(request: &str, run: &RunId) -> bool {
     request.strip_prefix(&run.name()).is_some_and(|rest| matches!(rest, "-node" | "-client"))
 }
 
 /// The request of a run for a node's certificate.
-pub fn node_request(run: &RunId) -> String {
+pub(crate) fn node_request(run: &RunId) -> String {
     format!("{}-node", run.name())
 }
 
 /// The request of a run for a client's certificate.
-pub fn client_request(run: &RunId) -> String {
+pub(crate) fn client_request(run: &RunId) -> String {
     format!("{}-client", run.name())
 }
 
 /// Submits a request for a certificate of ten minutes. The reply is the caller's to judge.
-pub fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, by: Identity) -> Call {
+pub(crate) fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, by: Identity) -> Call {
     let mark = Mark { run, level: Level::Restricted, expires: Timestamp::now() + LIFETIME, owner: None };
     Call::create::<CertificateSigningRequest>(json!({
         "metadata": mark.metadata(name),
@@ -81,7 +74,7 @@ pub fn submission(run: &RunId, name: &str, signer: &str, applicant: &Applicant, 
 }
 
 /// Waits for the certificate, as `by` sees it. Gives its PEM as well.
-pub async fn issuance(cluster: &Cluster, name: &str, by: &Identity) -> Seen<(Issuance, Option<String>)> {
+pub(crate) async fn issuance(cluster: &Cluster, name: &str, by: &Identity) -> Seen<(Issuance, Option<String>)> {
     let began = Instant::now();
     let call = Call::get::<CertificateSigningRequest>(name).by(by.clone());
     let look = async || answer_to_newcomer(cluster, &call).await?.decode::<CertificateSigningRequest>(&call);
@@ -121,7 +114,7 @@ fn read(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// Remembers that the request may be there, before it is sent.
-pub fn remember(ledger: &Ledger, name: &str) -> Outlying {
+pub(crate) fn remember(ledger: &Ledger, name: &str) -> Outlying {
     let outlying = Outlying::SigningRequest(name.to_owned());
     ledger.add_outlying(outlying.clone());
     outlying

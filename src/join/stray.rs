@@ -15,7 +15,7 @@ use crate::seen::Seen;
 
 /// An object that a run has left in no namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
+pub(crate) struct Stray {
     /// The run.
     pub run: String,
     /// The object.
@@ -26,13 +26,13 @@ pub struct Stray {
 
 impl Stray {
     /// Whether the run is dead: its time is over, whatever became of it.
-    pub fn is_expired(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires < now)
     }
 }
 
 /// Finds what runs have left. What the objects hold is not asked for.
-pub async fn find(cluster: &Cluster) -> Seen<Vec<Stray>> {
+pub(crate) async fn find(cluster: &Cluster) -> Seen<Vec<Stray>> {
     let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
     let tokens = Call::list::<Secret>()
         .in_namespace("kube-system")

@@ -18,9 +18,9 @@ use crate::seen::{Seen, Unobserved};
 
 /// The permission to make tokens and to remove them. RBAC cannot distinguish the types of Secrets, and a token's name
 /// differs in each run.
-pub const RULE: Rule = Rule::namespaced("kube-system", "", "secrets", &["create", "delete"]);
+pub(crate) const RULE: Rule = Rule::namespaced("kube-system", "", "secrets", &["create", "delete"]);
 /// The group that kubeadm gives to the bearers of its tokens.
-pub const GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
+pub(crate) const GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 /// How long a token's secret is.
 const LENGTH: usize = 16;
 /// What it is made of; as many as divide the values of a byte.
@@ -28,7 +28,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// What a token of ours is for. The id is its letter and the run's id, so that a Secret's name and label must agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// To join with.
     Join,
     /// To be accepted, where others must not be.
@@ -69,12 +69,12 @@ impl Purpose {
 }
 
 /// Whether a token of this run has this id.
-pub fn is_of_run(id: &str, run: &RunId) -> bool {
+pub(crate) fn is_of_run(id: &str, run: &RunId) -> bool {
     Purpose::ALL.iter().any(|purpose| id.strip_prefix(purpose.letter()) == Some(run.to_string().as_str()))
 }
 
 /// A token of ours. Its secret is shown to the API server alone.
-pub struct Minted {
+pub(crate) struct Minted {
     purpose: Purpose,
     id: String,
     secret: String,
@@ -88,32 +88,32 @@ impl fmt::Debug for Minted {
 
 impl Minted {
     /// A token that exists only here so far.
-    pub fn new(run: &RunId, purpose: Purpose) -> Seen<Self> {
+    pub(crate) fn new(run: &RunId, purpose: Purpose) -> Seen<Self> {
         Ok(Self { purpose, id: format!("{}{run}", purpose.letter()), secret: secret()? })
     }
 
     /// The id.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// The secret's bytes, to verify a signature with.
-    pub fn secret(&self) -> &[u8] {
+    pub(crate) fn secret(&self) -> &[u8] {
         self.secret.as_bytes()
     }
 
     /// Whoever bears it.
-    pub fn bearer(&self) -> Identity {
+    pub(crate) fn bearer(&self) -> Identity {
         Identity::Bearer(Token::new(format!("{}.{}", self.id, self.secret)))
     }
 
     /// Whoever knows its id and has to guess the rest.
-    pub fn guesser(&self) -> Seen<Identity> {
+    pub(crate) fn guesser(&self) -> Seen<Identity> {
         Ok(Identity::Bearer(Token::new(format!("{}.{}", self.id, secret()?))))
     }
 
     /// Puts it into the cluster, good until that time.
-    pub async fn create(&self, live: &Live, expires: Timestamp) -> Seen<()> {
+    pub(crate) async fn create(&self, live: &Live, expires: Timestamp) -> Seen<()> {
         let Live { cluster, inputs, ledger, .. } = live;
         let call = Call::create::<Secret>(self.object(&inputs.run, expires)).in_namespace("kube-system");
         ledger.add_outlying(self.outlying());
@@ -125,7 +125,7 @@ impl Minted {
     }
 
     /// Takes it out of the cluster.
-    pub async fn remove(&self, live: &Live) -> Seen<()> {
+    pub(crate) async fn remove(&self, live: &Live) -> Seen<()> {
         withdraw(live, &self.outlying()).await
     }
 

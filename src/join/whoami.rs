@@ -13,7 +13,7 @@ use crate::seen::Seen;
 
 /// The answer to a SelfSubjectReview, which every authenticated user may ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WhoAmI {
+pub(crate) struct WhoAmI {
     /// The HTTP status code: 401 for a credential that is not accepted, 403 for one that is taken for none.
     pub status: u16,
     /// Why it was refused, in the server's words.
@@ -32,7 +32,7 @@ pub struct WhoAmI {
 
 impl WhoAmI {
     /// The answer in a few words.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match &self.user {
             Some(user) => format!("{user}, in the groups {}", self.groups.join(", ")),
             None => format!("HTTP {}: {}", self.status, self.message),
@@ -41,14 +41,14 @@ impl WhoAmI {
 }
 
 /// Asks the configured endpoint, or one instance, whom it takes somebody for.
-pub async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<SocketAddr>) -> Seen<WhoAmI> {
+pub(crate) async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<SocketAddr>) -> Seen<WhoAmI> {
     let mut call = Call::create::<SelfSubjectReview>(json!({
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "SelfSubjectReview",
     }))
     .by(identity);
     if let Some(instance) = instance {
-        call = call.to_instance(instance);
+        call = call.at_instance(instance);
     }
     let reply = cluster.send(&call).await?;
     if reply.status >= 300 {
@@ -66,13 +66,13 @@ pub async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<So
 }
 
 /// The same about somebody whom the API server may not know yet.
-pub async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
+pub(crate) async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
     let is_known = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.status != 401);
     until(TIME_TO_LEARN, PAUSE, || who_am_i(cluster, identity.clone(), None), is_known).await
 }
 
 /// The same about somebody whom the API server may still know.
-pub async fn who_was_withdrawn(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
+pub(crate) async fn who_was_withdrawn(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
     let is_unknown = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.user.is_none());
     until(TIME_TO_FORGET, PAUSE, || who_am_i(cluster, identity.clone(), None), is_unknown).await
 }

@@ -7,10 +7,10 @@ mod run_id;
 
 use crate::cluster::Cluster;
 
-pub use head_start::HeadStart;
-pub use inputs::Inputs;
-pub use ledger::{Footprint, Ledger, Outlying};
-pub use run_id::{NotARunId, RunId};
+pub(crate) use head_start::HeadStart;
+pub(crate) use inputs::Inputs;
+pub(crate) use ledger::{Footprint, Ledger, Outlying};
+pub(crate) use run_id::RunId;
 
 /// What observing a fact has at hand.
 pub struct Live {

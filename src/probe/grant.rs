@@ -28,7 +28,7 @@ impl Grant<'_> {
     }
 
     /// The ClusterRole.
-    pub fn role(&self) -> Value {
+    pub(super) fn role(&self) -> Value {
         json!({
             "metadata": self.metadata(),
             "rules": [{ "apiGroups": [""], "resources": self.resources, "verbs": ["get"] }],
@@ -36,7 +36,7 @@ impl Grant<'_> {
     }
 
     /// The ClusterRoleBinding of the probes' service account.
-    pub fn binding(&self) -> Value {
+    pub(super) fn binding(&self) -> Value {
         json!({
             "metadata": self.metadata(),
             "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.name() },

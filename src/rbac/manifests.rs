@@ -11,7 +11,7 @@ const NAME: &str = "seaworthy";
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// The roles that grant these permissions, and the bindings that give them to these subjects.
-pub fn manifests(permissions: &Permissions, subjects: &[Subject]) -> String {
+pub(crate) fn manifests(permissions: &Permissions, subjects: &[Subject]) -> String {
     if permissions.is_empty() {
         return "# These checks need no permission beyond those that every authenticated user has.\n".into();
     }

@@ -1,9 +1,9 @@
 //! The permissions that observing needs, as an administrator grants them.
 
-pub mod manifests;
-pub mod permissions;
-pub mod subject;
+pub(crate) mod manifests;
+pub(crate) mod permissions;
+pub(crate) mod subject;
 
-pub use manifests::manifests;
-pub use permissions::{Permissions, Place};
-pub use subject::Subject;
+pub(crate) use manifests::manifests;
+pub(crate) use permissions::{Permissions, Place};
+pub(crate) use subject::Subject;

@@ -8,7 +8,7 @@ use crate::rule::{Impersonation, Rule, Scope};
 
 /// Where permissions are granted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub(crate) enum Place {
     /// In the whole cluster, by a ClusterRole.
     Cluster,
     /// In a namespace, by a Role.
@@ -28,12 +28,12 @@ struct Grants {
 
 /// Permissions, by where they are granted.
 #[derive(Clone, Debug)]
-pub struct Permissions(BTreeMap<Place, Grants>);
+pub(crate) struct Permissions(BTreeMap<Place, Grants>);
 
 impl Permissions {
     /// The union of these rules, for runs whose probes are in this namespace, or in one that each run makes, and that
     /// send requests as somebody else by this kind of impersonation.
-    pub fn new(rules: &BTreeSet<Rule>, namespace: Option<&str>, impersonation: Impersonation) -> Self {
+    pub(crate) fn new(rules: &BTreeSet<Rule>, namespace: Option<&str>, impersonation: Impersonation) -> Self {
         let mut places: BTreeMap<Place, Grants> = BTreeMap::new();
         for rule in rules {
             let place = match (rule.scope, namespace) {
@@ -60,12 +60,12 @@ impl Permissions {
     }
 
     /// The places, with the rules to be granted in each.
-    pub fn rules(&self) -> impl Iterator<Item = (&Place, Vec<PolicyRule>)> {
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (&Place, Vec<PolicyRule>)> {
         self.0.iter().map(|(place, grants)| (place, grants.rules()))
     }
 
     /// Whether nothing needs to be granted.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

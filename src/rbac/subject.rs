@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// Who gets permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// A service account.
     ServiceAccount {
         /// Its namespace.
@@ -21,7 +21,7 @@ pub enum Subject {
 /// A text that names no subject.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write ServiceAccount:NAMESPACE/NAME, User:NAME or Group:NAME")]
-pub struct NotASubject;
+pub(crate) struct NotASubject;
 
 impl FromStr for Subject {
     type Err = NotASubject;

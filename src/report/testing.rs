@@ -8,7 +8,7 @@ use crate::cluster::ClusterSummary;
 use crate::event::{Event, Planned, RunFinished, RunStarted};
 
 /// A check with this outcome, and nothing else.
-pub fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
+pub(crate) fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
     Judged {
         id: id.into(),
         name: name.into(),
@@ -25,7 +25,7 @@ pub fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
 }
 
 /// A finding about this.
-pub fn finding(subject: Subject, seen: &str) -> Finding {
+pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
     Finding {
         subjects: vec![subject],
         expected: "10.96.0.1   first address of the service range 10.96.0.0/12".into(),
@@ -42,7 +42,7 @@ fn unseen(subject: Option<Subject>, why: &str, missing: Option<&str>) -> Unseen 
 }
 
 /// The checks of the run, in the order of the plan.
-pub fn checks() -> Vec<Judged> {
+pub(crate) fn checks() -> Vec<Judged> {
     let names = "n1, kubernetes, kubernetes.default, kubernetes.default.svc, 10.77.0.11";
     let fail = Judged {
         severity: Severity::Critical,
@@ -99,7 +99,7 @@ pub fn checks() -> Vec<Judged> {
 }
 
 /// The events of the run. The checks are judged in another order than planned.
-pub fn events() -> Vec<Event> {
+pub(crate) fn events() -> Vec<Event> {
     let checks = checks();
     let planned =
         |check: &Judged| Planned { id: check.id.clone(), name: check.name.clone(), suite: check.suite.clone() };

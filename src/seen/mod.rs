@@ -3,5 +3,5 @@
 mod access;
 mod unobserved;
 
-pub use access::Access;
-pub use unobserved::{Seen, Unobserved};
+pub(crate) use access::Access;
+pub(crate) use unobserved::{Seen, Unobserved};

@@ -8,7 +8,7 @@ use super::Access;
 use crate::milliseconds::milliseconds;
 
 /// What was seen, or why it was not.
-pub type Seen<T> = Result<T, Unobserved>;
+pub(crate) type Seen<T> = Result<T, Unobserved>;
 
 /// Why a fact, or one entry of a fact about many things, was not observed.
 ///

@@ -1,7 +1,7 @@
 //! The loss of a control-plane node, and its return.
 
-pub mod course;
-pub mod watch;
+pub(crate) mod course;
+pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -38,7 +38,7 @@ const LOOKS: &[Rule] = &[
     Rule::urls(&["/livez", "/readyz"]),
 ];
 /// The permissions that it takes, with those for the choice of the node.
-pub const RULES: &[Rule] = &Rule::joined::<{ SITE.len() + LOOKS.len() }>(SITE, LOOKS);
+pub(crate) const RULES: &[Rule] = &Rule::joined::<{ SITE.len() + LOOKS.len() }>(SITE, LOOKS);
 
 /// How long everything may take to work before anything is stopped.
 const BEFORE: Duration = Duration::from_secs(30);
@@ -47,13 +47,13 @@ const GONE: Duration = Duration::from_secs(60);
 /// How long the cluster is watched without the node.
 const LOSS: Duration = Duration::from_secs(60);
 /// How long the node may take to return after the start command has ended.
-pub const RESTORED: Duration = Duration::from_secs(300);
+pub(crate) const RESTORED: Duration = Duration::from_secs(300);
 /// The pause between two looks at whether it has returned.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The course of the cluster while a control-plane node was stopped and started again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ControlPlaneLoss {
+pub(crate) struct ControlPlaneLoss {
     /// The node.
     pub node: String,
     /// The address of its API server.
@@ -77,7 +77,7 @@ pub struct ControlPlaneLoss {
 /// A sign that a node is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sign {
+pub(crate) enum Sign {
     /// Its API server is ready, for which it needs the node's member of etcd.
     ApiServer,
     /// The EndpointSlice of Service default/kubernetes contains its API server.
@@ -89,7 +89,7 @@ pub enum Sign {
 /// Stops a node and starts it again, while everything that matters is watched.
 ///
 /// The candidate is chosen only when the drill may begin. `ready` looks which nodes are Ready.
-pub async fn run<R: Future<Output = Seen<BTreeSet<String>>>>(
+pub(crate) async fn run<R: Future<Output = Seen<BTreeSet<String>>>>(
     live: &Live,
     candidate: impl Future<Output = Seen<Candidate>>,
     targets: Targets,
@@ -226,7 +226,7 @@ async fn shows<R: Future<Output = Seen<BTreeSet<String>>>>(
 ) -> Seen<bool> {
     match sign {
         Sign::ApiServer => {
-            let call = Call::url("/readyz").to_instance(stopped.address).on_new_connection();
+            let call = Call::url("/readyz").at_instance(stopped.address).on_new_connection();
             is_ready(cluster.send(&call).await.and_then(|reply| reply.accepted(&call)))
         }
         Sign::Published => Ok(published::slices(cluster, published::request()).await?.contains(&stopped.address)),

@@ -22,16 +22,16 @@ use crate::rule::Rule;
 use crate::seen::{Seen, Unobserved};
 
 /// The permissions that it takes.
-pub const RULES: &[Rule] =
+pub(crate) const RULES: &[Rule] =
     &[token::RULE, cluster_info::RULE, Rule::cluster("certificates.k8s.io", "certificatesigningrequests", &["delete"])];
 
 /// The ConfigMaps of kube-system that a joining node reads.
-pub const CONFIG_MAPS: [&str; 3] = ["kubeadm-config", "kubelet-config", "kube-proxy"];
+pub(crate) const CONFIG_MAPS: [&str; 3] = ["kubeadm-config", "kubelet-config", "kube-proxy"];
 
 /// The steps of a node that joins with a new bootstrap token, in the order of `kubeadm join`. No Node is created, and
 /// the token and the request are removed. Neither the token's secret nor the key is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JoinRehearsal {
+pub(crate) struct JoinRehearsal {
     /// The token's id.
     pub token: String,
     /// The name of the node, which does not exist.
@@ -59,7 +59,7 @@ pub struct JoinRehearsal {
 
 /// A read of cluster-info without trust.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Discovery {
+pub(crate) struct Discovery {
     /// The last answer to the request without credentials.
     pub answered: Answered,
     /// Whether the token's signature is there and valid.
@@ -72,7 +72,7 @@ pub struct Discovery {
 
 /// A read of cluster-info with trust in the CAs from there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Refetch {
+pub(crate) struct Refetch {
     /// The server.
     pub endpoint: String,
     /// Whether the server's certificate is from a CA in cluster-info.
@@ -82,7 +82,7 @@ pub struct Refetch {
 }
 
 /// Rehearses a join. Returns with it the credential of the node, if it got one.
-pub async fn run(live: &Live) -> Seen<(JoinRehearsal, Option<Identity>)> {
+pub(crate) async fn run(live: &Live) -> Seen<(JoinRehearsal, Option<Identity>)> {
     let Live { cluster, inputs: Inputs { run, .. }, .. } = live;
     let (token, node) = (Minted::new(run, Purpose::Join)?, run.name());
     token.create(live, Timestamp::now() + LIFETIME).await?;

@@ -2,11 +2,11 @@
 //!
 //! A fact says when a trial may run, gives it what other facts have seen, and records what came of it.
 
-pub mod control_plane_loss;
-pub mod join_rehearsal;
-pub mod monitoring;
-pub mod network_policy;
+pub(crate) mod control_plane_loss;
+pub(crate) mod join_rehearsal;
+pub(crate) mod monitoring;
+pub(crate) mod network_policy;
 mod runner;
-pub mod service;
-pub mod streams;
+pub(crate) mod service;
+pub(crate) mod streams;
 mod tries;

@@ -17,10 +17,10 @@ use crate::rule::Rule;
 use crate::seen::{Seen, Unobserved};
 
 /// The paths of a kubelet that the account may read, and the right for each.
-pub const OPEN: [(&str, &str); 3] =
+pub(crate) const OPEN: [(&str, &str); 3] =
     [("/configz", "nodes/configz"), ("/healthz", "nodes/healthz"), ("/metrics", "nodes/metrics")];
 /// The path that it may not read: `nodes/pods`, or `nodes/proxy` with kubelets that do not support finer rights.
-pub const CLOSED: &str = "/pods";
+pub(crate) const CLOSED: &str = "/pods";
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(4);
 /// The time after which a probe sends what it has.
@@ -34,10 +34,10 @@ const GRANTED: &[Rule] = &[
     Rule::own_namespace("", OPEN[2].1, &["get"]),
 ];
 /// The permissions that it takes.
-pub const RULES: &[Rule] = &Rule::joined::<{ SITE.len() + GRANTED.len() }>(SITE, GRANTED);
+pub(crate) const RULES: &[Rule] = &Rule::joined::<{ SITE.len() + GRANTED.len() }>(SITE, GRANTED);
 
 /// Asks these kubelets, given by node, each by a pod on its own node. Returns the statuses by path.
-pub async fn run(
+pub(crate) async fn run(
     live: &Live,
     kubelets: BTreeMap<String, Seen<SocketAddr>>,
 ) -> Seen<BTreeMap<String, Seen<BTreeMap<String, Got<u16>>>>> {

@@ -1,6 +1,6 @@
 //! NetworkPolicies that come and go between pods.
 
-pub mod sights;
+pub(crate) mod sights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -21,7 +21,7 @@ use crate::seen::Seen;
 use sights::{Sights, Step, Way};
 
 /// The permissions that it takes.
-pub const RULES: &[Rule] = Level::Policed.rules();
+pub(crate) const RULES: &[Rule] = Level::Policed.rules();
 
 /// How long ways may take to open before there is a policy.
 const OPENING: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LITTLE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where the pods are, and what they ask.
-pub struct Places<'a> {
+pub(crate) struct Places<'a> {
     /// The node of the serving pods.
     pub servers_on: &'a str,
     /// The node of the asking pods.
@@ -44,7 +44,7 @@ pub struct Places<'a> {
 
 /// Tries ways between pods, before policies close them and after. Returns the ways that were tried, and what was seen of
 /// them after each step; further steps are left out where they would show nothing.
-pub async fn run(
+pub(crate) async fn run(
     live: &Live,
     places: &Places<'_>,
     required: bool,

@@ -18,10 +18,10 @@ use crate::probe::trial::TrialPod;
 use crate::seen::Seen;
 
 /// How long pods may take to start.
-pub const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 
 /// A trial that is under way. What it creates is in the run's ledger, and removed with the run.
-pub struct Runner<'a> {
+pub(super) struct Runner<'a> {
     live: &'a Live,
     /// Where its pods are.
     pub site: Site<'a>,
@@ -29,12 +29,12 @@ pub struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// Prepares the place of a trial.
-    pub async fn prepare(live: &'a Live, level: Level) -> Seen<Self> {
+    pub(super) async fn prepare(live: &'a Live, level: Level) -> Seen<Self> {
         Ok(Self { live, site: Site::prepare(live, level).await? })
     }
 
     /// Creates pods, waits until they run, and returns their names and addresses in the same order.
-    pub async fn start(&self, pods: &[TrialPod<'_>]) -> Seen<Vec<(String, IpAddr)>> {
+    pub(super) async fn start(&self, pods: &[TrialPod<'_>]) -> Seen<Vec<(String, IpAddr)>> {
         let made = join_all(pods.iter().map(|pod| self.site.trial_pod(pod))).await;
         let names = made.into_iter().collect::<Seen<Vec<String>>>()?;
         let addresses = self.until_running(&names).await?;
@@ -46,12 +46,12 @@ impl<'a> Runner<'a> {
     }
 
     /// Waits until these pods run, and returns the address of each.
-    pub async fn until_running(&self, pods: &[String]) -> Seen<BTreeMap<String, IpAddr>> {
+    pub(super) async fn until_running(&self, pods: &[String]) -> Seen<BTreeMap<String, IpAddr>> {
         running(&self.live.cluster, self.site.namespace(), &self.live.inputs.run, pods, START).await
     }
 
     /// Does something while the tries of these watching pods, given by a key, arrive.
-    pub async fn beside<K: Clone, T>(&self, pods: &[(K, String)], trial: impl AsyncFnOnce(Tries<K>) -> T) -> T {
+    pub(super) async fn beside<K: Clone, T>(&self, pods: &[(K, String)], trial: impl AsyncFnOnce(Tries<K>) -> T) -> T {
         let tries = Tries::queue();
         let logs = join_all(pods.iter().map(|(key, pod)| {
             let (key, sender) = (key.clone(), tries.sender());

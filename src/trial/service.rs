@@ -20,7 +20,7 @@ use crate::rule::Rule;
 use crate::seen::{Seen, Unobserved};
 
 /// The permissions that it takes.
-pub const RULES: &[Rule] = Level::Served.rules();
+pub(crate) const RULES: &[Rule] = Level::Served.rules();
 
 /// How long nodes may take to report.
 const VOICE: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ const SERVER: &str = "server";
 const TARGET: &str = "service";
 
 /// What the nodes saw of the changes.
-pub struct Changes {
+pub(crate) struct Changes {
     /// How long the nodes were watched after the backend ran, in milliseconds.
     pub opening_ms: u64,
     /// How long the nodes were watched after the Service was deleted, in milliseconds.
@@ -43,7 +43,7 @@ pub struct Changes {
 
 /// The Service as a pod on one node saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceSights {
+pub(crate) struct ServiceSights {
     /// After the backend ran.
     pub opened: Sight,
     /// After the Service was deleted, if it had worked.
@@ -53,7 +53,7 @@ pub struct ServiceSights {
 
 /// Creates a Service, gives it a backend on one node, and deletes it, while these nodes watch. A node that cannot
 /// watch keeps the reason.
-pub async fn run(live: &Live, backend_on: &str, watching: &[(&str, Seen<()>)]) -> Seen<Changes> {
+pub(crate) async fn run(live: &Live, backend_on: &str, watching: &[(&str, Seen<()>)]) -> Seen<Changes> {
     let runner = Runner::prepare(live, Level::Served).await?;
     let at = SocketAddr::new(runner.site.trial_service(SERVER).await?, PORT);
     let targets = [(TARGET.to_owned(), WatchTarget::Probe(at))].into();

@@ -16,7 +16,7 @@ use crate::rule::Rule;
 use crate::seen::{Seen, Unobserved};
 
 /// The permissions that it takes.
-pub const RULES: &[Rule] =
+pub(crate) const RULES: &[Rule] =
     &[Rule::probes("", "pods/exec", &["create", "get"]), Rule::probes("", "pods/portforward", &["create", "get"])];
 
 /// The command: it prints its name and ends.
@@ -24,7 +24,7 @@ const COMMAND: [&str; 2] = ["/seaworthy", "--version"];
 
 /// Both outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamAnswers {
+pub(crate) struct StreamAnswers {
     /// The pod.
     pub pod: String,
     /// The command.
@@ -34,7 +34,7 @@ pub struct StreamAnswers {
 }
 
 /// Tries both in these pods, given by node. A node without a pod keeps the reason.
-pub async fn run(live: &Live, pods: BTreeMap<String, Seen<String>>) -> BTreeMap<String, Seen<StreamAnswers>> {
+pub(crate) async fn run(live: &Live, pods: BTreeMap<String, Seen<String>>) -> BTreeMap<String, Seen<StreamAnswers>> {
     let asked = pods.into_iter().map(async |(node, pod)| {
         let answers = match pod {
             Ok(pod) => ask(live, &pod).await,

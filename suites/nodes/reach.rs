@@ -4,7 +4,7 @@ use crate::seen::Unobserved;
 
 /// Why none of them can, as from outside of a network of nodes: all are out of reach, for this first reason. Each item is
 /// why one kubelet was not seen, or nothing when it was.
-pub fn out_of_reach(unseen: impl Iterator<Item = Option<Unobserved>>) -> Option<Unobserved> {
+pub(super) fn out_of_reach(unseen: impl Iterator<Item = Option<Unobserved>>) -> Option<Unobserved> {
     let mut first = None;
     for why in unseen {
         let why = why.filter(Unobserved::is_out_of_reach)?;

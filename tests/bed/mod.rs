@@ -10,30 +10,30 @@ use libtest_mimic::Failed;
 
 /// The program that makes clusters, one of which is up.
 #[derive(Clone)]
-pub struct Bed {
+pub(crate) struct Bed {
     /// The program.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 impl Bed {
     /// The one that the environment names.
-    pub fn named() -> Option<Self> {
+    pub(crate) fn named() -> Option<Self> {
         let program = env::var_os("SEAWORTHY_BED").filter(|path| !path.is_empty())?;
         Some(Self { program: program.into() })
     }
 
     /// The administrator's kubeconfig.
-    pub fn kubeconfig(&self) -> Result<String, Failed> {
+    pub(crate) fn kubeconfig(&self) -> Result<String, Failed> {
         Ok(output(Command::new(&self.program).arg("kubeconfig"))?.trim().to_owned())
     }
 
     /// Runs kubectl as the administrator.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String, Failed> {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, Failed> {
         output(Command::new(&self.program).arg("kubectl").args(arguments))
     }
 
     /// Makes these objects.
-    pub fn apply(&self, manifests: &str) -> Result<(), Failed> {
+    pub(crate) fn apply(&self, manifests: &str) -> Result<(), Failed> {
         let mut command = Command::new(&self.program);
         command
             .args(["kubectl", "apply", "-f", "-"])
@@ -47,12 +47,12 @@ impl Bed {
 }
 
 /// The program under test: the one that the environment names, whose image the nodes have, or the one just built.
-pub fn seaworthy() -> OsString {
+pub(crate) fn seaworthy() -> OsString {
     env::var_os("SEAWORTHY_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_seaworthy").into())
 }
 
 /// What a command printed, when it succeeded.
-pub fn output(command: &mut Command) -> Result<String, Failed> {
+pub(crate) fn output(command: &mut Command) -> Result<String, Failed> {
     let done = command.output()?;
     succeeded(command, done)
 }

@@ -9,30 +9,30 @@ use seaworthy::check::subject::listed;
 use seaworthy::check::{Finding, Judged, Outcome};
 
 /// A script that breaks a cluster, and what must be seen then.
-pub struct Fault {
+pub(crate) struct Fault {
     /// The script's name.
-    pub slug: String,
+    pub(crate) slug: String,
     /// The script.
-    pub script: PathBuf,
+    pub(crate) script: PathBuf,
     /// The cluster that it breaks.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
     /// The profile that sees it.
-    pub profile: String,
+    pub(crate) profile: String,
     /// What must be seen.
-    pub expected: Vec<Expected>,
+    pub(crate) expected: Vec<Expected>,
     /// The checks that may say anything.
-    pub any: BTreeSet<String>,
+    pub(crate) any: BTreeSet<String>,
 }
 
 /// A cluster, as faults tell them apart.
 #[derive(PartialEq, Eq)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// How many nodes it has.
-    pub nodes: usize,
+    pub(crate) nodes: usize,
     /// How many of them are of the control plane.
-    pub control_planes: usize,
+    pub(crate) control_planes: usize,
     /// Whether systemd is their init.
-    pub systemd: bool,
+    pub(crate) systemd: bool,
 }
 
 impl fmt::Display for Cluster {
@@ -43,23 +43,23 @@ impl fmt::Display for Cluster {
 }
 
 /// What one check must say.
-pub struct Expected {
+pub(crate) struct Expected {
     /// The check's id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its outcome.
-    pub outcome: String,
+    pub(crate) outcome: String,
     /// What a finding, or the reason why nothing was seen, must contain.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Fault {
     /// All faults, by name.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         Self::scripts().into_iter().map(Self::read).collect()
     }
 
     /// The scripts of all faults, by name.
-    pub fn scripts() -> Vec<PathBuf> {
+    pub(crate) fn scripts() -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
         let entries = std::fs::read_dir(&folder).expect("the faults are in tests/faults");
         let mut scripts: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
@@ -72,7 +72,7 @@ impl Fault {
     }
 
     /// The fault of a script, which is asked for what it says of itself.
-    pub fn read(script: PathBuf) -> Self {
+    pub(crate) fn read(script: PathBuf) -> Self {
         let say = |what: &str| {
             let said = Command::new(&script).arg(what).output().expect("a fault is an executable script");
             assert!(said.status.success(), "{} {what}: {said:?}", script.display());
@@ -101,12 +101,12 @@ impl Fault {
     }
 
     /// What should have been seen and was not.
-    pub fn missing(&self, judged: &[Judged]) -> Vec<String> {
+    pub(crate) fn missing(&self, judged: &[Judged]) -> Vec<String> {
         self.expected.iter().filter_map(|expected| expected.missing(judged)).collect()
     }
 
     /// The checks that are red other than those that the fault names.
-    pub fn also_red(&self, judged: &[Judged]) -> Vec<String> {
+    pub(crate) fn also_red(&self, judged: &[Judged]) -> Vec<String> {
         let listed = |id: &str| {
             self.any.contains("*") || self.any.contains(id) || self.expected.iter().any(|expected| expected.id == id)
         };

@@ -6,10 +6,10 @@ use roxmltree::{Document, Node};
 const XS: &str = "http://www.w3.org/2001/XMLSchema";
 
 /// Why a document does not conform, or the schema uses what is not supported.
-pub type Result<T> = std::result::Result<T, String>;
+pub(crate) type Result<T> = std::result::Result<T, String>;
 
 /// Validates a document.
-pub fn validate(schema: &str, document: &str) -> Result<()> {
+pub(crate) fn validate(schema: &str, document: &str) -> Result<()> {
     let schema = Document::parse(schema).map_err(|e| format!("the schema: {e}"))?;
     let document = Document::parse(document).map_err(|e| e.to_string())?;
     let root = document.root_element();

@@ -15,7 +15,7 @@ const GROUP: &str = "admissionregistration.k8s.io";
 
 /// The policies of both kinds. A kind that the cluster does not serve is absent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AdmissionPolicies {
+pub(crate) struct AdmissionPolicies {
     /// ValidatingAdmissionPolicies, from 1.30 on.
     pub validating: Seen<Policies>,
     /// MutatingAdmissionPolicies, from 1.36 on.
@@ -24,7 +24,7 @@ pub struct AdmissionPolicies {
 
 /// The policies and bindings of a kind, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Policies {
+pub(crate) struct Policies {
     /// The policies.
     pub policies: BTreeMap<String, Policy>,
     /// Their bindings.
@@ -34,7 +34,7 @@ pub struct Policies {
 /// A policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// The kind of its parameters, as `rules.example.com/v1 Replicas`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
@@ -49,7 +49,7 @@ pub struct Policy {
 /// A binding of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PolicyBinding {
+pub(crate) struct PolicyBinding {
     /// The policy's name.
     pub policy: String,
     /// Its parameters, as `NAMESPACE/NAME`, `NAME` or `those that a selector finds`.

@@ -18,12 +18,12 @@ const USUAL_PORT: i32 = 443;
 
 /// All admission webhooks, in the order of their configurations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct AdmissionWebhooks(pub Vec<Webhook>);
+pub(crate) struct AdmissionWebhooks(pub Vec<Webhook>);
 
 /// The parts of a webhook that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     /// `ValidatingWebhookConfiguration` or `MutatingWebhookConfiguration`.
     pub kind: String,
     /// The configuration's name.
@@ -57,7 +57,7 @@ pub struct Webhook {
 
 /// Operations on resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebhookRule {
+pub(crate) struct WebhookRule {
     /// The API groups.
     pub groups: Vec<String>,
     /// The resources, with subresources after a slash.
@@ -70,7 +70,7 @@ pub struct WebhookRule {
 
 impl WebhookRule {
     /// Whether it matches an operation on a resource.
-    pub fn covers(&self, operation: &str, group: &str, resource: &str) -> bool {
+    pub(crate) fn covers(&self, operation: &str, group: &str, resource: &str) -> bool {
         let has = |all: &[String], one: &str| all.iter().any(|each| each == one || each == "*" || each == "*/*");
         has(&self.operations, operation) && has(&self.groups, group) && has(&self.resources, resource)
     }

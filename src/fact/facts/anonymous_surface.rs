@@ -28,11 +28,11 @@ const PATHS: [&str; 12] = [
 
 /// The answers of the configured endpoint to requests without credentials, by path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AnonymousSurface(pub BTreeMap<String, Seen<AnonymousAnswer>>);
+pub(crate) struct AnonymousSurface(pub BTreeMap<String, Seen<AnonymousAnswer>>);
 
 /// An answer to a request without credentials, without its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnonymousAnswer {
+pub(crate) struct AnonymousAnswer {
     /// The HTTP status code.
     pub status: u16,
     /// The reason of a Kubernetes `Status`, as `Forbidden`, which shows that an API server refused.

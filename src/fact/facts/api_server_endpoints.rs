@@ -14,7 +14,7 @@ use crate::seen::{Access, Seen};
 
 /// The addresses at which API server instances are published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiServerEndpoints {
+pub(crate) struct ApiServerEndpoints {
     /// The addresses in the EndpointSlices of Service default/kubernetes; empty while no API server is ready.
     pub slices: BTreeSet<SocketAddr>,
     /// The addresses in the Endpoints object default/kubernetes, deprecated since 1.33, or why they were not seen.

@@ -18,7 +18,7 @@ const FORMS: &str =
     "application/json;v=v1beta1;g=config.k8s.io;as=Flagz, application/json;v=v1alpha1;g=config.k8s.io;as=Flagz";
 
 /// The flags that are kept; some others contain files and addresses, which a recording need not contain.
-pub const KEPT: [&str; 8] = [
+pub(crate) const KEPT: [&str; 8] = [
     "authorization-mode",
     "authorization-config",
     "enable-admission-plugins",
@@ -31,7 +31,7 @@ pub const KEPT: [&str; 8] = [
 
 /// The flags of each API server from `/flagz`, which is on by default since 1.36.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiServerFlags(pub BTreeMap<SocketAddr, Seen<BTreeMap<String, String>>>);
+pub(crate) struct ApiServerFlags(pub BTreeMap<SocketAddr, Seen<BTreeMap<String, String>>>);
 
 #[derive(Deserialize)]
 struct Flagz {
@@ -51,7 +51,7 @@ impl Observe for ApiServerFlags {
 }
 
 async fn flags(cluster: &Cluster, address: SocketAddr) -> Seen<BTreeMap<String, String>> {
-    let call = Call::url("/flagz").to_instance(address).if_served().accepting(FORMS);
+    let call = Call::url("/flagz").at_instance(address).if_served().accepting(FORMS);
     let reply = cluster.send(&call).await?;
     if reply.status == 406 {
         return Err(Unobserved::absent(format!("{call} has no machine-readable form")));

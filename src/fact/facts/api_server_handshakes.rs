@@ -20,7 +20,7 @@ const IN_CLUSTER: &str = "kubernetes.default.svc";
 
 /// The certificates that API servers present in a TLS handshake.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiServerHandshakes {
+pub(crate) struct ApiServerHandshakes {
     /// Our own clock at that time: an API server with an expired certificate does not report the time.
     pub at: Timestamp,
     /// The handshake with the kubeconfig's server.

@@ -14,7 +14,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The health that the API server reports: at the configured URL, and at each instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiServerHealth {
+pub(crate) struct ApiServerHealth {
     /// The host and port of the configured URL.
     pub endpoint: String,
     /// The health that the server there reports.
@@ -26,7 +26,7 @@ pub struct ApiServerHealth {
 
 /// The health of an instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Health {
+pub(crate) struct Health {
     /// Whether it works, and need not be restarted: `/livez`.
     pub live: Seen<HealthAnswer>,
     /// Whether it can take requests: `/readyz`.
@@ -35,7 +35,7 @@ pub struct Health {
 
 /// An answer about health.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HealthAnswer {
+pub(crate) struct HealthAnswer {
     /// The HTTP status code.
     pub status: u16,
     /// The health checks that failed.
@@ -44,19 +44,19 @@ pub struct HealthAnswer {
 
 impl HealthAnswer {
     /// Whether all health checks passed.
-    pub fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         self.status == 200 && self.failed.is_empty()
     }
 }
 
 impl Health {
     /// Both answers, with their paths.
-    pub fn answers(&self) -> [(&'static str, &Seen<HealthAnswer>); 2] {
+    pub(crate) fn answers(&self) -> [(&'static str, &Seen<HealthAnswer>); 2] {
         [("/livez", &self.live), ("/readyz", &self.ready)]
     }
 
     /// Whether a server answered.
-    pub fn is_reached(&self) -> bool {
+    pub(crate) fn is_reached(&self) -> bool {
         self.answers().iter().any(|(_, answer)| answer.is_ok())
     }
 }
@@ -70,7 +70,7 @@ impl Observe for ApiServerHealth {
     async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let addresses = instances.map_err(Clone::clone).map(|instances| &instances.0);
         let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
-            let health = health(cluster, |path| Call::url(path).to_instance(*address)).await;
+            let health = health(cluster, |path| Call::url(path).at_instance(*address)).await;
             (*address, health)
         });
         let (configured, instances) = join(health(cluster, Call::url), join_all(each)).await;

@@ -13,11 +13,11 @@ use crate::seen::{Access, Seen};
 
 /// The identity leases of API servers in kube-system, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ApiServerIdentities(pub BTreeMap<String, ApiServerIdentity>);
+pub(crate) struct ApiServerIdentities(pub BTreeMap<String, ApiServerIdentity>);
 
 /// An API server, as its identity lease describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApiServerIdentity {
+pub(crate) struct ApiServerIdentity {
     /// The hostname of its host.
     pub host: Option<String>,
     /// The address at which other API servers reach it; older versions do not publish one.

@@ -11,7 +11,7 @@ use crate::seen::{Seen, Unobserved};
 /// The addresses of all known API server instances: those that are published for Service default/kubernetes, and those
 /// that static pods advertise. An instance that is not published still serves clients that know its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiServerInstances(pub BTreeSet<SocketAddr>);
+pub(crate) struct ApiServerInstances(pub BTreeSet<SocketAddr>);
 
 impl Derive for ApiServerInstances {
     type Needs<'a> = (&'a ApiServerEndpoints, &'a Pods);

@@ -30,7 +30,7 @@ const LINE: u64 = 8 << 10;
 
 /// The metrics of each API server, by its address; of a managed control plane by the configured URL.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiServerMetrics(pub BTreeMap<String, Seen<Vec<Sample>>>);
+pub(crate) struct ApiServerMetrics(pub BTreeMap<String, Seen<Vec<Sample>>>);
 
 impl Observe for ApiServerMetrics {
     type Needs<'a> = (&'a ApiServerInstances,);
@@ -40,7 +40,7 @@ impl Observe for ApiServerMetrics {
 
     async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let each = instances.0.iter().map(async |address| {
-            (address.to_string(), metrics(cluster, &Call::url("/metrics").to_instance(*address)).await)
+            (address.to_string(), metrics(cluster, &Call::url("/metrics").at_instance(*address)).await)
         });
         let seen: BTreeMap<_, _> = join_all(each).await.into_iter().collect();
         let out_of_reach = |seen: &Seen<_>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);

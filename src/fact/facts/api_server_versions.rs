@@ -16,7 +16,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The version that each API server instance reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiServerVersions(pub BTreeMap<SocketAddr, Seen<ServerVersion>>);
+pub(crate) struct ApiServerVersions(pub BTreeMap<SocketAddr, Seen<ServerVersion>>);
 
 impl Observe for ApiServerVersions {
     type Needs<'a> = (&'a ApiServerInstances,);
@@ -31,7 +31,7 @@ impl Observe for ApiServerVersions {
 }
 
 async fn version(cluster: &Cluster, address: SocketAddr) -> Seen<ServerVersion> {
-    let call = Call::url("/version").to_instance(address);
+    let call = Call::url("/version").at_instance(address);
     let info: Info = cluster.fetch(&call).await?;
     let version = info.git_version.parse().map_err(|e| Unobserved::invalid(call.to_string(), e))?;
     Ok(ServerVersion { git: info.git_version, version })

@@ -17,7 +17,7 @@ use crate::seen::{Access, Seen};
 
 /// The APIServices.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ApiServices {
+pub(crate) struct ApiServices {
     /// How many the API server serves itself.
     pub local: usize,
     /// The APIs that a Service of the cluster serves, by name.
@@ -26,7 +26,7 @@ pub struct ApiServices {
 
 /// An API that a Service of the cluster serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AggregatedApi {
+pub(crate) struct AggregatedApi {
     /// The Service.
     pub service: NamespacedName,
     /// The condition Available.

@@ -15,7 +15,7 @@ const NAME: &str = "extension-apiserver-authentication";
 /// The CAs with which API servers, also aggregated ones, verify their clients: ConfigMap
 /// kube-system/extension-apiserver-authentication. A missing key is none.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct AuthenticationAuthorities {
+pub(crate) struct AuthenticationAuthorities {
     /// The CAs of client certificates, or why they cannot be read.
     pub client: Option<Result<Vec<Certificate>, String>>,
     /// The CAs of proxies, or why they cannot be read.
@@ -27,7 +27,7 @@ pub struct AuthenticationAuthorities {
 /// How proxies name the users that they act for. A missing key is none; a value that is not a list of texts is an
 /// error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proxies {
+pub(crate) struct Proxies {
     /// The common names that a proxy's certificate may have; empty for any.
     pub allowed_names: Option<Result<Vec<String>, String>>,
     /// The headers that name the user.

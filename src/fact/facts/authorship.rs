@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::sha256;
 
 /// The annotation in which kubeadm keeps the checksum of what it wrote.
-pub const ANNOTATION: &str = "kubeadm.kubernetes.io/component-config.hash";
+pub(crate) const ANNOTATION: &str = "kubeadm.kubernetes.io/component-config.hash";
 
 /// The last author of a component's configuration, as kubeadm decides it at an upgrade.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Authorship {
+pub(crate) enum Authorship {
     /// kubeadm: the checksum is that of the content.
     Generated,
     /// kubeadm, and it was edited afterwards.
@@ -28,7 +28,7 @@ pub enum Authorship {
 
 impl Authorship {
     /// Decides as kubeadm does.
-    pub fn of(map: &ConfigMap) -> Self {
+    pub(crate) fn of(map: &ConfigMap) -> Self {
         let written = map.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION));
         let Some(written) = written else { return Self::Supplied };
         let now = checksum(map);

@@ -1,6 +1,6 @@
 //! How the API server authenticates bootstrap tokens that are no longer valid, or never were.
 
-pub use crate::join::WhoAmI;
+pub(crate) use crate::join::WhoAmI;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The users as whom the API server authenticates the bearers of invalid tokens, and of a valid one. All tokens are
 /// removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BadTokens {
+pub(crate) struct BadTokens {
     /// The bearer of a valid one, for comparison.
     pub control: Seen<WhoAmI>,
     /// The bearers of invalid ones.
@@ -33,7 +33,7 @@ pub struct BadTokens {
 /// Why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BadToken {
+pub(crate) enum BadToken {
     /// The id is that of a valid token, the secret is not.
     WrongSecret,
     /// It has expired.

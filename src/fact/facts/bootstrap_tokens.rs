@@ -1,6 +1,6 @@
 //! The bootstrap tokens, without their secrets.
 
-pub use crate::join::cluster_info::Signature;
+pub(crate) use crate::join::cluster_info::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The bootstrap tokens of kube-system, by the name of their Secret. The secret half only verifies the token's
 /// signature and is not kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct BootstrapTokens(pub BTreeMap<String, BootstrapToken>);
+pub(crate) struct BootstrapTokens(pub BTreeMap<String, BootstrapToken>);
 
 /// A bootstrap token without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BootstrapToken {
+pub(crate) struct BootstrapToken {
     /// The id; none where the Secret has no valid one.
     pub id: Option<String>,
     /// When the Secret was created.
@@ -49,7 +49,7 @@ pub struct BootstrapToken {
 /// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Expiration {
+pub(crate) enum Expiration {
     /// Never.
     Never,
     /// At this time.
@@ -60,7 +60,7 @@ pub enum Expiration {
 
 impl BootstrapToken {
     /// Whether it is valid at that time.
-    pub fn is_live(&self, at: Timestamp) -> bool {
+    pub(crate) fn is_live(&self, at: Timestamp) -> bool {
         match self.expiration {
             Expiration::Never => true,
             Expiration::At(end) => at < end,
@@ -69,12 +69,12 @@ impl BootstrapToken {
     }
 
     /// Whether the bootstrap signer uses it at that time.
-    pub fn is_for_signing(&self, at: Timestamp) -> bool {
+    pub(crate) fn is_for_signing(&self, at: Timestamp) -> bool {
         self.usages.contains("signing") && self.is_live(at)
     }
 
     /// Whether the Secret has the name by which the controllers and the API server find it.
-    pub fn is_found_as(&self, secret: &str) -> bool {
+    pub(crate) fn is_found_as(&self, secret: &str) -> bool {
         self.id.is_some() && secret.strip_prefix(SECRET_NAME) == self.id.as_deref()
     }
 }

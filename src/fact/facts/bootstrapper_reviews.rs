@@ -13,12 +13,12 @@ use crate::seen::{Access, Seen};
 
 /// The rights of the bearer of a bootstrap token in a kubeadm cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BootstrapperReviews(pub BTreeMap<BootstrapperAsks, Review>);
+pub(crate) struct BootstrapperReviews(pub BTreeMap<BootstrapperAsks, Review>);
 
 /// A right of the bearer of a bootstrap token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BootstrapperAsks {
+pub(crate) enum BootstrapperAsks {
     /// To request a certificate.
     CreateRequest,
     /// To read a request for a certificate.
@@ -57,7 +57,7 @@ pub enum BootstrapperAsks {
 
 impl BootstrapperAsks {
     /// Every question.
-    pub const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::CreateRequest,
         Self::GetRequest,
         Self::ListRequests,
@@ -78,7 +78,7 @@ impl BootstrapperAsks {
     ];
 
     /// The question.
-    pub fn question(self) -> Question {
+    pub(crate) fn question(self) -> Question {
         let bearer = Who::user(
             "system:bootstrap:seaworthy0",
             &["system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token"],

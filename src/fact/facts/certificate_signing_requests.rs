@@ -11,11 +11,11 @@ use crate::seen::{Access, Seen};
 
 /// The CertificateSigningRequests. Controllers remove old ones.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct CertificateSigningRequests(pub Vec<SigningRequest>);
+pub(crate) struct CertificateSigningRequests(pub Vec<SigningRequest>);
 
 /// A request for a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SigningRequest {
+pub(crate) struct SigningRequest {
     /// Its name.
     pub name: String,
     /// The signer.
@@ -32,7 +32,7 @@ pub struct SigningRequest {
 
 /// A decision about a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestCondition {
+pub(crate) struct RequestCondition {
     /// `Approved`, `Denied` or `Failed`.
     pub kind: String,
     /// The reason, in one word.
@@ -45,7 +45,7 @@ pub struct RequestCondition {
 
 impl SigningRequest {
     /// A decision of this type.
-    pub fn condition(&self, kind: &str) -> Option<&RequestCondition> {
+    pub(crate) fn condition(&self, kind: &str) -> Option<&RequestCondition> {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }
 }

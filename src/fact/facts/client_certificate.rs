@@ -1,7 +1,9 @@
 //! A client certificate, from its request to its use.
 
-pub use crate::join::request::{Condition, Issuance};
-pub use crate::join::{LIFETIME, WhoAmI};
+#[cfg(test)]
+pub(crate) use crate::join::request::Condition;
+pub(crate) use crate::join::request::Issuance;
+pub(crate) use crate::join::{LIFETIME, WhoAmI};
 use std::time::Duration;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -19,7 +21,7 @@ use crate::seen::{Access, Seen, Unobserved};
 /// A certificate for a user without rights, valid for ten minutes: requested, approved by ourselves, and used once. The
 /// key exists only in memory, and the request is removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClientCertificateTrial {
+pub(crate) struct ClientCertificateTrial {
     /// The user.
     pub user: String,
     /// The outcome of the request after it was approved.

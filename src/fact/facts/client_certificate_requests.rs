@@ -11,7 +11,7 @@ use crate::seen::{Access, Seen};
 
 /// The answers to requests for client certificates, sent with `dryRun=All` and our own credential.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClientCertificateRequests {
+pub(crate) struct ClientCertificateRequests {
     /// For a member of `system:masters`, whose rights cannot be revoked.
     pub masters: Answered,
     /// For a member of a group without rights.

@@ -10,7 +10,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The time: in the cluster, and here. Checks use the cluster's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Clock {
+pub(crate) struct Clock {
     /// The API server's clock, to the second.
     pub server: Timestamp,
     /// Our own clock at the same time.

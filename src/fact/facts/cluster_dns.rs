@@ -20,7 +20,7 @@ const NAMESPACE: &str = "kube-system";
 const SERVICE: &str = "kube-dns";
 /// The Service of the cluster's DNS: kube-system/kube-dns, or else the one with the label `k8s-app=kube-dns`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterDns {
+pub(crate) struct ClusterDns {
     /// The Service's name, in kube-system.
     pub name: String,
     /// Its addresses, the primary one first; empty for a headless Service.
@@ -38,7 +38,7 @@ pub struct ClusterDns {
 
 /// A port of the Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DnsPort {
+pub(crate) struct DnsPort {
     /// The port.
     pub port: u16,
     /// `UDP` or `TCP`.
@@ -47,7 +47,7 @@ pub struct DnsPort {
 
 /// An endpoint of the Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DnsServer {
+pub(crate) struct DnsServer {
     /// Its address.
     pub address: IpAddr,
     /// Its UDP port, which may differ from that of the Service.
@@ -62,7 +62,7 @@ pub struct DnsServer {
 
 impl ClusterDns {
     /// Whether the Service has this port.
-    pub fn listens(&self, port: u16, protocol: &str) -> bool {
+    pub(crate) fn listens(&self, port: u16, protocol: &str) -> bool {
         self.ports.iter().any(|each| each.port == port && each.protocol == protocol)
     }
 }

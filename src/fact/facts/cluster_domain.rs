@@ -12,7 +12,7 @@ const USUAL: &str = "cluster.local";
 
 /// The domain of the cluster's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterDomain {
+pub(crate) struct ClusterDomain {
     /// The domain.
     pub name: String,
     /// The source.
@@ -21,7 +21,7 @@ pub struct ClusterDomain {
 
 /// The source of the cluster's domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DomainSource {
+pub(crate) enum DomainSource {
     /// `networking.dnsDomain` of kubeadm-config.
     KubeadmConfig,
     /// The zones of the plugin `kubernetes` in the Corefile.
@@ -35,7 +35,7 @@ pub enum DomainSource {
 
 impl ClusterDomain {
     /// Whether there is a source for it.
-    pub const fn is_known(&self) -> bool {
+    pub(crate) const fn is_known(&self) -> bool {
         !matches!(self.source, DomainSource::Assumed { .. })
     }
 }

@@ -1,6 +1,6 @@
 //! ConfigMap cluster-info, which a joining node reads before it trusts the cluster.
 
-pub use crate::join::cluster_info::{DiscoveryCluster, DiscoveryKubeconfig};
+pub(crate) use crate::join::cluster_info::{DiscoveryCluster, DiscoveryKubeconfig};
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,7 +15,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// ConfigMap kube-public/cluster-info, from which a joining node learns the server and its CA. Absent without kubeadm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClusterInfo {
+pub(crate) struct ClusterInfo {
     /// The kubeconfig, or why it cannot be read.
     pub kubeconfig: Result<DiscoveryKubeconfig, String>,
     /// By the token's id, whether its signature is well-formed, or why not.
@@ -25,19 +25,19 @@ pub struct ClusterInfo {
 }
 
 /// The same ConfigMap with the signed text and the signatures, from which a token's secret can be guessed offline.
-pub struct SignedClusterInfo {
+pub(crate) struct SignedClusterInfo {
     pub(super) info: ClusterInfo,
     pub(super) signed: Signed,
 }
 
 impl ClusterInfo {
     /// The cluster that joining nodes use: the first.
-    pub fn cluster(&self) -> Option<&DiscoveryCluster> {
+    pub(crate) fn cluster(&self) -> Option<&DiscoveryCluster> {
         self.kubeconfig.as_ref().ok()?.clusters.first()
     }
 
     /// The CAs for joining nodes.
-    pub fn authorities(&self) -> Seen<&[Certificate]> {
+    pub(crate) fn authorities(&self) -> Seen<&[Certificate]> {
         let unreadable = |why: &str| Unobserved::invalid("ConfigMap kube-public/cluster-info", why);
         let kubeconfig = self.kubeconfig.as_ref().map_err(|why| unreadable(why))?;
         let cluster = kubeconfig.clusters.first().ok_or_else(|| unreadable("its kubeconfig has no cluster"))?;

@@ -12,7 +12,7 @@ use crate::seen::{Access, Seen};
 
 /// The answers to requests without credentials for ConfigMaps of kube-public.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClusterInfoAccess {
+pub(crate) struct ClusterInfoAccess {
     /// GET of cluster-info.
     pub cluster_info: Seen<AnonymousAnswer>,
     /// LIST.

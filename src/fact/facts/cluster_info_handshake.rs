@@ -10,7 +10,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The TLS handshake with the server in kube-public/cluster-info, verified with the CAs from there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClusterInfoHandshake(pub Seen<Handshake>);
+pub(crate) struct ClusterInfoHandshake(pub Seen<Handshake>);
 
 impl Observe for ClusterInfoHandshake {
     type Needs<'a> = (&'a ClusterInfo,);

@@ -10,15 +10,15 @@ use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The signer of the API servers' serving certificates.
-pub const SIGNER: &str = "kubernetes.io/kube-apiserver-serving";
+pub(crate) const SIGNER: &str = "kubernetes.io/kube-apiserver-serving";
 
 /// The trust bundles of the API servers' signer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ClusterTrustBundles(pub Vec<TrustBundle>);
+pub(crate) struct ClusterTrustBundles(pub Vec<TrustBundle>);
 
 /// A trust bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrustBundle {
+pub(crate) struct TrustBundle {
     /// Its name.
     pub name: String,
     /// Its CAs, or why they cannot be read.

@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 30;
 
 /// The servers that many connections to the control plane's endpoint reached. Absent where there is one API server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ControlPlaneEndpoint {
+pub(crate) struct ControlPlaneEndpoint {
     /// The endpoint: kubeadm's controlPlaneEndpoint, else the kubeconfig's.
     pub endpoint: Authority,
     /// Its addresses.

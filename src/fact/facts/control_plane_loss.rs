@@ -2,7 +2,7 @@
 
 mod candidate;
 
-pub use crate::trial::control_plane_loss::{ControlPlaneLoss, RESTORED, Sign, course, watch};
+pub(crate) use crate::trial::control_plane_loss::{ControlPlaneLoss, RESTORED, Sign, course, watch};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 

@@ -17,7 +17,7 @@ const RESOURCES: [(&str, &str); 4] =
 /// Whether the service accounts of the CoreDNS pods may list and watch the resources that it needs, by account and
 /// question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CorednsReviews(pub BTreeMap<String, Review>);
+pub(crate) struct CorednsReviews(pub BTreeMap<String, Review>);
 
 impl Observe for CorednsReviews {
     type Needs<'a> = (&'a Pods,);

@@ -1,6 +1,6 @@
 //! The configuration of CoreDNS.
 
-pub mod zones;
+pub(crate) mod zones;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const DEPTH: u8 = 8;
 
 /// The configuration of CoreDNS: ConfigMap kube-system/coredns, or RKE2's. Absent where another server is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Corefile {
+pub(crate) struct Corefile {
     /// The server blocks in order, with imported snippets; or why the text is not a Corefile.
     pub blocks: Result<Vec<ServerBlock>, String>,
     /// What manages the ConfigMap, if something does.
@@ -32,7 +32,7 @@ pub struct Corefile {
 
 /// A server block: the plugins for some zones at some ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerBlock {
+pub(crate) struct ServerBlock {
     /// The zones and ports, as they are written.
     pub keys: Vec<String>,
     /// The plugins.
@@ -41,7 +41,7 @@ pub struct ServerBlock {
 
 /// A plugin of a server block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plugin {
+pub(crate) struct Plugin {
     /// The name.
     pub name: String,
     /// The arguments, of plugins whose arguments cannot hold credentials.
@@ -54,14 +54,14 @@ pub struct Plugin {
 
 impl ServerBlock {
     /// The plugins of this name.
-    pub fn plugins<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Plugin> {
+    pub(crate) fn plugins<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Plugin> {
         self.plugins.iter().filter(move |plugin| plugin.name == name)
     }
 }
 
 impl Corefile {
     /// Reads the text of the ConfigMap's key.
-    pub fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         Self { blocks: parse(text), manager: None }
     }
 }

@@ -15,7 +15,7 @@ const SAMPLE: usize = 3;
 
 /// The rights of the service accounts `default` in a few namespaces, by namespace and question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DefaultServiceAccountReviews {
+pub(crate) struct DefaultServiceAccountReviews {
     /// The answers, by the question in words.
     pub reviews: BTreeMap<String, Review>,
     /// The namespaces.

@@ -18,7 +18,7 @@ const DEPLOYMENT: ObjectRef = ObjectRef::fixed_in(NAMESPACE, "Deployment", USUAL
 
 /// The Deployment of the cluster's DNS: kube-system/coredns, or else the one with the label `k8s-app=kube-dns`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DnsDeployment {
+pub(crate) struct DnsDeployment {
     /// The name, in kube-system.
     pub name: String,
     /// How many replicas there should be.

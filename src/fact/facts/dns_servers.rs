@@ -10,7 +10,7 @@ use crate::seen::{Seen, Unobserved};
 
 /// The addresses of the cluster's DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsServers {
+pub(crate) struct DnsServers {
     /// The address of the DNS Service.
     pub service: IpAddr,
     /// Its ready pods.

@@ -16,23 +16,23 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The certificates that each member of etcd presents that runs as a static pod, by node; by its pod, where it cannot
 /// be dialled.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct EtcdHandshakes(pub BTreeMap<String, Seen<EtcdMember>>);
+pub(crate) struct EtcdHandshakes(pub BTreeMap<String, Seen<EtcdMember>>);
 
 impl EtcdHandshakes {
     /// The members that were dialled, by node.
-    pub fn dialled(&self) -> impl Iterator<Item = (&String, &EtcdMember)> {
+    pub(crate) fn dialled(&self) -> impl Iterator<Item = (&String, &EtcdMember)> {
         self.0.iter().filter_map(|(node, member)| Some((node, member.as_ref().ok()?)))
     }
 
     /// The members that could not be dialled, by pod, and why not.
-    pub fn unknown(&self) -> impl Iterator<Item = (&String, &Unobserved)> {
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = (&String, &Unobserved)> {
         self.0.iter().filter_map(|(pod, member)| Some((pod, member.as_ref().err()?)))
     }
 }
 
 /// A member of etcd.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EtcdMember {
+pub(crate) struct EtcdMember {
     /// The address of its node.
     pub address: IpAddr,
     /// The handshakes there, by port.

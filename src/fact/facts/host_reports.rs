@@ -1,8 +1,10 @@
 //! What probes on the nodes' own network and disks saw.
 
-pub use crate::probe::host::answer::{
-    CertificateOnDisk, Content, Definition, DiskFile, HttpAnswer, Services, Text, Unit, UnitFiles,
+pub(crate) use crate::probe::host::answer::{
+    CertificateOnDisk, Content, Definition, DiskFile, HttpAnswer, Services, UnitFiles,
 };
+#[cfg(test)]
+pub(crate) use crate::probe::host::answer::{Text, Unit};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -30,9 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const DIRECTORIES: [(&str, bool); 3] =
     [("/etc/kubernetes", false), ("/etc/kubernetes/pki", true), ("/var/lib/kubelet/pki", false)];
 /// Where kube-proxy serves the mode in which it runs.
-pub const PROXY_MODE: &str = "http://127.0.0.1:10249/proxyMode";
+pub(crate) const PROXY_MODE: &str = "http://127.0.0.1:10249/proxyMode";
 /// Where a member of etcd serves its metrics, as kubeadm sets it up.
-pub const ETCD_METRICS: &str = "http://127.0.0.1:2381/metrics";
+pub(crate) const ETCD_METRICS: &str = "http://127.0.0.1:2381/metrics";
 
 /// What is asked by HTTP on each node: the URL, and what the wanted lines begin with.
 const GETS: [(&str, &[&str]); 1] = [(PROXY_MODE, &[])];
@@ -72,11 +74,11 @@ const UNITS: [&str; 11] = [
 
 /// What the probes on all Linux nodes saw, by node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HostReports(pub BTreeMap<String, HostReport>);
+pub(crate) struct HostReports(pub BTreeMap<String, HostReport>);
 
 /// What the probes on one node saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HostReport {
+pub(crate) struct HostReport {
     /// The certificates, kubeconfigs and keys on disk.
     pub disk: Seen<Disk>,
     /// What HTTP servers answered, by URL.
@@ -89,7 +91,7 @@ pub struct HostReport {
 
 /// The certificates, kubeconfigs and keys on one node's disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// What could not be read, by path, and why.
     pub unlisted: BTreeMap<String, String>,
     /// The files, by path.
@@ -172,7 +174,7 @@ fn questions(node: &Node) -> HostQuestions {
 
 impl HostReports {
     /// The wanted lines of what a server on a node's own network answered.
-    pub fn lines(&self, node: &str, url: &str) -> Seen<&[String]> {
+    pub(crate) fn lines(&self, node: &str, url: &str) -> Seen<&[String]> {
         let report =
             self.0.get(node).ok_or_else(|| Unobserved::absent(format!("no privileged probe ran on {node}")))?;
         let answer = report.gets.as_ref().map_err(Clone::clone)?;

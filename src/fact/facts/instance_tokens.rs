@@ -1,6 +1,6 @@
 //! Service account tokens from each API server instance, verified by all of them.
 
-pub use crate::join::WhoAmI;
+pub(crate) use crate::join::WhoAmI;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -23,11 +23,11 @@ use crate::seen::{Access, Seen, Unobserved};
 /// A token of the probes' service account from each API server instance, and how the instances authenticate it. The
 /// tokens themselves are not kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct InstanceTokens(pub BTreeMap<SocketAddr, Seen<InstanceToken>>);
+pub(crate) struct InstanceTokens(pub BTreeMap<SocketAddr, Seen<InstanceToken>>);
 
 /// A token without its signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct InstanceToken {
+pub(crate) struct InstanceToken {
     /// The header.
     pub header: Header,
     /// The claims.
@@ -74,7 +74,7 @@ async fn token(
     .in_namespace(inputs.place())
     .named(inputs.run.name())
     .subresource("token")
-    .to_instance(address);
+    .at_instance(address);
     let request: TokenRequest = cluster.fetch(&call).await?;
     let token = request.status.and_then(|status| status.token);
     let token = token.ok_or_else(|| Unobserved::invalid(call.to_string(), "no token"))?;

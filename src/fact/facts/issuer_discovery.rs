@@ -18,11 +18,11 @@ const KEYS: &str = "/openid/v1/jwks";
 
 /// The issuer of service account tokens, as each API server instance describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct IssuerDiscovery(pub BTreeMap<SocketAddr, Issuer>);
+pub(crate) struct IssuerDiscovery(pub BTreeMap<SocketAddr, Issuer>);
 
 /// The documents of an instance for the verification of tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Issuer {
+pub(crate) struct Issuer {
     /// The configuration.
     pub configuration: Seen<Configuration>,
     /// Its keys.
@@ -31,7 +31,7 @@ pub struct Issuer {
 
 /// The configuration of an issuer, as far as checks use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// The issuer in tokens.
     pub issuer: String,
     /// The URL of its keys.
@@ -40,7 +40,7 @@ pub struct Configuration {
 
 impl Issuer {
     /// Whether no server answered.
-    pub fn is_out_of_reach(&self) -> bool {
+    pub(crate) fn is_out_of_reach(&self) -> bool {
         let silent = Unobserved::is_out_of_reach;
         self.configuration.as_ref().is_err_and(silent) && self.keys.as_ref().is_err_and(silent)
     }
@@ -55,7 +55,7 @@ impl Observe for IssuerDiscovery {
     async fn observe(Live { cluster, .. }: &Live, (endpoints,): Self::Needs<'_>) -> Seen<Self> {
         let each = endpoints.0.iter().map(async |address| {
             let ask = async |path: &str| {
-                let call = Call::url(path).to_instance(*address).if_served();
+                let call = Call::url(path).at_instance(*address).if_served();
                 let reply = cluster.send(&call).await?;
                 reply.accepted(&call)?;
                 Ok::<_, Unobserved>((call, reply))

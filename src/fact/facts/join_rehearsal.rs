@@ -1,9 +1,12 @@
 //! A rehearsal of a node's join, up to its certificate.
 
-pub use crate::join::WhoAmI;
-pub use crate::join::request::{Condition, Issuance};
-pub use crate::join::token::GROUP;
-pub use crate::trial::join_rehearsal::{CONFIG_MAPS, Discovery, JoinRehearsal, Refetch};
+#[cfg(test)]
+pub(crate) use crate::join::WhoAmI;
+#[cfg(test)]
+pub(crate) use crate::join::request::Condition;
+pub(crate) use crate::join::request::Issuance;
+pub(crate) use crate::join::token::GROUP;
+pub(crate) use crate::trial::join_rehearsal::{Discovery, JoinRehearsal, Refetch};
 use std::time::Duration;
 
 use super::bootstrap_tokens::BootstrapTokens;
@@ -16,7 +19,7 @@ use crate::trial::join_rehearsal;
 
 /// The rehearsal with the certificate that it was issued, for those who go on as that node.
 #[derive(Debug)]
-pub struct RehearsedJoin {
+pub(crate) struct RehearsedJoin {
     pub(super) rehearsal: JoinRehearsal,
     pub(super) credential: Option<Identity>,
 }

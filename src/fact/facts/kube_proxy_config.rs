@@ -11,7 +11,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The configuration of kube-proxy: ConfigMap kube-system/kube-proxy, as kubeadm writes it. Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KubeProxyConfig {
+pub(crate) struct KubeProxyConfig {
     /// The URL of the API server in its kubeconfig.
     pub server: String,
     /// Whether its kubeconfig skips the verification of the API server.

@@ -15,7 +15,7 @@ const NAME: &str = "kubeadm-certs";
 
 /// The metadata of Secret kube-system/kubeadm-certs; its data is not requested. Absent where it does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KubeadmCerts {
+pub(crate) struct KubeadmCerts {
     /// When it was created.
     pub created: Option<Timestamp>,
     /// Its owners: it is deleted with them.
@@ -24,7 +24,7 @@ pub struct KubeadmCerts {
 
 /// An owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// The kind.
     pub kind: String,
     /// The name.

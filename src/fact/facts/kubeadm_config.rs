@@ -10,7 +10,7 @@ use crate::seen::{Access, Seen};
 /// The configuration from which kubeadm built the cluster: the ClusterConfiguration in ConfigMap
 /// kube-system/kubeadm-config. Absent elsewhere.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct KubeadmConfig {
+pub(crate) struct KubeadmConfig {
     /// The version of the configuration's API.
     pub api_version: String,
     /// The version of the control plane.

@@ -10,7 +10,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// How the kubeconfig reaches and verifies the API server, without anything about the user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KubeconfigSummary {
+pub(crate) struct KubeconfigSummary {
     /// Whether the URL has the scheme `https`.
     pub https: bool,
     /// The host and port of the URL.
@@ -25,12 +25,12 @@ pub struct KubeconfigSummary {
 
 impl KubeconfigSummary {
     /// The name that the certificate must cover.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.server_name.as_deref().unwrap_or_else(|| self.endpoint.host())
     }
 
     /// The address and server name of a client with this kubeconfig.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target { address: self.endpoint.clone(), server_name: Some(self.name().to_owned()) }
     }
 }

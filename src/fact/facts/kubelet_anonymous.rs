@@ -12,11 +12,11 @@ use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The requested paths, which only read.
-pub const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
+pub(crate) const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
 
 /// The status of anonymous requests to each node's kubelet, by node and path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KubeletAnonymous(pub BTreeMap<String, Seen<BTreeMap<String, u16>>>);
+pub(crate) struct KubeletAnonymous(pub BTreeMap<String, Seen<BTreeMap<String, u16>>>);
 
 impl Observe for KubeletAnonymous {
     type Needs<'a> = (&'a Nodes,);

@@ -21,19 +21,19 @@ const BOUND_SINCE: [Version; 2] =
     [Version { major: 1, minor: 35, patch: 5 }, Version { major: 1, minor: 36, patch: 1 }];
 
 /// Whether kubeadm of this version grants the user its rights by a binding.
-pub fn is_bound_in(version: Version) -> bool {
+pub(crate) fn is_bound_in(version: Version) -> bool {
     let since = BOUND_SINCE.iter().find(|since| since.minor == version.minor);
     since.map_or(version >= Version::minor(37), |since| version >= *since)
 }
 
 /// The rights of the user as whom the API server of a kubeadm cluster calls kubelets, as far as its version needs them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KubeletClientReviews(pub BTreeMap<KubeletClientAsks, Review>);
+pub(crate) struct KubeletClientReviews(pub BTreeMap<KubeletClientAsks, Review>);
 
 /// A right of the user as whom the API server calls kubelets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum KubeletClientAsks {
+pub(crate) enum KubeletClientAsks {
     /// To read logs.
     ReadLogs,
     /// To read the other endpoints of kubelets.
@@ -46,12 +46,12 @@ pub enum KubeletClientAsks {
 
 impl KubeletClientAsks {
     /// The rights of a user that has them by a binding.
-    pub const BY_BINDING: [Self; 3] = [Self::ReadLogs, Self::GetProxy, Self::CreateProxy];
+    pub(crate) const BY_BINDING: [Self; 3] = [Self::ReadLogs, Self::GetProxy, Self::CreateProxy];
     /// The rights of a user that has them by a group.
-    pub const BY_GROUP: [Self; 1] = [Self::CreateProxyInGroup];
+    pub(crate) const BY_GROUP: [Self; 1] = [Self::CreateProxyInGroup];
 
     /// The question.
-    pub fn question(self) -> Question {
+    pub(crate) fn question(self) -> Question {
         let user = Who::user(USER, &[]);
         match self {
             Self::ReadLogs => user.may("get", "nodes/log"),

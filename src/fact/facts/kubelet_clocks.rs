@@ -15,7 +15,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The clocks of the nodes, and of the API server. Every answer has a date, also a refusal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KubeletClocks {
+pub(crate) struct KubeletClocks {
     /// The API server's clock.
     pub server: Dated,
     /// The clock of each node, from the date in its kubelet's answer.
@@ -24,7 +24,7 @@ pub struct KubeletClocks {
 
 /// A reading of a clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dated {
+pub(crate) struct Dated {
     /// The time that it showed, cut to the second.
     pub said: Timestamp,
     /// Our own clock before asking.

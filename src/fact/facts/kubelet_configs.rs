@@ -23,7 +23,7 @@ const LIMIT: usize = 1 << 20;
 
 /// The running configuration of each node's kubelet, as it reports it. Most are equal, and each is kept once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct KubeletConfigs {
+pub(crate) struct KubeletConfigs {
     /// The configurations, each once.
     configurations: Vec<KubeletConfiguration>,
     /// The index of each node's configuration, or why it was not seen.
@@ -38,7 +38,7 @@ struct Configz {
 impl KubeletConfigs {
     /// Keeps equal configurations once.
     #[expect(clippy::disallowed_types, reason = "JSON has no order; the places restore that of the nodes")]
-    pub fn new(seen: impl IntoIterator<Item = (String, Seen<KubeletConfiguration>)>) -> Self {
+    pub(crate) fn new(seen: impl IntoIterator<Item = (String, Seen<KubeletConfiguration>)>) -> Self {
         let mut places: std::collections::HashMap<KubeletConfiguration, usize> = std::collections::HashMap::new();
         let mut place = |configuration| {
             let next = places.len();
@@ -51,7 +51,7 @@ impl KubeletConfigs {
     }
 
     /// Each node with its configuration.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Seen<&KubeletConfiguration>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Seen<&KubeletConfiguration>)> {
         self.nodes.iter().map(|(node, at)| {
             let configuration = at.clone().and_then(|at| {
                 let found = self.configurations.get(at);

@@ -10,28 +10,28 @@ const CONFIDENTIAL: &str = "staticPodURLHeader";
 
 /// A KubeletConfiguration by the path of each field, as `authentication.anonymous.enabled`. Lists are one value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct KubeletConfiguration(pub BTreeMap<String, Value>);
+pub(crate) struct KubeletConfiguration(pub BTreeMap<String, Value>);
 
 impl KubeletConfiguration {
     /// The fields of an object.
-    pub fn new(object: Value) -> Self {
+    pub(crate) fn new(object: Value) -> Self {
         let mut fields = BTreeMap::new();
         flatten(String::new(), object, &mut fields);
         Self(fields)
     }
 
     /// The value of a field, if it is set.
-    pub fn get(&self, path: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<&Value> {
         self.0.get(path)
     }
 
     /// The value of a text field, if it is set and not empty.
-    pub fn text(&self, path: &str) -> Option<&str> {
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.get(path)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// Whether a field is true. Go leaves out fields that are false.
-    pub fn is_on(&self, path: &str) -> bool {
+    pub(crate) fn is_on(&self, path: &str) -> bool {
         self.get(path).and_then(Value::as_bool).unwrap_or(false)
     }
 }

@@ -15,7 +15,7 @@ use crate::seen::{Access, Seen};
 /// The configuration that kubeadm gives the kubelets of new and upgraded nodes: ConfigMap kube-system/kubelet-config.
 /// Absent elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KubeletDefaults {
+pub(crate) struct KubeletDefaults {
     /// The DNS servers of pods.
     pub cluster_dns: Vec<IpAddr>,
     /// The domain that pods search.

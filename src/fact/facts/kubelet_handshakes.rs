@@ -15,7 +15,7 @@ use crate::seen::{Access, Seen};
 
 /// The handshake with each node's kubelet at its first InternalIP, by the node's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct KubeletHandshakes(pub BTreeMap<String, Seen<Handshake>>);
+pub(crate) struct KubeletHandshakes(pub BTreeMap<String, Seen<Handshake>>);
 
 impl Observe for KubeletHandshakes {
     type Needs<'a> = (&'a Nodes,);

@@ -1,7 +1,7 @@
 //! Whether the API server reaches the kubelets: the log of one pod on each node.
 
-pub use crate::cluster::Came;
-pub use crate::cluster::reply::UNKNOWN_TO_KUBELET;
+pub(crate) use crate::cluster::Came;
+pub(crate) use crate::cluster::reply::UNKNOWN_TO_KUBELET;
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
@@ -23,7 +23,7 @@ const MOST: usize = 20;
 
 /// The outcome of a request for the log of one pod on each node, by node. The log itself is not kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct KubeletLogs {
+pub(crate) struct KubeletLogs {
     /// The nodes that were tried.
     pub asked: BTreeMap<String, Seen<LogAnswer>>,
     /// How many other nodes there are.
@@ -32,7 +32,7 @@ pub struct KubeletLogs {
 
 /// The answer of the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogAnswer {
+pub(crate) struct LogAnswer {
     /// The pod.
     pub pod: String,
     /// The outcome.

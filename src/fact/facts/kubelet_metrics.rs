@@ -16,17 +16,17 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The metrics that are kept, of many hundreds.
 const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];
 /// The seconds until the client certificate expires; `+Inf` when there is none.
-pub const CLIENT_TTL: &str = "kubelet_certificate_manager_client_ttl_seconds";
+pub(crate) const CLIENT_TTL: &str = "kubelet_certificate_manager_client_ttl_seconds";
 /// How often renewing the client certificate failed since the kubelet started.
-pub const CLIENT_ERRORS: &str = "kubelet_certificate_manager_client_expiration_renew_errors";
+pub(crate) const CLIENT_ERRORS: &str = "kubelet_certificate_manager_client_expiration_renew_errors";
 /// The seconds until the serving certificate expires; `+Inf` when there is none.
-pub const SERVER_TTL: &str = "kubelet_certificate_manager_server_ttl_seconds";
+pub(crate) const SERVER_TTL: &str = "kubelet_certificate_manager_server_ttl_seconds";
 /// How often renewing the serving certificate failed since the kubelet started.
-pub const SERVER_ERRORS: &str = "kubelet_server_expiration_renew_errors";
+pub(crate) const SERVER_ERRORS: &str = "kubelet_server_expiration_renew_errors";
 
 /// Some metrics of each kubelet, by node. Values are text as Prometheus writes it, since JSON has no infinity.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct KubeletMetrics(pub BTreeMap<String, Seen<BTreeMap<String, String>>>);
+pub(crate) struct KubeletMetrics(pub BTreeMap<String, Seen<BTreeMap<String, String>>>);
 
 impl Observe for KubeletMetrics {
     type Needs<'a> = (&'a Nodes,);

@@ -1,6 +1,6 @@
 //! The answers of kubelets to an account with the rights of monitoring only.
 
-pub use crate::trial::monitoring::{CLOSED, OPEN};
+pub(crate) use crate::trial::monitoring::{CLOSED, OPEN};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::trial::monitoring;
 ///
 /// Each kubelet is asked by a pod on its own node, whose kubelet has given the pod its token anyway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KubeletMonitoring(pub BTreeMap<String, Seen<BTreeMap<String, Got<u16>>>>);
+pub(crate) struct KubeletMonitoring(pub BTreeMap<String, Seen<BTreeMap<String, Got<u16>>>>);
 
 impl Observe for KubeletMonitoring {
     type Needs<'a> = (&'a Nodes, &'a ProbeReports);

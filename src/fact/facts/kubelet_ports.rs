@@ -17,11 +17,11 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The open ports of each node, by node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct KubeletPorts(pub BTreeMap<String, Seen<Ports>>);
+pub(crate) struct KubeletPorts(pub BTreeMap<String, Seen<Ports>>);
 
 /// The outcome of connections to a node's ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// The dialled address.
     pub address: IpAddr,
     /// The port of the kubelet's API, which shows that the node can be reached.
@@ -35,7 +35,7 @@ pub struct Ports {
 /// The outcome of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Port {
+pub(crate) enum Port {
     /// It was accepted.
     Open,
     /// It was refused: nothing listens.

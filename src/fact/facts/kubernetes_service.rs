@@ -12,7 +12,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The Service default/kubernetes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KubernetesService {
+pub(crate) struct KubernetesService {
     /// The type, as `ClusterIP`.
     pub kind: String,
     /// The address.
@@ -29,7 +29,7 @@ pub struct KubernetesService {
 
 impl KubernetesService {
     /// Where pods dial it.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         let port = self.ports.first().and_then(|(_, port, _)| u16::try_from(*port).ok());
         SocketAddr::new(self.cluster_ip, port.unwrap_or(443))
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A requirement of a label selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requirement {
+pub(crate) struct Requirement {
     /// The label's key.
     pub key: String,
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
@@ -19,7 +19,7 @@ pub struct Requirement {
 
 impl Requirement {
     /// Whether labels meet it.
-    pub fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let is_listed = value.is_some_and(|value| self.values.contains(value));
         match self.operator.as_str() {

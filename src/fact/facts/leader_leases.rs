@@ -1,6 +1,6 @@
 //! The leases of the leaders of controller-manager and scheduler.
 
-pub use crate::control_plane::leases::LeaderLease;
+pub(crate) use crate::control_plane::leases::LeaderLease;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The leases of the components that elect a leader, by name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LeaderLeases(pub BTreeMap<String, Seen<LeaderLease>>);
+pub(crate) struct LeaderLeases(pub BTreeMap<String, Seen<LeaderLease>>);
 
 impl Observe for LeaderLeases {
     type Needs<'a> = ();

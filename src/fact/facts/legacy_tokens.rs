@@ -18,11 +18,11 @@ use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The ConfigMap that contains since when API servers track the use of such tokens.
-pub const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
+pub(crate) const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
 
 /// The metadata of the Secrets of type `kubernetes.io/service-account-token`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LegacyTokens {
+pub(crate) struct LegacyTokens {
     /// Since when their use is tracked, as in the ConfigMap.
     pub tracked_since: Seen<String>,
     /// The Secrets.
@@ -31,7 +31,7 @@ pub struct LegacyTokens {
 
 /// The parts of such a Secret that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LegacyToken {
+pub(crate) struct LegacyToken {
     /// The service account.
     pub service_account: String,
     /// When it was created.
@@ -46,7 +46,7 @@ pub struct LegacyToken {
 
 impl LegacyToken {
     /// The day on which it was last used; none if it never was, or if its label is not a date.
-    pub fn last_used_on(&self) -> Option<Date> {
+    pub(crate) fn last_used_on(&self) -> Option<Date> {
         self.last_used.as_ref()?.parse().ok()
     }
 }

@@ -13,11 +13,11 @@ use crate::seen::{Access, Seen};
 
 /// All namespaces, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Namespaces(pub BTreeMap<String, Namespace>);
+pub(crate) struct Namespaces(pub BTreeMap<String, Namespace>);
 
 /// The parts of a namespace that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// When it was created.
     pub created: Option<Timestamp>,
     /// Whether it is being deleted.

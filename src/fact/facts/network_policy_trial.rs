@@ -1,7 +1,7 @@
 //! Whether NetworkPolicies stop traffic between pods, and let it return.
 
-pub use crate::probe::sight::Sight;
-pub use crate::trial::network_policy::sights;
+pub(crate) use crate::probe::sight::Sight;
+pub(crate) use crate::trial::network_policy::sights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use sights::{Sights, Step, Way};
 
 /// Whether NetworkPolicies stop traffic between pods, and let it return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkPolicyTrial {
+pub(crate) struct NetworkPolicyTrial {
     /// The node of the serving pods.
     pub servers_on: String,
     /// The node of the asking pods.

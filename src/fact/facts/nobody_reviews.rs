@@ -11,12 +11,12 @@ use crate::seen::{Access, Seen};
 
 /// The rights of a user without any grants.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NobodyReviews(pub BTreeMap<NobodyAsks, Review>);
+pub(crate) struct NobodyReviews(pub BTreeMap<NobodyAsks, Review>);
 
 /// A right of a user without any grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NobodyAsks {
+pub(crate) enum NobodyAsks {
     /// To review their own access, which everybody may.
     AskAboutThemselves,
     /// To read a secret of the system.

@@ -19,7 +19,7 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The answers to requests for certificates as a node. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeCertificateRequests {
+pub(crate) struct NodeCertificateRequests {
     /// The node.
     pub node: String,
     /// The answers. In a cluster of one node, the other node is one that does not exist.
@@ -29,7 +29,7 @@ pub struct NodeCertificateRequests {
 /// A certificate that a kubelet may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum CertificateRequested {
+pub(crate) enum CertificateRequested {
     /// Its own client certificate.
     OwnClient,
     /// The client certificate of another node.
@@ -68,7 +68,7 @@ impl Observe for NodeCertificateRequests {
 }
 
 /// A dry-run request for a certificate of one of Kubernetes' own signers.
-pub fn request(common_name: &str, organization: &str, signer: &str, usage: &str) -> Seen<Call> {
+pub(crate) fn request(common_name: &str, organization: &str, signer: &str, usage: &str) -> Seen<Call> {
     // The key is dropped: a certificate for it would be useless.
     let applicant = Applicant::new(common_name, Some(organization))
         .map_err(|e| Unobserved::invalid(format!("a request for {common_name}"), e))?;

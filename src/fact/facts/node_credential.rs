@@ -1,6 +1,6 @@
 //! The rights of a node's certificate.
 
-pub use crate::join::WhoAmI;
+pub(crate) use crate::join::WhoAmI;
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
@@ -25,7 +25,7 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The rights of the certificate from the join rehearsal: real requests, without impersonation. They ask only for the
 /// metadata of existing objects, and writes are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeCredential {
+pub(crate) struct NodeCredential {
     /// Its node.
     pub node: String,
     /// The user as whom the API server authenticates its holder.
@@ -37,7 +37,7 @@ pub struct NodeCredential {
 /// A request with a node's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NodeDeed {
+pub(crate) enum NodeDeed {
     /// To list Services, as every kubelet does.
     ListServices,
     /// To have a token reviewed, as every kubelet does.

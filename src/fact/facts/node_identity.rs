@@ -15,7 +15,7 @@ use crate::version::Version;
 
 /// How requests are sent as the node under test: the kind of impersonation that the server and our own rights allow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeIdentity {
+pub(crate) struct NodeIdentity {
     /// The node.
     pub node: String,
     /// The uid of its Node.
@@ -53,7 +53,7 @@ impl Impersonation {
 
 impl NodeIdentity {
     /// Sends a request as the node. A refused impersonation is an error, not an answer about the node.
-    pub async fn send(&self, cluster: &Cluster, call: Call) -> Seen<Answered> {
+    pub(crate) async fn send(&self, cluster: &Cluster, call: Call) -> Seen<Answered> {
         let call = call.by(self.way.identity(&self.node));
         let reply = cluster.send(&call).await?;
         if is_impersonation_refused(&reply) {

@@ -23,11 +23,11 @@ const NAMESPACE: &str = "kube-node-lease";
 
 /// The leases of all nodes, by the node's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct NodeLeases(pub BTreeMap<String, NodeLease>);
+pub(crate) struct NodeLeases(pub BTreeMap<String, NodeLease>);
 
 /// The lease of a node, which its kubelet renews.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeLease {
+pub(crate) struct NodeLease {
     /// When it last renewed the lease; none before the first time.
     pub renewed: Option<Timestamp>,
     /// After how many seconds without renewal the node counts as lost.

@@ -17,7 +17,7 @@ const PATH: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 /// The nodes in the resource metrics API, which `kubectl top` and autoscalers use. Absent where it is not served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NodeMetrics {
+pub(crate) enum NodeMetrics {
     /// The names of the nodes.
     Of(BTreeSet<String>),
     /// The API is registered, and its server fails.

@@ -21,7 +21,7 @@ const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
 
 /// The answers to writes as a node. All are sent with `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeRestriction {
+pub(crate) struct NodeRestriction {
     /// The node.
     pub node: String,
     /// The answers. Those about other nodes are left out in a cluster of one node.
@@ -31,7 +31,7 @@ pub struct NodeRestriction {
 /// A write of a kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Write {
+pub(crate) enum Write {
     /// To annotate its own Node.
     OwnNode,
     /// To annotate another Node.

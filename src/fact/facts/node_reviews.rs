@@ -13,12 +13,12 @@ use crate::seen::{Access, Seen};
 
 /// The rights of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeReviews(pub BTreeMap<NodeAsks, Review>);
+pub(crate) struct NodeReviews(pub BTreeMap<NodeAsks, Review>);
 
 /// A right of a node. Those to objects of other nodes are left out where there is no such object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NodeAsks {
+pub(crate) enum NodeAsks {
     /// To read a ConfigMap of one of its pods.
     OwnConfigMap,
     /// To read a Secret that no pod refers to.

@@ -25,7 +25,7 @@ const SECONDS: u32 = 600;
 /// `dryRun` does not stop tokens from being issued. All are requested for an audience that no server has: an issued
 /// token is useless, and the answer is dropped unread.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeTokenRequests {
+pub(crate) struct NodeTokenRequests {
     /// The node.
     pub node: String,
     /// The answers. That for a pod of another node is left out where no other node has a pod of that service account.
@@ -35,7 +35,7 @@ pub struct NodeTokenRequests {
 /// A token that a kubelet may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TokenRequested {
+pub(crate) enum TokenRequested {
     /// Without a pod.
     Unbound,
     /// For a pod of another node.

@@ -9,11 +9,11 @@ use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
 
 /// A name that no object has: to the Node authorizer it is unrelated to the node.
-pub const NONE: &str = "seaworthy-none";
+pub(crate) const NONE: &str = "seaworthy-none";
 
 /// A node, with objects that it must be able to read, and objects that it must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeUnderTest {
+pub(crate) struct NodeUnderTest {
     /// The node.
     pub node: String,
     /// Another node; none in a cluster of one.

@@ -14,9 +14,9 @@ use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The label that kubeadm and others put on control-plane nodes.
-pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+pub(crate) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// The label with a node's zone.
-pub const ZONE: &str = "topology.kubernetes.io/zone";
+pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
 /// Labels of virtual nodes: they run no pods of DaemonSets, and no probes.
 const VIRTUAL: [(&str, &str); 2] = [("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet")];
 
@@ -70,6 +70,7 @@ pub struct Node {
 
 /// The machine that a node runs on, as its kubelet reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "machineID is the API's own name")]
 pub struct Machine {
     /// The content of `/etc/machine-id`.
     pub machine_id: String,
@@ -179,7 +180,7 @@ impl Node {
 }
 
 /// Why it is not known what runs on a node without heartbeats.
-pub fn silence(name: &str) -> Unobserved {
+pub(crate) fn silence(name: &str) -> Unobserved {
     Unobserved::unreachable(format!("the kubelet of {name}"), "Ready=Unknown")
 }
 

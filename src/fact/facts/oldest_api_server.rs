@@ -10,7 +10,7 @@ use crate::version::Version;
 ///
 /// While a control plane is being upgraded, kubelets and proxies must not be newer than the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OldestApiServer(pub Version);
+pub(crate) struct OldestApiServer(pub Version);
 
 impl Derive for OldestApiServer {
     type Needs<'a> = (&'a ServerVersion, &'a Pods);

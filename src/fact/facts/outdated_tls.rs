@@ -19,7 +19,7 @@ use crate::seen::{Access, Seen, Unobserved};
 /// The answers of servers to a client that supports at most TLS 1.1. Only servers that complete a current handshake are
 /// asked, which is the control: a server that refuses everything is not secure but down.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct OutdatedTls {
+pub(crate) struct OutdatedTls {
     /// The API server at the configured URL, and each published instance.
     pub api_servers: BTreeMap<Authority, Seen<Outdated>>,
     /// The kubelets, by node.

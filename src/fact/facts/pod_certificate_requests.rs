@@ -12,11 +12,11 @@ use crate::seen::{Access, Seen, Unobserved};
 
 /// The PodCertificateRequests. Controllers remove them within a quarter of an hour.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct PodCertificateRequests(pub Vec<PodCertificate>);
+pub(crate) struct PodCertificateRequests(pub Vec<PodCertificate>);
 
 /// A request for the certificate of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PodCertificate {
+pub(crate) struct PodCertificate {
     /// The namespace of the request and of the pod.
     pub namespace: String,
     /// Its name.

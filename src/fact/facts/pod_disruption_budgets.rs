@@ -16,12 +16,12 @@ use crate::seen::{Access, Seen};
 
 /// All PodDisruptionBudgets.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct PodDisruptionBudgets(pub BTreeMap<NamespacedName, PodDisruptionBudget>);
+pub(crate) struct PodDisruptionBudgets(pub BTreeMap<NamespacedName, PodDisruptionBudget>);
 
 /// The parts of a budget that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PodDisruptionBudget {
+pub(crate) struct PodDisruptionBudget {
     /// How many pods it keeps; none in a budget that sets neither field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
@@ -42,7 +42,7 @@ pub struct PodDisruptionBudget {
 /// How many pods a budget keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Limit {
+pub(crate) enum Limit {
     /// At most this amount may be unavailable.
     MaxUnavailable(Amount),
     /// At least this amount must be available.
@@ -52,7 +52,7 @@ pub enum Limit {
 /// An amount of pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Amount {
+pub(crate) enum Amount {
     /// So many.
     Pods(i32),
     /// A percentage, as `50%`, of the replicas that their controllers ask for.
@@ -61,7 +61,7 @@ pub enum Amount {
 
 /// What the disruption controller computed from a budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// How many pods there should be.
     pub expected_pods: i32,
     /// How many of them must be healthy.
@@ -74,7 +74,7 @@ pub struct Status {
 
 impl PodDisruptionBudget {
     /// Whether it is about the pods of its namespace with these labels.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.selector.as_ref().is_some_and(|all| all.iter().all(|requirement| requirement.is_met(labels)))
     }
 }

@@ -26,7 +26,7 @@ const ENFORCED: [&str; 2] = ["baseline", "restricted"];
 /// The answers to pods in namespaces that enforce a Pod Security Standard, by namespace. All are sent with
 /// `dryRun=All`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PodSecurity {
+pub(crate) struct PodSecurity {
     /// The answers, by namespace.
     pub tried: BTreeMap<String, Seen<Tried>>,
     /// How many such namespaces were left out.
@@ -35,7 +35,7 @@ pub struct PodSecurity {
 
 /// The answers to two pods in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// The level of the namespace.
     pub level: String,
     /// To a privileged pod.

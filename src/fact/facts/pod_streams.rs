@@ -1,6 +1,6 @@
 //! Whether exec and port-forward work on all nodes, with our own probe on each.
 
-pub use crate::trial::streams::StreamAnswers;
+pub(crate) use crate::trial::streams::StreamAnswers;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ const MOST: usize = 20;
 
 /// The outcome of a command and of a forwarded port in a pod on each node, by node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct PodStreams {
+pub(crate) struct PodStreams {
     /// The nodes that were tried.
     pub asked: BTreeMap<String, Seen<StreamAnswers>>,
     /// How many other nodes there are.

@@ -1,9 +1,9 @@
 //! What probe pods on all nodes saw.
 
-pub mod answers;
-pub mod dns_questions;
-pub mod endpoints;
-pub mod metadata_questions;
+pub(crate) mod answers;
+pub(crate) mod dns_questions;
+pub(crate) mod endpoints;
+pub(crate) mod metadata_questions;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -46,15 +46,15 @@ const DEADLINE_AGAIN: Duration = Duration::from_secs(10);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
 /// Up to this many endpoints of a Service, every probe is to meet them all.
-pub const MEETABLE: usize = 16;
+pub(crate) const MEETABLE: usize = 16;
 
 /// What the probe pods on all Linux nodes saw, by node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProbeReports(pub BTreeMap<String, ProbeReport>);
+pub(crate) struct ProbeReports(pub BTreeMap<String, ProbeReport>);
 
 /// What the probe on one node saw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProbeReport {
+pub(crate) struct ProbeReport {
     /// The pod's name.
     pub pod: String,
     /// The pod's address, once it had one.
@@ -71,14 +71,14 @@ pub struct ProbeReport {
 
 impl ProbeReport {
     /// The address that a peer should see this answer's question come from.
-    pub fn asked_from(&self, answer: &PeerAnswer) -> Option<IpAddr> {
+    pub(crate) fn asked_from(&self, answer: &PeerAnswer) -> Option<IpAddr> {
         if answer.by_address { self.address_again } else { self.address }
     }
 }
 
 impl ProbeReports {
     /// The node on which a probe runs.
-    pub fn node_of(&self, pod: &str) -> Option<&str> {
+    pub(crate) fn node_of(&self, pod: &str) -> Option<&str> {
         self.0.iter().find(|(_, report)| report.pod == pod).map(|(node, _)| node.as_str())
     }
 }

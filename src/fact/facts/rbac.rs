@@ -16,13 +16,13 @@ use crate::object_ref::{NamespacedName, ObjectRef};
 use crate::seen::{Access, Seen};
 
 /// The kind of a role for the whole cluster.
-pub const CLUSTER_ROLE: &str = "ClusterRole";
+pub(crate) const CLUSTER_ROLE: &str = "ClusterRole";
 /// The kind of a role for a namespace.
-pub const ROLE: &str = "Role";
+pub(crate) const ROLE: &str = "Role";
 /// The kind of a binding for the whole cluster.
-pub const CLUSTER_BINDING: &str = "ClusterRoleBinding";
+pub(crate) const CLUSTER_BINDING: &str = "ClusterRoleBinding";
 /// The kind of a binding for a namespace.
-pub const BINDING: &str = "RoleBinding";
+pub(crate) const BINDING: &str = "RoleBinding";
 
 /// All roles and bindings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl Marks {
 }
 
 /// API servers restore their default roles and bindings when they start, except those with this annotation at `false`.
-pub const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+pub(crate) const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// A rule of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

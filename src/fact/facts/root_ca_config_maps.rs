@@ -16,11 +16,11 @@ const NAME: &str = "kube-root-ca.crt";
 
 /// The distinct contents of the ConfigMaps kube-root-ca.crt, the most frequent first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct RootCaConfigMaps(pub Vec<RootCa>);
+pub(crate) struct RootCaConfigMaps(pub Vec<RootCa>);
 
 /// A content, and the namespaces that have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootCa {
+pub(crate) struct RootCa {
     /// The certificates of the key `ca.crt`, or why they cannot be read.
     pub certificates: Result<Vec<Certificate>, String>,
     /// The namespaces whose ConfigMap has it.
@@ -29,7 +29,7 @@ pub struct RootCa {
 
 impl RootCaConfigMaps {
     /// The content for pods of this namespace.
-    pub fn of_namespace(&self, namespace: &str) -> Option<&RootCa> {
+    pub(crate) fn of_namespace(&self, namespace: &str) -> Option<&RootCa> {
         self.0.iter().find(|content| content.namespaces.contains(namespace))
     }
 }

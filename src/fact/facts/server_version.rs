@@ -11,7 +11,7 @@ use crate::version::Version;
 
 /// The version of the API server at the configured endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ServerVersion {
+pub(crate) struct ServerVersion {
     /// The version with the distribution's suffix, as `v1.30.4-eks-a18cd3a`.
     pub git: String,
     /// Major and minor.

@@ -15,7 +15,7 @@ use crate::seen::{Access, Seen};
 
 /// The addresses of all Services, and the IPAddress objects that reserve them, since Kubernetes 1.33.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ServiceAddresses {
+pub(crate) struct ServiceAddresses {
     /// Each Service's ClusterIPs; Services without one are left out.
     pub services: BTreeMap<NamespacedName, Vec<IpAddr>>,
     /// The IPAddress objects.
@@ -24,7 +24,7 @@ pub struct ServiceAddresses {
 
 /// The reservation of an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
+pub(crate) struct Reservation {
     /// The object that uses it, by its resource instead of its kind: `services default/kubernetes`.
     pub parent: ObjectRef,
     /// The controller that manages the reservation.

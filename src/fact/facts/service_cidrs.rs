@@ -14,11 +14,11 @@ use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The name of the ServiceCIDR that API servers create from their flag.
-pub const DEFAULT: &str = "kubernetes";
+pub(crate) const DEFAULT: &str = "kubernetes";
 
 /// All ServiceCIDRs, by name. Absent before Kubernetes 1.33.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ServiceCidrs {
+pub(crate) struct ServiceCidrs {
     /// The ranges.
     pub ranges: BTreeMap<String, ServiceCidr>,
     /// The warnings of API servers about ServiceCIDRs that differ from their flags.
@@ -27,7 +27,7 @@ pub struct ServiceCidrs {
 
 /// A ServiceCIDR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceCidr {
+pub(crate) struct ServiceCidr {
     /// The ranges, of one or two address families, the primary one first.
     pub cidrs: Vec<Cidr>,
     /// Whether its condition Ready is true.
@@ -40,7 +40,7 @@ pub struct ServiceCidr {
 
 /// A warning about a ServiceCIDR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Complaint {
+pub(crate) struct Complaint {
     /// The ServiceCIDR.
     pub about: String,
     /// The reason, in one word.

@@ -16,11 +16,11 @@ use crate::seen::{Access, Seen};
 
 /// All Services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceExposure(pub BTreeMap<NamespacedName, Exposure>);
+pub(crate) struct ServiceExposure(pub BTreeMap<NamespacedName, Exposure>);
 
 /// How one Service is exposed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exposure {
+pub(crate) struct Exposure {
     /// Its ClusterIPs; a headless Service has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cluster_ips: Vec<IpAddr>,

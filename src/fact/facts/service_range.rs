@@ -8,7 +8,7 @@ use crate::seen::{Seen, Unobserved};
 
 /// The primary range of service addresses: its first address is that of the API, its tenth usually that of the DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceRange {
+pub(crate) struct ServiceRange {
     /// The range.
     pub cidr: Cidr,
     /// The object that shows it.

@@ -1,7 +1,7 @@
 //! Whether nodes start to serve a Service when it gets a backend, and stop when it is deleted.
 
-pub use crate::probe::sight::Sight;
-pub use crate::trial::service::ServiceSights;
+pub(crate) use crate::probe::sight::Sight;
+pub(crate) use crate::trial::service::ServiceSights;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const MOST: usize = 20;
 
 /// Whether nodes start to serve a Service when it gets a backend, and stop when it is deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceTrial {
+pub(crate) struct ServiceTrial {
     /// How long the nodes were watched after the backend ran, in milliseconds.
     pub opening_ms: u64,
     /// How long the nodes were watched after the Service was deleted, in milliseconds.

@@ -18,7 +18,7 @@ const DEFAULT: [&str; 2] =
 
 /// The storage classes, and the drivers on each node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Storage {
+pub(crate) struct Storage {
     /// The classes, by name.
     pub classes: BTreeMap<String, StorageClass>,
     /// The CSI drivers that are registered with each node's kubelet, by node.
@@ -27,7 +27,7 @@ pub struct Storage {
 
 /// The parts of a class that checks use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StorageClass {
+pub(crate) struct StorageClass {
     /// The provisioner.
     pub provisioner: String,
     /// Whether claims without a class get this one.

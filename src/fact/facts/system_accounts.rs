@@ -15,7 +15,7 @@ const NAMESPACE: &str = "kube-system";
 
 /// The names of the service accounts of kube-system.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct SystemAccounts(pub BTreeSet<String>);
+pub(crate) struct SystemAccounts(pub BTreeSet<String>);
 
 impl Observe for SystemAccounts {
     type Needs<'a> = ();

@@ -18,11 +18,11 @@ const NAMESPACE: &str = "kube-system";
 
 /// The Deployments and DaemonSets of kube-system.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct SystemWorkloads(pub BTreeMap<ObjectRef, Workload>);
+pub(crate) struct SystemWorkloads(pub BTreeMap<ObjectRef, Workload>);
 
 /// The parts of a workload that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Workload {
+pub(crate) struct Workload {
     /// How many pods there should be.
     pub desired: i32,
     /// How many are available.

@@ -9,7 +9,7 @@ use crate::seen::{Seen, Unobserved};
 /// The CAs of the cluster's servers: those of the kubeconfig, and those of pods in kube-system. The kubeconfig alone
 /// may have a load balancer's CA, or none.
 #[derive(Clone, Debug)]
-pub struct TrustedAuthorities(pub Vec<Certificate>);
+pub(crate) struct TrustedAuthorities(pub Vec<Certificate>);
 
 impl Derive for TrustedAuthorities {
     type Needs<'a> = (&'a KubeconfigSummary, Result<&'a RootCaConfigMaps, &'a Unobserved>);

@@ -14,7 +14,7 @@ use crate::seen::{Access, Seen};
 
 /// The users as whom the API server authenticates the bearers of tokens that were never issued.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UnknownTokens {
+pub(crate) struct UnknownTokens {
     /// A token in the form of a bootstrap token.
     pub bootstrap: Seen<WhoAmI>,
     /// A token without any form.

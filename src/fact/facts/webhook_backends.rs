@@ -16,11 +16,11 @@ use crate::seen::{Access, Seen};
 
 /// The Services of admission webhooks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct WebhookBackends(pub BTreeMap<NamespacedName, Seen<WebhookBackend>>);
+pub(crate) struct WebhookBackends(pub BTreeMap<NamespacedName, Seen<WebhookBackend>>);
 
 /// A Service of a webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebhookBackend {
+pub(crate) struct WebhookBackend {
     /// The ports; none when there is no such Service.
     pub ports: Option<BTreeSet<i32>>,
     /// The external name that it stands for, which has no endpoints here.

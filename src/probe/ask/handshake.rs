@@ -9,7 +9,12 @@ use crate::handshake::{Authority, Handshake, Target, Unreachable};
 use crate::probe::fault::{Fault, Got};
 
 /// What a server presents to a client that asks for this name, or for none.
-pub async fn presented(at: SocketAddr, name: Option<&str>, roots: &[Certificate], terms: &Terms) -> Got<Handshake> {
+pub(super) async fn presented(
+    at: SocketAddr,
+    name: Option<&str>,
+    roots: &[Certificate],
+    terms: &Terms,
+) -> Got<Handshake> {
     let target = Target { address: Authority::from(at), server_name: name.map(str::to_owned) };
     // It is large, and a probe makes many at once.
     let handshake = Box::pin(handshake(&target, roots, terms.answer));

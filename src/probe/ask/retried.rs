@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The first success within `patience`, or the last failure. An attempt that is silent is not given up: another begins
 /// beside it, so that a slow answer counts, and a silent path takes no longer than `patience`.
-pub async fn retried<T, F: Future<Output = Got<T>>>(patience: Duration, attempt: impl Fn() -> F) -> Got<T> {
+pub(super) async fn retried<T, F: Future<Output = Got<T>>>(patience: Duration, attempt: impl Fn() -> F) -> Got<T> {
     let attempts = async {
         let mut running = FuturesUnordered::new();
         let mut last = Fault::TimedOut;

@@ -27,7 +27,7 @@ impl<'a> Entry<'a> {
 }
 
 /// Writes everything that could not be checked.
-pub fn write(page: &mut Page, run: &Gathered, all: bool) {
+pub(super) fn write(page: &mut Page, run: &Gathered, all: bool) {
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut causes: Vec<(&str, Entry)> = Vec::new();

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 /// How many tries in a row must succeed to be more than chance: where one server of three is dead and still gets its
 /// share of requests, this happens once in 200,000 times.
-pub const STEADY: usize = 30;
+pub(crate) const STEADY: usize = 30;
 
 /// One try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// When it began.
     pub began: Instant,
     /// How it failed, if it did.
@@ -20,7 +20,7 @@ pub struct Tried {
 
 /// The course of something after the loss.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
+pub(crate) struct Course {
     /// How often it was tried.
     pub tries: usize,
     /// How many of the tries failed.
@@ -38,13 +38,13 @@ pub struct Course {
 }
 
 /// Whether enough of the last tries succeeded in a row.
-pub fn is_steady(tries: &[Tried]) -> bool {
+pub(crate) fn is_steady(tries: &[Tried]) -> bool {
     tries.len() >= STEADY && tries[tries.len() - STEADY..].iter().all(|tried| tried.fault.is_none())
 }
 
 impl Course {
     /// The tries that count, in order.
-    pub fn of(tries: &[Tried], loss: Instant) -> Self {
+    pub(crate) fn of(tries: &[Tried], loss: Instant) -> Self {
         let since = &tries[tries.partition_point(|tried| tried.began < loss)..];
         let ill = ill(since);
         let well = &since[ill..];

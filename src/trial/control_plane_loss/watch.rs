@@ -48,7 +48,7 @@ const WRITTEN: &str = "seaworthy.dev/written";
 /// A thing that is tried.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Watched {
+pub(crate) enum Watched {
     /// The API server of the node that is stopped.
     Stopped,
     /// The API at the kubeconfig's server, over a new connection each time.
@@ -95,7 +95,7 @@ type Tries = BTreeMap<Watched, Vec<Tried>>;
 
 /// The node that is stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Its name.
     pub node: String,
     /// The address of its API server.
@@ -109,7 +109,7 @@ pub struct Candidate {
 }
 
 /// What the watching pods ask.
-pub struct Targets {
+pub(crate) struct Targets {
     /// The API at its ClusterIP.
     pub api: SocketAddr,
     /// The cluster's DNS.
@@ -119,7 +119,7 @@ pub struct Targets {
 }
 
 /// A cluster that will lose a node, and the watching pods.
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     live: &'a Live,
     /// The node.
     pub candidate: Candidate,
@@ -131,7 +131,7 @@ pub struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Starts watching pods on other nodes, and waits until they run.
-    pub async fn prepare(live: &'a Live, candidate: Candidate, targets: Targets) -> Seen<Self> {
+    pub(crate) async fn prepare(live: &'a Live, candidate: Candidate, targets: Targets) -> Seen<Self> {
         let Targets { api, dns, name } = targets;
         let targets = [(API.to_owned(), WatchTarget::Api(api)), (NAMES.to_owned(), WatchTarget::Dns(dns, name))].into();
         let watch = WatchQuestions { run: live.inputs.run.clone(), targets };
@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Tries everything while it is polled.
-    pub async fn watch(&self) -> Infallible {
+    pub(crate) async fn watch(&self) -> Infallible {
         let ours = self.look(|tries| tries.keys().cloned().collect::<Vec<_>>());
         let ours = ours.into_iter().filter(|what| !matches!(what, Watched::Api(_) | Watched::Dns(_)));
         let ours = join_all(ours.map(|what| self.try_for_ever(what)));
@@ -158,7 +158,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Waits until everything works that must before anything is stopped. An error names what does not.
-    pub async fn works(&self, patience: Duration) -> Seen<()> {
+    pub(crate) async fn works(&self, patience: Duration) -> Seen<()> {
         let ill = |tries: &Tries| {
             let mut ill = tries.iter().filter(|(what, tries)| what.works_before() && !is_steady(tries));
             ill.next().map(|(what, tries)| (what.clone(), tries.iter().rev().find_map(|tried| tried.fault.clone())))
@@ -176,12 +176,12 @@ impl<'a> Scene<'a> {
     }
 
     /// Waits until the API server of the stopped node does not answer, and returns since when.
-    pub async fn lost(&self, patience: Duration) -> Option<Instant> {
+    pub(crate) async fn lost(&self, patience: Duration) -> Option<Instant> {
         self.until(patience, |tries| gone_since(&tries[&Watched::Stopped])).await
     }
 
     /// Waits until everything has recovered from a loss, or patience is over, and returns the courses.
-    pub async fn courses(&self, lost: Instant, patience: Duration) -> Vec<(Watched, Course)> {
+    pub(crate) async fn courses(&self, lost: Instant, patience: Duration) -> Vec<(Watched, Course)> {
         let courses = |tries: &Tries| -> Vec<(Watched, Course)> {
             let watched = tries.iter().filter(|(what, _)| **what != Watched::Stopped);
             watched.map(|(what, tries)| (what.clone(), Course::of(tries, lost))).collect()
@@ -238,21 +238,21 @@ impl<'a> Scene<'a> {
     ) -> Result<(), String> {
         let stopped = &self.candidate;
         match what {
-            Watched::Stopped => self.send(Call::url("/readyz").to_instance(stopped.address).on_new_connection()).await,
+            Watched::Stopped => self.send(Call::url("/readyz").at_instance(stopped.address).on_new_connection()).await,
             Watched::Endpoint => self.send(Call::url("/readyz").on_new_connection()).await,
             Watched::Write => {
                 let written = json!({ "metadata": { "annotations": { WRITTEN: Timestamp::now().to_string() } } });
                 let account = Level::Watching.name(&self.live.inputs.run);
                 let call = Call::patch::<ServiceAccount>(account, written).in_namespace(self.runner.site.namespace());
-                self.send(call.to_instance(survivor)).await
+                self.send(call.at_instance(survivor)).await
             }
             Watched::Published => {
-                let call = published::request().to_instance(survivor);
+                let call = published::request().at_instance(survivor);
                 let named = published::slices(&self.live.cluster, call).await.map_err(|e| e.to_string())?;
                 if named.contains(&stopped.address) { Err(format!("it contains {}", stopped.address)) } else { Ok(()) }
             }
             Watched::Lease(component) => {
-                let call = leases::request(component).to_instance(survivor);
+                let call = leases::request(component).at_instance(survivor);
                 let (lease, _) = leases::read(&self.live.cluster, &call).await.map_err(|e| e.to_string())?;
                 let now = Instant::now();
                 let (_, seen) = *renewal.insert(match *renewal {

@@ -13,7 +13,7 @@ use crate::probe::sight::Sight;
 /// A way from one pod to another, or to the cluster's DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub(crate) enum Way {
     /// Into the guarded pod, from the pod with the label.
     GrantedToGuarded,
     /// Into the guarded pod, from the pod without the label.
@@ -33,7 +33,7 @@ pub enum Way {
 /// A step of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub(crate) enum Step {
     /// There is no policy.
     Before,
     /// Policies deny ingress of the guarded pod, and egress of the confined one.
@@ -46,7 +46,7 @@ pub enum Step {
 
 /// All ways in a step. A way without tries is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sights {
+pub(crate) struct Sights {
     /// How long they were watched, in milliseconds.
     pub lasted_ms: u64,
     /// The ways.
@@ -55,7 +55,7 @@ pub struct Sights {
 
 impl Way {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::GrantedToGuarded,
         Self::StrangerToGuarded,
         Self::ConfinedToOpen,
@@ -66,7 +66,7 @@ impl Way {
     ];
 
     /// The name of the target in the probes' reports.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::GrantedToGuarded => "granted-to-guarded",
             Self::StrangerToGuarded => "stranger-to-guarded",
@@ -79,12 +79,12 @@ impl Way {
     }
 
     /// The way with this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|way| way.name() == name)
     }
 
     /// The requesting user.
-    pub const fn from(self) -> Role {
+    pub(crate) const fn from(self) -> Role {
         match self {
             Self::GrantedToGuarded | Self::GrantedToOpen => Role::Granted,
             Self::StrangerToGuarded | Self::StrangerToOpen | Self::StrangerToDns => Role::Stranger,
@@ -93,7 +93,7 @@ impl Way {
     }
 
     /// The asked pod; none for the DNS.
-    pub const fn to(self) -> Option<Role> {
+    pub(crate) const fn to(self) -> Option<Role> {
         match self {
             Self::GrantedToGuarded | Self::StrangerToGuarded => Some(Role::Guarded),
             Self::ConfinedToOpen | Self::GrantedToOpen | Self::StrangerToOpen => Some(Role::Open),
@@ -102,7 +102,7 @@ impl Way {
     }
 
     /// Whether the policies of a step allow it.
-    pub const fn is_allowed(self, step: Step) -> bool {
+    pub(crate) const fn is_allowed(self, step: Step) -> bool {
         match (step, self) {
             (Step::Before | Step::Lifted, _)
             | (_, Self::GrantedToOpen | Self::StrangerToOpen | Self::StrangerToDns)
@@ -127,33 +127,33 @@ impl fmt::Display for Way {
 
 impl Sights {
     /// Adds the outcome of a try, this long after the step.
-    pub fn take(&mut self, way: Way, fault: Option<Fault>, after: Duration) {
+    pub(crate) fn take(&mut self, way: Way, fault: Option<Fault>, after: Duration) {
         let sight = Sight::with(self.ways.remove(&way), fault, after);
         self.ways.insert(way, sight);
     }
 
     /// A way, if it was tried often enough.
-    pub fn steady(&self, way: Way) -> Option<&Sight> {
+    pub(crate) fn steady(&self, way: Way) -> Option<&Sight> {
         self.ways.get(&way).filter(|sight| sight.is_steady())
     }
 
     /// Whether a way is open; none if it was not tried often enough.
-    pub fn is_open(&self, way: Way) -> Option<bool> {
+    pub(crate) fn is_open(&self, way: Way) -> Option<bool> {
         self.steady(way).map(Sight::is_open)
     }
 
     /// Whether each of these ways is as the policies of a step say: there is nothing more to wait for.
-    pub fn have_settled(&self, ways: &[Way], step: Step) -> bool {
+    pub(crate) fn have_settled(&self, ways: &[Way], step: Step) -> bool {
         ways.iter().all(|way| self.is_open(*way) == Some(way.is_allowed(step)))
     }
 
     /// Whether a way that a policy affects may just be closing: the last try failed.
-    pub fn any_may_be_stopping(&self) -> bool {
+    pub(crate) fn any_may_be_stopping(&self) -> bool {
         self.ways.iter().any(|(way, sight)| !way.is_allowed(Step::Denied) && !sight.is_open())
     }
 
     /// Whether a way that a policy affects is closed.
-    pub fn any_is_stopped(&self) -> bool {
+    pub(crate) fn any_is_stopped(&self) -> bool {
         Way::ALL.iter().any(|way| !way.is_allowed(Step::Denied) && self.is_open(*way) == Some(false))
     }
 }

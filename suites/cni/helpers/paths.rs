@@ -13,11 +13,11 @@ type Path = (String, String);
 
 /// The paths between nodes that were tried, with what failed on each.
 #[derive(Default)]
-pub struct Paths(BTreeMap<Path, Vec<String>>);
+pub(crate) struct Paths(BTreeMap<Path, Vec<String>>);
 
 /// Where paths are broken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(crate) struct Place {
     /// Between which nodes or zones, in words.
     pub ends: String,
     /// What is known about the opposite direction, in words.
@@ -26,7 +26,7 @@ pub struct Place {
 
 /// The broken paths of a place.
 #[derive(Default)]
-pub struct Broken {
+pub(crate) struct Broken {
     /// The nodes or zones that they have in common.
     subjects: BTreeSet<Subject>,
     /// The paths, with what failed on each; at least one.
@@ -34,13 +34,13 @@ pub struct Broken {
 }
 
 /// How an attempt by this protocol failed, if it did.
-pub fn failed<T>(protocol: &str, attempt: &Got<T>) -> Option<String> {
+pub(crate) fn failed<T>(protocol: &str, attempt: &Got<T>) -> Option<String> {
     attempt.as_ref().err().map(|fault| format!("by {protocol}: {fault}"))
 }
 
 impl Paths {
     /// Counts an attempt that succeeded, or keeps how it failed for [`Self::find`].
-    pub fn take(&mut self, verdict: &mut Verdict, (from, to): (&str, &str), failed: Option<String>) {
+    pub(crate) fn take(&mut self, verdict: &mut Verdict, (from, to): (&str, &str), failed: Option<String>) {
         let failures = self.0.entry((from.to_owned(), to.to_owned())).or_default();
         match failed {
             Some(how) => failures.push(how),
@@ -49,7 +49,7 @@ impl Paths {
     }
 
     /// Makes one finding of each place, and counts the failed attempts. The paths are its evidence.
-    pub fn find(self, verdict: &mut Verdict, nodes: &Nodes, finding: impl Fn(&Place, &Broken) -> Difference) {
+    pub(crate) fn find(self, verdict: &mut Verdict, nodes: &Nodes, finding: impl Fn(&Place, &Broken) -> Difference) {
         for (place, broken) in self.fold(nodes) {
             let finding = finding(&place, &broken).evidence(broken.evidence());
             let attempts = broken.paths.values().map(Vec::len).sum();
@@ -149,7 +149,7 @@ impl fmt::Display for Place {
 
 impl Broken {
     /// One of the paths.
-    pub fn example(&self) -> (&str, &str) {
+    pub(crate) fn example(&self) -> (&str, &str) {
         let (from, to) = self.paths.keys().next().expect("a place has a broken path");
         (from, to)
     }

@@ -7,7 +7,7 @@ use crate::seen::Unobserved;
 
 /// Whether names in the domain can be judged: it is known, or a server answered for a name in the assumed one. A wrong
 /// domain would look like a server that fails.
-pub fn is_certain(verdict: &mut Verdict, domain: &ClusterDomain, reports: &ProbeReports) -> bool {
+pub(crate) fn is_certain(verdict: &mut Verdict, domain: &ClusterDomain, reports: &ProbeReports) -> bool {
     let DomainSource::Assumed { because } = &domain.source else { return true };
     verdict.note(format!("the cluster's domain is assumed to be {domain}: {because}"));
     let answers = reports.0.values().filter_map(|report| report.answers.as_ref().ok());

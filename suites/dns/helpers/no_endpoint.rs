@@ -5,7 +5,7 @@ use crate::check::finding::Difference;
 use crate::fact::facts::cluster_dns::ClusterDns;
 
 /// The Service has no ready endpoint: either it selects no pod at all, or none of those that it selects is ready.
-pub fn no_ready_endpoint(dns: &ClusterDns) -> Difference {
+pub(crate) fn no_ready_endpoint(dns: &ClusterDns) -> Difference {
     let name = &dns.name;
     let (seen, fix) = if dns.servers.as_deref().is_ok_and(<[_]>::is_empty) {
         let fix = format!(

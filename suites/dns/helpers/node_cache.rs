@@ -12,7 +12,7 @@ const LARGEST: u32 = 20;
 /// link-local address, or one of fd00::/8 (<https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/>).
 /// Services usually have addresses of that range too: an address in the largest range that contains one of a Service
 /// belongs to a Service.
-pub fn is_of_a_cache(dns: &ClusterDns, address: IpAddr) -> bool {
+pub(crate) fn is_of_a_cache(dns: &ClusterDns, address: IpAddr) -> bool {
     let is_of_services = |service: &IpAddr| match (service, address) {
         (IpAddr::V6(service), IpAddr::V6(address)) => (service.to_bits() ^ address.to_bits()) >> LARGEST == 0,
         _ => false,

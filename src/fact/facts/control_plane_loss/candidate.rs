@@ -35,7 +35,7 @@ struct ControlPlane<'a> {
 }
 
 /// Looks at the control plane again, and chooses.
-pub async fn find(live: &Live, hosts: &HostReports) -> Seen<Candidate> {
+pub(super) async fn find(live: &Live, hosts: &HostReports) -> Seen<Candidate> {
     let (nodes, pods, endpoints, leases) = tokio::try_join!(
         Nodes::observe(live, ()),
         Pods::observe(live, ()),

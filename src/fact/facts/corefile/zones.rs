@@ -4,7 +4,7 @@ use super::ServerBlock;
 
 /// A zone at a port, as CoreDNS compares them.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub(crate) struct Key {
     /// The protocol: `dns`, `tls`, `https`, …
     pub scheme: String,
     /// The zone in lower case, without a dot at the end.
@@ -15,7 +15,7 @@ pub struct Key {
 
 impl Key {
     /// The key of a text.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
         let usual = match scheme {
             "tls" | "quic" => "853",
@@ -39,14 +39,14 @@ impl Key {
 
 impl ServerBlock {
     /// The zones that the plugin kubernetes serves in this block: its arguments, or else the block's own.
-    pub fn cluster_zones(&self) -> Vec<String> {
+    pub(crate) fn cluster_zones(&self) -> Vec<String> {
         let plugins = self.plugins("kubernetes");
         let zones = plugins.flat_map(|plugin| if plugin.arguments.is_empty() { &self.keys } else { &plugin.arguments });
         zones.map(|zone| Key::of(zone).zone).collect()
     }
 
     /// The forward zone among those; the others are reverse zones.
-    pub fn cluster_domain(&self) -> Option<String> {
+    pub(crate) fn cluster_domain(&self) -> Option<String> {
         let is_of_addresses = |zone: &str| zone.contains('/') || zone.rsplit('.').next() == Some("arpa");
         self.cluster_zones().into_iter().find(|zone| zone != "." && !is_of_addresses(zone))
     }

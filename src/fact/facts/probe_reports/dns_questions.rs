@@ -21,7 +21,7 @@ const COMMON: usize = 16;
 const NONEXISTENT: &str = "seaworthy-nobody.default";
 
 /// What names are made of.
-pub struct Names<'a> {
+pub(crate) struct Names<'a> {
     /// The cluster's domain.
     pub domain: &'a str,
     /// The namespace of the probes.
@@ -33,7 +33,7 @@ pub struct Names<'a> {
 }
 
 /// What the probe at this place among those on ready nodes asks.
-pub fn of(
+pub(crate) fn of(
     place: Option<usize>,
     names: &Names<'_>,
     dns: &DnsServers,
@@ -57,7 +57,7 @@ pub fn of(
 }
 
 /// The servers whose metrics the probe at this place, among so many, looks at.
-pub fn metrics(place: Option<usize>, probes: usize, dns: &DnsServers) -> Vec<SocketAddr> {
+pub(crate) fn metrics(place: Option<usize>, probes: usize, dns: &DnsServers) -> Vec<SocketAddr> {
     let pods = dns.pods.iter().enumerate().filter(|(i, _)| is_witness(place, probes, *i)).take(SERVERS);
     pods.map(|(_, pod)| SocketAddr::new(*pod, ports::DNS_METRICS)).collect()
 }
@@ -101,7 +101,7 @@ fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) 
 
 /// The question for a name outside of the cluster that has these addresses, or any: for IPv4 addresses, unless all of them are
 /// of IPv6.
-pub fn outside(name: &str, addresses: &[IpAddr]) -> Record {
+pub(crate) fn outside(name: &str, addresses: &[IpAddr]) -> Record {
     let is_ipv6 = !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6);
     let kind = if is_ipv6 { Kind::Aaaa } else { Kind::A };
     Record { purpose: Purpose::Outside, kind, name: format!("{}.", name.trim_end_matches('.')) }

@@ -11,15 +11,15 @@ use crate::probe::mesh;
 const NODE: [u16; 5] =
     [KUBELET, ports::KUBELET_READ_ONLY, ports::KUBELET_HEALTHZ, ports::KUBE_PROXY_HEALTHZ, ports::KUBE_PROXY_METRICS];
 /// What is asked of the control plane's components: it shows more than that the port is open, and only reads.
-pub const METRICS: &str = "/metrics";
+pub(crate) const METRICS: &str = "/metrics";
 /// What is asked of the kubelet with a token that has no rights.
-pub const KUBELET_PATHS: [&str; 2] = ["/metrics", "/pods"];
+pub(crate) const KUBELET_PATHS: [&str; 2] = ["/metrics", "/pods"];
 /// A checkpoint of a pod that cannot exist.
-pub const CHECKPOINT: &str = "/checkpoint/seaworthy-none/none/none";
+pub(crate) const CHECKPOINT: &str = "/checkpoint/seaworthy-none/none/none";
 
 /// What the probe on a node tries: its own node closely, the others from outside. Up to 16 nodes every probe tries all others,
 /// beyond that as many as it has peers.
-pub fn of(own: &str, nodes: &Nodes, turn: u64) -> Vec<Endpoint> {
+pub(crate) fn of(own: &str, nodes: &Nodes, turn: u64) -> Vec<Endpoint> {
     let all: Vec<(&String, &Node)> = nodes.0.iter().collect();
     let Some(at) = all.iter().position(|(name, _)| *name == own) else { return Vec::new() };
     // A node that is not ready is known to be in trouble; to ask it would only take long.

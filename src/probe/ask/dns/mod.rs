@@ -30,9 +30,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What answers add to a message, in bytes.
 mod size {
     /// A server.
-    pub const SERVER: usize = 80;
+    pub(super) const SERVER: usize = 80;
     /// Other records, which all servers answer alike: at the first, and at each.
-    pub const RECORDS: (usize, usize) = (650, 60);
+    pub(super) const RECORDS: (usize, usize) = (650, 60);
 }
 
 /// DNS servers.

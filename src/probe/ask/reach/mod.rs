@@ -17,9 +17,9 @@ use crate::probe::fault::Got;
 /// What answers add to a message, in bytes.
 mod size {
     /// A port.
-    pub const ENDPOINT: usize = 7;
+    pub(super) const ENDPOINT: usize = 7;
     /// A server's certificate.
-    pub const CERTIFICATE: usize = 1500;
+    pub(super) const CERTIFICATE: usize = 1500;
 }
 
 /// Endpoints of any kind.
