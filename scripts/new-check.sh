@@ -11,11 +11,11 @@ die() {
     echo "$*" >&2
     exit 2
 }
-(($# == 2)) || die "usage: scripts/new-check.sh NAME SUITE, where SUITE is one of $(cd suites && echo */mod.rs | sed 's#/mod.rs##g')"
+(($# == 2)) || die "usage: scripts/new-check.sh NAME SUITE, where SUITE is one of $(cd suites && echo */mod.rs | sed 's#/mod.rs##g; y#_#-#')"
 name=$1 suite=$2
-folder=suites/$suite list=suites/$suite/mod.rs
+folder=suites/${suite//-/_} list=suites/${suite//-/_}/mod.rs
 
-[[ -f $list ]] || die "there is no suite $suite: $(cd suites && echo */mod.rs | sed 's#/mod.rs##g')"
+[[ -f $list ]] || die "there is no suite $suite: $(cd suites && echo */mod.rs | sed 's#/mod.rs##g; y#_#-#')"
 [[ $name =~ ^[a-z][a-z0-9]*(-[a-z0-9]+)*$ ]] || die "a name is of lower-case words with hyphens between them, not $name"
 ! grep -rqE "check!\(\"[A-Z]+-[0-9]+\", \"$name\"" suites || die "there is a check of that name: $name"
 last=$(grep -rhoE 'check!\("[A-Z]+-[0-9]+"' "$folder" | cut -d '"' -f 2 | sort -V | tail -n 1)

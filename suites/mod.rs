@@ -3,12 +3,9 @@
 //! A check uses facts and nothing else: no client, no clock, no I/O.
 
 pub mod addons;
-#[path = "authn-authz/mod.rs"]
 pub mod authn_authz;
-#[path = "cloud-identity/mod.rs"]
 pub mod cloud_identity;
 pub mod cni;
-#[path = "control-plane/mod.rs"]
 pub mod control_plane;
 pub mod discovery;
 pub mod dns;
@@ -21,7 +18,6 @@ pub mod nodes;
 pub mod pki;
 mod pods;
 pub mod rights;
-#[path = "service-network/mod.rs"]
 pub mod service_network;
 mod shortfall;
 

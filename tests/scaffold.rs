@@ -60,17 +60,17 @@ fn ids(copy: &Copy, suite: &str) -> BTreeSet<String> {
 #[test]
 fn a_new_check_has_a_file_a_failing_test_an_entry_and_a_fault() {
     let copy = Copy::new();
-    let before = ids(&copy, "suites/cloud-identity");
+    let before = ids(&copy, "suites/cloud_identity");
     let made = copy.new_check(&["sample-check", "cloud-identity"]);
     assert!(made.status.success(), "{made:?}");
-    let after = ids(&copy, "suites/cloud-identity");
+    let after = ids(&copy, "suites/cloud_identity");
     let id = after.last().expect("there is a new one");
     assert!(id.starts_with("CI-") && !before.contains(id) && after.len() == before.len() + 1, "{after:?}");
 
-    let check = copy.text("suites/cloud-identity/sample_check.rs");
+    let check = copy.text("suites/cloud_identity/sample_check.rs");
     assert!(check.contains(&format!("crate::check!(\"{id}\", \"sample-check\", Minor, judge);")), "{check}");
     assert!(check.contains(&format!("{id} finds nothing yet: write its judge")), "{check}");
-    let list = copy.text("suites/cloud-identity/mod.rs");
+    let list = copy.text("suites/cloud_identity/mod.rs");
     assert_eq!(list.matches("sample_check").count(), 2, "{list}");
 
     let expected = Command::new(copy.path("tests/faults/sample-check-broken")).arg("expected").output();
