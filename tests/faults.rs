@@ -149,12 +149,13 @@ fn run(fault: &Fault, bed: &Bed) -> Result<(Vec<Judged>, TempDir), Failed> {
     let verdicts = folder.path().join("verdicts.json");
     let ask = |what: &str| output(Command::new(&fault.script).arg(what).env("BED", &bed.program));
     let (kubeconfig, arguments) = (ask("kubeconfig")?, ask("arguments")?);
+    let namespace = if ask("namespace")?.trim() == "own" { None } else { env::var_os("SEAWORTHY_NAMESPACE") };
     let ran = Command::new(bed::seaworthy())
         .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
         .arg(folder.path().join(RECORDING))
-        .args(env::var_os("SEAWORTHY_NAMESPACE").iter().flat_map(|name| [OsStr::new("--namespace"), name]))
+        .args(namespace.iter().flat_map(|name| [OsStr::new("--namespace"), name]))
         .args(arguments.lines())
         .output()?;
     let code = ran.status.code();

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the fault scripts share. A script sources this file, defines `apply`, `revert` and `expected`
-# (and `cluster`, `kubeconfig`, `profile` or `arguments` where they differ from the usual), and ends with `fault "$@"`.
+# (and `cluster`, `kubeconfig`, `profile`, `arguments` or `namespace` where they differ from the usual), and ends with `fault "$@"`.
 
 BED=${BED:-bed}
 SLUG=$(basename "$0")
@@ -22,6 +22,8 @@ cluster() { echo '--nodes 3'; }
 kubeconfig() { "$BED" kubeconfig; }
 profile() { echo post-install; }
 arguments() { :; }
+# `own` where only a namespace that the run makes itself shows the fault.
+namespace() { :; }
 
 fault() {
     case ${1:-} in
@@ -38,9 +40,9 @@ fault() {
         wait_for 150 'the cluster is healthy' healthy_or_hurry
         rm -rf "$STATE"
         ;;
-    expected | cluster | about | kubeconfig | profile | arguments) "$1" ;;
+    expected | cluster | about | kubeconfig | profile | arguments | namespace) "$1" ;;
     *)
-        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig | profile | arguments" >&2
+        echo "usage: $SLUG apply | revert | expected | cluster | about | kubeconfig | profile | arguments | namespace" >&2
         exit 2
         ;;
     esac
