@@ -35,8 +35,9 @@ const MORE_REQUESTS_PER_BACKEND: u32 = 2;
 const REQUESTS: u32 = 64;
 /// How many requests to one Service run at once: those that a silent backend swallows must not hold up the others.
 const AT_ONCE: usize = 8;
-/// How many requests without any answer show that a backend is silent, and not only unknown to the node so far.
-const SILENT: u32 = 3;
+/// In how many rounds requests must be lost to show that a backend is silent. In one alone, packets may be lost because its
+/// node or this one only learns of it.
+const SILENT_ROUNDS: u32 = 2;
 /// How many requests show that a client stays with one backend.
 const STICKY_REQUESTS: u32 = 8;
 /// How many requests a Service gets that has too many backends to meet them all.
@@ -186,18 +187,20 @@ impl Spread<'_> {
         let mut backends = self.first(&exchange).await;
         let per_backend = |requests: u32| u32::try_from(expected).unwrap_or(u32::MAX).saturating_mul(requests);
         let mut more = per_backend(REQUESTS_PER_BACKEND).min(REQUESTS);
-        let mut silent = 0;
+        let mut silent_rounds = 0;
         while backends.first_ms.is_some() && backends.answered.len() < expected && !self.terms.is_over() {
             let mut answers = stream::iter(0..more)
                 .map(|_| self.terms.within(self.terms.answer / 2, exchange()))
                 .buffer_unordered(AT_ONCE);
+            let mut lost = false;
             while backends.answered.len() < expected
                 && let Some(answer) = answers.next().await
             {
-                silent += u32::from(answer == Err(Fault::TimedOut));
+                lost |= answer == Err(Fault::TimedOut);
                 backends.take(answer);
             }
-            if silent >= SILENT || Instant::now() >= self.terms.settled() {
+            silent_rounds += u32::from(lost);
+            if silent_rounds >= SILENT_ROUNDS || Instant::now() >= self.terms.settled() {
                 break;
             }
             // Backends whose addresses are not known to this node yet will be.
@@ -324,8 +327,23 @@ mod tests {
         };
         let seen = spread(&question, &terms).meet(exchange).await;
         assert_eq!(seen.answered.keys().collect::<Vec<_>>(), ["p0", "p1"]);
-        assert_eq!((seen.asked, seen.fault), (25, Some(Fault::TimedOut)));
+        assert_eq!((seen.asked, seen.fault), (31, Some(Fault::TimedOut)));
         assert!(terms.elapsed() < 10 * ANSWER, "{:?}", terms.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_backend_whose_first_packets_are_lost_is_met_in_the_next_round() {
+        let (question, terms) = (question(2), Terms::new(LONG, ANSWER, LONG));
+        let turn = Cell::new(0);
+        let first_round = 1 + 2 * REQUESTS_PER_BACKEND;
+        let exchange = || {
+            let asked = turn.replace(turn.get() + 1);
+            async move {
+                if asked < first_round && asked % 2 == 1 { pending().await } else { Ok(reply((asked % 2) as usize)) }
+            }
+        };
+        let seen = spread(&question, &terms).meet(exchange).await;
+        assert_eq!(seen.answered.keys().collect::<Vec<_>>(), ["p0", "p1"]);
     }
 
     #[tokio::test]
