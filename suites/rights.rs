@@ -119,7 +119,7 @@ pub fn about(holder: &Holder) -> Subject {
 /// What a binding grants and to whom, as evidence.
 pub fn details<'a>(holders: &[&'a Holder], rules: &'a [PolicyRule]) -> impl Iterator<Item = String> {
     let holders = holders.iter().map(|holder| format!("granted to {holder}")).collect::<Vec<_>>();
-    holders.into_iter().chain(rules.iter().map(|rule| format!("permits to {rule}")))
+    holders.into_iter().chain(rules.iter().map(|rule| format!("permits: {rule}")))
 }
 
 /// The answer to a question. Without one, what it is about was not checked.

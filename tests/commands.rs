@@ -359,7 +359,7 @@ fn nothing_is_written_over_what_is_read_or_written_besides() {
     refused(&["report", &path, "--json", &path], 2, "EVENTS and --json are the same file, ");
     assert_eq!(fs::read(&path).unwrap(), EXAMPLE);
     assert!(!fs::exists(other).unwrap());
-    assert_eq!(seaworthy(&["judge", &path, "--json", "/dev/null", "--junit", "/dev/null"]).code, 0);
+    assert_eq!(seaworthy(&["judge", &path, "--json", "/dev/null", "--junit", "/dev/null"]).code, 1);
     let dash = seaworthy(&["judge", &path, "--json", "-"]);
     assert!(dash.code == 2 && dash.err.contains("/dev/stdout for the standard output"), "{}", dash.err);
 }
@@ -372,7 +372,7 @@ fn a_recording_and_a_stream_come_from_the_standard_input_too() {
         (done.status.code(), String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap())
     };
     let (code, said) = piped("judge", EXAMPLE);
-    assert!(code == Some(0) && said.contains("judged from the standard input"), "{said}");
+    assert!(code == Some(1) && said.contains("judged from the standard input"), "{said}");
     let (code, said) = piped("report", EXAMPLE);
     assert!(code == Some(2) && said.contains("the standard input: it is a recording"), "{said}");
 }

@@ -7,12 +7,22 @@ use crate::check::subject::listed;
 
 /// How many items are written out.
 const ENOUGH: usize = 8;
+/// How many characters of an item are.
+const LONG: usize = 120;
 
-/// The items with `separator` between them. Beyond the eighth only how many more there are, unless `all` are wanted.
+/// The items with `separator` between them. Unless `all` are wanted, a long item is cut, and beyond the eighth only how
+/// many more there are.
 pub fn items(items: &[impl AsRef<str>], separator: &str, all: bool) -> String {
     let shown = &items[..shown(items.len(), all)];
-    let words = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(separator);
-    with_rest(words, items.len() - shown.len())
+    let words = shown.iter().map(|item| if all { item.as_ref().to_owned() } else { beginning(item.as_ref()) });
+    with_rest(words.collect::<Vec<_>>().join(separator), items.len() - shown.len())
+}
+
+fn beginning(item: &str) -> String {
+    match item.char_indices().nth(LONG) {
+        Some((end, _)) => format!("{}…", &item[..end]),
+        None => item.to_owned(),
+    }
 }
 
 /// The subjects, the kind once for those that share it: `Node n1, n2 and 3 more`.
@@ -47,6 +57,13 @@ mod tests {
         assert!(items(&names, ", ", true).ends_with("n5000"));
         let nodes: Vec<Subject> = names.iter().take(12).map(Subject::node).collect();
         assert_eq!(subjects(&nodes, false), "Node n1, n2, n3, n4, n5, n6, n7, n8 and 4 more");
+    }
+
+    #[test]
+    fn a_long_item_is_cut_unless_all_is_wanted() {
+        let rule = format!("get {}", "é".repeat(200));
+        assert_eq!(items(&[&rule], ", ", false), format!("get {}…", "é".repeat(LONG - 4)));
+        assert_eq!(items(&[&rule], ", ", true), rule);
     }
 
     #[test]

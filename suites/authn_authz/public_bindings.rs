@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding dashboard");
         assert_eq!(findings[0].severity, Severity::Critical);
         assert_eq!(findings[0].seen, "ClusterRole view is granted to clients without a credential");
-        assert_eq!(findings[0].evidence, ["granted to User system:anonymous", "permits to get pods"]);
+        assert_eq!(findings[0].evidence, ["granted to User system:anonymous", "permits: get pods"]);
         assert!(findings[0].fix.contains("kubectl delete clusterrolebinding dashboard"));
     }
 

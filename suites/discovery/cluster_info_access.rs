@@ -167,7 +167,7 @@ fn judge_grant(verdict: &mut Verdict, rbac: &Rbac) {
     if let Some(rules) = rbac.rules(&ROLE) {
         let wider: Vec<PolicyRule> = rules.iter().filter(|rule| !is_narrow(rule)).cloned().collect();
         verdict.expect(ROLE.into(), wider.is_empty(), || {
-            Finding::new("the role permits to get the ConfigMap cluster-info, and nothing else", "it permits more")
+            Finding::new("the role lets its subjects get the ConfigMap cluster-info, and nothing else", "it permits more")
                 .evidence(details(&[], &wider))
                 .impact("anyone who reaches the API server has these rights")
                 .fix(grant.fix_role())
@@ -262,7 +262,7 @@ mod tests {
         let path = format!("kube-public/{GRANT}");
         let rbac = kubeadms().with_role(&path, vec![rule(&["get", "update"], "", &["configmaps"])]);
         let verdict = judged(&access(answer(200, "")), &rbac, Discovery::Token);
-        assert_eq!(findings(&verdict)[0].evidence, ["permits to get,update configmaps"]);
+        assert_eq!(findings(&verdict)[0].evidence, ["permits: get,update configmaps"]);
 
         let holders = ["User system:anonymous", "Group system:unauthenticated"];
         let rbac = kubeadms().with_binding(&path, &format!("Role {GRANT}"), &holders);

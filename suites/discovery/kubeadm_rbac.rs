@@ -109,7 +109,7 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
     };
     let Some(reads) = grant.reads else { return verdict.confirm() };
     verdict.expect(subject.clone(), has.iter().any(|rule| reads.is_in(rule)), || {
-        Finding::new(format!("the role permits to {reads}"), "it does not")
+        Finding::new(format!("the role lets its subjects {reads}"), "it does not")
             .evidence(details(&[], has))
             .impact(grant.without)
             .fix(grant.fix_role())
@@ -117,7 +117,7 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, grant: &KubeadmGrant, binding:
     });
     let more: Vec<_> = has.iter().filter(|rule| !reads.is_all_of(rule)).cloned().collect();
     verdict.expect(subject, more.is_empty(), || {
-        Finding::new(format!("the role permits to {reads}, and nothing else"), "it permits more")
+        Finding::new(format!("the role lets its subjects {reads}, and nothing else"), "it permits more")
             .evidence(details(&[], &more))
             .impact("subjects of the binding have more rights than they need")
             .fix(grant.fix_role())
@@ -301,7 +301,7 @@ mod tests {
         let findings = judged(&healthy().with_role("kube-system/kube-proxy", vec![all]), &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].subjects[0].to_string().as_str()), (1, "Role kube-system/kube-proxy"));
         assert_eq!(findings[0].seen, "it permits more");
-        assert_eq!(findings[0].evidence, ["permits to get,list configmaps"]);
+        assert_eq!(findings[0].evidence, ["permits: get,list configmaps"]);
         assert_eq!(
             findings[0].fix,
             "kubectl create role kube-proxy -n kube-system --verb=get --resource=configmaps \
