@@ -167,11 +167,14 @@ fn judge_grant(verdict: &mut Verdict, rbac: &Rbac) {
     if let Some(rules) = rbac.rules(&ROLE) {
         let wider: Vec<PolicyRule> = rules.iter().filter(|rule| !is_narrow(rule)).cloned().collect();
         verdict.expect(ROLE.into(), wider.is_empty(), || {
-            Finding::new("the role lets its subjects get the ConfigMap cluster-info, and nothing else", "it permits more")
-                .evidence(details(&[], &wider))
-                .impact("anyone who reaches the API server has these rights")
-                .fix(grant.fix_role())
-                .managed_by(rbac.manager(&ROLE))
+            Finding::new(
+                "the role lets its subjects get the ConfigMap cluster-info, and nothing else",
+                "it permits more",
+            )
+            .evidence(details(&[], &wider))
+            .impact("anyone who reaches the API server has these rights")
+            .fix(grant.fix_role())
+            .managed_by(rbac.manager(&ROLE))
         });
     }
     if let Some(binding) = rbac.bindings.get(&BINDING) {
