@@ -1,11 +1,12 @@
 //! Facts as nodes of a graph, whatever their type.
 
 use std::any::{Any, TypeId};
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -217,12 +218,7 @@ impl Node {
                 stage: F::STAGE,
                 rules: F::RULES,
                 deadline: F::DEADLINE,
-                observe: |live, facts| {
-                    Box::pin(async move {
-                        let needs = F::Needs::take(&facts)?;
-                        erase(F::observe(&live, needs).await)
-                    })
-                },
+                observe: |live, facts| Box::pin(async move { observe::<F>(&live, &facts).await }),
             }),
             record: None,
         }
@@ -248,6 +244,15 @@ impl Node {
             origin: Origin::Given,
             record: Some(Record::of::<F>()),
         }
+    }
+}
+
+/// Takes what a fact needs and observes it. Not in an async block: older versions of Rust do not see that such a one may be
+/// sent to another thread (rust-lang/rust issue 100013).
+fn observe<'a, F: Observe>(live: &'a Live, facts: &'a Facts) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+    match F::Needs::<'a>::take(facts) {
+        Ok(needs) => Box::pin(F::observe(live, needs).map(erase)),
+        Err(why) => Box::pin(ready(Err(why))),
     }
 }
 
