@@ -94,7 +94,7 @@ fn conclude(verdict: oneshot::Receiver<Judged>) -> Result<Completion, Failed> {
     let check = verdict.blocking_recv().map_err(|_| Failed::from("the run ended before this check was judged"))?;
     match check.outcome {
         Outcome::Pass | Outcome::Warn => Ok(Completion::Completed),
-        Outcome::Skip => Ok(Completion::ignored_with(plain::line(&check))),
+        Outcome::Skip | Outcome::Blocked => Ok(Completion::ignored_with(plain::line(&check))),
         Outcome::Fail | Outcome::Error => Err(Failed::from(printable(&plain::text(&check)))),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Severity, Subject};
+use super::{Cause, Severity, Subject};
 use crate::manager::Manager;
 
 /// One thing that is not as expected, with everything that it is about.
@@ -24,6 +24,9 @@ pub struct Finding {
     pub fix: String,
     /// How much it matters.
     pub severity: Severity,
+    /// What it follows from; none of a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 impl Finding {

@@ -1,5 +1,6 @@
 //! Checks: pure functions from facts to a verdict, whose parameters are their needs.
 
+pub mod cause;
 pub mod documentation;
 pub mod finding;
 pub mod judge;
@@ -11,6 +12,7 @@ pub mod subject;
 pub(crate) mod testing;
 pub mod verdict;
 
+pub use cause::{Cause, Root};
 pub use documentation::Documentation;
 pub use finding::Finding;
 pub use judge::{Check, Judge, Suite};

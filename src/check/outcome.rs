@@ -4,17 +4,19 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Finding, Note, Severity, Subject, Verdict};
+use super::{Cause, Check, Finding, Note, Severity, Subject, Verdict};
 use crate::seen::{Seen, Unobserved};
 
 /// What became of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// A finding at or above the gate.
+    /// A finding at or above the gate that follows from nothing else.
     Fail,
     /// It could not be checked.
     Error,
+    /// What is wrong, or could not be checked, follows from what another check names.
+    Blocked,
     /// Findings below the gate only.
     Warn,
     /// It does not apply, or the profile does not allow it.
@@ -25,13 +27,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, the worst first.
-    pub const ALL: [Self; 5] = [Self::Fail, Self::Error, Self::Warn, Self::Skip, Self::Pass];
+    pub const ALL: [Self; 6] = [Self::Fail, Self::Error, Self::Blocked, Self::Warn, Self::Skip, Self::Pass];
 
     /// The name that reports use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fail => "fail",
             Self::Error => "error",
+            Self::Blocked => "blocked",
             Self::Warn => "warn",
             Self::Skip => "skip",
             Self::Pass => "pass",
@@ -56,6 +59,9 @@ pub struct Unseen {
     /// The permission that our own credential lacks, if that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
+    /// What it follows from; none of a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 impl Unseen {
@@ -64,7 +70,7 @@ impl Unseen {
             Unobserved::Refused { missing, .. } | Unobserved::NotGranted { missing, .. } => Some(missing.clone()),
             _ => None,
         };
-        Self { subjects, why: why.to_string(), missing }
+        Self { subjects, why: why.to_string(), missing, cause: None }
     }
 }
 
@@ -124,6 +130,12 @@ impl Judged {
         judged
     }
 
+    /// What its results follow from: one entry for each that follows from something.
+    pub fn causes(&self) -> impl Iterator<Item = &Cause> {
+        let findings = self.findings.iter().filter_map(|finding| finding.cause.as_ref());
+        findings.chain(self.unseen.iter().filter_map(|unseen| unseen.cause.as_ref()))
+    }
+
     fn skip(&mut self, reason: String) {
         self.outcome = Outcome::Skip;
         self.reason = Some(reason);
@@ -151,7 +163,12 @@ impl Judged {
         } else if let Some(reason) = verdict.reason() {
             return self.skip(reason.into());
         } else if self.observations == 0 {
-            self.unseen.push(Unseen { subjects: Vec::new(), why: "the check asserted nothing".into(), missing: None });
+            self.unseen.push(Unseen {
+                subjects: Vec::new(),
+                why: "the check asserted nothing".into(),
+                missing: None,
+                cause: None,
+            });
             Outcome::Error
         } else {
             Outcome::Pass

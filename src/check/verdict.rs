@@ -212,6 +212,7 @@ impl Verdict {
             impact: statement.impact.clone(),
             fix: statement.fix.clone(),
             severity: statement.severity.unwrap_or(severity),
+            cause: None,
         };
         let mut findings: Vec<_> = self.findings.iter().map(finding).collect();
         // The worst first; the judge's own order otherwise.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::check::{Check, Judged, Outcome, Severity};
+use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::cluster::ClusterSummary;
 use crate::redaction::Redaction;
 
@@ -42,6 +42,13 @@ pub enum Event {
         at_ms: u64,
         /// The check and its outcome.
         check: Judged,
+    },
+    /// Root causes were found among what was judged.
+    CausesFound {
+        /// The checks that name them, in the order of reports.
+        roots: Vec<Root>,
+        /// The checks that follow from them in whole or in part, as they are now.
+        checks: Vec<Judged>,
     },
     /// What became of the objects that the run created.
     CleanedUp {

@@ -1,6 +1,6 @@
 //! A run, gathered from its events so far.
 
-use crate::check::{Judged, Outcome};
+use crate::check::{Judged, Outcome, Root};
 use crate::event::{Event, Planned, RunFailed, RunFinished, RunStarted};
 
 /// A run, gathered from its events so far.
@@ -14,6 +14,8 @@ pub struct Gathered {
     pub finished: Option<RunFinished>,
     /// Why it did not begin.
     pub failed: Option<RunFailed>,
+    /// The checks that name root causes, in the order of reports.
+    pub roots: Vec<Root>,
     checks: Vec<Timed>,
     /// When the last of them was judged.
     last_ms: u64,
@@ -54,6 +56,14 @@ impl Gathered {
                 let took_ms = at_ms.saturating_sub(std::mem::replace(&mut self.last_ms, *at_ms));
                 self.checks.push(Timed { took_ms, check: check.clone() });
             }
+            Event::CausesFound { roots, checks } => {
+                self.roots.clone_from(roots);
+                for timed in &mut self.checks {
+                    if let Some(now) = checks.iter().find(|now| now.id == timed.check.id) {
+                        timed.check = now.clone();
+                    }
+                }
+            }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
             Event::RunFailed(failed) => self.failed = Some(failed.clone()),
         }
@@ -75,6 +85,19 @@ impl Gathered {
     /// The judged checks with this outcome, in the order of the plan.
     pub fn with(&self, outcome: Outcome) -> Vec<&Judged> {
         self.checks().into_iter().map(|timed| &timed.check).filter(|check| check.outcome == outcome).collect()
+    }
+
+    /// The checks that fail: in the order of their root causes, or of the plan where a run was cut off before these were
+    /// looked for.
+    pub fn failing(&self) -> Vec<&Judged> {
+        let mut failing = self.with(Outcome::Fail);
+        failing.sort_by_key(|check| self.roots.iter().position(|root| root.check == check.id));
+        failing
+    }
+
+    /// A check that was judged.
+    pub fn check(&self, id: &str) -> Option<&Judged> {
+        self.checks.iter().map(|timed| &timed.check).find(|check| check.id == id)
     }
 
     /// The selected checks that the run did not come to judge.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::on_verdict::Whole;
 use super::{Console, Gathered, OutputError, OutputFile, documentation};
-use crate::check::{Judged, Outcome, Severity};
+use crate::check::{Judged, Outcome, Root, Severity};
 use crate::cluster::ClusterSummary;
 
 /// The version of `reports/verdicts.schema.json`. It changes when a field is removed or changes its meaning.
@@ -24,6 +24,8 @@ struct Verdicts<'a> {
     profile: &'a str,
     gate: Severity,
     at: Timestamp,
+    /// The checks that name the root causes of all that is wrong or could not be checked, the first to look at first.
+    causes: &'a [Root],
     checks: Vec<Documented<'a>>,
     counts: BTreeMap<Outcome, usize>,
     /// Null when the run was cut off before its end.
@@ -51,6 +53,7 @@ impl<'a> Verdicts<'a> {
                 profile: &failed.profile,
                 gate: failed.gate,
                 at: failed.at,
+                causes: &[],
                 checks: Vec::new(),
                 counts: Outcome::ALL.into_iter().map(|outcome| (outcome, 0)).collect(),
                 exit_code: Some(failed.exit_code),
@@ -68,6 +71,7 @@ impl<'a> Verdicts<'a> {
             gate: started.gate,
             at: started.at,
             counts: Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect(),
+            causes: &run.roots,
             checks: checks
                 .into_iter()
                 .map(|check| Documented { check, documentation: documentation::link(check) })

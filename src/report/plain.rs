@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::shortened;
-use crate::check::{Finding, Judged, Note};
+use crate::check::{Cause, Finding, Judged, Note};
 
 /// Everything about a check that is not a plain pass.
 pub fn text(check: &Judged) -> String {
@@ -44,6 +44,16 @@ pub fn note(note: &Note, all: bool) -> String {
     }
 }
 
+/// The results of a check that follow from another one, each in one line.
+pub fn consequences(check: &Judged, root: &str) -> Vec<String> {
+    let follows = |cause: &Option<Cause>| cause.as_ref().is_some_and(|cause| cause.check == root);
+    let findings = check.findings.iter().filter(|finding| follows(&finding.cause));
+    let findings =
+        findings.map(|finding| format!("{}: {}", shortened::subjects(&finding.subjects, false), finding.seen));
+    let unseen = check.unseen.iter().filter(|unseen| follows(&unseen.cause)).map(|unseen| unseen.why.clone());
+    findings.chain(unseen).collect()
+}
+
 fn described(finding: &Finding) -> String {
     let mut text = format!("{} ({})\n", shortened::subjects(&finding.subjects, true), finding.severity);
     let evidence = shortened::items(&finding.evidence, "\n          ", true);
@@ -56,6 +66,9 @@ fn described(finding: &Finding) -> String {
     ];
     for (label, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
         _ = writeln!(text, "{label:<10}{value}");
+    }
+    if let Some(cause) = &finding.cause {
+        _ = writeln!(text, "{:<10}{}", "cause", cause.check);
     }
     text
 }

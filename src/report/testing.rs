@@ -34,11 +34,12 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         impact: Some("every pod that verifies the API server at its ClusterIP fails".into()),
         fix: "Add the name to `apiServer.certSANs`.".into(),
         severity: Severity::Critical,
+        cause: None,
     }
 }
 
 fn unseen(subject: Option<Subject>, why: &str, missing: Option<&str>) -> Unseen {
-    Unseen { subjects: subject.into_iter().collect(), why: why.into(), missing: missing.map(Into::into) }
+    Unseen { subjects: subject.into_iter().collect(), why: why.into(), missing: missing.map(Into::into), cause: None }
 }
 
 /// The checks of the run, in the order of the plan.

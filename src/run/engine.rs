@@ -9,12 +9,14 @@ use tokio::time::timeout;
 
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
+use crate::cause::{Graph, Places, fold};
 use crate::check::{Check, Judged, Outcome, Severity};
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::{Facts, Stage};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::seen::Unobserved;
+use crate::suites;
 
 /// For how long at most everything else waits until what is observed first is under way: a node that starts no pod delays
 /// the rest no longer than this.
@@ -78,6 +80,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         },
         observe_first(&observer, live.as_deref()),
     );
+    let judged = explained(judged, &facts, gate, &events);
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code =
         if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
@@ -98,6 +101,15 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         interrupted,
     }));
     Conclusion { judged, facts, exit_code }
+}
+
+/// Finds root causes among what was judged, and reports what they change.
+fn explained(judged: Vec<Judged>, facts: &Facts, gate: Severity, events: &Events) -> Vec<Judged> {
+    let mut folded = judged.clone();
+    let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(facts), gate);
+    let changed = folded.iter().zip(&judged).filter(|(now, was)| now != was).map(|(now, _)| now.clone());
+    events.send(Event::CausesFound { roots, checks: changed.collect() });
+    folded
 }
 
 /// Whether a check needs a fact that is observed alone.

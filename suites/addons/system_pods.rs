@@ -31,7 +31,13 @@ use crate::suites::node_changes::comes_or_goes;
 use crate::suites::pods::failed_again;
 use crate::suites::rights;
 
-crate::check!("AD-03", "system-pods", Major, judge);
+crate::check!(
+    "AD-03",
+    "system-pods",
+    Major,
+    judge,
+    builds_on: ["AD-01", "CN-02", "CP-03", "CP-10", "DN-02", "DN-09", "KL-01", "SN-05"]
+);
 
 const NAMESPACE: &str = "kube-system";
 /// How long a new pod may take to start, in seconds.

@@ -26,7 +26,7 @@ use crate::holder::Holder;
 use crate::seen::Unobserved;
 use crate::suites::rights::{Forbidden, dangers, details, unbind};
 
-crate::check!("AA-18", "public-bindings", Critical, judge);
+crate::check!("AA-18", "public-bindings", Critical, judge, builds_on: ["AA-03"]);
 
 /// The subjects of clients without a credential.
 const ANONYMOUS: [Holder; 2] = [Holder::user("system:anonymous"), Holder::group("system:unauthenticated")];

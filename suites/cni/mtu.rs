@@ -27,7 +27,7 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{ApiAnswer, LargeAnswer};
 use crate::seen::Unobserved;
 
-crate::check!("CN-05", "mtu", Major, judge);
+crate::check!("CN-05", "mtu", Major, judge, builds_on: ["CN-04"]);
 
 /// What IP and ICMP add to a ping, by family.
 const PING_HEADERS: (u32, u32) = (28, 48);

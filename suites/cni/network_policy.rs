@@ -27,7 +27,7 @@ use crate::fact::facts::network_policy_trial::{NetworkPolicyTrial, Sight};
 use crate::milliseconds::seconds;
 use crate::seen::Unobserved;
 
-crate::check!("CN-06", "network-policy", Major, judge);
+crate::check!("CN-06", "network-policy", Major, judge, builds_on: ["CN-04"]);
 
 fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
     let required = expectations.network_policy == NetworkPolicies::Required;

@@ -33,7 +33,7 @@ use crate::object_ref::NamespacedName;
 use crate::seen::Unobserved;
 use crate::suites::node_ranges;
 
-crate::check!("CN-03", "pod-ranges", Major, judge);
+crate::check!("CN-03", "pod-ranges", Major, judge, builds_on: ["SN-11"]);
 
 /// How many addresses of a range belong to no pod.
 const RESERVED: u64 = 3;

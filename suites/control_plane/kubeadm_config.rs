@@ -27,7 +27,7 @@ use crate::fact::facts::pods::Pods;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::version::Version;
 
-crate::check!("CP-08", "kubeadm-config", Minor, judge);
+crate::check!("CP-08", "kubeadm-config", Minor, judge, builds_on: ["CP-02"]);
 
 /// The command that opens the ConfigMap.
 const EDIT: &str = "kubectl -n kube-system edit configmap kubeadm-config";

@@ -17,7 +17,7 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::leader_leases::LeaderLeases;
 
-crate::check!("CP-05", "leader-leases", Critical, judge);
+crate::check!("CP-05", "leader-leases", Critical, judge, builds_on: ["CP-01", "CP-03"]);
 
 /// How many lease durations may pass without a renewal.
 const PATIENCE: i64 = 2;

@@ -32,7 +32,7 @@ use crate::object_ref::ObjectRef;
 use crate::seen::{Seen, Unobserved};
 use crate::suites::rights::{details, remove};
 
-crate::check!("DI-02", "cluster-info-access", Major, judge);
+crate::check!("DI-02", "cluster-info-access", Major, judge, builds_on: ["AA-17", "AA-18", "DI-01"]);
 
 /// The name of kubeadm's Role and RoleBinding.
 const GRANT: &str = "kubeadm:bootstrap-signer-clusterinfo";

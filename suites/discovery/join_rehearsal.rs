@@ -38,7 +38,13 @@ use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 use crate::suites::pki::issued::{judge_life, judge_trust};
 
-crate::check!("DI-10", "join-rehearsal", Critical, judge);
+crate::check!(
+    "DI-10",
+    "join-rehearsal",
+    Critical,
+    judge,
+    builds_on: ["CP-07", "DI-03", "DI-04", "DI-05", "DI-07", "PK-12"]
+);
 
 /// How to restore what a joining kubelet may do.
 fn kubelet_bootstrap() -> String {

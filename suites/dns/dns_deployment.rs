@@ -27,7 +27,13 @@ use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 use crate::suites::pods::why_not_ready;
 
-crate::check!("DN-02", "dns-deployment", Major, judge);
+crate::check!(
+    "DN-02",
+    "dns-deployment",
+    Major,
+    judge,
+    builds_on: ["AA-24", "AD-01", "CN-04", "DN-01", "DN-03", "DN-08", "DN-09", "KL-01"]
+);
 
 /// A patch that spreads the replicas over zones. Replicas of an earlier rollout do not count.
 const SPREAD: &str = "{spec: {template: {spec: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: \

@@ -25,7 +25,7 @@ use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got};
 use crate::seen::Unobserved;
 use crate::suites::pods::failed_again;
 
-crate::check!("DN-09", "dns-failures", Major, judge);
+crate::check!("DN-09", "dns-failures", Major, judge, builds_on: ["DN-03", "DN-08"]);
 
 /// How often a server may have been restarted, whatever its age: a reboot of its node counts as one.
 const RESTARTS: i32 = 5;

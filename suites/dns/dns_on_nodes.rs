@@ -28,7 +28,13 @@ use crate::fact::facts::probe_reports::answers::{DnsAnswer, Fault, Lookups};
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
 use crate::suites::shortfall;
 
-crate::check!("DN-04", "dns-on-nodes", Critical, judge);
+crate::check!(
+    "DN-04",
+    "dns-on-nodes",
+    Critical,
+    judge,
+    builds_on: ["CP-08", "DN-01", "DN-02", "DN-03", "DN-08", "DN-09", "SN-04", "SN-09"]
+);
 
 /// The slowest that half of the lookups may be, in microseconds. The probes of all nodes ask at the same time, so that
 /// single ones are slow on a healthy cluster, and this is many times what an idle server needs.

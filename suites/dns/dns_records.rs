@@ -31,7 +31,7 @@ use crate::fact::facts::probe_reports::answers::{DnsAnswer, Fault, Got, MANY_POR
 use crate::seen::Unobserved;
 use crate::suites::late_probes::came_too_late;
 
-crate::check!("DN-06", "dns-records", Minor, judge);
+crate::check!("DN-06", "dns-records", Minor, judge, builds_on: ["DN-04"]);
 
 /// What to do about a record that the plugin kubernetes has by itself.
 const REWRITTEN: &str = "in the Corefile, look for `template`, `rewrite` or `autopath`, which change such answers: \

@@ -27,7 +27,7 @@ use crate::ports;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 
-crate::check!("DN-01", "dns-service", Critical, judge);
+crate::check!("DN-01", "dns-service", Critical, judge, builds_on: ["SN-01", "SN-02"]);
 
 /// The place of the DNS Service in the service range, by kubeadm's rule.
 const PLACE: u32 = 10;

@@ -25,7 +25,7 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::Resolver;
 use crate::seen::Unobserved;
 
-crate::check!("DN-05", "pod-resolver", Major, judge);
+crate::check!("DN-05", "pod-resolver", Major, judge, builds_on: ["DN-01", "DN-06"]);
 
 fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: Option<&KubernetesService>) -> Verdict {
     let Some(address) = dns.addresses.first() else {

@@ -26,7 +26,7 @@ use crate::ports::KUBELET;
 use crate::seen::{Seen, Unobserved};
 use crate::suites::rights;
 
-crate::check!("KL-10", "checkpoint-rights", Major, judge);
+crate::check!("KL-10", "checkpoint-rights", Major, judge, builds_on: ["KL-03", "KL-04", "KL-13"]);
 
 fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();

@@ -23,7 +23,7 @@ use crate::check::{Subject, Verdict};
 use crate::fact::facts::kubelet_logs::Came;
 use crate::fact::facts::pod_streams::PodStreams;
 
-crate::check!("KL-14", "exec-and-port-forward", Major, judge);
+crate::check!("KL-14", "exec-and-port-forward", Major, judge, builds_on: ["KL-09"]);
 
 fn judge(streams: &PodStreams) -> Verdict {
     let mut verdict = Verdict::new();

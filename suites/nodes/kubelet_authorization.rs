@@ -34,7 +34,7 @@ use crate::fact::facts::probe_reports::endpoints::KUBELET_PATHS;
 use crate::ports::KUBELET;
 use crate::seen::Unobserved;
 
-crate::check!("KL-04", "kubelet-authorization", Critical, judge);
+crate::check!("KL-04", "kubelet-authorization", Critical, judge, builds_on: ["KL-03", "KL-13"]);
 
 fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonitoring, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();

@@ -30,7 +30,7 @@ use crate::seen::Unobserved;
 
 use super::reach::out_of_reach;
 
-crate::check!("KL-06", "kubelet-configuration", Major, judge);
+crate::check!("KL-06", "kubelet-configuration", Major, judge, builds_on: ["DN-05", "KL-03", "KL-04", "KL-05", "KL-13"]);
 
 const FILE: &str = "/var/lib/kubelet/config.yaml; systemctl restart kubelet";
 const REWRITE: &str = "kubeadm upgrade node phase kubelet-config; systemctl restart kubelet; if it stays, look for flags in \

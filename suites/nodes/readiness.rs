@@ -22,7 +22,7 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::Unobserved;
 use crate::suites::node_changes::comes_or_goes;
 
-crate::check!("KL-01", "node-readiness", Critical, judge);
+crate::check!("KL-01", "node-readiness", Critical, judge, builds_on: ["CN-01"]);
 
 const PRESSURES: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
 /// The taint of a node that its cloud provider has not initialized yet.

@@ -33,7 +33,7 @@ use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
 use crate::fact::facts::root_ca_config_maps::RootCaConfigMaps;
 use crate::seen::Unobserved;
 
-crate::check!("PK-05", "authorities", Major, judge);
+crate::check!("PK-05", "authorities", Major, judge, builds_on: ["DI-03", "PK-01", "PK-06"]);
 
 /// How to replace a CA.
 const ROTATE: &str = "replace this CA: https://kubernetes.io/docs/tasks/tls/manual-rotation-of-ca-certificates/";

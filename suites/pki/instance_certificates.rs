@@ -43,7 +43,7 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
 
-crate::check!("PK-03", "instance-certificates", Major, judge);
+crate::check!("PK-03", "instance-certificates", Major, judge, builds_on: ["PK-02", "PK-04"]);
 
 fn judge(
     handshakes: &ApiServerHandshakes,

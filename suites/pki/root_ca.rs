@@ -27,7 +27,7 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::namespaces::Namespaces;
 use crate::fact::facts::root_ca_config_maps::{RootCa, RootCaConfigMaps};
 
-crate::check!("PK-06", "root-ca", Major, judge);
+crate::check!("PK-06", "root-ca", Major, judge, builds_on: ["CP-05", "CP-07"]);
 
 /// For how long a namespace may lack the ConfigMap.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);

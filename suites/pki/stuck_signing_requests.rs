@@ -32,7 +32,7 @@ use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::seen::{Seen, Unobserved};
 
-crate::check!("PK-09", "stuck-signing-requests", Major, judge);
+crate::check!("PK-09", "stuck-signing-requests", Major, judge, builds_on: ["CP-05", "CP-07"]);
 
 /// The signer of kubelets' client certificates, whose requests Kubernetes approves itself.
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";

@@ -28,7 +28,13 @@ use crate::seen::Unobserved;
 use crate::suites::pki::distrust::remedy;
 use crate::suites::{rights, shortfall};
 
-crate::check!("SN-04", "api-from-pods", Critical, judge);
+crate::check!(
+    "SN-04",
+    "api-from-pods",
+    Critical,
+    judge,
+    builds_on: ["AA-24", "CN-04", "CP-01", "PK-02", "PK-03", "PK-06", "SN-01", "SN-03", "SN-05", "SN-07"]
+);
 
 /// How to fix the pods' ca.crt.
 const OF_ANOTHER_CA: &str = "on each control-plane node, set --root-ca-file in \

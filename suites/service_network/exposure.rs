@@ -30,7 +30,7 @@ use crate::fact::facts::service_exposure::{Exposure, ServiceExposure};
 use crate::object_ref::NamespacedName;
 use crate::seen::Unobserved;
 
-crate::check!("SN-10", "exposure", Minor, judge);
+crate::check!("SN-10", "exposure", Minor, judge, builds_on: ["SN-09"]);
 
 /// How long a load balancer may take, in seconds.
 const PATIENCE: i64 = 300;

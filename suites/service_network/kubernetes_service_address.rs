@@ -17,7 +17,7 @@ use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::service_range::ServiceRange;
 
-crate::check!("SN-01", "kubernetes-service-address", Critical, judge);
+crate::check!("SN-01", "kubernetes-service-address", Critical, judge, builds_on: ["SN-02"]);
 
 /// The labels that the API server gives the Service.
 const LABELS: [(&str, &str); 2] = [("component", "apiserver"), ("provider", "kubernetes")];

@@ -34,7 +34,7 @@ use crate::suites::kubeadm_phase::again;
 use crate::suites::pods::why_not_ready;
 use crate::version::Version;
 
-crate::check!("SN-05", "service-proxy", Critical, judge);
+crate::check!("SN-05", "service-proxy", Critical, judge, builds_on: ["KL-01"]);
 
 /// The values of Cilium's `kube-proxy-replacement` with which it does all of kube-proxy's work; old releases have
 /// `strict`.

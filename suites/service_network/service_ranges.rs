@@ -31,7 +31,7 @@ use crate::fact::facts::service_addresses::ServiceAddresses;
 use crate::fact::facts::service_cidrs::{DEFAULT, ServiceCidrs};
 use crate::suites::node_ranges;
 
-crate::check!("SN-02", "service-ranges", Major, judge);
+crate::check!("SN-02", "service-ranges", Major, judge, builds_on: ["SN-11"]);
 
 const ALLOCATOR: &str = "ipallocator.k8s.io";
 /// For how many seconds a warning counts: the API server repeats it every few minutes while it lasts.

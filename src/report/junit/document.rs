@@ -32,7 +32,7 @@ fn failure(failed: &RunFailed) -> Suite {
 /// The suites, in the order of the plan.
 fn suites(run: &Gathered) -> Vec<Suite> {
     let started = run.started.as_ref();
-    let judged = run.checks().into_iter().map(|timed| (timed.check.suite.as_str(), case::judged(timed, started)));
+    let judged = run.checks().into_iter().map(|timed| (timed.check.suite.as_str(), case::judged(timed, run)));
     let unjudged = run.unjudged().into_iter().map(|planned| (planned.suite.as_str(), case::unjudged(planned)));
     let mut suites: Vec<(&str, Vec<Case>)> = Vec::new();
     for (name, case) in judged.chain(unjudged) {

@@ -23,10 +23,12 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         INDENT,
     );
     page.paragraph(INDENT, PLAIN, &check.title);
-    let shown = if all { check.findings.len() } else { check.findings.len().min(ENOUGH) };
-    for (i, finding) in check.findings[..shown].iter().enumerate() {
-        let next = check.findings[..shown].get(i + 1);
-        let Finding { subjects, expected, seen, evidence, impact, fix, severity } = finding;
+    // What follows from another check is listed there.
+    let own: Vec<&Finding> = check.findings.iter().filter(|finding| finding.cause.is_none()).collect();
+    let shown = if all { own.len() } else { own.len().min(ENOUGH) };
+    for (i, finding) in own[..shown].iter().enumerate() {
+        let next = own[..shown].get(i + 1);
+        let Finding { subjects, expected, seen, evidence, impact, fix, severity, cause: _ } = finding;
         let mut about = shortened::subjects(subjects, all);
         if *severity != worst {
             about = format!("{about} ({severity})");
@@ -54,11 +56,11 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
             }
         }
     }
-    if shown < check.findings.len() {
-        page.paragraph(INDENT, PLAIN, &format!("and {} more findings (-v lists them)", check.findings.len() - shown));
+    if shown < own.len() {
+        page.paragraph(INDENT, PLAIN, &format!("and {} more findings (-v lists them)", own.len() - shown));
     }
     if outcome == Outcome::Fail {
-        for unseen in &check.unseen {
+        for unseen in check.unseen.iter().filter(|unseen| unseen.cause.is_none()) {
             let subjects = shortened::subjects(&unseen.subjects, all);
             // Most reasons begin with what was asked.
             let subjects = if subjects.is_empty() || unseen.why.starts_with(&subjects) {

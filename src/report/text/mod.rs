@@ -1,6 +1,7 @@
 //! Text for people: what is wrong first, each thing once, with what to do about it.
 
 mod clean_up;
+mod consequences;
 pub mod findings;
 pub mod header;
 mod not_checked;
@@ -51,8 +52,9 @@ impl Text {
     fn body(&self) -> String {
         let mut page = Page::new(self.console.width());
         let run = &self.run;
-        for check in run.with(Outcome::Fail) {
+        for check in run.failing() {
             findings::write(&mut page, check, self.verbose);
+            consequences::write(&mut page, run, check, self.verbose);
         }
         not_checked::write(&mut page, run, self.verbose);
         for check in run.checks().into_iter().map(|timed| &timed.check) {

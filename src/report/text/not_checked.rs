@@ -31,8 +31,11 @@ pub(super) fn write(page: &mut Page, run: &Gathered, all: bool) {
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut causes: Vec<(&str, Entry)> = Vec::new();
-    for check in run.with(Outcome::Error) {
-        for unseen in &check.unseen {
+    let undecided = run.checks().into_iter().map(|timed| &timed.check);
+    for check in undecided.filter(|check| matches!(check.outcome, Outcome::Error | Outcome::Blocked)) {
+        for unseen in
+            check.unseen.iter().filter(|unseen| unseen.cause.as_ref().is_none_or(|cause| cause.finding.is_none()))
+        {
             if let Some(permission) = &unseen.missing {
                 missing.entry(permission).or_default().add(&check.id, unseen);
                 continue;

@@ -15,7 +15,7 @@ pub const FAINT: Style = Style::new().dimmed();
 pub fn outcome(outcome: Outcome) -> Style {
     let colour = match outcome {
         Outcome::Fail => AnsiColor::Red,
-        Outcome::Error => AnsiColor::Magenta,
+        Outcome::Error | Outcome::Blocked => AnsiColor::Magenta,
         Outcome::Warn => AnsiColor::Yellow,
         Outcome::Skip => AnsiColor::Cyan,
         Outcome::Pass => AnsiColor::Green,

@@ -93,8 +93,20 @@ fn last(page: &mut Page, run: &Gathered) {
     let total: usize = finished.counts.values().sum();
     let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
     let nothing = if nothing_judged(run) { "nothing was judged; " } else { "" };
-    let text = format!("{nothing}{checks} in {}: {}", elapsed(finished.elapsed_ms), counts.join(", "));
+    let text = format!("{nothing}{}{checks} in {}: {}", causes(run), elapsed(finished.elapsed_ms), counts.join(", "));
     page.lead(style::outcome(colour), verdict, INDENT, &text);
+}
+
+/// How many root causes are behind what follows from something; nothing where nothing does.
+fn causes(run: &Gathered) -> String {
+    let explained: usize = run.roots.iter().map(|root| root.explains).sum();
+    if explained == 0 {
+        return String::new();
+    }
+    let own = run.roots.iter().filter_map(|root| run.check(&root.check));
+    let own: usize = own.map(|check| check.findings.len() + check.unseen.len() - check.causes().count()).sum();
+    let causes = if run.roots.len() == 1 { "1 cause".into() } else { format!("{} causes", run.roots.len()) };
+    format!("{causes} behind {} results; ", grouped(own + explained))
 }
 
 fn elapsed(ms: u64) -> String {

@@ -1,0 +1,82 @@
+//! Which checks build on which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check::Check;
+
+/// The checks of a run, each with all checks below it.
+pub struct Graph {
+    below: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    layers: BTreeMap<&'static str, usize>,
+}
+
+impl Graph {
+    /// The graph of these checks. A check that none of them builds on directly may still connect two of them.
+    pub fn new(checks: impl IntoIterator<Item = &'static Check>) -> Self {
+        let direct: BTreeMap<&str, &'static [&'static str]> =
+            checks.into_iter().map(|check| (check.id, check.builds_on)).collect();
+        let mut graph = Self { below: BTreeMap::new(), layers: BTreeMap::new() };
+        for id in direct.keys() {
+            graph.add(id, &direct);
+        }
+        graph
+    }
+
+    fn add(&mut self, id: &'static str, direct: &BTreeMap<&'static str, &'static [&'static str]>) {
+        if self.below.contains_key(id) {
+            return;
+        }
+        let (mut below, mut layer) = (BTreeSet::new(), 0);
+        for lower in direct.get(id).copied().unwrap_or_default() {
+            self.add(lower, direct);
+            below.insert(*lower);
+            below.extend(&self.below[lower]);
+            layer = layer.max(self.layers[lower] + 1);
+        }
+        self.below.insert(id, below);
+        self.layers.insert(id, layer);
+    }
+
+    /// The checks below this one, whether it builds on them directly or not.
+    pub fn below(&self, id: &str) -> impl Iterator<Item = &'static str> {
+        self.below.get(id).into_iter().flatten().copied()
+    }
+
+    /// How many checks are below this one, each building on the next: 0 for one that builds on none.
+    pub fn layer(&self, id: &str) -> usize {
+        self.layers.get(id).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suites;
+
+    /// Whether a check is below itself, which `Graph::new` would not survive.
+    fn circle(id: &'static str, path: &mut Vec<&'static str>) -> Option<Vec<&'static str>> {
+        if path.contains(&id) {
+            return Some([path.as_slice(), &[id]].concat());
+        }
+        path.push(id);
+        let check = suites::check(id).unwrap_or_else(|| panic!("{path:?}: there is no check {id}"));
+        let found = check.builds_on.iter().find_map(|lower| circle(lower, path));
+        path.pop();
+        found
+    }
+
+    #[test]
+    fn no_check_builds_on_itself() {
+        let circles: Vec<_> = suites::checks().filter_map(|check| circle(check.id, &mut Vec::new())).collect();
+        assert!(circles.is_empty(), "{circles:?}");
+    }
+
+    #[test]
+    fn what_is_below_includes_what_is_below_that() {
+        let graph = Graph::new(suites::checks());
+        let below: BTreeSet<_> = graph.below("DN-06").collect();
+        assert!(below.contains("DN-04") && below.contains("KL-01"), "{below:?}");
+        assert!(graph.layer("KL-01") < graph.layer("CN-04") && graph.layer("CN-04") < graph.layer("DN-04"));
+        assert_eq!(graph.layer("CI-99"), 0);
+    }
+}

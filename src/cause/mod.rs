@@ -1,0 +1,13 @@
+//! Root causes: which results follow from others.
+//!
+//! Checks build on checks: names resolve only where Services work, and those only where the nodes are up. A result follows
+//! from a finding of a check below its own that is about the same place; what nothing explains is a root. Nothing is
+//! dropped: a consequence names its root, and stays where it is.
+
+mod fold;
+mod graph;
+mod places;
+
+pub use fold::fold;
+pub use graph::Graph;
+pub use places::Places;

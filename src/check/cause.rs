@@ -1,0 +1,26 @@
+//! What a result follows from.
+
+use serde::{Deserialize, Serialize};
+
+use super::Severity;
+
+/// The result of another check that this one follows from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cause {
+    /// The id of the other check.
+    pub check: String,
+    /// Which of its findings, counted from 0; none where the other check could not decide either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<usize>,
+}
+
+/// A check with results that follow from nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// The check's id.
+    pub check: String,
+    /// How severe the worst of these results is.
+    pub severity: Severity,
+    /// How many results of other checks follow from them.
+    pub explains: usize,
+}
