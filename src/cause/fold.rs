@@ -32,7 +32,7 @@ const ALWAYS_BELOW: [&str; 2] = ["CP-01", "KL-01"];
 ///
 /// A finding that only in part follows from another becomes two: one about what is explained, and one about the rest.
 /// Findings below the gate explain nothing, and neither does what could not be checked.
-pub fn fold(judged: &mut [Judged], graph: &Graph, places: &Places, gate: Severity) -> Vec<Root> {
+pub(crate) fn fold(judged: &mut [Judged], graph: &Graph, places: &Places, gate: Severity) -> Vec<Root> {
     let mut fold = Fold { graph, places, gate, faults: BTreeMap::new(), reasons: BTreeMap::new() };
     let mut order: Vec<&mut Judged> = judged.iter_mut().collect();
     order.sort_by_key(|check| graph.layer(&check.id));

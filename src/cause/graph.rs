@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::Check;
 
 /// The checks of a run, each with all checks below it.
-pub struct Graph {
+pub(crate) struct Graph {
     below: BTreeMap<&'static str, BTreeSet<&'static str>>,
     layers: BTreeMap<&'static str, usize>,
 }
 
 impl Graph {
     /// The graph of these checks. A check that none of them builds on directly may still connect two of them.
-    pub fn new(checks: impl IntoIterator<Item = &'static Check>) -> Self {
+    pub(crate) fn new(checks: impl IntoIterator<Item = &'static Check>) -> Self {
         let direct: BTreeMap<&str, &'static [&'static str]> =
             checks.into_iter().map(|check| (check.id, check.builds_on)).collect();
         let mut graph = Self { below: BTreeMap::new(), layers: BTreeMap::new() };
@@ -38,12 +38,12 @@ impl Graph {
     }
 
     /// The checks below this one, whether it builds on them directly or not.
-    pub fn below(&self, id: &str) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn below(&self, id: &str) -> impl Iterator<Item = &'static str> {
         self.below.get(id).into_iter().flatten().copied()
     }
 
     /// How many checks are below this one, each building on the next: 0 for one that builds on none.
-    pub fn layer(&self, id: &str) -> usize {
+    pub(crate) fn layer(&self, id: &str) -> usize {
         self.layers.get(id).copied().unwrap_or_default()
     }
 }

@@ -8,6 +8,6 @@ mod fold;
 mod graph;
 mod places;
 
-pub use fold::fold;
-pub use graph::Graph;
-pub use places::Places;
+pub(crate) use fold::fold;
+pub(crate) use graph::Graph;
+pub(crate) use places::Places;

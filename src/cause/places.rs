@@ -11,14 +11,14 @@ use crate::object_ref::NamespacedName;
 
 /// The nodes of a cluster, and what facts place on them.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub(crate) struct Places {
     addresses: BTreeMap<IpAddr, String>,
     pods: BTreeMap<NamespacedName, String>,
 }
 
 impl Places {
     /// What these facts place.
-    pub fn of(facts: &Facts) -> Self {
+    pub(crate) fn of(facts: &Facts) -> Self {
         let mut places = Self::default();
         for (name, node) in facts.seen::<Nodes>().iter().flat_map(|nodes| &nodes.0) {
             places.addresses.extend(node.internal_addresses().map(|address| (address, name.clone())));
@@ -35,7 +35,7 @@ impl Places {
     }
 
     /// The node of something; none for what is of the whole cluster, or is not known to be on a node.
-    pub fn node<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
+    pub(crate) fn node<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
         let named = |name: &str| {
             let address = name.parse::<SocketAddr>().map(|at| at.ip()).or_else(|_| name.parse()).ok()?;
             self.addresses.get(&address).map(String::as_str)
@@ -52,7 +52,7 @@ impl Places {
     }
 
     /// The nodes of several things; none if one of them is not on a node.
-    pub fn nodes<'a>(&'a self, subjects: &'a [Subject]) -> Option<BTreeSet<&'a str>> {
+    pub(crate) fn nodes<'a>(&'a self, subjects: &'a [Subject]) -> Option<BTreeSet<&'a str>> {
         subjects.iter().map(|subject| self.node(subject)).collect()
     }
 }
