@@ -97,7 +97,7 @@ impl Fold<'_> {
     }
 
     /// The things that a result is about, by the root that it follows from where they are; none first.
-    fn parts(&self, id: &str, subjects: &[Subject], also_below: &[&str]) -> BTreeMap<Option<Cause>, Vec<Subject>> {
+    fn parts(&self, id: &str, subjects: &[Subject], also_below: &[&'static str]) -> BTreeMap<Option<Cause>, Vec<Subject>> {
         if subjects.is_empty() {
             return BTreeMap::from([(self.root(id, also_below, None), Vec::new())]);
         }
@@ -110,7 +110,7 @@ impl Fold<'_> {
     }
 
     /// The lowest root that explains what a check sees on a node.
-    fn root(&self, id: &str, also_below: &[&str], node: Option<&str>) -> Option<Cause> {
+    fn root(&self, id: &str, also_below: &[&'static str], node: Option<&str>) -> Option<Cause> {
         let below = self.graph.below(id).chain(also_below.iter().copied().filter(|lower| *lower != id));
         let faults = below.filter_map(|lower| self.faults.get(lower)).flatten();
         let roots = faults.filter(|fault| fault.covers(node)).map(|fault| &fault.root);
