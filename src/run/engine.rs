@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
 use crate::cause::{Graph, Places, fold};
-use crate::check::{Check, Judged, Outcome, Severity};
+use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::{Facts, Stage};
 use crate::live::Live;
@@ -40,6 +40,8 @@ pub struct Run {
 pub struct Conclusion {
     /// The checks with their outcomes, in the plan's order.
     pub judged: Vec<Judged>,
+    /// The checks that name root causes, the first to look at first.
+    pub roots: Vec<Root>,
     /// The facts, for a recording.
     pub facts: Arc<Facts>,
     /// What the process should end with.
@@ -80,7 +82,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         },
         observe_first(&observer, live.as_deref()),
     );
-    let judged = explained(judged, &facts, gate, &events);
+    let (judged, roots) = explained(judged, &facts, gate, &events);
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code =
         if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
@@ -100,16 +102,16 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         exit_code: exit_code as u8,
         interrupted,
     }));
-    Conclusion { judged, facts, exit_code }
+    Conclusion { judged, roots, facts, exit_code }
 }
 
 /// Finds root causes among what was judged, and reports what they change.
-fn explained(judged: Vec<Judged>, facts: &Facts, gate: Severity, events: &Events) -> Vec<Judged> {
+fn explained(judged: Vec<Judged>, facts: &Facts, gate: Severity, events: &Events) -> (Vec<Judged>, Vec<Root>) {
     let mut folded = judged.clone();
     let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(facts), gate);
     let changed = folded.iter().zip(&judged).filter(|(now, was)| now != was).map(|(now, _)| now.clone());
-    events.send(Event::CausesFound { roots, checks: changed.collect() });
-    folded
+    events.send(Event::CausesFound { roots: roots.clone(), checks: changed.collect() });
+    (folded, roots)
 }
 
 /// Whether a check needs a fact that is observed alone.

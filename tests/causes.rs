@@ -1,0 +1,78 @@
+//! Whether the report of each fault begins with its root cause, and names little else.
+//!
+//! A fault's script names its root first: the check of the first line of `expected`. `cargo test --test causes -- --nocapture`
+//! prints the table.
+
+#![expect(clippy::print_stdout, reason = "the table is for people who read the test's output")]
+
+#[path = "fault/mod.rs"]
+#[expect(dead_code, reason = "applying and reverting faults is for tests/faults.rs")]
+mod fault;
+
+use std::path::{Path, PathBuf};
+
+use fault::Fault;
+use seaworthy::check::Outcome;
+use seaworthy::event::{Events, Planned, RunStarted};
+use seaworthy::recording::Recording;
+use seaworthy::run::{Conclusion, Plan, Run, Source, run};
+use seaworthy::suites;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+async fn conclude(path: &Path) -> Conclusion {
+    let recording = Recording::read(path).expect("a fixture is a recording");
+    let checks = recording.checks.iter().map(|id| suites::check(id).expect("an id is never taken away"));
+    let plan = Plan::new(checks.collect());
+    let started = RunStarted {
+        seaworthy: recording.seaworthy.clone(),
+        at: recording.at,
+        cluster: recording.cluster.clone(),
+        profile: recording.profile.clone(),
+        gate: recording.gate,
+        checks: plan.checks.iter().copied().map(Planned::from).collect(),
+        namespace: None,
+        recording: None,
+    };
+    let gate = recording.gate;
+    run(Run { plan, source: Source::Recorded(recording), gate, named: Default::default(), started }, Events::channel().0).await
+}
+
+#[tokio::test]
+async fn a_fault_is_reported_by_its_root() {
+    let (mut faults, mut right, mut roots, mut results, mut unexplained) = (0_u32, 0_u32, 0_u32, 0_u32, 0_u32);
+    for fault in Fault::all() {
+        let concluded = conclude(&fixtures().join("faults").join(format!("{}.json.gz", fault.slug))).await;
+        let named: Vec<&str> = concluded.roots.iter().map(|root| root.check.as_str()).collect();
+        let expected = &fault.expected[0];
+        // What is only a warning is below the gate, and not a root.
+        let is_right = named.first() == Some(&expected.id.as_str()) || (expected.outcome == "warn" && named.is_empty());
+        if !is_right || named.len() > 1 {
+            println!("{} {}: {} and not {}", if is_right { " " } else { "X" }, fault.slug, named.join(" "), expected.id);
+        }
+        faults += 1;
+        right += u32::from(is_right);
+        roots += u32::try_from(named.len()).expect("there are few checks");
+        results += u32::try_from(concluded.judged.len()).expect("there are few checks");
+        let errors = concluded.judged.iter().filter(|check| check.outcome == Outcome::Error).count();
+        unexplained += u32::try_from(errors).expect("there are few checks");
+    }
+    let share = |part: u32, whole: u32| 100.0 * f64::from(part) / f64::from(whole);
+    println!(
+        "{faults} faults: the right root first in {:.1} %, {:.2} roots per fault, {:.2} % of results are unexplained errors",
+        share(right, faults),
+        f64::from(roots) / f64::from(faults),
+        share(unexplained, results)
+    );
+    assert!(share(unexplained, results) <= 2.0);
+}
+
+#[tokio::test]
+async fn a_healthy_cluster_has_no_root() {
+    for entry in std::fs::read_dir(fixtures().join("healthy")).expect("there are recordings of healthy clusters") {
+        let path = entry.expect("a folder can be read").path();
+        assert_eq!(conclude(&path).await.roots, [], "{}", path.display());
+    }
+}
