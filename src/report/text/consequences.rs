@@ -6,7 +6,7 @@ use crate::check::Judged;
 use crate::report::{Gathered, plain, shortened};
 
 /// Writes what follows from the findings of a check: one line with the checks, or with `all` a line for each result.
-pub fn write(page: &mut Page, run: &Gathered, root: &Judged, all: bool) {
+pub(super) fn write(page: &mut Page, run: &Gathered, root: &Judged, all: bool) {
     let follows = |check: &&Judged| check.causes().any(|cause| cause.check == root.id);
     let checks: Vec<&Judged> = run.checks().into_iter().map(|timed| &timed.check).filter(follows).collect();
     if checks.is_empty() {
