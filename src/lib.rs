@@ -3,8 +3,8 @@
 //! It answers by behaviour: facts are observed about a cluster, checks judge them, and reports show the verdicts. See
 //! `ARCHITECTURE.md` for the map.
 
-pub(crate) mod cause;
 pub(crate) mod bootstrap_token;
+pub(crate) mod cause;
 pub(crate) mod certificate;
 pub mod check;
 pub(crate) mod cidr;

@@ -37,7 +37,11 @@ async fn conclude(path: &Path) -> Conclusion {
         recording: None,
     };
     let gate = recording.gate;
-    run(Run { plan, source: Source::Recorded(recording), gate, named: Default::default(), started }, Events::channel().0).await
+    run(
+        Run { plan, source: Source::Recorded(recording), gate, named: Default::default(), started },
+        Events::channel().0,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -50,7 +54,13 @@ async fn a_fault_is_reported_by_its_root() {
         // What is only a warning is below the gate, and not a root.
         let is_right = named.first() == Some(&expected.id.as_str()) || (expected.outcome == "warn" && named.is_empty());
         if !is_right || named.len() > 1 {
-            println!("{} {}: {} and not {}", if is_right { " " } else { "X" }, fault.slug, named.join(" "), expected.id);
+            println!(
+                "{} {}: {} and not {}",
+                if is_right { " " } else { "X" },
+                fault.slug,
+                named.join(" "),
+                expected.id
+            );
         }
         faults += 1;
         right += u32::from(is_right);

@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::Check;
 
-/// The checks of a run, each with all checks below it.
+/// Checks, by id.
+type Ids = &'static [&'static str];
+
+/// The checks of a run, each with the checks below it.
 pub(crate) struct Graph {
+    direct: BTreeMap<&'static str, Ids>,
     below: BTreeMap<&'static str, BTreeSet<&'static str>>,
     layers: BTreeMap<&'static str, usize>,
 }
@@ -13,36 +17,43 @@ pub(crate) struct Graph {
 impl Graph {
     /// The graph of these checks. A check that none of them builds on directly may still connect two of them.
     pub(crate) fn new(checks: impl IntoIterator<Item = &'static Check>) -> Self {
-        let direct: BTreeMap<&str, &'static [&'static str]> =
-            checks.into_iter().map(|check| (check.id, check.builds_on)).collect();
-        let mut graph = Self { below: BTreeMap::new(), layers: BTreeMap::new() };
-        for id in direct.keys() {
-            graph.add(id, &direct);
+        let lower: BTreeMap<&str, _> =
+            checks.into_iter().map(|check| (check.id, (check.builds_on, check.blocked_by))).collect();
+        let direct = lower.iter().map(|(id, (builds_on, _))| (*id, *builds_on)).collect();
+        let mut graph = Self { direct, below: BTreeMap::new(), layers: BTreeMap::new() };
+        for id in lower.keys() {
+            graph.add(id, &lower);
         }
         graph
     }
 
-    fn add(&mut self, id: &'static str, direct: &BTreeMap<&'static str, &'static [&'static str]>) {
+    fn add(&mut self, id: &'static str, all: &BTreeMap<&'static str, (Ids, Ids)>) {
         if self.below.contains_key(id) {
             return;
         }
-        let (mut below, mut layer) = (BTreeSet::new(), 0);
-        for lower in direct.get(id).copied().unwrap_or_default() {
-            self.add(lower, direct);
+        let (builds_on, blocked_by) = all.get(id).copied().unwrap_or_default();
+        let mut below = BTreeSet::new();
+        for lower in builds_on.iter().chain(blocked_by) {
+            self.add(lower, all);
             below.insert(*lower);
             below.extend(&self.below[lower]);
-            layer = layer.max(self.layers[lower] + 1);
         }
+        let layer = builds_on.iter().map(|lower| self.layers[lower] + 1).max().unwrap_or_default();
         self.below.insert(id, below);
         self.layers.insert(id, layer);
     }
 
-    /// The checks below this one, whether it builds on them directly or not.
+    /// The checks that this one builds on directly.
+    pub(crate) fn direct(&self, id: &str) -> Ids {
+        self.direct.get(id).copied().unwrap_or_default()
+    }
+
+    /// The checks below this one, directly or not, and those that may block it.
     pub(crate) fn below(&self, id: &str) -> impl Iterator<Item = &'static str> {
         self.below.get(id).into_iter().flatten().copied()
     }
 
-    /// How many checks are below this one, each building on the next: 0 for one that builds on none.
+    /// How many checks this one builds on, each on the next: 0 for one that builds on none.
     pub(crate) fn layer(&self, id: &str) -> usize {
         self.layers.get(id).copied().unwrap_or_default()
     }
@@ -60,7 +71,7 @@ mod tests {
         }
         path.push(id);
         let check = suites::check(id).unwrap_or_else(|| panic!("{path:?}: there is no check {id}"));
-        let found = check.builds_on.iter().find_map(|lower| circle(lower, path));
+        let found = check.builds_on.iter().chain(check.blocked_by).find_map(|lower| circle(lower, path));
         path.pop();
         found
     }

@@ -14,6 +14,11 @@ use crate::object_ref::NamespacedName;
 pub(crate) struct Places {
     addresses: BTreeMap<IpAddr, String>,
     pods: BTreeMap<NamespacedName, String>,
+    control_plane: BTreeSet<String>,
+    /// The nodes of each zone.
+    zones: BTreeMap<String, BTreeSet<String>>,
+    /// How many nodes there are.
+    nodes: usize,
 }
 
 impl Places {
@@ -21,7 +26,14 @@ impl Places {
     pub(crate) fn of(facts: &Facts) -> Self {
         let mut places = Self::default();
         for (name, node) in facts.seen::<Nodes>().iter().flat_map(|nodes| &nodes.0) {
+            places.nodes += 1;
             places.addresses.extend(node.internal_addresses().map(|address| (address, name.clone())));
+            if node.is_control_plane() {
+                places.control_plane.insert(name.clone());
+            }
+            if let Some(zone) = node.zone() {
+                places.zones.entry(zone.to_owned()).or_default().insert(name.clone());
+            }
         }
         for (name, pod) in facts.seen::<Pods>().iter().flat_map(|pods| &pods.0) {
             let Some(node) = &pod.node else { continue };
@@ -51,8 +63,26 @@ impl Places {
         }
     }
 
-    /// The nodes of several things; none if one of them is not on a node.
-    pub(crate) fn nodes<'a>(&'a self, subjects: &'a [Subject]) -> Option<BTreeSet<&'a str>> {
-        subjects.iter().map(|subject| self.node(subject)).collect()
+    /// The nodes of several things; none if one of them is not on a node, or there are none.
+    pub(crate) fn nodes<'a>(&'a self, subjects: impl IntoIterator<Item = &'a Subject>) -> Option<BTreeSet<&'a str>> {
+        let nodes: Option<BTreeSet<_>> = subjects.into_iter().map(|subject| self.node(subject)).collect();
+        nodes.filter(|nodes| !nodes.is_empty())
+    }
+
+    /// Whether no node of the control plane is missing among these. Where no node has its role, none is known.
+    pub(crate) fn are_control_plane(&self, nodes: &BTreeSet<&str>) -> bool {
+        !self.control_plane.is_empty() && self.control_plane.iter().all(|node| nodes.contains(node.as_str()))
+    }
+
+    /// What these nodes have in common that others do not: there is one, or they are all of a zone.
+    pub(crate) fn common(&self, nodes: &BTreeSet<&str>) -> Option<Subject> {
+        let all = |zone: &BTreeSet<String>| zone.iter().map(String::as_str).eq(nodes.iter().copied());
+        if nodes.len() == self.nodes {
+            return None;
+        }
+        match nodes.first() {
+            Some(node) if nodes.len() == 1 => Some(Subject::node(*node)),
+            _ => self.zones.iter().find(|(_, zone)| all(zone)).map(|(name, _)| Subject::cluster_object("zone", name)),
+        }
     }
 }

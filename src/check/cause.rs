@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Severity;
+use super::{Severity, Subject};
 
 /// The result of another check that this one follows from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,4 +23,7 @@ pub struct Root {
     pub severity: Severity,
     /// How many results of other checks follow from them.
     pub explains: usize,
+    /// The one node, or the zone with all of its nodes, that these results are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Subject>,
 }

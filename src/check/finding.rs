@@ -24,6 +24,9 @@ pub struct Finding {
     pub fix: String,
     /// How much it matters.
     pub severity: Severity,
+    /// The checks, by id, whose findings it shows from another side, wherever these are. Only causes are found with it.
+    #[serde(skip)]
+    pub same_as: &'static [&'static str],
     /// What it follows from; none of a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -39,6 +42,7 @@ impl Finding {
             evidence: Vec::new(),
             impact: None,
             severity: None,
+            same_as: &[],
             fix: Unfixed,
         }
     }
@@ -57,6 +61,7 @@ pub struct Draft<Fix> {
     pub(super) impact: Option<String>,
     /// Only where it differs from the check's.
     pub(super) severity: Option<Severity>,
+    pub(super) same_as: &'static [&'static str],
     pub(super) fix: Fix,
 }
 
@@ -66,8 +71,8 @@ pub type Difference = Draft<String>;
 impl Draft<Unfixed> {
     /// States how to fix it. Commands run as they are written, with names filled in.
     pub fn fix(self, how: impl Into<String>) -> Difference {
-        let Self { expected, seen, evidence, impact, severity, fix: Unfixed } = self;
-        Draft { expected, seen, evidence, impact, severity, fix: how.into() }
+        let Self { expected, seen, evidence, impact, severity, same_as, fix: Unfixed } = self;
+        Draft { expected, seen, evidence, impact, severity, same_as, fix: how.into() }
     }
 }
 
@@ -97,6 +102,12 @@ impl<Fix> Draft<Fix> {
     /// Gives it another severity than its check's.
     pub fn severity(self, severity: Severity) -> Self {
         Self { severity: Some(severity), ..self }
+    }
+
+    /// Names the checks whose findings this one shows from another side: it follows from one of theirs, wherever that is.
+    /// For what is about the same place, the check's `builds_on` is enough.
+    pub fn same_as(self, checks: &'static [&'static str]) -> Self {
+        Self { same_as: checks, ..self }
     }
 
     /// Worth knowing, but not a fault: below the default gate.

@@ -88,6 +88,8 @@ pub struct Check {
     pub head: &'static str,
     /// The checks below it, by id: a finding of one of them, about the same place, explains one of this check.
     pub builds_on: &'static [&'static str],
+    /// Further checks below it, by id, that may only explain why it could not look: what it finds never follows from theirs.
+    pub blocked_by: &'static [&'static str],
     /// The facts that it takes.
     pub needs: fn() -> Vec<Need>,
     /// The judge, called with the facts that it takes.
@@ -117,12 +119,18 @@ impl Check {
 /// Makes a function a check: `check!("PK-02", "apiserver-sans", Major, judge);`
 ///
 /// A check whose results may follow from those of others names these: `check!("DN-04", .., judge, builds_on: ["SN-09"]);`
+/// Where only the lack of results may follow, it names them as `blocked_by: [..]`: an open port is open, whatever else fails.
 ///
 /// The file's head comment is its documentation: a title and the sections Why, Fix and Source. The module above it lists the
 /// check in [`suite!`](crate::suite!).
 #[macro_export]
 macro_rules! check {
-    ($id:literal, $name:literal, $severity:ident, $judge:path $(, builds_on: [$($lower:literal),+ $(,)?])?) => {
+    (
+        $id:literal, $name:literal, $severity:ident, $judge:path
+        $(, builds_on: [$($lower:literal),+ $(,)?])?
+        $(, blocked_by: [$($way:literal),+ $(,)?])?
+        $(,)?
+    ) => {
         /// The check of this file.
         pub const CHECK: $crate::check::Check = {
             const SOURCE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", file!()));
@@ -139,6 +147,7 @@ macro_rules! check {
                     Err(_) => panic!("a file's head ends at the end of a line"),
                 },
                 builds_on: &[$($($lower),+)?],
+                blocked_by: &[$($($way),+)?],
                 needs: || $crate::check::Judge::needs(&$judge),
                 judge: |facts| $crate::check::Judge::judge(&$judge, facts),
             }

@@ -136,6 +136,13 @@ impl Judged {
         findings.chain(self.unseen.iter().filter_map(|unseen| unseen.cause.as_ref()))
     }
 
+    /// What the results are about that follow from nothing else.
+    pub fn unexplained(&self) -> impl Iterator<Item = &Subject> {
+        let findings = self.findings.iter().filter(|finding| finding.cause.is_none());
+        let unseen = self.unseen.iter().filter(|unseen| unseen.cause.is_none());
+        findings.flat_map(|finding| &finding.subjects).chain(unseen.flat_map(|unseen| &unseen.subjects))
+    }
+
     fn skip(&mut self, reason: String) {
         self.outcome = Outcome::Skip;
         self.reason = Some(reason);

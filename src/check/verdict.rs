@@ -37,6 +37,7 @@ struct Statement {
     impact: Option<String>,
     fix: String,
     severity: Option<Severity>,
+    same_as: &'static [&'static str],
 }
 
 /// Statements about subjects: each once, in the order in which it was first made.
@@ -117,8 +118,8 @@ impl Verdict {
         finding: Difference,
     ) {
         self.observations += observations;
-        let Difference { expected, seen, evidence, impact, severity, fix } = finding;
-        let statement = Statement { expected, seen, impact, fix, severity };
+        let Difference { expected, seen, evidence, impact, severity, same_as, fix } = finding;
+        let statement = Statement { expected, seen, impact, fix, severity, same_as };
         self.findings.add(statement, subjects).extend(evidence);
     }
 
@@ -212,6 +213,7 @@ impl Verdict {
             impact: statement.impact.clone(),
             fix: statement.fix.clone(),
             severity: statement.severity.unwrap_or(severity),
+            same_as: statement.same_as,
             cause: None,
         };
         let mut findings: Vec<_> = self.findings.iter().map(finding).collect();

@@ -34,6 +34,7 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         impact: Some("every pod that verifies the API server at its ClusterIP fails".into()),
         fix: "Add the name to `apiServer.certSANs`.".into(),
         severity: Severity::Critical,
+        same_as: &[],
         cause: None,
     }
 }

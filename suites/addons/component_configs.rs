@@ -19,7 +19,7 @@ use crate::fact::facts::authorship::Authorship;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 
-crate::check!("AD-02", "component-configs", Info, judge, builds_on: ["KL-06"]);
+crate::check!("AD-02", "component-configs", Info, judge);
 
 fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) -> Verdict {
     if proxy.is_none() && kubelets.is_none() {

@@ -37,7 +37,7 @@ use crate::suites::kubeadm_phase::again;
 use crate::suites::service_network::service_proxy::replaced_entirely_by;
 use crate::version::Version;
 
-crate::check!("AD-01", "kubeadm-addons", Major, judge, builds_on: ["SN-05"]);
+crate::check!("AD-01", "kubeadm-addons", Major, judge, builds_on: ["CP-08", "SN-05"]);
 
 const NAMESPACE: &str = "kube-system";
 /// The CoreDNS of kubeadm's releases, by Kubernetes minor.

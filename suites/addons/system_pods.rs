@@ -36,7 +36,7 @@ crate::check!(
     "system-pods",
     Major,
     judge,
-    builds_on: ["AD-01", "CN-02", "CP-03", "CP-10", "DN-02", "DN-09", "KL-01", "SN-05"]
+    builds_on: ["AD-01", "CN-01", "CN-02", "CP-03", "CP-10", "DN-02", "DN-09", "KL-01", "SN-05"]
 );
 
 const NAMESPACE: &str = "kube-system";

@@ -17,7 +17,14 @@ use super::helpers::node_writes::{Guarded, NODE_RESTRICTION, Refused, Tried};
 use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_restriction::{NodeRestriction, Write};
 
-crate::check!("AA-11", "foreign-node", Critical, judge, builds_on: ["AA-03", "AA-04"]);
+crate::check!(
+    "AA-11",
+    "foreign-node",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-04", "AA-18"],
+    blocked_by: ["CP-11"]
+);
 
 pub(super) const GUARDED: Guarded<Write> = Guarded {
     refused: &[

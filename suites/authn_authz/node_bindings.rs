@@ -21,7 +21,7 @@ use crate::fact::facts::rbac::{Grant, Rbac};
 use crate::holder::Holder;
 use crate::suites::rights::{dangers, details, unbind};
 
-crate::check!("AA-04", "node-bindings", Critical, judge, builds_on: ["AA-03"]);
+crate::check!("AA-04", "node-bindings", Critical, judge);
 
 /// Roles that are too broad for nodes, whatever they contain at the moment.
 const BROAD: [&str; 5] = ["system:node", "cluster-admin", "admin", "edit", "view"];

@@ -19,7 +19,13 @@ use crate::check::{Severity, Verdict};
 use crate::fact::facts::node_certificate_requests::{CertificateRequested, NodeCertificateRequests};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 
-crate::check!("AA-15", "node-certificate-requests", Major, judge, builds_on: ["AA-03", "AA-04"]);
+crate::check!(
+    "AA-15",
+    "node-certificate-requests",
+    Major,
+    judge,
+    builds_on: ["AA-03", "AA-04", "AA-18"]
+);
 
 const WORDS: &str = "can only create a node CSR with CN=";
 const GUARDED: Guarded<CertificateRequested> = Guarded {

@@ -27,7 +27,13 @@ use crate::fact::facts::server_version::ServerVersion;
 use crate::seen::Unobserved;
 use crate::version::Version;
 
-crate::check!("AA-27", "node-credential", Critical, judge, builds_on: ["AA-03", "AA-04", "DI-10", "PK-12"]);
+crate::check!(
+    "AA-27",
+    "node-credential",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-04", "DI-10", "PK-12"]
+);
 
 /// What a node must be able to do: without it, refusals prove nothing.
 const ALLOWED: [(NodeDeed, &str, &str); 4] = [

@@ -26,7 +26,14 @@ use crate::fact::facts::node_token_requests::{NodeTokenRequests, TokenRequested}
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::version::Version;
 
-crate::check!("AA-14", "node-token-requests", Critical, judge, builds_on: ["AA-03", "AA-04"]);
+crate::check!(
+    "AA-14",
+    "node-token-requests",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-04", "AA-18"],
+    blocked_by: ["CP-11"]
+);
 
 const BOUND: Guarded<TokenRequested> = Guarded {
     refused: &[

@@ -41,7 +41,7 @@ use crate::fact::facts::probe_reports::answers::{
 use crate::fact::facts::probe_reports::metadata_questions::{self, is_of};
 use crate::seen::Unobserved;
 
-crate::check!("CI-01", "instance-metadata", Critical, judge);
+crate::check!("CI-01", "instance-metadata", Critical, judge, blocked_by: ["CN-04"]);
 
 /// The label of nodes on which Google's server recognises pods, and gives each its own account.
 const WORKLOAD_IDENTITY: &str = "iam.gke.io/gke-metadata-server-enabled";

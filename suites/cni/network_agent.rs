@@ -26,7 +26,7 @@ use crate::fact::facts::pods::{Pod, Pods};
 use crate::suites::node_changes::comes_or_goes;
 use crate::suites::pods::why_not_ready;
 
-crate::check!("CN-02", "network-agent", Major, judge, builds_on: ["KL-01"]);
+crate::check!("CN-02", "network-agent", Major, judge, builds_on: ["CN-01", "KL-01"]);
 
 /// The agents of network plugins, by a label of their pods.
 const AGENTS: [(&str, &str, &str); 15] = [

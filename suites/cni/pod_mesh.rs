@@ -23,7 +23,13 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::PeerAnswer;
 use crate::seen::Unobserved;
 
-crate::check!("CN-04", "pod-mesh", Critical, judge, builds_on: ["CN-01", "CN-02", "CN-03", "KL-01"]);
+crate::check!(
+    "CN-04",
+    "pod-mesh",
+    Critical,
+    judge,
+    builds_on: ["CN-01", "CN-02", "CN-03", "KL-01"]
+);
 
 /// From this share on, loss is not chance, in percent.
 const LOSS_PERCENT: u32 = 2;

@@ -16,7 +16,7 @@
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_services::{AggregatedApi, ApiServices};
 
-crate::check!("CP-10", "aggregated-apis", Major, judge, builds_on: ["SN-04"]);
+crate::check!("CP-10", "aggregated-apis", Major, judge, builds_on: ["CN-04", "SN-09"]);
 
 fn judge(services: &ApiServices) -> Verdict {
     let mut verdict = Verdict::new();

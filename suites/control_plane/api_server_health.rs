@@ -22,7 +22,7 @@ use crate::fact::facts::api_server_health::{ApiServerHealth, Health};
 use crate::fact::facts::nodes::Nodes;
 use crate::seen::Unobserved;
 
-crate::check!("CP-01", "api-server-health", Critical, judge, builds_on: ["AA-03"]);
+crate::check!("CP-01", "api-server-health", Critical, judge, builds_on: ["HA-03", "KL-01"]);
 
 fn judge(health: &ApiServerHealth, nodes: Result<&Nodes, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();

@@ -23,7 +23,13 @@ use crate::fact::facts::api_server_identities::{ApiServerIdentities, ApiServerId
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::Nodes;
 
-crate::check!("CP-06", "api-server-identities", Minor, judge);
+crate::check!(
+    "CP-06",
+    "api-server-identities",
+    Minor,
+    judge,
+    builds_on: ["CP-01", "CP-03", "KL-01"]
+);
 
 /// How many seconds a running API server may go without renewing its lease.
 const PATIENCE: i64 = 60;

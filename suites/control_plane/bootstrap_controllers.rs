@@ -31,7 +31,7 @@ use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 
-crate::check!("CP-07", "bootstrap-controllers", Major, judge, builds_on: ["CP-03", "CP-05"]);
+crate::check!("CP-07", "bootstrap-controllers", Major, judge);
 
 /// A controller that joining needs: its old and its current name, whether `*` includes it, and the impact without it.
 struct Needed(&'static str, &'static str, bool, &'static str);

@@ -28,7 +28,7 @@ use crate::ports::{INSECURE_API_SERVER, KUBE_CONTROLLER_MANAGER, KUBELET, LEADER
 use crate::seen::Unobserved;
 use crate::version::Version;
 
-crate::check!("CP-09", "closed-ports", Major, judge, builds_on: ["CN-04"]);
+crate::check!("CP-09", "closed-ports", Major, judge, blocked_by: ["CN-04"]);
 
 /// The first release that listens nowhere without TLS.
 const RETIRED_SINCE: Version = Version::minor(24);

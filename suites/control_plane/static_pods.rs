@@ -33,7 +33,7 @@ use crate::fact::facts::pods::{Owner, Pod, Pods};
 use crate::object_ref::NamespacedName;
 use crate::suites::pods::why_not_ready;
 
-crate::check!("CP-03", "static-pods", Major, judge, builds_on: ["AA-03", "CP-01", "CP-02", "KL-01"]);
+crate::check!("CP-03", "static-pods", Major, judge, builds_on: ["CP-01", "HA-03", "KL-01"]);
 
 const NAMESPACE: &str = "kube-system";
 const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];

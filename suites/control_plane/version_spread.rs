@@ -18,7 +18,7 @@ use crate::fact::facts::api_server_versions::ApiServerVersions;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::seen::Unobserved;
 
-crate::check!("CP-02", "version-spread", Major, judge);
+crate::check!("CP-02", "version-spread", Major, judge, blocked_by: ["CP-01"]);
 
 fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
     let out_of_reach = |seen: &Result<_, _>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);

@@ -22,7 +22,7 @@ use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::unknown_tokens::UnknownTokens;
 use crate::seen::{Seen, Unobserved};
 
-crate::check!("DI-11", "bad-tokens", Critical, judge, builds_on: ["DI-10"]);
+crate::check!("DI-11", "bad-tokens", Critical, judge, blocked_by: ["DI-10"]);
 
 /// Skipped where no ConfigMap shows new nodes how to join, because no bootstrap tokens are in use there.
 fn judge(_: &ClusterInfo, unknown: &UnknownTokens, bad: Result<&BadTokens, &Unobserved>) -> Verdict {

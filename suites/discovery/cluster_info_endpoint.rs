@@ -25,7 +25,13 @@ use crate::fact::facts::expectations::{Discovery, Expectations};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::handshake::Authority;
 
-crate::check!("DI-03", "cluster-info-endpoint", Critical, judge, builds_on: ["CP-01", "DI-01", "HA-01", "PK-01"]);
+crate::check!(
+    "DI-03",
+    "cluster-info-endpoint",
+    Critical,
+    judge,
+    builds_on: ["CP-01", "DI-01", "HA-01", "PK-01"]
+);
 
 fn judge(
     info: &ClusterInfo,

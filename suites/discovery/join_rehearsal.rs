@@ -43,7 +43,7 @@ crate::check!(
     "join-rehearsal",
     Critical,
     judge,
-    builds_on: ["CP-07", "DI-03", "DI-04", "DI-05", "DI-07", "PK-12"]
+    builds_on: ["CP-05", "CP-07", "DI-03", "DI-04", "DI-05", "DI-07", "DI-08", "PK-12"]
 );
 
 /// How to restore what a joining kubelet may do.

@@ -25,7 +25,13 @@ use crate::holder::Holder;
 use crate::suites::rights::{details, object, remove};
 use crate::version::Version;
 
-crate::check!("DI-08", "kubeadm-rbac", Major, judge, builds_on: ["AA-19", "AA-22", "DI-02", "DI-07"]);
+crate::check!(
+    "DI-08",
+    "kubeadm-rbac",
+    Major,
+    judge,
+    builds_on: ["AA-18", "AA-19", "AA-22", "DI-02", "DI-07"]
+);
 
 fn judge(rbac: &Rbac, _: &KubeadmConfig, pods: &Pods, expectations: &Expectations, version: &ServerVersion) -> Verdict {
     let mut verdict = Verdict::new();

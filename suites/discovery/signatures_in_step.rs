@@ -22,7 +22,7 @@ use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Signature};
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::cluster_info::ClusterInfo;
 
-crate::check!("DI-05", "signatures-in-step", Major, judge, builds_on: ["DI-04"]);
+crate::check!("DI-05", "signatures-in-step", Major, judge, builds_on: ["CP-05", "CP-07", "DI-04"]);
 
 fn judge(info: &ClusterInfo, tokens: &BootstrapTokens, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();

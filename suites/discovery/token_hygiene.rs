@@ -27,7 +27,7 @@ use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::seen::Unobserved;
 
-crate::check!("DI-06", "token-hygiene", Major, judge, builds_on: ["DI-05", "DI-09"]);
+crate::check!("DI-06", "token-hygiene", Major, judge, builds_on: ["CP-05", "CP-07", "DI-05"]);
 
 /// The id of the token that the documentation prints.
 const WELL_KNOWN: &str = "abcdef";

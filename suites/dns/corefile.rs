@@ -26,7 +26,7 @@ use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::manager::Manager;
 use crate::ports;
 
-crate::check!("DN-03", "corefile", Major, judge, builds_on: ["CP-08"]);
+crate::check!("DN-03", "corefile", Major, judge);
 
 /// The zones of addresses.
 const REVERSE: [&str; 2] = ["in-addr.arpa", "ip6.arpa"];

@@ -25,7 +25,14 @@ use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got};
 use crate::seen::Unobserved;
 use crate::suites::pods::failed_again;
 
-crate::check!("DN-09", "dns-failures", Major, judge, builds_on: ["DN-03", "DN-08"]);
+crate::check!(
+    "DN-09",
+    "dns-failures",
+    Major,
+    judge,
+    builds_on: ["DN-02", "DN-03", "DN-08", "SN-04"],
+    blocked_by: ["CN-04"]
+);
 
 /// How often a server may have been restarted, whatever its age: a reboot of its node counts as one.
 const RESTARTS: i32 = 5;

@@ -31,7 +31,13 @@ use crate::fact::facts::probe_reports::answers::{DnsAnswer, Fault, Got, MANY_POR
 use crate::seen::Unobserved;
 use crate::suites::late_probes::came_too_late;
 
-crate::check!("DN-06", "dns-records", Minor, judge, builds_on: ["DN-04"]);
+crate::check!(
+    "DN-06",
+    "dns-records",
+    Minor,
+    judge,
+    builds_on: ["DN-02", "DN-03", "DN-04", "DN-08", "SN-09"]
+);
 
 /// What to do about a record that the plugin kubernetes has by itself.
 const REWRITTEN: &str = "in the Corefile, look for `template`, `rewrite` or `autopath`, which change such answers: \

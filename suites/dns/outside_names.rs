@@ -23,7 +23,7 @@ use crate::fact::facts::probe_reports::answers::{Fault, Got, Record, Records};
 use crate::fact::facts::probe_reports::dns_questions::outside;
 use crate::seen::Unobserved;
 
-crate::check!("DN-07", "outside-names", Minor, judge, builds_on: ["DN-04"]);
+crate::check!("DN-07", "outside-names", Minor, judge, builds_on: ["DN-03", "DN-04"]);
 
 fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectations) -> Verdict {
     if expectations.external_names.is_empty() && expectations.unresolved_names.is_empty() {

@@ -25,7 +25,17 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::Resolver;
 use crate::seen::Unobserved;
 
-crate::check!("DN-05", "pod-resolver", Major, judge, builds_on: ["DN-01", "DN-06"]);
+crate::check!(
+    "DN-05",
+    "pod-resolver",
+    Major,
+    judge,
+    builds_on: ["CP-08", "DN-01", "SN-01"],
+    blocked_by: ["CN-04", "DN-02", "DN-03", "DN-08", "SN-04", "SN-07", "SN-09"]
+);
+
+/// The checks of what a lookup in a pod passes.
+const WAY_TO_DNS: &[&str] = &["CN-04", "DN-02", "DN-03", "DN-08", "SN-04", "SN-07", "SN-09"];
 
 fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: Option<&KubernetesService>) -> Verdict {
     let Some(address) = dns.addresses.first() else {
@@ -91,6 +101,7 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
                 let address = api.map(|api| format!(" to {}", api.cluster_ip)).unwrap_or_default();
                 Finding::new(format!("kubernetes.default resolves{address} in pods, by their search list"), seen)
                     .evidence(short_name.iter().flatten().map(|found| format!("{node}: {found}")))
+                    .same_as(WAY_TO_DNS)
                     .impact("programs that use short names, or the C library musl, do not find Services")
                     .fix(
                         "see DN-06: a DNS server that answers NXDOMAIN to AAAA queries is the usual cause. Otherwise \

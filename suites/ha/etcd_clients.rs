@@ -26,7 +26,7 @@ use crate::fact::facts::probe_reports::answers::{Endpoint, Fault, Got, Met, Reac
 use crate::ports::{ETCD, KUBELET};
 use crate::seen::Unobserved;
 
-crate::check!("HA-04", "etcd-clients", Critical, judge, builds_on: ["KL-01"]);
+crate::check!("HA-04", "etcd-clients", Critical, judge, blocked_by: ["CN-04"]);
 
 fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
     if nodes.control_plane().next().is_none() {

@@ -35,7 +35,7 @@ use crate::fact::facts::pods::{Pod, Pods};
 use crate::seen::Unobserved;
 use crate::suites::pods::why_not_ready;
 
-crate::check!("HA-03", "etcd-members", Critical, judge, builds_on: ["CP-03", "KL-01"]);
+crate::check!("HA-03", "etcd-members", Critical, judge, builds_on: ["KL-01"]);
 
 /// The health checks of an API server that ask etcd.
 const CHECKS: [&str; 2] = ["etcd", "etcd-readiness"];

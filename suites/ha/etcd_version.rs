@@ -24,7 +24,7 @@ use crate::fact::facts::pods::Pods;
 use crate::seen::Unobserved;
 use crate::version::Version;
 
-crate::check!("HA-05", "etcd-version", Minor, judge);
+crate::check!("HA-05", "etcd-version", Minor, judge, blocked_by: ["HA-03"]);
 
 /// The minors of etcd 3 that kubeadm deploys with each minor of Kubernetes: the oldest and the newest.
 const FITTING: [(u64, u64, u64); 4] = [(34, 6, 6), (35, 6, 6), (36, 6, 7), (37, 7, 7)];

@@ -31,7 +31,7 @@ use crate::fact::facts::control_plane_loss::{ControlPlaneLoss, RESTORED, Sign};
 use crate::milliseconds::seconds;
 use crate::seen::Unobserved;
 
-crate::check!("HA-06", "loss-drill", Major, judge);
+crate::check!("HA-06", "loss-drill", Major, judge, builds_on: ["CP-01", "HA-01", "HA-03", "KL-01"]);
 
 /// How long the cluster may take to recover from the loss of a node, in milliseconds.
 const RECOVERED_MS: u64 = 30_000;

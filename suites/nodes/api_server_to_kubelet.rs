@@ -21,7 +21,13 @@ use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubelet_logs::{Came, KubeletLogs, UNKNOWN_TO_KUBELET};
 
-crate::check!("KL-09", "api-server-to-kubelet", Critical, judge, builds_on: ["AA-22", "KL-01", "KL-13", "PK-08"]);
+crate::check!(
+    "KL-09",
+    "api-server-to-kubelet",
+    Critical,
+    judge,
+    builds_on: ["AA-22", "KL-01", "KL-13", "PK-08", "PK-09"]
+);
 
 const LOG: &str = "the API server can fetch the last line of a pod's log from the kubelet";
 

@@ -26,7 +26,14 @@ use crate::ports::KUBELET;
 use crate::seen::{Seen, Unobserved};
 use crate::suites::rights;
 
-crate::check!("KL-10", "checkpoint-rights", Major, judge, builds_on: ["KL-03", "KL-04", "KL-13"]);
+crate::check!(
+    "KL-10",
+    "checkpoint-rights",
+    Major,
+    judge,
+    builds_on: ["AA-03", "AA-18", "KL-03", "KL-04"],
+    blocked_by: ["KL-13", "PK-09"]
+);
 
 fn judge(rbac: &Rbac, nodes: &Nodes, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();

@@ -27,7 +27,7 @@ use crate::seen::Unobserved;
 
 use super::reach::out_of_reach;
 
-crate::check!("KL-13", "clocks", Major, judge, builds_on: ["KL-01"]);
+crate::check!("KL-13", "clocks", Major, judge, blocked_by: ["PK-09"]);
 
 /// The smallest difference that is reported, in seconds.
 const REPORTED: i64 = 5;

@@ -34,7 +34,14 @@ use crate::fact::facts::probe_reports::endpoints::KUBELET_PATHS;
 use crate::ports::KUBELET;
 use crate::seen::Unobserved;
 
-crate::check!("KL-04", "kubelet-authorization", Critical, judge, builds_on: ["KL-03", "KL-13"]);
+crate::check!(
+    "KL-04",
+    "kubelet-authorization",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-18", "KL-03"],
+    blocked_by: ["KL-13", "PK-09"]
+);
 
 fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonitoring, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();

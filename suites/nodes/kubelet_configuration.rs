@@ -30,7 +30,13 @@ use crate::seen::Unobserved;
 
 use super::reach::out_of_reach;
 
-crate::check!("KL-06", "kubelet-configuration", Major, judge, builds_on: ["DN-05", "KL-03", "KL-04", "KL-05", "KL-13"]);
+crate::check!(
+    "KL-06",
+    "kubelet-configuration",
+    Major,
+    judge,
+    blocked_by: ["DN-05", "KL-03", "KL-04", "KL-05", "KL-13", "PK-09", "PK-14"]
+);
 
 const FILE: &str = "/var/lib/kubelet/config.yaml; systemctl restart kubelet";
 const REWRITE: &str = "kubeadm upgrade node phase kubelet-config; systemctl restart kubelet; if it stays, look for flags in \
@@ -115,11 +121,13 @@ fn judge_safety(verdict: &mut Verdict, node: &str, kubelet: &KubeletConfiguratio
         Finding::new("authorization.mode: Webhook", format!("authorization.mode: {mode}"))
             .impact("any certificate or token of the cluster allows running commands in every pod of the node")
             .fix(format!("set authorization.mode: Webhook in {FILE}"))
+            .same_as(seen_by("authorization.mode"))
             .severity(Severity::Critical)
     });
     verdict.expect(Subject::node(node), !kubelet.is_on("authentication.anonymous.enabled"), || {
         let finding = Finding::new("authentication.anonymous.enabled: false", "authentication.anonymous.enabled: true")
-            .fix(format!("set authentication.anonymous.enabled: false in {FILE}"));
+            .fix(format!("set authentication.anonymous.enabled: false in {FILE}"))
+            .same_as(seen_by("authentication.anonymous.enabled"));
         if mode == "Webhook" {
             finding.impact("anonymous requests are enabled, so only RBAC protects the kubelet").info()
         } else {
@@ -132,6 +140,7 @@ fn judge_safety(verdict: &mut Verdict, node: &str, kubelet: &KubeletConfiguratio
         Finding::new("authentication.webhook.enabled: true", "authentication.webhook.enabled: false")
             .impact("the kubelet does not accept tokens: metrics-server and monitoring get 401")
             .fix(format!("set authentication.webhook.enabled: true in {FILE}"))
+            .same_as(seen_by("authentication.webhook.enabled"))
     });
     verdict.expect(Subject::node(node), kubelet.text("authentication.x509.clientCAFile").is_some(), || {
         Finding::new("authentication.x509.clientCAFile names the cluster's CA", "clientCAFile is not set")
@@ -143,12 +152,14 @@ fn judge_safety(verdict: &mut Verdict, node: &str, kubelet: &KubeletConfiguratio
         Finding::new("readOnlyPort: 0", format!("readOnlyPort: {read_only}"))
             .impact("anyone who can connect can read all pods of the node and their environment, without a credential")
             .fix(format!("remove readOnlyPort from {FILE}"))
+            .same_as(seen_by("readOnlyPort"))
     });
     let tls = kubelet.text("tlsMinVersion").unwrap_or("VersionTLS12");
     verdict.expect(Subject::node(node), !["VersionTLS10", "VersionTLS11"].contains(&tls), || {
         Finding::new("tlsMinVersion: VersionTLS12 or VersionTLS13", format!("tlsMinVersion: {tls}"))
             .impact("the kubelet accepts insecure versions of TLS")
             .fix(format!("remove tlsMinVersion from {FILE}"))
+            .same_as(seen_by("tlsMinVersion"))
             .severity(Severity::Minor)
     });
 }
@@ -204,6 +215,7 @@ fn judge_drift(
                 )
                 .impact("the node missed a change, or was changed by hand; the next upgrade resets it")
                 .fix(REWRITE)
+                .same_as(seen_by(path))
                 .severity(Severity::Minor),
             );
         }
@@ -258,8 +270,21 @@ fn judge_peers_at(verdict: &mut Verdict, path: &str, peers: &[(&str, &KubeletCon
             )
             .impact("these nodes differ from the ConfigMap and the kubelet's defaults")
             .fix(REWRITE)
+            .same_as(seen_by(path))
             .info(),
         );
+    }
+}
+
+/// The checks that see what a kubelet does by this setting.
+fn seen_by(path: &str) -> &'static [&'static str] {
+    match path {
+        "authentication.anonymous.enabled" => &["KL-03"],
+        "authorization.mode" | "authentication.webhook.enabled" => &["KL-04"],
+        "clusterDNS" | "clusterDomain" | "resolvConf" => &["DN-05"],
+        "readOnlyPort" | "healthzBindAddress" | "healthzPort" => &["KL-05"],
+        "tlsMinVersion" | "tlsCipherSuites" => &["PK-14"],
+        _ => &[],
     }
 }
 

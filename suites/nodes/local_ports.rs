@@ -25,7 +25,7 @@ use crate::seen::{Seen, Unobserved};
 
 use super::reach::out_of_reach;
 
-crate::check!("KL-05", "kubelet-local-ports", Critical, judge, builds_on: ["KL-13"]);
+crate::check!("KL-05", "kubelet-local-ports", Critical, judge, blocked_by: ["KL-13"]);
 
 fn judge(
     nodes: &Nodes,

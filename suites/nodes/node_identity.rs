@@ -26,7 +26,7 @@ use crate::fact::facts::nodes::{Machine, Node, Nodes};
 use crate::seen::Unobserved;
 use crate::suites::node_ranges::{another, easiest};
 
-crate::check!("KL-12", "node-identity", Major, judge);
+crate::check!("KL-12", "node-identity", Major, judge, blocked_by: ["CN-03"]);
 
 /// What must differ from node to node.
 struct Identity {
@@ -137,7 +137,8 @@ fn shared(identity: &Identity, value: &str, sharing: &[&str], nodes: &Nodes, on_
         format!("every node has its own {}", identity.name),
         format!("{} nodes have the {} {value}{with_uuid}", sharing.len(), identity.name),
     )
-    .impact(identity.impact);
+    .impact(identity.impact)
+    .same_as(if identity.name == POD_RANGE { &["CN-03"] } else { &[] });
     match easiest(sharing, nodes) {
         Some(_) if is_machine => finding.fix(new_machine_id(sharing, nodes, uuid.is_some())),
         Some(node) if identity.name == POD_RANGE => finding.fix(another(node, nodes)),

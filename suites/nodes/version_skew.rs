@@ -22,7 +22,7 @@ use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::seen::Unobserved;
 use crate::version::Version;
 
-crate::check!("KL-02", "kubelet-version-skew", Major, judge, builds_on: ["CP-02"]);
+crate::check!("KL-02", "kubelet-version-skew", Major, judge);
 
 fn judge(nodes: &Nodes, oldest: &OldestApiServer) -> Verdict {
     let mut verdict = Verdict::new();

@@ -47,7 +47,7 @@ use crate::fact::facts::pods::Pods;
 use crate::fact::facts::service_range::ServiceRange;
 use crate::handshake::Authority;
 
-crate::check!("PK-02", "apiserver-names", Major, judge, builds_on: ["CP-02", "CP-08", "SN-01", "SN-02"]);
+crate::check!("PK-02", "apiserver-names", Major, judge, builds_on: ["CP-08", "SN-01", "SN-02"]);
 
 fn judge(
     handshakes: &ApiServerHandshakes,

@@ -27,7 +27,7 @@ use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::seen::Unobserved;
 
-crate::check!("PK-12", "client-certificate", Major, judge, builds_on: ["CP-07", "PK-09"]);
+crate::check!("PK-12", "client-certificate", Major, judge, builds_on: ["CP-05", "CP-07", "PK-09"]);
 
 /// The flags that set the key by which client certificates are signed: that of all signers, or their own.
 const SIGNING_KEYS: [&str; 2] = ["cluster-signing-key-file", "cluster-signing-kube-apiserver-client-key-file"];

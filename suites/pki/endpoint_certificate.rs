@@ -47,7 +47,7 @@ use crate::handshake::Handshake;
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::again;
 
-crate::check!("PK-01", "endpoint-certificate", Critical, judge);
+crate::check!("PK-01", "endpoint-certificate", Critical, judge, blocked_by: ["CP-01"]);
 
 /// Changes the cluster of the kubeconfig's current context, with the CA from a control-plane node.
 const VERIFY_WITH_CA: &str = "with /etc/kubernetes/pki/ca.crt from a control-plane node: kubectl config set-cluster \

@@ -20,7 +20,7 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_metrics::ApiServerMetrics;
 use crate::prometheus::Sample;
 
-crate::check!("PK-11", "expiring-clients", Minor, judge);
+crate::check!("PK-11", "expiring-clients", Minor, judge, blocked_by: ["CP-01"]);
 
 const METRIC: &str = "apiserver_client_certificate_expiration_seconds_bucket";
 /// Buckets of the histogram, in seconds.

@@ -43,7 +43,13 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
 
-crate::check!("PK-03", "instance-certificates", Major, judge, builds_on: ["PK-02", "PK-04"]);
+crate::check!(
+    "PK-03",
+    "instance-certificates",
+    Major,
+    judge,
+    builds_on: ["CP-01", "PK-02", "PK-04", "SN-01"]
+);
 
 fn judge(
     handshakes: &ApiServerHandshakes,

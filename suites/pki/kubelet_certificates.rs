@@ -36,7 +36,13 @@ use crate::fact::facts::trusted_authorities::TrustedAuthorities;
 use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
-crate::check!("PK-08", "kubelet-certificates", Major, judge, builds_on: ["KL-13", "PK-09", "PK-13", "PK-14"]);
+crate::check!(
+    "PK-08",
+    "kubelet-certificates",
+    Major,
+    judge,
+    builds_on: ["KL-13", "PK-09", "PK-14"]
+);
 
 /// Makes a kubelet sign its own certificate again.
 const SIGN_AGAIN: &str =

@@ -37,7 +37,7 @@ use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::seen::Unobserved;
 
-crate::check!("PK-10", "kubelet-rotation", Critical, judge, builds_on: ["CP-07", "PK-09"]);
+crate::check!("PK-10", "kubelet-rotation", Critical, judge, builds_on: ["CP-07", "KL-13", "PK-09"]);
 
 /// For how long the controller-manager signs by default.
 const YEAR: SignedDuration = SignedDuration::from_hours(8760);

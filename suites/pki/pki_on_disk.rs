@@ -34,7 +34,13 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::Unobserved;
 use crate::suites::kubeadm_phase::{again, restart};
 
-crate::check!("PK-17", "pki-on-disk", Major, judge, builds_on: ["PK-04", "PK-08", "PK-10", "PK-15"]);
+crate::check!(
+    "PK-17",
+    "pki-on-disk",
+    Major,
+    judge,
+    builds_on: ["PK-04", "PK-08", "PK-10", "PK-15"]
+);
 
 /// Where kubeadm keeps certificates.
 const PKI: &str = "/etc/kubernetes/pki/";

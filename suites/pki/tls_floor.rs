@@ -29,7 +29,7 @@ use crate::fact::facts::outdated_tls::OutdatedTls;
 use crate::handshake::{Authority, Handshake, Outdated};
 use crate::seen::{Seen, Unobserved};
 
-crate::check!("PK-14", "tls-floor", Minor, judge, builds_on: ["PK-09"]);
+crate::check!("PK-14", "tls-floor", Minor, judge, blocked_by: ["KL-13", "PK-09"]);
 
 /// The shortest RSA key that is not weak, in bits.
 const RSA: usize = 2048;

@@ -24,7 +24,13 @@ use crate::fact::facts::api_server_endpoints::ApiServerEndpoints;
 use crate::fact::facts::pods::Pods;
 use crate::seen::Unobserved;
 
-crate::check!("SN-03", "api-endpoints", Critical, judge, builds_on: ["CP-01", "CP-03", "CP-06"]);
+crate::check!(
+    "SN-03",
+    "api-endpoints",
+    Critical,
+    judge,
+    builds_on: ["CP-01", "CP-03", "CP-06", "KL-01"]
+);
 
 const ADVERTISE: &str = "on the node of each such API server, set --advertise-address in \
      /etc/kubernetes/manifests/kube-apiserver.yaml to the node's own address";

@@ -33,7 +33,7 @@ crate::check!(
     "api-from-pods",
     Critical,
     judge,
-    builds_on: ["AA-24", "CN-04", "CP-01", "PK-02", "PK-03", "PK-06", "SN-01", "SN-03", "SN-05", "SN-07"]
+    builds_on: ["AA-24", "CN-04", "CP-01", "KL-01", "PK-02", "PK-03", "PK-06", "SN-01", "SN-03", "SN-05", "SN-07"]
 );
 
 /// How to fix the pods' ca.crt.
@@ -44,6 +44,10 @@ const OF_ANOTHER_CA: &str = "on each control-plane node, set --root-ca-file in \
 const LOG: &str = "read the log of the API servers: kubectl -n kube-system logs -l component=kube-apiserver --prefix";
 const UNUSABLE: &str = "pods there cannot use the Kubernetes API";
 const UNRELIABLE: &str = "some of the requests that pods there send to the Kubernetes API fail";
+/// The checks of the API servers behind the Service.
+const INSTANCES: &[&str] = &["CP-01", "SN-03"];
+/// The checks of the certificates that pods get to see at the Service.
+const CERTIFICATES: &[&str] = &["PK-02", "PK-03", "PK-04", "PK-06"];
 const DISTRUSTED: &str = "clients in pods that verify the certificate cannot use the Kubernetes API";
 
 fn judge(reports: &ProbeReports, service: &KubernetesService) -> Verdict {
@@ -105,6 +109,7 @@ fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAd
                 format!("{instance} accepts no connection from pods: {fault}"),
             )
             .impact(UNRELIABLE)
+            .same_as(INSTANCES)
             .fix(format!(
                 "find what drops or refuses connections from pods to {instance}: a firewall on its node \
                  (iptables-save; nft list ruleset), or one between the networks"
@@ -124,7 +129,8 @@ fn connections(verdict: &mut Verdict, node: &str, api: &ApiAnswer, address: IpAd
             ))
         } else {
             let urls = api.instances.keys().map(|instance| format!(" https://{instance}/livez"));
-            Finding::new(expected, format!("some fail: {fault}")).impact(UNRELIABLE).fix(format!(
+            let finding = Finding::new(expected, format!("some fail: {fault}")).impact(UNRELIABLE);
+            finding.same_as(INSTANCES).fix(format!(
                 "on each of these nodes, run several times: curl -k https://{address}/livez{}; if one API server \
                  fails, find what drops its packets; if none does, look for packet loss (CN-04)",
                 urls.collect::<String>()
@@ -155,7 +161,8 @@ fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, ad
                 distrust.to_string(),
             )
             .impact(DISTRUSTED)
-            .fix(OF_ANOTHER_CA),
+            .fix(OF_ANOTHER_CA)
+            .same_as(CERTIFICATES),
         );
     }
     for (name, verified) in &api.names {
@@ -169,7 +176,8 @@ fn certificate_and_answer(verdict: &mut Verdict, node: &str, api: &ApiAnswer, ad
                     ),
                     _ => (format!("the certificate at {address} is valid"), remedy(distrust)),
                 };
-                let finding = Finding::new(expected, distrust.to_string()).impact(DISTRUSTED).fix(fix);
+                let finding =
+                    Finding::new(expected, distrust.to_string()).impact(DISTRUSTED).fix(fix).same_as(CERTIFICATES);
                 verdict.find(Subject::node(node), finding);
             }
         }

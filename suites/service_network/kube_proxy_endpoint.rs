@@ -31,7 +31,7 @@ use crate::object_ref::ObjectRef;
 use crate::ports;
 use crate::suites::rights;
 
-crate::check!("SN-08", "kube-proxy-endpoint", Major, judge, builds_on: ["CP-02", "HA-01", "PK-06"]);
+crate::check!("SN-08", "kube-proxy-endpoint", Major, judge, builds_on: ["HA-01"]);
 
 /// What kube-proxy must be able to watch.
 const WATCHED: [(&str, &str); 3] = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];

@@ -21,7 +21,7 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::service_trial::{ServiceTrial, Sight};
 use crate::milliseconds::seconds;
 
-crate::check!("SN-12", "service-changes", Major, judge, builds_on: ["SN-09"]);
+crate::check!("SN-12", "service-changes", Major, judge, builds_on: ["SN-07", "SN-09"]);
 
 /// After how many milliseconds a change is late.
 const LATE_MS: u64 = 10_000;

@@ -23,7 +23,13 @@ use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
 use crate::seen::Unobserved;
 use crate::suites::late_probes::came_too_late;
 
-crate::check!("SN-09", "service-dataplane", Critical, judge, builds_on: ["AD-01", "CN-04", "CP-05", "SN-05", "SN-07"]);
+crate::check!(
+    "SN-09",
+    "service-dataplane",
+    Critical,
+    judge,
+    builds_on: ["AD-01", "CN-04", "CP-01", "CP-05", "KL-01", "SN-05", "SN-07"]
+);
 
 /// After how many milliseconds the first answer of a new Service is slow.
 const SLOW_MS: u64 = 5000;

@@ -94,7 +94,12 @@ fn with_texts(texts: &[String; 8], outcome: Outcome) -> Vec<Event> {
     let check = Judged {
         title: title.clone(),
         findings: vec![finding],
-        unseen: vec![Unseen { subjects: vec![Subject::node(seen.as_str())], why: why.clone(), missing: None, cause: None }],
+        unseen: vec![Unseen {
+            subjects: vec![Subject::node(seen.as_str())],
+            why: why.clone(),
+            missing: None,
+            cause: None,
+        }],
         reason: Some(why.clone()),
         ..testing::judged(id, name, suite, outcome)
     };

@@ -28,7 +28,7 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
     let shown = if all { own.len() } else { own.len().min(ENOUGH) };
     for (i, finding) in own[..shown].iter().enumerate() {
         let next = own[..shown].get(i + 1);
-        let Finding { subjects, expected, seen, evidence, impact, fix, severity, cause: _ } = finding;
+        let Finding { subjects, expected, seen, evidence, impact, fix, severity, .. } = finding;
         let mut about = shortened::subjects(subjects, all);
         if *severity != worst {
             about = format!("{about} ({severity})");
