@@ -16,6 +16,8 @@ const INTRODUCTION: &str = "\
 # Checks
 
 What each check asserts, why it matters, and how to fix what it finds. `seaworthy explain ID` prints the same.
+Under _Follows from_ are the checks whose findings about the same place explain those of a check, or why it could not be checked:
+reports name these first.
 
 This page is generated from the heads of the files in `suites/`: `just docs` writes it again.";
 
@@ -30,6 +32,8 @@ struct Check {
     why: String,
     fix: String,
     source: String,
+    builds_on: Vec<String>,
+    blocked_by: Vec<String>,
     facts: Vec<Fact>,
     access: Vec<String>,
     permissions: Vec<String>,
@@ -48,7 +52,8 @@ impl Check {
 
 impl Display for Check {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { id, name, suite, severity, title, why, fix, source, facts, access, permissions } = self;
+        let Self { id, name, suite, severity, title, why, fix, source, .. } = self;
+        let Self { builds_on, blocked_by, facts, access, permissions, .. } = self;
         let code = |words: &[String]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let facts: Vec<_> = facts.iter().map(|fact| fact.name.clone()).collect();
         writeln!(f, "\n<a id=\"{}\"></a>\n\n### {id}: {title}\n", self.anchor())?;
@@ -61,7 +66,18 @@ impl Display for Check {
         match permissions.as_slice() {
             [] => writeln!(f, "- permissions: none beyond those of every authenticated user"),
             some => writeln!(f, "- permissions: {}", code(some)),
+        }?;
+        if builds_on.is_empty() && blocked_by.is_empty() {
+            return Ok(());
         }
+        writeln!(f, "\n#### Follows from\n")?;
+        for (what, ids) in [("findings", builds_on), ("errors", blocked_by)] {
+            if !ids.is_empty() {
+                let links: Vec<_> = ids.iter().map(|id| format!("[{id}](#{})", id.to_lowercase())).collect();
+                writeln!(f, "- {what}: {}", links.join(", "))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -31,7 +31,8 @@ const ALWAYS_BELOW: [&str; 2] = ["CP-01", "KL-01"];
 const CONTROL_PLANE: [&str; 2] = ["control-plane", "ha"];
 
 /// Gives every result the root that it follows from, and every check the outcome that remains. Returns the checks that
-/// are left with a failure or an error: what others build on first, then by severity, then by how much they explain.
+/// are left with a failure or an error: failures before errors, then what others
+/// build on first, then by severity, then by how much they explain.
 ///
 /// A finding that only in part follows from another becomes two: one about what is explained, and one about the rest.
 /// Findings below the gate explain nothing, and neither does what could not be checked.
@@ -63,7 +64,13 @@ fn roots(judged: &[Judged], graph: &Graph, places: &Places) -> Vec<Root> {
             place: places.nodes(check.unexplained()).and_then(|nodes| places.common(&nodes)),
         })
         .collect();
-    roots.sort_by_key(|root| (graph.layer(&root.check), Reverse(root.severity), Reverse(root.explains)));
+    let failing: BTreeSet<&str> =
+        judged.iter().filter(|check| check.outcome == Outcome::Fail).map(|check| check.id.as_str()).collect();
+    // What fails before what could not be checked.
+    roots.sort_by_key(|root| {
+        let unseen = !failing.contains(root.check.as_str());
+        (unseen, graph.layer(&root.check), Reverse(root.severity), Reverse(root.explains))
+    });
     roots
 }
 
@@ -180,5 +187,168 @@ impl Fold<'_> {
         } else {
             Outcome::Blocked
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::check::Finding;
+    use crate::fact::facts::nodes::Node;
+    use crate::seen::Unobserved;
+    use crate::suites;
+
+    /// A check that found this, or could not see that.
+    fn judged(id: &str, findings: Vec<Finding>, unseen: &[(&str, &str)]) -> Judged {
+        let check = suites::check(id).expect("the check exists");
+        let mut judged = Judged::new(check, Err(Unobserved::Interrupted), Severity::Minor);
+        judged.outcome = if findings.is_empty() { Outcome::Error } else { Outcome::Fail };
+        judged.findings = findings;
+        judged.unseen = unseen
+            .iter()
+            .map(|(node, why)| Unseen {
+                subjects: vec![Subject::node(*node)],
+                why: (*why).to_owned(),
+                missing: None,
+                cause: None,
+            })
+            .collect();
+        judged
+    }
+
+    fn finding(subjects: impl IntoIterator<Item = Subject>) -> Finding {
+        Finding {
+            subjects: subjects.into_iter().collect(),
+            expected: "a".into(),
+            seen: "b".into(),
+            evidence: Vec::new(),
+            impact: None,
+            fix: "c".into(),
+            severity: Severity::Major,
+            same_as: &[],
+            cause: None,
+        }
+    }
+
+    fn on(nodes: &[&str]) -> Vec<Finding> {
+        vec![finding(nodes.iter().map(|node| Subject::node(*node)))]
+    }
+
+    /// Places with these nodes, the first of which is the control plane.
+    fn places(names: &[String]) -> Places {
+        let node = |(i, name): (usize, &String)| {
+            let mut node = Node::default();
+            if i == 0 {
+                node.labels.insert("node-role.kubernetes.io/control-plane".into(), String::new());
+            }
+            node.addresses.push(("InternalIP".into(), format!("10.0.{}.{}", i / 200, i % 200 + 1)));
+            (name.clone(), node)
+        };
+        Places::of_nodes(&names.iter().enumerate().map(node).collect())
+    }
+
+    fn three() -> Places {
+        places(&["n1", "n2", "n3"].map(String::from))
+    }
+
+    /// The roots, and each result as `CHECK SUBJECTS <- ROOT`.
+    fn folded(mut checks: Vec<Judged>) -> (Vec<String>, Vec<String>) {
+        let roots = fold(&mut checks, &Graph::new(suites::checks()), &three(), Severity::Minor);
+        let mut results = Vec::new();
+        for check in &checks {
+            let findings = check.findings.iter().map(|finding| (&finding.subjects, &finding.cause));
+            for (subjects, cause) in findings.chain(check.unseen.iter().map(|unseen| (&unseen.subjects, &unseen.cause)))
+            {
+                let names: Vec<_> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+                let cause = cause.as_ref().map(|cause| format!(" <- {}", cause.check)).unwrap_or_default();
+                results.push(format!("{} {} {}{cause}", check.id, check.outcome, names.join(",")));
+            }
+        }
+        (roots.into_iter().map(|root| root.check).collect(), results)
+    }
+
+    #[test]
+    fn what_fails_on_a_node_follows_from_that_node_alone() {
+        let (roots, results) = folded(vec![judged("SN-09", on(&["n2", "n3"]), &[]), judged("KL-01", on(&["n3"]), &[])]);
+        assert_eq!(roots, ["KL-01", "SN-09"]);
+        assert_eq!(results, ["SN-09 fail n2", "SN-09 fail n3 <- KL-01", "KL-01 fail n3"]);
+    }
+
+    #[test]
+    fn a_check_whose_findings_all_follow_is_blocked() {
+        let (roots, results) = folded(vec![judged("SN-09", on(&["n3"]), &[]), judged("KL-01", on(&["n3"]), &[])]);
+        assert_eq!((roots, &results[0][..]), (vec!["KL-01".into()], "SN-09 blocked n3 <- KL-01"));
+    }
+
+    #[test]
+    fn a_chain_ends_at_its_first_link() {
+        let chain = ["DN-06", "DN-04", "SN-09", "CN-04"].map(|id| judged(id, on(&["n2"]), &[]));
+        assert_eq!(
+            folded(chain.into()).1,
+            ["DN-06 blocked n2 <- CN-04", "DN-04 blocked n2 <- CN-04", "SN-09 blocked n2 <- CN-04", "CN-04 fail n2"]
+        );
+    }
+
+    #[test]
+    fn a_finding_does_not_jump_over_a_check_that_passes() {
+        // PK-06 builds on CP-07, which finds nothing: that CP-03 is below it by other ways says nothing.
+        let (roots, _) = folded(vec![judged("PK-14", on(&["n1"]), &[]), judged("CP-03", on(&["n1"]), &[])]);
+        assert_eq!(roots, ["PK-14", "CP-03"]);
+    }
+
+    #[test]
+    fn what_is_unseen_on_a_node_that_is_down_follows_from_it_whatever_was_asked() {
+        let unseen = |id| judged(id, Vec::new(), &[("n3", "no answer"), ("n2", "no answer either")]);
+        let (roots, results) = folded(vec![unseen("PK-17"), judged("KL-01", on(&["n3"]), &[])]);
+        assert_eq!(roots, ["KL-01", "PK-17"]);
+        assert_eq!(results, ["PK-17 error n3 <- KL-01", "PK-17 error n2", "KL-01 fail n3"]);
+    }
+
+    #[test]
+    fn checks_that_could_not_decide_for_one_reason_are_one_root() {
+        let unseen = |id| judged(id, Vec::new(), &[("n2", "forbidden")]);
+        let (roots, results) = folded(vec![unseen("AD-03"), unseen("AA-19")]);
+        assert_eq!(roots, ["AA-19"]);
+        assert_eq!(results, ["AD-03 blocked n2 <- AA-19", "AA-19 error n2"]);
+    }
+
+    #[test]
+    fn the_whole_control_plane_is_felt_everywhere() {
+        let instance = |address: &str| vec![finding([Subject::address(address)])];
+        let (roots, _) =
+            folded(vec![judged("SN-09", on(&["n3"]), &[]), judged("CP-01", instance("10.0.0.1:6443"), &[])]);
+        assert_eq!(roots, ["CP-01"]);
+    }
+
+    #[test]
+    fn findings_below_the_gate_explain_nothing() {
+        let mut low = on(&["n3"]);
+        low[0].severity = Severity::Info;
+        let (roots, _) = folded(vec![judged("SN-09", on(&["n3"]), &[]), judged("KL-01", low, &[])]);
+        assert!(roots.contains(&"SN-09".to_owned()), "{roots:?}");
+    }
+
+    #[test]
+    fn a_finding_seen_from_another_side_follows_wherever_that_is() {
+        let mut findings = on(&["n3"]);
+        findings[0].same_as = &["PK-02"];
+        let instance = vec![finding([Subject::address("10.0.0.2:6443")])];
+        let (roots, results) = folded(vec![judged("SN-04", findings, &[]), judged("PK-02", instance, &[])]);
+        assert_eq!((roots, &results[0][..]), (vec!["PK-02".into()], "SN-04 blocked n3 <- PK-02"));
+    }
+
+    #[test]
+    fn a_hundred_broken_nodes_of_a_thousand_are_folded_at_once() {
+        let names: Vec<String> = (0..1000).map(|i| format!("n{i}")).collect();
+        let broken: Vec<&str> = names[..100].iter().map(String::as_str).collect();
+        let unseen: Vec<(&str, &str)> = broken.iter().map(|node| (*node, "no answer")).collect();
+        let mut checks: Vec<Judged> = suites::checks().map(|check| judged(check.id, on(&broken), &unseen)).collect();
+        let (graph, places) = (Graph::new(suites::checks()), places(&names));
+        let began = Instant::now();
+        let roots = fold(&mut checks, &graph, &places, Severity::Minor);
+        let limit = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
+        assert!(began.elapsed() < limit, "{:?} for {} roots", began.elapsed(), roots.len());
     }
 }

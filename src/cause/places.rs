@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::Subject;
 use crate::fact::Facts;
-use crate::fact::facts::nodes::Nodes;
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::Pods;
 use crate::object_ref::NamespacedName;
 
@@ -24,8 +24,21 @@ pub(crate) struct Places {
 impl Places {
     /// What these facts place.
     pub(crate) fn of(facts: &Facts) -> Self {
+        let mut places = facts.seen::<Nodes>().map(|nodes| Self::of_nodes(&nodes.0)).unwrap_or_default();
+        for (name, pod) in facts.seen::<Pods>().iter().flat_map(|pods| &pods.0) {
+            let Some(node) = &pod.node else { continue };
+            places.pods.insert(name.clone(), node.clone());
+            // A pod in the host network has the node's address.
+            for address in pod.addresses.iter().filter_map(|address| address.parse().ok()) {
+                places.addresses.entry(address).or_insert_with(|| node.clone());
+            }
+        }
+        places
+    }
+
+    pub(super) fn of_nodes(nodes: &BTreeMap<String, Node>) -> Self {
         let mut places = Self::default();
-        for (name, node) in facts.seen::<Nodes>().iter().flat_map(|nodes| &nodes.0) {
+        for (name, node) in nodes {
             places.nodes += 1;
             places.addresses.extend(node.internal_addresses().map(|address| (address, name.clone())));
             if node.is_control_plane() {
@@ -33,14 +46,6 @@ impl Places {
             }
             if let Some(zone) = node.zone() {
                 places.zones.entry(zone.to_owned()).or_default().insert(name.clone());
-            }
-        }
-        for (name, pod) in facts.seen::<Pods>().iter().flat_map(|pods| &pods.0) {
-            let Some(node) = &pod.node else { continue };
-            places.pods.insert(name.clone(), node.clone());
-            // A pod in the host network has the node's address.
-            for address in pod.addresses.iter().filter_map(|address| address.parse().ok()) {
-                places.addresses.entry(address).or_insert_with(|| node.clone());
             }
         }
         places
@@ -84,5 +89,28 @@ impl Places {
             Some(node) if nodes.len() == 1 => Some(Subject::node(*node)),
             _ => self.zones.iter().find(|(_, zone)| all(zone)).map(|(name, _)| Subject::cluster_object("zone", name)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zoned(zones: &[(&str, &str)]) -> Places {
+        let node = |(name, zone): &(&str, &str)| {
+            let labels = BTreeMap::from([("topology.kubernetes.io/zone".into(), (*zone).to_owned())]);
+            ((*name).to_owned(), Node { labels, ..Node::default() })
+        };
+        Places::of_nodes(&zones.iter().map(node).collect())
+    }
+
+    #[test]
+    fn nodes_have_in_common_that_they_are_one_or_a_whole_zone() {
+        let places = zoned(&[("n1", "a"), ("n2", "a"), ("n3", "b"), ("n4", "c")]);
+        let common = |nodes: &[&'static str]| places.common(&nodes.iter().copied().collect()).map(|it| it.to_string());
+        assert_eq!(common(&["n2"]).unwrap(), "Node n2");
+        assert_eq!(common(&["n1", "n2"]).unwrap(), "zone a");
+        assert_eq!(common(&["n1", "n3"]), None);
+        assert_eq!(common(&["n1", "n2", "n3", "n4"]), None);
     }
 }

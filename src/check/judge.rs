@@ -88,7 +88,8 @@ pub struct Check {
     pub head: &'static str,
     /// The checks below it, by id: a finding of one of them, about the same place, explains one of this check.
     pub builds_on: &'static [&'static str],
-    /// Further checks below it, by id, that may only explain why it could not look: what it finds never follows from theirs.
+    /// Further checks below it, by id, that may only explain why it could not be checked: what it finds never follows from
+    /// theirs.
     pub blocked_by: &'static [&'static str],
     /// The facts that it takes.
     pub needs: fn() -> Vec<Need>,

@@ -52,6 +52,10 @@ struct Explained {
     why: String,
     fix: String,
     source: String,
+    /// The checks whose findings may explain its own.
+    builds_on: &'static [&'static str],
+    /// Further checks whose findings may explain why it could not be checked.
+    blocked_by: &'static [&'static str],
     facts: Vec<FactTaken>,
     access: Vec<Access>,
     permissions: Vec<String>,
@@ -86,6 +90,8 @@ impl Explained {
             why: documentation.why,
             fix: documentation.fix,
             source: documentation.source,
+            builds_on: check.builds_on,
+            blocked_by: check.blocked_by,
             facts: facts.collect(),
             access: plan.accesses().into_iter().collect(),
             permissions,
@@ -113,6 +119,16 @@ impl Explained {
             some => some.join("\n"),
         };
         page.columns(2, "permissions", 13, &permissions);
+        if self.builds_on.is_empty() && self.blocked_by.is_empty() {
+            return;
+        }
+        page.blank();
+        page.paragraph(0, STRONG, "Follows from");
+        for (what, checks) in [("findings", self.builds_on), ("errors", self.blocked_by)] {
+            if !checks.is_empty() {
+                page.columns(2, what, 13, &checks.join(", "));
+            }
+        }
     }
 }
 

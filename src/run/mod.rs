@@ -2,6 +2,8 @@
 
 pub mod engine;
 pub mod exit_code;
+#[cfg(test)]
+mod independent_faults;
 pub mod observer;
 pub mod plan;
 pub mod profile;

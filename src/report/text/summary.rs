@@ -1,11 +1,12 @@
 //! The last lines: what was not checked, where the reports are, and the verdict.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT};
-use crate::check::Outcome;
+use crate::check::{Outcome, Root};
 use crate::event::RunFinished;
 use crate::report::Gathered;
 
@@ -106,7 +107,16 @@ fn causes(run: &Gathered) -> String {
     let own = run.roots.iter().filter_map(|root| run.check(&root.check));
     let own: usize = own.map(|check| check.findings.len() + check.unseen.len() - check.causes().count()).sum();
     let causes = if run.roots.len() == 1 { "1 cause".into() } else { format!("{} causes", run.roots.len()) };
-    format!("{causes} behind {} results; ", grouped(own + explained))
+    format!("{causes}{} behind {} results; ", place(&run.roots), grouped(own + explained))
+}
+
+/// Where several root causes are, if all are in one place.
+fn place(roots: &[Root]) -> String {
+    let places: BTreeSet<_> = roots.iter().map(|root| root.place.as_ref()).collect();
+    match places.first() {
+        Some(Some(place)) if roots.len() > 1 && places.len() == 1 => format!(", all on {place},"),
+        _ => String::new(),
+    }
 }
 
 fn elapsed(ms: u64) -> String {
@@ -133,6 +143,17 @@ pub fn grouped(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{Severity, Subject};
+
+    #[test]
+    fn several_causes_in_one_place_say_so() {
+        let root = |place| Root { check: "KL-01".into(), severity: Severity::Major, explains: 1, place };
+        let (n1, n2) = (|| Some(Subject::node("n1")), || Some(Subject::node("n2")));
+        assert_eq!(place(&[root(n2()), root(n2())]), ", all on Node n2,");
+        assert_eq!(place(&[root(n1()), root(n2())]), "");
+        assert_eq!(place(&[root(n1()), root(None)]), "");
+        assert_eq!(place(&[root(n1())]), "", "its finding names the node");
+    }
 
     #[test]
     fn numbers_and_times_read_well() {
