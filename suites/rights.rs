@@ -136,12 +136,17 @@ pub fn asked<'a, K: Ord + Debug>(
     review
 }
 
+/// The checks of the authorizers, and of the bindings that grant what a cluster needs.
+const DEFAULTS: &[&str] = &["AA-03", "AA-19", "AA-21"];
+
 /// Asserts that the authorizers allow something.
 pub fn may(verdict: &mut Verdict, review: &Review, severity: Severity, impact: &str, fix: &str) {
     let (question, answer) = (&review.question, review.decided());
     let Some(answer) = verdict.seen(|| Subject::user(&question.user), &answer) else { return };
     verdict.expect(Subject::user(&question.user), answer.allowed, || {
-        Finding::new(format!("may {question}"), answer.words()).impact(impact).fix(fix).severity(severity)
+        let finding = Finding::new(format!("may {question}"), answer.words()).impact(impact).fix(fix);
+        // What others may do explains no denial.
+        finding.severity(severity).same_as(DEFAULTS).comes_from(Subject::user(&question.user))
     });
 }
 
@@ -168,7 +173,10 @@ impl Forbidden<'_> {
                     .evidence([format!("{} may {question}", question.user)])
                     .impact(self.impact);
                 match taken_away(&answer.reason) {
-                    Some((binding, fix)) => finding.fix(fix).managed_by(rbac.and_then(|rbac| rbac.manager(&binding))),
+                    Some((binding, fix)) => {
+                        let manager = rbac.and_then(|rbac| rbac.manager(&binding));
+                        finding.fix(fix).managed_by(manager).comes_from(&binding)
+                    }
                     None => finding.fix(self.fix),
                 }
             });

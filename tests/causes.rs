@@ -55,13 +55,9 @@ async fn a_fault_is_reported_by_its_root() {
         // What is only a warning is below the gate, and not a root.
         let is_right = named.first() == Some(&expected.id.as_str()) || (expected.outcome == "warn" && named.is_empty());
         if !is_right || named.len() > 1 {
-            println!(
-                "{} {}: {} and not {}",
-                if is_right { " " } else { "X" },
-                fault.slug,
-                named.join(" "),
-                expected.id
-            );
+            let mark = if is_right { " " } else { "X" };
+            writeln!(table, "{mark} {}: {} and not {}", fault.slug, named.join(" "), expected.id)
+                .expect("text can be written");
         }
         faults += 1;
         right += u32::from(is_right);

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::{Graph, Places};
 use crate::check::outcome::Unseen;
@@ -9,6 +10,8 @@ use crate::check::{Cause, Finding, Judged, Outcome, Root, Severity, Subject};
 
 /// Something that is wrong somewhere, and may explain what builds on it.
 struct Fault {
+    /// What it is about.
+    subjects: Vec<Subject>,
     /// The nodes that it is about; none for the whole cluster.
     nodes: Option<BTreeSet<String>>,
     /// The root: itself, or what it follows from.
@@ -16,10 +19,12 @@ struct Fault {
 }
 
 impl Fault {
-    fn covers(&self, node: Option<&str>) -> bool {
-        match (&self.nodes, node) {
-            (Some(nodes), Some(node)) => nodes.contains(node),
-            _ => true,
+    /// Whether it explains what is on these nodes, or else at an unknown place.
+    fn covers(&self, nodes: &BTreeSet<&str>, unknown: bool) -> bool {
+        match &self.nodes {
+            None => true,
+            Some(_) if nodes.is_empty() => unknown,
+            Some(own) => nodes.iter().any(|node| own.contains(*node)),
         }
     }
 }
@@ -74,6 +79,10 @@ fn roots(judged: &[Judged], graph: &Graph, places: &Places) -> Vec<Root> {
     roots
 }
 
+fn is_address(subject: &Subject) -> bool {
+    *subject == Subject::address(&subject.name) || subject.name.parse::<IpAddr>().is_ok()
+}
+
 struct Fold<'a> {
     graph: &'a Graph,
     places: &'a Places,
@@ -88,10 +97,26 @@ impl Fold<'_> {
     fn findings(&mut self, check: &mut Judged) {
         let (mut own, mut explained) = (Vec::new(), Vec::new());
         for finding in std::mem::take(&mut check.findings) {
+            let direct = self.graph.direct(&check.id);
+            debug_assert!(
+                finding.same_as.iter().all(|other| self.graph.below(&check.id).any(|below| below == *other)),
+                "{}: what a finding is the same as must be below its check: {:?}",
+                check.id,
+                finding.same_as
+            );
             let elsewhere = self.lowest(finding.same_as, &check.id, |_| true);
-            let parts = match elsewhere {
-                Some(root) => BTreeMap::from([(Some(root), finding.subjects.clone())]),
-                None => self.parts(&check.id, &finding.subjects, self.graph.direct(&check.id)),
+            let parts = match (elsewhere, &finding.comes_from) {
+                (Some(root), _) => BTreeMap::from([(Some(root), finding.subjects.clone())]),
+                (None, Some(object)) => {
+                    let nodes = self.places.of_subject(object);
+                    let is_there = |fault: &Fault| {
+                        let mut about = fault.subjects.iter();
+                        about.any(|it| it == object || !nodes.is_disjoint(&self.places.of_subject(it)))
+                    };
+                    let root = self.lowest(direct, &check.id, is_there);
+                    BTreeMap::from([(root, finding.subjects.clone())])
+                }
+                (None, None) => self.parts(&check.id, &finding.subjects, direct, false),
             };
             for (cause, subjects) in parts {
                 let to = if cause.is_some() { &mut explained } else { &mut own };
@@ -107,22 +132,33 @@ impl Fold<'_> {
         let below: Vec<_> =
             self.graph.below(&check.id).chain(ALWAYS_BELOW).filter(|lower| *lower != check.id).collect();
         for unseen in std::mem::take(&mut check.unseen) {
-            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below) {
+            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below, true) {
                 let cause = cause.or_else(|| self.known(&check.id, &unseen.why));
                 check.unseen.push(Unseen { subjects, cause, ..unseen.clone() });
             }
         }
     }
 
-    /// The things that a result is about, by the root that it follows from where they are; none first.
-    fn parts(&self, id: &str, subjects: &[Subject], below: &[&str]) -> BTreeMap<Option<Cause>, Vec<Subject>> {
+    /// The things that a result is about, by the root that it follows from where they are; none first. A fault of some nodes
+    /// explains what is at an `unknown` place only if that is said.
+    fn parts(
+        &self,
+        id: &str,
+        subjects: &[Subject],
+        below: &[&str],
+        unknown: bool,
+    ) -> BTreeMap<Option<Cause>, Vec<Subject>> {
         if subjects.is_empty() {
-            return BTreeMap::from([(self.lowest(below, id, |fault| fault.covers(None)), Vec::new())]);
+            let root = self.lowest(below, id, |fault| fault.covers(&BTreeSet::new(), unknown));
+            return BTreeMap::from([(root, Vec::new())]);
         }
         let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
         for subject in subjects {
-            let node = self.places.node(subject);
-            parts.entry(self.lowest(below, id, |fault| fault.covers(node))).or_default().push(subject.clone());
+            let nodes = self.places.of_subject(subject);
+            // The address of a Service or a load balancer is reached by way of any node.
+            let unknown = unknown || subject.namespace.is_none() && nodes.is_empty() && is_address(subject);
+            let root = self.lowest(below, id, |fault| fault.covers(&nodes, unknown));
+            parts.entry(root).or_default().push(subject.clone());
         }
         parts
     }
@@ -147,18 +183,26 @@ impl Fold<'_> {
 
     fn remember(&mut self, check: &Judged) {
         let failing = check.findings.iter().enumerate().filter(|(_, finding)| finding.severity >= self.gate);
+        let failing = failing.filter(|(_, finding)| !finding.explains_nothing);
         let faults = failing.map(|(place, finding)| Fault {
+            subjects: finding.subjects.clone(),
             nodes: self.reach(check, finding),
             root: finding.cause.clone().unwrap_or_else(|| Cause { check: check.id.clone(), finding: Some(place) }),
         });
         let mut faults: Vec<Fault> = faults.collect();
         // What could not be checked for a known reason hands that on, so that a chain does not break there.
         let below: Vec<_> = self.graph.below(&check.id).collect();
+        let mut handed_on: BTreeMap<Cause, Vec<Subject>> = BTreeMap::new();
         for unseen in &check.unseen {
-            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below) {
-                let nodes = self.places.nodes(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
-                faults.extend(cause.map(|root| Fault { nodes, root }));
+            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below, true) {
+                if let Some(root) = cause {
+                    handed_on.entry(root).or_default().extend(subjects);
+                }
             }
+        }
+        for (root, subjects) in handed_on {
+            let nodes = self.places.nodes(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
+            faults.push(Fault { subjects, nodes, root });
         }
         self.faults.insert(check.id.clone(), faults);
     }
@@ -228,6 +272,8 @@ mod tests {
             fix: "c".into(),
             severity: Severity::Major,
             same_as: &[],
+            comes_from: None,
+            explains_nothing: false,
             cause: None,
         }
     }

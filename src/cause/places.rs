@@ -5,15 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::Subject;
 use crate::fact::Facts;
+use crate::fact::facts::certificate_signing_requests::CertificateSigningRequests;
 use crate::fact::facts::nodes::{Node, Nodes};
-use crate::fact::facts::pods::Pods;
-use crate::object_ref::NamespacedName;
+use crate::fact::facts::pods::{Owner, Pod, Pods};
 
 /// The nodes of a cluster, and what facts place on them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     addresses: BTreeMap<IpAddr, String>,
-    pods: BTreeMap<NamespacedName, String>,
+    /// The nodes of pods, and of the requests for certificates that nodes make.
+    objects: BTreeMap<Subject, String>,
+    /// The nodes of the pods of workloads.
+    workloads: BTreeMap<Subject, BTreeSet<String>>,
     control_plane: BTreeSet<String>,
     /// The nodes of each zone.
     zones: BTreeMap<String, BTreeSet<String>>,
@@ -27,10 +30,19 @@ impl Places {
         let mut places = facts.seen::<Nodes>().map(|nodes| Self::of_nodes(&nodes.0)).unwrap_or_default();
         for (name, pod) in facts.seen::<Pods>().iter().flat_map(|pods| &pods.0) {
             let Some(node) = &pod.node else { continue };
-            places.pods.insert(name.clone(), node.clone());
+            places.objects.insert(name.of("Pod").into(), node.clone());
+            if let Some(owner) = &pod.owner {
+                places.workloads.entry(workload(pod, owner)).or_default().insert(node.clone());
+            }
             // A pod in the host network has the node's address.
             for address in pod.addresses.iter().filter_map(|address| address.parse().ok()) {
                 places.addresses.entry(address).or_insert_with(|| node.clone());
+            }
+        }
+        for request in facts.seen::<CertificateSigningRequests>().iter().flat_map(|requests| &requests.0) {
+            if let Some(node) = request.user.strip_prefix("system:node:") {
+                let request = Subject::cluster_object("CertificateSigningRequest", &request.name);
+                places.objects.insert(request, node.to_owned());
             }
         }
         places
@@ -51,24 +63,30 @@ impl Places {
         places
     }
 
-    /// The node of something; none for what is of the whole cluster, or is not known to be on a node.
-    pub(crate) fn node<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
-        let named = |name: &str| {
+    /// The nodes that something is on; none for what is of the whole cluster, or is not known to be on a node. A workload is on
+    /// the nodes of its pods.
+    pub(crate) fn of_subject<'a>(&'a self, subject: &'a Subject) -> BTreeSet<&'a str> {
+        match self.workloads.get(subject) {
+            Some(nodes) => nodes.iter().map(String::as_str).collect(),
+            None => self.node(subject).into_iter().collect(),
+        }
+    }
+
+    /// The node that something is on, which no other is.
+    fn node<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
+        let at = |name: &str| {
             let address = name.parse::<SocketAddr>().map(|at| at.ip()).or_else(|_| name.parse()).ok()?;
             self.addresses.get(&address).map(String::as_str)
         };
         match (subject.kind.as_str(), &subject.namespace) {
             ("Node", None) => Some(&subject.name),
-            ("Pod", Some(namespace)) => {
-                let pod = NamespacedName::new(namespace.clone(), subject.name.clone());
-                self.pods.get(&pod).map(String::as_str)
-            }
-            (_, None) => named(&subject.name),
-            _ => None,
+            (_, None) => self.objects.get(subject).map(String::as_str).or_else(|| at(&subject.name)),
+            _ => self.objects.get(subject).map(String::as_str),
         }
     }
 
-    /// The nodes of several things; none if one of them is not on a node, or there are none.
+    /// The nodes of several things; none if one of them is not on one node alone, or there are none. What is wrong with a
+    /// workload is wrong for all that use it.
     pub(crate) fn nodes<'a>(&'a self, subjects: impl IntoIterator<Item = &'a Subject>) -> Option<BTreeSet<&'a str>> {
         let nodes: Option<BTreeSet<_>> = subjects.into_iter().map(|subject| self.node(subject)).collect();
         nodes.filter(|nodes| !nodes.is_empty())
@@ -89,6 +107,16 @@ impl Places {
             Some(node) if nodes.len() == 1 => Some(Subject::node(*node)),
             _ => self.zones.iter().find(|(_, zone)| all(zone)).map(|(name, _)| Subject::cluster_object("zone", name)),
         }
+    }
+}
+
+/// What a pod belongs to: a Deployment rather than its ReplicaSet, whose name ends in the hash that the pod has as a label.
+fn workload(pod: &Pod, owner: &Owner) -> Subject {
+    let deployment =
+        pod.labels.get("pod-template-hash").and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
+    match deployment {
+        Some(name) if owner.kind == "ReplicaSet" => Subject::object("Deployment", &pod.namespace, name),
+        _ => Subject::object(&owner.kind, &pod.namespace, &owner.name),
     }
 }
 

@@ -27,6 +27,12 @@ pub struct Finding {
     /// The checks, by id, whose findings it shows from another side, wherever these are. Only causes are found with it.
     #[serde(skip)]
     pub same_as: &'static [&'static str],
+    /// The object that it comes from: it follows only from a finding about that very object. Only causes are found with it.
+    #[serde(skip)]
+    pub comes_from: Option<Subject>,
+    /// Whether nothing follows from it. Only causes are found with it.
+    #[serde(skip)]
+    pub explains_nothing: bool,
     /// What it follows from; none of a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -43,6 +49,8 @@ impl Finding {
             impact: None,
             severity: None,
             same_as: &[],
+            comes_from: None,
+            explains_nothing: false,
             fix: Unfixed,
         }
     }
@@ -62,6 +70,8 @@ pub struct Draft<Fix> {
     /// Only where it differs from the check's.
     pub(super) severity: Option<Severity>,
     pub(super) same_as: &'static [&'static str],
+    pub(super) comes_from: Option<Subject>,
+    pub(super) explains_nothing: bool,
     pub(super) fix: Fix,
 }
 
@@ -71,8 +81,9 @@ pub type Difference = Draft<String>;
 impl Draft<Unfixed> {
     /// States how to fix it. Commands run as they are written, with names filled in.
     pub fn fix(self, how: impl Into<String>) -> Difference {
-        let Self { expected, seen, evidence, impact, severity, same_as, fix: Unfixed } = self;
-        Draft { expected, seen, evidence, impact, severity, same_as, fix: how.into() }
+        let Self { expected, seen, evidence, impact, severity, same_as, comes_from, explains_nothing, fix: Unfixed } =
+            self;
+        Draft { expected, seen, evidence, impact, severity, same_as, comes_from, explains_nothing, fix: how.into() }
     }
 }
 
@@ -108,6 +119,16 @@ impl<Fix> Draft<Fix> {
     /// For what is about the same place, the check's `builds_on` is enough.
     pub fn same_as(self, checks: &'static [&'static str]) -> Self {
         Self { same_as: checks, ..self }
+    }
+
+    /// Names the object that it comes from: it follows only from a finding about that very object.
+    pub fn comes_from(self, object: impl Into<Subject>) -> Self {
+        Self { comes_from: Some(object.into()), ..self }
+    }
+
+    /// States that no other result follows from it, although the check's other findings explain some.
+    pub fn explains_nothing(self) -> Self {
+        Self { explains_nothing: true, ..self }
     }
 
     /// Worth knowing, but not a fault: below the default gate.

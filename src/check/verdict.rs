@@ -38,6 +38,8 @@ struct Statement {
     fix: String,
     severity: Option<Severity>,
     same_as: &'static [&'static str],
+    comes_from: Option<Subject>,
+    explains_nothing: bool,
 }
 
 /// Statements about subjects: each once, in the order in which it was first made.
@@ -118,8 +120,9 @@ impl Verdict {
         finding: Difference,
     ) {
         self.observations += observations;
-        let Difference { expected, seen, evidence, impact, severity, same_as, fix } = finding;
-        let statement = Statement { expected, seen, impact, fix, severity, same_as };
+        let Difference { expected, seen, evidence, impact, severity, same_as, comes_from, explains_nothing, fix } =
+            finding;
+        let statement = Statement { expected, seen, impact, fix, severity, same_as, comes_from, explains_nothing };
         self.findings.add(statement, subjects).extend(evidence);
     }
 
@@ -214,6 +217,8 @@ impl Verdict {
             fix: statement.fix.clone(),
             severity: statement.severity.unwrap_or(severity),
             same_as: statement.same_as,
+            comes_from: statement.comes_from.clone(),
+            explains_nothing: statement.explains_nothing,
             cause: None,
         };
         let mut findings: Vec<_> = self.findings.iter().map(finding).collect();

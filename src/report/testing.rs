@@ -35,6 +35,8 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         fix: "Add the name to `apiServer.certSANs`.".into(),
         severity: Severity::Critical,
         same_as: &[],
+        comes_from: None,
+        explains_nothing: false,
         cause: None,
     }
 }

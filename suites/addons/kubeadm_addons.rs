@@ -37,7 +37,14 @@ use crate::suites::kubeadm_phase::again;
 use crate::suites::service_network::service_proxy::replaced_entirely_by;
 use crate::version::Version;
 
-crate::check!("AD-01", "kubeadm-addons", Major, judge, builds_on: ["CP-08", "SN-05"]);
+crate::check!(
+    "AD-01",
+    "kubeadm-addons",
+    Major,
+    judge,
+    builds_on: ["SN-05"],
+    blocked_by: ["CP-08"]
+);
 
 const NAMESPACE: &str = "kube-system";
 /// The CoreDNS of kubeadm's releases, by Kubernetes minor.
@@ -159,6 +166,8 @@ fn judge_proxy_version(
             .impact("missed by an upgrade, or upgraded separately: the version skew is unsupported")
             .fix(again("addon kube-proxy"))
             .managed_by(workload.manager.as_ref())
+            .same_as(&["CP-08"])
+            .explains_nothing()
             .severity(Severity::Minor)
     });
 }
@@ -175,6 +184,7 @@ fn judge_coredns_version(verdict: &mut Verdict, workload: &Workload, version: Ve
             .impact("missed by an upgrade: it lacks fixes that this release relies on")
             .fix(again("addon coredns"))
             .managed_by(workload.manager.as_ref())
+            .explains_nothing()
             .severity(Severity::Minor)
     });
 }

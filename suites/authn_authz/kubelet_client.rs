@@ -23,7 +23,14 @@ use crate::fact::facts::server_version::ServerVersion;
 use crate::suites::rights::{asked, may};
 use crate::version::Version;
 
-crate::check!("AA-22", "kubelet-client", Critical, judge, builds_on: ["AA-19", "AA-21"]);
+crate::check!(
+    "AA-22",
+    "kubelet-client",
+    Critical,
+    judge,
+    builds_on: ["AA-19", "AA-21"],
+    blocked_by: ["AA-03"]
+);
 
 /// Since when the certificate has the group that this check asks about.
 const GROUP_SINCE: Version = Version::minor(29);

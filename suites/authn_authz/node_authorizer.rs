@@ -19,7 +19,14 @@ use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
 use crate::suites::rights::{Forbidden, asked, may};
 
-crate::check!("AA-02", "node-authorizer", Critical, judge, builds_on: ["AA-03", "AA-04", "AA-18"]);
+crate::check!(
+    "AA-02",
+    "node-authorizer",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-04", "AA-18"],
+    blocked_by: ["AA-19", "AA-21"]
+);
 
 /// How the Node authorizer denies; RBAC never gives this reason.
 const ITS_WORDS: &str = "no relationship found between node";

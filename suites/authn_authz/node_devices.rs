@@ -20,7 +20,13 @@ use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::suites::rights::Forbidden;
 
-crate::check!("AA-10", "node-devices", Minor, judge, builds_on: ["AA-02", "AA-03", "AA-04"]);
+crate::check!(
+    "AA-10",
+    "node-devices",
+    Minor,
+    judge,
+    builds_on: ["AA-02", "AA-03", "AA-04", "AA-18"]
+);
 
 pub(super) const DENIED: &[Denied] = &[Denied {
     asks: &[NodeAsks::ListResourceSlices, NodeAsks::ListPodCertificateRequests, NodeAsks::AnswerPodCertificateRequest],

@@ -17,7 +17,13 @@ use crate::check::Verdict;
 use crate::fact::facts::node_reviews::{NodeAsks, NodeReviews};
 use crate::suites::rights::Forbidden;
 
-crate::check!("AA-09", "node-leases", Major, judge, builds_on: ["AA-02", "AA-03", "AA-04"]);
+crate::check!(
+    "AA-09",
+    "node-leases",
+    Major,
+    judge,
+    builds_on: ["AA-02", "AA-03", "AA-04", "AA-18"]
+);
 
 pub(super) const DENIED: &[Denied] = &[
     Denied {

@@ -19,7 +19,14 @@ use crate::fact::facts::nobody_reviews::{NobodyAsks, NobodyReviews};
 use crate::seen::Unobserved;
 use crate::suites::rights::{Forbidden, asked};
 
-crate::check!("AA-01", "rbac-in-force", Critical, judge, builds_on: ["AA-03", "AA-18", "AA-21"]);
+crate::check!(
+    "AA-01",
+    "rbac-in-force",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-18", "AA-21"],
+    blocked_by: ["AA-19"]
+);
 
 const FORBIDDEN: Forbidden<'_> = Forbidden {
     expected: "a user to whom no role was granted is denied",

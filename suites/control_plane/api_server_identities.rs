@@ -23,13 +23,7 @@ use crate::fact::facts::api_server_identities::{ApiServerIdentities, ApiServerId
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::Nodes;
 
-crate::check!(
-    "CP-06",
-    "api-server-identities",
-    Minor,
-    judge,
-    builds_on: ["CP-01", "CP-03", "KL-01"]
-);
+crate::check!("CP-06", "api-server-identities", Minor, judge, builds_on: ["CP-01", "KL-01"]);
 
 /// How many seconds a running API server may go without renewing its lease.
 const PATIENCE: i64 = 60;
@@ -60,6 +54,7 @@ fn judge(identities: &ApiServerIdentities, published: &ApiServerEndpoints, nodes
             .evidence(&published)
             .impact("it gets no requests from inside the cluster")
             .fix(advertise(host(identity)))
+            .comes_from(Subject::node(host(identity)))
         });
     }
     if let Some(stated) = stated {
@@ -76,7 +71,9 @@ fn judge(identities: &ApiServerIdentities, published: &ApiServerEndpoints, nodes
         }
     }
     verdict.expect(Subject::object("EndpointSlice", "default", "kubernetes"), alive.len() == published.len(), || {
-        Finding::new(
+        let unpublished: Vec<_> =
+            alive.iter().filter(|(_, it)| address(it).is_some_and(|address| !published.contains(&address))).collect();
+        let finding = Finding::new(
             format!("one running API server for each of the {} published addresses", published.len()),
             format!("{} running API servers", alive.len()),
         )
@@ -86,7 +83,11 @@ fn judge(identities: &ApiServerIdentities, published: &ApiServerEndpoints, nodes
         } else {
             "a published address has no running API server, or two servers share a host name"
         })
-        .fix(advertise("each control-plane node"))
+        .fix(advertise("each control-plane node"));
+        match unpublished[..] {
+            [(_, identity)] => finding.comes_from(Subject::node(host(identity))),
+            _ => finding,
+        }
     });
     for (name, identity) in gone {
         let since = identity.renewed.map_or_else(|| "never renewed".into(), |at| format!("last renewed at {at}"));

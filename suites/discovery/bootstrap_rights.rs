@@ -22,7 +22,14 @@ use crate::fact::facts::rbac::{ROLE, Rbac};
 use crate::object_ref::ObjectRef;
 use crate::suites::rights::{Forbidden, asked, may};
 
-crate::check!("DI-07", "bootstrap-rights", Critical, judge, builds_on: ["AA-03", "AA-18"]);
+crate::check!(
+    "DI-07",
+    "bootstrap-rights",
+    Critical,
+    judge,
+    builds_on: ["AA-03", "AA-18"],
+    blocked_by: ["AA-19", "AA-21"]
+);
 
 /// What joining takes, what fails without it, and the binding that grants it.
 const REQUIRED: [(BootstrapperAsks, &str, &str); 7] = [

@@ -19,7 +19,7 @@ use crate::fact::access_review::Question;
 use crate::fact::facts::coredns_reviews::CorednsReviews;
 use crate::suites::rights::may;
 
-crate::check!("DN-08", "coredns-rights", Major, judge);
+crate::check!("DN-08", "coredns-rights", Major, judge, blocked_by: ["AA-03", "AA-19", "AA-21"]);
 
 fn judge(reviews: &CorednsReviews) -> Verdict {
     let mut verdict = Verdict::new();

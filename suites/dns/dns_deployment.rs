@@ -32,7 +32,7 @@ crate::check!(
     "dns-deployment",
     Major,
     judge,
-    builds_on: ["AD-01", "CN-01", "CN-04", "DN-01", "DN-03", "DN-08", "KL-01"]
+    builds_on: ["AD-01", "CN-01", "DN-03", "DN-08", "KL-01", "SN-04"]
 );
 
 /// A patch that spreads the replicas over zones. Replicas of an earlier rollout do not count.

@@ -30,8 +30,8 @@ crate::check!(
     "pod-resolver",
     Major,
     judge,
-    builds_on: ["CP-08", "DN-01", "SN-01"],
-    blocked_by: ["CN-04", "DN-02", "DN-03", "DN-08", "SN-04", "SN-07", "SN-09"]
+    builds_on: ["DN-01"],
+    blocked_by: ["CN-04", "CP-08", "DN-02", "DN-03", "DN-08", "SN-01", "SN-04", "SN-07", "SN-09"]
 );
 
 /// The checks of what a lookup in a pod passes.
@@ -69,6 +69,7 @@ fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: 
             verdict.expect(Subject::node(node), in_order, || {
                 let expected = format!("pods search NAMESPACE.{0}, {0}, {1}", suffixes[0], suffixes[1]);
                 Finding::new(expected, "they have another search list")
+                    .same_as(&["CP-08"])
                     .evidence([line(node, "search", search)])
                     .impact("short names such as `database` or `database.shop` do not resolve in pods there")
                     .fix(configure(&format!("clusterDomain: {domain}")))

@@ -39,7 +39,7 @@ crate::check!(
     "kubelet-authorization",
     Critical,
     judge,
-    builds_on: ["AA-03", "AA-18", "KL-03"],
+    builds_on: ["AA-01", "AA-03", "KL-03"],
     blocked_by: ["KL-13", "PK-09"]
 );
 

@@ -24,6 +24,7 @@ use crate::suites::node_changes::comes_or_goes;
 
 crate::check!("KL-01", "node-readiness", Critical, judge, builds_on: ["CN-01"]);
 
+const UNPRESSED: &str = "no resource pressure";
 const PRESSURES: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
 /// The taint of a node that its cloud provider has not initialized yet.
 const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
@@ -54,7 +55,11 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
     }
     // Many nodes usually share one cause.
     for ((expected, seen, look), sharing) in causes {
-        let finding = Finding::new(expected, seen).impact(IMPACT).fix(look.words(&sharing));
+        let mut finding = Finding::new(expected, seen).impact(IMPACT).fix(look.words(&sharing));
+        if expected == UNPRESSED {
+            // The node still runs what it ran.
+            finding = finding.explains_nothing();
+        }
         verdict.find_together(sharing.iter().map(|node| Subject::node(*node)), sharing.len(), finding);
     }
     let cordoned: Vec<&str> =
@@ -135,7 +140,7 @@ fn faults(node: &Node, lease: Option<&NodeLease>, clock: &Clock) -> Vec<Fault> {
             && condition.status == "True"
         {
             let seen = format!("{pressure}=True ({}: {})", condition.reason, condition.message);
-            faults.push(("no resource pressure", seen, Look::Kubelet));
+            faults.push((UNPRESSED, seen, Look::Kubelet));
         }
     }
     if node.taints.iter().any(|taint| taint.key == UNINITIALIZED) {

@@ -47,7 +47,14 @@ use crate::fact::facts::pods::Pods;
 use crate::fact::facts::service_range::ServiceRange;
 use crate::handshake::Authority;
 
-crate::check!("PK-02", "apiserver-names", Major, judge, builds_on: ["CP-08", "SN-01", "SN-02"]);
+crate::check!(
+    "PK-02",
+    "apiserver-names",
+    Major,
+    judge,
+    builds_on: ["SN-01", "SN-02"],
+    blocked_by: ["CP-08"]
+);
 
 fn judge(
     handshakes: &ApiServerHandshakes,
@@ -95,6 +102,7 @@ fn judge(
                     Finding::new("a certificate for every name by which clients dial this instance", lacks(&lacking))
                         .impact("clients that dial the instance by such a name and verify the certificate fail")
                         .fix(&fix)
+                        .same_as(if of_domain(&lacking, domain) { &["CP-08"] } else { &[] })
                         .evidence(missing_at(address, &lacking)),
                 );
             }
@@ -153,6 +161,11 @@ pub(super) fn host(endpoint: &str) -> &str {
         None if endpoint.parse::<IpAddr>().is_ok() => endpoint,
         None => endpoint.split(':').next().unwrap_or(endpoint),
     }
+}
+
+/// Whether all of these names end with the cluster's domain, which kubeadm-config may state wrongly.
+fn of_domain(lacking: &[String], domain: &ClusterDomain) -> bool {
+    lacking.iter().all(|name| name.ends_with(&format!(".{domain}")))
 }
 
 #[cfg(test)]
