@@ -10,6 +10,8 @@ use crate::check::{Cause, Finding, Judged, Outcome, Root, Severity, Subject};
 
 /// Something that is wrong somewhere, and may explain what builds on it.
 struct Fault {
+    /// The only checks that it may explain; none where that is not limited.
+    explains: Option<&'static [&'static str]>,
     /// What it is about.
     subjects: Vec<Subject>,
     /// The nodes that it is about; none for the whole cluster.
@@ -166,7 +168,8 @@ impl Fold<'_> {
     /// The lowest root among those of the faults of some checks.
     fn lowest(&self, checks: &[&str], id: &str, covers: impl Fn(&Fault) -> bool) -> Option<Cause> {
         let faults = checks.iter().filter_map(|lower| self.faults.get(*lower)).flatten();
-        let roots = faults.filter(|fault| covers(fault)).map(|fault| &fault.root);
+        let explaining = faults.filter(|fault| fault.explains.is_none_or(|only| only.contains(&id)));
+        let roots = explaining.filter(|fault| covers(fault)).map(|fault| &fault.root);
         roots.filter(|root| root.check != id).min_by_key(|root| (self.graph.layer(&root.check), *root)).cloned()
     }
 
@@ -183,8 +186,8 @@ impl Fold<'_> {
 
     fn remember(&mut self, check: &Judged) {
         let failing = check.findings.iter().enumerate().filter(|(_, finding)| finding.severity >= self.gate);
-        let failing = failing.filter(|(_, finding)| !finding.explains_nothing);
         let faults = failing.map(|(place, finding)| Fault {
+            explains: finding.explains,
             subjects: finding.subjects.clone(),
             nodes: self.reach(check, finding),
             root: finding.cause.clone().unwrap_or_else(|| Cause { check: check.id.clone(), finding: Some(place) }),
@@ -202,7 +205,7 @@ impl Fold<'_> {
         }
         for (root, subjects) in handed_on {
             let nodes = self.places.nodes(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
-            faults.push(Fault { subjects, nodes, root });
+            faults.push(Fault { explains: None, subjects, nodes, root });
         }
         self.faults.insert(check.id.clone(), faults);
     }
@@ -273,7 +276,7 @@ mod tests {
             severity: Severity::Major,
             same_as: &[],
             comes_from: None,
-            explains_nothing: false,
+            explains: None,
             cause: None,
         }
     }

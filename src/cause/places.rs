@@ -7,7 +7,7 @@ use crate::check::Subject;
 use crate::fact::Facts;
 use crate::fact::facts::certificate_signing_requests::CertificateSigningRequests;
 use crate::fact::facts::nodes::{Node, Nodes};
-use crate::fact::facts::pods::{Owner, Pod, Pods};
+use crate::fact::facts::pods::Pods;
 
 /// The nodes of a cluster, and what facts place on them.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Places {
     addresses: BTreeMap<IpAddr, String>,
     /// The nodes of pods, and of the requests for certificates that nodes make.
     objects: BTreeMap<Subject, String>,
-    /// The nodes of the pods of workloads.
+    /// The nodes of the pods of workloads that are not ready.
     workloads: BTreeMap<Subject, BTreeSet<String>>,
     control_plane: BTreeSet<String>,
     /// The nodes of each zone.
@@ -31,8 +31,8 @@ impl Places {
         for (name, pod) in facts.seen::<Pods>().iter().flat_map(|pods| &pods.0) {
             let Some(node) = &pod.node else { continue };
             places.objects.insert(name.of("Pod").into(), node.clone());
-            if let Some(owner) = &pod.owner {
-                places.workloads.entry(workload(pod, owner)).or_default().insert(node.clone());
+            if let Some(workload) = pod.workload().filter(|_| !pod.ready) {
+                places.workloads.entry(workload.into()).or_default().insert(node.clone());
             }
             // A pod in the host network has the node's address.
             for address in pod.addresses.iter().filter_map(|address| address.parse().ok()) {
@@ -63,8 +63,8 @@ impl Places {
         places
     }
 
-    /// The nodes that something is on; none for what is of the whole cluster, or is not known to be on a node. A workload is on
-    /// the nodes of its pods.
+    /// The nodes that something is on; none for what is of the whole cluster, or is not known to be on a node. A workload fails
+    /// on the nodes of those of its pods that are not ready.
     pub(crate) fn of_subject<'a>(&'a self, subject: &'a Subject) -> BTreeSet<&'a str> {
         match self.workloads.get(subject) {
             Some(nodes) => nodes.iter().map(String::as_str).collect(),
@@ -107,16 +107,6 @@ impl Places {
             Some(node) if nodes.len() == 1 => Some(Subject::node(*node)),
             _ => self.zones.iter().find(|(_, zone)| all(zone)).map(|(name, _)| Subject::cluster_object("zone", name)),
         }
-    }
-}
-
-/// What a pod belongs to: a Deployment rather than its ReplicaSet, whose name ends in the hash that the pod has as a label.
-fn workload(pod: &Pod, owner: &Owner) -> Subject {
-    let deployment =
-        pod.labels.get("pod-template-hash").and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
-    match deployment {
-        Some(name) if owner.kind == "ReplicaSet" => Subject::object("Deployment", &pod.namespace, name),
-        _ => Subject::object(&owner.kind, &pod.namespace, &owner.name),
     }
 }
 

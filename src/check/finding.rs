@@ -30,9 +30,9 @@ pub struct Finding {
     /// The object that it comes from: it follows only from a finding about that very object. Only causes are found with it.
     #[serde(skip)]
     pub comes_from: Option<Subject>,
-    /// Whether nothing follows from it. Only causes are found with it.
+    /// The only checks, by id, whose results may follow from it; none where that is not limited. Only causes are found with it.
     #[serde(skip)]
-    pub explains_nothing: bool,
+    pub explains: Option<&'static [&'static str]>,
     /// What it follows from; none of a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -50,7 +50,7 @@ impl Finding {
             severity: None,
             same_as: &[],
             comes_from: None,
-            explains_nothing: false,
+            explains: None,
             fix: Unfixed,
         }
     }
@@ -71,7 +71,7 @@ pub struct Draft<Fix> {
     pub(super) severity: Option<Severity>,
     pub(super) same_as: &'static [&'static str],
     pub(super) comes_from: Option<Subject>,
-    pub(super) explains_nothing: bool,
+    pub(super) explains: Option<&'static [&'static str]>,
     pub(super) fix: Fix,
 }
 
@@ -81,9 +81,8 @@ pub type Difference = Draft<String>;
 impl Draft<Unfixed> {
     /// States how to fix it. Commands run as they are written, with names filled in.
     pub fn fix(self, how: impl Into<String>) -> Difference {
-        let Self { expected, seen, evidence, impact, severity, same_as, comes_from, explains_nothing, fix: Unfixed } =
-            self;
-        Draft { expected, seen, evidence, impact, severity, same_as, comes_from, explains_nothing, fix: how.into() }
+        let Self { expected, seen, evidence, impact, severity, same_as, comes_from, explains, fix: Unfixed } = self;
+        Draft { expected, seen, evidence, impact, severity, same_as, comes_from, explains, fix: how.into() }
     }
 }
 
@@ -126,9 +125,9 @@ impl<Fix> Draft<Fix> {
         Self { comes_from: Some(object.into()), ..self }
     }
 
-    /// States that no other result follows from it, although the check's other findings explain some.
-    pub fn explains_nothing(self) -> Self {
-        Self { explains_nothing: true, ..self }
+    /// Names the only checks whose results may follow from it, although others build on this check as well.
+    pub fn explains_only(self, checks: &'static [&'static str]) -> Self {
+        Self { explains: Some(checks), ..self }
     }
 
     /// Worth knowing, but not a fault: below the default gate.

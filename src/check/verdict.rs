@@ -39,7 +39,7 @@ struct Statement {
     severity: Option<Severity>,
     same_as: &'static [&'static str],
     comes_from: Option<Subject>,
-    explains_nothing: bool,
+    explains: Option<&'static [&'static str]>,
 }
 
 /// Statements about subjects: each once, in the order in which it was first made.
@@ -120,9 +120,8 @@ impl Verdict {
         finding: Difference,
     ) {
         self.observations += observations;
-        let Difference { expected, seen, evidence, impact, severity, same_as, comes_from, explains_nothing, fix } =
-            finding;
-        let statement = Statement { expected, seen, impact, fix, severity, same_as, comes_from, explains_nothing };
+        let Difference { expected, seen, evidence, impact, severity, same_as, comes_from, explains, fix } = finding;
+        let statement = Statement { expected, seen, impact, fix, severity, same_as, comes_from, explains };
         self.findings.add(statement, subjects).extend(evidence);
     }
 
@@ -218,7 +217,7 @@ impl Verdict {
             severity: statement.severity.unwrap_or(severity),
             same_as: statement.same_as,
             comes_from: statement.comes_from.clone(),
-            explains_nothing: statement.explains_nothing,
+            explains: statement.explains,
             cause: None,
         };
         let mut findings: Vec<_> = self.findings.iter().map(finding).collect();

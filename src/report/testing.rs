@@ -36,7 +36,7 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         severity: Severity::Critical,
         same_as: &[],
         comes_from: None,
-        explains_nothing: false,
+        explains: None,
         cause: None,
     }
 }

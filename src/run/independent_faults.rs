@@ -12,37 +12,76 @@ use crate::suites;
 
 /// Faults of many layers, each recorded on a cluster of the same three nodes, with the check that names the root.
 const FAULTS: [(&str, &str); 30] = [
+    ("nodes-may-list-pods", "AA-06"),
     ("anonymous-bound-to-view", "AA-18"),
-    ("bootstrap-token-misnamed", "DI-05"),
-    ("bootstrappers-may-read-secrets", "DI-07"),
-    ("certificate-subject-restriction-off", "AA-16"),
-    ("closed-webhook-without-backend", "CP-11"),
-    ("coredns-crash-looping", "DN-02"),
-    ("front-proxy-names-empty", "PK-07"),
-    ("full-packets-dropped-between-two-nodes", "CN-05"),
-    ("get-nodes-binding-missing", "DI-07"),
-    ("image-missing-in-kube-system", "AD-03"),
+    ("support-may-impersonate", "AA-20"),
+    ("scheduler-role-emptied", "AA-21"),
+    ("kube-proxy-of-another-minor", "AD-01"),
+    ("pending-pod-in-kube-system", "AD-03"),
+    ("pod-traffic-masqueraded-on-one-node", "CN-04"),
+    ("network-plugin-missing-on-one-node", "CN-01"),
+    ("scheduler-manifest-removed", "CP-03"),
     ("kubeadm-config-of-an-older-version", "CP-08"),
-    ("kubelet-authorization-alwaysallow", "KL-04"),
-    ("kubelet-cluster-dns-differs-on-one-node", "DN-05"),
-    ("kubelet-health-port-open", "KL-05"),
-    ("kubelet-speaks-old-tls", "PK-14"),
-    ("kubelet-streams-never-time-out", "KL-06"),
-    ("kubernetes-service-at-another-address", "SN-01"),
-    ("metrics-api-without-server", "CP-10"),
-    ("network-agent-missing-on-one-node", "CN-02"),
-    ("node-port-blocked-on-one-node", "SN-10"),
-    ("node-under-pid-pressure", "KL-01"),
-    ("nodes-bound-to-system-node", "AA-04"),
-    ("one-way-firewall-between-nodes", "CN-04"),
-    ("service-rules-flushed-under-a-frozen-kube-proxy", "SN-07"),
-    ("tokens-lengthened-by-a-policy", "AA-25"),
-    ("trust-bundle-of-another-ca", "PK-16"),
-    ("two-default-storage-classes", "AD-04"),
-    ("udp-53-dropped-on-one-node", "DN-04"),
-    ("apiserver-certificate-without-service-address", "PK-02"),
-    ("etcd-peer-certificate-of-the-cluster-ca", "PK-15"),
+    ("aggregated-api-dead", "CP-10"),
+    ("node-admission-webhook-dead", "CP-11"),
+    ("cluster-info-names-a-gone-load-balancer", "DI-03"),
+    ("bootstrap-token-without-expiry", "DI-06"),
+    ("kubeadm-certs-orphaned", "DI-09"),
+    ("coredns-crash-looping", "DN-02"),
+    ("corefile-forwards-to-loopback", "DN-03"),
+    ("tcp-53-cut-on-one-node", "DN-04"),
+    ("etcd-without-client-authentication", "HA-04"),
+    ("kubelet-stopped-on-one-node", "KL-01"),
+    ("kubelet-four-minors-behind", "KL-02"),
+    ("kubelet-takes-no-tokens", "KL-04"),
+    ("kubelet-read-only-port-open", "KL-05"),
+    ("kubelet-missed-a-configuration-change", "KL-06"),
+    ("kubelet-silent-to-the-control-plane", "KL-09"),
+    ("cluster-ca-expires-within-a-year", "PK-05"),
+    ("kubelet-serving-certificate-expired", "PK-08"),
+    ("etcd-server-certificate-without-address", "PK-15"),
+    ("kube-proxy-hung-on-one-node", "SN-07"),
+    ("service-addresses-dropped-on-one-node", "SN-09"),
 ];
+
+/// Pairs of which one really stands in the way of the other.
+const IN_THE_WAY: [(&str, &[&str]); 7] = [
+    // They are on one node, and what does not run there cannot be seen to misbehave.
+    (
+        "kubelet-stopped-on-one-node",
+        &[
+            "pod-traffic-masqueraded-on-one-node",
+            "network-plugin-missing-on-one-node",
+            "kubelet-takes-no-tokens",
+            "kubelet-silent-to-the-control-plane",
+            "kubelet-serving-certificate-expired",
+            "kube-proxy-hung-on-one-node",
+            "service-addresses-dropped-on-one-node",
+        ],
+    ),
+    (
+        "network-plugin-missing-on-one-node",
+        &[
+            "pod-traffic-masqueraded-on-one-node",
+            "kubelet-silent-to-the-control-plane",
+            "kube-proxy-hung-on-one-node",
+            "service-addresses-dropped-on-one-node",
+        ],
+    ),
+    ("service-addresses-dropped-on-one-node", &["pod-traffic-masqueraded-on-one-node", "kube-proxy-hung-on-one-node"]),
+    ("kubelet-serving-certificate-expired", &["kubelet-silent-to-the-control-plane"]),
+    // Without a DNS server no name resolves anywhere, and a server that asks itself crashes.
+    ("coredns-crash-looping", &["corefile-forwards-to-loopback", "tcp-53-cut-on-one-node"]),
+    ("corefile-forwards-to-loopback", &["tcp-53-cut-on-one-node"]),
+    // The wrong version in kubeadm-config is what kube-proxy is compared with.
+    ("kubeadm-config-of-an-older-version", &["kube-proxy-of-another-minor"]),
+];
+
+fn is_in_the_way(one: &str, other: &str) -> bool {
+    IN_THE_WAY
+        .iter()
+        .any(|(upper, lower)| *upper == one && lower.contains(&other) || *upper == other && lower.contains(&one))
+}
 
 /// What each check found in a recording, before causes are looked for, and where things are.
 async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
@@ -95,6 +134,9 @@ async fn neither_of_two_faults_hides_the_other() {
     let mut hidden = Vec::new();
     for (i, (slug, root, (one, places, gate))) in recorded.iter().enumerate() {
         for (other_slug, other_root, (other, ..)) in &recorded[i + 1..] {
+            if is_in_the_way(slug, other_slug) {
+                continue;
+            }
             let mut both = merged(one, other);
             let roots = fold(&mut both, &graph, places, *gate);
             let is_root = |id: &str| roots.iter().any(|root| root.check == id);

@@ -37,14 +37,7 @@ use crate::suites::kubeadm_phase::again;
 use crate::suites::service_network::service_proxy::replaced_entirely_by;
 use crate::version::Version;
 
-crate::check!(
-    "AD-01",
-    "kubeadm-addons",
-    Major,
-    judge,
-    builds_on: ["SN-05"],
-    blocked_by: ["CP-08"]
-);
+crate::check!("AD-01", "kubeadm-addons", Major, judge, blocked_by: ["CP-08"]);
 
 const NAMESPACE: &str = "kube-system";
 /// The CoreDNS of kubeadm's releases, by Kubernetes minor.
@@ -167,7 +160,7 @@ fn judge_proxy_version(
             .fix(again("addon kube-proxy"))
             .managed_by(workload.manager.as_ref())
             .same_as(&["CP-08"])
-            .explains_nothing()
+            .explains_only(&[])
             .severity(Severity::Minor)
     });
 }
@@ -184,7 +177,7 @@ fn judge_coredns_version(verdict: &mut Verdict, workload: &Workload, version: Ve
             .impact("missed by an upgrade: it lacks fixes that this release relies on")
             .fix(again("addon coredns"))
             .managed_by(workload.manager.as_ref())
-            .explains_nothing()
+            .explains_only(&[])
             .severity(Severity::Minor)
     });
 }

@@ -36,7 +36,8 @@ crate::check!(
     "system-pods",
     Major,
     judge,
-    builds_on: ["AD-01", "CN-01", "CN-02", "CP-03", "CP-10", "DN-02", "DN-09", "KL-01", "SN-05"]
+    builds_on: ["AD-01", "CN-01", "CN-02", "CP-03", "CP-05", "DN-02", "DN-09", "KL-01", "SN-05"],
+    blocked_by: ["CP-10"]
 );
 
 const NAMESPACE: &str = "kube-system";
@@ -85,6 +86,7 @@ fn judge(
                     format!("{} of {} are available", workload.available, workload.desired),
                 )
                 .impact("the workload runs with fewer replicas than planned, or not at all")
+                .comes_from(object)
                 .fix(format!("read the events: kubectl describe {}", rights::object(object)))
             });
         }
@@ -167,15 +169,20 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp)
     }
     for ((namespace, _, why), pods) in stuck {
         let first = &pods[0].name;
+        let finding = Finding::new("the containers run", why);
+        let finding = match pods[0].workload() {
+            // A pod that no node was chosen for waits for the scheduler.
+            _ if pods[0].node.is_none() => finding.same_as(&["CP-03", "CP-05"]).comes_from(pods[0].key().of("Pod")),
+            Some(workload) => finding.comes_from(workload),
+            None => finding.comes_from(pods[0].key().of("Pod")),
+        };
         verdict.find_together(
             pods.iter().map(|pod| Subject::object("Pod", &namespace, &pod.name)),
             pods.len(),
-            Finding::new("the containers run", why)
-                .impact("a part of the cluster that everything depends on does not work")
-                .fix(format!(
-                    "find the reason: kubectl -n {namespace} describe pod {first}; \
+            finding.impact("a part of the cluster that everything depends on does not work").fix(format!(
+                "find the reason: kubectl -n {namespace} describe pod {first}; \
                      kubectl -n {namespace} logs {first} --previous"
-                )),
+            )),
         );
     }
 }
@@ -246,6 +253,7 @@ fn judge_metrics(verdict: &mut Verdict, nodes: &Nodes, metrics: Result<&NodeMetr
         Ok(NodeMetrics::Broken { status, message }) => verdict.find(
             subject(),
             Finding::new("the metrics API answers", format!("HTTP {status}: {message}"))
+                .same_as(&["CP-10"])
                 .impact("autoscalers do not scale, and API discovery is slow for every client")
                 .fix(
                     "find the server that should answer: kubectl describe apiservice v1beta1.metrics.k8s.io; \

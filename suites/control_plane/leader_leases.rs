@@ -37,11 +37,11 @@ fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
                     "" => format!("released {age} s ago, at {}, and not held since", lease.renewed),
                     holder => format!("last renewed {age} s ago by {holder}, at {}", lease.renewed),
                 };
-                Finding::new(format!("the lease was renewed within {limit} s"), seen)
-                    .impact(format!("no {name} is working"))
-                    .fix(format!(
-                        "read the log of the holder: kubectl -n kube-system logs -l component={name} --tail=50"
-                    ))
+                let finding = Finding::new(format!("the lease was renewed within {limit} s"), seen);
+                let finding = if *name == "kube-scheduler" { finding.explains_only(&["AD-03"]) } else { finding };
+                finding.impact(format!("no {name} is working")).fix(format!(
+                    "read the log of the holder: kubectl -n kube-system logs -l component={name} --tail=50"
+                ))
             });
             let holder = if lease.holder.is_empty() { "no one" } else { &lease.holder };
             let note = format!("held by {holder}, {} transitions", lease.transitions);

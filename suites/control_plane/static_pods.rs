@@ -75,6 +75,7 @@ fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pod
             verdict.find(
                 subject,
                 Finding::new(format!("a static pod of {component} on {node}"), "the pod does not exist")
+                    .explains_only(explained_by(component))
                     .impact(format!("{component} does not run on {node}"))
                     .fix(format!(
                         "on {node}, look for /etc/kubernetes/manifests/{component}.yaml; if it is missing, `seaworthy \
@@ -86,6 +87,7 @@ fn judge_node(verdict: &mut Verdict, node: &str, components: &[&str], pods: &Pod
         let unlike = differences(pod, node);
         if !verdict.expect(subject.clone(), unlike.is_empty(), || {
             Finding::new(format!("{component} on {node} is a static pod"), unlike.join("; "))
+                .explains_only(&[])
                 .impact(format!("after an outage of the API server, {component} on {node} does not come back"))
                 .fix(format!(
                     "check /etc/kubernetes/manifests/{component}.yaml on {node}, then kubectl -n {NAMESPACE} delete pod {name}"
@@ -162,10 +164,20 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
         verdict.find(
             Subject::object("Pod", &pod.namespace, &pod.name),
             Finding::new("the pod is Ready", format!("not Ready ({})", why_not_ready(pod)))
+                .explains_only(explained_by(component))
                 .evidence(restarts(pod))
                 .impact(format!("{component} does not work on {node}"))
                 .fix(format!("on {node}, read its log: crictl logs $(crictl ps -aq --name {component} | head -1)")),
         );
+    }
+}
+
+/// The checks whose results may follow where a component does not run.
+fn explained_by(component: &str) -> &'static [&'static str] {
+    match component {
+        "kube-scheduler" => &["AD-03", "CP-05"],
+        "kube-controller-manager" => &["AD-03", "CP-05"],
+        _ => &["AD-03", "CP-05", "HA-03", "SN-03"],
     }
 }
 

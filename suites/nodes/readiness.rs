@@ -58,7 +58,7 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
         let mut finding = Finding::new(expected, seen).impact(IMPACT).fix(look.words(&sharing));
         if expected == UNPRESSED {
             // The node still runs what it ran.
-            finding = finding.explains_nothing();
+            finding = finding.explains_only(&[]);
         }
         verdict.find_together(sharing.iter().map(|node| Subject::node(*node)), sharing.len(), finding);
     }

@@ -33,7 +33,7 @@ use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
 use crate::fact::facts::root_ca_config_maps::RootCaConfigMaps;
 use crate::seen::Unobserved;
 
-crate::check!("PK-05", "authorities", Major, judge, builds_on: ["DI-03", "PK-01", "PK-06"]);
+crate::check!("PK-05", "authorities", Major, judge, blocked_by: ["DI-03", "PK-01", "PK-06"]);
 
 /// How to replace a CA.
 const ROTATE: &str = "replace this CA: https://kubernetes.io/docs/tasks/tls/manual-rotation-of-ca-certificates/";
@@ -269,6 +269,7 @@ fn judge_agreement(verdict: &mut Verdict, described: &BTreeMap<Source, Vec<Descr
                 format!("{} and {}, which pods verify with, share a CA", source.name(), Source::RootCa.name()),
                 "they have no key in common",
             )
+            .same_as(&["DI-03", "PK-01", "PK-06"])
             .impact("a rotation is half done, or a bundle is another cluster's: some clients cannot connect")
             .fix(format!(
                 "find out which of the two is right; then {}, or {}",

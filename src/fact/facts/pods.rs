@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
-use crate::object_ref::NamespacedName;
+use crate::object_ref::{NamespacedName, ObjectRef};
 use crate::ports;
 use crate::seen::{Access, Seen};
 
@@ -117,6 +117,16 @@ pub struct Container {
 }
 
 impl Pod {
+    /// What it belongs to: a Deployment rather than its ReplicaSet, whose name ends in the hash that the pod has as a label.
+    pub fn workload(&self) -> Option<ObjectRef> {
+        let Owner { kind, name } = self.owner.as_ref()?;
+        let hash = self.labels.get("pod-template-hash").filter(|_| kind == "ReplicaSet");
+        let deployment = hash.and_then(|hash| name.strip_suffix(hash.as_str())?.strip_suffix('-'));
+        let (kind, name) =
+            deployment.map_or((kind.clone(), name.clone()), |name| ("Deployment".into(), name.to_owned()));
+        Some(ObjectRef { kind: kind.into(), namespace: Some(self.namespace.clone().into()), name: name.into() })
+    }
+
     /// Its namespace and name.
     pub fn key(&self) -> NamespacedName {
         NamespacedName::new(self.namespace.clone(), self.name.clone())
