@@ -5,6 +5,8 @@
 //! folder, the recording of each run is written there: that is how `fixtures/faults` is made. `SEAWORTHY_NAMESPACE` names
 //! an existing namespace for the probes, which saves each run the removal of its own.
 //!
+//! Trials with a `+` in their names break the cluster in two ways at once: the report must name both as root causes.
+//!
 //! What went wrong is in the first word of a failure: the fault was `missed`, the program `failed`, or a script could not
 //! `apply` or `revert` the fault. `tests/testbed/run-faults` reads it, and runs all faults on several clusters at once.
 
@@ -24,12 +26,25 @@ use std::{env, fs, io};
 use bed::{Bed, output};
 use fault::{Cluster, Fault};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use seaworthy::check::Judged;
+use seaworthy::check::{Judged, Root};
 use seaworthy::report::OutputFile;
 use tempfile::TempDir;
 
 /// The file name of a run's recording.
 const RECORDING: &str = "recording.json.gz";
+/// Pairs of faults that have nothing to do with each other.
+const PAIRS: [(&str, &str); 10] = [
+    ("aggregated-api-dead", "node-port-blocked-on-one-node"),
+    ("anonymous-bound-to-view", "tcp-53-cut-on-one-node"),
+    ("bootstrap-token-without-expiry", "kubelet-stopped-on-one-node"),
+    ("closed-webhook-without-backend", "kubelet-missed-a-configuration-change"),
+    ("coredns-scaled-to-zero", "kubelet-read-only-port-open"),
+    ("crash-loop-in-kube-system", "kubeadm-config-of-an-older-version"),
+    ("kube-proxy-hung-on-one-node", "support-may-impersonate"),
+    ("one-way-firewall-between-nodes", "policy-binding-names-no-policy"),
+    ("service-addresses-dropped-on-one-node", "two-default-storage-classes"),
+    ("kubelet-blocked-from-the-control-plane", "cluster-info-with-credentials"),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -46,10 +61,63 @@ fn main() -> ExitCode {
         // A script is asked only when its turn comes: two hundred take their time.
         Trial::ignorable_test(slug, move || try_fault(&Fault::read(script), &bed, recordings.as_deref()))
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let pairs = PAIRS.map(|(one, other)| {
+        let bed = bed.clone();
+        Trial::ignorable_test(format!("{one}+{other}"), move || try_pair([one, other].map(Fault::named), &bed))
+    });
+    libtest_mimic::run(&arguments, trials.chain(pairs).collect()).exit_code()
 }
 
 fn try_fault(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<Completion, Failed> {
+    if let Some(why) = unfit(fault, bed)? {
+        return Ok(Completion::ignored_with(why));
+    }
+    let mut clock = Clock::new();
+    let broken = Broken::apply(fault, bed)?;
+    clock.lap("apply");
+    let seen = run(fault, bed).map_err(|failed| named("failed", &failed));
+    clock.lap("run");
+    // A cluster that stays broken spoils all that follows: this is reported first.
+    broken.revert()?;
+    clock.lap("revert");
+    println!("{}: {}", fault.slug, clock.laps.join(", "));
+    let Seen { checks, folder, .. } = seen?;
+    let missing = fault.missing(&checks);
+    if !missing.is_empty() {
+        return Err(format!("missed: {}", missing.join("\n")).into());
+    }
+    // A fault often breaks more than the checks that exist for it look at: people read that.
+    for line in fault.also_red(&checks) {
+        println!("{}: also {line}", fault.slug);
+    }
+    if let Some(recordings) = recordings {
+        keep(fault, &folder.path().join(RECORDING), recordings)?;
+    }
+    Ok(Completion::Completed)
+}
+
+/// Requires that the report of a cluster with two faults names both.
+fn try_pair(pair: [Fault; 2], bed: &Bed) -> Result<Completion, Failed> {
+    for fault in &pair {
+        if let Some(why) = unfit(fault, bed)? {
+            return Ok(Completion::ignored_with(why));
+        }
+    }
+    let broken = [Broken::apply(&pair[0], bed)?, Broken::apply(&pair[1], bed)?];
+    let seen = run(&pair[0], bed).map_err(|failed| named("failed", &failed));
+    for broken in broken.into_iter().rev() {
+        broken.revert()?;
+    }
+    let roots = seen?.roots;
+    let hidden = pair.iter().map(|fault| &fault.expected[0].id).filter(|id| !roots.contains(id));
+    match hidden.map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(Completion::Completed),
+        ref hidden => Err(format!("missed: {} behind {}", hidden.join(" "), roots.join(" ")).into()),
+    }
+}
+
+/// Why a fault cannot be tried on this cluster, if it cannot.
+fn unfit(fault: &Fault, bed: &Bed) -> Result<Option<String>, Failed> {
     let count =
         |selector| Ok::<_, Failed>(bed.kubectl(&["get", "nodes", "-o", "name", "-l", selector])?.lines().count());
     let mut is_booted = Command::new(&bed.program);
@@ -61,30 +129,9 @@ fn try_fault(fault: &Fault, bed: &Bed, recordings: Option<&Path>) -> Result<Comp
     };
     // Under systemd everything is as it is without.
     if fault.cluster != (Cluster { systemd: cluster.systemd && fault.cluster.systemd, ..cluster }) {
-        return Ok(Completion::ignored_with(format!("needs a cluster of {}", fault.cluster)));
+        return Ok(Some(format!("needs a cluster of {}", fault.cluster)));
     }
-    let mut clock = Clock::new();
-    let broken = Broken::apply(fault, bed)?;
-    clock.lap("apply");
-    let seen = run(fault, bed).map_err(|failed| named("failed", &failed));
-    clock.lap("run");
-    // A cluster that stays broken spoils all that follows: this is reported first.
-    broken.revert()?;
-    clock.lap("revert");
-    println!("{}: {}", fault.slug, clock.laps.join(", "));
-    let (judged, folder) = seen?;
-    let missing = fault.missing(&judged);
-    if !missing.is_empty() {
-        return Err(format!("missed: {}", missing.join("\n")).into());
-    }
-    // A fault often breaks more than the checks that exist for it look at: people read that.
-    for line in fault.also_red(&judged) {
-        println!("{}: also {line}", fault.slug);
-    }
-    if let Some(recordings) = recordings {
-        keep(fault, &folder.path().join(RECORDING), recordings)?;
-    }
-    Ok(Completion::Completed)
+    Ok(None)
 }
 
 /// How long each step took.
@@ -143,8 +190,17 @@ impl Drop for Broken<'_> {
     }
 }
 
-/// Runs every check as an administrator would, and reads the verdicts; the recording is in the folder.
-fn run(fault: &Fault, bed: &Bed) -> Result<(Vec<Judged>, TempDir), Failed> {
+/// What a run saw.
+struct Seen {
+    checks: Vec<Judged>,
+    /// The checks that name root causes.
+    roots: Vec<String>,
+    /// Where the recording is.
+    folder: TempDir,
+}
+
+/// Runs every check as an administrator would, and reads the verdicts.
+fn run(fault: &Fault, bed: &Bed) -> Result<Seen, Failed> {
     let folder = tempfile::tempdir()?;
     let verdicts = folder.path().join("verdicts.json");
     let ask = |what: &str| output(Command::new(&fault.script).arg(what).env("BED", &bed.program));
@@ -163,7 +219,9 @@ fn run(fault: &Fault, bed: &Bed) -> Result<(Vec<Judged>, TempDir), Failed> {
         return Err(format!("seaworthy ended with {code:?}: {}", String::from_utf8_lossy(&ran.stderr)).into());
     }
     let document: serde_json::Value = serde_json::from_slice(&fs::read(&verdicts)?)?;
-    Ok((serde_json::from_value(document["checks"].clone())?, folder))
+    let checks = serde_json::from_value(document["checks"].clone())?;
+    let causes: Vec<Root> = serde_json::from_value(document["causes"].clone())?;
+    Ok(Seen { checks, roots: causes.into_iter().map(|root| root.check).collect(), folder })
 }
 
 /// Writes the recording where recordings are kept.

@@ -71,6 +71,11 @@ impl Fault {
         scripts
     }
 
+    /// The fault of this name.
+    pub(crate) fn named(slug: &str) -> Self {
+        Self::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults").join(slug))
+    }
+
     /// The fault of a script, which is asked for what it says of itself.
     pub(crate) fn read(script: PathBuf) -> Self {
         let say = |what: &str| {
