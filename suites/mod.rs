@@ -11,7 +11,6 @@ pub mod discovery;
 pub mod dns;
 pub mod ha;
 pub mod kubeadm_phase;
-mod late_probes;
 mod node_changes;
 pub mod node_ranges;
 pub mod nodes;

@@ -20,8 +20,10 @@ pub const EXPIRES: &str = "seaworthy.dev/expires";
 /// holds 512 unless more is asked for (RFC 1035, section 4.2.1).
 pub const MANY_PORTS: u16 = 10;
 
-/// The label with what a pod does in a trial; policies and Services select by it.
+/// The label with what a pod does; policies and Services select by it.
 pub(super) const ROLE: &str = "seaworthy.dev/role";
+/// What a probe does that answers others. Each has its role in a trial instead.
+const SERVES: &str = "serve";
 /// The label by which Services find the probes that serve.
 pub const LEVEL: &str = "seaworthy.dev/level";
 
@@ -75,11 +77,6 @@ impl Level {
     /// Whether its pods are open to all else, whatever policy closes their namespace. Those on a node's network are anyway.
     pub(super) const fn is_open(self) -> bool {
         matches!(self, Self::Restricted | Self::Served | Self::Watching | Self::Monitoring)
-    }
-
-    /// Whether its probes answer others.
-    const fn serves(self) -> bool {
-        !matches!(self, Self::Monitoring)
     }
 
     /// As Pod Security calls it.
@@ -182,7 +179,7 @@ impl Mark<'_> {
         let mut service = json!({
             "metadata": self.metadata(&format!("{}{suffix}", self.level.name(self.run))),
             "spec": {
-                "selector": { RUN: self.run.to_string(), LEVEL: self.level.label() },
+                "selector": { RUN: self.run.to_string(), LEVEL: self.level.label(), ROLE: SERVES },
                 // A probe serves before its pod is ready, and after it has asked its questions it never is again.
                 "publishNotReadyAddresses": true,
                 "ports": [
@@ -252,29 +249,47 @@ pub trait Work {
     fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value>;
 }
 
+/// A pod with these questions that does not answer others: no Service selects it.
+pub struct OnlyAsks(pub Questions);
+
 impl Work for Questions {
     fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value> {
-        let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
-        let mut containers = Vec::new();
-        if mark.level.serves() {
-            containers.push(serving(placed.image, mark.run, placed.name));
-        }
-        for (name, questions) in spread::over_containers(self.clone()) {
-            let ask = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
-            containers.push(container(&name, placed.image, "ask", ask, account.clone()));
-        }
-        let mut pod = placed.restricted_pod(mark, &containers);
+        let serving = serving(placed.image, mark.run, placed.name);
+        let mut pod = placed.asking_pod(mark, self, vec![serving])?;
+        pod["metadata"]["labels"][ROLE] = SERVES.into();
         pod["spec"]["hostname"] = placed.name.into();
         pod["spec"]["subdomain"] = mark.run.name().into();
+        Ok(pod)
+    }
+}
+
+impl Work for OnlyAsks {
+    fn pod(&self, placed: &Placed<'_>, mark: &Mark<'_>) -> serde_json::Result<Value> {
+        placed.asking_pod(mark, &self.0, Vec::new())
+    }
+}
+
+impl Placed<'_> {
+    /// A pod of these containers and those that ask.
+    fn asking_pod(
+        &self,
+        mark: &Mark<'_>,
+        questions: &Questions,
+        mut containers: Vec<Value>,
+    ) -> serde_json::Result<Value> {
+        let account = json!([{ "name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true }]);
+        for (name, questions) in spread::over_containers(questions.clone()) {
+            let ask = json!([{ "name": question::VARIABLE, "value": serde_json::to_string(&questions)? }]);
+            containers.push(container(&name, self.image, "ask", ask, account.clone()));
+        }
+        let mut pod = self.restricted_pod(mark, &containers);
         pod["spec"]["volumes"] = json!([{
             "name": "account",
             "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } }] },
         }]);
         Ok(pod)
     }
-}
 
-impl Placed<'_> {
     /// A pod that Pod Security admits everywhere; those that probe a node itself differ in what they must. It is bound to its
     /// node by name, so that neither the scheduler nor a cordon keeps it away, and the kubelet ends it after so many seconds,
     /// whatever became of the runner. Its user is the image's: OpenShift admits no other than those of the namespace's own
@@ -345,5 +360,28 @@ mod tests {
             assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
             assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
         }
+    }
+
+    #[test]
+    fn services_select_the_probes_that_serve_and_no_others() {
+        let run = run();
+        let mark = Mark { run: &run, level: Level::Restricted, expires: Timestamp::UNIX_EPOCH, owner: None };
+        let batch = Batch::of(run.clone(), Duration::from_secs(1), Duration::from_secs(9));
+        let questions = Questions { resolver: true, ..Questions::none(batch) };
+        let placed = Placed { name: "p", node: "n1", image: "i", lifetime_seconds: 60 };
+        let selected = |pod: &Value| {
+            [mark.names(), mark.spread(), mark.affinity()].iter().all(|service| {
+                let selector = service["spec"]["selector"].as_object().unwrap();
+                selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value)
+            })
+        };
+        let containers = |pod: &Value| -> Vec<String> {
+            let all = pod["spec"]["containers"].as_array().unwrap().iter();
+            all.map(|container| container["name"].as_str().unwrap().to_owned()).collect()
+        };
+        let pod = questions.pod(&placed, &mark).unwrap();
+        assert_eq!((selected(&pod), containers(&pod)), (true, vec!["serve".to_owned(), "ask".to_owned()]));
+        let pod = OnlyAsks(questions).pod(&placed, &mark).unwrap();
+        assert_eq!((selected(&pod), containers(&pod)), (false, vec!["ask".to_owned()]));
     }
 }

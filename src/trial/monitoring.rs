@@ -10,7 +10,7 @@ use crate::probe::collect::Patience;
 use crate::probe::deploy::Site;
 use crate::probe::endpoint::Endpoint;
 use crate::probe::fault::{Fault, Got};
-use crate::probe::object::Level;
+use crate::probe::object::{Level, OnlyAsks};
 use crate::probe::reached::Met;
 use crate::probe::{Answers, Questions};
 use crate::rule::Rule;
@@ -57,14 +57,14 @@ pub(crate) async fn run(
                 let endpoints = paths().map(|path| Endpoint::get_with_token(kubelet, path)).collect();
                 let none = Questions::none(Batch::of(run.clone(), ANSWER, DEADLINE));
                 let asked = Questions { reached: endpoints, ..none };
-                questions.insert(node, (format!("{name}-{i}"), asked));
+                questions.insert(node, (format!("{name}-{i}"), OnlyAsks(asked)));
             }
             Err(why) => drop(statuses.insert(node, Err(why))),
         }
     }
     let collected = site.answers(&questions, &[], Patience::with(DEADLINE)).await;
     statuses.extend(collected.into_iter().map(|(node, collected)| {
-        let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].1.reached, &answers));
+        let statuses = collected.answers(&node).map(|answers| statuses_of(&questions[&node].1.0.reached, &answers));
         (node, statuses)
     }));
     Ok(statuses)

@@ -29,7 +29,6 @@ use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{DnsAnswer, Fault, Got, MANY_PORTS, Purpose, RecordAnswer, Records};
 use crate::seen::Unobserved;
-use crate::suites::late_probes::came_too_late;
 
 crate::check!(
     "DN-06",
@@ -57,7 +56,7 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
         let late: BTreeSet<&str> = reports
             .0
             .iter()
-            .filter(|(_, probe)| came_too_late(reports, &probe.pod, node))
+            .filter(|(_, probe)| reports.came_too_late(&probe.pod, node))
             .map(|(late, _)| late.as_str())
             .collect();
         let expected = Expected { service, domain: &domain.name, probes: &probes, late };

@@ -21,7 +21,6 @@ use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::probe_reports::answers::{Backends, ServiceAnswer};
 use crate::fact::facts::probe_reports::{MEETABLE, ProbeReports};
 use crate::seen::Unobserved;
-use crate::suites::late_probes::came_too_late;
 
 crate::check!(
     "SN-09",
@@ -60,7 +59,7 @@ fn judge(reports: &ProbeReports) -> Verdict {
         let node_port = node_port.as_ref().filter(|way| is_seen(way));
         let met = |pod: &str| [tcp, udp].iter().any(|way| way.answered.contains_key(pod));
         let (too_late, backends): (BTreeSet<&str>, BTreeSet<&str>) =
-            backends.iter().partition(|pod| !met(pod) && came_too_late(reports, pod, node));
+            backends.iter().partition(|pod| !met(pod) && reports.came_too_late(pod, node));
         for late in too_late.into_iter().filter_map(|pod| reports.node_of(pod)) {
             let why = "it began to serve only when others had almost finished, as while an image is pulled: run again";
             verdict.unseen(Subject::node(late), &Unobserved::invalid("the probe", why));

@@ -4,12 +4,13 @@ pub(crate) mod answers;
 pub(crate) mod dns_questions;
 pub(crate) mod endpoints;
 pub(crate) mod metadata_questions;
+mod second_wave;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ use crate::probe::batch::Batch;
 use crate::probe::collect::{Patience, Times};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::fault::Fault;
-use crate::probe::object::Level;
+use crate::probe::object::{Level, OnlyAsks};
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
 use crate::probe::{Answers, Questions, mesh};
 use crate::seen::{Access, Seen, Unobserved};
@@ -39,14 +40,12 @@ const SETTLE: Duration = Duration::from_secs(12);
 const ANSWER: Duration = Duration::from_secs(4);
 /// By when a probe answers with what it has, since it began to ask.
 const DEADLINE: Duration = Duration::from_secs(18);
-/// How long one answer may take where peers are asked again, by their addresses: the first wave has taken its time.
-const ANSWER_AGAIN: Duration = Duration::from_secs(2);
-/// By when such a probe answers.
-const DEADLINE_AGAIN: Duration = Duration::from_secs(10);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
 /// Up to this many endpoints of a Service, every probe is to meet them all.
 pub(crate) const MEETABLE: usize = 16;
+/// How long nodes have to learn of a probe that serves, in milliseconds: its endpoint and their rules follow later.
+const LEARNING_MS: u64 = 5000;
 
 /// What the probe pods on all Linux nodes saw, by node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +61,7 @@ pub(crate) struct ProbeReport {
     /// The address of the pod that asked again by address, where names had failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_again: Option<IpAddr>,
-    /// When it was seen to serve, and to have answered; none for a probe that did not do both.
+    /// When it was seen to serve, and to have answered the last time; none for a probe that did not do both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<Times>,
     /// What it saw, or why there is nothing.
@@ -80,6 +79,14 @@ impl ProbeReports {
     /// The node on which a probe runs.
     pub(crate) fn node_of(&self, pod: &str) -> Option<&str> {
         self.0.iter().find(|(_, report)| report.pod == pod).map(|(node, _)| node.as_str())
+    }
+
+    /// Whether a probe began to serve when the one on this node had nearly ended, so that the two need not have met: its
+    /// image was pulled first, or its node is slow.
+    pub(crate) fn came_too_late(&self, pod: &str, node: &str) -> bool {
+        let served = self.0.values().find(|report| report.pod == pod).and_then(|report| report.times);
+        let asked = self.0.get(node).and_then(|report| report.times);
+        served.zip(asked).is_some_and(|(served, asked)| served.served_ms + LEARNING_MS > asked.answered_ms)
     }
 }
 
@@ -108,9 +115,10 @@ impl Observe for ProbeReports {
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
         let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
         let wave = Wave::new(&live.inputs.run, site.namespace(), &surroundings, &fronts);
-        let mut reports = wave.run(&site, DEADLINE).await;
-        by_address(&site, &wave, &mut reports).await;
-        Ok(Self(reports))
+        let began = Instant::now();
+        let mut reports = Self(wave.run(&site).await);
+        ask_again(&site, &wave, &mut reports, began).await;
+        Ok(reports)
     }
 }
 
@@ -206,8 +214,8 @@ impl Wave {
         Self { questions, doubtful }
     }
 
-    async fn run(&self, site: &Site<'_>, deadline: Duration) -> BTreeMap<String, ProbeReport> {
-        let collected = site.answers(&self.questions, &self.doubtful, Patience::with(deadline)).await;
+    async fn run(&self, site: &Site<'_>) -> BTreeMap<String, ProbeReport> {
+        let collected = site.answers(&self.questions, &self.doubtful, Patience::with(DEADLINE)).await;
         collected
             .into_iter()
             .map(|(node, collected)| {
@@ -220,33 +228,22 @@ impl Wave {
     }
 }
 
-/// Where names failed, asks the peers again by their addresses: a broken DNS must not hide a working network.
-async fn by_address(site: &Site<'_>, first: &Wave, reports: &mut BTreeMap<String, ProbeReport>) {
-    let addresses: BTreeMap<String, IpAddr> =
-        reports.values().filter_map(|report| Some((report.pod.clone(), report.address?))).collect();
-    let nameless = |node: &String, (pod, questions): &(String, Questions)| {
-        let answers = reports.get(node)?.answers.as_ref().ok()?;
-        let peers: Vec<Peer> = questions
-            .peers
-            .iter()
-            .filter(|peer| answers.peers.get(&peer.pod).is_some_and(|answer| answer.address.is_err()))
-            .filter_map(|peer| Some(Peer { address: Some(*addresses.get(&peer.pod)?), ..peer.clone() }))
-            .collect();
-        let batch = Batch::of(questions.batch.run.clone(), ANSWER_AGAIN, DEADLINE_AGAIN);
-        let again = Questions { peers, ..Questions::none(batch) };
-        (!again.peers.is_empty()).then(|| (node.clone(), (format!("{pod}-again"), again)))
+/// Asks again what [`second_wave`] names, now that all probes serve.
+async fn ask_again(site: &Site<'_>, first: &Wave, reports: &mut ProbeReports, began: Instant) {
+    let asked = |node: &String, (pod, questions): &(String, Questions)| {
+        let again = second_wave::questions(node, questions, reports)?;
+        Some((node.clone(), (format!("{pod}-again"), OnlyAsks(again))))
     };
     let questions: BTreeMap<_, _> =
-        first.questions.iter().filter_map(|(node, questions)| nameless(node, questions)).collect();
+        first.questions.iter().filter_map(|(node, questions)| asked(node, questions)).collect();
     if questions.is_empty() {
         return;
     }
-    let second = Wave { questions, doubtful: Vec::new() };
-    for (node, again) in second.run(site, DEADLINE_AGAIN).await {
-        let Some(report) = reports.get_mut(&node) else { continue };
-        if let (Ok(answers), Ok(answers_again)) = (&mut report.answers, again.answers) {
-            answers.peers.extend(answers_again.peers);
-            report.address_again = again.address;
+    let collected = site.answers(&questions, &[], Patience::with(second_wave::DEADLINE)).await;
+    for (node, again) in collected {
+        let address = again.address;
+        if let Ok(answers) = again.answers(&node) {
+            second_wave::add(reports, &node, address, answers, milliseconds(began.elapsed()));
         }
     }
 }
