@@ -39,6 +39,7 @@ pub mod report;
 pub(crate) mod rule;
 pub mod run;
 pub(crate) mod seen;
+pub(crate) mod settle;
 #[path = "../suites/mod.rs"]
 pub mod suites;
 pub(crate) mod trial;

@@ -17,6 +17,7 @@ pub mod report;
 pub mod reporting;
 pub mod run;
 pub mod session;
+mod settle;
 pub mod sweep;
 pub mod table;
 pub mod test;

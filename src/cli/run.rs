@@ -18,6 +18,7 @@ use crate::recording::{Header, Recording};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports, Wanted, output_file};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
+use crate::seen::Access;
 
 /// Check a cluster and report what is wrong with it
 #[derive(Debug, Args)]
@@ -26,6 +27,8 @@ use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
     seaworthy run
   After an install or a change, with probe pods:
     seaworthy run --profile post-install --junit report.xml
+  In CI after kubeadm init, an upgrade or a node replacement:
+    seaworthy run --profile ci --settle 3m --junit report.xml
   Only some checks:
     seaworthy run --select 'PK-02,DN-*' --context prod
   Stop a node of a test cluster:
@@ -51,8 +54,11 @@ pub struct RunArgs {
     /// How long the whole run may take; with --allow disrupt, the default is 15m
     #[arg(long, value_name = "TIME", default_value = "5m", default_value_if("allow", "disrupt", "15m"), value_parser = duration, help_heading = "Cluster")]
     timeout: Duration,
+    /// Wait up to TIME until nodes, leases, system pods and DNS have settled, then run in any case
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Cluster")]
+    settle: Option<Duration>,
     /// Evaluate the bundled recording of a real cluster; no cluster is contacted
-    #[arg(long, help_heading = "Cluster", conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node"])]
+    #[arg(long, help_heading = "Cluster", conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node", "settle"])]
     example: bool,
 }
 
@@ -64,6 +70,14 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let (mut profile, checks) = args.choice.resolve()?;
     let power = args.drill.resolve(&args.choice, &mut profile)?;
+    if args.settle.is_some() && !profile.allow.contains(&Access::Read) {
+        let name = &profile.name;
+        return Err(Failure::Usage(format!(
+            "--settle reads nodes, leases and pods, and profile {name} does not allow read"
+        )));
+    }
+    // The wait takes nothing from the time of the run.
+    let timeout = args.timeout + args.settle.unwrap_or_default();
     let named = args.choice.filter.named();
     let plan = Plan::new(checks);
     let profile_file = Path::new(&args.choice.profile);
@@ -86,7 +100,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let opening = async {
         let kubeconfig = args.connection.kubeconfig().await?;
         failed.cluster = kubeconfig.summary();
-        Session::open(&args.connection, kubeconfig, args.probes, profile, power, args.timeout).await
+        Session::open(&args.connection, kubeconfig, args.probes, profile, power, timeout).await
     };
     let session = match Box::pin(opening).await {
         Ok(session) => session,
@@ -101,6 +115,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             return Err(why);
         }
     };
+    if let Some(patience) = args.settle {
+        session.settle(patience).await;
+    }
     let started = session.started(&plan);
     let header = started.clone();
     let (events, receiver) = Events::channel();

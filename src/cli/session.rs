@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
+use super::settle;
 use crate::cluster::{Call, Cluster, Kubeconfig, connect};
 use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
@@ -94,6 +95,11 @@ impl Session {
             namespace: creates.then(|| self.live.inputs.place()),
             recording: None,
         }
+    }
+
+    /// Waits until the cluster has settled, or for this long.
+    pub async fn settle(&self, patience: Duration) {
+        settle::wait(&self.live, patience).await;
     }
 
     /// The source of facts.

@@ -15,6 +15,7 @@ pub mod shortened;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
+pub mod waiting;
 pub mod wanted;
 
 pub use console::Console;
