@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::restarts::{self, Restarts};
 use super::{Graph, Places};
 use crate::check::outcome::Unseen;
 use crate::check::{Cause, Finding, Judged, Outcome, Root, Severity, Subject};
@@ -43,8 +44,17 @@ const CONTROL_PLANE: [&str; 2] = ["control-plane", "ha"];
 ///
 /// A finding that only in part follows from another becomes two: one about what is explained, and one about the rest.
 /// Findings below the gate explain nothing, and neither does what could not be checked.
-pub(crate) fn fold(judged: &mut [Judged], graph: &Graph, places: &Places, gate: Severity) -> Vec<Root> {
-    let mut fold = Fold { graph, places, gate, faults: BTreeMap::new(), reasons: BTreeMap::new() };
+pub(crate) fn fold(
+    judged: &mut [Judged],
+    graph: &Graph,
+    places: &Places,
+    restarts: &Restarts,
+    gate: Severity,
+) -> Vec<Root> {
+    // Without the check that names them there is nothing to follow from.
+    let has_named = judged.iter().any(|check| check.id == restarts::CHECK && !check.findings.is_empty());
+    let restarts = has_named.then_some(restarts);
+    let mut fold = Fold { graph, places, restarts, gate, faults: BTreeMap::new(), reasons: BTreeMap::new() };
     let mut order: Vec<&mut Judged> = judged.iter_mut().collect();
     order.sort_by_key(|check| graph.below(&check.id).count());
     for check in &mut order {
@@ -62,7 +72,12 @@ fn roots(judged: &[Judged], graph: &Graph, places: &Places) -> Vec<Root> {
     for cause in judged.iter().flat_map(Judged::causes) {
         *explains.entry(&cause.check).or_default() += 1;
     }
-    let left = judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error));
+    // A restart is not a fault: it is a root only of what may follow from it.
+    let is_root = |check: &&Judged| {
+        let is_restart = check.id == restarts::CHECK && explains.contains_key(check.id.as_str());
+        is_restart || matches!(check.outcome, Outcome::Fail | Outcome::Error)
+    };
+    let left = judged.iter().filter(is_root);
     let mut roots: Vec<Root> = left
         .map(|check| Root {
             check: check.id.clone(),
@@ -73,10 +88,11 @@ fn roots(judged: &[Judged], graph: &Graph, places: &Places) -> Vec<Root> {
         .collect();
     let failing: BTreeSet<&str> =
         judged.iter().filter(|check| check.outcome == Outcome::Fail).map(|check| check.id.as_str()).collect();
-    // What fails before what could not be checked.
+    // What fails before what could not be checked, and a restart last.
     roots.sort_by_key(|root| {
         let unseen = !failing.contains(root.check.as_str());
-        (unseen, graph.layer(&root.check), Reverse(root.severity), Reverse(root.explains))
+        let is_restart = root.check == restarts::CHECK;
+        (is_restart, unseen, graph.layer(&root.check), Reverse(root.severity), Reverse(root.explains))
     });
     roots
 }
@@ -88,6 +104,7 @@ fn is_address(subject: &Subject) -> bool {
 struct Fold<'a> {
     graph: &'a Graph,
     places: &'a Places,
+    restarts: Option<&'a Restarts>,
     gate: Severity,
     /// By check, what may explain results of checks above it.
     faults: BTreeMap<String, Vec<Fault>>,
@@ -120,7 +137,7 @@ impl Fold<'_> {
                 }
                 (None, None) => self.parts(&check.id, &finding.subjects, direct, false),
             };
-            for (cause, subjects) in parts {
+            for (cause, subjects) in self.after_restarts(&check.id, parts) {
                 let to = if cause.is_some() { &mut explained } else { &mut own };
                 to.push(Finding { subjects, cause, ..finding.clone() });
             }
@@ -135,8 +152,10 @@ impl Fold<'_> {
             self.graph.below(&check.id).chain(ALWAYS_BELOW).filter(|lower| *lower != check.id).collect();
         for unseen in std::mem::take(&mut check.unseen) {
             for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below, true) {
-                let cause = cause.or_else(|| self.known(&check.id, &unseen.why));
-                check.unseen.push(Unseen { subjects, cause, ..unseen.clone() });
+                let mut part = Unseen { subjects, cause, ..unseen.clone() };
+                let restart = || self.restarts?.behind(&check.id, &part, self.places);
+                part.cause = part.cause.clone().or_else(restart).or_else(|| self.known(&check.id, &part.why));
+                check.unseen.push(part);
             }
         }
     }
@@ -165,6 +184,20 @@ impl Fold<'_> {
         parts
     }
 
+    /// These parts, where what follows from nothing may follow from a restart.
+    fn after_restarts(
+        &self,
+        id: &str,
+        mut parts: BTreeMap<Option<Cause>, Vec<Subject>>,
+    ) -> BTreeMap<Option<Cause>, Vec<Subject>> {
+        if let Some(restarts) = self.restarts
+            && let Some(unexplained) = parts.remove(&None)
+        {
+            parts.extend(restarts.split(id, unexplained, self.places));
+        }
+        parts
+    }
+
     /// The lowest root among those of the faults of some checks.
     fn lowest(&self, checks: &[&str], id: &str, covers: impl Fn(&Fault) -> bool) -> Option<Cause> {
         let faults = checks.iter().filter_map(|lower| self.faults.get(*lower)).flatten();
@@ -186,6 +219,9 @@ impl Fold<'_> {
 
     fn remember(&mut self, check: &Judged) {
         let failing = check.findings.iter().enumerate().filter(|(_, finding)| finding.severity >= self.gate);
+        // What may follow from a restart is not certain enough to explain anything else.
+        let failing =
+            failing.filter(|(_, finding)| finding.cause.as_ref().is_none_or(|root| root.check != restarts::CHECK));
         let faults = failing.map(|(place, finding)| Fault {
             explains: finding.explains,
             subjects: finding.subjects.clone(),
@@ -242,6 +278,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::cause::restarts::testing::of_api_server;
     use crate::check::Finding;
     use crate::fact::facts::nodes::Node;
     use crate::seen::Unobserved;
@@ -303,8 +340,13 @@ mod tests {
     }
 
     /// The roots, and each result as `CHECK SUBJECTS <- ROOT`.
-    fn folded(mut checks: Vec<Judged>) -> (Vec<String>, Vec<String>) {
-        let roots = fold(&mut checks, &Graph::new(suites::checks()), &three(), Severity::Minor);
+    fn folded(checks: Vec<Judged>) -> (Vec<String>, Vec<String>) {
+        folded_after(checks, &Restarts::default())
+    }
+
+    /// The same after these restarts.
+    fn folded_after(mut checks: Vec<Judged>, restarts: &Restarts) -> (Vec<String>, Vec<String>) {
+        let roots = fold(&mut checks, &Graph::new(suites::checks()), &three(), restarts, Severity::Minor);
         let mut results = Vec::new();
         for check in &checks {
             let findings = check.findings.iter().map(|finding| (&finding.subjects, &finding.cause));
@@ -396,8 +438,43 @@ mod tests {
         let mut checks: Vec<Judged> = suites::checks().map(|check| judged(check.id, on(&broken), &unseen)).collect();
         let (graph, places) = (Graph::new(suites::checks()), places(&names));
         let began = Instant::now();
-        let roots = fold(&mut checks, &graph, &places, Severity::Minor);
+        let roots = fold(&mut checks, &graph, &places, &Restarts::default(), Severity::Minor);
         let limit = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
         assert!(began.elapsed() < limit, "{:?} for {} roots", began.elapsed(), roots.len());
+    }
+
+    /// The API server of n1 has just restarted, and these checks fail on n3.
+    fn after_a_restart(failing: &[&str]) -> (Vec<String>, Vec<String>) {
+        let mut restart = judged(restarts::CHECK, on(&["n1"]), &[]);
+        restart.findings[0].severity = Severity::Info;
+        restart.outcome = Outcome::Warn;
+        let failing = failing.iter().map(|id| judged(id, on(&["n3"]), &[]));
+        folded_after([restart].into_iter().chain(failing).collect(), &of_api_server())
+    }
+
+    #[test]
+    fn what_may_follow_from_a_restart_is_blocked_by_it() {
+        let (roots, results) = after_a_restart(&["SN-09"]);
+        assert_eq!(roots, ["CP-20"]);
+        assert_eq!(results, ["CP-20 warn n1", "SN-09 blocked n3 <- CP-20"]);
+    }
+
+    #[test]
+    fn a_restart_hides_no_fault_that_it_cannot_explain() {
+        let (roots, results) = after_a_restart(&["PK-02"]);
+        assert_eq!((roots, &results[1][..]), (vec!["PK-02".into()], "PK-02 fail n3"));
+    }
+
+    #[test]
+    fn a_failing_check_explains_before_a_restart_does() {
+        let (roots, results) = after_a_restart(&["CN-04", "SN-09"]);
+        assert_eq!(roots, ["CN-04"], "a restart that explains nothing is not a root");
+        assert_eq!(results[1..], ["CN-04 fail n3", "SN-09 blocked n3 <- CN-04"]);
+    }
+
+    #[test]
+    fn without_the_check_that_names_restarts_nothing_follows_from_one() {
+        let (roots, _) = folded_after(vec![judged("SN-09", on(&["n3"]), &[])], &of_api_server());
+        assert_eq!(roots, ["SN-09"]);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
-use crate::cause::{Graph, Places, fold};
+use crate::cause::{Graph, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::{Facts, Stage};
@@ -108,7 +108,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
 /// Finds root causes among what was judged, and reports what they change.
 fn explained(judged: Vec<Judged>, facts: &Facts, gate: Severity, events: &Events) -> (Vec<Judged>, Vec<Root>) {
     let mut folded = judged.clone();
-    let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(facts), gate);
+    let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(facts), &Restarts::of(facts), gate);
     let changed = folded.iter().zip(&judged).filter(|(now, was)| now != was).map(|(now, _)| now.clone());
     events.send(Event::CausesFound { roots: roots.clone(), checks: changed.collect() });
     (folded, roots)

@@ -14,7 +14,8 @@ pub enum ExitCode {
     Findings = 1,
     /// The command line, a profile or a file that was given is wrong.
     Usage = 2,
-    /// The cluster is unreachable, a check could not be completed, or every check was skipped.
+    /// The cluster is unreachable, a check could not be completed, what was found may follow from a restart, or every check was
+    /// skipped.
     Inconclusive = 3,
     /// No check is selected.
     NothingSelected = 4,
@@ -23,14 +24,14 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    /// The exit code of a run with these outcomes: a finding outweighs what could not be checked. Skips alone show nothing
-    /// about the cluster.
+    /// The exit code of a run with these outcomes: a finding outweighs what could not be checked. What is blocked by a failing
+    /// check changes nothing; without one, it may follow from a restart. Skips alone show nothing about the cluster.
     pub fn of(outcomes: impl IntoIterator<Item = Outcome>) -> Self {
         let outcomes: BTreeSet<Outcome> = outcomes.into_iter().collect();
         let any = |outcome| outcomes.contains(&outcome);
         if any(Outcome::Fail) {
             Self::Findings
-        } else if any(Outcome::Error) {
+        } else if any(Outcome::Error) || any(Outcome::Blocked) {
             Self::Inconclusive
         } else if any(Outcome::Warn) || any(Outcome::Pass) {
             Self::Seaworthy
@@ -53,8 +54,8 @@ pub const HELP: &str = "Exit codes:
   0    no finding at or above the gate, no check errored, and at least one ran
   1    findings at or above the gate
   2    wrong usage: command line, profile, kubeconfig or file
-  3    inconclusive: the cluster is unreachable, a check could not be completed, or
-       every check was skipped
+  3    inconclusive: the cluster is unreachable, a check could not be completed, what
+       was found may follow from a restart, or every check was skipped
   4    no check is selected
   130  interrupted
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::cause::{Graph, Places, fold};
+use crate::cause::{Graph, Places, Restarts, fold};
 use crate::check::{Judged, Severity};
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::recording::Recording;
@@ -138,7 +138,7 @@ async fn neither_of_two_faults_hides_the_other() {
                 continue;
             }
             let mut both = merged(one, other);
-            let roots = fold(&mut both, &graph, places, *gate);
+            let roots = fold(&mut both, &graph, places, &Restarts::default(), *gate);
             let is_root = |id: &str| roots.iter().any(|root| root.check == id);
             if !is_root(root) || !is_root(other_root) {
                 hidden.push((

@@ -9,6 +9,7 @@ pub mod bootstrap_controllers;
 pub mod closed_ports;
 pub mod kubeadm_config;
 pub mod leader_leases;
+pub mod recent_restarts;
 pub mod self_hosted;
 pub mod static_pods;
 pub mod version_spread;
@@ -29,5 +30,6 @@ crate::suite! {
         aggregated_apis,
         admission_webhooks,
         admission_policies,
+        recent_restarts,
     ],
 }

@@ -14,7 +14,7 @@ use crate::prometheus;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The metrics that are kept, of many hundreds.
-const KEPT: [&str; 4] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS];
+const KEPT: [&str; 5] = [CLIENT_TTL, CLIENT_ERRORS, SERVER_TTL, SERVER_ERRORS, START];
 /// The seconds until the client certificate expires; `+Inf` when there is none.
 pub(crate) const CLIENT_TTL: &str = "kubelet_certificate_manager_client_ttl_seconds";
 /// How often renewing the client certificate failed since the kubelet started.
@@ -23,6 +23,8 @@ pub(crate) const CLIENT_ERRORS: &str = "kubelet_certificate_manager_client_expir
 pub(crate) const SERVER_TTL: &str = "kubelet_certificate_manager_server_ttl_seconds";
 /// How often renewing the serving certificate failed since the kubelet started.
 pub(crate) const SERVER_ERRORS: &str = "kubelet_server_expiration_renew_errors";
+/// When the kubelet started, in seconds of Unix time.
+pub(crate) const START: &str = "process_start_time_seconds";
 
 /// Some metrics of each kubelet, by node. Values are text as Prometheus writes it, since JSON has no infinity.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

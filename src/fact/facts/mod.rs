@@ -90,6 +90,7 @@ pub(crate) mod service_cidrs;
 pub(crate) mod service_exposure;
 pub(crate) mod service_range;
 pub(crate) mod service_trial;
+pub(crate) mod starts;
 pub(crate) mod storage;
 pub(crate) mod system_accounts;
 pub(crate) mod system_workloads;

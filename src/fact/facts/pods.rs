@@ -111,9 +111,30 @@ pub struct Container {
     /// The exit code other than 0 with which it ended, if it has not been restarted yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<i32>,
+    /// When it started, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// Its run before this one, or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousRun>,
     /// The command line of a control-plane static pod of kube-system; not kept of other containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+}
+
+/// A run of a container that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousRun {
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+impl PreviousRun {
+    fn of(ended: &core::ContainerStateTerminated) -> Option<Self> {
+        Some(Self { started: ended.started_at.as_ref()?.0, ended: ended.finished_at.as_ref()?.0 })
+    }
 }
 
 impl Pod {
@@ -254,13 +275,17 @@ fn trim(pod: core::Pod) -> Pod {
                 let status = statuses.iter().find(|status| status.name == container.name);
                 let state = status.and_then(|status| status.state.as_ref());
                 let waiting = state.and_then(|state| state.waiting.as_ref());
-                let ended = state.and_then(|state| state.terminated.as_ref()).map(|ended| ended.exit_code);
+                let ended = state.and_then(|state| state.terminated.as_ref());
+                let before = status.and_then(|status| status.last_state.as_ref()?.terminated.as_ref());
+                let running = state.and_then(|state| state.running.as_ref());
                 Container {
                     image: container.image.unwrap_or_default(),
                     restarts: status.map(|status| status.restart_count).unwrap_or_default(),
                     ready: status.is_some_and(|status| status.ready),
                     waiting: waiting.and_then(|waiting| waiting.reason.clone()),
-                    failed: ended.filter(|code| *code != 0),
+                    failed: ended.map(|ended| ended.exit_code).filter(|code| *code != 0),
+                    started: running.and_then(|running| Some(running.started_at.as_ref()?.0)),
+                    previous: ended.or(before).and_then(PreviousRun::of),
                     command: if control_plane {
                         [container.command, container.args].into_iter().flatten().flatten().collect()
                     } else {
@@ -364,6 +389,28 @@ mod tests {
         };
         assert!(kept("kube-system", MIRROR));
         assert!(!kept("shop", MIRROR) && !kept("kube-system", "shop.example.com/tier"));
+    }
+
+    #[test]
+    fn a_container_has_the_start_of_this_run_and_the_one_before() {
+        let of = |state: serde_json::Value| {
+            let pod = serde_json::json!({
+                "metadata": {},
+                "spec": {"containers": [{"name": "a"}]},
+                "status": {"containerStatuses": [{
+                    "name": "a", "image": "a", "imageID": "", "ready": true, "restartCount": 1,
+                    "state": state,
+                    "lastState": {"terminated": {
+                        "exitCode": 1, "startedAt": "2026-11-30T08:00:00Z", "finishedAt": "2026-11-30T12:00:00Z",
+                    }},
+                }]},
+            });
+            let container = trim(serde_json::from_value(pod).unwrap()).containers.remove(0);
+            (container.started.map(|at| at.to_string()), container.previous.map(|run| run.ended.to_string()))
+        };
+        let (ended, again) = (Some("2026-11-30T12:00:00Z".to_owned()), Some("2026-11-30T12:00:09Z".to_owned()));
+        assert_eq!(of(serde_json::json!({"running": {"startedAt": "2026-11-30T12:00:09Z"}})), (again, ended.clone()));
+        assert_eq!(of(serde_json::json!({"waiting": {"reason": "CrashLoopBackOff"}})), (None, ended));
     }
 
     #[test]

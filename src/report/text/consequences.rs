@@ -2,7 +2,7 @@
 
 use super::page::{INDENT, Page};
 use super::style::{FAINT, PLAIN};
-use crate::check::Judged;
+use crate::check::{Judged, Outcome};
 use crate::report::{Gathered, plain, shortened};
 
 /// Writes what follows from the findings of a check: one line with the checks, or with `all` a line for each result.
@@ -16,7 +16,12 @@ pub(super) fn write(page: &mut Page, run: &Gathered, root: &Judged, all: bool) {
     let ids: Vec<&str> = checks.iter().map(|check| check.id.as_str()).collect();
     let results = if number == 1 { "1 result".into() } else { format!("{number} results") };
     let hint = if all { "" } else { " (-v lists them)" };
-    page.paragraph(INDENT, PLAIN, &format!("explains {results}: {}{hint}", shortened::items(&ids, " ", all)));
+    // Only a failing check is certain to explain what follows from it.
+    let explains = match root.outcome {
+        Outcome::Fail => format!("explains {results}"),
+        _ => format!("{results} may follow from it"),
+    };
+    page.paragraph(INDENT, PLAIN, &format!("{explains}: {}{hint}", shortened::items(&ids, " ", all)));
     if all {
         for check in checks {
             for line in plain::consequences(check, &root.id) {

@@ -60,6 +60,7 @@ impl Text {
         for check in run.checks().into_iter().map(|timed| &timed.check) {
             if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
                 findings::write(&mut page, check, self.verbose);
+                consequences::write(&mut page, run, check, self.verbose);
             }
         }
         if self.verbose {

@@ -78,7 +78,7 @@ fn last(page: &mut Page, run: &Gathered) {
     let (verdict, colour) = match finished {
         RunFinished { interrupted: true, .. } => ("interrupted:", Outcome::Error),
         _ if number(Outcome::Fail) > 0 => ("not seaworthy:", Outcome::Fail),
-        _ if number(Outcome::Error) > 0 => ("inconclusive:", Outcome::Error),
+        _ if number(Outcome::Error) + number(Outcome::Blocked) > 0 => ("inconclusive:", Outcome::Error),
         _ if nothing_judged(run) => ("inconclusive:", Outcome::Error),
         _ => ("seaworthy:", Outcome::Pass),
     };

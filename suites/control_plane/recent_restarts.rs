@@ -1,0 +1,119 @@
+//! # No component of the control plane and no kubelet has just started
+//!
+//! ## Why
+//! After a start of an API server, etcd, the controller-manager, the scheduler or a kubelet, leases, EndpointSlices and the
+//! rules of Services lag by up to a minute. What is wrong then may be right a minute later.
+//!
+//! ## Fix
+//! None is needed: run again after a minute, or wait with `--settle 2m`. If a component starts again and again, CP-03 and its
+//! log show why.
+//!
+//! ## Source
+//! kubernetes/kubernetes `staging/src/k8s.io/component-base/config/v1alpha1/defaults.go` (a leader's lease is free for others
+//! after 15 s), `pkg/controlplane/reconcilers/lease.go`. The starts of static pods are in their statuses, those of kubelets
+//! in the metric `process_start_time_seconds`.
+//!
+//! A result may follow from a start of the last minute: a pod of the control plane that is not Ready on that node (CP-03), a
+//! stale lease that was renewed before the component ended (CP-05), the API's endpoints (SN-03), Services (SN-04, SN-09, SN-10,
+//! SN-12) and DNS (DN-04, DN-05, DN-06), the way to a kubelet (KL-09, KL-14), and whatever could not be asked on that node.
+//! It does only if no failing check explains it. Such a run is inconclusive: a fault may look the same. A component that had
+//! started less than two minutes before it ended explains nothing.
+
+use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::starts::{LAG, Start, Starts};
+
+crate::check!("CP-20", "recent-restarts", Info, judge);
+
+fn judge(starts: &Starts) -> Verdict {
+    if starts.all.is_empty() {
+        let why = starts.unseen.first().map_or_else(|| "there are none".to_owned(), |(_, why)| why.to_string());
+        return Verdict::not_applicable(format!(
+            "no component of the control plane is a static pod, and it is not known when kubelets started: {why}"
+        ));
+    }
+    let mut verdict = Verdict::new();
+    let recent: Vec<(&Start, i64)> = starts.recent().collect();
+    for _ in recent.len()..starts.all.len() {
+        verdict.confirm();
+    }
+    let ago = |(start, ago): &(&Start, i64)| format!("{} on {} started {ago} s ago", start.component, start.node);
+    // The one that started first: others may have followed it.
+    if let Some(first) = recent.iter().max_by_key(|(_, ago)| *ago) {
+        let seen = match recent.len() {
+            1 => ago(first),
+            2 => format!("{}, and 1 other component after it", ago(first)),
+            many => format!("{}, and {} other components after it", ago(first), many - 1),
+        };
+        let finding = Finding::new(format!("every component has run for {} s", LAG.as_secs()), seen)
+            .evidence(recent.iter().map(ago))
+            .impact("leases, EndpointSlices and the rules of Services may lag by up to a minute, and so may results of this run")
+            .fix("run again after a minute, or wait before the run: seaworthy run --settle 2m");
+        verdict.find_together(recent.iter().map(|(start, _)| subject(start)), recent.len(), finding);
+    }
+    for (node, why) in &starts.unseen {
+        let note = format!("it is not known when the kubelet started: {why}");
+        if node.is_empty() {
+            verdict.note(note);
+        } else {
+            verdict.note_about(Subject::node(node), note);
+        }
+    }
+    verdict
+}
+
+fn subject(start: &Start) -> Subject {
+    match &start.pod {
+        Some(pod) => Subject::from(pod.of("Pod")),
+        None => Subject::node(&start.node),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::check::testing::seen_of;
+    use crate::fact::facts::pods::Pods;
+    use crate::fact::facts::starts::testing::{started, starts};
+    use crate::seen::Unobserved;
+
+    #[test]
+    fn components_that_have_run_for_long_pass() {
+        let pods = Pods([started("etcd", 3600, None), started("kube-apiserver", 61, None)].into());
+        let verdict = judge(&starts(&pods, &[("n1", 900)]));
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (3, vec![]));
+    }
+
+    #[test]
+    fn restarts_of_the_last_minute_are_one_finding() {
+        let pods = Pods(
+            [
+                started("kube-apiserver", 40, Some((9000, 45))),
+                started("kube-scheduler", 20, Some((9000, 30))),
+                started("etcd", 9000, None),
+            ]
+            .into(),
+        );
+        let findings = judge(&starts(&pods, &[("n1", 9000)])).findings(Severity::Info);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].seen, "kube-apiserver on n1 started 40 s ago, and 1 other component after it");
+        let subjects: Vec<_> = findings[0].subjects.iter().map(ToString::to_string).collect();
+        assert_eq!(subjects, ["Pod kube-system/kube-apiserver-n1", "Pod kube-system/kube-scheduler-n1"]);
+    }
+
+    #[test]
+    fn a_kubelet_is_named_by_its_node() {
+        let verdict = judge(&starts(&Pods::default(), &[("n2", 7), ("n3", 700)]));
+        assert_eq!(seen_of(&verdict), ["Node n2: kubelet on n2 started 7 s ago"]);
+    }
+
+    #[test]
+    fn a_start_that_is_not_known_is_a_note_and_without_any_the_check_does_not_apply() {
+        let mut unknown = starts(&Pods::default(), &[("n1", 900)]);
+        unknown.unseen.push(("n2".into(), Unobserved::Interrupted));
+        let verdict = judge(&unknown);
+        assert_eq!((verdict.observations(), verdict.notes().len()), (1, 1));
+        unknown.all.clear();
+        assert!(judge(&unknown).reason().is_some());
+    }
+}
