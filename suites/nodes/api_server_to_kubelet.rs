@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubelet_logs::{Came, KubeletLogs, UNKNOWN_TO_KUBELET};
+use crate::seen::Unobserved;
 
 crate::check!(
     "KL-09",
@@ -34,18 +35,23 @@ const LOG: &str = "the API server can fetch the last line of a pod's log from th
 fn judge(logs: &KubeletLogs) -> Verdict {
     let mut verdict = Verdict::new();
     let mut broken = Broken::default();
-    verdict.each(
-        &logs.asked,
-        |node| Subject::node(node),
-        |verdict, node, answer| {
-            let (cause, words) = match &answer.came {
-                Came::Wanted => return verdict.confirm(),
-                Came::Error { status, message } => (Cause::of(message), format!("HTTP {status}: {message}")),
-                Came::Nothing { after_ms } => (Cause::Network, format!("no answer within {after_ms} ms")),
-            };
-            broken.add(cause, node, &answer.pod, &words);
-        },
-    );
+    for (node, answer) in &logs.asked {
+        // A pod that is replaced meanwhile, as by a rollout, is not a fault.
+        if let Err(Unobserved::Absent { evidence }) = answer {
+            verdict.note_about(Subject::node(node), evidence);
+            continue;
+        }
+        let Some(answer) = verdict.seen(|| Subject::node(node), answer) else { continue };
+        let (cause, words) = match &answer.came {
+            Came::Wanted => {
+                verdict.confirm();
+                continue;
+            }
+            Came::Error { status, message } => (Cause::of(message), format!("HTTP {status}: {message}")),
+            Came::Nothing { after_ms } => (Cause::Network, format!("no answer within {after_ms} ms")),
+        };
+        broken.add(cause, node, &answer.pod, &words);
+    }
     broken.report(&mut verdict, LOG);
     if logs.others > 0 {
         verdict.note(format!("{} of {} nodes were sampled", logs.asked.len(), logs.asked.len() + logs.others));
@@ -129,7 +135,7 @@ mod tests {
     use super::*;
     use crate::check::testing::seen_of;
     use crate::fact::facts::kubelet_logs::LogAnswer;
-    use crate::seen::{Seen, Unobserved};
+    use crate::seen::Seen;
 
     fn judged(came: impl IntoIterator<Item = Seen<Came>>) -> Verdict {
         let asked = came.into_iter().enumerate().map(|(i, came)| {
@@ -171,6 +177,13 @@ mod tests {
         let subjects: Vec<_> =
             seen_of(&verdict).into_iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(subjects, ["Node n3", "Node n2, n4"]);
+    }
+
+    #[test]
+    fn a_pod_that_is_deleted_meanwhile_is_a_note() {
+        let verdict = judged([Ok(Came::Wanted), Err(Unobserved::absent("pod kube-proxy-1 was deleted"))]);
+        assert_eq!((verdict.observations(), verdict.gaps().len(), verdict.notes().len()), (1, 0, 1));
+        assert_eq!(judged([Err(Unobserved::absent("pod kube-proxy-0 was deleted"))]).observations(), 0);
     }
 
     #[test]
