@@ -14,7 +14,7 @@
 //! `test/e2e/network/dns.go`. Each probe asks each server for `kubernetes.default.svc` directly, so that no cache and
 //! no search list answers instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::helpers::assumed_domain::is_certain;
@@ -66,6 +66,10 @@ fn judge(
     if !is_certain(&mut verdict, domain, reports) {
         return verdict;
     }
+    let departed: BTreeSet<IpAddr> = reports.0.values().flat_map(|report| &report.departed).copied().collect();
+    for pod in &departed {
+        verdict.note_about(named(dns, *pod), format!("the DNS pod {pod} was deleted while probes asked it"));
+    }
     let broken = broken_pods(reports, servers_known);
     for (node, report) in &reports.0 {
         let Some(answers) = verdict.seen(|| Subject::node(node), &report.answers) else { continue };
@@ -97,8 +101,9 @@ fn judge(
             }
             for (server, answer) in servers {
                 let lookups = of(answer);
-                // Some of the Service's answers are missing because one of its pods does not answer: see below.
-                let explained = !broken.is_empty() && server.ip() == servers_known.service && lookups.answered > 0;
+                // Some of the Service's answers are missing because one of its pods does not answer, see below, or is deleted.
+                let lacks_pod = !broken.is_empty() || !departed.is_empty();
+                let explained = lacks_pod && server.ip() == servers_known.service && lookups.answered > 0;
                 let shortfall = shortfall::severity(lookups.asked - lookups.answered, lookups.asked);
                 let (server, fix) = described(server.ip(), servers_known, &dns.name, protocol);
                 let path = Path { node, protocol, server, api: (&name, service.cluster_ip), lookups };
@@ -166,8 +171,6 @@ impl Path<'_> {
 fn judge_broken(verdict: &mut Verdict, reports: &ProbeReports, dns: &ClusterDns, pod: IpAddr, fault: Option<&Fault>) {
     let asked = reports.0.iter().filter(|(_, report)| answers_of(report, pod).next().is_some());
     let asked: Vec<String> = asked.map(|(node, _)| format!("asked from {node}")).collect();
-    let named = dns.servers.iter().flatten().find(|server| server.address == pod);
-    let named = named.and_then(|server| server.pod.as_ref());
     // Pods in the node's network share its address: only those of DNS may be deleted.
     let select = format!("-l k8s-app=kube-dns --field-selector status.podIP={pod}");
     let fix = format!(
@@ -175,7 +178,7 @@ fn judge_broken(verdict: &mut Verdict, reports: &ProbeReports, dns: &ClusterDns,
          recreate it: kubectl -n kube-system delete pods {select}"
     );
     verdict.find(
-        named.map_or_else(|| Subject::address(pod), |name| Subject::object("Pod", "kube-system", name)),
+        named(dns, pod),
         Finding::new(
             format!("the DNS pod {pod} answers"),
             format!("no lookup from {} nodes succeeds: {}", asked.len(), cause(fault)),
@@ -184,6 +187,13 @@ fn judge_broken(verdict: &mut Verdict, reports: &ProbeReports, dns: &ClusterDns,
         .impact("some of the lookups in the whole cluster fail or take seconds")
         .fix(remedy(fault, fix)),
     );
+}
+
+/// The DNS pod with this address, by its name if it is known.
+fn named(dns: &ClusterDns, pod: IpAddr) -> Subject {
+    let named = dns.servers.iter().flatten().find(|server| server.address == pod);
+    let named = named.and_then(|server| server.pod.as_ref());
+    named.map_or_else(|| Subject::address(pod), |name| Subject::object("Pod", "kube-system", name))
 }
 
 /// Whether the pods of all nodes use other servers than the DNS Service, as on GKE where Cloud DNS has taken over.
@@ -253,8 +263,6 @@ fn cause(fault: Option<&Fault>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::cluster_domain::testing::cluster_local;
@@ -311,6 +319,21 @@ mod tests {
             &service,
             &cluster_local(),
         )
+    }
+
+    #[test]
+    fn a_pod_that_was_deleted_meanwhile_is_a_note_and_explains_what_its_service_lost() {
+        let mut reports = healthy();
+        for report in reports.0.values_mut() {
+            report.departed = [POD].into();
+            let dns = &mut report.answers.as_mut().unwrap().dns;
+            dns.retain(|server, _| server.ip() != POD);
+            let service = dns.values_mut().next().unwrap();
+            service.udp = Lookups { asked: 10, fault: Some(Fault::TimedOut), ..good() };
+        }
+        let verdict = judged(&reports);
+        assert_eq!((verdict.findings(Severity::Critical), verdict.gaps().len()), (vec![], 0));
+        assert_eq!(verdict.notes().len(), 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What probe pods on all nodes saw.
 
 pub(crate) mod answers;
+mod departed;
 pub(crate) mod dns_questions;
 pub(crate) mod endpoints;
 pub(crate) mod metadata_questions;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::api_server_endpoints::ApiServerEndpoints;
+use super::cluster_dns::ClusterDns;
 use super::cluster_domain::ClusterDomain;
 use super::dns_servers::DnsServers;
 use super::expectations::Expectations;
@@ -64,6 +66,9 @@ pub(crate) struct ProbeReport {
     /// When it was seen to serve, and to have answered the last time; none for a probe that did not do both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<Times>,
+    /// The DNS pods that were deleted while it asked them. Their answers are not kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub departed: BTreeSet<IpAddr>,
     /// What it saw, or why there is nothing.
     pub answers: Seen<Answers>,
 }
@@ -118,6 +123,7 @@ impl Observe for ProbeReports {
         let began = Instant::now();
         let mut reports = Self(wave.run(&site).await);
         ask_again(&site, &wave, &mut reports, began).await;
+        leave_out_departed(live, dns, &mut reports).await;
         Ok(reports)
     }
 }
@@ -222,9 +228,20 @@ impl Wave {
                 let pod = self.questions[&node].0.clone();
                 let (address, times) = (collected.address, collected.times);
                 let answers = collected.answers(&node);
-                (node, ProbeReport { pod, address, address_again: None, times, answers })
+                (node, ProbeReport { pod, address, address_again: None, times, departed: BTreeSet::new(), answers })
             })
             .collect()
+    }
+}
+
+/// Leaves out what came of DNS pods that were deleted meanwhile. Where their Service cannot be read again, all stay.
+async fn leave_out_departed(live: &Live, dns: Option<&DnsServers>, reports: &mut ProbeReports) {
+    let Some(doubtful) = dns.map(|dns| departed::doubtful(reports, &dns.pods)).filter(|pods| !pods.is_empty()) else {
+        return;
+    };
+    if let Ok(ClusterDns { servers: Ok(servers), .. }) = ClusterDns::observe(live, ()).await {
+        let left: BTreeSet<IpAddr> = servers.iter().map(|server| server.address).collect();
+        departed::leave_out(reports, &doubtful.difference(&left).copied().collect());
     }
 }
 
