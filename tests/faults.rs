@@ -204,10 +204,11 @@ fn run(fault: &Fault, bed: &Bed) -> Result<Seen, Failed> {
     let folder = tempfile::tempdir()?;
     let verdicts = folder.path().join("verdicts.json");
     let ask = |what: &str| output(Command::new(&fault.script).arg(what).env("BED", &bed.program));
-    let (kubeconfig, arguments) = (ask("kubeconfig")?, ask("arguments")?);
+    let (kubeconfig, settle, arguments) = (ask("kubeconfig")?, ask("settle")?, ask("arguments")?);
     let namespace = if ask("namespace")?.trim() == "own" { None } else { env::var_os("SEAWORTHY_NAMESPACE") };
     let ran = Command::new(bed::seaworthy())
-        .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim(), "--json"])
+        .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim()])
+        .args(["--settle", settle.trim(), "--json"])
         .arg(&verdicts)
         .arg("--record")
         .arg(folder.path().join(RECORDING))
