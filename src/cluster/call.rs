@@ -26,6 +26,8 @@ pub struct Call {
     pub(super) trust: Trust,
     pub(super) new_connection: bool,
     pub(super) optional: bool,
+    pub(super) once: bool,
+    pub(super) object: Option<Kind>,
 }
 
 /// The certificates that are accepted from the server.
@@ -38,6 +40,20 @@ pub enum Trust {
     Anyone,
     /// Those issued by one of these CAs.
     Only(Vec<Certificate>),
+}
+
+/// The kind of an object, as an answer states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// Empty if answers of this kind state none.
+    pub(super) api_version: &'static str,
+    pub(super) kind: &'static str,
+}
+
+impl Kind {
+    const fn of<K: Resource>() -> Self {
+        Self { api_version: K::API_VERSION, kind: K::KIND }
+    }
 }
 
 /// What a request asks for.
@@ -102,6 +118,8 @@ impl Call {
             trust: Trust::Kubeconfig,
             new_connection: false,
             optional: false,
+            once: false,
+            object: None,
         }
     }
 
@@ -114,7 +132,7 @@ impl Call {
             namespace: None,
             name: None,
         };
-        Self::new(verb, target)
+        Self { object: Some(Kind::of::<K>()), ..Self::new(verb, target) }
     }
 
     /// GET of a path that is not a resource, such as `/readyz?verbose`.
@@ -186,7 +204,18 @@ impl Call {
         if let Target::Resource { subresource, .. } = &mut self.target {
             *subresource = Some(to);
         }
-        self
+        // A subresource may answer with anything.
+        Self { object: None, ..self }
+    }
+
+    /// A success is an object of this kind, if that does not follow from the resource.
+    pub fn answered_by<K: Resource>(self) -> Self {
+        Self { object: Some(Kind::of::<K>()), ..self }
+    }
+
+    /// The same for objects of which the program has no type. Few state no version.
+    pub fn of_kind(self, api_version: &'static str, kind: &'static str) -> Self {
+        Self { object: Some(Kind { api_version, kind }), ..self }
     }
 
     /// A query parameter.
@@ -239,6 +268,11 @@ impl Call {
         Self { optional: true, ..self }
     }
 
+    /// Sent once: the answer is what is observed, whatever it is.
+    pub fn once(self) -> Self {
+        Self { once: true, ..self }
+    }
+
     /// The answer has only the metadata of objects; the rest never leaves the server.
     pub fn metadata_only(mut self) -> Self {
         self.accept = match self.verb {
@@ -277,6 +311,32 @@ impl Call {
             path.extend(utf8_percent_encode(value, RESERVED));
         }
         path
+    }
+
+    /// Whether asking twice changes no more than asking once: it reads, or nothing of it is persisted.
+    pub(super) fn is_repeatable(&self) -> bool {
+        let reads = matches!(self.verb, Verb::Get | Verb::List | Verb::Watch);
+        let reviews = self.verb == Verb::Create
+            && matches!(&self.target, Target::Resource { resource, .. } if resource.ends_with("reviews"));
+        let tries = self.query.iter().any(|(key, _)| *key == "dryRun");
+        !self.once && !self.new_connection && (reads || reviews || tries)
+    }
+
+    /// The kind of a success, and its version unless it states none.
+    pub(super) fn answer(&self) -> Option<(&'static str, String)> {
+        let Kind { api_version, kind } = self.object?;
+        let (api_version, kind) =
+            if self.is_metadata_only() { ("meta.k8s.io/v1", "PartialObjectMetadata") } else { (api_version, kind) };
+        match self.verb {
+            Verb::Get | Verb::Create | Verb::Patch => Some((api_version, kind.to_owned())),
+            Verb::List => Some((api_version, format!("{kind}List"))),
+            Verb::Watch | Verb::Delete | Verb::DeleteCollection => None,
+        }
+    }
+
+    /// Whether only the metadata of objects is asked for.
+    pub(super) fn is_metadata_only(&self) -> bool {
+        self.accept.contains("as=PartialObjectMetadata")
     }
 
     /// The group, version and resource asked for, for a request to an API.
@@ -347,6 +407,24 @@ mod tests {
         let call = Call::create::<SubjectAccessReview>(Value::Null);
         assert_eq!(call.path_and_query(), "/apis/authorization.k8s.io/v1/subjectaccessreviews");
         assert_eq!(call.permission(), "create subjectaccessreviews.authorization.k8s.io in the whole cluster");
+    }
+
+    #[test]
+    fn a_call_knows_the_kind_of_its_answer() {
+        assert_eq!(Call::list::<Pod>().answer(), Some(("v1", "PodList".to_owned())));
+        let metadata = Call::list::<Pod>().metadata_only().answer();
+        assert_eq!(metadata, Some(("meta.k8s.io/v1", "PartialObjectMetadataList".to_owned())));
+        assert_eq!(Call::get_in::<Pod>("a", "b").subresource("log").answer(), None);
+        assert_eq!(Call::url("/api").of_kind("", "APIVersions").answer(), Some(("", "APIVersions".to_owned())));
+    }
+
+    #[test]
+    fn only_what_changes_nothing_is_repeatable() {
+        assert!(Call::list::<Pod>().is_repeatable() && Call::url("/version").is_repeatable());
+        assert!(Call::create::<SubjectAccessReview>(Value::Null).is_repeatable());
+        assert!(Call::create::<Pod>(Value::Null).dry_run().is_repeatable());
+        assert!(!Call::create::<Pod>(Value::Null).is_repeatable() && !Call::delete::<Pod>("a").is_repeatable());
+        assert!(!Call::url("/readyz").once().is_repeatable());
     }
 
     #[test]

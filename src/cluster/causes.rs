@@ -36,6 +36,23 @@ pub(super) fn no_credential<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     chain(error).find_map(|error| error.downcast_ref())
 }
 
+/// How a connection broke, if that is why a request was not answered. A server that refuses connections or does not answer in
+/// time is not one that lost a connection.
+pub(super) fn broken_connection(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    chain(error).find_map(|error| {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return (error.is_incomplete_message() || error.is_closed() || error.is_canceled())
+                .then_some("the connection was closed");
+        }
+        match error.downcast_ref::<std::io::Error>()?.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe => Some("the connection was reset"),
+            UnexpectedEof => Some("the connection was closed"),
+            _ => None,
+        }
+    })
+}
+
 /// An error and its sources, the innermost last.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())

@@ -1,5 +1,6 @@
 //! The handle through which facts ask a cluster.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::again::Retries;
 use super::clients::Clients;
 use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
@@ -33,6 +35,7 @@ pub struct Cluster {
     pub(super) clients: Arc<Clients>,
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) sent: Arc<AtomicUsize>,
+    pub(super) retries: Arc<Retries>,
     end: Option<Instant>,
     cancel: watch::Receiver<bool>,
 }
@@ -48,6 +51,7 @@ impl Cluster {
             settings,
             clients: Arc::default(),
             sent: Arc::default(),
+            retries: Arc::default(),
             cancel,
         }
     }
@@ -97,6 +101,22 @@ impl Cluster {
     /// How many requests were sent to the API server.
     pub fn requests(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were sent again after a transient fault, by its cause.
+    pub fn retries(&self) -> BTreeMap<String, usize> {
+        self.retries.by_cause()
+    }
+
+    /// Completes when the run's time is over.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + 'static {
+        let end = self.end;
+        async move {
+            match end {
+                Some(end) => tokio::time::sleep_until(end.into()).await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// This deadline, or what is left of the run's.

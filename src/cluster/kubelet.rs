@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 
+use super::again::{Failed, Transient};
 use super::causes::{certificate_fault, failure};
 use super::clients::hardened;
-use super::requests::whole;
+use super::requests::{failed, whole};
 use super::{Call, Cluster, Reply};
 use crate::http_client;
 use crate::seen::{Seen, Unobserved};
@@ -28,19 +29,23 @@ impl Cluster {
     /// `permission` is what is missing if the kubelet refuses.
     pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
         let call = Call::url(path).at_instance(address);
-        let exchange = Box::pin(async {
+        let turn = self.turn(&call).await?;
+        let attempt = || async {
             let own = self.clients.own(self.kubeconfig()).await.map_err(|e| failure(&call, &e))?;
             let config = self.kubelet_config(address, own)?;
             let shows_certificate = config.accept_invalid_certs;
             let client = Client::try_from(config).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
             let sent = client.send(Self::request(&call)?).await;
             let response = sent.map_err(|e| {
-                let why = failure(&call, &e);
-                if !shows_certificate && certificate_fault(&e).is_some() { unproven(why) } else { why }
+                let Failed { why, transient } = failed(&call, &e);
+                let is_unproven = !shows_certificate && certificate_fault(&e).is_some();
+                Failed { why: if is_unproven { unproven(why) } else { why }, transient }
             })?;
             whole(&call, response).await
-        });
-        let reply = self.turn(&call).await?.take(&call, exchange).await?;
+        };
+        let fault = |(reply, pause): &(Reply, _)| Transient::answer(reply, *pause);
+        let exchange = Box::pin(self.again(&call, turn.deadline, attempt, fault));
+        let (reply, _) = turn.take(&call, exchange).await?;
         match reply.status {
             200 => Ok(reply),
             401 => Err(Unobserved::Refused {

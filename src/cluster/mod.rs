@@ -1,10 +1,13 @@
-//! The edge to Kubernetes: everything that is sent leaves through here, with a deadline, and is never retried silently.
+//! The edge to Kubernetes: everything that is sent leaves through here, with a deadline. What is sent
+//! again after a transient fault is counted.
 
+mod again;
 pub(crate) mod answered;
 pub(crate) mod call;
 mod causes;
 mod clients;
 pub(crate) mod connection;
+mod decode;
 mod discovery;
 pub(crate) mod handle;
 mod handshakes;
@@ -12,6 +15,7 @@ pub(crate) mod identity;
 pub(crate) mod kubeconfig;
 pub(crate) mod kubelet;
 mod plugin;
+mod progress;
 mod proxy;
 mod relayed;
 pub(crate) mod reply;
@@ -31,6 +35,7 @@ pub(crate) use handle::{Cluster, Settings};
 pub(crate) use identity::{ClientCertificate, Identity};
 pub(crate) use kubeconfig::without_line_breaks;
 pub(crate) use kubeconfig::{Kubeconfig, KubeconfigError};
+pub(crate) use progress::Progress;
 pub(crate) use relayed::Came;
 pub(crate) use reply::Reply;
 pub(crate) use streams::Streamed;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Call, Identity};
+use super::{Call, Identity, decode};
 use crate::seen::{Seen, Unobserved};
 
 /// An answer of the API server, with any status.
@@ -70,7 +70,18 @@ impl Reply {
     /// The decoded body of a success. A refusal of our own credential names the missing permission.
     pub fn decode<T: DeserializeOwned>(&self, call: &Call) -> Seen<T> {
         self.accepted(call)?;
-        serde_json::from_slice(&self.body).map_err(|e| Unobserved::invalid(call.to_string(), e))
+        decode::object(call, &self.body)
+    }
+
+    /// Whether this is a success that holds what was asked for, rather than the page of a proxy.
+    pub fn is_answer(&self, call: &Call) -> Seen<()> {
+        self.accepted(call)?;
+        decode::expect(call, &self.body)
+    }
+
+    /// Whether this is a page for people, which no API sends.
+    pub fn is_html(&self) -> bool {
+        decode::is_html(&self.body)
     }
 
     /// Whether our own request was authorized. The caller reads what admission decided after that.
@@ -103,6 +114,29 @@ impl Reply {
 
 /// The API server's message if a kubelet answers its request with 401.
 pub(crate) const UNKNOWN_TO_KUBELET: &str = "the server has asked for the client to provide credentials";
+
+/// Whether an error of the API server is about a kubelet, rather than about itself or the request.
+///
+/// A path or an address of the kubelet is in errors of the connection to it (`pkg/registry/core/pod/rest/log.go`, the proxy of
+/// upgrades); `( pods/log` follows what the kubelet answered (`GenericHttpResponseChecker`).
+pub(crate) fn is_about_kubelet(message: &str) -> bool {
+    [
+        "/containerLogs/",
+        "/exec/",
+        "/portForward/",
+        ":10250",
+        "( pods/",
+        "error dialing backend",
+        "unable to upgrade connection",
+        "proxy error from",
+        "No agent available",
+        "no preferred addresses found",
+        "user=",
+        UNKNOWN_TO_KUBELET,
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
+}
 
 /// Whether the API server refused us, rather than a kubelet the API server. A kubelet that forbids names the API server as
 /// `user=`. For a kubelet that does not authenticate it, the API server has a message of its own (apimachinery

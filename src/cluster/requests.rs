@@ -2,20 +2,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use futures_util::future::join;
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
 
+use super::again::{Failed, Transient, retry_after};
 use super::call::Verb;
-use super::causes::{failure, is_name_mismatch};
+use super::causes::{broken_connection, failure, is_name_mismatch};
 use super::clients::NoClient;
 use super::connection::LOGIN;
+use super::decode::Page;
+use super::progress::Progress;
 use super::{Call, Cluster, Identity, Reply};
 use crate::seen::{Seen, Unobserved};
 
@@ -27,26 +31,18 @@ const PAGE: &str = "500";
 /// An answer that is read while it arrives.
 type Coming = Pin<Box<dyn AsyncBufRead + Send>>;
 
-/// The part of a list that paging needs, with items decoded one by one.
-#[derive(Deserialize)]
-struct Page<K> {
-    metadata: PageMetadata,
-    /// Null in lists of metadata without items.
-    items: Option<Vec<K>>,
-}
-
-#[derive(Deserialize)]
-struct PageMetadata {
-    #[serde(rename = "continue", default)]
-    next: Option<String>,
-}
+/// How often a list is begun again when the server does not have the rest of it any more.
+const RESTARTS: usize = 2;
 
 impl Cluster {
-    /// Sends a request once. An answer with any status is a reply, except for a 404 that the requested API did not send.
+    /// Sends a request, and again after a transient fault. An answer with any status is a reply, except for a 404 that the requested API did not send.
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
         self.log_in(call).await?;
-        let exchange = Box::pin(async { whole(call, self.respond(call).await?).await });
-        let reply = self.turn_of_request(call).await?.take(call, exchange).await?;
+        let turn = self.turn_of_request(call).await?;
+        let attempt = || async { whole(call, self.respond(call).await?).await };
+        let fault = |(reply, pause): &(Reply, _)| Transient::answer(reply, *pause);
+        let exchange = Box::pin(self.again(call, turn.deadline, attempt, fault));
+        let (reply, _) = turn.take(call, exchange).await?;
         self.understood(call, reply).await
     }
 
@@ -62,23 +58,52 @@ impl Cluster {
         self.send(call).await?.decode(call)
     }
 
-    /// Lists all objects, page by page, and keeps only what `trim` takes from each.
-    pub async fn list<K: DeserializeOwned, T>(&self, call: Call, mut trim: impl FnMut(K) -> T) -> Seen<Vec<T>> {
-        let mut kept = Vec::new();
-        let mut next: Option<String> = None;
-        loop {
-            let page = call.clone().with("limit", PAGE);
-            let page = match next {
-                Some(token) => page.with("continue", token),
-                None => page,
-            };
-            let Page { metadata, items } = self.fetch::<Page<K>>(&page).await?;
-            kept.extend(items.into_iter().flatten().map(&mut trim));
-            next = metadata.next.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok(kept);
+    /// Lists all objects, page by page, and keeps only what `trim` takes from each. A page is decoded while the next one is
+    /// fetched. The list is complete or an error: if the server has lost the rest of it, it is begun again.
+    pub async fn list<K, T>(&self, call: Call, mut trim: impl FnMut(K) -> T) -> Seen<Vec<T>>
+    where
+        K: DeserializeOwned + Send + 'static,
+    {
+        'begin: for _ in 0..=RESTARTS {
+            let mut kept = Vec::new();
+            let Some(mut page) = self.page(&call, None).await? else { continue };
+            loop {
+                let next = page.next.clone();
+                let decoding = decoded(&call, page);
+                let Some(token) = next else {
+                    kept.extend(decoding.await?.into_iter().map(&mut trim));
+                    return Ok(kept);
+                };
+                let (items, following) = join(decoding, self.page(&call, Some(&token))).await;
+                kept.extend(items?.into_iter().map(&mut trim));
+                let Some(following) = following? else { continue 'begin };
+                if following.next.as_ref() == Some(&token) {
+                    return Err(Unobserved::invalid(
+                        call.to_string(),
+                        "the list does not end: a page is its own next page",
+                    ));
+                }
+                page = following;
             }
         }
+        let expired = format!("the list expired {} times before its last page was read", RESTARTS + 1);
+        Err(Unobserved::invalid(call.to_string(), expired))
+    }
+
+    /// A page of a list, or nothing if the server does not have it any more.
+    async fn page(&self, call: &Call, token: Option<&str>) -> Seen<Option<Page>> {
+        let page = call.clone().with("limit", PAGE);
+        let page = match token {
+            Some(token) => page.with("continue", token),
+            None => page,
+        };
+        let reply = self.send(&page).await?;
+        Progress::made();
+        if reply.status == 410 {
+            return Ok(None);
+        }
+        reply.accepted(&page)?;
+        Page::read(&page, &reply.body).map(Some)
     }
 
     /// Opens an answer that is read while it arrives: a watch, or one that is too long to keep. It waits for its turn to be
@@ -87,7 +112,7 @@ impl Cluster {
     pub async fn stream(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
         self.log_in(call).await?;
         let turn = self.turn_of_request(call).await?;
-        let mut beginning = Box::pin(self.begin(call));
+        let mut beginning = Box::pin(self.begin(call, turn.deadline));
         if let Ok(begun) = tokio::time::timeout(turn.deadline, &mut beginning).await {
             return begun;
         }
@@ -102,12 +127,14 @@ impl Cluster {
         F: Future<Output = Seen<T>>,
     {
         self.log_in(call).await?;
-        let reading = Box::pin(async { read(Box::pin(self.begin(call).await?)).await });
-        self.turn_of_request(call).await?.take(call, reading).await
+        let turn = self.turn_of_request(call).await?;
+        let deadline = turn.deadline;
+        let reading = Box::pin(async move { read(Box::pin(self.begin(call, deadline).await?)).await });
+        turn.take(call, reading).await
     }
 
-    async fn begin(&self, call: &Call) -> Seen<impl AsyncBufRead + use<>> {
-        let response = self.respond(call).await?;
+    async fn begin(&self, call: &Call, deadline: Duration) -> Seen<impl AsyncBufRead + use<>> {
+        let response = self.again(call, deadline, || self.respond(call), Transient::head).await?;
         let status = response.status();
         let body = response.into_body();
         if !status.is_success() {
@@ -115,7 +142,7 @@ impl Cluster {
                 status: status.as_u16(),
                 date: None,
                 content_type: String::new(),
-                body: collect(call, body).await?,
+                body: collect(call, body).await.map_err(|failed| failed.why)?,
             };
             return Err(refusal.accepted(call).err().unwrap_or_else(|| Unobserved::invalid(call.to_string(), status)));
         }
@@ -128,15 +155,15 @@ impl Cluster {
     /// Behind a load balancer, the certificate of one instance may lack the endpoint's name. Such an instance got no request:
     /// from then on certificates are verified by a name that all of them have, and the request is sent again. Checks look at
     /// each instance and report the one whose certificate lacks the name.
-    async fn respond(&self, call: &Call) -> Seen<http::Response<Body>> {
+    async fn respond(&self, call: &Call) -> Result<http::Response<Body>, Failed> {
         // Each of many concurrent requests may meet such an instance, so that the state before this one counts.
         let by_endpoint_name = call.instance.is_none() && self.clients.verify_by_endpoint_name();
         match self.client(call).await?.send(Self::request(call)?).await {
             Err(e) if by_endpoint_name && is_name_mismatch(&e) => {
                 self.clients.verify_by_in_cluster_name();
-                self.client(call).await?.send(Self::request(call)?).await.map_err(|e| failure(call, &e))
+                self.client(call).await?.send(Self::request(call)?).await.map_err(|e| failed(call, &e))
             }
-            sent => sent.map_err(|e| failure(call, &e)),
+            sent => sent.map_err(|e| failed(call, &e)),
         }
     }
 
@@ -187,21 +214,40 @@ impl Cluster {
     }
 }
 
-/// The whole answer.
-pub(super) async fn whole(call: &Call, response: http::Response<Body>) -> Seen<Reply> {
+/// Why a request was not answered, and whether it may be if it is sent again.
+pub(super) fn failed(call: &Call, error: &(dyn std::error::Error + 'static)) -> Failed {
+    Failed { why: failure(call, error), transient: broken_connection(error).map(Transient::broken) }
+}
+
+/// The whole answer, and the pause that the server asks for.
+pub(super) async fn whole(call: &Call, response: http::Response<Body>) -> Result<(Reply, Option<Duration>), Failed> {
     let (parts, body) = response.into_parts();
     let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    Ok(Reply {
+    let reply = Reply {
         status: parts.status.as_u16(),
         date: header(http::header::DATE)
             .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
             .map(|date| date.timestamp()),
         content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
         body: collect(call, body).await?,
+    };
+    Ok((reply, retry_after(&parts.headers)))
+}
+
+async fn collect(call: &Call, body: Body) -> Result<Bytes, Failed> {
+    let collected = Limited::new(body, BODY_LIMIT).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|e| Failed {
+        transient: broken_connection(e.as_ref()).map(Transient::broken),
+        why: Unobserved::invalid(call.to_string(), e),
     })
 }
 
-async fn collect(call: &Call, body: Body) -> Seen<Bytes> {
-    let collected = Limited::new(body, BODY_LIMIT).collect().await;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|e| Unobserved::invalid(call.to_string(), e))
+/// The items of a page, decoded on a thread of their own.
+async fn decoded<K: DeserializeOwned + Send + 'static>(call: &Call, page: Page) -> Seen<Vec<K>> {
+    let of = call.clone();
+    match tokio::task::spawn_blocking(move || page.items(&of)).await {
+        Ok(items) => items,
+        Err(why) if why.is_panic() => Err(Unobserved::invalid(call.to_string(), why)),
+        Err(_) => Err(Unobserved::Interrupted),
+    }
 }

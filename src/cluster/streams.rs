@@ -11,7 +11,7 @@ use kube::api::AttachParams;
 use tokio::io::{AsyncReadExt, DuplexStream};
 
 use super::causes::failure;
-use super::reply::is_our_refusal;
+use super::reply::{is_about_kubelet, is_our_refusal};
 use super::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
 
@@ -107,7 +107,13 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 404 && status.reason == "NotFound" => {
                 Err(Unobserved::absent(status.message))
             }
-            Err(kube::Error::Api(status)) => Ok(Err(Broken { status: status.code, message: status.message })),
+            Err(kube::Error::Api(status)) if is_about_kubelet(&status.message) => {
+                Ok(Err(Broken { status: status.code, message: status.message }))
+            }
+            // The API server's own trouble shows nothing about the kubelet.
+            Err(kube::Error::Api(status)) => {
+                Err(Unobserved::invalid(call.to_string(), format!("HTTP {}: {}", status.code, status.message)))
+            }
             Err(error) => Err(failure(&call, &error)),
         }
     }

@@ -7,6 +7,7 @@ mod run_id;
 
 use crate::cluster::Cluster;
 
+pub(crate) use crate::cluster::Progress;
 pub(crate) use head_start::HeadStart;
 pub(crate) use inputs::Inputs;
 pub(crate) use ledger::{Footprint, Ledger, Outlying};

@@ -13,7 +13,7 @@ use crate::event::{Event, Events};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::node::{Observation, Origin, Slot};
 use crate::fact::{Facts, Need, Node, Stage};
-use crate::live::Live;
+use crate::live::{Live, Progress};
 use crate::milliseconds::milliseconds;
 use crate::recording::Recording;
 use crate::seen::{Access, Unobserved};
@@ -129,15 +129,20 @@ fn recorded(recording: &Recording, node: &Node) -> Slot {
 
 /// Observes in a task of its own, so that a panic becomes an error of this fact alone.
 async fn observed(name: &'static str, observation: Observation, live: Arc<Live>, facts: Arc<Facts>) -> Slot {
-    let deadline = live.cluster.deadline(observation.deadline);
-    let cancelled = live.cluster.cancelled();
-    let mut task = tokio::spawn((observation.observe)(live, facts));
+    let start = Instant::now();
+    let (cancelled, over) = (live.cluster.cancelled(), live.cluster.over());
+    let progress = Progress::begin();
+    let mut task = tokio::spawn(progress.of((observation.observe)(live, facts)));
     let may_be_cut_off = observation.stage != Stage::Alone;
     tokio::select! {
         done = &mut task => done.unwrap_or_else(|panic| Err(Unobserved::invalid(format!("observing {name}"), panic))),
-        () = tokio::time::sleep(deadline), if may_be_cut_off => {
+        () = progress.stalled(observation.deadline), if may_be_cut_off => {
             task.abort();
-            Err(Unobserved::timed_out(format!("observing {name}"), deadline))
+            Err(Unobserved::timed_out(format!("observing {name}"), observation.deadline))
+        }
+        () = over, if may_be_cut_off => {
+            task.abort();
+            Err(Unobserved::timed_out(format!("observing {name}"), start.elapsed()))
         }
         () = cancelled, if may_be_cut_off => {
             task.abort();

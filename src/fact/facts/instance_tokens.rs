@@ -74,6 +74,7 @@ async fn token(
     .in_namespace(inputs.place())
     .named(inputs.run.name())
     .subresource("token")
+    .answered_by::<TokenRequest>()
     .at_instance(address);
     let request: TokenRequest = cluster.fetch(&call).await?;
     let token = request.status.and_then(|status| status.token);

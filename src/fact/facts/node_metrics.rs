@@ -54,7 +54,7 @@ impl Observe for NodeMetrics {
         if apis.is_ok_and(|apis| !apis.aggregated.contains_key(API)) {
             return Err(Unobserved::absent(format!("there is no APIService {API}")));
         }
-        let call = Call::url(PATH);
+        let call = Call::url(PATH).of_kind("metrics.k8s.io/v1beta1", "NodeMetricsList");
         let reply = cluster.send(&call).await?;
         if reply.status >= 500 {
             return Ok(Self::Broken { status: reply.status, message: reply.message() });

@@ -57,7 +57,8 @@ async fn calico(cluster: &Cluster, pods: &Pods) -> Seen<Option<bool>> {
     if !runs {
         return Err(Unobserved::absent("no pod has the label k8s-app=calico-node"));
     }
-    let call = Call::url("/apis/crd.projectcalico.org/v1/felixconfigurations/default");
+    let call = Call::url("/apis/crd.projectcalico.org/v1/felixconfigurations/default")
+        .of_kind("crd.projectcalico.org/v1", "FelixConfiguration");
     let felix: FelixConfiguration = cluster.fetch(&call).await?;
     Ok(felix.spec.bpf_enabled)
 }
