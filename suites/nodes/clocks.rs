@@ -33,8 +33,6 @@ crate::check!("KL-13", "clocks", Major, judge, blocked_by: ["PK-09"]);
 const REPORTED: i64 = 5;
 /// The smallest difference that breaks something, in seconds.
 const BREAKS: i64 = 60;
-/// Dates in answers are cut to the second.
-const CUT_MS: i64 = 1000;
 
 /// How a clock differs: whether it is ahead, and whether by so much that something breaks.
 type Kind = (bool, bool);
@@ -71,6 +69,8 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
     }
     if verdict.observations() == 0
         && skewed.is_empty()
+        // What was not seen for another reason, as an API server that did not answer, shows nothing about the kubelets.
+        && kubelets.is_ok()
         && let Some(why) = out_of_reach(unseen.iter().map(|(_, why)| Some(why.clone())))
     {
         return Verdict::not_applicable(format!("no kubelet is reachable from here: {why}"));
@@ -109,11 +109,7 @@ fn report(verdict: &mut Verdict, (ahead, breaks): Kind, nodes: &[(&str, i64)]) {
 /// By how many seconds at least the node's clock is ahead of the API server's; negative if it is behind.
 fn skew(server: &Dated, node: &Dated) -> i64 {
     // A clock is ahead of ours by something between these.
-    let ahead_of_ours = |clock: &Dated| {
-        let said = clock.said.as_millisecond();
-        (said - clock.after.as_millisecond(), said + CUT_MS - clock.before.as_millisecond())
-    };
-    let (server, node) = (ahead_of_ours(server), ahead_of_ours(node));
+    let (server, node) = (server.ahead(), node.ahead());
     let (at_least, at_most) = (node.0 - server.1, node.1 - server.0);
     (at_least.max(0) + at_most.min(0)) / 1000
 }
@@ -173,6 +169,14 @@ mod tests {
                 ("Node n1: at least 9 s ahead of the API server's clock".to_owned(), Severity::Minor),
             ]
         );
+    }
+
+    #[test]
+    fn an_api_server_that_does_not_answer_is_not_a_kubelet_out_of_reach() {
+        let clock = Clock { server: at(0), here: at(0) };
+        let silent = Unobserved::unreachable("GET /version", "reset");
+        let verdict = judge(&nodes(), &clock, &NodeLeases::default(), Err(&silent));
+        assert_eq!((verdict.reason(), verdict.gaps().len()), (None, 1));
     }
 
     #[test]

@@ -70,10 +70,10 @@ impl Observe for ApiServerHealth {
     async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let addresses = instances.map_err(Clone::clone).map(|instances| &instances.0);
         let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
-            let health = health(cluster, |path| Call::url(path).at_instance(*address)).await;
+            let health = health(cluster, |path| Call::url(path).once().at_instance(*address)).await;
             (*address, health)
         });
-        let (configured, instances) = join(health(cluster, Call::url), join_all(each)).await;
+        let (configured, instances) = join(health(cluster, |path| Call::url(path).once()), join_all(each)).await;
         Ok(Self {
             endpoint: cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default(),
             configured,
@@ -107,6 +107,12 @@ fn read(call: &Call, reply: &Reply) -> Seen<HealthAnswer> {
     // An unhealthy API server answers 500 and lists what failed. Another refusal does not show its health.
     if failed.is_empty() {
         reply.accepted(call)?;
+        if !text.contains("check passed") {
+            return Err(Unobserved::invalid(
+                call.to_string(),
+                "the answer is not an API server's report of its health",
+            ));
+        }
     }
     Ok(HealthAnswer { status: reply.status, failed })
 }
@@ -137,6 +143,9 @@ mod tests {
     fn what_is_no_health_answer_is_unobserved() {
         let call = Call::url("/livez?verbose");
         assert!(matches!(read(&call, &reply(503, "no backend")), Err(Unobserved::Invalid { .. })));
+        for page in ["<html>log in</html>", "{}", ""] {
+            assert!(matches!(read(&call, &reply(200, page)), Err(Unobserved::Invalid { .. })), "{page}");
+        }
         let refused = read(&call, &reply(403, "forbidden")).unwrap_err();
         assert_eq!(refused.to_string(), "not permitted: get on /livez (forbidden)");
     }

@@ -62,15 +62,16 @@ async fn metrics(cluster: &Cluster, call: &Call) -> Seen<Vec<Sample>> {
 async fn read(call: &Call, mut text: impl AsyncBufRead + Unpin) -> Seen<Vec<Sample>> {
     let invalid = |cause: &dyn ToString| Unobserved::invalid(call.to_string(), cause.to_string());
     let mut samples = Vec::new();
-    let (mut line, mut total) = (Vec::new(), 0);
+    let (mut line, mut total, mut is_api_server) = (Vec::new(), 0, false);
     loop {
         line.clear();
         // The rest of a line that is too long is parsed as a line of its own, which is not a sample.
         let mut bounded = tokio::io::AsyncReadExt::take(&mut text, LINE);
         let read = bounded.read_until(b'\n', &mut line).await.map_err(|e| invalid(&e))?;
         if read == 0 {
-            return Ok(samples);
+            return if is_api_server { Ok(samples) } else { Err(invalid(&"it has no metric of an API server")) };
         }
+        is_api_server |= line.starts_with(b"apiserver_");
         total += read;
         if total > LIMIT || samples.len() > SAMPLES {
             return Err(invalid(&format!("more than {LIMIT} bytes, or {SAMPLES} samples")));
@@ -125,12 +126,17 @@ mod tests {
     async fn what_is_no_sample_is_said() {
         assert!(samples("apiserver_authorization_decisions_total{type=\"Node} 7\n").await.is_err());
         assert!(samples("apiserver_authorization_decisions_total x\n").await.is_err());
-        assert_eq!(samples("<html>\n").await, Ok(Vec::new()));
+        for page in ["<html>\n", "{}", "", "go_goroutines 7\n"] {
+            assert!(
+                samples(page).await.unwrap_err().to_string().ends_with("it has no metric of an API server"),
+                "{page}"
+            );
+        }
     }
 
     #[tokio::test]
     async fn an_endless_line_is_not_kept() {
-        let line = "x".repeat(30_000);
+        let line = format!("apiserver_x 1\n{}", "x".repeat(30_000));
         assert_eq!(samples(&line).await, Ok(Vec::new()));
     }
 }

@@ -40,7 +40,12 @@ impl Observe for ClusterInfoAccess {
 }
 
 async fn answer(cluster: &Cluster, call: Call) -> Seen<AnonymousAnswer> {
-    let reply = cluster.send(&call.by(Identity::Anonymous)).await?;
+    let call = call.by(Identity::Anonymous);
+    let reply = cluster.send(&call).await?;
+    if (200..300).contains(&reply.status) {
+        // The login page of a proxy is not an open API.
+        reply.is_answer(&call)?;
+    }
     Ok(AnonymousAnswer { status: reply.status, reason: reply.reason() })
 }
 

@@ -7,8 +7,10 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::clock;
+pub(crate) use super::clock::Dated;
 use super::nodes::{Node, Nodes};
-use crate::cluster::{Call, Identity};
+use crate::cluster::Identity;
 use crate::fact::Observe;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
@@ -22,17 +24,6 @@ pub(crate) struct KubeletClocks {
     pub nodes: BTreeMap<String, Seen<Dated>>,
 }
 
-/// A reading of a clock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Dated {
-    /// The time that it showed, cut to the second.
-    pub said: Timestamp,
-    /// Our own clock before asking.
-    pub before: Timestamp,
-    /// Our own clock after the answer.
-    pub after: Timestamp,
-}
-
 impl Observe for KubeletClocks {
     type Needs<'a> = (&'a Nodes,);
     const NAME: &'static str = "kubelet-clocks";
@@ -42,12 +33,7 @@ impl Observe for KubeletClocks {
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
         let client = cluster.stranger_to_kubelets()?;
-        let call = Call::url("/version").by(Identity::Anonymous);
-        let before = Timestamp::now();
-        let reply = cluster.send(&call).await?;
-        let after = Timestamp::now();
-        let said = reply.date.ok_or_else(|| Unobserved::invalid(call.to_string(), "the answer has no Date header"))?;
-        let server = Dated { said, before, after };
+        let server = clock::read(cluster, &Identity::Anonymous).await?;
         let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(&client, name, node).await));
         Ok(Self { server, nodes: join_all(asked).await.into_iter().collect() })
     }
