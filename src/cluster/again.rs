@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Call;
 use super::reply::is_about_kubelet;
 use super::{Cluster, Reply};
+use crate::handshake::Unreachable;
 use crate::seen::{Seen, Unobserved};
 
 /// How often a request is sent again at most.
@@ -119,6 +120,27 @@ impl Cluster {
         }
         unreachable!("the loop ends by returning")
     }
+
+    /// Dials a server, and dials it again if the connection breaks: a load balancer does that to one of many.
+    pub(super) async fn dial_again<T, F: Future<Output = Result<T, Unreachable>>>(
+        &self,
+        dial: impl Fn() -> F,
+    ) -> Result<T, Unreachable> {
+        for dialled in 0.. {
+            let outcome = dial().await;
+            let cause = match &outcome {
+                Err(Unreachable::Reset) => "the connection was reset",
+                Err(Unreachable::Closed) => "the connection was closed",
+                _ => return outcome,
+            };
+            if dialled == MOST {
+                return outcome;
+            }
+            self.retries.count(cause.into());
+            tokio::time::sleep(jittered(PAUSE * 4_u32.pow(dialled))).await;
+        }
+        unreachable!("the loop ends by returning")
+    }
 }
 
 impl Transient {
@@ -137,60 +159,15 @@ fn jittered(pause: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use k8s_openapi::api::core::v1::{ConfigMap, Pod};
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
 
     use super::*;
-    use crate::cluster::testing::cluster;
+    use crate::cluster::testing::{answer, answering, cluster, request};
 
     const MAP: &str = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{}}"#;
-
-    /// A server that handles the n-th request by the n-th of these, and later ones by the last.
-    async fn server(answers: Vec<String>) -> (String, Arc<AtomicUsize>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counted = requests.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (answers, requests) = (answers.clone(), counted.clone());
-                tokio::spawn(async move {
-                    while head(&mut stream).await {
-                        let place = requests.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-                        stream.write_all(answers[place].as_bytes()).await.unwrap();
-                        if !answers[place].starts_with("HTTP/1.1 200") {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        (url, requests)
-    }
-
-    /// Reads one request without a body that matters. Returns whether there is one.
-    async fn head(stream: &mut TcpStream) -> bool {
-        let mut read = Vec::new();
-        while !read.ends_with(b"\r\n\r\n") {
-            match stream.read_u8().await {
-                Ok(byte) => read.push(byte),
-                Err(_) => return false,
-            }
-        }
-        true
-    }
-
-    fn answer(status: &str, header: &str, body: &str) -> String {
-        format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{header}content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    }
 
     fn map() -> Call {
         Call::get_in::<ConfigMap>("kube-system", "coredns")
@@ -206,10 +183,10 @@ mod tests {
             (String::new(), "the connection was closed"),
             ("HTTP/1.1 500 Internal".to_owned(), "the connection was closed"),
         ] {
-            let (url, requests) = server(vec![fault, answer("200 OK", "", MAP)]).await;
+            let (url, requests) = answering(vec![fault, answer("200 OK", "", MAP)]).await;
             let cluster = cluster(&url, 4, Duration::from_secs(20));
             cluster.fetch::<ConfigMap>(&map()).await.unwrap();
-            assert_eq!(requests.load(Ordering::SeqCst), 2, "{cause}");
+            assert_eq!(requests.lock().unwrap().len(), 2, "{cause}");
             assert_eq!(cluster.retries(), [(cause.to_owned(), 1)].into());
         }
     }
@@ -229,10 +206,10 @@ mod tests {
                 continue;
             };
             let (mut stream, _) = accepted.unwrap();
-            if head(&mut stream).await {
+            if request(&mut stream).await.is_some() {
                 stream.write_all(answer("200 OK", "", MAP).as_bytes()).await.unwrap();
                 // The next request is on its way.
-                head(&mut stream).await;
+                request(&mut stream).await;
             }
         }
         ask.await.unwrap();
@@ -240,25 +217,45 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_asked_at_most_three_times_and_never_beyond_the_deadline() {
-        let (url, requests) = server(vec![answer("503 Service Unavailable", "", "busy")]).await;
+        let (url, requests) = answering(vec![answer("503 Service Unavailable", "", "busy")]).await;
         let patient = cluster(&url, 4, Duration::from_secs(20));
         let why = patient.fetch::<ConfigMap>(&map()).await.unwrap_err();
         assert!(why.to_string().ends_with("HTTP 503: busy"), "{why}");
-        assert_eq!(requests.load(Ordering::SeqCst), 3);
-        let (url, requests) = server(vec![answer("429 Too Many Requests", "retry-after: 60\r\n", "slow down")]).await;
+        assert_eq!(requests.lock().unwrap().len(), 3);
+        let (url, requests) =
+            answering(vec![answer("429 Too Many Requests", "retry-after: 60\r\n", "slow down")]).await;
         let hasty = cluster(&url, 4, Duration::from_secs(20));
         let why = hasty.fetch::<ConfigMap>(&map()).await.unwrap_err();
         assert!(why.to_string().ends_with("HTTP 429: slow down"), "{why}");
-        assert_eq!((requests.load(Ordering::SeqCst), hasty.retries().len()), (1, 0));
+        assert_eq!((requests.lock().unwrap().len(), hasty.retries().len()), (1, 0));
     }
 
     #[tokio::test]
     async fn what_may_have_had_an_effect_and_what_is_observed_once_is_not_asked_again() {
-        let (url, requests) = server(vec![answer("503 Service Unavailable", "", "busy")]).await;
+        let (url, requests) = answering(vec![answer("503 Service Unavailable", "", "busy")]).await;
         let cluster = cluster(&url, 4, Duration::from_secs(20));
         cluster.send(&Call::create::<Pod>(json!({}))).await.unwrap();
         cluster.send(&Call::url("/readyz").once()).await.unwrap();
-        assert_eq!(requests.load(Ordering::SeqCst), 2);
+        assert_eq!(requests.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_broken_connection_is_not_a_server_out_of_reach() {
+        let cluster = cluster("http://127.0.0.1:1", 4, Duration::from_secs(20));
+        let dials = std::cell::Cell::new(0);
+        let dial = |breaks: usize| {
+            dials.set(0);
+            let dials = &dials;
+            cluster.dial_again(async move || {
+                dials.set(dials.get() + 1);
+                if dials.get() > breaks { Ok(()) } else { Err(Unreachable::Closed) }
+            })
+        };
+        assert_eq!(dial(2).await, Ok(()));
+        assert_eq!(dial(9).await, Err(Unreachable::Closed));
+        assert_eq!((dials.get(), cluster.retries()), (3, [("the connection was closed".to_owned(), 4)].into()));
+        let refused = cluster.dial_again(async || Err::<(), _>(Unreachable::Refused)).await;
+        assert_eq!((refused, cluster.retries().values().sum::<usize>()), (Err(Unreachable::Refused), 4));
     }
 
     #[test]

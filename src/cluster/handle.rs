@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use super::again::Retries;
+use super::body::Room;
 use super::clients::Clients;
+use super::kubelets::Kubelets;
 use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
 use crate::handshake::Authority;
@@ -34,6 +36,8 @@ pub struct Cluster {
     summary: ClusterSummary,
     pub(super) clients: Arc<Clients>,
     pub(super) in_flight: Arc<Semaphore>,
+    pub(super) kubelets: Arc<Kubelets>,
+    pub(super) room: Arc<Room>,
     pub(super) sent: Arc<AtomicUsize>,
     pub(super) retries: Arc<Retries>,
     end: Option<Instant>,
@@ -45,6 +49,8 @@ impl Cluster {
     pub fn new(kubeconfig: Kubeconfig, settings: Settings, cancel: watch::Receiver<bool>) -> Self {
         Self {
             in_flight: Arc::new(Semaphore::new(settings.jobs)),
+            kubelets: Arc::new(Kubelets::new(settings.jobs)),
+            room: Arc::default(),
             end: settings.timeout.map(|timeout| Instant::now() + timeout),
             summary: kubeconfig.summary(),
             kubeconfig: Arc::new(kubeconfig),

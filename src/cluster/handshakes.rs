@@ -1,5 +1,6 @@
 //! Handshakes by the same route as requests, each in its turn.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Cluster;
@@ -14,13 +15,40 @@ impl Cluster {
         self.dial(target, roots).await.map_err(|why| unseen(target, why))
     }
 
+    /// Dials a kubelet, among the turns of kubelets.
+    pub async fn handshake_with_kubelet(&self, kubelet: SocketAddr) -> Seen<Handshake> {
+        let target = Target::of(kubelet.into());
+        let roots = self.authorities();
+        match &self.kubeconfig().config.proxy_url {
+            None => {
+                let turn = self.turn_of_kubelet(kubelet).await?;
+                let seen = handshake(&target, roots, turn.deadline).await.map_err(|why| unseen(&target, why));
+                self.remember_kubelet(kubelet, &seen);
+                seen
+            }
+            Some(_) => self.handshake(&target, roots).await,
+        }
+    }
+
+    /// Dials a kubelet and offers it TLS 1.1 at most, among the turns of kubelets.
+    pub async fn outdated_handshake_with_kubelet(&self, kubelet: SocketAddr) -> Seen<Outdated> {
+        let target = Target { address: kubelet.into(), server_name: None };
+        match &self.kubeconfig().config.proxy_url {
+            None => {
+                let turn = self.turn_of_kubelet(kubelet).await?;
+                outdated(&target, turn.deadline).await.map_err(|why| unseen(&target, why))
+            }
+            Some(_) => self.outdated_handshake(&target).await,
+        }
+    }
+
     /// The same, with the full reason why nothing was presented.
     pub(super) async fn dial(&self, target: &Target, roots: &[Certificate]) -> Result<Handshake, Unreachable> {
         let turn = self.turn(&target.address).await.map_err(|why| Unreachable::Other { text: why.to_string() })?;
         let deadline = turn.deadline;
         match &self.kubeconfig().config.proxy_url {
-            None => handshake(target, roots, deadline).await,
-            Some(proxy) => through(proxy, target, roots, deadline).await,
+            None => self.dial_again(|| handshake(target, roots, deadline)).await,
+            Some(proxy) => self.dial_again(|| through(proxy, target, roots, deadline)).await,
         }
     }
 
@@ -65,8 +93,6 @@ fn unseen(target: &Target, why: Unreachable) -> Unobserved {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
     use crate::handshake::Authority;
 

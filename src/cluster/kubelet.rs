@@ -1,5 +1,6 @@
 //! Requests to kubelets.
 
+use std::future::Future;
 use std::net::SocketAddr;
 
 use kube::config::AuthInfo;
@@ -8,17 +9,22 @@ use kube::{Client, Config};
 use super::again::{Failed, Transient};
 use super::causes::{certificate_fault, failure};
 use super::clients::hardened;
-use super::requests::{failed, whole};
+use super::requests::failed;
 use super::{Call, Cluster, Reply};
 use crate::http_client;
 use crate::seen::{Seen, Unobserved};
 
 impl Cluster {
-    /// A client for requests to kubelets without any credential.
-    pub fn stranger_to_kubelets(&self) -> Seen<reqwest::Client> {
+    /// Asks the kubelet at this address without any credential. The client is closed when the exchange is over.
+    pub async fn as_stranger<T, F>(&self, kubelet: SocketAddr, ask: impl FnOnce(reqwest::Client) -> F) -> Seen<T>
+    where
+        F: Future<Output = Seen<T>>,
+    {
+        let turn = self.turn_of_kubelet(kubelet).await?;
         // A self-signed certificate is the kubelet's default.
-        let client = http_client::stranger(self.deadline(self.settings().request_timeout));
-        client.build().map_err(|e| Unobserved::invalid("the HTTP client", e))
+        let client = http_client::stranger(turn.deadline);
+        let client = client.build().map_err(|e| Unobserved::invalid("the HTTP client", e))?;
+        ask(client).await
     }
 
     /// GET of a path of the kubelet at this address, with our own credential.
@@ -29,7 +35,7 @@ impl Cluster {
     /// `permission` is what is missing if the kubelet refuses.
     pub async fn ask_kubelet(&self, address: SocketAddr, path: &str, permission: &str) -> Seen<Reply> {
         let call = Call::url(path).at_instance(address);
-        let turn = self.turn(&call).await?;
+        let turn = self.turn_of_kubelet(address).await?;
         let attempt = || async {
             let own = self.clients.own(self.kubeconfig()).await.map_err(|e| failure(&call, &e))?;
             let config = self.kubelet_config(address, own)?;
@@ -41,11 +47,13 @@ impl Cluster {
                 let is_unproven = !shows_certificate && certificate_fault(&e).is_some();
                 Failed { why: if is_unproven { unproven(why) } else { why }, transient }
             })?;
-            whole(&call, response).await
+            self.whole(&call, response).await
         };
         let fault = |(reply, pause): &(Reply, _)| Transient::answer(reply, *pause);
         let exchange = Box::pin(self.again(&call, turn.deadline, attempt, fault));
-        let (reply, _) = turn.take(&call, exchange).await?;
+        let seen = turn.take(&call, exchange).await;
+        self.remember_kubelet(address, &seen);
+        let (reply, _) = seen?;
         match reply.status {
             200 => Ok(reply),
             401 => Err(Unobserved::Refused {

@@ -3,6 +3,7 @@
 
 mod again;
 pub(crate) mod answered;
+mod body;
 pub(crate) mod call;
 mod causes;
 mod clients;
@@ -14,6 +15,7 @@ mod handshakes;
 pub(crate) mod identity;
 pub(crate) mod kubeconfig;
 pub(crate) mod kubelet;
+mod kubelets;
 mod plugin;
 mod progress;
 mod proxy;

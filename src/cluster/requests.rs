@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::future::join;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use tokio::io::AsyncBufRead;
 
 use super::again::{Failed, Transient, retry_after};
 use super::call::Verb;
-use super::causes::{broken_connection, failure, is_name_mismatch};
+use super::causes::{broken_connection, causes, failure, is_name_mismatch};
 use super::clients::NoClient;
 use super::connection::LOGIN;
 use super::decode::Page;
@@ -23,8 +23,6 @@ use super::progress::Progress;
 use super::{Call, Cluster, Identity, Reply};
 use crate::seen::{Seen, Unobserved};
 
-/// The largest answer that is accepted, in bytes. A page of 500 large objects is smaller.
-const BODY_LIMIT: usize = 64 << 20;
 /// How many objects there are on a page.
 const PAGE: &str = "500";
 
@@ -39,7 +37,7 @@ impl Cluster {
     pub async fn send(&self, call: &Call) -> Seen<Reply> {
         self.log_in(call).await?;
         let turn = self.turn_of_request(call).await?;
-        let attempt = || async { whole(call, self.respond(call).await?).await };
+        let attempt = || async { self.whole(call, self.respond(call).await?).await };
         let fault = |(reply, pause): &(Reply, _)| Transient::answer(reply, *pause);
         let exchange = Box::pin(self.again(call, turn.deadline, attempt, fault));
         let (reply, _) = turn.take(call, exchange).await?;
@@ -142,7 +140,7 @@ impl Cluster {
                 status: status.as_u16(),
                 date: None,
                 content_type: String::new(),
-                body: collect(call, body).await.map_err(|failed| failed.why)?,
+                body: self.collect(call, body).await.map_err(|failed| failed.why)?,
             };
             return Err(refusal.accepted(call).err().unwrap_or_else(|| Unobserved::invalid(call.to_string(), status)));
         }
@@ -191,6 +189,32 @@ impl Cluster {
         request.body(Body::from(body)).map_err(|e| Unobserved::invalid(call.to_string(), e))
     }
 
+    /// The whole answer, and the pause that the server asks for.
+    pub(super) async fn whole(
+        &self,
+        call: &Call,
+        response: http::Response<Body>,
+    ) -> Result<(Reply, Option<Duration>), Failed> {
+        let (parts, body) = response.into_parts();
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let reply = Reply {
+            status: parts.status.as_u16(),
+            date: header(http::header::DATE)
+                .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+                .map(|date| date.timestamp()),
+            content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+            body: self.collect(call, body).await?,
+        };
+        Ok((reply, retry_after(&parts.headers)))
+    }
+
+    async fn collect(&self, call: &Call, body: Body) -> Result<Bytes, Failed> {
+        self.room.read(body).await.map_err(|e| Failed {
+            transient: broken_connection(&e).map(Transient::broken),
+            why: Unobserved::invalid(call.to_string(), causes(&e)),
+        })
+    }
+
     /// Makes the client for a request before its turn, because a credential plugin may have to run first and its time must
     /// not count against the server. A request on a new connection gets a client of its own later.
     async fn log_in(&self, call: &Call) -> Seen<()> {
@@ -219,29 +243,6 @@ pub(super) fn failed(call: &Call, error: &(dyn std::error::Error + 'static)) -> 
     Failed { why: failure(call, error), transient: broken_connection(error).map(Transient::broken) }
 }
 
-/// The whole answer, and the pause that the server asks for.
-pub(super) async fn whole(call: &Call, response: http::Response<Body>) -> Result<(Reply, Option<Duration>), Failed> {
-    let (parts, body) = response.into_parts();
-    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let reply = Reply {
-        status: parts.status.as_u16(),
-        date: header(http::header::DATE)
-            .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
-            .map(|date| date.timestamp()),
-        content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
-        body: collect(call, body).await?,
-    };
-    Ok((reply, retry_after(&parts.headers)))
-}
-
-async fn collect(call: &Call, body: Body) -> Result<Bytes, Failed> {
-    let collected = Limited::new(body, BODY_LIMIT).collect().await;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|e| Failed {
-        transient: broken_connection(e.as_ref()).map(Transient::broken),
-        why: Unobserved::invalid(call.to_string(), e),
-    })
-}
-
 /// The items of a page, decoded on a thread of their own.
 async fn decoded<K: DeserializeOwned + Send + 'static>(call: &Call, page: Page) -> Seen<Vec<K>> {
     let of = call.clone();
@@ -249,5 +250,100 @@ async fn decoded<K: DeserializeOwned + Send + 'static>(call: &Call, page: Page) 
         Ok(items) => items,
         Err(why) if why.is_panic() => Err(Unobserved::invalid(call.to_string(), why)),
         Err(_) => Err(Unobserved::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use k8s_openapi::api::core::v1::Node;
+    use serde::{Deserialize, Deserializer};
+    use serde_json::json;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cluster::testing::{answer, answering, cluster, request};
+
+    fn page(names: &[&str], next: &str) -> String {
+        let items: Vec<_> = names.iter().map(|name| json!({ "metadata": { "name": name } })).collect();
+        let list = json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": { "continue": next }, "items": items });
+        answer("200 OK", "", &list.to_string())
+    }
+
+    fn expired() -> String {
+        answer("410 Gone", "", r#"{"kind":"Status","apiVersion":"v1","reason":"Expired","message":"too old"}"#)
+    }
+
+    async fn listed(answers: Vec<String>) -> (Seen<Vec<String>>, Vec<String>) {
+        let (url, requests) = answering(answers).await;
+        let cluster = cluster(&url, 4, Duration::from_secs(20));
+        let names = cluster.list(Call::list::<Node>(), |node: Node| node.metadata.name.unwrap_or_default()).await;
+        let requests = requests.lock().unwrap().clone();
+        (names, requests)
+    }
+
+    #[tokio::test]
+    async fn a_list_has_all_its_pages() {
+        let (names, requests) = listed(vec![page(&["a", "b"], "x y"), page(&["c"], "z"), page(&["d"], "")]).await;
+        assert_eq!(names.unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(requests[1], "GET /api/v1/nodes?limit=500&continue=x%20y HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_expires_is_begun_again_and_never_cut() {
+        let answers = vec![page(&["a"], "x"), page(&["old"], "y"), expired(), page(&["b"], "x"), page(&["c"], "")];
+        assert_eq!(listed(answers).await.0.unwrap(), ["b", "c"]);
+        let again = [page(&["a"], "x"), expired()];
+        let (names, requests) = listed(again.iter().cycle().take(20).cloned().collect()).await;
+        assert!(names.unwrap_err().to_string().ends_with("the list expired 3 times before its last page was read"));
+        assert_eq!(requests.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_fails_or_repeats_itself_is_an_error() {
+        let broken =
+            answer("403 Forbidden", "", r#"{"kind":"Status","apiVersion":"v1","reason":"Forbidden","message":"no"}"#);
+        assert!(listed(vec![page(&["a"], "x"), broken]).await.0.is_err());
+        let why = listed(vec![page(&["a"], "x")]).await.0.unwrap_err();
+        assert!(why.to_string().contains("the list does not end"), "{why}");
+    }
+
+    /// How many requests a server has received.
+    static RECEIVED: AtomicUsize = AtomicUsize::new(0);
+
+    /// An object that can be decoded only when the request for the second page has arrived.
+    struct Patient;
+
+    impl<'de> Deserialize<'de> for Patient {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            serde::de::IgnoredAny::deserialize(deserializer)?;
+            let began = std::time::Instant::now();
+            while RECEIVED.load(Ordering::SeqCst) < 2 {
+                if began.elapsed() > Duration::from_secs(10) {
+                    return Err(serde::de::Error::custom("the next page was not requested while this one was decoded"));
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(Self)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_decoded_while_the_next_is_fetched() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in [page(&["a"], "x"), page(&["b"], "")] {
+                request(&mut stream).await.unwrap();
+                RECEIVED.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            request(&mut stream).await;
+        });
+        let cluster = cluster(&url, 4, Duration::from_secs(20));
+        assert_eq!(cluster.list(Call::list::<Node>(), |_: Patient| ()).await.unwrap().len(), 2);
     }
 }

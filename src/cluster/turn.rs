@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
@@ -22,7 +22,12 @@ pub(super) struct Turn<'a> {
 impl Cluster {
     /// Waits for the turn of an exchange with `target`.
     pub(super) async fn turn(&self, target: &impl Display) -> Seen<Turn<'_>> {
-        let permit = self.in_flight.acquire().await.map_err(|e| Unobserved::unreachable(target.to_string(), e))?;
+        self.turn_in(&self.in_flight, target).await
+    }
+
+    /// The same in this queue.
+    pub(super) async fn turn_in<'a>(&self, queue: &'a Semaphore, target: &impl Display) -> Seen<Turn<'a>> {
+        let permit = queue.acquire().await.map_err(|e| Unobserved::unreachable(target.to_string(), e))?;
         Ok(Turn { _permit: permit, deadline: self.deadline(self.settings().request_timeout) })
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::Nodes;
@@ -22,24 +22,19 @@ impl Observe for KubeletAnonymous {
     type Needs<'a> = (&'a Nodes,);
     const NAME: &'static str = "kubelet-anonymous";
     const ACCESS: Access = Access::Anonymous;
+    // Thousands of nodes, of which many may not answer.
+    const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let client = cluster.stranger_to_kubelets()?;
-        let asked = nodes.0.iter().map(|(name, node)| {
-            let client = &client;
-            async move {
-                let statuses = match node.kubelet(name) {
-                    Ok(kubelet) => ask(client, kubelet).await,
-                    Err(why) => Err(why),
-                };
-                (name.clone(), statuses)
-            }
+        let asked = nodes.each(cluster, Self::DEADLINE, async |name, node| {
+            let kubelet = node.kubelet(name)?;
+            cluster.as_stranger(kubelet, |client| ask(client, kubelet)).await
         });
-        Ok(Self(join_all(asked).await.into_iter().collect()))
+        Ok(Self(asked.await))
     }
 }
 
-async fn ask(client: &reqwest::Client, kubelet: SocketAddr) -> Seen<BTreeMap<String, u16>> {
+async fn ask(client: reqwest::Client, kubelet: SocketAddr) -> Seen<BTreeMap<String, u16>> {
     let mut statuses = BTreeMap::new();
     for path in PATHS {
         let url = format!("https://{kubelet}{path}");

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::clock;
 pub(crate) use super::clock::Dated;
 use super::nodes::{Node, Nodes};
-use crate::cluster::Identity;
+use crate::cluster::{Cluster, Identity};
 use crate::fact::Observe;
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};
@@ -32,15 +31,18 @@ impl Observe for KubeletClocks {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let client = cluster.stranger_to_kubelets()?;
         let server = clock::read(cluster, &Identity::Anonymous).await?;
-        let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(&client, name, node).await));
-        Ok(Self { server, nodes: join_all(asked).await.into_iter().collect() })
+        let nodes = nodes.each(cluster, Self::DEADLINE, |name, node| ask(cluster, name, node)).await;
+        Ok(Self { server, nodes })
     }
 }
 
-async fn ask(client: &reqwest::Client, name: &str, node: &Node) -> Seen<Dated> {
-    let url = format!("https://{}/healthz", node.kubelet(name)?);
+async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<Dated> {
+    let kubelet = node.kubelet(name)?;
+    cluster.as_stranger(kubelet, |client| dated(client, format!("https://{kubelet}/healthz"))).await
+}
+
+async fn dated(client: reqwest::Client, url: String) -> Seen<Dated> {
     let before = Timestamp::now();
     let response =
         client.get(&url).send().await.map_err(|e| Unobserved::unreachable(&url, crate::cluster::causes(&e)))?;

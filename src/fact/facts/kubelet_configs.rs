@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,8 +70,7 @@ impl Observe for KubeletConfigs {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let asked = nodes.0.iter().map(async |(name, node)| (name.clone(), ask(cluster, name, node).await));
-        Ok(Self::new(join_all(asked).await))
+        Ok(Self::new(nodes.each(cluster, Self::DEADLINE, |name, node| ask(cluster, name, node)).await))
     }
 }
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::Observe;
-use crate::handshake::{Handshake, Target};
+use crate::handshake::Handshake;
 use crate::live::Live;
 use crate::seen::{Access, Seen};
 
@@ -25,14 +24,12 @@ impl Observe for KubeletHandshakes {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let handshakes = nodes.0.iter().map(async |(name, node)| (name.clone(), kubelet(cluster, name, node).await));
-        Ok(Self(join_all(handshakes).await.into_iter().collect()))
+        Ok(Self(nodes.each(cluster, Self::DEADLINE, |name, node| kubelet(cluster, name, node)).await))
     }
 }
 
 async fn kubelet(cluster: &Cluster, name: &str, node: &Node) -> Seen<Handshake> {
-    let target = Target::of(node.kubelet(name)?.into());
-    cluster.handshake(&target, cluster.authorities()).await
+    cluster.handshake_with_kubelet(node.kubelet(name)?).await
 }
 
 crate::observed!(KubeletHandshakes);

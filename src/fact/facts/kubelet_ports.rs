@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use super::nodes::{Node, Nodes};
+use crate::cluster::Cluster;
 use crate::fact::Observe;
 use crate::live::Live;
 use crate::ports;
@@ -52,27 +53,23 @@ impl Observe for KubeletPorts {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
-        let deadline = cluster.deadline(cluster.settings().request_timeout);
-        let dialled = nodes.0.iter().map(async |(name, node)| (name.clone(), dial(name, node, deadline).await));
-        Ok(Self(join_all(dialled).await.into_iter().collect()))
+        Ok(Self(nodes.each(cluster, Self::DEADLINE, |name, node| dial(cluster, name, node)).await))
     }
 }
 
-async fn dial(name: &str, node: &Node, deadline: Duration) -> Seen<Ports> {
+async fn dial(cluster: &Cluster, name: &str, node: &Node) -> Seen<Ports> {
     // The other ports mean something only where the kubelet's API is open.
     let api_at = node.kubelet(name)?;
     let address = api_at.ip();
     let at = |port| SocketAddr::new(address, port);
-    let api = connect(api_at, deadline).await.and_then(|port| match port {
-        Port::Open => Ok(()),
-        Port::Closed => Err(Unobserved::unreachable(api_at.to_string(), "connection refused")),
-        Port::Silent => Err(Unobserved::timed_out(api_at.to_string(), deadline)),
-    });
+    let api = cluster.reach_kubelet(api_at).await;
     // Without an answer of the API, another port that is closed means nothing.
     let (read_only, health) = match &api {
         Ok(()) => {
             let (read_only, health) = (at(ports::KUBELET_READ_ONLY), at(ports::KUBELET_HEALTHZ));
-            join(connect(read_only, deadline), connect(health, deadline)).await
+            cluster
+                .beside_kubelet(api_at, |deadline| join(connect(read_only, deadline), connect(health, deadline)))
+                .await?
         }
         Err(why) => (Err(why.clone()), Err(why.clone())),
     };

@@ -1,13 +1,16 @@
 //! The cluster's nodes.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Call;
+use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::ports;
@@ -116,6 +119,24 @@ impl Nodes {
     /// All nodes, or at most so many, spread evenly.
     pub fn sample(&self, most: usize) -> impl Iterator<Item = (&String, &Node)> {
         self.0.iter().step_by(self.0.len().div_ceil(most).max(1))
+    }
+
+    /// Asks about each node. What is not answered in nine tenths of `deadline` is missing for that reason; the rest is kept.
+    pub async fn each<'a, T, F: Future<Output = Seen<T>>>(
+        &'a self,
+        cluster: &Cluster,
+        deadline: Duration,
+        ask: impl Fn(&'a str, &'a Node) -> F,
+    ) -> BTreeMap<String, Seen<T>> {
+        let limit = cluster.deadline(deadline) * 9 / 10;
+        let asked = self.0.iter().map(|(name, node)| {
+            let asked = tokio::time::timeout(limit, ask(name, node));
+            async move {
+                let late = |_| Err(Unobserved::timed_out(format!("the kubelet of {name}"), limit));
+                (name.clone(), asked.await.unwrap_or_else(late))
+            }
+        });
+        join_all(asked).await.into_iter().collect()
     }
 
     /// The nodes for probes: those that run Linux and are Ready, workers first. An error if there is none.
@@ -260,6 +281,22 @@ crate::observed!(Nodes);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_answered_is_kept_when_a_node_does_not_answer() {
+        let cluster = crate::cluster::testing::cluster("http://127.0.0.1:1", 1, Duration::from_secs(5));
+        let nodes = Nodes((0..100).map(|i| (format!("n{i:02}"), Node::default())).collect());
+        let ask = async |name: &str, _: &Node| {
+            if name == "n42" {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        };
+        let seen = nodes.each(&cluster, Duration::from_millis(200), ask).await;
+        assert_eq!(seen.values().filter(|seen| seen.is_ok()).count(), 99);
+        let why = seen["n42"].as_ref().unwrap_err().to_string();
+        assert_eq!(why, "the kubelet of n42 did not answer within 0.18 s");
+    }
 
     #[test]
     fn of_a_large_cluster_a_sample_is_spread() {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::api_server_handshakes::ApiServerHandshakes;
 use super::etcd_handshakes::EtcdHandshakes;
 use super::kubelet_handshakes::KubeletHandshakes;
+use crate::cluster::Cluster;
 use crate::fact::Observe;
 use crate::handshake::{Authority, Outdated, Target};
 use crate::live::Live;
@@ -45,9 +46,11 @@ impl Observe for OutdatedTls {
             .chain(&api.endpoint)
             .map(|seen| Target { address: seen.address.clone(), server_name: seen.server_name.clone() });
         let kubelets = kubelets.0.iter().filter_map(|(node, seen)| Some((node, seen.as_ref().ok()?)));
+        let limit = cluster.deadline(Self::DEADLINE) * 9 / 10;
         let kubelets = kubelets.map(async |(node, seen)| {
-            let target = Target { address: seen.address.clone(), server_name: None };
-            (node.clone(), offer(target).await.1)
+            let offered = tokio::time::timeout(limit, offer_kubelet(cluster, &seen.address)).await;
+            let late = |_| Err(Unobserved::timed_out(format!("the kubelet of {node}"), limit));
+            (node.clone(), offered.unwrap_or_else(late))
         });
         let members = etcd.iter().flat_map(|etcd| etcd.dialled()).filter_map(|(_, member)| {
             member.presented.get(&ports::ETCD_CLIENT)?.as_ref().ok()?;
@@ -60,6 +63,13 @@ impl Observe for OutdatedTls {
             kubelets: kubelets.into_iter().collect(),
             etcd: etcd.into_iter().collect(),
         })
+    }
+}
+
+async fn offer_kubelet(cluster: &Cluster, address: &Authority) -> Seen<Outdated> {
+    match address.host().parse::<IpAddr>() {
+        Ok(ip) => cluster.outdated_handshake_with_kubelet(SocketAddr::new(ip, address.port())).await,
+        Err(e) => Err(Unobserved::invalid(address.to_string(), e)),
     }
 }
 

@@ -1,0 +1,216 @@
+//! What is known of kubelets, and their turns.
+//!
+//! Where packets to kubelets are dropped, as by a firewall before their port, each request takes its whole deadline. They take
+//! turns among themselves, so that requests to the API server do not wait for them, and a kubelet that did not answer once is
+//! not asked again.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::Cluster;
+use super::turn::Turn;
+use crate::seen::{Seen, Unobserved};
+
+/// How many kubelets are asked at once, for each request to the API server that may be in flight. Most of them are waited for,
+/// and each takes at most a few file descriptors.
+const FOR_EACH_JOB: usize = 8;
+/// After how many silent kubelets, of which none answered, the others are not dialled any more.
+const ENOUGH: usize = 48;
+
+/// The kubelets of a cluster, as far as they were dialled.
+pub(super) struct Kubelets {
+    turns: Semaphore,
+    known: Mutex<BTreeMap<SocketAddr, Arc<Known>>>,
+    answered: AtomicUsize,
+    silent: AtomicUsize,
+}
+
+/// What is known of a kubelet.
+#[derive(Default)]
+struct Known {
+    /// The outcome of the first connection.
+    dialled: OnceCell<Seen<()>>,
+    /// Why it did not answer a request later.
+    silent: OnceLock<Unobserved>,
+}
+
+impl Kubelets {
+    pub(super) fn new(jobs: usize) -> Self {
+        Self {
+            turns: Semaphore::new(jobs.saturating_mul(FOR_EACH_JOB)),
+            known: Mutex::default(),
+            answered: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
+        }
+    }
+
+    fn known(&self, kubelet: SocketAddr) -> Arc<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(kubelet).or_default().clone()
+    }
+}
+
+impl Cluster {
+    /// Waits for the turn of an exchange with a kubelet, which is dialled first unless it is known.
+    pub(super) async fn turn_of_kubelet(&self, kubelet: SocketAddr) -> Seen<Turn<'_>> {
+        self.reach_kubelet(kubelet).await?;
+        let turn = self.turn_in(&self.kubelets.turns, &kubelet).await?;
+        // It may have been silent while this one waited.
+        match self.kubelets.known(kubelet).silent.get() {
+            Some(why) => Err(why.clone()),
+            None => Ok(turn),
+        }
+    }
+
+    /// Whether a kubelet accepts connections. It is dialled once in a run.
+    pub async fn reach_kubelet(&self, kubelet: SocketAddr) -> Seen<()> {
+        self.kubelets.known(kubelet).dialled.get_or_init(|| self.dial_kubelet(kubelet)).await.clone()
+    }
+
+    /// Dials other ports of a kubelet's node, each within the deadline, in the turn of the kubelet.
+    pub async fn beside_kubelet<F: Future>(
+        &self,
+        kubelet: SocketAddr,
+        dial: impl FnOnce(Duration) -> F,
+    ) -> Seen<F::Output> {
+        let turn = self.turn_of_kubelet(kubelet).await?;
+        Ok(dial(turn.deadline).await)
+    }
+
+    async fn dial_kubelet(&self, kubelet: SocketAddr) -> Seen<()> {
+        let Kubelets { turns, answered, silent, .. } = self.kubelets.as_ref();
+        let turn = self.turn_in(turns, &kubelet).await?;
+        if answered.load(Ordering::Relaxed) == 0 && silent.load(Ordering::Relaxed) >= ENOUGH {
+            let cause = format!("it was not dialled, since {ENOUGH} kubelets did not answer, and none did");
+            return Err(Unobserved::unreachable(kubelet.to_string(), cause));
+        }
+        let deadline = turn.deadline;
+        match tokio::time::timeout(deadline, TcpStream::connect(kubelet)).await {
+            Ok(dialled) => {
+                answered.fetch_add(1, Ordering::Relaxed);
+                dialled.map(drop).map_err(|e| match e.kind() {
+                    std::io::ErrorKind::ConnectionRefused => {
+                        Unobserved::unreachable(kubelet.to_string(), "connection refused")
+                    }
+                    _ => Unobserved::unreachable(kubelet.to_string(), e),
+                })
+            }
+            Err(_) => {
+                silent.fetch_add(1, Ordering::Relaxed);
+                Err(Unobserved::timed_out(kubelet.to_string(), deadline))
+            }
+        }
+    }
+
+    /// Remembers that a kubelet did not answer, if that is why something was not seen.
+    pub(super) fn remember_kubelet<T>(&self, kubelet: SocketAddr, seen: &Seen<T>) {
+        if let Err(why @ Unobserved::TimedOut { .. }) = seen {
+            // The first reason stays.
+            _ = self.kubelets.known(kubelet).silent.set(why.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Instant;
+
+    use futures_util::future::join_all;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+    use crate::cluster::Call;
+    use crate::cluster::testing::cluster;
+
+    const DEADLINE: Duration = Duration::from_millis(700);
+
+    /// A port that answers no SYN any more, on every loopback address, for as long as the sockets are kept.
+    async fn silent() -> (u16, TcpListener, Vec<tokio::task::JoinHandle<()>>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let fill = |_| {
+            tokio::spawn(async move {
+                let Ok(_kept) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                std::future::pending::<()>().await;
+            })
+        };
+        let filling = (0..4).map(fill).collect();
+        loop {
+            let full = tokio::time::timeout(DEADLINE / 2, TcpStream::connect(("127.0.0.1", port))).await;
+            if full.is_err() {
+                return (port, listener, filling);
+            }
+        }
+    }
+
+    /// The n-th loopback address.
+    fn at(n: u8, port: u16) -> SocketAddr {
+        (IpAddr::V4(Ipv4Addr::new(127, 0, 1, n)), port).into()
+    }
+
+    #[tokio::test]
+    async fn requests_do_not_wait_for_kubelets_that_are_silent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                _ = stream.read(&mut request).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            }
+        });
+        let (port, _listener, _filling) = silent().await;
+        let cluster = cluster(&url, 1, DEADLINE);
+        let kubelets = join_all((1..=40).map(|n| cluster.reach_kubelet(at(n, port))));
+        let call = Call::url("/livez");
+        let began = Instant::now();
+        let request = async {
+            tokio::task::yield_now().await;
+            let reply = cluster.send(&call).await.unwrap();
+            (reply.status, began.elapsed())
+        };
+        let (kubelets, (status, took)) = tokio::join!(kubelets, request);
+        assert!(kubelets.iter().all(|seen| matches!(seen, Err(Unobserved::TimedOut { .. }))), "{kubelets:?}");
+        assert_eq!(status, 200);
+        assert!(took < DEADLINE, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_kubelet_is_dialled_once_and_many_end_the_dialling() {
+        let (port, _listener, _filling) = silent().await;
+        let cluster = cluster("http://127.0.0.1:1", 1, DEADLINE);
+        let began = Instant::now();
+        let first = join_all((1..=200).map(|n| cluster.reach_kubelet(at(n, port)))).await;
+        // Eight at once, until enough were silent.
+        let rounds = u32::try_from(ENOUGH / FOR_EACH_JOB + 2).unwrap();
+        assert!(began.elapsed() < DEADLINE * rounds, "{:?}", began.elapsed());
+        let dialled = first.iter().filter(|seen| matches!(seen, Err(Unobserved::TimedOut { .. }))).count();
+        assert!((ENOUGH..ENOUGH + FOR_EACH_JOB).contains(&dialled), "{dialled}");
+        assert!(first[199].as_ref().unwrap_err().to_string().contains("it was not dialled, since"));
+        let began = Instant::now();
+        let again = join_all((1..=200).map(|n| cluster.turn_of_kubelet(at(n, port)))).await;
+        assert!(again.iter().all(Result::is_err) && began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_kubelet_that_was_silent_to_one_request_is_not_sent_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let kubelet = listener.local_addr().unwrap();
+        let cluster = cluster("http://127.0.0.1:1", 1, DEADLINE);
+        let seen = cluster.ask_kubelet(kubelet, "/configz", "x").await;
+        assert!(matches!(seen, Err(Unobserved::TimedOut { .. })), "{seen:?}");
+        let began = Instant::now();
+        cluster.ask_kubelet(kubelet, "/metrics", "x").await.unwrap_err();
+        assert!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
+    }
+}
