@@ -4,6 +4,7 @@
 //! report.
 
 pub mod reading;
+mod visible;
 
 use std::collections::BTreeMap;
 
@@ -116,6 +117,9 @@ pub struct RunFinished {
     pub elapsed_ms: u64,
     /// How many requests were sent to the API server.
     pub requests: usize,
+    /// How many requests were sent again after a transient fault, by its cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retries: BTreeMap<String, usize>,
     /// The exit code.
     pub exit_code: u8,
     /// Whether the run was stopped before its end.
@@ -165,11 +169,12 @@ impl Event {
         matches!(self, Self::RunFinished(_) | Self::RunFailed(_))
     }
 
-    /// The same event without anything secret.
+    /// The same event as it leaves the program: without anything secret, and without characters that hide others.
     pub fn redacted(self, redaction: &Redaction) -> Self {
         // Values that went through a string go back into the type that they came from, so neither step fails.
         let clean = serde_json::to_value(&self).and_then(|mut value| {
             redaction.value(&mut value);
+            visible::write_out(&mut value);
             serde_json::from_value(value)
         });
         clean.expect("an event serialises, and a redacted string is a string")

@@ -143,6 +143,7 @@ pub(crate) fn events() -> Vec<Event> {
         observations: 3,
         elapsed_ms: 3449,
         requests: 1042,
+        retries: [("HTTP 503".to_owned(), 2), ("the connection was closed".to_owned(), 1)].into(),
         exit_code: 1,
         interrupted: false,
     }));

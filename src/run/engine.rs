@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use super::in_time::in_time;
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
 use crate::cause::{Graph, Places, Restarts, fold};
@@ -60,7 +61,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     let observer = Observer::new(facts.clone(), source, events.clone());
     let judge = async |check: &'static Check| {
         observer.settle((check.needs)()).await;
-        let mut judged = check.judged(observer.facts(), gate);
+        let mut judged = judged(check, observer.facts(), gate, live.as_ref()).await;
         if named.contains(check.id) {
             hint(check, &mut judged, observer.facts());
         }
@@ -82,7 +83,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         },
         observe_first(&observer, live.as_deref()),
     );
-    let (judged, roots) = explained(judged, &facts, gate, &events);
+    let (judged, roots) = explained(judged, &facts, gate, &events, live.as_ref()).await;
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code =
         if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
@@ -98,17 +99,42 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             .map(|check| check.observations)
             .sum(),
         elapsed_ms: milliseconds(start.elapsed()),
-        requests: live.map_or(0, |live| live.cluster.requests()),
+        requests: live.as_ref().map_or(0, |live| live.cluster.requests()),
+        retries: live.map_or_else(BTreeMap::new, |live| live.cluster.retries()),
         exit_code: exit_code as u8,
         interrupted,
     }));
     Conclusion { judged, roots, facts, exit_code }
 }
 
-/// Finds root causes among what was judged, and reports what they change.
-fn explained(judged: Vec<Judged>, facts: &Facts, gate: Severity, events: &Events) -> (Vec<Judged>, Vec<Root>) {
-    let mut folded = judged.clone();
-    let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(facts), &Restarts::of(facts), gate);
+/// Judges. In a live run that happens on a thread of its own, since a run must end in time whatever a judge is doing.
+async fn judged(check: &'static Check, facts: &Arc<Facts>, gate: Severity, live: Option<&Arc<Live>>) -> Judged {
+    let Some(live) = live else { return check.judged(facts, gate) };
+    let of = facts.clone();
+    match in_time(live, &format!("judging {}", check.id), move || check.judged(&of, gate)).await {
+        Ok(judged) => judged,
+        Err(why) => Judged::new(check, Err(why), gate),
+    }
+}
+
+/// Finds root causes among what was judged, and reports what they change. A run that must end before that has none.
+async fn explained(
+    judged: Vec<Judged>,
+    facts: &Arc<Facts>,
+    gate: Severity,
+    events: &Events,
+    live: Option<&Arc<Live>>,
+) -> (Vec<Judged>, Vec<Root>) {
+    let (mut folded, of) = (judged.clone(), facts.clone());
+    let fold = move || {
+        let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(&of), &Restarts::of(&of), gate);
+        (folded, roots)
+    };
+    let found = match live {
+        None => Ok(fold()),
+        Some(live) => in_time(live, "finding root causes", fold).await,
+    };
+    let Ok((folded, roots)) = found else { return (judged, Vec::new()) };
     let changed = folded.iter().zip(&judged).filter(|(now, was)| now != was).map(|(now, _)| now.clone());
     events.send(Event::CausesFound { roots: roots.clone(), checks: changed.collect() });
     (folded, roots)

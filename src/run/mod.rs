@@ -4,6 +4,7 @@ pub mod engine;
 pub mod exit_code;
 #[cfg(test)]
 mod independent_faults;
+mod in_time;
 pub mod observer;
 pub mod plan;
 pub mod profile;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
+use super::in_time::in_time;
 use crate::event::{Event, Events};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::node::{Observation, Origin, Slot};
@@ -77,8 +78,7 @@ impl Observer {
                 }
                 self.settle((node.needs)()).await;
                 match node.origin {
-                    Origin::Derived(derive) => catch_unwind(AssertUnwindSafe(|| derive(&self.facts)))
-                        .unwrap_or_else(|_| Err(Unobserved::invalid(node.name, "deriving it panicked"))),
+                    Origin::Derived(derive) => self.derive(node.name, derive).await,
                     Origin::Observed(observation) => self.observe(&node, observation).await,
                     Origin::Given => match &self.source {
                         Source::Recorded(recording) => recorded(recording, &node),
@@ -87,6 +87,19 @@ impl Observer {
                 }
             })
             .await;
+    }
+
+    /// Derives a fact. In a live run that happens on a thread of its own, since a run must end in time.
+    async fn derive(&self, name: &'static str, derive: fn(&Facts) -> Slot) -> Slot {
+        let facts = self.facts.clone();
+        let derive = move || {
+            catch_unwind(AssertUnwindSafe(|| derive(&facts)))
+                .unwrap_or_else(|_| Err(Unobserved::invalid(name, "deriving it panicked")))
+        };
+        match &self.source {
+            Source::Recorded(_) => derive(),
+            Source::Live { live, .. } => in_time(live, &format!("deriving {name}"), derive).await?,
+        }
     }
 
     fn forbidden(&self, node: &Node) -> Option<Unobserved> {

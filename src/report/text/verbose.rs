@@ -50,6 +50,11 @@ fn facts(page: &mut Page, run: &Gathered) {
     let requests = run.finished.as_ref().map_or(0, |finished| finished.requests);
     let heading = format!("{} facts, {} requests to the API server", run.facts.len(), grouped(requests));
     page.paragraph(0, STRONG, &heading);
+    if let Some(finished) = run.finished.as_ref().filter(|finished| !finished.retries.is_empty()) {
+        let causes: Vec<_> = finished.retries.iter().map(|(cause, number)| format!("{cause} ({number})")).collect();
+        let total: usize = finished.retries.values().sum();
+        page.paragraph(0, PLAIN, &format!("{} requests were sent again: {}", grouped(total), causes.join(", ")));
+    }
     let mut facts: Vec<_> = run.facts.iter().collect();
     // The slowest first: that is what somebody looks for here.
     facts.sort_by(|a, b| b.elapsed_ms.cmp(&a.elapsed_ms).then_with(|| a.fact.cmp(&b.fact)));
