@@ -154,7 +154,7 @@ pub fn run(args: ExplainArgs) -> Result<ExitCode, Failure> {
         ExplainFormat::Json => print_json(&checks)?,
         ExplainFormat::Text => {
             let mut console = Console::stdout(args.color);
-            let mut page = Page::new(console.width());
+            let mut page = Page::new(console.width(), true);
             for (i, check) in checks.iter().enumerate() {
                 if i > 0 {
                     page.blank();

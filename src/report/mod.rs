@@ -2,6 +2,7 @@
 
 pub mod console;
 mod documentation;
+mod folded;
 pub mod gathered;
 pub mod json;
 pub mod jsonl;

@@ -3,6 +3,7 @@
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT, PLAIN, STRONG};
 use crate::check::{Finding, Judged, Outcome, Subject};
+use crate::report::folded::Folded;
 use crate::report::{plain, shortened};
 
 /// How many findings of one check are shown unless all are wanted.
@@ -60,15 +61,16 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         page.paragraph(INDENT, PLAIN, &format!("and {} more findings (-v lists them)", own.len() - shown));
     }
     if outcome == Outcome::Fail {
+        let mut reasons: Folded<'_, Vec<&Subject>> = Folded::default();
         for unseen in check.unseen.iter().filter(|unseen| unseen.cause.is_none()) {
-            let subjects = shortened::subjects(&unseen.subjects, all);
+            reasons.entry(unseen).extend(&unseen.subjects);
+        }
+        for (why, subjects) in reasons.iter() {
+            let subjects = shortened::subjects(subjects.iter().copied(), all);
             // Most reasons begin with what was asked.
-            let subjects = if subjects.is_empty() || unseen.why.starts_with(&subjects) {
-                String::new()
-            } else {
-                format!("{subjects}: ")
-            };
-            page.labelled("unseen", &format!("{subjects}{}", unseen.why));
+            let subjects =
+                if subjects.is_empty() || why.starts_with(&subjects) { String::new() } else { format!("{subjects}: ") };
+            page.labelled("unseen", &format!("{subjects}{why}"));
         }
     }
     if all {

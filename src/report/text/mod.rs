@@ -1,5 +1,6 @@
 //! Text for people: what is wrong first, each thing once, with what to do about it.
 
+mod bounded;
 mod clean_up;
 mod consequences;
 pub mod findings;
@@ -15,9 +16,10 @@ pub mod wrap;
 
 use std::path::PathBuf;
 
+use self::bounded::{Block, bounded};
 use self::page::Page;
 use super::{Console, Gathered, OutputError, Report, Wanted};
-use crate::check::Outcome;
+use crate::check::{Judged, Outcome};
 use crate::event::Event;
 
 /// Text for people.
@@ -50,24 +52,35 @@ impl Text {
     }
 
     fn body(&self) -> String {
-        let mut page = Page::new(self.console.width());
-        let run = &self.run;
+        let (run, all) = (&self.run, self.verbose);
+        let width = self.console.width();
+        let block = |check: &Judged, write: &dyn Fn(&mut Page)| {
+            let mut page = Page::new(width, all);
+            write(&mut page);
+            Block { ids: vec![check.id.clone()], text: page.finish() }
+        };
+        let mut blocks: Vec<Block> = Vec::new();
         for check in run.failing() {
-            findings::write(&mut page, check, self.verbose);
-            consequences::write(&mut page, run, check, self.verbose);
+            blocks.push(block(check, &|page| {
+                findings::write(page, check, all);
+                consequences::write(page, run, check, all);
+            }));
         }
-        not_checked::write(&mut page, run, self.verbose);
+        blocks.extend(not_checked::blocks(run, width, all));
         for check in run.checks().into_iter().map(|timed| &timed.check) {
             if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
-                findings::write(&mut page, check, self.verbose);
-                consequences::write(&mut page, run, check, self.verbose);
+                blocks.push(block(check, &|page| {
+                    findings::write(page, check, all);
+                    consequences::write(page, run, check, all);
+                }));
             }
         }
-        if self.verbose {
-            verbose::write(&mut page, run);
+        let mut end = Page::new(width, all);
+        if all {
+            verbose::write(&mut end, run);
         }
-        summary::write(&mut page, run, &self.files, self.verbose);
-        page.finish()
+        summary::write(&mut end, run, &self.files, all);
+        bounded(blocks, &end.finish(), all)
     }
 }
 
@@ -77,12 +90,12 @@ impl Report for Text {
         match event {
             // At once, so that it is seen which cluster is being asked.
             Event::RunStarted(started) => {
-                let mut page = Page::new(self.console.width());
+                let mut page = Page::new(self.console.width(), self.verbose);
                 header::write(&mut page, started);
                 self.console.write(&page.finish())
             }
             Event::CleanedUp { namespace, left } => {
-                let mut page = Page::new(self.console.width());
+                let mut page = Page::new(self.console.width(), self.verbose);
                 clean_up::write(&mut page, namespace.as_deref(), left.as_deref());
                 self.console.write(&page.finish())
             }

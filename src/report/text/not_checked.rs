@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bounded::Block;
 use super::page::{INDENT, Page};
 use super::style::{self, PLAIN, STRONG};
 use crate::check::outcome::Unseen;
 use crate::check::{Outcome, Subject};
+use crate::report::folded::Folded;
 use crate::report::{Gathered, shortened};
 
 /// A cause, with the checks and the things that it affects.
@@ -26,62 +28,52 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Writes everything that could not be checked.
-pub(super) fn write(page: &mut Page, run: &Gathered, all: bool) {
+/// Everything that could not be checked, a block for each cause.
+pub(super) fn blocks(run: &Gathered, width: usize, all: bool) -> Vec<Block> {
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    let mut causes: Vec<(&str, Entry)> = Vec::new();
+    let mut causes: Folded<'_, Entry> = Folded::default();
     let undecided = run.checks().into_iter().map(|timed| &timed.check);
     for check in undecided.filter(|check| matches!(check.outcome, Outcome::Error | Outcome::Blocked)) {
         for unseen in
             check.unseen.iter().filter(|unseen| unseen.cause.as_ref().is_none_or(|cause| cause.finding.is_none()))
         {
-            if let Some(permission) = &unseen.missing {
-                missing.entry(permission).or_default().add(&check.id, unseen);
-                continue;
+            match &unseen.missing {
+                Some(permission) => missing.entry(permission).or_default().add(&check.id, unseen),
+                None => causes.entry(unseen).add(&check.id, unseen),
             }
-            let place = *places.entry(anonymous(&unseen.why, &unseen.subjects)).or_insert(causes.len());
-            if place == causes.len() {
-                causes.push((&unseen.why, Entry::default()));
-            }
-            causes[place].1.add(&check.id, unseen);
         }
     }
-    not_permitted(page, run, &missing, all);
-    for (why, entry) in &causes {
-        heading(page, &entry.ids(), "could not be checked", all);
-        page.labelled("because", why);
-        if !entry.subjects.is_empty() {
-            page.labelled("at", &shortened::subjects(entry.subjects.iter().copied(), all));
-        }
+    let mut blocks = Vec::new();
+    let mut block = |ids: Vec<&str>, write: &dyn Fn(&mut Page)| {
+        let mut page = Page::new(width, all);
+        write(&mut page);
         page.blank();
+        blocks.push(Block { ids: ids.into_iter().map(str::to_owned).collect(), text: page.finish() });
+    };
+    if !missing.is_empty() {
+        let checks: BTreeSet<&str> = missing.values().flat_map(|entry| entry.checks.iter().copied()).collect();
+        block(checks.into_iter().collect(), &|page| not_permitted(page, run, &missing, all));
+    }
+    for (why, entry) in causes.iter() {
+        block(entry.ids(), &|page| {
+            heading(page, &entry.ids(), "could not be checked", all);
+            page.labelled("because", why);
+            if !entry.subjects.is_empty() {
+                page.labelled("at", &shortened::subjects(entry.subjects.iter().copied(), all));
+            }
+        });
     }
     let unjudged: Vec<_> = run.unjudged().into_iter().map(|planned| planned.id.as_str()).collect();
     if !unjudged.is_empty() {
-        heading(page, &unjudged, "not judged", all);
-        page.labelled("because", "the run was cut off");
-        page.blank();
+        block(unjudged.clone(), &|page| {
+            heading(page, &unjudged, "not judged", all);
+            page.labelled("because", "the run was cut off");
+        });
     }
-}
-
-/// A cause without the name of its subject: the same cause on three nodes is one.
-fn anonymous(why: &str, subjects: &[Subject]) -> String {
-    let name = match subjects {
-        [one] => one.name.as_str(),
-        _ => "",
-    };
-    let words = why.split_inclusive(|c: char| !(c.is_alphanumeric() || "-.:[]".contains(c)));
-    let anonymous = words.map(|word| {
-        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ']');
-        if !name.is_empty() && bare == name { word.replacen(name, "\u{2026}", 1) } else { word.to_owned() }
-    });
-    anonymous.collect()
+    blocks
 }
 
 fn not_permitted(page: &mut Page, run: &Gathered, missing: &BTreeMap<&str, Entry>, all: bool) {
-    if missing.is_empty() {
-        return;
-    }
     let checks: BTreeSet<&str> = missing.values().flat_map(|entry| entry.checks.iter().copied()).collect();
     heading(page, &checks.into_iter().collect::<Vec<_>>(), "not permitted", all);
     for (permission, entry) in missing {
@@ -95,7 +87,6 @@ fn not_permitted(page: &mut Page, run: &Gathered, missing: &BTreeMap<&str, Entry
             "apply the rules that this command prints: {command}, with the --select, --skip and --namespace of the run"
         ),
     );
-    page.blank();
 }
 
 fn heading(page: &mut Page, checks: &[&str], what: &str, all: bool) {
@@ -104,18 +95,4 @@ fn heading(page: &mut Page, checks: &[&str], what: &str, all: bool) {
         &[(style, &style::word(Outcome::Error)), (PLAIN, what), (STRONG, &shortened::items(checks, " ", all))],
         INDENT,
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_cause_on_two_nodes_is_one() {
-        let at = |node: &str, why: &str| anonymous(why, &[Subject::node(node)]);
-        assert_eq!(at("n1", "the probe on n1: no such host"), at("n2", "the probe on n2: no such host"));
-        assert_ne!(at("n1", "n1 and n2 differ"), at("n2", "n1 and n2 differ"));
-        assert_eq!(at("n1", "n10 is not n1-a"), "n10 is not n1-a");
-        assert_eq!(anonymous("why", &[]), "why");
-    }
 }

@@ -1,28 +1,35 @@
 //! A page that is being written: every text on it is made printable and cut to its width.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
 use super::style;
+use super::summary::grouped;
 use super::wrap::{printable, wrap};
 
 /// How far the blocks below a heading are indented.
 pub const INDENT: usize = 6;
 /// How wide the labels of a block are.
 const LABEL: usize = 10;
+/// How many characters of one text are shown: some data of a cluster has no other bound.
+const ENOUGH: usize = 1000;
+/// The same if all is wanted.
+const ALL: usize = 10_000;
 
 /// A page that is being written.
 pub struct Page {
     width: usize,
+    most: usize,
     text: String,
 }
 
 impl Page {
-    /// An empty page.
-    pub fn new(width: usize) -> Self {
-        Self { width, text: String::new() }
+    /// An empty page. Long texts on it are cut, and later if `all` is wanted.
+    pub fn new(width: usize, all: bool) -> Self {
+        Self { width, most: if all { ALL } else { ENOUGH }, text: String::new() }
     }
 
     /// The text that was written.
@@ -99,11 +106,22 @@ impl Page {
     fn hanging(&mut self, used: usize, first: &str, indent: usize, style: Style, text: &str) {
         // In a narrow terminal a deep indentation would leave no room.
         let room = self.width.saturating_sub(indent.max(used)).max(20);
-        let mut lines = wrap(text, room).into_iter();
+        let mut lines = wrap(&beginning(text, self.most), room).into_iter();
         let start = if first.is_empty() { " ".repeat(indent) } else { first.to_owned() };
         _ = writeln!(self.text, "{start}{style}{}{style:#}", lines.next().unwrap_or_default());
         for line in lines {
             _ = writeln!(self.text, "{:indent$}{style}{line}{style:#}", "");
+        }
+    }
+}
+
+/// The text, or its beginning and how much is left out.
+fn beginning(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some((end, _)) => {
+            let rest = text[end..].chars().count();
+            format!("{}… and {} more characters", &text[..end], grouped(rest)).into()
         }
     }
 }
@@ -114,7 +132,7 @@ mod tests {
 
     #[test]
     fn long_values_hang_below_their_beginning() {
-        let mut page = Page::new(40);
+        let mut page = Page::new(40, false);
         page.labelled("seen", "n1, kubernetes, kubernetes.default, kubernetes.default.svc");
         let plain = anstream::adapter::strip_str(&page.finish()).to_string();
         assert_eq!(
@@ -124,8 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn a_text_without_end_is_cut() {
+        for (all, most) in [(false, ENOUGH), (true, ALL)] {
+            let mut page = Page::new(40, all);
+            page.labelled("seen", &"x".repeat(900_000));
+            let text = page.finish();
+            assert!(text.len() < most + 200 && text.contains(&format!("{} more characters", grouped(900_000 - most))));
+        }
+    }
+
+    #[test]
     fn words_that_do_not_fit_go_to_the_next_line() {
-        let mut page = Page::new(12);
+        let mut page = Page::new(12, false);
         page.words(&[(style::PLAIN, "seaworthy"), (style::PLAIN, "0.1"), (style::PLAIN, "bed")], 2);
         assert_eq!(page.finish(), "seaworthy\n  0.1  bed\n");
     }
