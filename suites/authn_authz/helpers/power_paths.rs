@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::expected_holders::expected_power;
-use super::powers::{ALL, Power, Reach, Yield};
+use super::powers::{ALL, Met, Power, Reach, Yield};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, PolicyRule, Rbac};
 use crate::holder::Holder;
-use crate::object_ref::NamespacedName;
+use crate::object_ref::{NamespacedName, ObjectRef};
 
 /// Where the control plane and its service accounts are.
 const SYSTEM: &str = "kube-system";
@@ -92,6 +92,10 @@ pub(crate) struct Graph<'a> {
     pub(crate) rbac: &'a Rbac,
     /// What was granted to each holder.
     pub(crate) grants: BTreeMap<Holder, Vec<Grant<'a>>>,
+    /// What the rules of each role meet, and the roles that permit everything: each role is looked at once, however many
+    /// hold it.
+    met: BTreeMap<&'a ObjectRef, Met>,
+    everything: BTreeSet<&'a ObjectRef>,
     /// By service account, how many pods use it; none when pods were not seen.
     carriers: Option<BTreeMap<NamespacedName, usize>>,
     /// The namespaces in which parts of the control plane run as pods.
@@ -119,11 +123,14 @@ impl<'a> Graph<'a> {
             .filter(|pod| pod.is_mirror() && pod.component().is_some_and(|part| CONTROL_PLANE.contains(&part)))
             .map(|pod| pod.namespace.as_str())
             .collect();
-        Self { rbac, grants, carriers, control_plane }
+        let met = rbac.roles.iter().map(|(role, rules)| (role, Met::by(rules))).collect();
+        let everything = rbac.roles.iter().filter(|(_, rules)| rules.iter().any(PolicyRule::permits_everything));
+        let everything = everything.map(|(role, _)| role).collect();
+        Self { rbac, grants, met, everything, carriers, control_plane }
     }
 
     pub(crate) fn is_administrator(&self, holder: &Holder) -> bool {
-        let everything = |grant: &Grant<'_>| grant.existing_rules().iter().any(PolicyRule::permits_everything);
+        let everything = |grant: &Grant<'_>| self.everything.contains(&grant.binding.role);
         self.grants
             .get(holder)
             .is_some_and(|all| all.iter().any(|grant| grant.namespace().is_none() && everything(grant)))
@@ -131,7 +138,7 @@ impl<'a> Graph<'a> {
 
     /// The powers that were granted to a holder itself.
     pub(crate) fn own_powers(&self, holder: &Holder) -> Vec<Held<'a>> {
-        Self::powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
+        self.powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
     }
 
     /// The powers of a service account by itself and by its groups.
@@ -143,45 +150,50 @@ impl<'a> Graph<'a> {
             Holder::Group(format!("system:serviceaccounts:{}", account.namespace).into()),
         ];
         let all: Vec<_> = holders.iter().filter_map(|name| self.grants.get(name)).flatten().copied().collect();
-        Self::powers(&all, None)
+        self.powers(&all, None)
     }
 
-    fn powers(grants: &[Grant<'a>], holder: Option<&Holder>) -> Vec<Held<'a>> {
-        let namespaces: BTreeSet<_> = grants.iter().map(Grant::namespace).collect();
+    /// What the rules of a grant's role meet.
+    fn met(&self, grant: &Grant<'_>) -> Met {
+        self.met.get(&grant.binding.role).copied().unwrap_or_default()
+    }
+
+    fn powers(&self, grants: &[Grant<'a>], holder: Option<&Holder>) -> Vec<Held<'a>> {
+        let mut places: BTreeMap<Option<&'a str>, Vec<Grant<'a>>> = BTreeMap::new();
+        for grant in grants {
+            places.entry(grant.namespace()).or_default().push(*grant);
+        }
+        let everywhere = places.get(&None).cloned().unwrap_or_default();
+        let met_everywhere = Met::together(everywhere.iter().map(|grant| self.met(grant)));
         let mut all = Vec::new();
-        for namespace in namespaces {
+        for (namespace, own) in places {
             // Rights in the whole cluster add to those in the namespace.
-            let here: Vec<_> =
-                grants.iter().filter(|grant| grant.namespace().is_none() || grant.namespace() == namespace).collect();
+            let met_here = Met::together(own.iter().map(|grant| self.met(grant)));
+            let met = Met::together([met_everywhere, met_here]);
             for power in ALL {
                 let reaches = match (power.reach, namespace) {
                     (_, None) | (Reach::Namespace, _) => true,
                     (Reach::System, Some(namespace)) => namespace == SYSTEM,
                     (Reach::Cluster, Some(_)) => false,
                 };
-                let rules = |some: &[&&Grant<'a>]| -> Vec<&'a PolicyRule> {
-                    some.iter().flat_map(|grant| grant.existing_rules()).collect()
-                };
-                if !reaches || !power.is_given_by(&rules(&here.iter().collect::<Vec<_>>())) {
+                // Rights in the whole cluster were found there already.
+                if !reaches || !power.is_given_by(met) || !power.rests_on(met_here) {
                     continue;
                 }
-                let part = |grant: &Grant<'_>| grant.existing_rules().iter().any(|rule| power.rests_on(rule));
+                let further: &[Grant<'a>] = if namespace.is_none() { &[] } else { &everywhere };
+                let here: Vec<&Grant<'a>> = further.iter().chain(&own).collect();
                 let expected = |grant: &Grant<'_>| {
                     holder
                         .and_then(|holder| expected_power(holder, &grant.object.name, power.name))
                         .map(|entry| entry.why)
                 };
                 let of_expected: Vec<_> = here.iter().filter(|grant| expected(grant).is_some()).collect();
-                let why = if power.is_given_by(&rules(&of_expected)) {
+                let why = if power.is_given_by(Met::together(of_expected.iter().map(|grant| self.met(grant)))) {
                     of_expected.iter().find_map(|grant| expected(grant))
                 } else {
                     None
                 };
-                let parts: Vec<_> = here.iter().filter(|grant| part(grant)).map(|grant| **grant).collect();
-                // Rights in the whole cluster were found there already.
-                if namespace.is_some() && parts.iter().all(|grant| grant.namespace().is_none()) {
-                    continue;
-                }
+                let parts = here.into_iter().filter(|grant| power.rests_on(self.met(grant))).copied().collect();
                 all.push(Held { power, namespace, grants: parts, expected: why });
             }
         }
@@ -252,8 +264,8 @@ impl<'a> Graph<'a> {
     pub(crate) fn source(&self, grant: &Grant<'_>, power: &Power) -> Option<&str> {
         let role = Some(&grant.binding.role).filter(|role| role.kind == CLUSTER_ROLE)?;
         self.rbac.marks.sources(&role.name).find(|source| {
-            let rules = self.rbac.cluster_role(source);
-            rules.is_some_and(|rules| rules.iter().any(|rule| power.rests_on(rule)))
+            let source = ObjectRef::cluster(CLUSTER_ROLE, (*source).to_owned());
+            self.met.get(&source).is_some_and(|met| power.rests_on(*met))
         })
     }
 

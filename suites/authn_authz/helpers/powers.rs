@@ -77,7 +77,7 @@ impl Need {
         Self { names, ..self }
     }
 
-    fn is_met(&self, rules: &[&PolicyRule]) -> bool {
+    fn is_met(&self, rules: &[PolicyRule]) -> bool {
         rules.iter().any(|rule| {
             let names = match self.names {
                 Names::Any => true,
@@ -94,20 +94,45 @@ impl Need {
     }
 }
 
-impl Power {
-    /// Whether these rules together give it.
-    pub(crate) fn is_given_by(&self, rules: &[&PolicyRule]) -> bool {
-        self.needs.iter().all(|need| need.is_met(rules))
+/// The needs of all powers that some rules meet, a bit for each. Of the thousands of rules that a role may have, no more
+/// matters, and the rules of several roles are those of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Met(u128);
+
+impl Met {
+    /// What these rules meet.
+    pub(crate) fn by(rules: &[PolicyRule]) -> Self {
+        let needs = ALL.iter().flat_map(|power| power.needs);
+        needs.enumerate().filter(|(_, need)| need.is_met(rules)).fold(Self(0), |met, (bit, _)| Self(met.0 | 1 << bit))
     }
 
-    /// Whether this rule contributes to it.
-    pub(crate) fn rests_on(&self, rule: &PolicyRule) -> bool {
-        self.needs.iter().any(|need| need.is_met(&[rule]))
+    /// What these meet together.
+    pub(crate) fn together(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self(0), |met, other| Self(met.0 | other.0))
+    }
+}
+
+impl Power {
+    /// The bits of its needs.
+    fn bits(&self) -> u128 {
+        let before = ALL.iter().take_while(|power| !std::ptr::eq(*power, self));
+        let before: usize = before.map(|power| power.needs.len()).sum();
+        ((1 << self.needs.len()) - 1) << before
+    }
+
+    /// Whether rules that meet this give it.
+    pub(crate) fn is_given_by(&self, met: Met) -> bool {
+        met.0 & self.bits() == self.bits()
+    }
+
+    /// Whether rules that meet this contribute to it.
+    pub(crate) fn rests_on(&self, met: Met) -> bool {
+        met.0 & self.bits() != 0
     }
 }
 
 /// Every power, the plainest first: of several, the finding shows that one.
-pub(crate) const ALL: &[Power] = &[
+pub(crate) static ALL: &[Power] = &[
     Power {
         name: "escalate",
         needs: &[need(&["escalate"], RBAC, &["clusterroles"]), need(CHANGE, RBAC, &["clusterroles"])],
@@ -240,10 +265,18 @@ mod tests {
     use crate::fact::facts::rbac::testing::rule;
 
     fn given(rules: &[PolicyRule]) -> Vec<&'static str> {
-        let rules: Vec<_> = rules.iter().collect();
-        let mut names: Vec<_> = ALL.iter().filter(|power| power.is_given_by(&rules)).map(|power| power.name).collect();
+        let met = Met::by(rules);
+        let mut names: Vec<_> = ALL.iter().filter(|power| power.is_given_by(met)).map(|power| power.name).collect();
         names.dedup();
         names
+    }
+
+    #[test]
+    fn every_need_has_a_bit_of_its_own() {
+        let all: Vec<u128> = ALL.iter().map(Power::bits).collect();
+        let needs: usize = ALL.iter().map(|power| power.needs.len()).sum();
+        assert_eq!(all.iter().fold(0, |all, bits| all | bits).count_ones() as usize, needs);
+        assert_eq!(all.iter().map(|bits| bits.count_ones() as usize).sum::<usize>(), needs);
     }
 
     #[test]
