@@ -246,9 +246,9 @@ mod tests {
         let dial = |breaks: usize| {
             dials.set(0);
             let dials = &dials;
-            cluster.dial_again(async move || {
+            cluster.dial_again(move || {
                 dials.set(dials.get() + 1);
-                if dials.get() > breaks { Ok(()) } else { Err(Unreachable::Closed) }
+                std::future::ready(if dials.get() > breaks { Ok(()) } else { Err(Unreachable::Closed) })
             })
         };
         assert_eq!(dial(2).await, Ok(()));

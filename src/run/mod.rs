@@ -2,9 +2,9 @@
 
 pub mod engine;
 pub mod exit_code;
+mod in_time;
 #[cfg(test)]
 mod independent_faults;
-mod in_time;
 pub mod observer;
 pub mod plan;
 pub mod profile;
