@@ -71,7 +71,10 @@ impl Text {
             if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
                 blocks.push(block(check, &|page| {
                     findings::write(page, check, all);
-                    consequences::write(page, run, check, all);
+                    // What could not be checked for the same reason is listed with that reason.
+                    if check.outcome == Outcome::Warn {
+                        consequences::write(page, run, check, all);
+                    }
                 }));
             }
         }
