@@ -37,6 +37,7 @@ use crate::recording::Recording;
 use crate::run::{Plan, Run, Source, engine};
 use crate::suites;
 use crate::version::Version;
+use crate::yaml;
 
 /// An entry point, by its name. It returns whether it understood the bytes.
 pub type FuzzTarget = (&'static str, fn(&[u8]) -> bool);
@@ -148,7 +149,7 @@ pub fn prometheus(data: &[u8]) -> bool {
 
 /// A kubelet's configuration, as /configz and ConfigMaps hold it.
 pub fn kubelet_configuration(data: &[u8]) -> bool {
-    let Ok(object) = serde_saphyr::from_str::<Value>(&text(data)) else { return false };
+    let Ok(object) = yaml::first_document::<Value>(&text(data)) else { return false };
     KubeletConfiguration::new(object).text("authentication.x509.clientCAFile").is_some()
 }
 

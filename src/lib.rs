@@ -44,6 +44,7 @@ pub(crate) mod settle;
 pub mod suites;
 pub(crate) mod trial;
 pub(crate) mod version;
+pub(crate) mod yaml;
 
 /// How the program names itself to servers.
 pub const USER_AGENT: &str = concat!("seaworthy/", env!("CARGO_PKG_VERSION"));

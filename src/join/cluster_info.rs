@@ -13,6 +13,7 @@ use crate::certificate::Certificate;
 use crate::cluster::{Call, without_line_breaks};
 use crate::handshake::Authority;
 use crate::rule::Rule;
+use crate::yaml;
 
 /// The permission to read it with a credential of our own.
 pub(crate) const RULE: Rule = Rule::namespaced("kube-public", "", "configmaps", &["get"]).named(&["cluster-info"]);
@@ -130,42 +131,40 @@ impl Signed {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct File {
-    clusters: Option<Vec<NamedCluster>>,
-    users: Option<Vec<NamedUser>>,
-    contexts: Option<Vec<NamedContext>>,
+    clusters: Option<Vec<Option<NamedCluster>>>,
+    users: Option<Vec<Option<NamedUser>>>,
+    contexts: Option<Vec<Option<NamedContext>>>,
 }
 
-#[derive(Deserialize)]
+// Null is unset, as Go reads it.
+
+#[derive(Default, Deserialize)]
 struct NamedCluster {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    cluster: FileCluster,
+    name: Option<String>,
+    cluster: Option<FileCluster>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case")]
 struct FileCluster {
-    server: String,
-    certificate_authority_data: String,
-    insecure_skip_tls_verify: bool,
+    server: Option<String>,
+    certificate_authority_data: Option<String>,
+    insecure_skip_tls_verify: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct NamedUser {
-    #[serde(default)]
-    name: String,
+    name: Option<String>,
     #[expect(clippy::zero_sized_map_values, reason = "the values are skipped and not kept in memory")]
     user: Option<BTreeMap<String, IgnoredAny>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct NamedContext {
-    #[serde(default)]
-    name: String,
+    name: Option<String>,
 }
 
 impl DiscoveryKubeconfig {
@@ -174,31 +173,31 @@ impl DiscoveryKubeconfig {
         if text.len() > LARGEST {
             return Err(format!("it has {} bytes, more than {LARGEST}", text.len()));
         }
-        let file: File = serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())?;
+        let file: File = yaml::first_document::<Option<File>>(text)?.unwrap_or_default();
+        let names = |context: Option<NamedContext>| context.unwrap_or_default().name.unwrap_or_default();
+        let credentials = |user: Option<NamedUser>| {
+            let NamedUser { name, user } = user.unwrap_or_default();
+            let fields = user.unwrap_or_default();
+            let held = CREDENTIALS.into_iter().filter(|field| fields.contains_key(*field));
+            (name.unwrap_or_default(), held.map(str::to_owned).collect())
+        };
+        let clusters = file.clusters.unwrap_or_default().into_iter().map(Option::unwrap_or_default);
         Ok(Self {
-            clusters: file.clusters.unwrap_or_default().into_iter().map(DiscoveryCluster::from).collect(),
-            users: file
-                .users
-                .unwrap_or_default()
-                .into_iter()
-                .map(|NamedUser { name, user }| {
-                    let fields = user.unwrap_or_default();
-                    let held = CREDENTIALS.into_iter().filter(|field| fields.contains_key(*field));
-                    (name, held.map(str::to_owned).collect())
-                })
-                .collect(),
-            contexts: file.contexts.unwrap_or_default().into_iter().map(|context| context.name).collect(),
+            clusters: clusters.map(DiscoveryCluster::from).collect(),
+            users: file.users.unwrap_or_default().into_iter().map(credentials).collect(),
+            contexts: file.contexts.unwrap_or_default().into_iter().map(names).collect(),
         })
     }
 }
 
 impl From<NamedCluster> for DiscoveryCluster {
     fn from(NamedCluster { name, cluster }: NamedCluster) -> Self {
+        let cluster = cluster.unwrap_or_default();
         Self {
-            name,
-            server: server(&cluster.server),
-            authorities: authorities(&cluster.certificate_authority_data),
-            skips_verification: cluster.insecure_skip_tls_verify,
+            name: name.unwrap_or_default(),
+            server: server(&cluster.server.unwrap_or_default()),
+            authorities: authorities(&cluster.certificate_authority_data.unwrap_or_default()),
+            skips_verification: cluster.insecure_skip_tls_verify.unwrap_or_default(),
         }
     }
 }
@@ -260,6 +259,18 @@ mod tests {
             .fold(String::new(), |text, line| text + std::str::from_utf8(line).unwrap() + "\r\n");
         assert_eq!(authorities(&wrapped), cluster.authorities);
         assert!(authorities(&wrapped.replace("\r\n", " ")).is_err());
+    }
+
+    #[test]
+    fn null_is_unset_and_what_follows_the_document_is_not_read() {
+        let usual = kubeconfig("null");
+        let text =
+            usual.replace("name: \"\"", "name: null").replace("contexts: null", "contexts: [null, {name: }]") + "---\n";
+        let read = DiscoveryKubeconfig::parse(&text.replace("kind: Config", "kind: Config\nkind: Config")).unwrap();
+        assert_eq!(read.clusters, DiscoveryKubeconfig::parse(&usual).unwrap().clusters);
+        let empty = DiscoveryKubeconfig::parse("clusters:\n- name: a\n  cluster:\n").unwrap();
+        assert_eq!(empty.clusters[0].server, Err("it has no server".into()));
+        assert_eq!(DiscoveryKubeconfig::parse("# nothing\n").unwrap(), DiscoveryKubeconfig::default());
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::oldest_api_server::OldestApiServer;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::server_version::ServerVersion;
+use crate::seen::Unobserved;
 use crate::version::Version;
 
 crate::check!("CP-08", "kubeadm-config", Minor, judge, builds_on: ["CP-02"]);
@@ -50,6 +51,9 @@ fn judge(
     let mut verdict = Verdict::new();
     judge_version(&mut verdict, kubeadm, server.version, oldest.0);
     judge_networking(&mut verdict, kubeadm, service, kubelets);
+    for (field, cause) in &kubeadm.unread {
+        verdict.unseen(config(), &Unobserved::invalid(format!("field {field} of ClusterConfiguration"), cause));
+    }
     verdict.expect(config(), !kubeadm.keys.iter().any(|key| key == "ClusterStatus"), || {
         Finding::new("no key ClusterStatus", "the key exists")
             .impact("it is left over from before 1.22, and nothing updates it")
@@ -79,13 +83,19 @@ fn config() -> Subject {
 }
 
 fn judge_version(verdict: &mut Verdict, kubeadm: &KubeadmConfig, server: Version, oldest: Version) {
+    if kubeadm.unread.contains_key("kubernetesVersion") {
+        return;
+    }
     let written: Result<Version, _> = kubeadm.kubernetes_version.parse();
     // During an upgrade both versions are right.
     let is_true = written.is_ok_and(|written| [server, oldest].iter().any(|real| real.minor == written.minor));
     verdict.expect(config(), is_true, || {
         Finding::new(
             format!("kubernetesVersion {server}, like the API server"),
-            format!("kubernetesVersion {}", kubeadm.kubernetes_version),
+            match kubeadm.kubernetes_version.as_str() {
+                "" => "kubernetesVersion is not set".to_owned(),
+                version => format!("kubernetesVersion {version}"),
+            },
         )
         .impact("the next control-plane node that joins gets this version, and upgrades start from it")
         .fix(format!("finish the upgrade (kubeadm upgrade apply v{server}), or correct it: {EDIT}"))

@@ -59,6 +59,10 @@ fn judge(
         }
     };
     let name = &dns.name;
+    if let Some((field, cause)) = kubelets.and_then(|kubelets| kubelets.unread.get_key_value("clusterDNS")) {
+        let map = Subject::object("ConfigMap", "kube-system", "kubelet-config");
+        verdict.unseen(map, &Unobserved::invalid(format!("field {field} of KubeletConfiguration"), cause));
+    }
     let configured = kubelets.map(|kubelets| &kubelets.cluster_dns[..]).unwrap_or_default();
     judge_address(&mut verdict, dns, configured, kubeadm.and(range));
     for (protocol, port_name, impact) in [

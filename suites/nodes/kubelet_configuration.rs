@@ -100,6 +100,10 @@ fn judge(nodes: &Nodes, kubelets: &KubeletConfigs, kubeadm: Result<&KubeletDefau
     }
     let configured = match kubeadm {
         Ok(defaults) => {
+            for (field, cause) in &defaults.unread {
+                let map = Subject::object("ConfigMap", "kube-system", "kubelet-config");
+                verdict.unseen(map, &Unobserved::invalid(format!("field {field} of KubeletConfiguration"), cause));
+            }
             judge_drift(&mut verdict, &seen, &defaults.configuration);
             Some(&defaults.configuration)
         }

@@ -91,7 +91,7 @@ fn judge_runtime(verdict: &mut Verdict, node: &str, kubelet: Version, machine: &
 /// Whether kube-proxy uses nftables; without its ConfigMap, the kernel is not judged for kube-proxy.
 fn nftables(proxy: Result<&KubeProxyConfig, &Unobserved>) -> Seen<bool> {
     match proxy {
-        Ok(config) => Ok(config.mode == "nftables"),
+        Ok(config) => config.mode().map(|mode| mode == "nftables"),
         Err(Unobserved::Absent { .. }) => Ok(false),
         Err(why) => Err(why.clone()),
     }
@@ -132,6 +132,7 @@ fn release(text: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::kube_proxy_config::testing::in_mode;
     use crate::fact::facts::nodes::Node;
 
     fn nodes(kubelet: &str, runtime: &str, kernel: &str) -> Nodes {
@@ -146,7 +147,7 @@ mod tests {
     }
 
     fn judged(nodes: &Nodes, mode: &str) -> Vec<(String, Severity)> {
-        let proxy = KubeProxyConfig { mode: mode.into(), ..KubeProxyConfig::default() };
+        let proxy = in_mode(mode);
         let findings = judge(nodes, Ok(&proxy)).findings(Severity::Major);
         findings.into_iter().map(|finding| (finding.seen, finding.severity)).collect()
     }

@@ -46,6 +46,7 @@ use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::service_range::ServiceRange;
 use crate::handshake::Authority;
+use crate::seen::Unobserved;
 
 crate::check!(
     "PK-02",
@@ -75,6 +76,10 @@ fn judge(
         "make the certificate again with these names, with the tool that made the cluster".to_owned()
     };
     let mut verdict = Verdict::new();
+    if let Some((field, cause)) = kubeadm.and_then(|kubeadm| kubeadm.unread.get_key_value("apiServer.certSANs")) {
+        let map = Subject::object("ConfigMap", "kube-system", "kubeadm-config");
+        verdict.unseen(map, &Unobserved::invalid(format!("field {field} of ClusterConfiguration"), cause));
+    }
     verdict.each(
         instances,
         |address| Subject::address(address),

@@ -29,6 +29,7 @@ use crate::fact::facts::rbac::Rbac;
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
 use crate::ports;
+use crate::seen::Unobserved;
 use crate::suites::rights;
 
 crate::check!("SN-08", "kube-proxy-endpoint", Major, judge, builds_on: ["HA-01"]);
@@ -57,15 +58,20 @@ fn judge(
         ))
         .managed_by(config.manager.as_ref())
     });
-    match authority(&config.server) {
+    for (field, cause) in &config.unread {
+        verdict.unseen(config_map(), &Unobserved::invalid(format!("field {field}"), cause));
+    }
+    let server = config.server.as_deref();
+    match server.and_then(authority) {
         Some((host, port)) => judge_server(&mut verdict, config, &host, port, kubeadm, published, nodes),
-        None => verdict.find(
+        None if server.is_some() || config.unread.is_empty() => verdict.find(
             config_map(),
             Finding::new("server: https://HOST:PORT", shown(config))
                 .impact("kube-proxy does not work after its next restart")
                 .fix(configure("in kubeconfig.conf, set server to the URL of the control-plane endpoint"))
                 .managed_by(config.manager.as_ref()),
         ),
+        None => {}
     }
     if kubeadm.is_some() {
         judge_rights(&mut verdict, rbac);
@@ -78,7 +84,7 @@ fn config_map() -> Subject {
 }
 
 fn shown(config: &KubeProxyConfig) -> String {
-    format!("server: {}", config.server)
+    format!("server: {}", config.server.as_deref().unwrap_or("not set"))
 }
 
 fn judge_server(
@@ -92,7 +98,7 @@ fn judge_server(
 ) {
     let address: Option<IpAddr> = host.parse().ok();
     if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
-        verdict.note(format!("kube-proxy connects to a load balancer on its own node: {}", config.server));
+        verdict.note(format!("kube-proxy connects to a load balancer on its own node ({})", shown(config)));
         return;
     }
     let endpoint = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref());
@@ -113,7 +119,7 @@ fn judge_server(
     }
     let Some(address) = address else {
         let note = "kube-proxy's server was not checked, since no object of the cluster states the right one";
-        return verdict.note(format!("{note}: {}", config.server));
+        return verdict.note(format!("{note} ({})", shown(config)));
     };
     let is_published = published.slices.contains(&SocketAddr::new(address, port));
     // The published addresses may be wrong themselves, which SN-03 reports.
@@ -206,7 +212,7 @@ mod tests {
     }
 
     fn judged(server: &str, endpoint: Option<&str>, instances: u8) -> Verdict {
-        let config = KubeProxyConfig { server: server.into(), ..KubeProxyConfig::default() };
+        let config = KubeProxyConfig { server: Some(server.into()), ..KubeProxyConfig::default() };
         let kubeadm = KubeadmConfig { control_plane_endpoint: endpoint.map(str::to_owned), ..KubeadmConfig::default() };
         judge(&config, Some(&kubeadm), &published(instances), &nodes(), &rbac())
     }
@@ -254,7 +260,8 @@ mod tests {
     fn wrong_published_addresses_are_not_kube_proxys_fault() {
         for published in [BTreeSet::new(), [([10, 77, 0, 99], 6443).into()].into()] {
             let published = ApiServerEndpoints { slices: published, endpoints: Ok([].into()) };
-            let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), ..KubeProxyConfig::default() };
+            let config =
+                KubeProxyConfig { server: Some("https://10.77.0.11:6443".into()), ..KubeProxyConfig::default() };
             let verdict = judge(&config, Some(&KubeadmConfig::default()), &published, &nodes(), &rbac());
             assert!(seen(&verdict).is_empty(), "{published:?}");
         }
@@ -270,7 +277,7 @@ mod tests {
     fn an_invalid_url_and_skipped_verification_are_found() {
         assert_eq!(seen(&judged("api.bed.test", None, 1)), ["server: api.bed.test"]);
         let config = KubeProxyConfig {
-            server: "https://eks.example".into(),
+            server: Some("https://eks.example".into()),
             skips_verification: true,
             ..KubeProxyConfig::default()
         };
@@ -280,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_missing_binding_is_found() {
-        let config = KubeProxyConfig { server: "https://10.77.0.11:6443".into(), ..KubeProxyConfig::default() };
+        let config = KubeProxyConfig { server: Some("https://10.77.0.11:6443".into()), ..KubeProxyConfig::default() };
         let verdict = judge(&config, Some(&KubeadmConfig::default()), &published(1), &nodes(), &Rbac::default());
         assert_eq!(seen(&verdict), ["no ClusterRoleBinding permits it to watch services, endpointslices, nodes"]);
     }

@@ -59,7 +59,8 @@ fn judge(
     }
     let mut verdict = Verdict::new();
     let minor = version.version.minor;
-    match config.mode.as_str() {
+    let Some(mode) = verdict.seen(subject, &config.mode()).copied() else { return verdict };
+    match mode {
         "" => {
             verdict.confirm();
             verdict.note("kube-proxy's mode is not set: the default is iptables, and will change in a later release");
@@ -90,7 +91,7 @@ fn judge(
                 .severity(Severity::Major),
         ),
     }
-    judge_effective(&mut verdict, &config.mode, &proxies, hosts);
+    judge_effective(&mut verdict, mode, &proxies, hosts);
     verdict
 }
 
@@ -128,6 +129,7 @@ fn judge_effective(verdict: &mut Verdict, mode: &str, proxies: &[&Pod], hosts: R
 mod tests {
     use super::*;
     use crate::fact::facts::host_reports::{HostReport, HttpAnswer, Text};
+    use crate::fact::facts::kube_proxy_config::testing::in_mode;
     use crate::object_ref::testing::named;
     use crate::seen::Access;
 
@@ -137,7 +139,7 @@ mod tests {
     }
 
     fn judged_with(mode: &str, version: &str, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
-        let config = KubeProxyConfig { mode: mode.into(), ..KubeProxyConfig::default() };
+        let config = in_mode(mode);
         let pod = Pod {
             namespace: "kube-system".into(),
             node: Some("n1".into()),

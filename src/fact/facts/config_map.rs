@@ -1,10 +1,11 @@
 //! Configuration in ConfigMaps.
 
 use k8s_openapi::api::core::v1;
-use serde::de::DeserializeOwned;
 
+use super::fields::Fields;
 use crate::cluster::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
+use crate::yaml;
 
 /// A ConfigMap of which some keys are read.
 pub(super) struct ConfigMap {
@@ -31,9 +32,10 @@ impl ConfigMap {
         text.map(String::as_str).ok_or_else(|| self.unusable(format!("it has no key {key}")))
     }
 
-    /// The value of a key, parsed as YAML. Errors do not quote it.
-    pub(super) fn yaml<T: DeserializeOwned>(&self, key: &str) -> Seen<T> {
-        serde_saphyr::from_str(self.key(key)?).map_err(|e| self.unusable(e.without_snippet().to_string()))
+    /// The fields of a key, parsed as YAML. Errors do not quote it.
+    pub(super) fn fields(&self, key: &str) -> Seen<Fields> {
+        let fields = yaml::first_document(self.key(key)?).and_then(Fields::new);
+        fields.map_err(|cause| self.unusable(format!("{key}: {cause}")))
     }
 
     /// The error that its content cannot be used, and why not.
@@ -43,21 +45,29 @@ impl ConfigMap {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
+pub(super) mod testing {
     use super::*;
+
+    /// A ConfigMap with these keys.
+    pub(in super::super) fn config_map(data: &[(&str, &str)]) -> ConfigMap {
+        let data = data.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        let whole = v1::ConfigMap { data: Some(data), ..v1::ConfigMap::default() };
+        ConfigMap { place: "GET it".into(), whole }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::config_map;
 
     #[test]
     fn what_is_missing_or_malformed_is_said_without_quoting_it() {
-        let data = [("a", "b: 5"), ("c", "token: [hunter2")];
-        let data = data.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
-        let whole = v1::ConfigMap { data: Some(data), ..v1::ConfigMap::default() };
-        let map = ConfigMap { place: "GET it".into(), whole };
-        assert_eq!(map.yaml::<BTreeMap<String, u8>>("a").unwrap()["b"], 5);
+        let map = config_map(&[("a", "b: x"), ("c", "token: [hunter2"), ("d", "[]")]);
+        assert_eq!(map.fields("a").unwrap().text("b").as_deref(), Some("x"));
         assert_eq!(map.key("x").unwrap_err().to_string(), "GET it: it has no key x");
-        let why = map.yaml::<BTreeMap<String, Vec<String>>>("c").unwrap_err().to_string();
-        assert!(why.starts_with("GET it") && !why.contains("hunter2"), "{why}");
-        assert_eq!(map.keys().collect::<Vec<_>>(), ["a", "c"]);
+        let why = |key: &str| map.fields(key).err().map(|why| why.to_string()).unwrap_or_default();
+        assert!(why("c").starts_with("GET it: c: ") && !why("c").contains("hunter2"), "{}", why("c"));
+        assert_eq!(why("d"), "GET it: d: it is a list instead of an object");
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["a", "c", "d"]);
     }
 }

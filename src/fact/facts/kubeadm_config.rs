@@ -1,5 +1,7 @@
 //! The configuration from which kubeadm built the cluster.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::config_map::ConfigMap;
@@ -31,41 +33,9 @@ pub(crate) struct KubeadmConfig {
     pub certificates_dir: Option<String>,
     /// The keys of the ConfigMap.
     pub keys: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ClusterConfiguration {
-    api_version: String,
-    #[serde(default)]
-    kubernetes_version: String,
-    control_plane_endpoint: Option<String>,
-    certificates_dir: Option<String>,
-    #[serde(default)]
-    networking: Networking,
-    #[serde(default)]
-    api_server: ApiServer,
-    #[serde(default)]
-    etcd: Etcd,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Networking {
-    service_subnet: Option<String>,
-    pod_subnet: Option<String>,
-    dns_domain: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct ApiServer {
-    #[serde(default, rename = "certSANs")]
-    cert_sans: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Etcd {
-    external: Option<serde_json::Value>,
+    /// The fields of another type than they should have, each with what is wrong; they are unset above.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread: BTreeMap<String, String>,
 }
 
 impl Observe for KubeadmConfig {
@@ -76,21 +46,55 @@ impl Observe for KubeadmConfig {
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubeadm-config"])];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let map = ConfigMap::fetch(cluster, "kube-system", "kubeadm-config").await?;
-        let read: ClusterConfiguration = map.yaml("ClusterConfiguration")?;
-        Ok(Self {
-            api_version: read.api_version,
-            kubernetes_version: read.kubernetes_version,
-            service_subnet: read.networking.service_subnet,
-            pod_subnet: read.networking.pod_subnet,
-            dns_domain: read.networking.dns_domain,
-            control_plane_endpoint: read.control_plane_endpoint.filter(|endpoint| !endpoint.is_empty()),
-            cert_sans: read.api_server.cert_sans,
-            external_etcd: read.etcd.external.is_some(),
-            certificates_dir: read.certificates_dir,
-            keys: map.keys().cloned().collect(),
-        })
+        read(&ConfigMap::fetch(cluster, "kube-system", "kubeadm-config").await?)
     }
 }
 
+fn read(map: &ConfigMap) -> Seen<KubeadmConfig> {
+    let fields = map.fields("ClusterConfiguration")?;
+    Ok(KubeadmConfig {
+        api_version: fields.text("apiVersion").unwrap_or_default(),
+        kubernetes_version: fields.text("kubernetesVersion").unwrap_or_default(),
+        service_subnet: fields.text("networking.serviceSubnet"),
+        pod_subnet: fields.text("networking.podSubnet"),
+        dns_domain: fields.text("networking.dnsDomain"),
+        control_plane_endpoint: fields.text("controlPlaneEndpoint"),
+        cert_sans: fields.texts("apiServer.certSANs"),
+        external_etcd: fields.has("etcd.external"),
+        certificates_dir: fields.text("certificatesDir"),
+        keys: map.keys().cloned().collect(),
+        unread: fields.unread(),
+    })
+}
+
 crate::observed!(KubeadmConfig);
+
+#[cfg(test)]
+mod tests {
+    use super::super::config_map::testing::config_map;
+    use super::*;
+
+    fn of(text: &str) -> KubeadmConfig {
+        read(&config_map(&[("ClusterConfiguration", text)])).unwrap()
+    }
+
+    #[test]
+    fn null_is_unset_and_of_two_keys_the_last_one_counts() {
+        let read = of("apiVersion: kubeadm.k8s.io/v1beta4\nkubernetesVersion:\napiServer:\netcd: {external: }\n\
+                       networking: {dnsDomain: a.local, podSubnet: null}\nclusterName: a\nnetworking:\n  \
+                       dnsDomain: b.local\n  serviceSubnet: 10.96.0.0/12\nunknown: [1]\n---\nkind: Other\n");
+        assert_eq!((read.kubernetes_version.as_str(), read.cert_sans.len(), read.external_etcd), ("", 0, false));
+        assert_eq!((read.dns_domain.as_deref(), read.pod_subnet), (Some("b.local"), None));
+        assert!(read.unread.is_empty());
+        let read = of("apiVersion: kubeadm.k8s.io/v1beta4\nnetworking:\napiServer:\n  certSANs:\n");
+        assert_eq!((read.service_subnet, read.cert_sans.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_field_of_another_type_leaves_the_rest() {
+        let read =
+            of("apiVersion: v1\nkubernetesVersion: 1.37\napiServer: {certSANs: lb}\nnetworking: {dnsDomain: a}\n");
+        assert_eq!(read.unread.keys().collect::<Vec<_>>(), ["apiServer.certSANs", "kubernetesVersion"]);
+        assert_eq!(read.dns_domain.as_deref(), Some("a"));
+    }
+}

@@ -1,5 +1,6 @@
 //! The configuration that kubeadm gives every kubelet.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -22,19 +23,14 @@ pub(crate) struct KubeletDefaults {
     pub cluster_domain: Option<String>,
     /// The whole configuration.
     pub configuration: KubeletConfiguration,
+    /// The fields of those two that are not what they should be, each with what is wrong.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread: BTreeMap<String, String>,
     /// Who wrote it last.
     pub authorship: Authorship,
     /// What manages the ConfigMap, if something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<Manager>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Dns {
-    #[serde(default, rename = "clusterDNS")]
-    cluster_dns: Vec<IpAddr>,
-    cluster_domain: Option<String>,
 }
 
 impl Observe for KubeletDefaults {
@@ -45,16 +41,49 @@ impl Observe for KubeletDefaults {
         &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&["kubelet-config"])];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let map = ConfigMap::fetch(cluster, "kube-system", "kubelet-config").await?;
-        let read: Dns = map.yaml("kubelet")?;
-        Ok(Self {
-            cluster_dns: read.cluster_dns,
-            cluster_domain: read.cluster_domain.filter(|domain| !domain.is_empty()),
-            configuration: KubeletConfiguration::new(map.yaml("kubelet")?),
-            authorship: Authorship::of(&map.whole),
-            manager: Manager::of(&map.whole.metadata),
-        })
+        read(&ConfigMap::fetch(cluster, "kube-system", "kubelet-config").await?)
     }
 }
 
+fn read(map: &ConfigMap) -> Seen<KubeletDefaults> {
+    let fields = map.fields("kubelet")?;
+    let address = |text: String| match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            fields.cannot_read("clusterDNS", format!("{text:?} is not an IP address"));
+            None
+        }
+    };
+    Ok(KubeletDefaults {
+        cluster_dns: fields.texts("clusterDNS").into_iter().filter_map(address).collect(),
+        cluster_domain: fields.text("clusterDomain"),
+        configuration: KubeletConfiguration::new(fields.root().clone()),
+        unread: fields.unread(),
+        authorship: Authorship::of(&map.whole),
+        manager: Manager::of(&map.whole.metadata),
+    })
+}
+
 crate::observed!(KubeletDefaults);
+
+#[cfg(test)]
+mod tests {
+    use super::super::config_map::testing::config_map;
+    use super::*;
+
+    fn of(text: &str) -> KubeletDefaults {
+        read(&config_map(&[("kubelet", text)])).unwrap()
+    }
+
+    #[test]
+    fn null_is_unset_and_a_bad_address_costs_itself() {
+        let read = of("clusterDNS:\nclusterDomain: cluster.local\nmaxPods: 110\nmaxPods: 120\n---\n");
+        assert_eq!((read.cluster_dns.len(), read.cluster_domain.as_deref()), (0, Some("cluster.local")));
+        assert_eq!(read.configuration.get("maxPods"), Some(&120.into()));
+        assert!(read.unread.is_empty());
+        let read = of("clusterDNS: [10.96.0.10, 10.96.0]\nclusterDomain: [a]\n");
+        assert_eq!(read.cluster_dns, [IpAddr::from([10, 96, 0, 10])]);
+        assert_eq!(read.unread["clusterDNS"], "\"10.96.0\" is not an IP address");
+        assert_eq!(read.unread["clusterDomain"], "it is a list instead of text");
+    }
+}

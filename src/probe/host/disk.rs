@@ -16,6 +16,8 @@ use serde::de::IgnoredAny;
 use super::answer::{CertificateOnDisk, Content, DiskFile};
 use super::question::Directory;
 use crate::certificate::Certificate;
+use crate::cluster::without_line_breaks;
+use crate::yaml;
 
 /// The most that is read of a file, in bytes.
 const READ_LIMIT: u64 = 1 << 18;
@@ -174,15 +176,14 @@ fn describe(mut held: Vec<Certificate>) -> Result<(Vec<CertificateOnDisk>, Vec<C
 }
 
 /// A kubeconfig without what is secret in it: whether there is something is all that is taken.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Kubeconfig {
-    #[serde(default)]
-    users: Vec<NamedUser>,
+    users: Option<Vec<NamedUser>>,
 }
 
 #[derive(Deserialize)]
 struct NamedUser {
-    user: User,
+    user: Option<User>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,14 +198,18 @@ struct User {
 
 pub(crate) fn kubeconfig(text: &str) -> Result<(Content, Vec<Certificate>), String> {
     // The parser's own words could quote what is secret.
-    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is not a kubeconfig".to_owned())?;
-    let [NamedUser { user }] = &config.users[..] else {
-        return Err(format!("it has {} users instead of one", config.users.len()));
+    let config: Option<Kubeconfig> = yaml::first_document(text).map_err(|_| "it is not a kubeconfig".to_owned())?;
+    let mut users = config.unwrap_or_default().users.unwrap_or_default();
+    let [NamedUser { user }] = &mut users[..] else {
+        return Err(format!("it has {} users instead of one", users.len()));
     };
-    let held = match &user.client_certificate_data {
+    let user = user.take().unwrap_or_default();
+    let held = match user.client_certificate_data.as_deref().filter(|data| !data.is_empty()) {
         None => Vec::new(),
         Some(data) => {
-            let bytes = BASE64_STANDARD.decode(data).map_err(|_| "its client certificate is not base64".to_owned())?;
+            let bytes = BASE64_STANDARD
+                .decode(&*without_line_breaks(data))
+                .map_err(|_| "its client certificate is not base64".to_owned())?;
             let pem = String::from_utf8(bytes).map_err(|_| "its client certificate is no PEM".to_owned())?;
             Certificate::from_pem_bundle(&pem).map_err(|e| e.to_string())?
         }
@@ -212,7 +217,7 @@ pub(crate) fn kubeconfig(text: &str) -> Result<(Content, Vec<Certificate>), Stri
     let (described, held) = describe(held)?;
     let content = Content::Kubeconfig {
         client: described.into_iter().next().map(Box::new),
-        refers_to: user.client_certificate.clone(),
+        refers_to: user.client_certificate,
         and_key: user.client_key_data.is_some() || user.token.is_some() || user.password.is_some(),
     };
     Ok((content, held))
