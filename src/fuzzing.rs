@@ -22,8 +22,8 @@ use crate::dial::{handshake_over, outdated_over};
 use crate::event::reading::Stream;
 use crate::event::{Events, RunStarted};
 use crate::fact::facts::cluster_info::DiscoveryKubeconfig;
-use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::corefile::zones::Key;
+use crate::fact::facts::corefile::{Corefile, Surroundings};
 use crate::fact::facts::kubelet_configuration::KubeletConfiguration;
 use crate::handshake::{Authority, Target};
 use crate::image::elf::Elf;
@@ -123,9 +123,19 @@ pub fn host_answers(data: &[u8]) -> bool {
     message::unpack::<HostAnswers>(&text(data)).is_ok()
 }
 
-/// A Corefile, with the zones that it serves.
+/// A Corefile, with the zones that it serves and what CoreDNS refuses in it. Files that it imports from its own
+/// directory hold the same text.
 pub fn corefile(data: &[u8]) -> bool {
-    let Ok(blocks) = Corefile::read(&text(data)).blocks else { return false };
+    let text = text(data);
+    let files = [("itself".to_owned(), text.to_string())].into();
+    let surroundings = Surroundings {
+        directory: "/etc/coredns".into(),
+        variables: [("A".to_owned(), "a.example".to_owned())].into(),
+        directories: [("/etc/coredns".to_owned(), files)].into(),
+        complete: true,
+        ..Surroundings::default()
+    };
+    let Ok(blocks) = Corefile::read(&text, &surroundings).blocks else { return false };
     for block in &blocks {
         let _ = block.cluster_domain();
         for key in &block.keys {

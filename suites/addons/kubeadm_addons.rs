@@ -186,6 +186,7 @@ fn judge_coredns_version(verdict: &mut Verdict, workload: &Workload, version: Ve
 mod tests {
     use super::*;
     use crate::check::testing::in_full;
+    use crate::fact::facts::corefile::Surroundings;
     use crate::object_ref::testing::object;
 
     fn workload(container: &str, image: &str) -> Workload {
@@ -218,7 +219,7 @@ mod tests {
             ),
             accounts: SystemAccounts(["coredns", "kube-proxy"].map(str::to_owned).into()),
             proxy: Some(KubeProxyConfig::default()),
-            corefile: Some(Corefile::read("")),
+            corefile: Some(Corefile::read("", &Surroundings::default())),
             dns: Some(ClusterDns {
                 name: "kube-dns".into(),
                 addresses: Vec::new(),

@@ -19,10 +19,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
+use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got};
 use crate::seen::Unobserved;
+use crate::suites::dns::helpers::config_map;
 use crate::suites::pods::failed_again;
 
 crate::check!(
@@ -43,7 +45,12 @@ const CRASHING: &str = "CrashLoopBackOff";
 /// The logs of all servers.
 const LOGS: &str = "kubectl -n kube-system logs -l k8s-app=kube-dns --prefix --tail=-1";
 
-fn judge(dns: &ClusterDns, pods: &Pods, reports: Result<&ProbeReports, &Unobserved>) -> Verdict {
+fn judge(
+    dns: &ClusterDns,
+    pods: &Pods,
+    reports: Result<&ProbeReports, &Unobserved>,
+    corefile: Result<&Corefile, &Unobserved>,
+) -> Verdict {
     let mut verdict = Verdict::new();
     let Some(servers) = verdict.seen(|| Subject::object("Service", "kube-system", &dns.name), &dns.servers) else {
         return verdict;
@@ -61,7 +68,7 @@ fn judge(dns: &ClusterDns, pods: &Pods, reports: Result<&ProbeReports, &Unobserv
         judge_pod(&mut verdict, pod);
     }
     match reports {
-        Ok(reports) => judge_metrics(&mut verdict, reports, &found),
+        Ok(reports) => judge_metrics(&mut verdict, reports, &found, &config_map::edit(corefile)),
         Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not checked: {why}")),
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
@@ -100,7 +107,7 @@ fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
 }
 
 /// What each server has counted, as any of the probes saw it.
-fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
+fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], edit: &str) {
     let mut seen: BTreeMap<SocketAddr, Vec<&Got<DnsMetrics>>> = BTreeMap::new();
     for answers in reports.0.values().filter_map(|report| report.answers.as_ref().ok()) {
         for (server, got) in &answers.dns_metrics {
@@ -117,7 +124,7 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod]) {
         let refused = got.iter().all(|got| matches!(got, Err(Fault::Refused)));
         let silent = got.iter().all(|got| matches!(got, Err(Fault::TimedOut)));
         match got.iter().find_map(|got| got.as_ref().ok()) {
-            Some(metrics) => judge_counters(verdict, &subject, metrics),
+            Some(metrics) => judge_counters(verdict, &subject, metrics, edit),
             // A network policy that admits only DNS to the server drops requests to its other ports.
             None if refused || silent && answers(reports, server.ip()) => verdict.note_about(
                 subject,
@@ -138,7 +145,7 @@ fn answers(reports: &ProbeReports, server: IpAddr) -> bool {
     lookups.any(|(_, dns)| dns.udp.answered > 0)
 }
 
-fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics) {
+fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics, edit: &str) {
     let DnsMetrics { panics, responses, failures, failed_reloads, upstreams_broken, api_refusals } = *metrics;
     verdict.expect(subject.clone(), panics == 0, || {
         Finding::new("no panic since it started", "it panicked")
@@ -152,8 +159,8 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
             .evidence([format!("{subject}: coredns_reload_failed_total is {failed_reloads}")])
             .impact("unless it loaded a later one, it serves an old Corefile and will not start with the current one")
             .fix(format!(
-                "find the error: {LOGS} | grep 'reload failed'; if the Corefile still has it: kubectl -n kube-system \
-                 edit configmap coredns. The counter returns to 0 when the pod restarts"
+                "find the error: {LOGS} | grep 'reload failed'; if the Corefile still has it: {edit}. The \
+                 counter returns to 0 when the pod restarts"
             ))
             .severity(Severity::Minor)
     });
@@ -176,7 +183,7 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
         .impact("as many lookups fail, or succeed only after retries that take seconds")
         .fix(format!(
             "find the failing queries: {LOGS} --since=1h | grep ERROR; if the errors name upstream servers, correct \
-             `forward` in the Corefile: kubectl -n kube-system edit configmap coredns"
+             `forward` in the Corefile: {edit}"
         ))
         .severity(Severity::Minor)
     });
@@ -231,7 +238,7 @@ mod tests {
         let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
         let answers = Answers { dns_metrics: metrics, dns: dns_answers, ..Answers::default() };
         let reports = reports([("n1", answers)]);
-        judge(&dns, &Pods([(named("kube-system/coredns-x"), pod)].into()), Ok(&reports))
+        judge(&dns, &Pods([(named("kube-system/coredns-x"), pod)].into()), Ok(&reports), Err(&Unobserved::Interrupted))
     }
 
     fn running() -> Container {

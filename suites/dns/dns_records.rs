@@ -25,10 +25,12 @@ use super::helpers::assumed_domain::is_certain;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_domain::ClusterDomain;
+use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{DnsAnswer, Fault, Got, MANY_PORTS, Purpose, RecordAnswer, Records};
 use crate::seen::Unobserved;
+use crate::suites::dns::helpers::config_map;
 
 crate::check!(
     "DN-06",
@@ -38,12 +40,12 @@ crate::check!(
     builds_on: ["DN-02", "DN-03", "DN-04", "DN-08", "SN-09"]
 );
 
-/// What to do about a record that the plugin kubernetes has by itself.
-const REWRITTEN: &str = "in the Corefile, look for `template`, `rewrite` or `autopath`, which change such answers: \
-     kubectl -n kube-system edit configmap coredns. If only one server is listed, delete its pod, which is created \
-     again: kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide";
-
-fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDomain) -> Verdict {
+fn judge(
+    reports: &ProbeReports,
+    service: &KubernetesService,
+    domain: &ClusterDomain,
+    corefile: Result<&Corefile, &Unobserved>,
+) -> Verdict {
     let mut verdict = Verdict::new();
     let probes: BTreeMap<IpAddr, &str> =
         reports.0.iter().filter_map(|(node, report)| Some((report.address?, node.as_str()))).collect();
@@ -59,7 +61,8 @@ fn judge(reports: &ProbeReports, service: &KubernetesService, domain: &ClusterDo
             .filter(|(_, probe)| reports.came_too_late(&probe.pod, node))
             .map(|(late, _)| late.as_str())
             .collect();
-        let expected = Expected { service, domain: &domain.name, probes: &probes, late };
+        let expected =
+            Expected { service, domain: &domain.name, probes: &probes, late, edit: config_map::edit(corefile) };
         // A server that does not even resolve the API's name is judged by DN-04.
         for (server, answer) in answers.dns.iter().filter(|(_, answer)| answer.udp.answered > 0) {
             asked += answer.records.len();
@@ -82,9 +85,21 @@ struct Expected<'a> {
     probes: &'a BTreeMap<IpAddr, &'a str>,
     /// The nodes of those that may have begun to serve after the question.
     late: BTreeSet<&'a str>,
+    /// The command that edits the Corefile.
+    edit: String,
 }
 
 impl Expected<'_> {
+    /// What to do about a record that the plugin kubernetes has by itself.
+    fn rewritten(&self) -> String {
+        format!(
+            "in the Corefile, look for `template`, `rewrite` or `autopath`, which change such answers: {}. If only one \
+             server is listed, delete its pod, which is created again: kubectl -n kube-system get pods -l \
+             k8s-app=kube-dns -o wide",
+            self.edit
+        )
+    }
+
     fn judge(&self, verdict: &mut Verdict, server: &SocketAddr, answer: &DnsAnswer) {
         let subject = || Subject::cluster_object("DNS server", server.ip().to_string());
         for answer in &answer.records {
@@ -113,29 +128,32 @@ impl Expected<'_> {
                 Severity::Major,
                 "answers that are too long for a datagram do not arrive: names with many addresses do not resolve",
                 "allow TCP port 53 from the nodes to this server, as UDP is: look for firewalls and network policies; \
-                 DN-04 lists the nodes that cannot use TCP",
+                 DN-04 lists the nodes that cannot use TCP"
+                    .to_owned(),
             ),
             Purpose::ApiPort => (
                 format!("port {port} of {api}"),
                 any(&|record| record.ends_with(&format!(" {port} {api}"))),
                 Severity::Minor,
                 "clients that look up ports by name (SRV) do not find them",
-                REWRITTEN,
+                self.rewritten(),
             ),
             Purpose::ApiAddress => (
                 api.clone(),
                 any(&|record| *record == format!("ptr {api}")),
                 Severity::Minor,
                 "programs that look up the name of an address fail or wait",
-                "name in-addr.arpa and ip6.arpa in the line of the plugin kubernetes and in its `fallthrough`: kubectl \
-                 -n kube-system edit configmap coredns",
+                format!(
+                    "name in-addr.arpa and ip6.arpa in the line of the plugin kubernetes and in its `fallthrough`: {}",
+                    self.edit
+                ),
             ),
             Purpose::Alias => (
                 format!("an alias of {api}"),
                 any(&|record| *record == format!("cname {api}")),
                 Severity::Minor,
                 "Services of type ExternalName do not work",
-                REWRITTEN,
+                self.rewritten(),
             ),
             Purpose::Version => (
                 "1.1.0, the version of the specification".into(),
@@ -143,23 +161,30 @@ impl Expected<'_> {
                 Severity::Info,
                 "the server may follow another version of the specification",
                 "none is needed for a server other than CoreDNS; upgrade CoreDNS otherwise: kubectl -n kube-system get \
-                 pods -l k8s-app=kube-dns -o jsonpath='{.items[*].spec.containers[*].image}'",
+                 pods -l k8s-app=kube-dns -o jsonpath='{.items[*].spec.containers[*].image}'"
+                    .to_owned(),
             ),
             Purpose::OtherFamily => (
                 "NOERROR, with or without an address".into(),
                 got.as_ref().is_ok_and(|got| got.code == "NOERROR"),
                 Severity::Major,
                 "clients with the C library musl treat names without such an address as unknown",
-                "in the Corefile, delete the `template` that answers such queries with NXDOMAIN, or let it answer with \
-                 rcode NOERROR: kubectl -n kube-system edit configmap coredns",
+                format!(
+                    "in the Corefile, delete the `template` that answers such queries with NXDOMAIN, or let it answer \
+                     with rcode NOERROR: {}",
+                    self.edit
+                ),
             ),
             Purpose::Nonexistent => (
                 "NXDOMAIN".into(),
                 got.as_ref().is_ok_and(|got| got.is_nxdomain() && got.data.is_empty()),
                 Severity::Minor,
                 "search lists stop at names that do not exist, and clients connect to the wrong server",
-                "in the Corefile, delete the `template` or `rewrite` that answers every name, and limit `fallthrough` \
-                 of the plugin kubernetes to in-addr.arpa ip6.arpa: kubectl -n kube-system edit configmap coredns",
+                format!(
+                    "in the Corefile, delete the `template` or `rewrite` that answers every name, and limit \
+                     `fallthrough` of the plugin kubernetes to in-addr.arpa ip6.arpa: {}",
+                    self.edit
+                ),
             ),
             Purpose::Probes => {
                 let missing = self.missing(got);
@@ -173,14 +198,15 @@ impl Expected<'_> {
                     Severity::Minor,
                     "members that find each other by a headless Service miss some",
                     "check that CoreDNS may watch EndpointSlices (DN-08). If only one server is listed, delete its \
-                     pod, which is created again: kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide",
+                     pod, which is created again: kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide"
+                        .to_owned(),
                 )
             }
             Purpose::Outside => return None,
         };
         // What did not arrive says nothing about the server's records, except where its length is in question.
         let is_lost = got.is_err() && asked.purpose != Purpose::LongAnswer;
-        let fix = if is_lost { "the answer was lost: see DN-04, and CN-04 for packet loss" } else { fix };
+        let fix = if is_lost { "the answer was lost: see DN-04, and CN-04 for packet loss".into() } else { fix };
         let finding = Finding::new(format!("{asked} returns {wanted}"), summary(got));
         Some((holds, finding.impact(impact).fix(fix).severity(severity)))
     }
@@ -287,7 +313,7 @@ mod tests {
             ports: vec![("https".into(), 443, "6443".into())],
         };
         let reports = ProbeReports(ADDRESSES.into_iter().enumerate().map(report).collect());
-        judge(&reports, &service, &cluster_local())
+        judge(&reports, &service, &cluster_local(), Err(&Unobserved::Interrupted))
     }
 
     fn changed(purpose: Purpose, got: &Got<Records>) -> Vec<String> {

@@ -17,15 +17,21 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Fault, Got, Record, Records};
 use crate::fact::facts::probe_reports::dns_questions::outside;
 use crate::seen::Unobserved;
+use crate::suites::dns::helpers::config_map;
 
 crate::check!("DN-07", "outside-names", Minor, judge, builds_on: ["DN-03", "DN-04"]);
 
-fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectations) -> Verdict {
+fn judge(
+    reports: Result<&ProbeReports, &Unobserved>,
+    expectations: &Expectations,
+    corefile: Result<&Corefile, &Unobserved>,
+) -> Verdict {
     if expectations.external_names.is_empty() && expectations.unresolved_names.is_empty() {
         return Verdict::not_applicable(
             "the profile expects no names outside of the cluster (external-names, unresolved-names)",
@@ -55,9 +61,9 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
                     .evidence(answered(server, got))
                     .impact(impact)
                     .fix(format!(
-                        "ask the servers of `forward` (kubectl -n kube-system get configmap coredns -o yaml) from the \
-                         node of a CoreDNS pod: dig @SERVER {name}. Allow UDP and TCP 53 to them, or forward the zone \
-                         to a server that has the name"
+                        "ask the servers of `forward` ({}) from the node of a CoreDNS pod: dig @SERVER {name}. Allow UDP \
+                         and TCP 53 to them, or forward the zone to a server that has the name",
+                        config_map::show(corefile)
                     ))
             });
         });
@@ -70,10 +76,11 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, expectations: &Expectation
                 Finding::new(format!("{name} does not resolve, as the profile requires"), "it resolves")
                     .evidence(answered(server, got))
                     .impact("pods can send data out of the cluster in DNS queries")
-                    .fix(
-                        "forward only the zones that pods need, instead of `forward .` in the Corefile: kubectl -n \
-                         kube-system edit configmap coredns; and block UDP and TCP 53 from pods to other resolvers",
-                    )
+                    .fix(format!(
+                        "forward only the zones that pods need, instead of `forward .` in the Corefile: {}; and block \
+                         UDP and TCP 53 from pods to other resolvers",
+                        config_map::edit(corefile)
+                    ))
             });
         });
         unasked(&mut verdict, name, judged);
@@ -134,7 +141,7 @@ mod tests {
         let server: SocketAddr = "10.96.0.10:53".parse().unwrap();
         let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
         let answers = Answers { dns: [(server, answer)].into(), ..Answers::default() };
-        judge(Ok(&reports([("n1", answers)])), expectations)
+        judge(Ok(&reports([("n1", answers)])), expectations, Err(&Unobserved::Interrupted))
     }
 
     fn seen(got: Got<Records>, expectations: &Expectations) -> Vec<String> {

@@ -80,12 +80,13 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::corefile::Surroundings;
     use super::*;
 
     fn derived(kubeadm: Option<&str>, corefile: Result<&str, &Unobserved>) -> ClusterDomain {
         let kubeadm =
             kubeadm.map(|domain| KubeadmConfig { dns_domain: Some(domain.into()), ..KubeadmConfig::default() });
-        let corefile = corefile.map(Corefile::read);
+        let corefile = corefile.map(|text| Corefile::read(text, &Surroundings::default()));
         ClusterDomain::derive((kubeadm.as_ref(), corefile.as_ref().map_err(|why| *why))).unwrap()
     }
 

@@ -1,33 +1,82 @@
 //! The configuration of CoreDNS.
 
+mod dispenser;
+mod occurrence;
+mod parser;
+mod plugins;
+mod pods;
+mod rewrite;
+mod setup;
+mod surroundings;
+mod text;
+mod upstreams;
+mod values;
 pub(crate) mod zones;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Call;
+use self::parser::Parsed;
+pub(crate) use self::plugins::NEWEST;
+use self::pods::Server;
+pub(crate) use self::surroundings::{Surroundings, is_unknown};
+use self::text::Token;
+use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::manager::Manager;
 use crate::seen::{Access, Seen, Unobserved};
+use crate::version::Version;
 
 /// Plugins whose arguments are kept: those of others may hold credentials.
-const KEPT: [&str; 5] = ["kubernetes", "forward", "proxy", "import", "cache"];
-/// The name of the ConfigMap with kubeadm and most others, and with RKE2, whose chart puts the release into its names.
-const NAMES: [&str; 2] = ["coredns", "rke2-coredns-rke2-coredns"];
-/// How deep snippets may import each other.
-const DEPTH: u8 = 8;
+const KEPT: [&str; 6] = ["kubernetes", "forward", "proxy", "import", "cache", "bind"];
+/// The name of the ConfigMap with kubeadm and most others.
+const USUAL: &str = "coredns";
+/// The names of ConfigMaps with a Corefile: RKE2's chart puts the release into its names. The last one is what k3s, AKS
+/// and others let administrators write, and the Corefile imports.
+const NAMES: [&str; 3] = [USUAL, "rke2-coredns-rke2-coredns", "coredns-custom"];
+/// How long a kubelet may take to bring a changed ConfigMap into a running pod.
+const UNTIL_MOUNTED: Duration = Duration::from_secs(120);
 
-/// The configuration of CoreDNS: ConfigMap kube-system/coredns, or RKE2's. Absent where another server is used.
+/// The configuration of CoreDNS: the ConfigMap that its pods mount, in kube-system. Absent where another server is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Corefile {
+    /// The name of the ConfigMap.
+    #[serde(default = "usual")]
+    pub config_map: String,
     /// The server blocks in order, with imported snippets; or why the text is not a Corefile.
     pub blocks: Result<Vec<ServerBlock>, String>,
+    /// What CoreDNS refuses when it starts, each with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// The environment variables that it uses and whose values are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+    /// The pods that use it, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Servers>,
     /// What manages the ConfigMap, if something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<Manager>,
+}
+
+/// The pods that use a Corefile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Servers {
+    /// Their image.
+    pub image: String,
+    /// Its release, if the image's tag is a version.
+    pub release: Option<Version>,
+    /// Whether a ready one started after the last change of the Corefile and of what it imports: it starts with them.
+    pub started_with_it: bool,
+}
+
+fn usual() -> String {
+    USUAL.to_owned()
 }
 
 /// A server block: the plugins for some zones at some ports.
@@ -61,8 +110,47 @@ impl ServerBlock {
 
 impl Corefile {
     /// Reads the text of the ConfigMap's key.
-    pub(crate) fn read(text: &str) -> Self {
-        Self { blocks: parse(text), manager: None }
+    pub(crate) fn read(text: &str, surroundings: &Surroundings) -> Self {
+        let parsed = parser::parse(text, surroundings);
+        let refused = parsed.as_ref().map(|parsed| setup::refusals(&parsed.blocks, surroundings)).unwrap_or_default();
+        let variables = parsed.as_ref().map(|parsed| parsed.variables.iter().cloned().collect()).unwrap_or_default();
+        let is_ignored =
+            |block: &parser::Block| block.keys.is_empty() && block.directives.iter().all(|(name, _)| name != "import");
+        let blocks = parsed.map(|Parsed { blocks, .. }| {
+            blocks.into_iter().filter(|block| !is_ignored(block)).map(ServerBlock::from).collect()
+        });
+        Self { config_map: usual(), blocks, refused, variables, servers: None, manager: None }
+    }
+}
+
+impl From<parser::Block> for ServerBlock {
+    fn from(parser::Block { keys, directives }: parser::Block) -> Self {
+        let plugins = directives.into_iter().map(|(name, words)| Plugin::new(name, &words)).collect();
+        Self { keys, plugins }
+    }
+}
+
+impl Plugin {
+    /// The plugin with what is kept of its words.
+    fn new(name: String, words: &[Token]) -> Self {
+        let keep = KEPT.contains(&name.as_str());
+        let (mut arguments, mut properties) = (Vec::new(), Vec::new());
+        let mut depth = 0_usize;
+        let mut begins = false;
+        for (before, word) in words.iter().zip(words.iter().skip(1)) {
+            begins |= before.file != word.file || before.end() != word.line;
+            match word.text.as_str() {
+                "{" => {
+                    depth += 1;
+                    begins = true;
+                }
+                "}" => depth = depth.saturating_sub(1),
+                text if depth == 0 && keep => arguments.push(text.to_owned()),
+                text if depth == 1 && std::mem::take(&mut begins) => properties.push(text.to_owned()),
+                _ => {}
+            }
+        }
+        Self { name, arguments, properties }
     }
 }
 
@@ -70,219 +158,89 @@ impl Observe for Corefile {
     type Needs<'a> = ();
     const NAME: &'static str = "corefile";
     const ACCESS: Access = Access::Read;
-    const RULES: &'static [Rule] = &[Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&NAMES)];
+    const RULES: &'static [Rule] = &[
+        Rule::namespaced("kube-system", "", "configmaps", &["get"]).named(&NAMES),
+        Rule::namespaced("kube-system", "", "pods", &["list"]),
+    ];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let mut call = Call::get_in::<ConfigMap>("kube-system", NAMES[0]);
-        let mut map = cluster.fetch::<ConfigMap>(&call).await;
-        if let Err(absent @ Unobserved::Absent { .. }) = map {
-            call = Call::get_in::<ConfigMap>("kube-system", NAMES[1]);
-            map = cluster.fetch::<ConfigMap>(&call).await.map_err(|why| match why {
-                Unobserved::Absent { .. } => absent,
-                why => why,
-            });
-        }
-        let map = map?;
-        let manager = Manager::of(&map.metadata);
-        let text = map.data.unwrap_or_default().remove("Corefile");
-        let text = text.ok_or_else(|| Unobserved::invalid(call.to_string(), "it has no key Corefile"))?;
-        Ok(Self { manager, ..Self::read(&text) })
-    }
-}
-
-/// A word of a Corefile.
-#[derive(Clone, Debug)]
-struct Token {
-    /// The line on which it begins.
-    line: usize,
-    /// The line on which it ends: another one if it is quoted.
-    end: usize,
-    text: String,
-    quoted: bool,
-}
-
-impl Token {
-    fn is(&self, text: &str) -> bool {
-        !self.quoted && self.text == text
-    }
-}
-
-/// Splits a text as Caddy does, whose syntax CoreDNS uses: words between white space, quotes around words with white
-/// space, comments after `#`.
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let mut tokens = Vec::new();
-    let mut line = 1;
-    let mut letters = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\n' => line += 1,
-            letter if letter.is_whitespace() => {}
-            '#' => while letters.next_if(|letter| *letter != '\n').is_some() {},
-            '"' => {
-                let begin = line;
-                let mut word = String::new();
-                loop {
-                    match letters.next() {
-                        None => return Err(format!("line {begin}: the quote is never closed")),
-                        Some('"') => break,
-                        Some('\\') if letters.next_if_eq(&'"').is_some() => word.push('"'),
-                        Some(letter) => {
-                            line += usize::from(letter == '\n');
-                            word.push(letter);
-                        }
-                    }
-                }
-                tokens.push(Token { line: begin, end: line, text: word, quoted: true });
-            }
-            letter => {
-                let mut word = String::from(letter);
-                while let Some(letter) = letters.next_if(|letter| !letter.is_whitespace()) {
-                    word.push(letter);
-                }
-                tokens.push(Token { line, end: line, text: word, quoted: false });
-            }
-        }
-    }
-    Ok(tokens)
-}
-
-/// The tokens that are not read yet.
-struct Rest {
-    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
-    /// The line on which the last token ended.
-    line: usize,
-}
-
-impl Rest {
-    fn next(&mut self) -> Option<Token> {
-        let token = self.tokens.next()?;
-        self.line = token.end;
-        Some(token)
-    }
-
-    fn is_empty(&mut self) -> bool {
-        self.tokens.peek().is_none()
-    }
-
-    /// Whether the line ends here.
-    fn line_ends(&mut self) -> bool {
-        self.tokens.peek().is_none_or(|next| next.line != self.line)
-    }
-}
-
-/// Reads a Corefile.
-fn parse(text: &str) -> Result<Vec<ServerBlock>, String> {
-    let mut rest = Rest { tokens: tokens(text)?.into_iter().peekable(), line: 1 };
-    let mut blocks = Vec::new();
-    let mut snippets: BTreeMap<String, Vec<Plugin>> = BTreeMap::new();
-    while !rest.is_empty() {
-        let (keys, opens) = keys(&mut rest)?;
-        match &keys[..] {
-            // Whole server blocks from another file.
-            [word, file] if word == "import" && !opens => {
-                let plugin = Plugin { name: word.clone(), arguments: vec![file.clone()], properties: Vec::new() };
-                blocks.push(ServerBlock { keys: Vec::new(), plugins: vec![plugin] });
-            }
-            [key] if opens && key.starts_with('(') && key.ends_with(')') => {
-                snippets.insert(key[1..key.len() - 1].to_owned(), plugins(&mut rest, opens)?);
-            }
-            _ => {
-                let plugins = plugins(&mut rest, opens)?;
-                blocks.push(ServerBlock { keys, plugins });
-            }
-        }
-    }
-    for block in &mut blocks {
-        block.plugins = filled_in(std::mem::take(&mut block.plugins), &snippets, DEPTH)?;
-    }
-    Ok(blocks)
-}
-
-/// The keys of a server block, and whether a brace opens it.
-fn keys(rest: &mut Rest) -> Result<(Vec<String>, bool), String> {
-    let mut keys = Vec::new();
-    while let Some(token) = rest.next() {
-        if token.is("{") && keys.is_empty() {
-            return Err(format!("line {}: a server block without a zone", token.line));
-        }
-        if token.is("{") {
-            return Ok((keys, true));
-        }
-        if token.is("}") {
-            return Err(closes_nothing(&token));
-        }
-        keys.extend(token.text.split(',').filter(|word| !word.is_empty()).map(str::to_owned));
-        if !token.text.ends_with(',') && rest.line_ends() {
-            break;
-        }
-    }
-    Ok((keys, false))
-}
-
-/// The plugins up to the closing brace; a file without braces is one server block.
-fn plugins(rest: &mut Rest, opened: bool) -> Result<Vec<Plugin>, String> {
-    let begin = rest.line;
-    let mut plugins = Vec::new();
-    while let Some(name) = rest.next() {
-        if name.is("}") {
-            return if opened { Ok(plugins) } else { Err(closes_nothing(&name)) };
-        }
-        if name.is("{") {
-            return Err(format!("line {}: an opening brace where a plugin should be", name.line));
-        }
-        plugins.push(plugin(rest, name)?);
-    }
-    if opened { Err(format!("line {begin}: the server block is never closed")) } else { Ok(plugins) }
-}
-
-fn closes_nothing(brace: &Token) -> String {
-    format!("line {}: a closing brace that nothing opened", brace.line)
-}
-
-/// A plugin: its line, and the block of properties that begins there.
-fn plugin(rest: &mut Rest, name: Token) -> Result<Plugin, String> {
-    let keep = KEPT.contains(&name.text.as_str());
-    let (mut arguments, mut properties) = (Vec::new(), Vec::new());
-    let mut depth = 0_usize;
-    let mut begins = false;
-    while depth > 0 || !rest.line_ends() {
-        begins |= rest.line_ends();
-        let Some(token) = rest.next() else {
-            return Err(format!("line {}: the block of {} is never closed", name.line, name.text));
+        let pods =
+            Call::list::<Pod>().in_namespace("kube-system").with("labelSelector", "k8s-app in (kube-dns,coredns)");
+        let servers: Vec<Server> =
+            cluster.list(pods, |pod: Pod| pods::read(&pod)).await?.into_iter().flatten().collect();
+        let Some(server) = servers.first().cloned() else {
+            // Without pods the names that are known remain.
+            let map = match fetch(cluster, USUAL).await {
+                Err(absent @ Unobserved::Absent { .. }) => fetch(cluster, NAMES[1]).await.map_err(|why| match why {
+                    Unobserved::Absent { .. } => absent,
+                    why => why,
+                }),
+                seen => seen,
+            }?;
+            return Self::of(map, "Corefile", &Surroundings::default());
         };
-        if token.is("{") {
-            depth += 1;
-            begins = true;
-        } else if token.is("}") {
-            depth = depth.checked_sub(1).ok_or_else(|| closes_nothing(&token))?;
-        } else if depth == 0 && keep {
-            arguments.push(token.text);
-        } else if depth == 1 && std::mem::take(&mut begins) {
-            properties.push(token.text);
+        let (name, key) = &server.config_map;
+        let map = fetch(cluster, name).await?;
+        let mut changed = last_change(&map);
+        let mut surroundings = server.surroundings;
+        for volume in &server.others {
+            let own = volume.config_map == *name;
+            let other = if own { Ok(map.clone()) } else { fetch(cluster, &volume.config_map).await };
+            match other {
+                Ok(other) => {
+                    changed = changed.max(last_change(&other));
+                    let files = volume.files(&other.data.unwrap_or_default());
+                    surroundings.directories.insert(volume.directory.clone(), files);
+                }
+                // The volume is empty.
+                Err(Unobserved::Absent { .. }) => {
+                    surroundings.directories.insert(volume.directory.clone(), BTreeMap::new());
+                }
+                // What it holds is imported from a file that is not known.
+                Err(_) => {
+                    surroundings.unread.insert(volume.directory.clone());
+                }
+            }
         }
+        let all_known = surroundings.unread.is_empty();
+        let read = Self::of(map, key, &surroundings)?;
+        let since = changed.and_then(|changed| changed.checked_add(UNTIL_MOUNTED).ok()).filter(|_| all_known);
+        let started = |server: &Server| server.config_map.0 == read.config_map && server.started >= since;
+        let started_with_it = since.is_some() && servers.iter().any(started);
+        let servers = Servers { image: server.image, release: surroundings.release, started_with_it };
+        Ok(Self { servers: Some(servers), ..read })
     }
-    Ok(Plugin { name: name.text, arguments, properties })
 }
 
-/// Replaces imports by their snippets.
-fn filled_in(plugins: Vec<Plugin>, snippets: &BTreeMap<String, Vec<Plugin>>, depth: u8) -> Result<Vec<Plugin>, String> {
-    let mut all = Vec::new();
-    for plugin in plugins {
-        let snippet = plugin.arguments.first().filter(|_| plugin.name == "import").and_then(|name| snippets.get(name));
-        match snippet {
-            Some(_) if depth == 0 => return Err("snippets import each other without end".into()),
-            Some(snippet) => all.extend(filled_in(snippet.clone(), snippets, depth - 1)?),
-            None => all.push(plugin),
-        }
+impl Corefile {
+    fn of(map: ConfigMap, key: &str, surroundings: &Surroundings) -> Seen<Self> {
+        let manager = Manager::of(&map.metadata);
+        let config_map = map.metadata.name.unwrap_or_default();
+        let text = map.data.unwrap_or_default().remove(key);
+        let text = text.ok_or_else(|| {
+            Unobserved::invalid(format!("ConfigMap kube-system/{config_map}"), format!("it has no key {key}"))
+        })?;
+        Ok(Self { config_map, manager, ..Self::read(&text, surroundings) })
     }
-    Ok(all)
+}
+
+async fn fetch(cluster: &Cluster, name: &str) -> Seen<ConfigMap> {
+    let seen = cluster.fetch::<ConfigMap>(&Call::get_in::<ConfigMap>("kube-system", name)).await;
+    // Roles name the ConfigMaps that are usual.
+    seen.map_err(|why| if NAMES.contains(&name) { why } else { why.optional() })
+}
+
+/// When an object was last written, as far as its fields have managers.
+fn last_change(map: &ConfigMap) -> Option<Timestamp> {
+    let managed = map.metadata.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
+    managed.map(|at| at.0).max()
 }
 
 crate::observed!(Corefile);
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::Corefile;
+    use super::{Corefile, Surroundings};
 
     /// As kubeadm writes it.
     pub(crate) const KUBEADM: &str = "\
@@ -312,7 +270,7 @@ pub(crate) mod testing {
 ";
 
     pub(crate) fn corefile(text: &str) -> Corefile {
-        Corefile::read(text)
+        Corefile::read(text, &Surroundings::default())
     }
 }
 
@@ -320,16 +278,20 @@ pub(crate) mod testing {
 mod tests {
     use proptest::prelude::*;
 
-    use super::testing::KUBEADM;
+    use super::testing::{KUBEADM, corefile};
     use super::*;
 
     fn names(block: &ServerBlock) -> Vec<&str> {
         block.plugins.iter().map(|plugin| plugin.name.as_str()).collect()
     }
 
+    fn blocks(text: &str) -> Vec<ServerBlock> {
+        corefile(text).blocks.unwrap()
+    }
+
     #[test]
     fn kubeadms_corefile_is_one_block() {
-        let blocks = parse(KUBEADM).unwrap();
+        let blocks = blocks(KUBEADM);
         assert_eq!((blocks.len(), &blocks[0].keys[..]), (1, &[".:53".to_owned()][..]));
         assert_eq!(
             names(&blocks[0]),
@@ -351,42 +313,44 @@ mod tests {
         assert_eq!(kubernetes.properties, ["pods", "fallthrough", "ttl"]);
         // What is not known to be harmless is not kept.
         assert!(blocks[0].plugins("prometheus").next().unwrap().arguments.is_empty());
+        assert_eq!(corefile(KUBEADM).refused, [""; 0]);
     }
 
     #[test]
     fn keys_may_be_many_and_go_on_after_a_comma() {
-        let blocks = parse("a.example, b.example:5353,\nc.example { # three\n  whoami\n}\nd.example {\n}\n").unwrap();
+        let blocks = blocks("a.example, b.example:5353,\nc.example { # three\n  whoami\n}\nd.example\n{\n}#end\n");
         assert_eq!(blocks[0].keys, ["a.example", "b.example:5353", "c.example"]);
         assert_eq!((names(&blocks[0]), names(&blocks[1])), (vec!["whoami"], vec![]));
     }
 
     #[test]
     fn a_file_without_braces_is_one_block() {
-        let blocks = parse("example.org\nforward . 9.9.9.9\n\"quoted \\\" name\" x\n").unwrap();
+        let blocks = blocks("example.org\nforward . 9.9.9.9\n\"quoted \\\" name\" x\n");
         assert_eq!(names(&blocks[0]), ["forward", "quoted \" name"]);
         assert_eq!(blocks[0].plugins[0].arguments, [".", "9.9.9.9"]);
     }
 
     #[test]
-    fn snippets_are_filled_in_and_files_are_not() {
+    fn snippets_are_filled_in_and_unknown_files_are_not() {
         let text =
             "(usual) {\n errors\n cache\n}\nimport custom/*.server\n. {\n import usual\n import custom/*.override\n}\n";
-        let blocks = parse(text).unwrap();
-        assert_eq!(blocks[0].plugins[0].arguments, ["custom/*.server"]);
-        assert_eq!(names(&blocks[1]), ["errors", "cache", "import"]);
+        let all = blocks(text);
+        assert_eq!(all[0].plugins[0].arguments, ["custom/*.server"]);
+        assert_eq!(names(&all[1]), ["errors", "cache", "import"]);
         let endless = "(a) {\n import b\n}\n(b) {\n import a\n}\n. {\n import a\n}\n";
-        assert_eq!(parse(endless).unwrap_err(), "snippets import each other without end");
+        assert_eq!(corefile(endless).blocks.unwrap_err(), "snippets import each other without end");
+        let whole = "(both) {\n a.example {\n  whoami\n }\n b.example {\n }\n}\nimport both\n";
+        assert_eq!(
+            blocks(whole).iter().map(|block| block.keys[0].as_str()).collect::<Vec<_>>(),
+            ["a.example", "b.example"]
+        );
     }
 
     #[test]
     fn nested_properties_end_with_their_own_brace() {
-        let text = ". {\n template IN A {\n  match a {\n   b\n  }\n  answer x\n }\n cache\n}\n";
-        let blocks = parse(text).unwrap();
+        let blocks = blocks(". {\n template IN A {\n  match a {\n   b\n  }\n  answer x\n }\n cache\n}\n");
         assert_eq!(names(&blocks[0]), ["template", "cache"]);
         assert_eq!(blocks[0].plugins[0].properties, ["match", "answer"]);
-        let blocks = parse(". {\n health { lameduck 5s }\n ready\n}\n").unwrap();
-        assert_eq!(names(&blocks[0]), ["health", "ready"]);
-        assert_eq!(blocks[0].plugins[0].properties, ["lameduck"]);
     }
 
     #[test]
@@ -394,19 +358,25 @@ mod tests {
         for (text, expected) in [
             (". {\n errors\n", "line 1: the server block is never closed"),
             (". {\n health {\n  lameduck 5s\n", "line 2: the block of health is never closed"),
-            (". {\n errors\n}\n}\n", "line 4: a closing brace that nothing opened"),
-            ("{\n errors\n}\n", "line 1: a server block without a zone"),
             (". {\n errors }\n}\n", "line 2: a closing brace that nothing opened"),
-            (". {\n \"errors\n}\n", "line 2: the quote is never closed"),
+            (". {\n import\n}\n", "line 2: `import` names no file"),
+            ("a, {\n}\n", "line 1: a zone should follow the comma"),
         ] {
-            assert_eq!(parse(text).unwrap_err(), expected, "{text}");
+            assert_eq!(corefile(text).blocks.unwrap_err(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn old_recordings_are_read() {
+        let old = r#"{"blocks": {"Ok": [{"keys": ["."], "plugins": [{"name": "loop"}]}]}}"#;
+        let read: Corefile = serde_json::from_str(old).unwrap();
+        assert_eq!((read.config_map.as_str(), read.blocks.unwrap().len(), read.servers), ("coredns", 1, None));
     }
 
     proptest! {
         #[test]
-        fn arbitrary_text_is_safe(text in "([{}()\", \n#.a]|import|\\PC){0,80}") {
-            let _ = parse(&text);
+        fn arbitrary_text_is_safe(text in "([{}()\", \n#.a/0]|import|forward|cache|rewrite|hosts|kubernetes|\\PC){0,80}") {
+            let _ = corefile(&text);
         }
     }
 }
