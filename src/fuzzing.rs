@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::bootstrap_token;
 use crate::certificate::{Certificate, verify, verify_client};
 use crate::cidr::Cidr;
+use crate::cluster::{File, Files, Kubeconfig};
 use crate::dial::{handshake_over, outdated_over};
 use crate::event::reading::Stream;
 use crate::event::{Events, RunStarted};
@@ -108,9 +109,12 @@ pub fn jws(data: &[u8]) -> bool {
     bootstrap_token::form(&detached, "abcdef").is_ok()
 }
 
-/// The kubeconfig of cluster-info.
+/// The kubeconfig in cluster-info, and that of an administrator. No file that it names is read.
 pub fn kubeconfig(data: &[u8]) -> bool {
-    DiscoveryKubeconfig::parse(&text(data)).is_ok()
+    let missing = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    let parsed = File::parse(Path::new("config"), data);
+    let of_administrator = parsed.and_then(|file| Kubeconfig::of(&Files::new(vec![file]), None, missing));
+    DiscoveryKubeconfig::parse(&text(data)).is_ok() | of_administrator.is_ok()
 }
 
 /// The termination message of a probe.

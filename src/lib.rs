@@ -11,6 +11,8 @@ pub(crate) mod cidr;
 pub mod cli;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
+#[doc(hidden)]
+pub mod crypto_provider;
 pub(crate) mod dial;
 pub mod drill;
 pub mod event;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before anything makes a TLS configuration: one provider for all of it.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider is installed yet");
+    seaworthy::crypto_provider::install();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a process can start threads");
     let code = runtime.block_on(seaworthy::cli::main(std::env::args_os()));

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let profile = env::var_os("SEAWORTHY_PROFILE").unwrap_or_else(|| "audit".into());
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider is installed yet");
+    seaworthy::crypto_provider::install();
     let mut command: Vec<OsString> = ["seaworthy", "test", "--kubeconfig"].map(OsString::from).into();
     command.extend([kubeconfig, "--profile".into(), profile, "--".into()]);
     command.extend(env::args_os().skip(1));

@@ -456,7 +456,9 @@ async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
         (json!({ "client-certificate-data": "A A==", "client-key-data": "AA==" }), "is not base64"),
         (json!({ "tokenFile": "nowhere" }), "nowhere cannot be read: "),
         (
-            json!({ "exec": { "command": "no-such-plugin", "installHint": "get it" } }),
+            json!({ "exec": {
+                "apiVersion": "client.authentication.k8s.io/v1beta1", "command": "no-such-plugin", "installHint": "get it",
+            } }),
             "exec no-such-plugin: the credential plugin cannot be started: No such file or directory (os error 2) (get it)",
         ),
         (json!({ "exec": {} }), "its exec names no command"),
@@ -470,7 +472,7 @@ async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
         ended(&done, 2, &[&format!("{}: context \"a\": user \"a\": ", path.display()), says]);
     }
     for (ca, says) in
-        [("-", "its certificate-authority-data is not base64"), ("AA==", "holds no certificate in PEM form")]
+        [("-", "its certificate-authority-data (line 1) is not base64"), ("AA==", "holds no certificate in PEM form")]
     {
         let path =
             written(&folder, &json!({ "server": "https://127.0.0.1:1", "certificate-authority-data": ca }), &json!({}));
@@ -557,11 +559,9 @@ async fn a_credential_is_taken_as_kubectl_takes_it() {
 async fn a_server_that_is_not_a_url_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for (server, says) in [
-        ("127.0.0.1:6443", "its server \"127.0.0.1:6443\" is not a URL with a scheme: write https://127.0.0.1:6443"),
-        ("localhost", "write https://localhost"),
-        ("localhost:6443", "write https://localhost:6443"),
-        ("user:hunter2-0815@localhost:6443", "write https://localhost:6443"),
-        ("https://", "its server \"https://\" is not a URL"),
+        ("//localhost", "its server \"//localhost\" is not a URL with a scheme: write https://localhost"),
+        ("user:hunter2-0815@localhost:6443/k8s", "write https://localhost:6443/k8s"),
+        ("https://", "its server names no host"),
         ("https://user:hunter2-0815@127.0.0.1:99999", "its server has the port \"99999\""),
         ("unix:///run/api.sock", "its server "),
         ("https://127.0.0.1:6443 ", "is not a URL"),

@@ -138,8 +138,8 @@ fn every_output_states_why_a_run_failed() {
 #[test]
 fn a_kubeconfig_that_cannot_be_used_counts_as_a_failed_run() {
     let folder = Folder::new();
-    let done = folder.run(&folder.kubeconfig("localhost"), &[]);
-    folder.states(&done, 2, "write https://localhost");
+    let done = folder.run(&folder.kubeconfig("https://"), &[]);
+    folder.states(&done, 2, "its server names no host");
     let folder = Folder::new();
     let done = folder.run(&folder.path("nowhere"), &[]);
     folder.states(&done, 2, "cannot read the kubeconfig");

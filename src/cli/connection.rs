@@ -32,7 +32,10 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// Reads the kubeconfig that the flags choose.
     pub async fn kubeconfig(&self) -> Result<Kubeconfig, Failure> {
-        Ok(Kubeconfig::load(self.kubeconfig.as_deref(), self.context.as_deref()).await?)
+        let (file, context) = (self.kubeconfig.clone(), self.context.clone());
+        // A file may be a pipe.
+        let load = move || Kubeconfig::load(file.as_deref(), context.as_deref());
+        Ok(tokio::task::spawn_blocking(load).await.expect("reading a kubeconfig does not panic")?)
     }
 
     /// How to send requests, all of them within `timeout` if there is one.

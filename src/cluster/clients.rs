@@ -130,7 +130,7 @@ impl Clients {
 
     /// Runs the credential plugin of the kubeconfig, if there is one, unless its last credential can still be used.
     async fn renew(&self, kubeconfig: &Kubeconfig) -> Result<(), PluginError> {
-        let Some(exec) = plugin::of(&kubeconfig.config.auth_info) else { return Ok(()) };
+        let Some(exec) = &kubeconfig.config.auth_info.exec else { return Ok(()) };
         let mut issued = self.issued.lock().await;
         if !issued.as_ref().is_some_and(Issued::is_fresh) {
             *issued = Some(plugin::run(exec).await?);

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 pub(crate) use self::error::ConnectError;
 use super::causes::{causes, fault, no_credential};
 use super::clients::NoClient;
-use super::kubeconfig::explain;
 use super::{Call, Cluster, Kubeconfig, KubeconfigError, Reply, Settings};
 use crate::certificate::Distrust;
 use crate::handshake::{Handshake, Target, Unreachable};
@@ -79,8 +78,7 @@ async fn prepare(cluster: &Cluster, call: &Call) -> Result<(), ConnectError> {
         Err(NoClient::Abandoned) => return Err(unreachable(cluster, Unobserved::Interrupted)),
     };
     let cause = match (error.as_ref(), no_credential(error.as_ref())) {
-        (kube::Error::InferKubeconfig(error), _) => explain(error),
-        (kube::Error::RustlsTls(error), _) => format!("TLS with its certificates cannot be set up: {}", causes(error)),
+        (kube::Error::RustlsTls(error), _) => format!("TLS cannot be set up: {}", causes(error)),
         (_, Some(error)) => fault(error),
         (other, None) => causes(other),
     };
@@ -240,11 +238,8 @@ fn untrusted(cluster: &Cluster, seen: &Handshake, why: Unobserved) -> ConnectErr
 fn credential_fault(kubeconfig: &Kubeconfig) -> Option<String> {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let auth = &kubeconfig.config.auth_info;
-    let pem = match (&auth.client_certificate_data, &auth.client_certificate) {
-        (Some(data), _) => String::from_utf8(BASE64_STANDARD.decode(data).ok()?).ok()?,
-        (None, Some(path)) => std::fs::read_to_string(path).ok()?,
-        (None, None) => return None,
-    };
+    let data = auth.client_certificate_data.as_ref()?;
+    let pem = String::from_utf8(BASE64_STANDARD.decode(data).ok()?).ok()?;
     let certificate =
         crate::certificate::Certificate::from_pem_bundle(&pem).ok()?.into_iter().next()?.describe().ok()?;
     let now = jiff::Timestamp::now();

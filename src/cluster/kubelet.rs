@@ -75,13 +75,11 @@ impl Cluster {
         config.tls_server_name = None;
         // A proxy for the API server is not one for the nodes.
         config.proxy_url = None;
-        let shows_certificate = own.client_certificate.is_some() || own.client_certificate_data.is_some();
+        let shows_certificate = own.client_certificate_data.is_some();
         config.accept_invalid_certs = shows_certificate;
         config.auth_info = if shows_certificate {
             AuthInfo {
-                client_certificate: own.client_certificate,
                 client_certificate_data: own.client_certificate_data,
-                client_key: own.client_key,
                 client_key_data: own.client_key_data,
                 ..AuthInfo::default()
             }

@@ -36,7 +36,7 @@ pub(crate) use connection::{ConnectError, connect};
 pub(crate) use handle::{Cluster, Settings};
 pub(crate) use identity::{ClientCertificate, Identity};
 pub(crate) use kubeconfig::without_line_breaks;
-pub(crate) use kubeconfig::{Kubeconfig, KubeconfigError};
+pub(crate) use kubeconfig::{File, Files, Kubeconfig, KubeconfigError};
 pub(crate) use progress::Progress;
 pub(crate) use relayed::Came;
 pub(crate) use reply::Reply;

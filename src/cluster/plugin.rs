@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::process::Command;
 
-use super::kubeconfig::unfit_for_header;
+use super::ClientCertificate;
+use super::kubeconfig::{client_certificate, unfit_for_header};
 use crate::redaction::Redaction;
 
 /// How many lines of a plugin's standard error are shown. The last ones are the most useful.
@@ -47,6 +48,8 @@ enum Fault {
     HalfCertificate,
     #[error("the token that the credential plugin printed {0}, which an HTTP header cannot carry")]
     UnfitToken(&'static str),
+    #[error("the credential plugin printed a certificate that cannot be used: {0}")]
+    Certificate(String),
 }
 
 impl PluginError {
@@ -59,8 +62,7 @@ impl PluginError {
 /// A credential that a plugin has issued.
 pub(super) struct Issued {
     token: Option<String>,
-    /// The certificate and its key, both in PEM.
-    certificate: Option<(String, String)>,
+    certificate: Option<ClientCertificate>,
     expires: Option<Timestamp>,
 }
 
@@ -76,13 +78,6 @@ struct Status {
     token: Option<String>,
     client_certificate_data: Option<String>,
     client_key_data: Option<String>,
-}
-
-/// The plugin of this user, unless the kubeconfig itself has a credential that takes precedence.
-pub(super) fn of(user: &AuthInfo) -> Option<&ExecConfig> {
-    let AuthInfo { token, token_file, username, auth_provider, .. } = user;
-    let has_other = token.is_some() || token_file.is_some() || username.is_some() || auth_provider.is_some();
-    user.exec.as_ref().filter(|_| !has_other)
 }
 
 /// Runs a plugin. If the caller stops waiting, the plugin is killed.
@@ -125,7 +120,11 @@ impl Issued {
         let status = credential.status.ok_or(Fault::NoStatus)?;
         let set = |text: Option<String>| text.filter(|text| !text.is_empty());
         let certificate = match (set(status.client_certificate_data), set(status.client_key_data)) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(certificate), Some(key)) => {
+                let fields =
+                    (("its clientCertificateData", certificate.as_bytes()), ("its clientKeyData", key.as_bytes()));
+                Some(client_certificate(fields.0, fields.1).map_err(Fault::Certificate)?)
+            }
             (None, None) => None,
             _ => return Err(Fault::HalfCertificate),
         };
@@ -147,19 +146,16 @@ impl Issued {
 
     /// The secrets in it.
     pub(super) fn secrets(&self) -> impl Iterator<Item = String> {
-        self.token.iter().chain(self.certificate.iter().map(|(_, key)| key)).cloned()
+        let key = self.certificate.iter().map(|certificate| certificate.expose_key().to_owned());
+        self.token.iter().cloned().chain(key)
     }
 
-    /// The user with this credential instead of the plugin. A certificate of the kubeconfig itself takes precedence over an
-    /// issued one.
+    /// The user with this credential instead of the plugin.
     pub(super) fn held_by(&self, user: &AuthInfo) -> AuthInfo {
         let mut user = AuthInfo { token: self.token.clone().map(Into::into), exec: None, ..user.clone() };
-        if let Some((certificate, key)) = &self.certificate
-            && user.client_certificate.is_none()
-            && user.client_certificate_data.is_none()
-        {
-            user.client_certificate_data = Some(BASE64_STANDARD.encode(certificate));
-            user.client_key_data = Some(BASE64_STANDARD.encode(key).into());
+        if let Some(certificate) = &self.certificate {
+            user.client_certificate_data = Some(BASE64_STANDARD.encode(certificate.chain()));
+            user.client_key_data = Some(BASE64_STANDARD.encode(certificate.expose_key()).into());
         }
         user
     }
@@ -201,6 +197,7 @@ mod tests {
             ("{status: {}}", "neither a token nor a certificate"),
             ("{status: {token: ''}}", "neither a token nor a certificate"),
             ("{status: {token: opaque-0815, clientKeyData: opaque-0815}}", "without its certificate"),
+            ("{status: {clientCertificateData: opaque-0815, clientKeyData: a}}", "its clientCertificateData holds no"),
             ("{status: {token: opaque-0815, expirationTimestamp: soon}}", "not a time as in RFC 3339"),
             (
                 "{status: {token: \"opaque-0815\\n\"}}",
@@ -214,13 +211,16 @@ mod tests {
 
     #[test]
     fn an_issued_credential_takes_the_place_of_the_plugin() {
-        let both = parsed("{status: {token: a, clientCertificateData: b, clientKeyData: c}}").unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new([]).unwrap().self_signed(&key).unwrap();
+        let status = json!({
+            "token": "a", "clientCertificateData": certificate.pem(), "clientKeyData": key.serialize_pem(),
+        });
+        let both = parsed(&json!({ "status": status }).to_string()).unwrap();
         let user = both.held_by(&AuthInfo { exec: Some(ExecConfig::default()), ..AuthInfo::default() });
         assert_eq!(user.token.unwrap().expose_secret(), "a");
-        assert_eq!(user.client_certificate_data.as_deref(), Some("Yg=="));
+        assert!(user.client_certificate_data.is_some() && user.client_key_data.is_some());
         assert!(user.exec.is_none() && both.is_fresh());
-        let own = AuthInfo { client_certificate: Some("own.crt".into()), ..AuthInfo::default() };
-        assert_eq!(both.held_by(&own).client_certificate_data, None);
         let soon = (Timestamp::now() + MARGIN / 2).to_string();
         assert!(!parsed(&format!("{{status: {{token: a, expirationTimestamp: '{soon}'}}}}")).unwrap().is_fresh());
     }

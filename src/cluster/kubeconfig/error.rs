@@ -2,10 +2,6 @@
 
 use std::path::PathBuf;
 
-use kube::config::{KubeconfigError as Upstream, LoadDataError};
-
-use crate::cluster::causes::causes;
-
 /// Why there is no usable kubeconfig.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -86,25 +82,4 @@ pub enum KubeconfigError {
         /// What is wrong.
         cause: String,
     },
-}
-
-/// The error for a cluster without a URL.
-pub(super) const NO_SERVER: &str = "it has no server";
-/// The error for a CA without a certificate.
-pub(super) const NO_CERTIFICATE: &str =
-    "its certificate-authority or certificate-authority-data holds no certificate in PEM form";
-
-/// What is wrong with a kubeconfig, by its fields.
-pub(in crate::cluster) fn explain(error: &Upstream) -> String {
-    let field = match error {
-        Upstream::LoadCertificateAuthority(LoadDataError::DecodeBase64(_)) => "certificate-authority-data",
-        Upstream::LoadClientCertificate(LoadDataError::DecodeBase64(_)) => "client-certificate-data",
-        Upstream::LoadClientKey(LoadDataError::DecodeBase64(_)) => "client-key-data",
-        Upstream::MissingClusterUrl => return NO_SERVER.into(),
-        Upstream::ParseClusterUrl(why) => return format!("its server is not a URL: {why}"),
-        Upstream::ParseProxyUrl(why) => return format!("its proxy-url, or HTTPS_PROXY, is not a URL: {why}"),
-        Upstream::ParseCertificates(_) => return NO_CERTIFICATE.into(),
-        other => return causes(other),
-    };
-    format!("its {field} is not base64")
 }
