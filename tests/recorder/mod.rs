@@ -21,10 +21,10 @@ const UNAUTHORIZED: &str =
     r#"{"kind":"Status","apiVersion":"v1","reason":"Unauthorized","message":"Unauthorized","code":401}"#;
 
 /// The CA of every recorder.
-pub static SERVER_CA: LazyLock<Ca> = LazyLock::new(Ca::new);
+pub(crate) static SERVER_CA: LazyLock<Ca> = LazyLock::new(Ca::new);
 
-pub struct Ca {
-    pub pem: String,
+pub(crate) struct Ca {
+    pub(crate) pem: String,
     config: Arc<ServerConfig>,
 }
 
@@ -50,33 +50,32 @@ impl Ca {
     }
 }
 
-pub struct Recorder {
-    pub address: SocketAddr,
+pub(crate) struct Recorder {
+    pub(crate) address: SocketAddr,
     first: Arc<Mutex<Option<String>>>,
 }
 
 impl Recorder {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let first = Arc::default();
+        let first: Arc<Mutex<Option<String>>> = Arc::default();
         let record = Arc::clone(&first);
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            for stream in listener.incoming().map_while(Result::ok) {
                 let record = Arc::clone(&record);
                 // What a client breaks off is not a request.
-                std::thread::spawn(move || drop(serve(stream?, &record)));
+                std::thread::spawn(move || drop(serve(stream, &record)));
             }
-            Ok::<_, io::Error>(())
         });
         Self { address, first }
     }
 
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         *self.first.lock().unwrap() = None;
     }
 
-    pub fn recorded(&self) -> Option<String> {
+    pub(crate) fn recorded(&self) -> Option<String> {
         self.first.lock().unwrap().clone()
     }
 }
@@ -116,7 +115,7 @@ fn requests(
     loop {
         let head = head(stream)?;
         let (line, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
-        let path = line.split(' ').nth(1).unwrap_or_default();
+        let path = line.split([' ', '?']).nth(1).unwrap_or_default();
         let headers: Vec<_> = headers.lines().filter_map(|line| line.split_once(':')).collect();
         let all = |name: &str| {
             let is = |(key, _): &&(&str, &str)| key.eq_ignore_ascii_case(name);
