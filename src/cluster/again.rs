@@ -48,10 +48,11 @@ impl Transient {
         Self { cause: cause.into(), pause: None }
     }
 
-    /// An answer with such a status. What the API server reports about a kubelet is not a fault of its own.
+    /// An answer with such a status, unless it is what was asked for: what an API server reports about a kubelet, or about its
+    /// own health.
     pub(super) fn answer(reply: &Reply, pause: Option<Duration>) -> Option<Self> {
         let transient = match reply.status {
-            500 => !is_about_kubelet(&reply.message()),
+            500 => !is_about_kubelet(&reply.message()) && !reply.text().contains("check failed"),
             status => Self::is_transient(status),
         };
         transient.then(|| Self { cause: format!("HTTP {}", reply.status), pause })
@@ -108,8 +109,7 @@ impl Cluster {
                 }
             };
             // A server that asks for a pause has not begun with the request.
-            let again =
-                transient.filter(|fault| sent < MOST && (call.is_repeatable() || fault.is_refused_for_now(call)));
+            let again = transient.filter(|fault| sent < MOST && (call.is_repeatable() || fault.is_refused_for_now()));
             let Some(Transient { cause, pause }) = again else { return outcome.map_err(|failed| failed.why) };
             let pause = pause.unwrap_or_else(|| jittered(PAUSE * 4_u32.pow(sent)));
             if began.elapsed() + pause >= deadline {
@@ -144,8 +144,8 @@ impl Cluster {
 }
 
 impl Transient {
-    fn is_refused_for_now(&self, call: &Call) -> bool {
-        self.cause == "HTTP 429" && self.pause.is_some() && !call.once
+    fn is_refused_for_now(&self) -> bool {
+        self.cause == "HTTP 429" && self.pause.is_some()
     }
 }
 
@@ -234,8 +234,8 @@ mod tests {
     async fn what_may_have_had_an_effect_and_what_is_observed_once_is_not_asked_again() {
         let (url, requests) = answering(vec![answer("503 Service Unavailable", "", "busy")]).await;
         let cluster = cluster(&url, 4, Duration::from_secs(20));
-        cluster.send(&Call::create::<Pod>(json!({}))).await.unwrap();
-        cluster.send(&Call::url("/readyz").once()).await.unwrap();
+        cluster.send(&Call::delete::<Pod>("a")).await.unwrap();
+        cluster.send(&Call::url("/readyz").on_new_connection()).await.unwrap();
         assert_eq!(requests.lock().unwrap().len(), 2);
     }
 
@@ -254,12 +254,12 @@ mod tests {
         assert_eq!(dial(2).await, Ok(()));
         assert_eq!(dial(9).await, Err(Unreachable::Closed));
         assert_eq!((dials.get(), cluster.retries()), (3, [("the connection was closed".to_owned(), 4)].into()));
-        let refused = cluster.dial_again(async || Err::<(), _>(Unreachable::Refused)).await;
+        let refused = cluster.dial_again(|| std::future::ready(Err::<(), _>(Unreachable::Refused))).await;
         assert_eq!((refused, cluster.retries().values().sum::<usize>()), (Err(Unreachable::Refused), 4));
     }
 
     #[test]
-    fn what_is_said_about_a_kubelet_is_not_transient() {
+    fn what_was_asked_for_is_not_transient() {
         let reply = |message: &str| Reply {
             status: 500,
             date: None,
@@ -268,6 +268,7 @@ mod tests {
         };
         let of_kubelet = "Get \"https://10.0.0.2:10250/containerLogs/kube-system/x/y\": dial tcp 10.0.0.2:10250: connect: connection refused";
         assert!(Transient::answer(&reply(of_kubelet), None).is_none());
+        assert!(Transient::answer(&reply("[-]etcd failed: reason withheld\nreadyz check failed\n"), None).is_none());
         assert!(Transient::answer(&reply("etcdserver: request timed out"), None).is_some());
     }
 }

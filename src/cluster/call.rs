@@ -26,7 +26,6 @@ pub struct Call {
     pub(super) trust: Trust,
     pub(super) new_connection: bool,
     pub(super) optional: bool,
-    pub(super) once: bool,
     pub(super) object: Option<Kind>,
 }
 
@@ -118,7 +117,6 @@ impl Call {
             trust: Trust::Kubeconfig,
             new_connection: false,
             optional: false,
-            once: false,
             object: None,
         }
     }
@@ -268,11 +266,6 @@ impl Call {
         Self { optional: true, ..self }
     }
 
-    /// Sent once: the answer is what is observed, whatever it is.
-    pub fn once(self) -> Self {
-        Self { once: true, ..self }
-    }
-
     /// The answer has only the metadata of objects; the rest never leaves the server.
     pub fn metadata_only(mut self) -> Self {
         self.accept = match self.verb {
@@ -319,7 +312,7 @@ impl Call {
         let reviews = self.verb == Verb::Create
             && matches!(&self.target, Target::Resource { resource, .. } if resource.ends_with("reviews"));
         let tries = self.query.iter().any(|(key, _)| *key == "dryRun");
-        !self.once && !self.new_connection && (reads || reviews || tries)
+        !self.new_connection && (reads || reviews || tries)
     }
 
     /// The kind of a success, and its version unless it states none.
@@ -424,7 +417,7 @@ mod tests {
         assert!(Call::create::<SubjectAccessReview>(Value::Null).is_repeatable());
         assert!(Call::create::<Pod>(Value::Null).dry_run().is_repeatable());
         assert!(!Call::create::<Pod>(Value::Null).is_repeatable() && !Call::delete::<Pod>("a").is_repeatable());
-        assert!(!Call::url("/readyz").once().is_repeatable());
+        assert!(!Call::url("/readyz").on_new_connection().is_repeatable());
     }
 
     #[test]

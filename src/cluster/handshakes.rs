@@ -22,7 +22,8 @@ impl Cluster {
         match &self.kubeconfig().config.proxy_url {
             None => {
                 let turn = self.turn_of_kubelet(kubelet).await?;
-                let seen = handshake(&target, roots, turn.deadline).await.map_err(|why| unseen(&target, why));
+                let seen = self.dial_again(|| handshake(&target, roots, turn.deadline)).await;
+                let seen = seen.map_err(|why| unseen(&target, why));
                 self.remember_kubelet(kubelet, &seen);
                 seen
             }

@@ -145,12 +145,13 @@ mod tests {
             })
         };
         let filling = (0..4).map(fill).collect();
-        loop {
+        for _ in 0..50 {
             let full = tokio::time::timeout(DEADLINE / 2, TcpStream::connect(("127.0.0.1", port))).await;
             if full.is_err() {
                 return (port, listener, filling);
             }
         }
+        panic!("the port accepts connections without end");
     }
 
     /// The n-th loopback address.

@@ -128,6 +128,7 @@ pub(crate) fn is_about_kubelet(message: &str) -> bool {
         "( pods/",
         "error dialing backend",
         "unable to upgrade connection",
+        "error upgrading connection",
         "proxy error from",
         "No agent available",
         "no preferred addresses found",

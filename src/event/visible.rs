@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Writes such characters in every text of a value as `\\u{202e}`. A name with an override would otherwise show as another name,
+/// Writes such characters in every text of a value as `\u{202e}`. A name with an override would otherwise show as another name,
 /// and a terminal obeys the controls of C1 as it does those of C0.
 pub(super) fn write_out(value: &mut Value) {
     match value {

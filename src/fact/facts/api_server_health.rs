@@ -70,10 +70,10 @@ impl Observe for ApiServerHealth {
     async fn observe(Live { cluster, .. }: &Live, (instances,): Self::Needs<'_>) -> Seen<Self> {
         let addresses = instances.map_err(Clone::clone).map(|instances| &instances.0);
         let each = addresses.iter().flat_map(|addresses| addresses.iter()).map(async |address| {
-            let health = health(cluster, |path| Call::url(path).once().at_instance(*address)).await;
+            let health = health(cluster, |path| Call::url(path).at_instance(*address)).await;
             (*address, health)
         });
-        let (configured, instances) = join(health(cluster, |path| Call::url(path).once()), join_all(each)).await;
+        let (configured, instances) = join(health(cluster, Call::url), join_all(each)).await;
         Ok(Self {
             endpoint: cluster.endpoint().map(|endpoint| endpoint.to_string()).unwrap_or_default(),
             configured,

@@ -15,7 +15,7 @@ pub const INDENT: usize = 6;
 /// How wide the labels of a block are.
 const LABEL: usize = 10;
 /// How many characters of one text are shown: some data of a cluster has no other bound.
-const ENOUGH: usize = 1000;
+const ENOUGH: usize = 1500;
 /// The same if all is wanted.
 const ALL: usize = 10_000;
 
