@@ -4,6 +4,8 @@ mod head_start;
 mod inputs;
 mod ledger;
 mod run_id;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::cluster::Cluster;
 

@@ -39,15 +39,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::cluster::testing;
-    use crate::live::{HeadStart, Inputs, Ledger};
-
-    fn live(timeout: Option<Duration>, cancel: watch::Receiver<bool>) -> Arc<Live> {
-        let cluster = testing::stoppable("http://127.0.0.1:1", timeout, cancel);
-        let run = "x7f4k".parse().unwrap();
-        let inputs = Inputs { run, image: String::new(), namespace: None, power: None };
-        Arc::new(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() })
-    }
+    use crate::live::testing::live;
 
     /// Work that does not end by itself: it waits until the sender is dropped.
     async fn endless(live: &Arc<Live>) -> (Seen<()>, Duration) {

@@ -1,0 +1,17 @@
+//! Live runs for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{HeadStart, Inputs, Ledger, Live};
+use crate::cluster::testing;
+
+/// A run on a cluster that does not exist, which ends after this time and can be stopped.
+pub(crate) fn live(timeout: Option<Duration>, cancel: watch::Receiver<bool>) -> Arc<Live> {
+    let cluster = testing::stoppable("http://127.0.0.1:1", timeout, cancel);
+    let run = "x7f4k".parse().unwrap();
+    let inputs = Inputs { run, image: String::new(), namespace: None, power: None };
+    Arc::new(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() })
+}
