@@ -21,7 +21,7 @@ use crate::fact::facts::anonymous_surface::{AnonymousAnswer, AnonymousSurface};
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::seen::Unobserved;
 
-crate::check!("AA-17", "anonymous-surface", Critical, judge, builds_on: ["AA-03", "AA-18"]);
+crate::check!("AA-17", "anonymous-surface", Critical, judge, builds_on: ["AA-03", "AA-18", "CP-08"]);
 
 /// The paths that may be open to everyone.
 const PUBLIC: [&str; 4] = ["/livez", "/readyz", "/healthz", "/version"];

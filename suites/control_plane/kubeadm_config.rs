@@ -40,7 +40,7 @@ const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-ba
 const CURRENT_SINCE: Version = Version::minor(31);
 
 fn judge(
-    kubeadm: &KubeadmConfig,
+    kubeadm: Option<&KubeadmConfig>,
     server: &ServerVersion,
     oldest: &OldestApiServer,
     service: &KubernetesService,
@@ -48,6 +48,7 @@ fn judge(
     nodes: &Nodes,
     pods: &Pods,
 ) -> Verdict {
+    let Some(kubeadm) = kubeadm else { return judge_missing(pods) };
     let mut verdict = Verdict::new();
     judge_version(&mut verdict, kubeadm, server.version, oldest.0);
     judge_networking(&mut verdict, kubeadm, service, kubelets);
@@ -75,6 +76,31 @@ fn judge(
                 .info()
         });
     }
+    verdict
+}
+
+fn judge_missing(pods: &Pods) -> Verdict {
+    if !pods.show_kubeadm() {
+        return Verdict::not_applicable(
+            "ConfigMap kube-system/kubeadm-config does not exist, and kubeadm did not write the manifest of an API \
+             server: it is not a kubeadm cluster",
+        );
+    }
+    let mut verdict = Verdict::new();
+    verdict.find(
+        config(),
+        Finding::new(
+            "the ConfigMap with the configuration from which kubeadm built the cluster",
+            "it does not exist, although kubeadm wrote the manifests of the API servers",
+        )
+        .impact("no node can join, and kubeadm upgrade refuses to run; checks that need its values skip")
+        .fix(
+            "write the ClusterConfiguration again (kubeadm config print init-defaults shows its form; version, ranges, \
+             endpoint and extraArgs must be those in /etc/kubernetes/manifests), then on a control-plane node: kubeadm \
+             init phase upload-config kubeadm --config kubeadm.yaml",
+        )
+        .severity(Severity::Major),
+    );
     verdict
 }
 
@@ -180,6 +206,7 @@ mod tests {
     use super::*;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
     use crate::fact::facts::nodes::Taint;
+    use crate::fact::facts::pods::Pod;
     use crate::fact::facts::pods::testing::static_pod;
 
     fn kubeadm() -> KubeadmConfig {
@@ -210,7 +237,7 @@ mod tests {
             nodes.0.insert("n2".into(), Node::default());
         }
         judge(
-            kubeadm,
+            Some(kubeadm),
             &ServerVersion { git: "v1.37.2".into(), version },
             &OldestApiServer(version),
             &service,
@@ -230,6 +257,16 @@ mod tests {
     fn what_kubeadm_writes_passes() {
         let verdict = judged(&kubeadm(), control_plane(), true);
         assert_eq!((verdict.observations(), verdict.findings(Severity::Minor)), (9, vec![]));
+    }
+
+    #[test]
+    fn a_cluster_of_kubeadm_has_its_configuration() {
+        let (name, mut pod) = static_pod("kube-apiserver", "n1", &[]);
+        let reason = |pod: &Pod| judge_missing(&Pods([(name.clone(), pod.clone())].into()));
+        assert!(reason(&pod).reason().is_some_and(|reason| reason.contains("not a kubeadm cluster")));
+        let annotation = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
+        pod.annotations.insert(annotation.into(), "10.77.0.11:6443".into());
+        assert_eq!(reason(&pod).findings(Severity::Minor)[0].severity, Severity::Major);
     }
 
     #[test]

@@ -13,19 +13,42 @@
 //! (lease 15 s, renewed every 2 s). After a restart of the API server the leases may be
 //! stale for up to a minute: they are read again for a few seconds before they count.
 
+use std::collections::BTreeMap;
+
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
-use crate::fact::facts::leader_leases::LeaderLeases;
+use crate::fact::facts::leader_leases::{COMPONENTS, LeaderLeases};
+use crate::fact::facts::pods::Pods;
+use crate::seen::Unobserved;
 
 crate::check!("CP-05", "leader-leases", Critical, judge, builds_on: ["CP-01", "CP-03"]);
 
 /// How many lease durations may pass without a renewal.
 const PATIENCE: i64 = 2;
 
-fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
+fn judge(leases: Result<&LeaderLeases, &Unobserved>, pods: Result<&Pods, &Unobserved>, clock: &Clock) -> Verdict {
     let mut verdict = Verdict::new();
+    let leases = match leases {
+        Ok(leases) => leases.0.clone(),
+        Err(absent @ Unobserved::Absent { evidence }) => {
+            let is_visible = pods.is_ok_and(|pods| COMPONENTS.iter().any(|name| elects(pods, name)));
+            if !is_visible {
+                return Verdict::not_applicable(format!("{evidence}, and no static pod elects a leader"));
+            }
+            COMPONENTS.map(|name| (name.to_owned(), Err(absent.clone()))).into()
+        }
+        Err(why) => {
+            verdict.unseen(Subject::object("Lease", "kube-system", COMPONENTS[0]), why);
+            return verdict;
+        }
+    };
+    let (missing, leases): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        leases.into_iter().partition(|(_, lease)| matches!(lease, Err(Unobserved::Absent { .. })));
+    for name in missing.keys() {
+        judge_missing(&mut verdict, name, pods);
+    }
     verdict.each(
-        &leases.0,
+        &leases,
         |name| Subject::object("Lease", "kube-system", name),
         |verdict, name, lease| {
             let subject = Subject::object("Lease", "kube-system", name);
@@ -51,12 +74,36 @@ fn judge(leases: &LeaderLeases, clock: &Clock) -> Verdict {
     verdict
 }
 
+/// Whether static pods of this component show that they elect a leader.
+fn elects(pods: &Pods, component: &str) -> bool {
+    pods.static_pods(component).any(|pod| pod.has_flags() && pod.flag("leader-elect").last() != Some(&"false"))
+}
+
+/// A component that elects a leader has a lease within seconds.
+fn judge_missing(verdict: &mut Verdict, name: &str, pods: Result<&Pods, &Unobserved>) {
+    let subject = || Subject::object("Lease", "kube-system", name);
+    match pods {
+        Err(why) => verdict.unseen(subject(), why),
+        Ok(pods) if elects(pods, name) => verdict.find(
+            subject(),
+            Finding::new(format!("{name} elects a leader, which holds this lease"), "the lease does not exist")
+                .impact(format!("no {name} is working"))
+                .fix(format!(
+                    "read why it cannot create the lease: kubectl -n kube-system logs -l component={name} --tail=50"
+                )),
+        ),
+        Ok(_) => verdict.note_about(subject(), "it does not exist, and no static pod shows that it elects a leader"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::check::Severity;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::leader_leases::LeaderLease;
-    use crate::seen::{Seen, Unobserved};
+    use crate::fact::facts::pods::testing::static_pod;
+    use crate::seen::Seen;
 
     fn judged(scheduler: Seen<&str>) -> Verdict {
         let lease = |renewed: &str| LeaderLease {
@@ -73,7 +120,23 @@ mod tests {
             .into(),
         );
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
-        judge(&leases, &Clock { server: now, here: now })
+        judge(Ok(&leases), Ok(&Pods::default()), &Clock { server: now, here: now })
+    }
+
+    #[test]
+    fn a_static_pod_that_elects_a_leader_has_a_lease() {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let clock = Clock { server: now, here: now };
+        let absent = Unobserved::absent("leases not found");
+        let pods = |flags: &[&str]| Pods([static_pod("kube-scheduler", "n1", flags)].into());
+        let verdict = judge(Err(&absent), Ok(&pods(&["--leader-elect=true"])), &clock);
+        assert_eq!(seen_of(&verdict), ["Lease kube-system/kube-scheduler: the lease does not exist"]);
+        let one = LeaderLeases([("kube-scheduler".to_owned(), Err(absent.clone()))].into());
+        assert_eq!(judge(Ok(&one), Ok(&pods(&["--leader-elect=true"])), &clock).observations(), 1);
+        for alone in [pods(&["--leader-elect=false"]), Pods::default()] {
+            assert!(judge(Err(&absent), Ok(&alone), &clock).reason().is_some());
+        }
+        assert_eq!(judge(Ok(&one), Err(&Unobserved::Interrupted), &clock).gaps().len(), 1);
     }
 
     #[test]
@@ -100,7 +163,8 @@ mod tests {
         };
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
         let leases = LeaderLeases([("kube-scheduler".to_owned(), Ok(lease))].into());
-        let findings = judge(&leases, &Clock { server: now, here: now }).findings(Severity::Critical);
+        let findings =
+            judge(Ok(&leases), Ok(&Pods::default()), &Clock { server: now, here: now }).findings(Severity::Critical);
         assert_eq!(findings[0].seen, "released 5 s ago, at 2026-11-22T11:59:55Z, and not held since");
     }
 

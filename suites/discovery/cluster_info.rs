@@ -20,22 +20,36 @@
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/bootstraptoken/clusterinfo/clusterinfo.go`;
 //! `cmd/kubeadm/app/util/kubeconfig/kubeconfig.go` (`GetClusterFromKubeConfig`: the cluster has no name).
 
-use super::helpers::REWRITE;
+use super::helpers::{REWRITE, judge_missing};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_info::ClusterInfo;
+use crate::fact::facts::expectations::Expectations;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::seen::Unobserved;
 
 crate::check!("DI-01", "cluster-info", Major, judge);
 
-fn judge(info: &ClusterInfo) -> Verdict {
+fn judge(
+    info: Option<&ClusterInfo>,
+    kubeadm: Result<&KubeadmConfig, &Unobserved>,
+    expectations: &Expectations,
+) -> Verdict {
     let mut verdict = Verdict::new();
+    match info {
+        Some(info) => judge_content(&mut verdict, info),
+        None => judge_missing(&mut verdict, kubeadm, expectations),
+    }
+    verdict
+}
+
+fn judge_content(verdict: &mut Verdict, info: &ClusterInfo) {
     let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
     let no_join = "no node can join with a token";
     let kubeconfig = match &info.kubeconfig {
         Ok(kubeconfig) => kubeconfig,
         Err(why) => {
             let finding = Finding::new("cluster-info has a kubeconfig under the key kubeconfig", why);
-            verdict.find(subject(), finding.impact(no_join).fix(REWRITE));
-            return verdict;
+            return verdict.find(subject(), finding.impact(no_join).fix(REWRITE));
         }
     };
 
@@ -101,26 +115,48 @@ fn judge(info: &ClusterInfo) -> Verdict {
             )
             .info()
     });
-    verdict
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::certificate::Certificate;
+    use crate::check::testing::seen_of;
     use crate::fact::facts::cluster_info::testing::cluster_info;
+    use crate::fact::facts::expectations::Discovery;
+
+    fn judged(info: &ClusterInfo) -> Verdict {
+        judge(Some(info), Ok(&KubeadmConfig::default()), &Expectations::default())
+    }
 
     /// What kubeadm writes, changed.
     fn findings(change: impl FnOnce(&mut ClusterInfo)) -> Vec<Finding> {
         let mut info = cluster_info("https://10.77.0.11:6443", vec![Certificate::from_der([1])]);
         change(&mut info);
-        judge(&info).findings(Severity::Major)
+        judged(&info).findings(Severity::Major)
     }
 
     #[test]
     fn the_text_of_kubeadm_passes() {
         assert!(findings(|_| {}).is_empty());
-        assert_eq!(judge(&cluster_info("https://10.77.0.11:6443", Vec::new())).observations(), 8);
+        assert_eq!(judged(&cluster_info("https://10.77.0.11:6443", Vec::new())).observations(), 8);
+    }
+
+    #[test]
+    fn a_cluster_of_kubeadm_must_have_it_unless_nodes_join_by_a_file() {
+        let kubeadm = KubeadmConfig::default();
+        let token = Expectations::default();
+        let missing = judge(None, Ok(&kubeadm), &token);
+        assert_eq!(
+            seen_of(&missing),
+            ["ConfigMap kube-public/cluster-info: it does not exist, although kubeadm built this cluster"]
+        );
+        let file = Expectations { discovery: Discovery::File, ..Expectations::default() };
+        assert!(judge(None, Ok(&kubeadm), &file).reason().is_some_and(|reason| reason.contains("by a file")));
+        let foreign = Unobserved::absent("configmaps \"kubeadm-config\" not found");
+        assert!(judge(None, Err(&foreign), &token).reason().is_some());
+        let unknown = judge(None, Err(&Unobserved::Interrupted), &token);
+        assert_eq!((unknown.observations(), unknown.gaps().len()), (0, 1));
     }
 
     #[test]

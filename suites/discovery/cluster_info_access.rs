@@ -20,12 +20,14 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#anonymous-requests>. Only refusals of an
 //! API server count, 401 or 403 with a Status: those of a proxy would prove nothing.
 
+use super::helpers::judge_missing;
 use super::helpers::kubeadm_grants::named;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::anonymous_surface::AnonymousAnswer;
 use crate::fact::facts::cluster_info::ClusterInfo;
 use crate::fact::facts::cluster_info_access::ClusterInfoAccess;
 use crate::fact::facts::expectations::{Discovery, Expectations};
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::rbac::{self, PolicyRule, Rbac};
 use crate::holder::Holder;
 use crate::object_ref::ObjectRef;
@@ -51,15 +53,22 @@ const UNAUTHENTICATED: &str = "on each control-plane node, in /etc/kubernetes/ma
 const FIND: &str = "find the binding, and remove the subject from it: kubectl get rolebindings,clusterrolebindings -A \
                     -o wide | grep -E 'system:(anonymous|unauthenticated)'";
 
-/// Skipped where there is no cluster-info: without the right to read it, a client cannot know whether it exists.
+/// Without the right to read cluster-info, a client cannot know whether it exists.
 fn judge(
-    _info: &ClusterInfo,
+    info: Option<&ClusterInfo>,
     access: &ClusterInfoAccess,
     rbac: Result<&Rbac, &Unobserved>,
     expectations: &Expectations,
+    kubeadm: Result<&KubeadmConfig, &Unobserved>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
-    judge_cluster_info(&mut verdict, &access.cluster_info, expectations.discovery, rbac.ok());
+    match info {
+        Some(_) => judge_cluster_info(&mut verdict, &access.cluster_info, expectations.discovery, rbac.ok()),
+        None => judge_missing(&mut verdict, kubeadm, expectations),
+    }
+    if verdict.reason().is_some() {
+        return verdict;
+    }
     let closed = [
         (&access.list, Subject::cluster_object("Namespace", "kube-public"), "LIST of the ConfigMaps of kube-public"),
         (
@@ -229,7 +238,11 @@ mod tests {
 
     fn judged(access: &ClusterInfoAccess, rbac: &Rbac, discovery: Discovery) -> Verdict {
         let info = cluster_info("https://10.77.0.11:6443", Vec::new());
-        judge(&info, access, Ok(rbac), &Expectations { discovery, ..Expectations::default() })
+        judge(Some(&info), access, Ok(rbac), &expecting(discovery), Ok(&KubeadmConfig::default()))
+    }
+
+    fn expecting(discovery: Discovery) -> Expectations {
+        Expectations { discovery, ..Expectations::default() }
     }
 
     fn findings(verdict: &Verdict) -> Vec<Finding> {
@@ -254,6 +267,17 @@ mod tests {
         assert!(findings(&judged(&closed, &Rbac::default(), Discovery::File)).is_empty());
         let open = judged(&access(answer(200, "")), &kubeadms(), Discovery::File);
         assert!(findings(&open)[0].expected.contains("since nodes join by a file"));
+    }
+
+    #[test]
+    fn without_cluster_info_the_rest_of_a_cluster_of_kubeadm_is_still_judged() {
+        let access = ClusterInfoAccess { list: answer(200, ""), ..access(answer(404, "NotFound")) };
+        let ours = KubeadmConfig::default();
+        let (rbac, expecting) = (kubeadms(), expecting(Discovery::Token));
+        let judged = |kubeadm| judge(None, &access, Ok(&rbac), &expecting, kubeadm);
+        let seen: Vec<_> = findings(&judged(Ok(&ours))).into_iter().map(|found| found.seen).collect();
+        assert_eq!(seen, ["it does not exist, although kubeadm built this cluster", "it is answered with 200"]);
+        assert!(judged(Err(&Unobserved::absent("not found"))).reason().is_some());
     }
 
     #[test]

@@ -23,7 +23,7 @@
 use std::collections::BTreeMap;
 
 use super::helpers::kubeadm_grants::{BY_HAND, named, reading};
-use super::helpers::{REWRITE, SIGNER};
+use super::helpers::{CREATE, REWRITE, SIGNER};
 use crate::certificate::{Certificate, ExtendedKeyUsage};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authentication_authorities::AuthenticationAuthorities;
@@ -43,7 +43,7 @@ crate::check!(
     "join-rehearsal",
     Critical,
     judge,
-    builds_on: ["CP-05", "CP-07", "DI-03", "DI-04", "DI-05", "DI-07", "DI-08", "PK-12"]
+    builds_on: ["CP-05", "CP-07", "CP-08", "DI-01", "DI-03", "DI-04", "DI-05", "DI-07", "DI-08", "PK-12"]
 );
 
 /// How to restore what a joining kubelet may do.
@@ -101,7 +101,7 @@ fn judge_discovery(
         )
         .impact("kubeadm join cannot find the cluster")
         .fix(match answered.status {
-            404 => REWRITE.to_owned(),
+            404 => CREATE.to_owned(),
             401 => "on each control-plane node, remove --anonymous-auth=false from \
                     /etc/kubernetes/manifests/kube-apiserver.yaml, or allow the path \
                     /api/v1/namespaces/kube-public/configmaps/cluster-info in anonymous.conditions of the file of \

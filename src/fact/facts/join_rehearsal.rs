@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::bootstrap_tokens::BootstrapTokens;
 use super::cluster_info::ClusterInfo;
+use super::kubeadm_config::KubeadmConfig;
 use crate::cluster::Identity;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
@@ -38,13 +39,23 @@ crate::observed!(JoinRehearsal);
 
 impl Observe for RehearsedJoin {
     // The tokens are listed first: checks judge them without the one that is created here.
-    type Needs<'a> = (&'a ClusterInfo, Result<&'a BootstrapTokens, &'a Unobserved>);
+    type Needs<'a> = (
+        Result<&'a ClusterInfo, &'a Unobserved>,
+        Result<&'a KubeadmConfig, &'a Unobserved>,
+        Result<&'a BootstrapTokens, &'a Unobserved>,
+    );
     const NAME: &'static str = "rehearsed-join";
     const ACCESS: Access = Access::Join;
     const RULES: &'static [Rule] = join_rehearsal::RULES;
     const DEADLINE: Duration = Duration::from_secs(120);
 
-    async fn observe(live: &Live, _: Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (info, kubeadm, _): Self::Needs<'_>) -> Seen<Self> {
+        // Nodes join a cluster of kubeadm, whether or not cluster-info is there.
+        if let Err(why) = info
+            && !(kubeadm.is_ok() && matches!(why, Unobserved::Absent { .. }))
+        {
+            return Err(why.clone());
+        }
         let (rehearsal, credential) = join_rehearsal::run(live).await?;
         Ok(Self { rehearsal, credential })
     }

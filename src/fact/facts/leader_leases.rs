@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Cluster, until};
-use crate::control_plane::leases::{self, COMPONENTS};
+use crate::control_plane::leases;
+pub(crate) use crate::control_plane::leases::COMPONENTS;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen, Unobserved};

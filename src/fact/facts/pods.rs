@@ -179,6 +179,12 @@ impl Pod {
         (0..words.len()).filter_map(value).collect()
     }
 
+    /// The names of the flags on the command line of a control-plane static pod.
+    pub fn flag_names(&self) -> Vec<&str> {
+        let words = self.containers.iter().flat_map(|container| &container.command);
+        words.filter_map(|word| word.strip_prefix("--")?.split('=').next()).collect()
+    }
+
     /// Whether the command line has flags: a shell hides them.
     pub fn has_flags(&self) -> bool {
         self.containers.iter().flat_map(|container| &container.command).any(|word| word.starts_with("--"))
@@ -211,6 +217,11 @@ impl Pods {
     /// The pods of a namespace with this label.
     pub fn labelled<'a>(&'a self, namespace: &'a str, key: &'a str, value: &'a str) -> impl Iterator<Item = &'a Pod> {
         self.of_namespace(namespace).filter(move |pod| pod.labels.get(key).is_some_and(|v| v == value))
+    }
+
+    /// Whether kubeadm wrote the manifest of an API server: it notes the address that the API server advertises.
+    pub fn show_kubeadm(&self) -> bool {
+        self.static_pods("kube-apiserver").any(|pod| pod.annotations.contains_key(ADVERTISED))
     }
 
     /// The static pods of kube-system that run this component of the control plane.
@@ -422,14 +433,17 @@ mod tests {
         assert_eq!(pod.flag("bare"), ["true"]);
         assert_eq!(pod.flag("empty"), [""]);
         assert!(pod.flag("c").is_empty() && pod.has_flags());
+        assert_eq!(pod.flag_names(), ["a", "b", "bare", "a", "ab", "empty"]);
     }
 
     #[test]
     fn an_api_server_is_where_kubeadm_noted_or_where_its_flags_say() {
         let (_, mut pod) = static_pod("kube-apiserver", "n1", &["--advertise-address=10.77.0.11"]);
         assert_eq!(pod.advertised_address(), "10.77.0.11:6443".parse().ok());
+        assert!(!Pods([(pod.key(), pod.clone())].into()).show_kubeadm());
         pod.annotations.insert(ADVERTISED.into(), "10.77.0.12:443".into());
         assert_eq!(pod.advertised_address(), "10.77.0.12:443".parse().ok());
+        assert!(Pods([(pod.key(), pod)].into()).show_kubeadm());
         let (_, mut pod) = static_pod("kube-apiserver", "n1", &["--secure-port", "8443"]);
         assert_eq!(pod.advertised_address(), None);
         pod.addresses = vec!["10.77.0.13".into()];
