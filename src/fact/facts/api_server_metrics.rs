@@ -54,7 +54,8 @@ impl Observe for ApiServerMetrics {
     }
 }
 
-async fn metrics(cluster: &Cluster, call: &Call) -> Seen<Vec<Sample>> {
+/// The samples that are kept of the metrics that one call reads.
+pub(super) async fn metrics(cluster: &Cluster, call: &Call) -> Seen<Vec<Sample>> {
     let call = call.clone().accepting("text/plain");
     cluster.read(&call, |text| read(&call, text)).await
 }

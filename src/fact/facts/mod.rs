@@ -37,6 +37,7 @@ pub(crate) mod dns_deployment;
 pub(crate) mod dns_servers;
 pub(crate) mod etcd_handshakes;
 pub(crate) mod expectations;
+pub(crate) mod expiring_clients_in_use;
 mod fields;
 pub(crate) mod host_reports;
 pub(crate) mod instance_tokens;
