@@ -16,10 +16,12 @@
 //! kube-system pod on each node, on up to 20 nodes, and does not keep it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::kubelet_logs::{Came, KubeletLogs, UNKNOWN_TO_KUBELET};
+use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::Unobserved;
 
 crate::check!(
@@ -27,12 +29,12 @@ crate::check!(
     "api-server-to-kubelet",
     Critical,
     judge,
-    builds_on: ["AA-22", "KL-01", "KL-13", "PK-08", "PK-09"]
+    builds_on: ["AA-22", "KL-01", "KL-12", "KL-13", "PK-08", "PK-09"]
 );
 
 const LOG: &str = "the API server can fetch the last line of a pod's log from the kubelet";
 
-fn judge(logs: &KubeletLogs) -> Verdict {
+fn judge(logs: &KubeletLogs, nodes: Result<&Nodes, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     let mut broken = Broken::default();
     for (node, answer) in &logs.asked {
@@ -47,7 +49,17 @@ fn judge(logs: &KubeletLogs) -> Verdict {
                 verdict.confirm();
                 continue;
             }
-            Came::Error { status, message } => (Cause::of(message), format!("HTTP {status}: {message}")),
+            Came::Error { status, message } => {
+                // Another kubelet that has the address does not have the pod.
+                let sharing = nodes.ok().filter(|_| *status == 404).and_then(|nodes| sharing(nodes, node));
+                match sharing {
+                    Some((address, others)) => (
+                        Cause::SharedAddress,
+                        format!("HTTP {status}: {message}; {others} has the address {address} too"),
+                    ),
+                    None => (Cause::of(message), format!("HTTP {status}: {message}")),
+                }
+            }
             Came::Nothing { after_ms } => (Cause::Network, format!("no answer within {after_ms} ms")),
         };
         broken.add(cause, node, &answer.pod, &words);
@@ -57,6 +69,16 @@ fn judge(logs: &KubeletLogs) -> Verdict {
         verdict.note(format!("{} of {} nodes were sampled", logs.asked.len(), logs.asked.len() + logs.others));
     }
     verdict
+}
+
+/// An address of a node that others have too, and those others.
+fn sharing(nodes: &Nodes, name: &str) -> Option<(IpAddr, String)> {
+    nodes.0.get(name)?.internal_addresses().find_map(|address| {
+        let has_it = |node: &Node| node.internal_addresses().any(|other| other == address);
+        let others = nodes.0.iter().filter(|(other, node)| *other != name && has_it(node));
+        let others: Vec<&str> = others.map(|(other, _)| other.as_str()).collect();
+        (!others.is_empty()).then(|| (address, others.join(", ")))
+    })
 }
 
 /// Paths to kubelets that are broken, by cause: addresses and names differ from node to node while the cause is one.
@@ -78,10 +100,22 @@ impl Broken {
     }
 }
 
+/// How proxies refuse to connect: a client in Go reports the words of the status line after the URL in quotes.
+const REFUSALS_OF_PROXIES: [&str; 6] = [
+    "\": Forbidden",
+    "\": Bad Gateway",
+    "\": Service Unavailable",
+    "\": Gateway Timeout",
+    "\": Proxy Authentication Required",
+    "\": Method Not Allowed",
+];
+
 /// Where the path ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
     Runtime,
+    SharedAddress,
+    Proxy,
     Rights,
     Certificate,
     Network,
@@ -94,6 +128,8 @@ impl Cause {
         // Only the kubelet's own path to the runtime leads to its loopback address.
         if has(&["127.0.0.1:", "[::1]:", "localhost:"]) {
             Self::Runtime
+        } else if has(&["proxyconnect"]) || REFUSALS_OF_PROXIES.iter().any(|words| message.ends_with(words)) {
+            Self::Proxy
         } else if has(&["Forbidden (user=", UNKNOWN_TO_KUBELET]) {
             Self::Rights
         } else if has(&["x509", "tls:", "certificate"]) {
@@ -111,6 +147,12 @@ impl Cause {
             Self::Runtime => finding
                 .impact("the kubelet cannot connect to the streaming server of its container runtime: exec, attach and port-forward fail, logs work")
                 .fix("on these nodes, let the packet filter accept traffic on the interface lo"),
+            Self::SharedAddress => finding
+                .impact("the API server reaches the kubelet of another node: logs, exec and port-forward of these nodes' pods fail or reach a pod of the same name there")
+                .fix("give each node its own address: in /var/lib/kubelet/kubeadm-flags.env of all but one of them, set --node-ip to an address that only this node has, then systemctl restart kubelet (KL-12)"),
+            Self::Proxy => finding
+                .impact("the API server sends its requests to kubelets to an HTTP proxy: logs, exec and port-forward fail, and so do webhooks and aggregated APIs")
+                .fix("on each control-plane node, in /etc/kubernetes/manifests/kube-apiserver.yaml, remove HTTPS_PROXY from env, or add the addresses of the nodes, the pod network and the Service range to NO_PROXY; kubeadm copies these variables from the shell that it runs in"),
             Self::Rights => finding
                 .impact("the kubelets refuse the API server: logs, exec and port-forward fail for everyone")
                 .fix(
@@ -141,7 +183,37 @@ mod tests {
         let asked = came.into_iter().enumerate().map(|(i, came)| {
             (format!("n{}", i + 1), came.map(|came| LogAnswer { pod: format!("kube-proxy-{i}"), came }))
         });
-        judge(&KubeletLogs { asked: asked.collect(), others: 0 })
+        judge(&KubeletLogs { asked: asked.collect(), others: 0 }, Ok(&nodes(&["10.77.0.11", "10.77.0.12"])))
+    }
+
+    fn nodes(addresses: &[&str]) -> Nodes {
+        let node =
+            |address: &&str| Node { addresses: vec![("InternalIP".into(), (*address).into())], ..Node::default() };
+        Nodes(addresses.iter().zip(1..).map(|(address, i)| (format!("n{i}"), node(address))).collect())
+    }
+
+    #[test]
+    fn a_kubelet_that_answers_for_another_node_differs_from_a_pod_that_was_deleted() {
+        let message = "the server could not find the requested resource ( pods/log kube-proxy-x)".to_owned();
+        let came = Came::Error { status: 404, message };
+        let asked = [("n2".to_owned(), Ok(LogAnswer { pod: "kube-proxy-x".into(), came }))].into();
+        let logs = KubeletLogs { asked, others: 0 };
+        let shared = judge(&logs, Ok(&nodes(&["10.77.0.11", "10.77.0.12", "10.77.0.12"])));
+        assert!(seen_of(&shared)[0].ends_with("n3 has the address 10.77.0.12 too"), "{:?}", seen_of(&shared));
+        let own = seen_of(&judge(&logs, Ok(&nodes(&["10.77.0.11", "10.77.0.12"]))));
+        assert!(own.len() == 1 && !own[0].contains("too"), "{own:?}");
+        assert_eq!(seen_of(&judge(&logs, Err(&Unobserved::Interrupted))), own);
+    }
+
+    #[test]
+    fn a_proxy_before_the_kubelets_differs_from_a_closed_port() {
+        let get = "Get \"https://10.77.0.12:10250/containerLogs/kube-system/p/c?tailLines=1\"";
+        let refused = "proxyconnect tcp: dial tcp 10.77.0.1:3128: connect: connection refused";
+        assert!(Cause::of(&format!("{get}: {refused}")) == Cause::Proxy);
+        assert!(Cause::of(&format!("{get}: Forbidden")) == Cause::Proxy);
+        assert!(Cause::of(&format!("{get}: dial tcp 10.77.0.12:10250: i/o timeout")) == Cause::Network);
+        let rights = "Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes)";
+        assert!(Cause::of(rights) == Cause::Rights);
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "facts hold what was seen, or why not")]
