@@ -7,6 +7,7 @@ pub mod api_server_health;
 pub mod api_server_identities;
 pub mod bootstrap_controllers;
 pub mod closed_ports;
+pub mod conversion_webhooks;
 pub mod kubeadm_config;
 pub mod leader_leases;
 pub mod recent_restarts;
@@ -31,5 +32,6 @@ crate::suite! {
         admission_webhooks,
         admission_policies,
         recent_restarts,
+        conversion_webhooks,
     ],
 }

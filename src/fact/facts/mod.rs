@@ -30,6 +30,7 @@ pub(crate) mod cluster_trust_bundles;
 mod config_map;
 pub(crate) mod control_plane_endpoint;
 pub(crate) mod control_plane_loss;
+pub(crate) mod conversion_webhooks;
 pub(crate) mod coredns_reviews;
 pub(crate) mod corefile;
 pub(crate) mod default_service_account_reviews;

@@ -49,7 +49,8 @@ impl Observe for WebhookBackends {
     }
 }
 
-async fn of_namespace(
+/// Some Services of a namespace.
+pub(super) async fn of_namespace(
     cluster: &Cluster,
     namespace: &str,
     names: &BTreeSet<&str>,
