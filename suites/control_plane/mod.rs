@@ -9,6 +9,7 @@ pub mod bootstrap_controllers;
 pub mod closed_ports;
 pub mod conversion_webhooks;
 pub mod kubeadm_config;
+pub mod lasting_flags;
 pub mod leader_leases;
 pub mod recent_restarts;
 pub mod self_hosted;
@@ -33,5 +34,6 @@ crate::suite! {
         admission_policies,
         recent_restarts,
         conversion_webhooks,
+        lasting_flags,
     ],
 }

@@ -56,6 +56,22 @@ impl Fields {
         self.read(path, "a list of texts", all).unwrap_or_default()
     }
 
+    /// Names with values: a list of objects with `name` and `value`, or an object of texts.
+    pub(super) fn pairs(&self, path: &str) -> Vec<(String, String)> {
+        let item = |item: &Value| {
+            let value = item.get("value").filter(|value| !value.is_null());
+            Some((item.get("name")?.as_str()?.to_owned(), value.map_or(Some(""), Value::as_str)?.to_owned()))
+        };
+        let all = |value: &Value| match value {
+            Value::Array(items) => items.iter().map(item).collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+            }
+            _ => None,
+        };
+        self.read(path, "a list of names and values", all).unwrap_or_default()
+    }
+
     /// Whether an object is set.
     pub(super) fn has(&self, path: &str) -> bool {
         self.read(path, "an object", |value| value.is_object().then_some(())).is_some()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::config_map::ConfigMap;
+use super::fields::Fields;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::seen::{Access, Seen};
@@ -31,12 +32,22 @@ pub(crate) struct KubeadmConfig {
     pub external_etcd: bool,
     /// The directory of the certificates on control-plane nodes.
     pub certificates_dir: Option<String>,
+    /// The flags that were given to components, by the component's place (`apiServer`, `etcd.local`) and their names. None in
+    /// a recording that was made before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_args: Option<BTreeMap<String, ExtraArgs>>,
     /// The keys of the ConfigMap.
     pub keys: Vec<String>,
     /// The fields of another type than they should have, each with what is wrong; they are unset above.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
 }
+
+/// The values of flags, by name.
+pub(crate) type ExtraArgs = BTreeMap<String, Vec<String>>;
+
+/// Where the flags of components are given.
+const PLACES: [&str; 4] = ["apiServer", "controllerManager", "scheduler", "etcd.local"];
 
 impl Observe for KubeadmConfig {
     type Needs<'a> = ();
@@ -62,9 +73,19 @@ fn read(map: &ConfigMap) -> Seen<KubeadmConfig> {
         cert_sans: fields.texts("apiServer.certSANs"),
         external_etcd: fields.has("etcd.external"),
         certificates_dir: fields.text("certificatesDir"),
+        extra_args: Some(PLACES.map(|place| (place.to_owned(), extra_args(&fields, place))).into()),
         keys: map.keys().cloned().collect(),
         unread: fields.unread(),
     })
+}
+
+/// Since v1beta4 a flag may be given several times.
+fn extra_args(fields: &Fields, place: &str) -> ExtraArgs {
+    let mut args = ExtraArgs::new();
+    for (name, value) in fields.pairs(&format!("{place}.extraArgs")) {
+        args.entry(name).or_default().push(value);
+    }
+    args
 }
 
 crate::observed!(KubeadmConfig);
@@ -88,6 +109,17 @@ mod tests {
         assert!(read.unread.is_empty());
         let read = of("apiVersion: kubeadm.k8s.io/v1beta4\nnetworking:\napiServer:\n  certSANs:\n");
         assert_eq!((read.service_subnet, read.cert_sans.len()), (None, 0));
+    }
+
+    #[test]
+    fn flags_are_read_in_the_forms_of_both_versions() {
+        let read = of("apiVersion: kubeadm.k8s.io/v1beta4\napiServer:\n  extraArgs:\n  - {name: a, value: \"1\"}\n  - \
+                       {name: a, value: \"2\"}\netcd: {local: {extraArgs: [{name: quota-backend-bytes, value: \"8\"}]}}\n");
+        let args = read.extra_args.unwrap();
+        assert_eq!((&args["apiServer"]["a"][..], args["scheduler"].len()), (&["1".to_owned(), "2".to_owned()][..], 0));
+        assert_eq!(args["etcd.local"]["quota-backend-bytes"], ["8"]);
+        let read = of("apiVersion: kubeadm.k8s.io/v1beta3\ncontrollerManager: {extraArgs: {profiling: \"false\"}}\n");
+        assert_eq!(read.extra_args.unwrap()["controllerManager"]["profiling"], ["false"]);
     }
 
     #[test]
