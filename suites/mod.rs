@@ -12,6 +12,7 @@ pub mod dns;
 pub mod ha;
 pub mod kubeadm_phase;
 mod node_changes;
+mod node_path;
 pub mod node_ranges;
 pub mod nodes;
 pub mod pki;

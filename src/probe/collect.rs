@@ -19,6 +19,10 @@ use crate::seen::{Seen, Unobserved};
 
 /// The container that answers others.
 const SERVE: &str = "serve";
+/// What did not start a pod.
+const KUBELET: &str = "the kubelet";
+/// What the reason begins with why a container of a pod does not start.
+pub const CANNOT_START: &str = "its container cannot start";
 /// How long the kubelet may take to report that a container has ended.
 const MESSAGE: Duration = Duration::from_secs(4);
 /// How long a new watch waits after one broke.
@@ -53,6 +57,8 @@ impl Patience {
 /// What was seen of one pod.
 #[derive(Clone, Debug)]
 pub struct Collected {
+    /// How long the API server took to accept it or to refuse it, in milliseconds.
+    pub created_ms: Option<u64>,
     /// Its address, once it has one.
     pub address: Option<IpAddr>,
     /// When it was seen to serve and to have answered, if it was.
@@ -73,7 +79,7 @@ pub struct Times {
 impl Collected {
     /// A pod of which nothing was seen, for this reason.
     pub fn nothing(why: Unobserved) -> Self {
-        Self { address: None, times: None, messages: Err(why) }
+        Self { created_ms: None, address: None, times: None, messages: Err(why) }
     }
 
     /// What all containers of a probe answered, as one.
@@ -143,7 +149,7 @@ pub async fn collect(
             let messages = progress
                 .settled
                 .unwrap_or_else(|| Err(failed.clone().unwrap_or_else(|| overdue(&progress.state, after))));
-            (pod.to_owned(), Collected { address: progress.address, times: progress.times, messages })
+            (pod.to_owned(), Collected { created_ms: None, address: progress.address, times: progress.times, messages })
         })
         .collect()
 }
@@ -190,6 +196,15 @@ pub async fn running(
         done?;
     }
     addresses.into_iter().map(|(pod, address)| Ok((pod.to_owned(), address?))).collect()
+}
+
+/// How a pod did not start, if that is why it did not answer: a missing image is not the fault of its node.
+pub fn not_started(why: &Unobserved) -> Option<&str> {
+    match why {
+        Unobserved::Unreachable { target, cause } if target == KUBELET => Some(cause),
+        Unobserved::Invalid { cause, .. } if cause.starts_with(CANNOT_START) => Some(cause),
+        _ => None,
+    }
 }
 
 /// The pods that are waited for.
@@ -336,7 +351,7 @@ fn stuck(container: &ContainerStatus) -> Option<String> {
             container.image
         )),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => {
-            Some(format!("its container cannot start ({reason}: {message})"))
+            Some(format!("{CANNOT_START} ({reason}: {message})"))
         }
         _ => None,
     }
@@ -367,13 +382,12 @@ fn state(pod: &Pod) -> String {
 
 fn overdue(state: &str, deadline: Duration) -> Unobserved {
     match state {
-        "" | "Pending" => Unobserved::unreachable(
-            "the kubelet",
-            format!("it did not start the probe within {} s", deadline.as_secs()),
-        ),
+        "" | "Pending" => {
+            Unobserved::unreachable(KUBELET, format!("it did not start the probe within {} s", deadline.as_secs()))
+        }
         "Running" => Unobserved::timed_out("the probe", deadline),
         state => Unobserved::unreachable(
-            "the kubelet",
+            KUBELET,
             format!("the probe did not get beyond {state} within {} s", deadline.as_secs()),
         ),
     }
@@ -399,6 +413,18 @@ mod tests {
             state: Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() }),
             ..ContainerStatus::default()
         }
+    }
+
+    #[test]
+    fn a_pod_that_did_not_start_differs_from_one_that_did_not_answer() {
+        let deadline = Duration::from_secs(20);
+        for state in ["", "Pending", "Pending, ContainerCreating"] {
+            assert!(not_started(&overdue(state, deadline)).is_some(), "{state}");
+        }
+        assert_eq!(not_started(&overdue("Running", deadline)), None);
+        let stuck = |reason: &str| Unobserved::invalid("the probe on n1", stuck(&waiting(reason, "x")).unwrap());
+        assert!(not_started(&stuck("RunContainerError")).is_some());
+        assert_eq!(not_started(&stuck("ErrImagePull")), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,7 @@ use super::policed::Policy;
 use super::trial::TrialPod;
 use crate::cluster::{Call, until};
 use crate::live::{Footprint, Live};
+use crate::milliseconds::milliseconds;
 use crate::seen::{Seen, Unobserved};
 
 /// How long the controller-manager may take to publish the cluster's CA in a new namespace before the probes start
@@ -147,9 +148,13 @@ impl<'a> Site<'a> {
         doubtful: &[String],
         patience: Patience,
     ) -> BTreeMap<String, Collected> {
-        let made = join_all(pods.iter().map(|(node, (name, work))| self.pod(node, name, work))).await;
-        let (mut nodes, mut collected) = (BTreeMap::new(), BTreeMap::new());
-        for ((node, (pod, _)), made) in pods.iter().zip(made) {
+        let made = join_all(pods.iter().map(async |(node, (name, work))| {
+            let began = Instant::now();
+            (self.pod(node, name, work).await, milliseconds(began.elapsed()))
+        }));
+        let (mut nodes, mut collected, mut took) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for ((node, (pod, _)), (made, created_ms)) in pods.iter().zip(made.await) {
+            took.insert(node.clone(), created_ms);
             match made {
                 Ok(()) => drop(nodes.insert(pod.clone(), node.clone())),
                 Err(why) => drop(collected.insert(node.clone(), Collected::nothing(why))),
@@ -159,6 +164,9 @@ impl<'a> Site<'a> {
         if !pods.is_empty() {
             let answered = collect(self.live, &self.namespace, &pods, doubtful, patience).await;
             collected.extend(answered.into_iter().filter_map(|(pod, answered)| Some((nodes.remove(&pod)?, answered))));
+        }
+        for (node, collected) in &mut collected {
+            collected.created_ms = took.get(node).copied();
         }
         collected
     }

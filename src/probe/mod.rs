@@ -16,6 +16,7 @@ pub mod deploy;
 pub mod fault;
 pub mod follow;
 mod grant;
+pub mod happened;
 pub mod host;
 pub mod mesh;
 pub mod message;

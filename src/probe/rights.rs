@@ -9,6 +9,8 @@ const NAMESPACE: Rule = Rule::own_namespace("", "namespaces", &["create", "delet
 const ACCOUNT: Rule = Rule::probes("", "serviceaccounts", &["create", "delete"]);
 /// Pods, and their termination messages.
 const PODS: Rule = Rule::probes("", "pods", &["create", "deletecollection", "watch"]);
+/// What the cluster reports about pods that do not start.
+const EVENTS: Rule = Rule::probes("", "events", &["list"]);
 /// The policy that opens the pods to all traffic, and those that are tried.
 const POLICIES: Rule = Rule::probes("networking.k8s.io", "networkpolicies", &["create", "deletecollection"]);
 /// Services in front of pods.
@@ -20,7 +22,7 @@ const AUTHORITY: Rule = Rule::probes("", "configmaps", &["get"]).named(&["kube-r
 /// The account, to which a drill writes as well.
 const WRITTEN_ACCOUNT: Rule = Rule::probes("", "serviceaccounts", &["create", "delete", "patch"]);
 
-const RESTRICTED: &[Rule] = &[NAMESPACE, ACCOUNT, PODS, POLICIES, SERVICES, AUTHORITY];
+const RESTRICTED: &[Rule] = &[NAMESPACE, ACCOUNT, PODS, POLICIES, SERVICES, AUTHORITY, EVENTS];
 const PRIVILEGED: &[Rule] = &[NAMESPACE, ACCOUNT, PODS];
 const POLICED: &[Rule] = &[NAMESPACE, ACCOUNT, PODS, POLICIES, LOGS];
 const SERVED: &[Rule] = &[NAMESPACE, ACCOUNT, PODS, POLICIES, SERVICES, LOGS];

@@ -23,7 +23,7 @@ use crate::jwt::{Bound, Claims, Named};
 use crate::seen::Unobserved;
 use crate::version::Version;
 
-crate::check!("AA-25", "pod-tokens", Major, judge, builds_on: ["AA-24", "KL-13"]);
+crate::check!("AA-25", "pod-tokens", Major, judge, builds_on: ["AA-24", "KL-13"], blocked_by: ["KL-16"]);
 
 /// What the probes ask for, in seconds, and what may be added to it: nothing is.
 const ASKED: i64 = 600;

@@ -23,7 +23,7 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::Backends;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
 
-crate::check!("CN-07", "dual-stack", Minor, judge);
+crate::check!("CN-07", "dual-stack", Minor, judge, blocked_by: ["KL-16"]);
 
 const ADD_A_SERVICE_RANGE: &str = "on every control-plane node, add a range of the other family to --service-cluster-ip-range in \
      /etc/kubernetes/manifests/kube-apiserver.yaml and kube-controller-manager.yaml";

@@ -28,7 +28,8 @@ crate::check!(
     "pod-mesh",
     Critical,
     judge,
-    builds_on: ["CN-01", "CN-02", "CN-03", "KL-01"]
+    builds_on: ["CN-01", "CN-02", "CN-03", "KL-01"],
+    blocked_by: ["KL-16"]
 );
 
 /// From this share on, loss is not chance, in percent.

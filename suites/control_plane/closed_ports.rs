@@ -11,7 +11,7 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `pkg/cluster/ports/ports.go`. Tried by probe
-//! pods without credentials. A pod's failure to connect counts only where the same pod reached the kubelet of that node.
+//! pods without credentials. A pod's failure to connect counts only where a port of that node answers or refuses the same pod.
 //! An open port that refuses anonymous requests is informational. Kubernetes 1.24 and later does not listen on 8080, 10251 or
 //! 10252: a server on 8080 is another program, which is informational too.
 
@@ -21,11 +21,12 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::answers::{Endpoint, Fault, Got, Met, Reached};
+use crate::fact::facts::probe_reports::answers::{Answers, Endpoint, Fault, Got, Met};
 use crate::fact::facts::probe_reports::endpoints::METRICS;
 use crate::fact::facts::server_version::ServerVersion;
-use crate::ports::{INSECURE_API_SERVER, KUBE_CONTROLLER_MANAGER, KUBELET, LEADERS, RETIRED};
+use crate::ports::{INSECURE_API_SERVER, KUBE_CONTROLLER_MANAGER, LEADERS, RETIRED};
 use crate::seen::Unobserved;
+use crate::suites::node_path::{reaches, silent};
 use crate::version::Version;
 
 crate::check!("CP-09", "closed-ports", Major, judge, blocked_by: ["CN-04"]);
@@ -51,24 +52,22 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
     if targets.is_empty() {
         return Verdict::not_applicable("no node has the control-plane role: the control plane is managed");
     }
-    let mut pods: Vec<(&String, &Reached)> = Vec::new();
+    let mut pods: Vec<(&String, &Answers)> = Vec::new();
     for (node, report) in &reports.0 {
         let answers = verdict.seen(|| Subject::node(node), &report.answers);
-        pods.extend(answers.map(|answers| (node, &answers.reached)));
+        pods.extend(answers.map(|answers| (node, answers)));
     }
     for (name, ip) in targets {
-        let through: Vec<_> =
-            pods.iter().filter(|(_, reached)| reached.is_open(&Endpoint::tcp((ip, KUBELET))) == Ok(true)).collect();
+        let through: Vec<_> = pods.iter().filter(|(_, answers)| reaches(answers, ip)).collect();
         if through.is_empty() {
-            let why = Unobserved::unreachable(format!("the kubelet of {name} at {ip}"), "no probe pod reached it");
-            verdict.unseen(Subject::node(name), &why);
+            verdict.unseen(Subject::node(name), &silent(reports, name, ip));
             continue;
         }
         for port in LEADERS.into_iter().chain(RETIRED) {
             let at = SocketAddr::new(ip, port);
             let endpoint =
                 if LEADERS.contains(&port) { Endpoint::https(at, METRICS) } else { Endpoint::http(at, METRICS) };
-            let met = through.iter().filter_map(|(node, reached)| Some((*node, reached.at(&endpoint)?)));
+            let met = through.iter().filter_map(|(node, answers)| Some((*node, answers.reached.at(&endpoint)?)));
             let seen = seen(met);
             if LEADERS.contains(&port) {
                 judge_leader(&mut verdict, name, at, &seen);
@@ -169,9 +168,8 @@ fn judge_retired(verdict: &mut Verdict, name: &str, at: SocketAddr, seen: &Port,
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::answers::Answers;
     use crate::fact::facts::probe_reports::testing;
-    use crate::ports::KUBE_SCHEDULER;
+    use crate::ports::{KUBE_SCHEDULER, KUBELET};
 
     const IP: [u8; 4] = [10, 77, 0, 11];
 
@@ -238,8 +236,12 @@ mod tests {
 
     #[test]
     fn nothing_passes_without_a_control() {
-        let kubelet = Endpoint::tcp((IpAddr::from(IP), KUBELET));
-        assert_eq!(judged(&[(kubelet, Err(Fault::TimedOut))], "v1.37.2").gaps().len(), 1);
+        let silence = |endpoint| (endpoint, Err(Fault::TimedOut));
+        let kubelet = || silence(Endpoint::tcp((IpAddr::from(IP), KUBELET)));
+        let leaders = LEADERS.map(|port| silence(Endpoint::https((IpAddr::from(IP), port), METRICS)));
+        let silent = judged(&[&leaders[..], &[kubelet()]].concat(), "v1.37.2").gaps().remove(0);
+        assert!(silent.why.to_string().contains("the pods on n2 get no answer"), "{silent:?}");
+        assert!(judged(&[kubelet()], "v1.37.2").saw_everything(), "other ports refuse");
         let mut lost = reports(&[]);
         let silent = testing::report("q", Err(Unobserved::unreachable("pod q", "it was evicted")));
         lost.0.insert("n3".into(), silent);

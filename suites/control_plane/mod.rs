@@ -12,6 +12,8 @@ pub mod kubeadm_config;
 pub mod lasting_flags;
 pub mod leader_leases;
 pub mod recent_restarts;
+pub mod open_listeners;
+pub mod pod_admission;
 pub mod self_hosted;
 pub mod static_pods;
 pub mod version_spread;
@@ -33,7 +35,9 @@ crate::suite! {
         admission_webhooks,
         admission_policies,
         recent_restarts,
+        open_listeners,
         conversion_webhooks,
+        pod_admission,
         lasting_flags,
     ],
 }

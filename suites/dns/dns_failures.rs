@@ -7,12 +7,14 @@
 //! ## Fix
 //! `kubectl -n kube-system logs POD --previous` shows why a server ended; `Loop … detected` means that it forwards to
 //! itself (see DN-03), exit code 137 that its memory limit is too low for the cluster. A Corefile that could not be
-//! loaded appears in the log as `Corefile changed but reload failed`. For refusals, see DN-08.
+//! loaded appears in the log as `Corefile changed but reload failed`. For refusals, see DN-08. If all servers are down to
+//! which it forwards, ask them from the node of the pod (`dig @SERVER example.org`), and name one that answers in `forward`.
 //!
 //! ## Source
 //! <https://coredns.io/plugins/metrics/>, <https://coredns.io/plugins/forward/#metrics>,
 //! <https://coredns.io/plugins/reload/#metrics>; kubernetes/kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go`
-//! (port 9153). The counters start with the server.
+//! (port 9153). The counters start with the server: that all servers to which it forwards once failed is a note, unless a lookup of
+//! a name outside of the cluster fails during the run as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -22,7 +24,7 @@ use crate::fact::facts::cluster_dns::ClusterDns;
 use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got};
+use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got, Purpose, RecordAnswer};
 use crate::seen::Unobserved;
 use crate::suites::dns::helpers::config_map;
 use crate::suites::pods::failed_again;
@@ -124,7 +126,10 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], e
         let refused = got.iter().all(|got| matches!(got, Err(Fault::Refused)));
         let silent = got.iter().all(|got| matches!(got, Err(Fault::TimedOut)));
         match got.iter().find_map(|got| got.as_ref().ok()) {
-            Some(metrics) => judge_counters(verdict, &subject, metrics, edit),
+            Some(metrics) => {
+                judge_counters(verdict, &subject, metrics, edit);
+                judge_upstreams(verdict, &subject, metrics.upstreams_broken, &outside(reports, server.ip()));
+            }
             // A network policy that admits only DNS to the server drops requests to its other ports.
             None if refused || silent && answers(reports, server.ip()) => verdict.note_about(
                 subject,
@@ -146,7 +151,7 @@ fn answers(reports: &ProbeReports, server: IpAddr) -> bool {
 }
 
 fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics, edit: &str) {
-    let DnsMetrics { panics, responses, failures, failed_reloads, upstreams_broken, api_refusals } = *metrics;
+    let DnsMetrics { panics, responses, failures, failed_reloads, api_refusals, .. } = *metrics;
     verdict.expect(subject.clone(), panics == 0, || {
         Finding::new("no panic since it started", "it panicked")
             .evidence([format!("{subject}: coredns_panics_total is {panics}")])
@@ -187,12 +192,49 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
         ))
         .severity(Severity::Minor)
     });
-    if upstreams_broken > 0 {
-        verdict.note_about(
+}
+
+/// What a server answered to each probe that asked it for a name outside of the cluster.
+fn outside(reports: &ProbeReports, server: IpAddr) -> Vec<&RecordAnswer> {
+    let answers = reports.0.values().filter_map(|report| report.answers.as_ref().ok());
+    let lookups =
+        answers.flat_map(|answers| &answers.dns).filter(|(at, dns)| at.ip() == server && dns.udp.answered > 0);
+    let asked = lookups.filter_map(|(_, dns)| dns.record(Purpose::Upstream));
+    asked.filter(|answer| answer.got != Err(Fault::Unanswered)).collect()
+}
+
+/// Its counter shows that all servers to which it forwards failed at once, at some time since it started; lookups show
+/// whether they still do.
+fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outside: &[&RecordAnswer]) {
+    if broken == 0 {
+        return;
+    }
+    let is_dead = |answer: &&RecordAnswer| match &answer.got {
+        Ok(records) => records.code == "SERVFAIL",
+        Err(fault) => fault.is_silence(),
+    };
+    if outside.is_empty() || !outside.iter().all(|answer| is_dead(&answer)) {
+        return verdict.note_about(
             subject.clone(),
-            format!("since it started, all servers that it forwards to failed at once {upstreams_broken} times"),
+            format!("since it started, all servers that it forwards to failed at once {broken} times"),
         );
     }
+    let said = |answer: &RecordAnswer| match &answer.got {
+        Ok(records) => records.code.clone(),
+        Err(fault) => fault.to_string(),
+    };
+    verdict.find(
+        subject.clone(),
+        Finding::new("a server that CoreDNS forwards to answers", "all servers that it forwards to are down")
+            .evidence(outside.iter().map(|answer| format!("{subject}: {}: {}", answer.asked, said(answer))))
+            .evidence([format!("{subject}: coredns_forward_healthcheck_broken_total is {broken}")])
+            .impact("pods resolve no name outside of the cluster, and each such lookup fails or takes seconds")
+            .fix(
+                "show the servers (kubectl -n kube-system get configmap coredns -o jsonpath='{.data.Corefile}' | grep \
+                 forward; /etc/resolv.conf there is that of the pod's node), ask each from that node (dig @SERVER \
+                 example.org), and allow UDP and TCP 53 to one that answers, or name another in `forward`",
+            ),
+    );
 }
 
 #[cfg(test)]
@@ -200,7 +242,7 @@ mod tests {
     use super::*;
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::pods::Container;
-    use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Lookups};
+    use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Kind, Lookups, Record, Records};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::object_ref::testing::named;
 
@@ -286,6 +328,29 @@ mod tests {
         );
         let few = DnsMetrics { failures: 20, responses: 30, ..DnsMetrics::default() };
         assert!(evidence(running(), few).is_empty());
+    }
+
+    #[test]
+    fn upstream_servers_that_are_down_now_are_found_and_those_that_were_are_a_note() {
+        let broken = DnsMetrics { upstreams_broken: 4, ..well() };
+        let asked = Record { purpose: Purpose::Upstream, kind: Kind::A, name: "seaworthy-x7f4k.invalid.".into() };
+        let judged = |got: Option<Got<Records>>| {
+            let records = got.into_iter().map(|got| RecordAnswer { asked: asked.clone(), got }).collect();
+            let udp = Lookups { asked: 5, answered: 5, ..Lookups::default() };
+            let answer = DnsAnswer { udp, tcp: Lookups::default(), records };
+            judged_with(running(), Ok(broken), [("10.244.1.2:53".parse().unwrap(), answer)].into())
+        };
+        let answered = |code: &str| Some(Ok(Records { code: code.into(), ..Records::default() }));
+        for dead in [answered("SERVFAIL"), Some(Err(Fault::TimedOut))] {
+            assert_eq!(
+                crate::check::testing::seen_of(&judged(dead)),
+                ["Pod kube-system/coredns-x: all servers that it forwards to are down"]
+            );
+        }
+        for other in [answered("NXDOMAIN"), answered("REFUSED"), Some(Err(Fault::Unanswered)), None] {
+            let verdict = judged(other);
+            assert_eq!((verdict.findings(Severity::Major), crate::check::testing::notes(&verdict).len()), (vec![], 1));
+        }
     }
 
     #[test]

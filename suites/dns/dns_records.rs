@@ -37,7 +37,7 @@ crate::check!(
     "dns-records",
     Minor,
     judge,
-    builds_on: ["DN-02", "DN-03", "DN-04", "DN-08", "SN-09"]
+    builds_on: ["DN-02", "DN-03", "DN-04", "DN-08", "DN-10", "SN-09"]
 );
 
 fn judge(
@@ -103,6 +103,9 @@ impl Expected<'_> {
     fn judge(&self, verdict: &mut Verdict, server: &SocketAddr, answer: &DnsAnswer) {
         let subject = || Subject::cluster_object("DNS server", server.ip().to_string());
         for answer in &answer.records {
+            if is_of_another_check(answer) {
+                continue;
+            }
             if let Err(fault @ Fault::Unanswered) = &answer.got {
                 verdict.unseen(subject(), &Unobserved::unreachable(answer.asked.to_string(), fault));
             } else if has_no_long_answer(answer) {
@@ -202,7 +205,7 @@ impl Expected<'_> {
                         .to_owned(),
                 )
             }
-            Purpose::Outside => return None,
+            Purpose::Outside | Purpose::Upstream | Purpose::Existing => return None,
         };
         // What did not arrive says nothing about the server's records, except where its length is in question.
         let is_lost = got.is_err() && asked.purpose != Purpose::LongAnswer;
@@ -215,6 +218,11 @@ impl Expected<'_> {
         let listed: BTreeSet<IpAddr> = got.iter().flat_map(Records::addresses).collect();
         self.probes.iter().filter(|(address, _)| !listed.contains(address)).map(|(_, node)| *node).collect()
     }
+}
+
+/// Names outside of the cluster belong to DN-07 and DN-09, and those of other Services to DN-10.
+fn is_of_another_check(answer: &RecordAnswer) -> bool {
+    matches!(answer.asked.purpose, Purpose::Outside | Purpose::Upstream | Purpose::Existing)
 }
 
 /// Whether a server has no long answer to the question for one, as those other than CoreDNS may not.

@@ -7,6 +7,7 @@ pub mod dns_failures;
 pub mod dns_on_nodes;
 pub mod dns_records;
 pub mod dns_service;
+pub mod existing_services;
 mod helpers;
 pub mod outside_names;
 pub mod pod_resolver;
@@ -24,5 +25,6 @@ crate::suite! {
         outside_names,
         coredns_rights,
         dns_failures,
+        existing_services,
     ],
 }

@@ -13,18 +13,19 @@
 //!
 //! ## Source
 //! <https://etcd.io/docs/latest/op-guide/security/>; kubernetes/kubernetes `cmd/kubeadm/app/phases/etcd/local.go`.
-//! Probes on every node try a TLS handshake without a certificate; a closed port counts only where the same probe
-//! reaches the kubelet's port of the same node, which is the control.
+//! Probes on every node try a TLS handshake without a certificate; a closed port counts only where another port of the
+//! same node answers or refuses the same probe, which is the control.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::answers::{Endpoint, Fault, Got, Met, Reached, TlsMet, is_open};
-use crate::ports::{ETCD, KUBELET};
+use crate::fact::facts::probe_reports::answers::{Fault, Got, Met, Reached, TlsMet, is_open};
+use crate::ports::ETCD;
 use crate::seen::Unobserved;
+use crate::suites::node_path::{reaches, silent};
 
 crate::check!("HA-04", "etcd-clients", Critical, judge, blocked_by: ["CN-04"]);
 
@@ -54,7 +55,7 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
                         open += 1;
                         judge_other(&mut verdict, (from, name), at, other);
                     }
-                    Some(_) if controls(&answers.reached, at.ip()) => {
+                    Some(_) if reaches(answers, at.ip()) => {
                         closed += 1;
                         verdict.confirm();
                     }
@@ -62,9 +63,7 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
                 }
             }
             if open + closed == 0 {
-                let why =
-                    Unobserved::unreachable(at.to_string(), "no probe that reaches the node's kubelet has tried it");
-                verdict.unseen(Subject::node(name), &why);
+                verdict.unseen(Subject::node(name), &silent(reports, name, at.ip()));
             }
             is_open_somewhere |= open > 0;
         }
@@ -81,11 +80,6 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
 /// The result of a TLS handshake.
 fn met(reached: &Reached, at: SocketAddr) -> Option<&Got<Met>> {
     reached.port(at.ip(), at.port()).find(|(endpoint, _)| endpoint.is_handshake()).map(|(_, met)| met)
-}
-
-/// Whether the same probe reaches a port of the same node that must be open.
-fn controls(reached: &Reached, ip: IpAddr) -> bool {
-    reached.is_open(&Endpoint::tcp((ip, KUBELET))) == Ok(true)
 }
 
 fn judge_tls(verdict: &mut Verdict, node: &str, at: SocketAddr, tls: &TlsMet) {
@@ -124,14 +118,16 @@ fn judge_other(verdict: &mut Verdict, (from, node): (&str, &str), at: SocketAddr
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::Pod;
-    use crate::fact::facts::probe_reports::answers::Answers;
+    use crate::fact::facts::probe_reports::answers::{Answers, Endpoint};
     use crate::fact::facts::probe_reports::testing::{report, reports};
     use crate::object_ref::testing::named;
-    use crate::ports::{ETCD_CLIENT, ETCD_PEER};
+    use crate::ports::{ETCD_CLIENT, ETCD_PEER, KUBELET};
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 11));
 
@@ -192,7 +188,7 @@ mod tests {
     #[test]
     fn a_closed_port_without_its_control_is_inconclusive() {
         let verdict = judged(&Err(Fault::TimedOut), &Err(Fault::TimedOut), true);
-        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 2));
+        assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::seen::{Seen, Unobserved};
 
 use super::reach::out_of_reach;
 
-crate::check!("KL-03", "kubelet-anonymous", Critical, judge, blocked_by: ["KL-13", "PK-09"]);
+crate::check!("KL-03", "kubelet-anonymous", Critical, judge, blocked_by: ["KL-13", "KL-16", "PK-09"]);
 
 fn judge(
     nodes: &Nodes,

@@ -22,17 +22,19 @@
 //! `nodes/metrics` during the run: 200 for these, 403 for `/pods`. Kubelets support these rights since 1.33 (KEP-2862; before,
 //! only `nodes/metrics`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::monitoring_rights;
+use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::kubelet_monitoring::KubeletMonitoring;
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
-use crate::fact::facts::probe_reports::answers::{Answers, Endpoint, Met};
+use crate::fact::facts::probe_reports::answers::{Answers, Endpoint, Fault, Got, Met};
 use crate::fact::facts::probe_reports::endpoints::KUBELET_PATHS;
 use crate::ports::KUBELET;
 use crate::seen::Unobserved;
+use crate::suites::node_path::reaches;
 
 crate::check!(
     "KL-04",
@@ -49,6 +51,10 @@ fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonit
         let Some(answers) = verdict.seen(|| Subject::node(name), &report.answers) else { continue };
         let addresses = nodes.0.get(name).into_iter().flat_map(Node::internal_addresses);
         for address in addresses {
+            if let Some(blocked) = blocked(answers, address) {
+                verdict.find(Subject::node(name), closed_to_pods(name, address, &blocked, reports));
+                continue;
+            }
             for path in KUBELET_PATHS {
                 judge_path(&mut verdict, name, SocketAddr::new(address, KUBELET), path, answers);
             }
@@ -67,6 +73,42 @@ fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonit
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
+}
+
+/// How the kubelet's port fails for a pod that reaches the node itself: a packet filter keeps pods away from it.
+fn blocked(answers: &Answers, address: IpAddr) -> Option<Fault> {
+    let at = SocketAddr::new(address, KUBELET);
+    let met = KUBELET_PATHS.map(|path| answers.reached.at(&Endpoint::get_with_token(at, path)));
+    let is_blocked = |met: &&Got<Met>| matches!(met, Err(Fault::TimedOut | Fault::Refused | Fault::NoRoute));
+    if !met.iter().all(|met| met.as_ref().is_some_and(is_blocked)) || !reaches(answers, address) {
+        return None;
+    }
+    met.into_iter().flatten().find_map(|met| met.as_ref().err()).cloned()
+}
+
+/// The path that is closed, and what the pods of other nodes meet at its end.
+fn closed_to_pods(node: &str, address: IpAddr, fault: &Fault, reports: &ProbeReports) -> Difference {
+    let at = SocketAddr::new(address, KUBELET);
+    let others = reports.0.iter().filter(|(from, _)| *from != node).filter_map(|(from, report)| {
+        let met = report.answers.as_ref().ok()?.reached.at(&Endpoint::tcp(at))?;
+        let what = met.as_ref().err().map_or_else(|| "open".to_owned(), ToString::to_string);
+        Some(format!("from a pod on {from} to {at}: {what}"))
+    });
+    Finding::new(
+        "pods reach the kubelet of their node at port 10250",
+        format!("port 10250 of {node} does not answer pods of the node, while other ports of the node do"),
+    )
+    .evidence([format!("from a pod on {node} to {at}: {fault}")])
+    .evidence(others)
+    .impact(
+        "metrics-server and monitoring that run in pods there get nothing from this kubelet, and it cannot be checked \
+         which requests it accepts",
+    )
+    .fix(format!(
+        "on {node}, find the rule that drops TCP port 10250 from pods: iptables-save | grep 10250; nft list ruleset | grep \
+         10250; a NetworkPolicy or host firewall of the network plugin may do the same"
+    ))
+    .severity(Severity::Minor)
 }
 
 fn judge_path(verdict: &mut Verdict, node: &str, at: SocketAddr, path: &str, answers: &Answers) {
@@ -117,7 +159,7 @@ fn refuses(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::answers::{ApiAnswer, Fault, Got};
+    use crate::fact::facts::probe_reports::answers::{ApiAnswer, Reached};
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::seen::Access;
 
@@ -150,6 +192,31 @@ mod tests {
             ..Answers::default()
         };
         judge(&Nodes([("n1".to_owned(), node)].into()), &reports([("n1", answers)]), monitoring)
+    }
+
+    #[test]
+    fn a_port_that_pods_of_the_node_do_not_reach_is_a_path_to_open() {
+        let at: SocketAddr = "10.77.0.11:10250".parse().unwrap();
+        let asked = KUBELET_PATHS.map(|path| (Endpoint::get_with_token(at, path), Err(Fault::TimedOut)));
+        let with = |control: Got<Met>| {
+            let control = (Endpoint::tcp((at.ip(), 10255)), control);
+            let reached = Reached::from_iter(asked.clone().into_iter().chain([control]));
+            let own = Answers { reached, ..Answers::default() };
+            let open = Reached::from_iter([(Endpoint::tcp(at), Ok(Met::Open))]);
+            let other = Answers { reached: open, ..Answers::default() };
+            let node = Node { addresses: vec![("InternalIP".into(), "10.77.0.11".into())], ..Node::default() };
+            let skipped = Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() };
+            let nodes = Nodes([("n1".to_owned(), node), ("n2".to_owned(), Node::default())].into());
+            judge(&nodes, &reports([("n1", own), ("n2", other)]), Err(&skipped))
+        };
+        let found = with(Err(Fault::Refused)).findings(Severity::Critical);
+        assert_eq!(
+            found[0].evidence,
+            ["from a pod on n1 to 10.77.0.11:10250: no answer", "from a pod on n2 to 10.77.0.11:10250: open"]
+        );
+        assert_eq!(found[0].severity, Severity::Minor);
+        let silent = with(Err(Fault::TimedOut));
+        assert_eq!((silent.findings(Severity::Critical).len(), silent.gaps().len()), (0, 2));
     }
 
     fn severities(verdict: &Verdict) -> Vec<Severity> {

@@ -11,7 +11,8 @@
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/kubelet/apis/config/types.go` (`ReadOnlyPort`, 0 unless set by file; the flag's default
-//! was 10255), `pkg/cluster/ports/ports.go`. That a port is closed counts only when port 10250 of the same node is open.
+//! was 10255), `pkg/cluster/ports/ports.go`. That a port is closed counts only where another port of
+//! the same node answers or refuses the same client.
 
 use std::net::IpAddr;
 
@@ -20,12 +21,13 @@ use crate::fact::facts::kubelet_ports::{KubeletPorts, Port};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::Endpoint;
-use crate::ports::{KUBELET, KUBELET_HEALTHZ, KUBELET_READ_ONLY};
+use crate::ports::{KUBELET_HEALTHZ, KUBELET_READ_ONLY};
 use crate::seen::{Seen, Unobserved};
+use crate::suites::node_path::reaches;
 
 use super::reach::out_of_reach;
 
-crate::check!("KL-05", "kubelet-local-ports", Critical, judge, blocked_by: ["KL-13"]);
+crate::check!("KL-05", "kubelet-local-ports", Critical, judge, blocked_by: ["KL-13", "KL-16"]);
 
 fn judge(
     nodes: &Nodes,
@@ -76,22 +78,20 @@ fn view_from_here(node: &str, port: u16, kubelets: Result<&KubeletPorts, &Unobse
     met.as_ref().map(|met| *met == Port::Open).map_err(Clone::clone)
 }
 
-/// What the probes that reach the node's kubelet see.
+/// What the probes that reach the node see.
 fn view_from_pods(node: &Node, port: u16, reports: Result<&ProbeReports, &Unobserved>) -> Seen<bool> {
     let reports = reports.map_err(Clone::clone)?;
     let answers = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());
     let views: Vec<bool> = node
         .internal_addresses()
         .flat_map(|ip: IpAddr| {
-            let reaches = move |port| Endpoint::tcp((ip, port));
             answers().filter_map(move |answers| {
-                let control = answers.reached.is_open(&reaches(KUBELET)) == Ok(true);
-                answers.reached.is_open(&reaches(port)).ok().filter(|_| control)
+                answers.reached.is_open(&Endpoint::tcp((ip, port))).ok().filter(|_| reaches(answers, ip))
             })
         })
         .collect();
     if views.is_empty() {
-        return Err(Unobserved::invalid("the probes", "none of them reaches the kubelet"));
+        return Err(Unobserved::invalid("the probes", "none of them reaches the node"));
     }
     Ok(views.contains(&true))
 }
@@ -102,6 +102,7 @@ mod tests {
     use crate::fact::facts::kubelet_ports::Ports;
     use crate::fact::facts::probe_reports::answers::{Answers, Fault, Got, Met};
     use crate::fact::facts::probe_reports::testing::reports;
+    use crate::ports::KUBELET;
 
     fn nodes() -> Nodes {
         let node =
@@ -146,12 +147,9 @@ mod tests {
         let reports = |control: Got<Met>, read_only: Got<Met>| {
             let met = [12, 11].into_iter().flat_map(|last| {
                 let at = |port| Endpoint::tcp(([10, 77, 0, last], port));
-                let read_only = if last == 12 { read_only.clone() } else { Err(Fault::Refused) };
-                [
-                    (at(KUBELET), control.clone()),
-                    (at(KUBELET_READ_ONLY), read_only),
-                    (at(KUBELET_HEALTHZ), Err(Fault::Refused)),
-                ]
+                let closed = || control.clone().and(Err(Fault::Refused));
+                let read_only = if last == 12 { read_only.clone() } else { closed() };
+                [(at(KUBELET), control.clone()), (at(KUBELET_READ_ONLY), read_only), (at(KUBELET_HEALTHZ), closed())]
             });
             let answers = Answers { reached: met.collect(), ..Answers::default() };
             reports([("n1", answers)])

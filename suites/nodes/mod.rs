@@ -12,6 +12,7 @@ pub mod kubelet_configuration;
 pub mod local_ports;
 mod monitoring_rights;
 pub mod node_identity;
+pub mod pod_start;
 mod reach;
 pub mod readiness;
 pub mod runtime_and_kernel;
@@ -37,5 +38,6 @@ crate::suite! {
         clocks,
         exec_and_port_forward,
         drainable_budgets,
+        pod_start,
     ],
 }

@@ -36,7 +36,7 @@ use crate::ports;
 use crate::seen::{Seen, Unobserved};
 use crate::suites::kubeadm_phase::{again_on, restart};
 
-crate::check!("PK-15", "etcd-certificates", Major, judge);
+crate::check!("PK-15", "etcd-certificates", Major, judge, blocked_by: ["KL-16"]);
 
 /// The CA for clients that kubeadm makes by default.
 const CA_OF_CLIENTS: &str = "CN=kubernetes";

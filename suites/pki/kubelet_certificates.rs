@@ -41,7 +41,8 @@ crate::check!(
     "kubelet-certificates",
     Major,
     judge,
-    builds_on: ["KL-13", "PK-09", "PK-14"]
+    builds_on: ["KL-13", "PK-09", "PK-14"],
+    blocked_by: ["KL-16"]
 );
 
 /// Makes a kubelet sign its own certificate again.

@@ -21,7 +21,7 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Fault, Got, KubeProxyAnswer};
 use crate::seen::Unobserved;
 
-crate::check!("SN-07", "kube-proxy-health", Major, judge, builds_on: ["KL-01", "SN-05"]);
+crate::check!("SN-07", "kube-proxy-health", Major, judge, builds_on: ["KL-01", "SN-05"], blocked_by: ["KL-16"]);
 
 fn judge(reports: &ProbeReports) -> Verdict {
     let nodes = || reports.0.values().filter_map(|report| report.answers.as_ref().ok());

@@ -1,5 +1,7 @@
 //! What probe pods on all nodes saw.
 
+pub(crate) use crate::probe::collect::CANNOT_START;
+
 pub(crate) mod answers;
 mod departed;
 pub(crate) mod dns_questions;
@@ -18,21 +20,24 @@ use serde::{Deserialize, Serialize};
 use super::api_server_endpoints::ApiServerEndpoints;
 use super::cluster_dns::ClusterDns;
 use super::cluster_domain::ClusterDomain;
+use super::control_plane_listeners::ControlPlaneListeners;
 use super::dns_servers::DnsServers;
 use super::expectations::Expectations;
 use super::kubernetes_service::KubernetesService;
 use super::nodes::{Node, Nodes};
+use super::service_exposure::ServiceExposure;
 use crate::fact::{Observe, Rule, Stage};
 use crate::live::{Live, RunId};
 use crate::milliseconds::milliseconds;
+use crate::object_ref::NamespacedName;
 use crate::probe::answer::PeerAnswer;
 use crate::probe::batch::Batch;
-use crate::probe::collect::{Patience, Times};
+use crate::probe::collect::{self, Patience, Times};
 use crate::probe::deploy::{Fronts, Site};
 use crate::probe::fault::Fault;
 use crate::probe::object::{Level, OnlyAsks};
 use crate::probe::question::{ApiQuestion, Peer, ServiceQuestion};
-use crate::probe::{Answers, Questions, mesh};
+use crate::probe::{Answers, Questions, happened, mesh};
 use crate::seen::{Access, Seen, Unobserved};
 
 /// How long names and addresses may take to become known to all nodes: a second or two, and many more where a node's CPUs are
@@ -44,6 +49,8 @@ const ANSWER: Duration = Duration::from_secs(4);
 const DEADLINE: Duration = Duration::from_secs(18);
 /// How often each probe connects to the API server.
 const API_CONNECTIONS: u32 = 20;
+/// Of how many pods that did not start the reasons are requested.
+const EXPLAINED: usize = 10;
 /// Up to this many endpoints of a Service, every probe is to meet them all.
 pub(crate) const MEETABLE: usize = 16;
 /// How long nodes have to learn of a probe that serves, in milliseconds: its endpoint and their rules follow later.
@@ -69,11 +76,22 @@ pub(crate) struct ProbeReport {
     /// The DNS pods that were deleted while it asked them. Their answers are not kept.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub departed: BTreeSet<IpAddr>,
+    /// How long the API server took to accept the pod or to refuse it, in milliseconds, with the wait for its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_ms: Option<u64>,
+    /// What the cluster reports about the pod, if it did not start: the last first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Seen<Vec<String>>>,
     /// What it saw, or why there is nothing.
     pub answers: Seen<Answers>,
 }
 
 impl ProbeReport {
+    /// How the pod did not start, if that is why there are no answers.
+    pub(crate) fn not_started(&self) -> Option<&str> {
+        collect::not_started(self.answers.as_ref().err()?)
+    }
+
     /// The address that a peer should see this answer's question come from.
     pub(crate) fn asked_from(&self, answer: &PeerAnswer) -> Option<IpAddr> {
         if answer.by_address { self.address_again } else { self.address }
@@ -103,6 +121,8 @@ impl Observe for ProbeReports {
         Result<&'a ApiServerEndpoints, &'a Unobserved>,
         Option<&'a DnsServers>,
         &'a Expectations,
+        Result<&'a ControlPlaneListeners, &'a Unobserved>,
+        Result<&'a ServiceExposure, &'a Unobserved>,
     );
     const NAME: &'static str = "probe-reports";
     const ACCESS: Access = Access::Create;
@@ -110,7 +130,8 @@ impl Observe for ProbeReports {
     const RULES: &'static [Rule] = Level::Restricted.rules();
     const DEADLINE: Duration = Duration::from_secs(90);
 
-    async fn observe(live: &Live, (nodes, domain, api, instances, dns, expectations): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, needs: Self::Needs<'_>) -> Seen<Self> {
+        let (nodes, domain, api, instances, dns, expectations, listeners, services) = needs;
         if nodes.linux().next().is_none() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
         }
@@ -118,12 +139,19 @@ impl Observe for ProbeReports {
         let fronts = site.fronts(&format!("kubernetes.default.svc.{domain}")).await?;
         // Where the instances are not known, none is asked by its own address.
         let instances = instances.map(|published| published.slices.clone()).unwrap_or_default();
-        let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations };
+        // Where flags are not known, only the usual ports are tried.
+        let listeners = listeners.cloned().unwrap_or_default();
+        // Where Services are not known, none but those of the run is asked for.
+        let services = services.map(|services| resolvable(services, site.namespace())).unwrap_or_default();
+        let surroundings = Surroundings { nodes, domain, api, instances, dns, expectations, listeners, services };
         let wave = Wave::new(&live.inputs.run, site.namespace(), &surroundings, &fronts);
         let began = Instant::now();
         let mut reports = Self(wave.run(&site).await);
         ask_again(&site, &wave, &mut reports, began).await;
         leave_out_departed(live, dns, &mut reports).await;
+        for report in reports.0.values_mut().filter(|report| report.not_started().is_some()).take(EXPLAINED) {
+            report.events = Some(happened::events(&live.cluster, site.namespace(), &report.pod).await);
+        }
         Ok(reports)
     }
 }
@@ -146,6 +174,15 @@ struct Surroundings<'a> {
     instances: BTreeSet<SocketAddr>,
     dns: Option<&'a DnsServers>,
     expectations: &'a Expectations,
+    listeners: ControlPlaneListeners,
+    services: Vec<&'a NamespacedName>,
+}
+
+/// The Services whose names have addresses, without those of the run.
+fn resolvable<'a>(services: &'a ServiceExposure, namespace: &str) -> Vec<&'a NamespacedName> {
+    let others =
+        services.0.iter().filter(|(name, service)| !service.cluster_ips.is_empty() && *name.namespace != *namespace);
+    others.map(|(name, _)| name).collect()
 }
 
 impl Wave {
@@ -164,7 +201,14 @@ impl Wave {
             connections: API_CONNECTIONS,
             instances: known.instances.clone(),
         });
-        let names = dns_questions::Names { domain: &domain.name, namespace, service: &service, probes: ready.len() };
+        let names = dns_questions::Names {
+            domain: &domain.name,
+            namespace,
+            service: &service,
+            probes: ready.len(),
+            existing: &known.services,
+            turn,
+        };
         let peer = |pod: &String| Peer {
             pod: pod.clone(),
             host: format!("{pod}.{service}.{namespace}.svc.{domain}."),
@@ -205,7 +249,7 @@ impl Wave {
                     }),
                     peers: peers.into_iter().map(|i| peer(ready[i].0)).collect(),
                     api: api.clone(),
-                    reached: endpoints::of(name, nodes, turn),
+                    reached: endpoints::of(name, nodes, &known.listeners, turn),
                     metadata: metadata_questions::of(node),
                     ..Questions::none(Batch {
                         node_addresses: node.internal_addresses().collect(),
@@ -226,9 +270,19 @@ impl Wave {
             .into_iter()
             .map(|(node, collected)| {
                 let pod = self.questions[&node].0.clone();
-                let (address, times) = (collected.address, collected.times);
+                let (created_ms, address, times) = (collected.created_ms, collected.address, collected.times);
                 let answers = collected.answers(&node);
-                (node, ProbeReport { pod, address, address_again: None, times, departed: BTreeSet::new(), answers })
+                let report = ProbeReport {
+                    pod,
+                    address,
+                    address_again: None,
+                    times,
+                    departed: BTreeSet::new(),
+                    created_ms,
+                    events: None,
+                    answers,
+                };
+                (node, report)
             })
             .collect()
     }
@@ -312,6 +366,8 @@ mod tests {
             instances: BTreeSet::new(),
             dns: Some(&dns),
             expectations: &Expectations::default(),
+            listeners: ControlPlaneListeners::default(),
+            services: Vec::new(),
         };
         let fronts = Fronts {
             spread: [10, 96, 7, 1].into(),

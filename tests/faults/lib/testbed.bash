@@ -462,6 +462,29 @@ restore_kubelet_binary() {
 add_rule() { on "$1" iptables -w -t "$2" -I "${@:3}"; }
 delete_rule() { while on "$1" iptables -w -t "$2" -D "${@:3}" 2>/dev/null; do :; done; }
 
+# ---- names -----------------------------------------------------------------------------------------------------
+
+# dns_code NODE SERVER NAME: the response code to a query for its IPv4 address; 3 is NXDOMAIN.
+dns_code() {
+    on "$1" python3 -c 'import socket, sys
+name = b"".join(bytes([len(label)]) + label.encode() for label in sys.argv[2].split("."))
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(6)
+client.sendto(bytes.fromhex("123401000001000000000000") + name + bytes.fromhex("0000010001"), (sys.argv[1], 53))
+print(client.recv(4096)[3] & 15)' "$2" "$3"
+}
+
+dns_servers() {
+    kubectl -n kube-system get pods -l k8s-app=kube-dns -o json |
+        jq -r '.items[] | select(.metadata.deletionTimestamp == null) | .status.podIP'
+}
+
+# restart_coredns: with the Corefile as it is now.
+restart_coredns() {
+    kubectl -n kube-system rollout restart deployment/coredns >/dev/null
+    kubectl -n kube-system rollout status deployment/coredns --timeout=90s >/dev/null
+}
+
 pod_range_of() { kubectl get node "$1" -o jsonpath='{.spec.podCIDR}'; }
 
 # ---- what a cloud tells its instances --------------------------------------------------------------------------

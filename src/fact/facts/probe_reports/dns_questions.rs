@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::fact::facts::dns_servers::DnsServers;
 use crate::fact::facts::expectations::Expectations;
+use crate::object_ref::NamespacedName;
 use crate::ports;
 use crate::probe::answer::{Kind, Purpose, Record};
 use crate::probe::object::MANY_PORTS;
@@ -17,6 +18,8 @@ const SERVERS: usize = 4;
 const WITNESSES: usize = 2;
 /// Up to this many probes, their common name is asked for: more addresses do not fit into one answer.
 const COMMON: usize = 16;
+/// How many Services that existed before the run are asked for; each run asks for others.
+const EXISTING: usize = 6;
 /// A name that nothing in a cluster has.
 const NONEXISTENT: &str = "seaworthy-nobody.default";
 
@@ -30,6 +33,24 @@ pub(crate) struct Names<'a> {
     pub service: &'a str,
     /// How many probes have a name.
     pub probes: usize,
+    /// The Services that existed before the run and have addresses.
+    pub existing: &'a [&'a NamespacedName],
+    /// Changes from run to run.
+    pub turn: u64,
+}
+
+impl Names<'_> {
+    /// The name of a Service.
+    pub(crate) fn of_service(domain: &str, service: &NamespacedName) -> String {
+        format!("{}.{}.svc.{domain}.", service.name, service.namespace)
+    }
+
+    /// Some of the Services that existed before the run.
+    fn some_existing(&self) -> impl Iterator<Item = &NamespacedName> {
+        let count = self.existing.len();
+        let first = usize::try_from(self.turn % u64::try_from(count.max(1)).unwrap_or(1)).unwrap_or_default();
+        (0..count.min(EXISTING)).map(move |i| self.existing[(first + i) % count])
+    }
 }
 
 /// What the probe at this place among those on ready nodes asks.
@@ -68,7 +89,7 @@ fn is_witness(place: Option<usize>, probes: usize, turn: usize) -> bool {
 }
 
 fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) -> Vec<RecordQuestion> {
-    let Names { domain, namespace, service, probes } = names;
+    let Names { domain, namespace, service, probes, .. } = names;
     let ask = |purpose, kind, name: String, awaited| {
         let record = Record { purpose, kind, name };
         RecordQuestion { record, awaited }
@@ -84,7 +105,11 @@ fn records(names: &Names<'_>, api: Option<IpAddr>, expectations: &Expectations) 
         ask(Purpose::Version, Kind::Txt, format!("dns-version.{domain}."), None),
         ask(Purpose::Alias, Kind::Cname, own_name("-alias"), Some(1)),
         ask(Purpose::LongAnswer, Kind::Srv, own_name("-many"), many),
+        // The name differs from run to run, so that no cache has it.
+        ask(Purpose::Upstream, Kind::A, format!("{service}.invalid."), None),
     ];
+    let existing = names.some_existing().map(|service| Names::of_service(domain, service));
+    records.extend(existing.map(|name| ask(Purpose::Existing, own, name, None)));
     records.extend(api.map(|api| ask(Purpose::ApiAddress, Kind::Ptr, reverse(api), None)));
     if *probes <= COMMON {
         records.push(ask(Purpose::Probes, own, own_name(""), Some(*probes)));
@@ -134,9 +159,26 @@ mod tests {
         }
     }
 
+    fn names<'a>(existing: &'a [&'a NamespacedName]) -> Names<'a> {
+        Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3, existing, turn: 7 }
+    }
+
+    #[test]
+    fn services_that_existed_are_asked_for_in_turns() {
+        let all: Vec<NamespacedName> = (0..10).map(|i| NamespacedName::new("shop", format!("web-{i}"))).collect();
+        let all: Vec<&NamespacedName> = all.iter().collect();
+        let names_of_all = names(&all);
+        let chosen: Vec<&str> = names_of_all.some_existing().map(|service| service.name.as_ref()).collect();
+        assert_eq!(chosen, ["web-7", "web-8", "web-9", "web-0", "web-1", "web-2"]);
+        assert_eq!(names(&all[..2]).some_existing().count(), 2);
+        let question =
+            of(Some(0), &names(&all[..1]), &servers(1), Some([10, 96, 0, 1].into()), &Expectations::default());
+        let asked = question.records.iter().find(|asked| asked.record.purpose == Purpose::Existing).unwrap();
+        assert_eq!(asked.record.to_string(), "A web-0.shop.svc.cluster.local.");
+    }
+
     fn asked(place: usize, pods: u8) -> DnsQuestion {
-        let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
-        of(Some(place), &names, &servers(pods), Some([10, 96, 0, 1].into()), &Expectations::default())
+        of(Some(place), &names(&[]), &servers(pods), Some([10, 96, 0, 1].into()), &Expectations::default())
     }
 
     #[test]
@@ -147,7 +189,7 @@ mod tests {
     #[test]
     fn two_probes_ask_for_records_and_look_at_each_servers_metrics() {
         let asked = [0, 1, 2].map(|place| asked(place, 2));
-        assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [8, 8, 0]);
+        assert_eq!(asked.iter().map(|asked| asked.records.len()).collect::<Vec<_>>(), [9, 9, 0]);
         let looked_at = |place| metrics(Some(place), 3, &servers(2)).len();
         assert_eq!([0, 1, 2].map(looked_at).iter().sum::<usize>(), 4);
         assert!(asked.iter().all(|asked| asked.servers.len() == 3));
@@ -164,8 +206,7 @@ mod tests {
     fn where_the_api_has_an_ipv6_address_names_are_asked_for_such() {
         let pods = ["fd01::2".parse().unwrap()].into();
         let dns = DnsServers { service: "fd00::a".parse().unwrap(), pods, pod_port: 53 };
-        let names = Names { domain: "cluster.local", namespace: "ns", service: "s", probes: 3 };
-        let question = of(Some(0), &names, &dns, Some("fd00::1".parse().unwrap()), &Expectations::default());
+        let question = of(Some(0), &names(&[]), &dns, Some("fd00::1".parse().unwrap()), &Expectations::default());
         assert!(question.ipv6 && !asked(0, 1).ipv6);
         let kinds = |question: &DnsQuestion| -> Vec<String> {
             question.records.iter().map(|asked| asked.record.to_string()).collect()

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::fact::facts::control_plane_listeners::{ControlPlaneListeners, Listener};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::ports::{self, ETCD, KUBELET, LEADERS, RETIRED};
 use crate::probe::endpoint::Endpoint;
@@ -19,13 +20,18 @@ pub(crate) const CHECKPOINT: &str = "/checkpoint/seaworthy-none/none/none";
 
 /// What the probe on a node tries: its own node closely, the others from outside. Up to 16 nodes every probe tries all others,
 /// beyond that as many as it has peers.
-pub(crate) fn of(own: &str, nodes: &Nodes, turn: u64) -> Vec<Endpoint> {
+pub(crate) fn of(own: &str, nodes: &Nodes, listeners: &ControlPlaneListeners, turn: u64) -> Vec<Endpoint> {
     let all: Vec<(&String, &Node)> = nodes.0.iter().collect();
     let Some(at) = all.iter().position(|(name, _)| *name == own) else { return Vec::new() };
     // A node that is not ready is known to be in trouble; to ask it would only take long.
-    let others = mesh::peers(at, all.len(), turn).into_iter().map(|i| all[i].1).filter(|node| node.is_ready());
+    let others = mesh::peers(at, all.len(), turn).into_iter().map(|i| all[i]).filter(|(_, node)| node.is_ready());
+    let revealed = |name: &String| listeners.0.get(name).into_iter().flatten().map(Listener::endpoint);
     let mut endpoints = closely(all[at].1);
-    endpoints.extend(others.flat_map(from_outside));
+    endpoints.extend(revealed(all[at].0));
+    for (name, node) in others {
+        endpoints.extend(from_outside(node));
+        endpoints.extend(revealed(name));
+    }
     endpoints
 }
 
@@ -94,7 +100,7 @@ mod tests {
     }
 
     fn texts(own: &str, nodes: &Nodes) -> Vec<String> {
-        of(own, nodes, 7).iter().map(ToString::to_string).collect()
+        of(own, nodes, &ControlPlaneListeners::default(), 7).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -111,10 +117,21 @@ mod tests {
     }
 
     #[test]
+    fn what_flags_reveal_is_tried_by_the_own_probe_and_by_others() {
+        let nodes = nodes(4);
+        let (at, component) = ("10.77.0.1:2381".parse().unwrap(), "etcd".to_owned());
+        let listener = Listener { component, flag: "listen-metrics-urls", at, tls: false };
+        let listeners = ControlPlaneListeners([("n0001".to_owned(), vec![listener.clone()])].into());
+        for own in ["n0001", "n0003"] {
+            assert!(of(own, &nodes, &listeners, 7).contains(&listener.endpoint()), "{own}");
+        }
+    }
+
+    #[test]
     fn a_probe_of_a_large_cluster_looks_at_few_nodes() {
         let most = |count| {
             let nodes = nodes(count);
-            nodes.0.keys().map(|own| of(own, &nodes, 7).len()).max().unwrap()
+            nodes.0.keys().map(|own| of(own, &nodes, &ControlPlaneListeners::default(), 7).len()).max().unwrap()
         };
         assert!(most(1000) <= most(16) && most(5000) <= most(16));
     }

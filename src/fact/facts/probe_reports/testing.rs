@@ -16,5 +16,14 @@ pub(crate) fn reports<N: Into<String>>(answers: impl IntoIterator<Item = (N, Ans
 
 /// What this pod answered, or why there is nothing; nothing else is known of it.
 pub(crate) fn report(pod: &str, answers: Seen<Answers>) -> ProbeReport {
-    ProbeReport { pod: pod.into(), address: None, address_again: None, times: None, departed: [].into(), answers }
+    ProbeReport {
+        pod: pod.into(),
+        address: None,
+        address_again: None,
+        times: None,
+        departed: [].into(),
+        created_ms: None,
+        events: None,
+        answers,
+    }
 }

@@ -27,8 +27,12 @@ pub enum Purpose {
     Probes,
     /// A name that nothing in the cluster has.
     Nonexistent,
-    /// A name outside of the cluster.
+    /// A name outside of the cluster that the profile states.
     Outside,
+    /// A name outside of the cluster that no server has, so that the servers which it is forwarded to must answer.
+    Upstream,
+    /// The addresses of a Service that existed before the run.
+    Existing,
 }
 
 /// The type of a record.

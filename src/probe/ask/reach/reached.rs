@@ -72,6 +72,11 @@ impl Reached {
         }
     }
 
+    /// Everything that was met at an address, at whatever port.
+    pub fn address(&self, ip: IpAddr) -> impl Iterator<Item = &Got<Met>> {
+        self.0.iter().filter(move |(endpoint, met)| endpoint.at.ip() == ip && is_answered(met)).map(|(_, met)| met)
+    }
+
     /// Everything that was met at a port of an address, whatever was asked there.
     pub fn port(&self, ip: IpAddr, port: u16) -> impl Iterator<Item = (&Endpoint, &Got<Met>)> {
         let at = SocketAddr::new(ip, port);
