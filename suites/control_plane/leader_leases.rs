@@ -21,7 +21,7 @@ use crate::fact::facts::leader_leases::{COMPONENTS, LeaderLeases};
 use crate::fact::facts::pods::Pods;
 use crate::seen::Unobserved;
 
-crate::check!("CP-05", "leader-leases", Critical, judge, builds_on: ["CP-01", "CP-03"]);
+crate::check!("CP-05", "leader-leases", Critical, judge, builds_on: ["CP-01", "CP-03", "HA-07"]);
 
 /// How many lease durations may pass without a renewal.
 const PATIENCE: i64 = 2;

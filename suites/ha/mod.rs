@@ -4,6 +4,7 @@ pub mod endpoint_spread;
 pub mod etcd_clients;
 pub mod etcd_members;
 pub mod etcd_version;
+pub mod etcd_writes;
 pub mod failure_tolerance;
 mod helpers;
 pub mod loss_drill;
@@ -18,5 +19,6 @@ crate::suite! {
         etcd_clients,
         etcd_version,
         loss_drill,
+        etcd_writes,
     ],
 }

@@ -22,7 +22,7 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::Unobserved;
 use crate::suites::node_changes::comes_or_goes;
 
-crate::check!("KL-01", "node-readiness", Critical, judge, builds_on: ["CN-01"]);
+crate::check!("KL-01", "node-readiness", Critical, judge, builds_on: ["CN-01", "HA-07"]);
 
 const UNPRESSED: &str = "no resource pressure";
 const PRESSURES: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
