@@ -8,12 +8,14 @@ pub mod api_server_identities;
 pub mod bootstrap_controllers;
 pub mod closed_ports;
 pub mod conversion_webhooks;
+pub mod encryption_settings;
 pub mod kubeadm_config;
 pub mod lasting_flags;
 pub mod leader_leases;
 pub mod recent_restarts;
 pub mod open_listeners;
 pub mod pod_admission;
+pub mod second_manifests;
 pub mod self_hosted;
 pub mod static_pods;
 pub mod version_spread;
@@ -39,5 +41,7 @@ crate::suite! {
         conversion_webhooks,
         pod_admission,
         lasting_flags,
+        second_manifests,
+        encryption_settings,
     ],
 }

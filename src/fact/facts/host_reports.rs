@@ -1,23 +1,24 @@
 //! What probes on the nodes' own network and disks saw.
 
 pub(crate) use crate::probe::host::answer::{
-    CertificateOnDisk, Content, Definition, DiskFile, HttpAnswer, Services, UnitFiles,
+    CertificateOnDisk, Content, Definition, DiskFile, HttpAnswer, Manifests, Services, UnitFiles,
 };
 #[cfg(test)]
-pub(crate) use crate::probe::host::answer::{Text, Unit};
-use std::collections::BTreeMap;
+pub(crate) use crate::probe::host::answer::{Manifest, Text, Unit};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::nodes::{Node, Nodes};
+use super::pods::Pods;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::probe::collect::{Collected, Patience};
 use crate::probe::deploy::Site;
 use crate::probe::fault::Got;
-use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, RUNNING};
+use crate::probe::host::question::{self, CERTIFICATES, Directory, Excerpt, KUBERNETES, RUNNING};
 use crate::probe::host::{HostAnswers, HostQuestions};
 use crate::probe::message;
 use crate::probe::object::Level;
@@ -31,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Directories that hold certificates, keys and kubeconfigs, and whether to look into what is in them.
 const DIRECTORIES: [(&str, bool); 3] =
     [("/etc/kubernetes", false), ("/etc/kubernetes/pki", true), ("/var/lib/kubelet/pki", false)];
+/// Where kubelets of kubeadm read the manifests of static pods.
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// The flag of API servers with the file that states how they encrypt.
+pub(crate) const ENCRYPTION: &str = "encryption-provider-config";
 /// Where kube-proxy serves the mode in which it runs.
 pub(crate) const PROXY_MODE: &str = "http://127.0.0.1:10249/proxyMode";
 /// Where a member of etcd serves its metrics, as kubeadm sets it up.
@@ -83,6 +88,10 @@ pub(crate) struct HostReport {
     pub disk: Seen<Disk>,
     /// What HTTP servers answered, by URL.
     pub gets: Seen<BTreeMap<String, Got<HttpAnswer>>>,
+    /// The manifests of static pods, and digests of files that must be the same everywhere. None in a recording that was made
+    /// before they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Seen<Manifests>>,
     /// The services of systemd that run.
     pub services: Seen<Services>,
     /// The units that systemd starts at boot, where it is the init.
@@ -99,13 +108,15 @@ pub(crate) struct Disk {
 }
 
 impl Observe for HostReports {
-    type Needs<'a> = (&'a Nodes,);
+    type Needs<'a> = (&'a Nodes, Result<&'a Pods, &'a Unobserved>);
     const NAME: &'static str = "host-reports";
     const ACCESS: Access = Access::Privileged;
     const RULES: &'static [Rule] = Level::Privileged.rules();
     const DEADLINE: Duration = Duration::from_secs(75);
 
-    async fn observe(live: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(live: &Live, (nodes, pods): Self::Needs<'_>) -> Seen<Self> {
+        // Where flags are not known, the files that they name are not either.
+        let digests = pods.map(encryption_files).unwrap_or_default();
         let linux: Vec<_> = nodes.linux().collect();
         if linux.is_empty() {
             return Err(Unobserved::absent("no node runs Linux, which probes need"));
@@ -115,7 +126,7 @@ impl Observe for HostReports {
         let probes = linux
             .iter()
             .enumerate()
-            .map(|(i, (node, about))| ((*node).clone(), (format!("{name}-{i}"), questions(about))));
+            .map(|(i, (node, about))| ((*node).clone(), (format!("{name}-{i}"), questions(about, &digests))));
         let mut reports: BTreeMap<String, HostReport> = asked(&site, nodes, probes.collect())
             .await
             .into_iter()
@@ -154,7 +165,14 @@ async fn asked(
     site.answers(&probes, &doubtful, Patience::with(PATIENCE)).await
 }
 
-fn questions(node: &Node) -> HostQuestions {
+/// The files of API servers with the keys and the order in which they encrypt, as far as a probe sees them.
+fn encryption_files(pods: &Pods) -> Vec<String> {
+    let given = pods.static_pods("kube-apiserver").filter_map(|pod| pod.flag(ENCRYPTION).last().copied());
+    let below = given.filter(|path| path.starts_with(KUBERNETES));
+    below.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn questions(node: &Node, digests: &[String]) -> HostQuestions {
     let excerpts = |of: &[(&str, &[&str])]| of.iter().map(|(of, lines)| Excerpt::new(of, lines)).collect::<Vec<_>>();
     let mut gets = excerpts(&GETS);
     if node.is_control_plane() {
@@ -167,6 +185,8 @@ fn questions(node: &Node) -> HostQuestions {
             .map(|(path, recursive)| Directory { path: (*path).to_owned(), recursive: *recursive })
             .collect(),
         gets,
+        manifests: Some(MANIFESTS.into()),
+        digests: if node.is_control_plane() { digests.to_vec() } else { Vec::new() },
         services: SERVICES.map(Into::into).into(),
         ..HostQuestions::default()
     }
@@ -196,7 +216,8 @@ impl HostReport {
     #[cfg(test)]
     pub(crate) fn unseen() -> Self {
         let why = Unobserved::Interrupted;
-        Self { disk: Err(why.clone()), gets: Err(why.clone()), services: Err(why.clone()), units: Err(why) }
+        let manifests = Some(Err(why.clone()));
+        Self { disk: Err(why.clone()), gets: Err(why.clone()), manifests, services: Err(why.clone()), units: Err(why) }
     }
 
     fn read(node: &str, collected: &Collected) -> Self {
@@ -216,6 +237,11 @@ impl HostReport {
         Self {
             disk: part(node, collected, CERTIFICATES)
                 .map(|HostAnswers { unlisted, files, .. }| Disk { unlisted, files }),
+            manifests: Some(running.clone().and_then(|answers| {
+                answers
+                    .manifests
+                    .ok_or_else(|| Unobserved::invalid(format!("the probe on {node}"), "its answer holds no manifests"))
+            })),
             gets: running.map(|answers| answers.gets),
             services,
             units,

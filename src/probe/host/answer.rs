@@ -21,12 +21,39 @@ pub struct HostAnswers {
     /// What HTTP servers answered, by URL.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gets: BTreeMap<String, Got<HttpAnswer>>,
+    /// The manifests of static pods, and digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Manifests>,
     /// Which services of systemd run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services: Option<Services>,
     /// Which units systemd starts at boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<UnitFiles>,
+}
+
+/// The manifests of static pods on a node, and digests of files that must be the same on other nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifests {
+    /// By file name, the pod that a file describes, or why it cannot be read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Result<Manifest, String>>,
+    /// Why the directory could not be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<String>,
+    /// The first digits of the SHA-256 digests of files, by path, or why they cannot be read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, Result<String, String>>,
+}
+
+/// The pod that a manifest describes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name, without that of the node.
+    pub name: String,
 }
 
 /// What a node's control groups show of its init.

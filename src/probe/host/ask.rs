@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::answer::Text;
 use super::question::{CONTROL_GROUPS, Excerpt, UNIT_FILES};
-use super::{HostAnswers, HostQuestions, disk, http, services, units};
+use super::{HostAnswers, HostQuestions, disk, http, manifests, services, units};
 
 /// The most that is kept of a text, in bytes.
 const KEPT_LIMIT: usize = 2048;
@@ -22,7 +22,9 @@ pub async fn ask(questions: &HostQuestions) -> HostAnswers {
     let services = asked(&questions.services).then(|| services::look(Path::new(CONTROL_GROUPS.1), &questions.services));
     let units =
         asked(&questions.units).then(|| units::look(&UNIT_FILES.map(|(.., path)| path.to_owned()), &questions.units));
-    HostAnswers { unlisted, files, gets, services, units }
+    let manifests =
+        questions.manifests.as_ref().map(|directory| manifests::look(Path::new(directory), &questions.digests));
+    HostAnswers { unlisted, files, gets, manifests, services, units }
 }
 
 impl Excerpt {

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod ask;
 pub mod disk;
 mod http;
+pub mod manifests;
 pub mod object;
 pub mod question;
 pub mod services;

@@ -17,6 +17,12 @@ pub struct HostQuestions {
     /// What is asked by HTTP on the node's own network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gets: Vec<Excerpt>,
+    /// The directory of manifests of static pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<String>,
+    /// Files below [`KUBERNETES`] of which digests are made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
     /// Services of systemd that are looked for by what their names hold, among those that have processes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
@@ -27,7 +33,9 @@ pub struct HostQuestions {
 
 /// The container that looks at certificates and keys.
 pub const CERTIFICATES: &str = "certificates";
-/// The container that looks at what runs: it asks by HTTP and looks for services.
+/// The directory that holds the manifests of static pods, which not every node has, and files that they refer to.
+pub const KUBERNETES: &str = "/etc/kubernetes";
+/// The container that looks at what runs: it asks by HTTP, looks for services, and at the manifests of static pods.
 pub const RUNNING: &str = "running";
 /// The container that looks at the files of units.
 pub const UNITS: &str = "units";
@@ -71,7 +79,16 @@ impl HostQuestions {
         let part = || Self { answer_ms: self.answer_ms, ..Self::default() };
         let parts = [
             (CERTIFICATES, Self { directories: self.directories.clone(), ..part() }),
-            (RUNNING, Self { gets: self.gets.clone(), services: self.services.clone(), ..part() }),
+            (
+                RUNNING,
+                Self {
+                    gets: self.gets.clone(),
+                    services: self.services.clone(),
+                    manifests: self.manifests.clone(),
+                    digests: self.digests.clone(),
+                    ..part()
+                },
+            ),
             (UNITS, Self { units: self.units.clone(), ..part() }),
         ];
         parts.into_iter().filter(|(_, questions)| *questions != part()).collect()
@@ -81,10 +98,11 @@ impl HostQuestions {
     pub fn mounts(&self) -> BTreeMap<&Path, &Path> {
         let same = |path| (Path::new(path), Path::new(path));
         let directories = self.directories.iter().map(|directory| same(directory.path.as_str()));
+        let of_manifests = self.manifests.as_ref().map(|_| same(KUBERNETES));
         let groups = CONTROL_GROUPS;
         let of_services = (!self.services.is_empty()).then(|| (Path::new(groups.0), Path::new(groups.1)));
         let of_units = UNIT_FILES.iter().filter(|_| !self.units.is_empty()).map(|(directory, _)| same(directory));
-        let all: BTreeMap<&Path, &Path> = directories.chain(of_services).chain(of_units).collect();
+        let all: BTreeMap<&Path, &Path> = directories.chain(of_manifests).chain(of_services).chain(of_units).collect();
         let inside = |path: &Path| all.keys().any(|other| path != *other && path.starts_with(other));
         all.iter().filter(|(path, _)| !inside(path)).map(|(path, seen)| (*path, *seen)).collect()
     }
