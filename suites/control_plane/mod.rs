@@ -36,12 +36,12 @@ crate::suite! {
         aggregated_apis,
         admission_webhooks,
         admission_policies,
-        recent_restarts,
         open_listeners,
         conversion_webhooks,
         pod_admission,
         lasting_flags,
         second_manifests,
         encryption_settings,
+        recent_restarts,
     ],
 }
