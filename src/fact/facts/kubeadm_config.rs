@@ -113,8 +113,10 @@ mod tests {
 
     #[test]
     fn flags_are_read_in_the_forms_of_both_versions() {
-        let read = of("apiVersion: kubeadm.k8s.io/v1beta4\napiServer:\n  extraArgs:\n  - {name: a, value: \"1\"}\n  - \
-                       {name: a, value: \"2\"}\netcd: {local: {extraArgs: [{name: quota-backend-bytes, value: \"8\"}]}}\n");
+        let read = of(
+            "apiVersion: kubeadm.k8s.io/v1beta4\napiServer:\n  extraArgs:\n  - {name: a, value: \"1\"}\n  - \
+                       {name: a, value: \"2\"}\netcd: {local: {extraArgs: [{name: quota-backend-bytes, value: \"8\"}]}}\n",
+        );
         let args = read.extra_args.unwrap();
         assert_eq!((&args["apiServer"]["a"][..], args["scheduler"].len()), (&["1".to_owned(), "2".to_owned()][..], 0));
         assert_eq!(args["etcd.local"]["quota-backend-bytes"], ["8"]);
