@@ -8,7 +8,7 @@
 //! ## Fix
 //! `kubectl -n kube-system edit configmap kubeadm-config`: add the flag to `extraArgs` of the component (`apiServer`,
 //! `controllerManager`, `scheduler`, `etcd.local`), and the files that it names to `extraVolumes`. Then write the manifest
-//! from it on each control-plane node with `kubeadm upgrade node`, or `kubeadm init phase control-plane` with `--config`.
+//! from it on each control-plane node with `kubeadm upgrade node`, or `kubeadm init phase control-plane all --config kubeadm.yaml`.
 //!
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `cmd/kubeadm/app/phases/etcd/local.go`;
