@@ -86,7 +86,7 @@ impl Restarts {
             self.starts.iter().any(|start| start.component == Component::Kubelet && node == Some(start.node.as_str()))
         };
         match check {
-            "CP-03" => subject.is_some_and(|subject| self.explains_pod(subject, node)),
+            "CP-03" | "HA-03" => subject.is_some_and(|subject| self.explains_pod(subject, node)),
             "CP-05" => subject.is_some_and(|subject| self.explains_lease(&subject.name)),
             "SN-03" => of(&[Component::ApiServer, Component::Etcd]),
             check if OF_SERVICES.contains(&check) => {
@@ -211,7 +211,10 @@ mod tests {
     #[test]
     fn a_pod_that_kept_ending_before_has_a_fault_of_its_own() {
         let restarts = of_api_server();
-        let explains = |component: &str, node| restarts.explains("CP-03", Some(&pod(component)), Some(node));
+        let explains = |component: &str, node| {
+            let [here, there] = ["CP-03", "HA-03"].map(|id| restarts.explains(id, Some(&pod(component)), Some(node)));
+            here && there
+        };
         assert!(explains("kube-scheduler", "n1"), "it had run for hours");
         assert!(explains("kube-controller-manager", "n1"), "it began to fail when the API server was down");
         assert!(!explains("etcd", "n1"), "it had ended before, and after a short run again");
