@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::cluster_dns::ClusterDns;
+use crate::fact::facts::coredns_reviews::CorednsReviews;
 use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
@@ -52,6 +53,7 @@ fn judge(
     pods: &Pods,
     reports: Result<&ProbeReports, &Unobserved>,
     corefile: Result<&Corefile, &Unobserved>,
+    reviews: Result<&CorednsReviews, &Unobserved>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let Some(servers) = verdict.seen(|| Subject::object("Service", "kube-system", &dns.name), &dns.servers) else {
@@ -70,11 +72,26 @@ fn judge(
         judge_pod(&mut verdict, pod);
     }
     match reports {
-        Ok(reports) => judge_metrics(&mut verdict, reports, &found, &config_map::edit(corefile)),
+        Ok(reports) => {
+            let known = Known { edit: config_map::edit(corefile), has_rights: has_all_rights(reviews) };
+            judge_metrics(&mut verdict, reports, &found, &known);
+        }
         Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not checked: {why}")),
         Err(why) => verdict.unseen(Subject::cluster(), why),
     }
     verdict
+}
+
+/// What is known of the servers in addition to what they have counted.
+struct Known {
+    /// The command that edits the Corefile.
+    edit: String,
+    /// Whether CoreDNS has every right that it needs now.
+    has_rights: bool,
+}
+
+fn has_all_rights(reviews: Result<&CorednsReviews, &Unobserved>) -> bool {
+    reviews.is_ok_and(|reviews| reviews.0.values().all(|review| review.decided().is_ok_and(|answer| answer.allowed)))
 }
 
 fn subject(pod: &Pod) -> Subject {
@@ -109,7 +126,7 @@ fn judge_pod(verdict: &mut Verdict, pod: &Pod) {
 }
 
 /// What each server has counted, as any of the probes saw it.
-fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], edit: &str) {
+fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], known: &Known) {
     let mut seen: BTreeMap<SocketAddr, Vec<&Got<DnsMetrics>>> = BTreeMap::new();
     for answers in reports.0.values().filter_map(|report| report.answers.as_ref().ok()) {
         for (server, got) in &answers.dns_metrics {
@@ -127,7 +144,7 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], e
         let silent = got.iter().all(|got| matches!(got, Err(Fault::TimedOut)));
         match got.iter().find_map(|got| got.as_ref().ok()) {
             Some(metrics) => {
-                judge_counters(verdict, &subject, metrics, edit);
+                judge_counters(verdict, &subject, metrics, known);
                 judge_upstreams(verdict, &subject, metrics.upstreams_broken, &outside(reports, server.ip()));
             }
             // A network policy that admits only DNS to the server drops requests to its other ports.
@@ -150,7 +167,8 @@ fn answers(reports: &ProbeReports, server: IpAddr) -> bool {
     lookups.any(|(_, dns)| dns.udp.answered > 0)
 }
 
-fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics, edit: &str) {
+fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics, known: &Known) {
+    let Known { edit, has_rights } = known;
     let DnsMetrics { panics, responses, failures, failed_reloads, api_refusals, .. } = *metrics;
     verdict.expect(subject.clone(), panics == 0, || {
         Finding::new("no panic since it started", "it panicked")
@@ -169,7 +187,13 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
             ))
             .severity(Severity::Minor)
     });
-    verdict.expect(subject.clone(), api_refusals == 0, || {
+    // An API server that has just started refuses everyone until it has read the roles, and the counter keeps that.
+    if api_refusals > 0 && *has_rights {
+        let since = "since it started, the API server refused some of its requests, as one that has just started does; it \
+                     has the rights now";
+        verdict.note_about(subject.clone(), since);
+    }
+    verdict.expect(subject.clone(), api_refusals == 0 || *has_rights, || {
         Finding::new("the API server permits its requests", "some requests were answered with HTTP 403")
             .evidence([format!("{subject}: {api_refusals} requests")])
             .impact("it does not see some Services or endpoints, so their names do not resolve (see DN-08)")
@@ -240,6 +264,7 @@ fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outsid
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::access_review::{Review, Who, testing as review};
     use crate::fact::facts::cluster_dns::DnsServer;
     use crate::fact::facts::pods::Container;
     use crate::fact::facts::probe_reports::answers::{Answers, DnsAnswer, Kind, Lookups, Record, Records};
@@ -254,6 +279,15 @@ mod tests {
         container: Container,
         got: Got<DnsMetrics>,
         dns_answers: BTreeMap<SocketAddr, DnsAnswer>,
+    ) -> Verdict {
+        judged_by(container, got, dns_answers, Err(&Unobserved::Interrupted))
+    }
+
+    fn judged_by(
+        container: Container,
+        got: Got<DnsMetrics>,
+        dns_answers: BTreeMap<SocketAddr, DnsAnswer>,
+        reviews: Result<&CorednsReviews, &Unobserved>,
     ) -> Verdict {
         let server = DnsServer {
             address: [10, 244, 1, 2].into(),
@@ -280,7 +314,22 @@ mod tests {
         let metrics = [("10.244.1.2:9153".parse().unwrap(), got)].into();
         let answers = Answers { dns_metrics: metrics, dns: dns_answers, ..Answers::default() };
         let reports = reports([("n1", answers)]);
-        judge(&dns, &Pods([(named("kube-system/coredns-x"), pod)].into()), Ok(&reports), Err(&Unobserved::Interrupted))
+        let pods = Pods([(named("kube-system/coredns-x"), pod)].into());
+        judge(&dns, &pods, Ok(&reports), Err(&Unobserved::Interrupted), reviews)
+    }
+
+    #[test]
+    fn refusals_of_an_account_that_has_its_rights_are_history() {
+        let question = || Who::service_account("kube-system", "coredns").may("list", "services");
+        let found = |review| {
+            let reviews = CorednsReviews([("services".to_owned(), review)].into());
+            let metrics = DnsMetrics { responses: 10, api_refusals: 3, ..DnsMetrics::default() };
+            let verdict = judged_by(running(), Ok(metrics), BTreeMap::new(), Ok(&reviews));
+            (verdict.findings(Severity::Major).len(), verdict.notes().len())
+        };
+        assert_eq!(found(review::allowed(question(), "RBAC: system:coredns")), (0, 1));
+        assert_eq!(found(review::denied(question(), "")), (1, 0));
+        assert_eq!(found(Review { question: question(), answer: Err(Unobserved::Interrupted) }), (1, 0));
     }
 
     fn running() -> Container {
