@@ -229,7 +229,9 @@ fn proxy(request: &Request<Incoming>) -> Response<Full<Bytes>> {
 /// A cluster that serves two groups of APIs, and nothing in them, with a proxy in front that hides the nodes and the roles.
 fn partial(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let versions = |group: &str| json!([{ "groupVersion": format!("{group}/v1"), "version": "v1" }]);
-    let list = |kind: &str| object(200, &json!({ "kind": kind, "apiVersion": "v1", "metadata": {}, "items": [] }));
+    let list = |version: &str, kind: &str| {
+        object(200, &json!({ "kind": kind, "apiVersion": version, "metadata": {}, "items": [] }))
+    };
     match request.uri().path() {
         "/version" => version(),
         "/apis" => {
@@ -248,8 +250,13 @@ fn partial(request: &Request<Incoming>) -> Response<Full<Bytes>> {
             "resources": [{ "name": "clusterroles" }, { "name": "clusterrolebindings" }, { "name": "roles" },
                 { "name": "rolebindings" }] }),
         ),
-        path if path.starts_with("/apis/admissionregistration.k8s.io/v1/validating") => list("List"),
-        "/api/v1/pods" => list("PodList"),
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies" => {
+            list("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyList")
+        }
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings" => {
+            list("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBindingList")
+        }
+        "/api/v1/pods" => list("v1", "PodList"),
         _ => not_found(),
     }
 }
