@@ -145,7 +145,7 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], k
         match got.iter().find_map(|got| got.as_ref().ok()) {
             Some(metrics) => {
                 judge_counters(verdict, &subject, metrics, known);
-                judge_upstreams(verdict, &subject, metrics.upstreams_broken, &outside(reports, server.ip()));
+                judge_upstreams(verdict, &subject, metrics.upstreams_broken, &outside(reports, server.ip()), &known.edit);
             }
             // A network policy that admits only DNS to the server drops requests to its other ports.
             None if refused || silent && answers(reports, server.ip()) => verdict.note_about(
@@ -229,7 +229,7 @@ fn outside(reports: &ProbeReports, server: IpAddr) -> Vec<&RecordAnswer> {
 
 /// Its counter shows that all servers to which it forwards failed at once, at some time since it started; lookups show
 /// whether they still do.
-fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outside: &[&RecordAnswer]) {
+fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outside: &[&RecordAnswer], edit: &str) {
     if broken == 0 {
         return;
     }
@@ -253,11 +253,10 @@ fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outsid
             .evidence(outside.iter().map(|answer| format!("{subject}: {}: {}", answer.asked, said(answer))))
             .evidence([format!("{subject}: coredns_forward_healthcheck_broken_total is {broken}")])
             .impact("pods resolve no name outside of the cluster, and each such lookup fails or takes seconds")
-            .fix(
-                "show the servers (kubectl -n kube-system get configmap coredns -o jsonpath='{.data.Corefile}' | grep \
-                 forward; /etc/resolv.conf there is that of the pod's node), ask each from that node (dig @SERVER \
-                 example.org), and allow UDP and TCP 53 to one that answers, or name another in `forward`",
-            ),
+            .fix(format!(
+                "ask each server of `forward` from the node of this pod (dig @SERVER example.org; /etc/resolv.conf there is that \
+                 of the node), and allow UDP and TCP 53 to one that answers, or name another: {edit}"
+            )),
     );
 }
 

@@ -19,14 +19,16 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::corefile::Corefile;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Fault, Purpose};
 use crate::fact::facts::unresolved_services::UnresolvedServices;
 use crate::seen::Unobserved;
+use crate::suites::dns::helpers::config_map;
 
 crate::check!("DN-10", "existing-services", Major, judge, builds_on: ["DN-04"]);
 
-fn judge(reports: &ProbeReports, unresolved: &UnresolvedServices) -> Verdict {
+fn judge(reports: &ProbeReports, unresolved: &UnresolvedServices, corefile: Result<&Corefile, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
     let mut asked: BTreeSet<&str> = BTreeSet::new();
     for answers in reports.0.values().filter_map(|report| report.answers.as_ref().ok()) {
@@ -62,11 +64,11 @@ fn judge(reports: &ProbeReports, unresolved: &UnresolvedServices) -> Verdict {
             Finding::new("the Service exists, and its name resolves", "a server answers that the name does not exist")
                 .evidence(servers.iter().map(|server| format!("{service}: NXDOMAIN from {server}")))
                 .impact("clients whose lookups reach this server cannot connect to the Service")
-                .fix(
-                    "kubectl -n kube-system rollout restart deployment coredns; then let the plugin cache forget missing \
-                     names sooner: in the Corefile, replace the block of `cache` with `cache 30` (kubectl -n kube-system \
-                     edit configmap coredns)",
-                ),
+                .fix(format!(
+                    "kubectl -n kube-system rollout restart deployment coredns; then let the plugin cache forget missing names \
+                     sooner, by `cache 30` in the place of its block: {}",
+                    config_map::edit(corefile)
+                )),
         );
     }
     verdict.note(format!(
@@ -99,7 +101,7 @@ mod tests {
             (([10, 244, 1, last], 53).into(), answer)
         });
         let answers = Answers { dns: servers.collect(), ..Answers::default() };
-        judge(&reports([("n1", answers)]), unresolved)
+        judge(&reports([("n1", answers)]), unresolved, Err(&Unobserved::Interrupted))
     }
 
     fn answer(code: &str) -> Got<Records> {
