@@ -1,7 +1,7 @@
 //! Starts the real CoreDNS with each Corefile of `tests/corefiles`, and compares whether it starts with what the case
 //! states. The same cases are judged by DN-03 in its own tests.
 //!
-//! `COREDNS=/path/to/coredns cargo test --test corefiles -- --ignored --nocapture`, as root: each runs in namespaces of
+//! `COREDNS=/path/to/coredns cargo test --test corefiles -- --ignored`, as root: each runs in namespaces of
 //! its own, where it finds its files in /etc/coredns and may listen at any port. Without the executable there is nothing
 //! to compare with.
 
@@ -102,6 +102,11 @@ fn starts(coredns: &Path, case: &Case) -> (bool, String) {
     (started, printed.join("\n"))
 }
 
+/// Takes one of those that are left.
+fn next(rest: &Mutex<Vec<Case>>) -> Option<Case> {
+    rest.lock().expect("no thread panicked").pop()
+}
+
 #[test]
 fn the_cases_are_read() {
     let cases = cases();
@@ -121,8 +126,7 @@ fn coredns_agrees() {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                loop {
-                    let Some(case) = rest.lock().expect("no thread panicked").pop() else { break };
+                while let Some(case) = next(&rest) {
                     let (started, printed) = starts(&coredns, &case);
                     if started != case.starts {
                         differ.lock().expect("no thread panicked").push(format!("{}: {printed}", case.name));
@@ -133,5 +137,4 @@ fn coredns_agrees() {
     });
     let differ = differ.into_inner().expect("no thread panicked");
     assert!(differ.is_empty(), "{} of {count} differ:\n{}", differ.len(), differ.join("\n\n"));
-    println!("CoreDNS agrees on {count} Corefiles");
 }

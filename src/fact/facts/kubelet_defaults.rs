@@ -47,12 +47,9 @@ impl Observe for KubeletDefaults {
 
 fn read(map: &ConfigMap) -> Seen<KubeletDefaults> {
     let fields = map.fields("kubelet")?;
-    let address = |text: String| match text.parse() {
-        Ok(address) => Some(address),
-        Err(_) => {
-            fields.cannot_read("clusterDNS", format!("{text:?} is not an IP address"));
-            None
-        }
+    let address = |text: String| {
+        let read = text.parse::<IpAddr>();
+        read.map_err(|_| fields.cannot_read("clusterDNS", format!("{text:?} is not an IP address"))).ok()
     };
     Ok(KubeletDefaults {
         cluster_dns: fields.texts("clusterDNS").into_iter().filter_map(address).collect(),

@@ -97,11 +97,9 @@ impl Form {
             return Err(format!("{place}: nothing may follow it on the line"));
         }
         let mut arguments = dispenser.arguments();
-        if let Block::Words = self.block {
-            if arguments.len() < 2 {
-                while dispenser.next_property() {
-                    arguments.push(dispenser.value());
-                }
+        if matches!(self.block, Block::Words) && arguments.len() < 2 {
+            while dispenser.next_property() {
+                arguments.push(dispenser.value());
             }
         }
         self.arguments.check(&arguments, quotes).map_err(|cause| format!("{place}: {cause}"))?;

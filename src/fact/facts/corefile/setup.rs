@@ -170,11 +170,11 @@ fn acl(action: &str, rest: &[&str]) -> Result<(), String> {
 fn autopath(one: &Occurrence<'_>, scene: &Scene<'_>) -> Result<(), String> {
     let Some(source) = one.arguments.last() else { return Ok(()) };
     match source.strip_prefix('@') {
-        Some("kubernetes" | "erratic") => Ok(()),
-        Some(plugin) if scene.block.directives.iter().any(|(name, _)| name == plugin) => {
-            Err(format!("the plugin {plugin} gives it no search path"))
+        Some(plugin) => {
+            let gives_none = !["kubernetes", "erratic"].contains(&plugin)
+                && scene.block.directives.iter().any(|(name, _)| name == plugin);
+            if gives_none { Err(format!("the plugin {plugin} gives it no search path")) } else { Ok(()) }
         }
-        Some(_) => Ok(()),
         None if scene.surroundings.exists(source) == Some(false) && !is_unknown(source) => {
             Err(format!("the file {source} does not exist"))
         }
@@ -316,7 +316,6 @@ fn expressions(one: &Occurrence<'_>) -> Result<(), String> {
                     }
                 }
                 (Some(end), letter) if end == letter => quote = None,
-                (Some(_), _) => {}
                 (None, '\'' | '"' | '`') => quote = Some(letter),
                 (None, '(' | '[' | '{') => open.push(letter),
                 (None, ')' | ']' | '}') => {

@@ -45,7 +45,7 @@ pub(super) const ANY_NUMBER: Value = Value::Number(i64::MIN, i64::MAX);
 /// A whole number that is not negative.
 pub(super) const COUNT: Value = Value::Number(0, i64::MAX);
 /// A whole number of 32 bits that is not negative.
-pub(super) const COUNT_32: Value = Value::Number(0, u32::MAX as i64);
+pub(super) const COUNT_32: Value = Value::Number(0, 4_294_967_295);
 
 impl Value {
     /// What the form requires, if a word does not have it. A word that contains a value that is not known has any form.
@@ -82,7 +82,7 @@ impl Value {
             Self::Any => true,
             Self::Number(least, most) => number(word).is_some_and(|number| (least..=most).contains(&number)),
             Self::Rate => word.parse::<f64>().is_ok_and(|rate| rate >= 0.0),
-            Self::Duration(least, most) => duration(word).is_some_and(|seconds| seconds >= least && seconds <= most),
+            Self::Duration(least, most) => duration(word).is_some_and(|seconds| (least..=most).contains(&seconds)),
             Self::HostAndPort => host_and_port(word).is_some(),
             Self::Address => word.parse::<IpAddr>().is_ok(),
             Self::AddressOrPort => host_and_port(word).map_or(word, |(host, _)| host).parse::<IpAddr>().is_ok(),
