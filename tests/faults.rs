@@ -208,7 +208,8 @@ fn run(fault: &Fault, bed: &Bed) -> Result<Seen, Failed> {
     let namespace = if ask("namespace")?.trim() == "own" { None } else { env::var_os("SEAWORTHY_NAMESPACE") };
     let ran = Command::new(bed::seaworthy())
         .args(["run", "--profile", &fault.profile, "--kubeconfig", kubeconfig.trim()])
-        .args(["--settle", settle.trim(), "--json"])
+        .args(Some(settle.trim()).filter(|time| !time.is_empty()).iter().flat_map(|time| ["--settle", time]))
+        .arg("--json")
         .arg(&verdicts)
         .arg("--record")
         .arg(folder.path().join(RECORDING))

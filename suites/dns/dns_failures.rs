@@ -145,7 +145,13 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], k
         match got.iter().find_map(|got| got.as_ref().ok()) {
             Some(metrics) => {
                 judge_counters(verdict, &subject, metrics, known);
-                judge_upstreams(verdict, &subject, metrics.upstreams_broken, &outside(reports, server.ip()), &known.edit);
+                judge_upstreams(
+                    verdict,
+                    &subject,
+                    metrics.upstreams_broken,
+                    &outside(reports, server.ip()),
+                    &known.edit,
+                );
             }
             // A network policy that admits only DNS to the server drops requests to its other ports.
             None if refused || silent && answers(reports, server.ip()) => verdict.note_about(
