@@ -224,6 +224,7 @@ pub fn judge(data: &[u8]) -> bool {
         gate: recording.gate,
         checks: Vec::new(),
         namespace: None,
+        failed: None,
         recording: None,
     };
     let gate = recording.gate;

@@ -64,20 +64,24 @@ impl Verdicts {
         (verdicts, trials)
     }
 
-    /// Hands out what the run tells, until it has told everything. Returns what its clean-up has left behind.
+    /// Hands out what the run reports, until it has reported everything: what may follow from another check, when that is
+    /// known. Returns what its clean-up has left behind.
     pub(crate) async fn hand_out(
         mut self,
         mut events: mpsc::UnboundedReceiver<Event>,
         redaction: &Redaction,
     ) -> Vec<String> {
         let mut behind = Vec::new();
+        let mut open: BTreeMap<String, Judged> = BTreeMap::new();
         while let Some(event) = events.recv().await {
             match event.redacted(redaction) {
-                Event::CheckJudged { check, .. } => {
-                    if let Some(trial) = self.0.remove(&check.id) {
-                        // A trial that is gone wants no verdict.
-                        let _ = trial.send(check);
-                    }
+                Event::CheckJudged { check, .. } if matches!(check.outcome, Outcome::Fail | Outcome::Error) => {
+                    open.insert(check.id.clone(), check);
+                }
+                Event::CheckJudged { check, .. } => self.hand(check),
+                Event::CausesFound { checks, .. } => {
+                    open.extend(checks.into_iter().map(|check| (check.id.clone(), check)));
+                    std::mem::take(&mut open).into_values().for_each(|check| self.hand(check));
                 }
                 Event::CleanedUp { namespace, left: Some(left) } => {
                     let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
@@ -86,7 +90,15 @@ impl Verdicts {
                 _ => {}
             }
         }
+        open.into_values().for_each(|check| self.hand(check));
         behind
+    }
+
+    fn hand(&mut self, check: Judged) {
+        if let Some(trial) = self.0.remove(&check.id) {
+            // A trial that is gone wants no verdict.
+            let _ = trial.send(check);
+        }
     }
 }
 

@@ -34,6 +34,7 @@ async fn conclude(path: &Path) -> Conclusion {
         gate: recording.gate,
         checks: plan.checks.iter().copied().map(Planned::from).collect(),
         namespace: None,
+        failed: None,
         recording: None,
     };
     let gate = recording.gate;

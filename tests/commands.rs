@@ -38,6 +38,18 @@ fn refused(args: &[&str], code: i32, says: &str) {
     assert!(done.out.is_empty(), "{}", done.out);
 }
 
+/// One line on the standard error, this exit code, and every check in the report.
+#[track_caller]
+fn not_begun(args: &[&str], code: i32, says: &str) {
+    let done = seaworthy(&[args, &["-o", "json"]].concat());
+    assert_eq!(done.code, code, "{}", done.err);
+    assert_eq!(done.err.lines().count(), 1, "{}", done.err);
+    assert!(done.err.contains(says), "{} does not say {says}", done.err);
+    let verdicts: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert!(verdicts["failed"].as_str().unwrap().contains(says), "{}", verdicts["failed"]);
+    assert_eq!(verdicts["causes"].as_array().unwrap().len(), 1, "{}", verdicts["causes"]);
+}
+
 fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
@@ -220,7 +232,7 @@ fn a_drill_needs_its_rights_only_where_it_is_allowed() {
 
 #[test]
 fn a_cluster_that_is_not_there_is_not_replaced_by_the_example() {
-    refused(&["run"], 3, "no kubeconfig: --kubeconfig is not given, KUBECONFIG names no file that exists (/nowhere)");
+    not_begun(&["run"], 3, "no kubeconfig: --kubeconfig is not given, KUBECONFIG names no file that exists (/nowhere)");
     assert_eq!(seaworthy(&["run", "--example", "--profile", "ci"]).code, 2);
 }
 
@@ -228,7 +240,7 @@ fn a_cluster_that_is_not_there_is_not_replaced_by_the_example() {
 fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     let refuse = |text: &str, more: &[&str], says: &str| {
         let (_directory, path) = file("kubeconfig", text.as_bytes());
-        refused(&[&["run", "--kubeconfig", &path], more].concat(), 2, &format!("{path}: {says}"));
+        not_begun(&[&["run", "--kubeconfig", &path], more].concat(), 2, &format!("{path}: {says}"));
     };
     let contexts = "apiVersion: v1\nkind: Config\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n";
     refuse("contexts: [", &[], "not a kubeconfig: ");
@@ -237,7 +249,7 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     let dangles = |text: &str, names: &str, has: &str| {
         let (_directory, path) = file("kubeconfig", text.as_bytes());
         let says = format!("context \"a\" names {names}, which does not exist; {path} has: {has}");
-        refused(&["run", "--kubeconfig", &path, "--context", "a"], 2, &says);
+        not_begun(&["run", "--kubeconfig", &path, "--context", "a"], 2, &says);
     };
     dangles(contexts, "cluster \"a\"", "none");
     let cluster = "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
@@ -245,7 +257,7 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
     refuse("", &[], "not a kubeconfig: it is empty");
     refuse("kind: Pod\napiVersion: v1\nmetadata: {}\n", &[], "not a kubeconfig: its kind is Pod instead of Config");
     refuse("about: mine\nallow: [read]\n", &[], "not a kubeconfig: it has no clusters, users or contexts");
-    refused(&["run", "--kubeconfig", "/nowhere/at/all"], 2, "/nowhere/at/all: cannot read the kubeconfig: ");
+    not_begun(&["run", "--kubeconfig", "/nowhere/at/all"], 2, "/nowhere/at/all: cannot read the kubeconfig: ");
 }
 
 #[test]

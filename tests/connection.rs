@@ -1,8 +1,9 @@
 //! What the program says of API servers that are none, that hang, that refuse, or that somebody impersonates: against
 //! servers on the loopback interface.
 
+mod server;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +11,10 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
+use server::{Answer, failure, kubeconfig, nothing, object, presents, reply, run_with, version, written};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-
-/// What a server answers to a request.
-type Answer = fn(&Request<Incoming>) -> Response<Full<Bytes>>;
 
 /// A CA with a certificate of its for the loopback address.
 struct Authority {
@@ -56,82 +51,8 @@ impl Authority {
     }
 }
 
-fn presents(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> Arc<rustls::ServerConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-        .unwrap();
-    Arc::new(config)
-}
-
-/// A server on the loopback interface. Nothing ever happens that a watch would tell.
 async fn serve(authority: &Authority, answer: Answer) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(authority.config.clone());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = service_fn(|request: Request<Incoming>| async move {
-                    if request.uri().query().is_some_and(|query| query.contains("watch=")) {
-                        std::future::pending::<()>().await;
-                    }
-                    Ok::<_, std::convert::Infallible>(answer(&request))
-                });
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    address
-}
-
-fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    Response::builder().status(status).header("Content-Type", content_type).body(Full::new(body.into())).unwrap()
-}
-
-fn object(status: u16, value: &Value) -> Response<Full<Bytes>> {
-    reply(status, "application/json", value.to_string())
-}
-
-fn failure(status: u16, reason: &str, message: &str) -> Response<Full<Bytes>> {
-    object(
-        status,
-        &json!({ "kind": "Status", "apiVersion": "v1", "reason": reason, "message": message, "code": status }),
-    )
-}
-
-fn version() -> Response<Full<Bytes>> {
-    object(
-        200,
-        &json!({ "major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "",
-        "buildDate": "", "goVersion": "", "compiler": "", "platform": "" }),
-    )
-}
-
-fn kubeconfig(folder: &tempfile::TempDir, server: &str, ca: &str) -> PathBuf {
-    use base64::prelude::{BASE64_STANDARD, Engine};
-    let cluster = json!({ "server": server, "certificate-authority-data": BASE64_STANDARD.encode(ca) });
-    written(folder, &cluster, &json!({ "token": "not-a-real-token" }))
-}
-
-/// A kubeconfig of this cluster and this user.
-fn written(folder: &tempfile::TempDir, cluster: &Value, user: &Value) -> PathBuf {
-    let path = folder.path().join("kubeconfig");
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "a",
-        "clusters": [{ "name": "a", "cluster": cluster }],
-        "users": [{ "name": "a", "user": user }],
-        "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
-    });
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
+    server::serve(std::slice::from_ref(&authority.config), answer).await
 }
 
 /// Runs the program against the server, as a client that trusts this CA.
@@ -140,27 +61,26 @@ async fn run(address: SocketAddr, ca: &str, arguments: &[&str]) -> Output {
     run_with(kubeconfig(&folder, &format!("https://{address}"), ca), arguments).await
 }
 
-async fn run_with(kubeconfig: PathBuf, arguments: &[&str]) -> Output {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"));
-    command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
-    command.env_remove("HTTPS_PROXY").env_remove("https_proxy");
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-}
-
-/// One line on the standard error that says this, and exit code 3.
+/// The standard error says this first, and the exit code is 3.
 #[track_caller]
 fn undecided(done: &Output, says: &[&str]) {
     ended(done, 3, says);
 }
 
-/// One line on the standard error that says this, and this exit code.
+/// The standard error says this first, and the exit code is 1: the server's certificate is a finding.
+#[track_caller]
+fn found(done: &Output, says: &[&str]) {
+    ended(done, 1, says);
+}
+
+/// The standard error says this first, and the exit code is this one.
 #[track_caller]
 fn ended(done: &Output, code: i32, says: &[&str]) {
     let said = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(code), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let first = said.lines().next().unwrap_or_default();
     for part in says {
-        assert!(said.contains(part), "{said} does not say {part}");
+        assert!(first.contains(part), "{said} does not say {part}");
     }
 }
 
@@ -175,7 +95,7 @@ async fn a_login_page_is_not_a_cluster() {
 async fn another_ca_is_named() {
     let (ours, proxy) = (Authority::new("kubernetes"), Authority::new("company-proxy"));
     let address = serve(&proxy, |_| version()).await;
-    undecided(&run(address, &ours.pem, &[]).await, &["CN=company-proxy issued it", "intercepts TLS"]);
+    found(&run(address, &ours.pem, &[]).await, &["CN=company-proxy issued it", "intercepts TLS"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,6 +117,65 @@ async fn a_server_that_says_nothing_has_a_deadline() {
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
+/// Answers the first request of a run, and no other.
+fn hanging(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.uri().path() == "/version" { version() } else { nothing() }
+}
+
+/// The files of a run whose JUnit has every check of the profile audit (all but AA-26), of which the one that is not blocked names the cause.
+#[track_caller]
+fn names_one_cause(folder: &std::path::Path, done: &Output, code: i32, cause: &str) {
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(code), "{said}");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let verdicts: Value = serde_json::from_str(&read("r.json")).unwrap();
+    let named: Vec<_> = verdicts["causes"].as_array().unwrap().iter().collect();
+    let because = |id: &Value| {
+        let check = verdicts["checks"].as_array().unwrap().iter().find(|check| check["id"] == *id).unwrap();
+        check["unseen"][0]["why"].as_str().unwrap().to_owned()
+    };
+    assert!(named.iter().any(|root| because(&root["check"]).contains(cause)), "{cause}: {}", verdicts["causes"]);
+    let junit = read("r.xml");
+    let document = roxmltree::Document::parse(&junit).unwrap();
+    let count = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
+    assert_eq!((count("testcase"), count("error")), (seaworthy::suites::checks().count() - 1, named.len()), "{junit}");
+    assert!(read("r.jsonl").contains(r#""event":"run-finished""#));
+}
+
+fn command(folder: &tempfile::TempDir, address: SocketAddr, ca: &str, arguments: &[&str]) -> tokio::process::Command {
+    let path = kubeconfig(folder, &format!("https://{address}"), ca);
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+    command.current_dir(folder.path()).arg("run").arg("--kubeconfig").arg(path).args(arguments);
+    command.args(["--junit", "r.xml", "--json", "r.json", "--events", "r.jsonl"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_time_is_over_reports() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, hanging).await;
+    let folder = tempfile::tempdir().unwrap();
+    let done = command(&folder, address, &ca.pem, &["--timeout", "1s"]).output().await.unwrap();
+    names_one_cause(folder.path(), &done, 3, "the run was over after 1 s, as --timeout sets it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_interrupted_reports() {
+    let ca = Authority::new("kubernetes");
+    let address = serve(&ca, hanging).await;
+    let folder = tempfile::tempdir().unwrap();
+    let child = command(&folder, address, &ca.pem, &["--request-timeout", "60s"]).spawn().unwrap();
+    let events = folder.path().join("r.jsonl");
+    while !std::fs::read_to_string(&events).is_ok_and(|text| text.contains("fact-started")) {
+        tokio::task::yield_now().await;
+    }
+    let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    let done = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+    names_one_cause(folder.path(), &done, 130, "the run was stopped before this was observed");
+}
+
 /// No user may do anything, and the server knows no other user.
 fn closed(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     match request.headers().get("Authorization").map(hyper::http::HeaderValue::as_bytes) {
@@ -213,7 +192,7 @@ async fn who_has_no_rights_sees_nothing_pass() {
     assert_eq!(done.status.code(), Some(3));
     let verdicts: Value = serde_json::from_slice(&done.stdout).unwrap();
     for check in verdicts["checks"].as_array().unwrap() {
-        assert!(matches!(check["outcome"].as_str(), Some("error" | "skip")), "{check}");
+        assert!(matches!(check["outcome"].as_str(), Some("error" | "blocked" | "skip")), "{check}");
     }
 }
 
@@ -277,7 +256,7 @@ async fn a_404_of_a_proxy_is_not_absence() {
     assert_eq!(code, Some(3));
     for (id, check) in &checks {
         match check["outcome"].as_str() {
-            Some("error") => {}
+            Some("error" | "blocked") => {}
             // What the profile leaves out is skipped wherever it runs.
             Some("skip") => assert!(check["reason"].as_str().unwrap().starts_with("the profile "), "{check}"),
             // The endpoint's certificate is seen without a request.
@@ -651,15 +630,15 @@ async fn a_certificate_that_no_client_takes_is_told_in_words() {
     let address = serve(&ca, |_| version()).await;
     let server = format!("https://{address}");
     let done = run_with(written(&folder, &json!({ "server": server }), &json!({})), &[]).await;
-    undecided(
+    found(
         &done,
         &["does not trust CN=kubernetes, the issuer of the", "cluster \"a\" in ", "has no certificate-authority"],
     );
     let elsewhere = Authority::with_names("kubernetes", &["api.example.com"]);
     let address = serve(&elsewhere, |_| version()).await;
     let done = run(address, &elsewhere.pem, &[]).await;
-    undecided(&done, &["is for api.example.com, not for 127.0.0.1: ", "cluster \"a\" in ", "tls-server-name"]);
+    found(&done, &["is for api.example.com, not for 127.0.0.1: ", "cluster \"a\" in ", "tls-server-name"]);
     let itself = Authority::self_signed("127.0.0.1");
     let address = serve(&itself, |_| version()).await;
-    undecided(&run(address, &itself.pem, &[]).await, &["it is the certificate of a CA", "cluster \"a\" in "]);
+    found(&run(address, &itself.pem, &[]).await, &["it is the certificate of a CA", "cluster \"a\" in "]);
 }

@@ -1,4 +1,4 @@
-//! A run that fails before it judges anything leaves no older output that could pass for its own.
+//! A run that cannot begin writes every report all the same: one check names the cause, and it blocks all others.
 
 mod xsd;
 
@@ -49,30 +49,42 @@ impl Folder {
 
     /// Runs the program with all outputs.
     fn run(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
+        self.command(kubeconfig, arguments).output().unwrap()
+    }
+
+    fn command(&self, kubeconfig: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
         command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
         command.env_remove("HTTPS_PROXY").env_remove("https_proxy");
         for (flag, name) in OUTPUTS {
             command.arg(flag).arg(self.path(name));
         }
-        command.output().unwrap()
+        command
     }
 
-    /// Every output states this cause, and none is the older one.
+    /// Every output has every selected check and states this cause, and none is the older one.
     #[track_caller]
     fn states(&self, done: &Output, code: i32, cause: &str) {
         let said = String::from_utf8_lossy(&done.stderr);
         assert_eq!((done.status.code(), said.lines().count()), (Some(code), 1), "{said}");
         assert!(said.contains(cause), "{said}");
-        assert!(done.stdout.is_empty());
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(text.contains("could not be checked") && text.contains("1 cause behind"), "{text}");
         states_in_junit(&self.read("junit.xml"), cause);
         states_in_json(&self.read("verdicts.json"), code, cause);
         let events = self.read("run.jsonl");
-        let event: Value = serde_json::from_str(&events).unwrap();
-        assert_eq!((&event["event"], &event["exit_code"]), (&json!("run-failed"), &json!(code)), "{events}");
-        assert!(event["cause"].as_str().unwrap().contains(cause), "{events}");
+        let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (started, finished) = (&events[0], &events[events.len() - 1]);
+        assert_eq!((&started["event"], &finished["event"]), (&json!("run-started"), &json!("run-finished")));
+        assert!(started["failed"].as_str().unwrap().contains(cause), "{started}");
+        assert_eq!(finished["exit_code"], json!(code), "{finished}");
         assert!(!self.path("recording.json").exists());
     }
+}
+
+/// How many checks the profile audit has: all but AA-26.
+fn checks() -> usize {
+    seaworthy::suites::checks().count() - 1
 }
 
 #[track_caller]
@@ -81,8 +93,17 @@ fn states_in_junit(text: &str, cause: &str) {
     let document = roxmltree::Document::parse(text).unwrap();
     xsd::validate(&schema, text).unwrap();
     let named = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).collect::<Vec<_>>();
-    assert_eq!((named("testcase").len(), named("error").len()), (1, 1), "{text}");
-    assert!(named("error")[0].attribute("message").unwrap().contains(cause), "{text}");
+    assert_eq!((named("testcase").len(), named("error").len(), named("failure").len()), (checks(), 1, 0), "{text}");
+    let error = named("error")[0];
+    assert!(error.parent().unwrap().attribute("name").unwrap().starts_with("CP-01 "), "{text}");
+    assert!(error.attribute("message").unwrap().contains(cause), "{text}");
+    let skipped = named("skipped");
+    assert_eq!(skipped.len(), checks() - 1, "{text}");
+    for skipped in skipped {
+        let message = skipped.attribute("message").unwrap();
+        let blocked = message.starts_with("blocked by CP-01: ") && message.contains(cause);
+        assert!(blocked || message.starts_with("the profile "), "{message}");
+    }
 }
 
 #[track_caller]
@@ -91,7 +112,10 @@ fn states_in_json(text: &str, code: i32, cause: &str) {
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
     let verdicts: Value = serde_json::from_str(text).unwrap();
     jsonschema::validate(&schema, &verdicts).unwrap();
-    assert_eq!((&verdicts["exit_code"], &verdicts["checks"]), (&json!(code), &json!([])), "{text}");
+    assert_eq!((&verdicts["exit_code"], &verdicts["counts"]["error"]), (&json!(code), &json!(1)), "{text}");
+    assert_eq!(verdicts["checks"].as_array().unwrap().len(), checks());
+    let [root] = &verdicts["causes"].as_array().unwrap()[..] else { panic!("{}", verdicts["causes"]) };
+    assert_eq!((&root["check"], &root["explains"]), (&json!("CP-01"), &verdicts["counts"]["blocked"]));
     assert!(verdicts["failed"].as_str().unwrap().contains(cause), "{text}");
 }
 
@@ -136,6 +160,46 @@ fn every_output_states_why_a_run_failed() {
 }
 
 #[test]
+fn a_server_that_hangs_has_a_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = Folder::new();
+    let path = folder.kubeconfig(&format!("https://{}", listener.local_addr().unwrap()));
+    folder.states(
+        &folder.run(&path, &["--request-timeout", "300ms"]),
+        3,
+        "did not answer within 0.3 s; --request-timeout",
+    );
+    let folder = Folder::new();
+    let path = folder.kubeconfig(&format!("https://{}", listener.local_addr().unwrap()));
+    folder.states(&folder.run(&path, &["--timeout", "300ms"]), 3, "did not answer within 0.3 s; --timeout");
+}
+
+#[test]
+fn a_run_that_is_interrupted_before_it_begins_reports() {
+    let folder = Folder::new();
+    let begun = folder.path("begun");
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "prod",
+        "clusters": [{ "name": "a", "cluster": { "server": "https://127.0.0.1:1" } }],
+        "users": [{ "name": "a", "user": { "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "sh",
+            "args": ["-c", format!("echo > {}; sleep 100", begun.display())],
+        } } }],
+        "contexts": [{ "name": "prod", "context": { "cluster": "a", "user": "a" } }],
+    });
+    let path = folder.path("kubeconfig");
+    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    let mut command = folder.command(&path, &[]);
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while !begun.exists() {
+        std::thread::yield_now();
+    }
+    let process = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    folder.states(&child.wait_with_output().unwrap(), 130, "interrupted before the run began");
+}
+
+#[test]
 fn a_kubeconfig_that_cannot_be_used_counts_as_a_failed_run() {
     let folder = Folder::new();
     let done = folder.run(&folder.kubeconfig("https://"), &[]);
@@ -146,7 +210,7 @@ fn a_kubeconfig_that_cannot_be_used_counts_as_a_failed_run() {
 }
 
 #[test]
-fn a_failed_run_is_told_on_the_standard_output_as_json() {
+fn a_failed_run_is_reported_on_the_standard_output_as_json() {
     let folder = Folder::new();
     let path = folder.kubeconfig("https://127.0.0.1:1");
     let done = Command::new(env!("CARGO_BIN_EXE_seaworthy"))

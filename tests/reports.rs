@@ -8,6 +8,12 @@ mod xsd;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use seaworthy::check::Check;
+use seaworthy::event::{Events, Planned, RunStarted};
+use seaworthy::recording::Recording;
+use seaworthy::report::{Progress, Reports, Wanted};
+use seaworthy::run::{ExitCode, Plan, Run, Source, run};
+use seaworthy::suites;
 use serde_json::Value;
 use snapbox::cmd::{Command, cargo_bin};
 use snapbox::{Assert, Data, Redactions};
@@ -156,4 +162,50 @@ fn the_verdicts_conform_to_their_schema() {
         "id": "CP-01", "name": "x", "suite": "x", "title": "x", "severity": "major", "outcome": "pass", "observations": 0
     });
     assert!(!validator.is_valid(&vacuous), "a pass that rests on nothing must not conform");
+}
+
+#[tokio::test]
+async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
+    let recording = Recording::read(&root().join("fixtures/example.json.gz")).unwrap();
+    let check = |id: &str| suites::check(id).unwrap();
+    let panics: &Check = Box::leak(Box::new(Check { judge: |_| panic!("a bug"), ..*check("KL-01") }));
+    let plan = Plan::new(vec![panics, check("CP-05")]);
+    let started = RunStarted {
+        seaworthy: recording.seaworthy.clone(),
+        at: recording.at,
+        cluster: recording.cluster.clone(),
+        profile: recording.profile.clone(),
+        gate: recording.gate,
+        checks: plan.checks.iter().copied().map(Planned::from).collect(),
+        namespace: None,
+        failed: None,
+        recording: None,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let wanted = Wanted {
+        junit: Some(path("r.xml")),
+        json: Some(path("r.json")),
+        events: Some(path("r.jsonl")),
+        ..Wanted::default()
+    };
+    let mut reports = Reports::open(&wanted, Progress::Hidden).unwrap();
+    let (events, mut received) = Events::channel();
+    let (gate, source) = (recording.gate, Source::Recorded(recording));
+    let concluded = run(Run { plan, source, gate, named: Default::default(), started }, events).await;
+    while let Some(event) = received.recv().await {
+        reports.event(&event);
+    }
+    reports.finish().unwrap();
+    assert_eq!(concluded.exit_code, ExitCode::Inconclusive);
+    let read = |name: &str| fs::read_to_string(path(name)).unwrap();
+    let junit = read("r.xml");
+    let document = roxmltree::Document::parse(&junit).unwrap();
+    let named = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).collect::<Vec<_>>();
+    assert_eq!((named("testcase").len(), named("error").len()), (2, 1), "{junit}");
+    let message = named("error")[0].attribute("message").unwrap();
+    assert_eq!(message, "the judge of KL-01: it panicked: a bug");
+    let verdicts: Value = serde_json::from_str(&read("r.json")).unwrap();
+    assert_eq!((&verdicts["exit_code"], &verdicts["counts"]["pass"]), (&3.into(), &1.into()));
+    assert!(read("r.jsonl").lines().last().unwrap().contains("run-finished"));
 }

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::obstacles::Reported;
 use super::restarts::{self, Restarts};
-use super::{Graph, Places};
+use super::{Graph, Obstacles, Places};
 use crate::check::outcome::Unseen;
 use crate::check::{Cause, Finding, Judged, Outcome, Root, Severity, Subject};
 
@@ -49,17 +50,24 @@ pub(crate) fn fold(
     graph: &Graph,
     places: &Places,
     restarts: &Restarts,
+    obstacles: &Obstacles,
     gate: Severity,
 ) -> Vec<Root> {
     // Without the check that names them there is nothing to follow from.
     let has_named = judged.iter().any(|check| check.id == restarts::CHECK && !check.findings.is_empty());
     let restarts = has_named.then_some(restarts);
-    let mut fold = Fold { graph, places, restarts, gate, faults: BTreeMap::new(), reasons: BTreeMap::new() };
+    let (faults, reasons, reported) = (BTreeMap::new(), BTreeMap::new(), Reported::default());
+    let mut fold = Fold { graph, places, restarts, obstacles, reported, gate, faults, reasons };
     let mut order: Vec<&mut Judged> = judged.iter_mut().collect();
-    order.sort_by_key(|check| graph.below(&check.id).count());
+    order.sort_by_key(|check| (!obstacles.is_of_the_certificate(check), graph.below(&check.id).count()));
+    let mut unaccepted: Option<Judged> = None;
     for check in &mut order {
-        fold.findings(check);
+        fold.findings(check, unaccepted.as_ref());
+        if obstacles.is_of_the_certificate(check) {
+            unaccepted = Some(check.clone());
+        }
     }
+    fold.reported = obstacles.reported(&order, gate);
     for check in order {
         fold.unseen(check);
         check.outcome = fold.outcome(check);
@@ -105,6 +113,8 @@ struct Fold<'a> {
     graph: &'a Graph,
     places: &'a Places,
     restarts: Option<&'a Restarts>,
+    obstacles: &'a Obstacles,
+    reported: Reported,
     gate: Severity,
     /// By check, what may explain results of checks above it.
     faults: BTreeMap<String, Vec<Fault>>,
@@ -113,9 +123,14 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    fn findings(&mut self, check: &mut Judged) {
+    fn findings(&mut self, check: &mut Judged, unaccepted: Option<&Judged>) {
         let (mut own, mut explained) = (Vec::new(), Vec::new());
         for finding in std::mem::take(&mut check.findings) {
+            if let cause @ Some(_) = unaccepted.and_then(|first| self.obstacles.certificate(&check.id, &finding, first))
+            {
+                explained.push(Finding { cause, ..finding });
+                continue;
+            }
             let direct = self.graph.direct(&check.id);
             debug_assert!(
                 finding.same_as.iter().all(|other| self.graph.below(&check.id).any(|below| below == *other)),
@@ -151,6 +166,11 @@ impl Fold<'_> {
         let below: Vec<_> =
             self.graph.below(&check.id).chain(ALWAYS_BELOW).filter(|lower| *lower != check.id).collect();
         for unseen in std::mem::take(&mut check.unseen) {
+            if let Some(cause) = self.reported.cause(&unseen) {
+                let cause = Some(cause.clone()).filter(|cause| cause.check != check.id);
+                check.unseen.push(Unseen { cause, ..unseen });
+                continue;
+            }
             for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below, true) {
                 let mut part = Unseen { subjects, cause, ..unseen.clone() };
                 let restart = || self.restarts?.behind(&check.id, &part, self.places);
@@ -346,7 +366,14 @@ mod tests {
 
     /// The same after these restarts.
     fn folded_after(mut checks: Vec<Judged>, restarts: &Restarts) -> (Vec<String>, Vec<String>) {
-        let roots = fold(&mut checks, &Graph::new(suites::checks()), &three(), restarts, Severity::Minor);
+        let roots = fold(
+            &mut checks,
+            &Graph::new(suites::checks()),
+            &three(),
+            restarts,
+            &Obstacles::default(),
+            Severity::Minor,
+        );
         let mut results = Vec::new();
         for check in &checks {
             let findings = check.findings.iter().map(|finding| (&finding.subjects, &finding.cause));
@@ -438,7 +465,7 @@ mod tests {
         let mut checks: Vec<Judged> = suites::checks().map(|check| judged(check.id, on(&broken), &unseen)).collect();
         let (graph, places) = (Graph::new(suites::checks()), places(&names));
         let began = Instant::now();
-        let roots = fold(&mut checks, &graph, &places, &Restarts::default(), Severity::Minor);
+        let roots = fold(&mut checks, &graph, &places, &Restarts::default(), &Obstacles::default(), Severity::Minor);
         let limit = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
         assert!(began.elapsed() < limit, "{:?} for {} roots", began.elapsed(), roots.len());
     }

@@ -8,10 +8,12 @@
 
 mod fold;
 mod graph;
+mod obstacles;
 mod places;
 mod restarts;
 
 pub(crate) use fold::fold;
 pub(crate) use graph::Graph;
+pub(crate) use obstacles::Obstacles;
 pub(crate) use places::Places;
 pub(crate) use restarts::Restarts;

@@ -27,6 +27,9 @@ pub enum PublicKey {
 }
 
 impl PublicKey {
+    /// The shortest RSA key that is not weak, in bits, and the shortest whose signatures rustls verifies.
+    pub const SHORTEST_RSA: usize = 2048;
+
     /// The bits by which strengths are compared within a kind: of the modulus or of the curve's
     /// field; nothing where the kind is not known.
     pub fn bits(&self) -> Option<usize> {

@@ -46,7 +46,8 @@ impl ConnectionArgs {
     /// Connects, for a command that runs no checks.
     pub async fn connect(&self) -> Result<Cluster, Failure> {
         let (_, never) = tokio::sync::watch::channel(false);
-        Ok(connect(self.kubeconfig().await?, self.settings(None), never).await?)
+        let (cluster, connected) = connect(self.kubeconfig().await?, self.settings(None), never).await;
+        Ok(connected.map(|()| cluster)?)
     }
 }
 

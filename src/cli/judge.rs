@@ -72,6 +72,7 @@ async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &
         gate,
         checks: plan.checks.iter().copied().map(Planned::from).collect(),
         namespace: None,
+        failed: None,
         recording: Some(name.into()),
     };
     let (events, receiver) = Events::channel();

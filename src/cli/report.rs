@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::reporting::{STANDARD_INPUT, check_files};
 use super::{Failure, say};
-use crate::event::Event;
 use crate::event::reading::Stream;
+use crate::event::{Event, RunStarted};
 use crate::report::{Progress, Reports, Wanted};
 use crate::run::ExitCode;
 
@@ -43,8 +43,8 @@ pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
         reports.event(event);
     }
     reports.finish()?;
-    if let Some(Event::RunFailed(failed)) = stream.events.first() {
-        say(&format!("{}: the run failed: {}", args.file.display(), failed.cause));
+    if let Some(Event::RunStarted(RunStarted { failed: Some(cause), .. })) = stream.events.first() {
+        say(&format!("{}: the run failed: {cause}", args.file.display()));
     }
     if stream.complete {
         return Ok(ExitCode::Seaworthy);

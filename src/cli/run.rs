@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
 
 use super::Failure;
 use super::choice::ChoiceArgs;
@@ -12,8 +11,7 @@ use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
 use super::reporting::{check_files, consume};
 use super::session::{ProbeArgs, Session};
-use crate::cluster::ClusterSummary;
-use crate::event::{Event, Events, RunFailed, RunStarted};
+use crate::event::{Events, RunStarted};
 use crate::recording::{Header, Recording};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports, Wanted, output_file};
@@ -87,34 +85,8 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
     check_files(&args.reports, &read, args.record.as_deref())?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let mut reports = Reports::open(&args.reports, Progress::Shown)?;
-    let mut failed = RunFailed {
-        seaworthy: env!("CARGO_PKG_VERSION").into(),
-        at: Timestamp::now(),
-        cluster: ClusterSummary::default(),
-        profile: profile.name.clone(),
-        gate: profile.fail_on,
-        cause: String::new(),
-        exit_code: 0,
-    };
-    let opening = async {
-        let kubeconfig = args.connection.kubeconfig().await?;
-        failed.cluster = kubeconfig.summary();
-        Session::open(&args.connection, kubeconfig, args.probes, profile, power, timeout).await
-    };
-    let session = match Box::pin(opening).await {
-        Ok(session) => session,
-        Err(why) => {
-            (failed.cause, failed.exit_code) = (why.line(), why.exit_code() as u8);
-            reports.event(&Event::RunFailed(failed));
-            for broken in [reports.finish(), record.map_or(Ok(()), OutputFile::discard)] {
-                if let Err(broken) = broken {
-                    super::say(&broken.to_string());
-                }
-            }
-            return Err(why);
-        }
-    };
+    let reports = Reports::open(&args.reports, Progress::Shown)?;
+    let session = Session::open(&args.connection, args.probes, profile, power, timeout).await;
     if let Some(patience) = args.settle {
         session.settle(patience).await;
     }
@@ -125,6 +97,8 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let run = Run { plan, source: session.source(), gate: started.gate, named, started };
     let Conclusion { facts, exit_code, .. } = engine::run(run, events.clone()).await;
     let recorded = match record {
+        // An older file must not pass for a recording of this run.
+        Some(file) if !session.has_begun() => file.discard().map_err(Failure::from),
         Some(file) => write_recording(file, &header, &facts, &session.redaction),
         None => Ok(()),
     };

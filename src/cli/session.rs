@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
 use super::settle;
-use crate::cluster::{Call, Cluster, Kubeconfig, connect};
+use crate::cluster::{Call, Cluster, ClusterSummary, connect};
 use crate::drill::NodePower;
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::image::DEFAULT_PROBE_IMAGE;
@@ -21,8 +21,8 @@ use crate::join::removal;
 use crate::live::{HeadStart, Inputs, Ledger, Live, RunId};
 use crate::probe::sweep;
 use crate::redaction::Redaction;
-use crate::run::{ExitCode, Plan, Profile, Source};
-use crate::seen::{Access, Unobserved};
+use crate::run::{ExitCode, NotBegun, Plan, Profile, Source};
+use crate::seen::{Access, Obstacle, Unobserved};
 
 /// How long the clean-up waits until everything is deleted.
 const CLEAN_UP: Duration = Duration::from_secs(20);
@@ -42,64 +42,71 @@ pub struct ProbeArgs {
     pub keep: bool,
 }
 
-/// A live cluster, with everything for a run on it.
+/// A live cluster, with everything for a run on it, or why there is none.
 pub struct Session {
     /// Removes secrets from all output.
     pub redaction: Redaction,
-    live: Arc<Live>,
+    live: Result<Arc<Live>, NotBegun>,
+    cluster: ClusterSummary,
     /// Whether the probes are left in place.
     keep: bool,
     profile: Profile,
 }
 
 impl Session {
-    /// Connects to the cluster.
+    /// Connects to the cluster. What is in the way is reported on the standard error at once, and to every check that is
+    /// affected by it: the run takes place in any case.
     pub async fn open(
         connection: &ConnectionArgs,
-        kubeconfig: Kubeconfig,
         probes: ProbeArgs,
         profile: Profile,
         power: Option<NodePower>,
         timeout: Duration,
-    ) -> Result<Self, Failure> {
-        let inputs = Inputs {
-            run: RunId::random().map_err(|_| Failure::System("the system provides no random numbers".into()))?,
-            image: probes.probe_image,
-            namespace: probes.namespace,
-            power,
+    ) -> Self {
+        let keep = probes.keep;
+        let mut cluster = ClusterSummary::default();
+        let live = Box::pin(live(connection, probes, power, timeout, &mut cluster)).await;
+        let live = live.map(Arc::new).map_err(|why| {
+            let cause = why.line();
+            super::say(&cause);
+            NotBegun { cause, exit_code: why.exit_code() }
+        });
+        let redaction = match &live {
+            Ok(live) => live.cluster.redaction().await,
+            Err(_) => Redaction::default(),
         };
-        let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("cannot handle signals: {e}")))?;
-        let mut interrupted = stopped.clone();
-        let cluster = tokio::select! {
-            connected = connect(kubeconfig, connection.settings(Some(timeout)), stopped) => connected?,
-            Ok(_) = interrupted.wait_for(|stopped| *stopped) => return Err(Failure::Interrupted),
-        };
-        if let Some(namespace) = &inputs.namespace {
-            exists(&cluster, namespace).await?;
-        }
-        let redaction = cluster.redaction().await;
-        let live = Arc::new(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() });
-        Ok(Self { redaction, live, keep: probes.keep, profile })
+        Self { redaction, live, cluster, keep, profile }
+    }
+
+    /// Whether anything could be asked.
+    pub fn has_begun(&self) -> bool {
+        self.live.is_ok()
     }
 
     /// The first event of a run.
     pub fn started(&self, plan: &Plan) -> RunStarted {
         let creates = plan.accesses().intersection(&self.profile.allow).any(|access| *access >= Access::Create);
+        let live = self.live.as_ref().ok().filter(|live| live.cluster.barred().is_none());
         RunStarted {
             seaworthy: env!("CARGO_PKG_VERSION").into(),
             at: Timestamp::now(),
-            cluster: self.live.cluster.summary().clone(),
+            cluster: self.cluster.clone(),
             profile: self.profile.name.clone(),
             gate: self.profile.fail_on,
             checks: plan.checks.iter().copied().map(Planned::from).collect(),
-            namespace: creates.then(|| self.live.inputs.place()),
+            namespace: live.filter(|_| creates).map(|live| live.inputs.place()),
+            failed: self.live.as_ref().err().map(|why| why.cause.clone()),
             recording: None,
         }
     }
 
     /// Waits until the cluster has settled, or for this long.
     pub async fn settle(&self, patience: Duration) {
-        settle::wait(&self.live, patience).await;
+        if let Ok(live) = &self.live
+            && live.cluster.barred().is_none()
+        {
+            settle::wait(live, patience).await;
+        }
     }
 
     /// The source of facts.
@@ -113,9 +120,14 @@ impl Session {
     }
 
     /// Removes what the run created, unless it is kept. Bootstrap tokens and certificate signing requests are never kept;
-    /// those that a rehearsal has already removed are not in the ledger any more.
+    /// those that a rehearsal has already removed are not in the ledger any more. A run that may not use its credential has
+    /// created nothing.
     pub async fn clean_up(&self, events: &Events) {
-        let Live { cluster, inputs, ledger, .. } = self.live.as_ref();
+        let Ok(live) = &self.live else { return };
+        let Live { cluster, inputs, ledger, .. } = live.as_ref();
+        if cluster.barred().is_some() {
+            return;
+        }
         let cluster = cluster.without_end();
         for object in ledger.outlying() {
             if let Err(why) = removal::remove(&cluster, &object).await {
@@ -135,6 +147,45 @@ impl Session {
         });
         join_all(removed).await;
     }
+}
+
+/// Connects. A server that is not verified, or that rejects the credential, is still asked what needs neither.
+async fn live(
+    connection: &ConnectionArgs,
+    probes: ProbeArgs,
+    power: Option<NodePower>,
+    timeout: Duration,
+    summary: &mut ClusterSummary,
+) -> Result<Live, Failure> {
+    let kubeconfig = connection.kubeconfig().await?;
+    *summary = kubeconfig.summary();
+    let inputs = Inputs {
+        run: RunId::random().map_err(|_| Failure::System("the system provides no random numbers".into()))?,
+        image: probes.probe_image,
+        namespace: probes.namespace,
+        power,
+    };
+    let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("cannot handle signals: {e}")))?;
+    let mut interrupted = stopped.clone();
+    let (cluster, connected) = tokio::select! {
+        connected = connect(kubeconfig, connection.settings(Some(timeout)), stopped) => connected,
+        Ok(_) = interrupted.wait_for(|stopped| *stopped) => return Err(Failure::Interrupted),
+    };
+    match connected {
+        Err(why) if why.obstacle() == Obstacle::Cluster => return Err(why.into()),
+        Err(why) => {
+            let (obstacle, cause) = (why.obstacle(), Failure::from(why).line());
+            super::say(&cause);
+            cluster.bar(obstacle, cause);
+        }
+        Ok(()) => {
+            if let Some(namespace) = &inputs.namespace {
+                exists(&cluster, namespace).await?;
+            }
+        }
+    }
+    *summary = cluster.summary().clone();
+    Ok(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() })
 }
 
 /// Fails if the namespace does not exist. Without the permission to get it, the first probe finds out.

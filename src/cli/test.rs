@@ -60,9 +60,7 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     if chosen.is_empty() {
         return Err(Failure::Selection(SelectionError::Filtered));
     }
-    let kubeconfig = args.connection.kubeconfig().await?;
-    let opening = Session::open(&args.connection, kubeconfig, args.probes, profile, None, args.timeout);
-    let session = Box::pin(opening).await?;
+    let session = Session::open(&args.connection, args.probes, profile, None, args.timeout).await;
     let (verdicts, trials) = Verdicts::trials(&chosen);
     let plan = Plan::new(chosen);
     let started = session.started(&plan);

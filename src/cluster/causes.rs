@@ -10,14 +10,18 @@ use crate::seen::Unobserved;
 
 /// The fault of the server's certificate, if that is why a request was not sent.
 pub(super) fn certificate_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
-    chain(error).find_map(|error| {
-        // The source of an I/O error skips the error that it wraps.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        match error.downcast_ref().or_else(|| wrapped?.downcast_ref()) {
-            Some(rustls::Error::InvalidCertificate(fault)) => Some(fault),
-            _ => None,
-        }
+    chain(error).find_map(|error| match unwrapped(error).downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(fault)) => Some(fault),
+        _ => None,
     })
+}
+
+/// The error inside of an I/O error, which may be one itself: the source of an I/O error skips what it wraps.
+fn unwrapped<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => unwrapped(wrapped),
+        None => error,
+    }
 }
 
 /// Whether a request was not sent because the server's certificate is trusted, but for other names.
@@ -96,7 +100,8 @@ mod tests {
     #[test]
     fn a_fault_of_the_certificate_is_found_as_it_is_and_as_an_io_error_holds_it() {
         let untrusted = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        for error in [&untrusted as &(dyn Error + 'static), &io::Error::other(untrusted.clone())] {
+        let twice = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, untrusted.clone()));
+        for error in [&untrusted as &(dyn Error + 'static), &io::Error::other(untrusted.clone()), &twice] {
             assert_eq!(certificate_fault(error), Some(&CertificateError::UnknownIssuer));
             assert!(!is_name_mismatch(error));
         }

@@ -13,7 +13,7 @@ use super::identity::{ClientCertificate, Token};
 use super::plugin::{self, Issued, PluginError};
 use super::{Call, Identity, Kubeconfig};
 use crate::redaction::Redaction;
-use crate::seen::Unobserved;
+use crate::seen::{Obstacle, Unobserved};
 
 /// The name by which an API server's certificate is verified if it is dialled by address.
 const SERVER_NAME: &str = "kubernetes";
@@ -27,6 +27,7 @@ type ByLine = std::collections::HashMap<Line, Arc<OnceCell<Client>>>;
 pub(super) struct Clients {
     by_line: Mutex<ByLine>,
     server_name: OnceLock<&'static str>,
+    barred: OnceLock<Unobserved>,
     issued: tokio::sync::Mutex<Option<Issued>>,
 }
 
@@ -72,6 +73,19 @@ impl From<PluginError> for NoClient {
     }
 }
 
+/// Whether a request may be sent all the same.
+fn leaves_room(why: &Unobserved, call: &Call) -> bool {
+    match why {
+        Unobserved::Barred { obstacle: Obstacle::Certificate, .. } => {
+            call.identity == Identity::Anonymous && call.trust != Trust::Kubeconfig
+        }
+        Unobserved::Barred { obstacle: Obstacle::Credential, .. } => {
+            !matches!(call.identity, Identity::Own | Identity::Impersonated { .. })
+        }
+        _ => false,
+    }
+}
+
 /// Makes a client. That reads files, so it has a thread of its own.
 async fn made(config: Config) -> Result<Client, NoClient> {
     match tokio::task::spawn_blocking(move || Client::try_from(config)).await {
@@ -105,8 +119,22 @@ impl Clients {
         self.server_name.get().is_none()
     }
 
+    /// From now on there are clients only for requests that this obstacle leaves room for.
+    pub(super) fn bar(&self, why: Unobserved) {
+        // The first obstacle is the cause of what comes after it.
+        let _ = self.barred.set(why);
+    }
+
+    /// Why most requests are not sent.
+    pub(super) fn barred(&self) -> Option<&Unobserved> {
+        self.barred.get()
+    }
+
     /// The client for a request: an existing one, unless the request needs a new connection.
     pub(super) async fn of(&self, kubeconfig: &Kubeconfig, call: &Call) -> Result<Client, NoClient> {
+        if let Some(why) = self.barred().filter(|why| !leaves_room(why, call)) {
+            return Err(why.clone().into());
+        }
         let credential = match &call.identity {
             Identity::Own | Identity::Impersonated { .. } => Credential::Own,
             Identity::Anonymous => Credential::Nothing,

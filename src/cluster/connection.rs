@@ -1,4 +1,6 @@
 //! The first request of a run: whether the server is a Kubernetes API that accepts us, and if not, why.
+//!
+//! This is the one place that decides that a run cannot ask its cluster.
 
 mod error;
 
@@ -11,39 +13,44 @@ pub(crate) use self::error::ConnectError;
 use super::causes::{causes, fault, no_credential};
 use super::clients::NoClient;
 use super::{Call, Cluster, Kubeconfig, KubeconfigError, Reply, Settings};
-use crate::certificate::Distrust;
-use crate::handshake::{Handshake, Target, Unreachable};
+use crate::certificate::{Distrust, PublicKey};
+use crate::handshake::{Handshake, Outdated, Target, Unreachable};
 use crate::seen::Unobserved;
 
 /// How long a credential plugin may take. It may have to wait until a person has logged in.
 pub(super) const LOGIN: Duration = Duration::from_secs(60);
 
-/// Connects: gets the version with our own credential.
+/// Connects: gets the version with our own credential. The cluster is returned in any case, with the reason why requests
+/// cannot be sent to it, if there is one.
 ///
 /// If the endpoint's certificate comes from the right CA but lacks the endpoint's name, the certificate is verified by a
-/// name that every API server has, and requests go on. If it has expired, no request is possible, but whatever needs none
-/// can still be observed. Checks report both.
+/// name that every API server has, and requests go on.
 pub(crate) async fn connect(
     kubeconfig: Kubeconfig,
     settings: Settings,
     cancel: watch::Receiver<bool>,
-) -> Result<Cluster, ConnectError> {
+) -> (Cluster, Result<(), ConnectError>) {
     let mut cluster = Cluster::new(kubeconfig, settings, cancel);
+    let connected = greet(&mut cluster).await;
+    (cluster, connected)
+}
+
+async fn greet(cluster: &mut Cluster) -> Result<(), ConnectError> {
     let version = Call::url("/version");
-    prepare(&cluster, &version).await?;
+    prepare(cluster, &version).await?;
     let accepted = match cluster.send(&version).await {
-        Ok(reply) => accept(&mut cluster, &version, &reply),
-        Err(why @ Unobserved::TimedOut { .. }) => return Err(unreachable(&cluster, why)),
-        Err(why) => look_again(&mut cluster, &version, why).await,
+        Ok(reply) => accept(cluster, &version, &reply),
+        Err(why @ (Unobserved::TimedOut { .. } | Unobserved::OutOfTime { .. })) => {
+            return Err(unreachable(cluster, why));
+        }
+        Err(why) => look_again(cluster, &version, why).await,
     };
     match accepted {
         // A TLS server also answers plain HTTP, with an error.
-        Err(ConnectError::NotKubernetes { .. })
-            if is_plain(&cluster) && matches!(look(&cluster).await, Some(Ok(_))) =>
-        {
-            Err(speaks(&cluster, "expects TLS, but the kubeconfig uses http://"))
+        Err(ConnectError::NotKubernetes { .. }) if is_plain(cluster) && matches!(look(cluster).await, Some(Ok(_))) => {
+            Err(speaks(cluster, "expects TLS, but the kubeconfig uses http://"))
         }
-        accepted => accepted.map(|()| cluster),
+        accepted => accepted,
     }
 }
 
@@ -85,7 +92,8 @@ async fn prepare(cluster: &Cluster, call: &Call) -> Result<(), ConnectError> {
     Err(unusable(format!("user {user:?}: {}", kubeconfig.redaction().text(&cause))))
 }
 
-/// Finds out why there was no answer, from a handshake with the endpoint.
+/// Finds out why there was no answer, from a handshake with the endpoint, and asks once more: instances behind one address
+/// differ, and the next one may be in order.
 async fn look_again(cluster: &mut Cluster, version: &Call, why: Unobserved) -> Result<(), ConnectError> {
     let plain = is_plain(cluster);
     let seen = match look(cluster).await {
@@ -96,33 +104,63 @@ async fn look_again(cluster: &mut Cluster, version: &Call, why: Unobserved) -> R
                 format!("does not speak TLS, but the kubeconfig uses https:// (it answered {answer:?})"),
             ));
         }
+        Some(Err(Unreachable::Declined { .. })) if !plain => return Err(declined(cluster, why).await),
         Some(Ok(seen)) if !cluster.kubeconfig().config.accept_invalid_certs => seen,
         _ => return Err(unreachable(cluster, why)),
     };
-    let (name, presented) = match seen.verdict {
-        // This handshake found nothing wrong: instances behind one address differ, and this one's certificate has the name.
-        Ok(()) => (String::new(), Vec::new()),
-        Err(Distrust::NameMismatch { name, presented }) => (name, presented),
-        Err(Distrust::Expired { .. } | Distrust::NotYetValid { .. }) => return Ok(()),
-        Err(Distrust::UnknownIssuer { .. } | Distrust::BadSignature) => return Err(untrusted(cluster, &seen, why)),
-        Err(what) => {
-            return Err(ConnectError::NoServerCertificate {
-                server: server(cluster),
-                what: what.to_string(),
-                place: place(cluster),
-            });
-        }
-    };
-    cluster.clients.verify_by_in_cluster_name();
+    if matches!(seen.verdict, Ok(()) | Err(Distrust::NameMismatch { .. })) {
+        cluster.clients.verify_by_in_cluster_name();
+    }
     match cluster.send(version).await {
         Ok(reply) => accept(cluster, version, &reply),
-        Err(why) if name.is_empty() || matches!(why, Unobserved::TimedOut { .. }) => Err(unreachable(cluster, why)),
-        Err(_) => Err(ConnectError::WrongName {
+        Err(why @ (Unobserved::TimedOut { .. } | Unobserved::OutOfTime { .. })) => Err(unreachable(cluster, why)),
+        Err(why) => Err(refused(cluster, &seen, why)),
+    }
+}
+
+/// Why clients do not accept a server that presented this.
+fn refused(cluster: &Cluster, seen: &Handshake, why: Unobserved) -> ConnectError {
+    if matches!(seen.verdict, Ok(()) | Err(Distrust::BadSignature))
+        && let Some((subject, bits)) = short_key(cluster, seen)
+    {
+        return ConnectError::ShortKey { server: server(cluster), subject, bits, place: place(cluster) };
+    }
+    match &seen.verdict {
+        // This handshake found nothing wrong.
+        Ok(()) => unreachable(cluster, why),
+        Err(Distrust::NameMismatch { name, presented }) => ConnectError::WrongName {
             server: server(cluster),
             presented: if presented.is_empty() { "no name".into() } else { presented.join(", ") },
-            name,
+            name: name.clone(),
             place: place(cluster),
-        }),
+        },
+        Err(Distrust::UnknownIssuer { .. } | Distrust::BadSignature) => untrusted(cluster, seen, why),
+        Err(what) => {
+            ConnectError::NoServerCertificate { server: server(cluster), what: what.to_string(), place: place(cluster) }
+        }
+    }
+}
+
+/// The certificate, among those presented and those trusted for them, whose RSA key is too short for rustls.
+fn short_key(cluster: &Cluster, seen: &Handshake) -> Option<(String, usize)> {
+    let presented: Vec<_> = seen.chain.iter().filter_map(|one| one.describe().ok()).collect();
+    let issuers = cluster.authorities().iter().filter_map(|one| one.describe().ok());
+    let issuers = issuers.filter(|ca| presented.iter().any(|one| one.issuer == ca.subject));
+    let is_short = |bits: &usize| *bits < PublicKey::SHORTEST_RSA;
+    presented.iter().cloned().chain(issuers).find_map(|one| match one.public_key {
+        PublicKey::Rsa { bits } => Some((one.subject, bits)).filter(|(_, bits)| is_short(bits)),
+        _ => None,
+    })
+}
+
+/// Why a server ends the handshake of a client that speaks TLS 1.2 and 1.3: it may speak only what came before.
+async fn declined(cluster: &Cluster, why: Unobserved) -> ConnectError {
+    let Some(target) = target(cluster) else { return unreachable(cluster, why) };
+    match cluster.outdated_handshake(&target).await {
+        Ok(Outdated::Accepted { version }) => {
+            ConnectError::OldTls { server: server(cluster), version, place: place(cluster) }
+        }
+        _ => unreachable(cluster, why),
     }
 }
 
@@ -167,11 +205,16 @@ fn accept(cluster: &mut Cluster, call: &Call, reply: &Reply) -> Result<(), Conne
 }
 
 fn unreachable(cluster: &Cluster, why: Unobserved) -> ConnectError {
-    if let Unobserved::TimedOut { after_ms, .. } = why {
-        let (deadline, flag) = set_by(cluster, Duration::from_millis(after_ms));
-        return ConnectError::TimedOut { server: server(cluster), deadline, flag };
+    let missed = |after_ms, flag| ConnectError::TimedOut {
+        server: server(cluster),
+        deadline: Duration::from_millis(after_ms),
+        flag,
+    };
+    match why {
+        Unobserved::TimedOut { after_ms, .. } => missed(after_ms, "--request-timeout"),
+        Unobserved::OutOfTime { after_ms } => missed(after_ms, "--timeout"),
+        why => ConnectError::Unreachable { server: server(cluster), cause: cause(cluster, why) },
     }
-    ConnectError::Unreachable { server: server(cluster), cause: cause(cluster, why) }
 }
 
 fn cause(cluster: &Cluster, why: Unobserved) -> String {
@@ -180,16 +223,6 @@ fn cause(cluster: &Cluster, why: Unobserved) -> String {
         other => other.to_string(),
     };
     cluster.kubeconfig().redaction().text(&cause).into_owned()
-}
-
-/// The deadline that was missed after this time, and the flag that sets it.
-fn set_by(cluster: &Cluster, after: Duration) -> (Duration, &'static str) {
-    let settings = cluster.settings();
-    match settings.timeout {
-        // The rest of a run's time is rounded to milliseconds.
-        Some(timeout) if after + Duration::from_millis(1) < settings.request_timeout => (timeout, "--timeout"),
-        _ => (settings.request_timeout, "--request-timeout"),
-    }
 }
 
 fn server(cluster: &Cluster) -> String {
@@ -213,10 +246,14 @@ fn speaks(cluster: &Cluster, speaks: impl Into<String>) -> ConnectError {
 
 /// Records what the endpoint presents in a handshake.
 async fn look(cluster: &Cluster) -> Option<Result<Handshake, Unreachable>> {
+    Some(cluster.dial(&target(cluster)?, cluster.authorities()).await)
+}
+
+/// The endpoint, with the name that the kubeconfig verifies.
+fn target(cluster: &Cluster) -> Option<Target> {
     let address = cluster.endpoint()?;
     let name = cluster.kubeconfig().config.tls_server_name.clone();
-    let target = Target { server_name: Some(name.unwrap_or_else(|| address.host().to_owned())), address };
-    Some(cluster.dial(&target, cluster.authorities()).await)
+    Some(Target { server_name: Some(name.unwrap_or_else(|| address.host().to_owned())), address })
 }
 
 fn untrusted(cluster: &Cluster, seen: &Handshake, why: Unobserved) -> ConnectError {

@@ -15,7 +15,9 @@ use super::kubelets::Kubelets;
 use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
 use crate::handshake::Authority;
+use crate::milliseconds::milliseconds;
 use crate::redaction::Redaction;
+use crate::seen::{Obstacle, Unobserved};
 
 /// How requests are sent.
 #[derive(Clone, Debug)]
@@ -128,6 +130,23 @@ impl Cluster {
     /// This deadline, or what is left of the run's.
     pub fn deadline(&self, deadline: Duration) -> Duration {
         self.end.map_or(deadline, |end| deadline.min(end.saturating_duration_since(Instant::now())))
+    }
+
+    /// The reason for what is not observed because the time of the run is over; none while it lasts.
+    pub fn out_of_time(&self) -> Option<Unobserved> {
+        let timeout = self.settings.timeout?;
+        let is_over = self.end.is_some_and(|end| end <= Instant::now());
+        is_over.then(|| Unobserved::OutOfTime { after_ms: milliseconds(timeout) })
+    }
+
+    /// Sends no more requests than this obstacle leaves room for; all others fail with this cause.
+    pub fn bar(&self, obstacle: Obstacle, cause: String) {
+        self.clients.bar(Unobserved::Barred { obstacle, cause });
+    }
+
+    /// Why most requests are not sent.
+    pub fn barred(&self) -> Option<&Unobserved> {
+        self.clients.barred()
     }
 
     /// Whether the run is stopped.

@@ -14,6 +14,7 @@ use crate::seen::{Seen, Unobserved};
 
 /// Permission to be in flight, for as long as it is kept.
 pub(super) struct Turn<'a> {
+    cluster: &'a Cluster,
     _permit: SemaphorePermit<'a>,
     /// How long the exchange may take.
     pub(super) deadline: Duration,
@@ -26,9 +27,14 @@ impl Cluster {
     }
 
     /// The same in this queue.
-    pub(super) async fn turn_in<'a>(&self, queue: &'a Semaphore, target: &impl Display) -> Seen<Turn<'a>> {
+    pub(super) async fn turn_in<'a>(&'a self, queue: &'a Semaphore, target: &impl Display) -> Seen<Turn<'a>> {
         let permit = queue.acquire().await.map_err(|e| Unobserved::unreachable(target.to_string(), e))?;
-        Ok(Turn { _permit: permit, deadline: self.deadline(self.settings().request_timeout) })
+        match self.out_of_time() {
+            Some(why) => Err(why),
+            None => {
+                Ok(Turn { cluster: self, _permit: permit, deadline: self.deadline(self.settings().request_timeout) })
+            }
+        }
     }
 
     /// Waits for the turn of a request to the API server, and counts it.
@@ -40,9 +46,12 @@ impl Cluster {
 }
 
 impl Turn<'_> {
-    /// Runs the exchange with `target` within its deadline.
+    /// Runs the exchange with `target` within its deadline. The end of the run is not the server's fault.
     pub(super) async fn take<T>(self, target: &impl Display, exchange: impl Future<Output = Seen<T>>) -> Seen<T> {
-        let timed_out = |_| Err(Unobserved::timed_out(target.to_string(), self.deadline));
+        let timed_out = |_| {
+            let late = || Unobserved::timed_out(target.to_string(), self.deadline);
+            Err(self.cluster.out_of_time().unwrap_or_else(late))
+        };
         tokio::time::timeout(self.deadline, exchange).await.unwrap_or_else(timed_out)
     }
 }

@@ -56,7 +56,7 @@ impl Recorder {
 fn is_short_rsa(certificate: &CertificateDer<'_>) -> bool {
     Certificate::from_der(certificate.as_ref())
         .describe()
-        .is_ok_and(|leaf| matches!(leaf.public_key, PublicKey::Rsa { bits } if bits < 2048))
+        .is_ok_and(|leaf| matches!(leaf.public_key, PublicKey::Rsa { bits } if bits < PublicKey::SHORTEST_RSA))
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {

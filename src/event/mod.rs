@@ -62,8 +62,6 @@ pub enum Event {
     },
     /// The run ended.
     RunFinished(RunFinished),
-    /// The run failed before it began: the only event of such a run.
-    RunFailed(RunFailed),
 }
 
 /// The beginning of a run.
@@ -84,6 +82,9 @@ pub struct RunStarted {
     /// The namespace in which objects are created, if any are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// Why nothing can be observed, in one line: the kubeconfig cannot be used, or no API server answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// The file that is judged instead of a live cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
@@ -127,25 +128,6 @@ pub struct RunFinished {
     pub interrupted: bool,
 }
 
-/// A run that failed before it began, as when the cluster cannot be reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunFailed {
-    /// The program's version.
-    pub seaworthy: String,
-    /// When it failed.
-    pub at: Timestamp,
-    /// The cluster, as far as the kubeconfig names it.
-    pub cluster: ClusterSummary,
-    /// The profile's name.
-    pub profile: String,
-    /// Findings of this severity and above would have failed the run.
-    pub gate: Severity,
-    /// Why it failed, in one line.
-    pub cause: String,
-    /// The exit code.
-    pub exit_code: u8,
-}
-
 /// Where a run sends its events.
 #[derive(Clone)]
 pub struct Events(mpsc::UnboundedSender<Event>);
@@ -166,7 +148,7 @@ impl Events {
 impl Event {
     /// Whether all that there is to judge is judged; what comes after is the clean-up.
     pub fn is_verdict(&self) -> bool {
-        matches!(self, Self::RunFinished(_) | Self::RunFailed(_))
+        matches!(self, Self::RunFinished(_))
     }
 
     /// The same event as it leaves the program: without anything secret, and without characters that hide others.

@@ -100,10 +100,8 @@ impl Stream {
 
     fn push(&mut self, event: Event) -> Result<(), &'static str> {
         match (&event, self.events.is_empty()) {
-            (Event::RunStarted(_) | Event::RunFailed(_), false) => {
-                return Err("a second run begins here: one file holds one run");
-            }
-            (Event::RunStarted(_) | Event::RunFailed(_), true) | (_, false) => {}
+            (Event::RunStarted(_), false) => return Err("a second run begins here: one file holds one run"),
+            (Event::RunStarted(_), true) | (_, false) => {}
             (_, true) => return Err("the first event is not the beginning of a run"),
         }
         self.complete |= event.is_verdict();
@@ -144,14 +142,6 @@ mod tests {
         );
         assert!(parse("<html>").unwrap_err().starts_with("run.jsonl:1: "));
         assert_eq!(parse("").unwrap_err(), "run.jsonl: it holds no events");
-    }
-
-    #[test]
-    fn a_run_that_failed_is_complete() {
-        let failed =
-            START.replace("run-started", "run-failed").replace(r#""checks":[]"#, r#""cause":"x","exit_code":3"#);
-        assert!(parse(&failed).unwrap().complete);
-        assert!(parse(&format!("{START}\n{failed}\n")).unwrap_err().contains("a second run begins here"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::node::Slot;
 use super::{Fact, Given, Need, Node};
-use crate::seen::Unobserved;
+use crate::seen::{Obstacle, Unobserved};
 
 struct Cell {
     node: Node,
@@ -80,6 +80,14 @@ impl Facts {
         let cells = names.values().filter_map(|node| self.cells.get(&node.id));
         let unobserved = cells.filter_map(|cell| cell.slot.get()?.as_ref().err());
         unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
+    }
+
+    /// What kept the run from asking its cluster, and why in one line.
+    pub fn barred(&self) -> Option<(Obstacle, &str)> {
+        self.cells.values().find_map(|cell| match cell.slot.get()? {
+            Err(Unobserved::Barred { obstacle, cause }) => Some((*obstacle, cause.as_str())),
+            _ => None,
+        })
     }
 
     /// Every fact that is recorded and was settled, by name, in the order of names. Each is encoded when it is asked

@@ -58,6 +58,11 @@ impl Ledger {
         self.footprints.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
     }
 
+    /// Strikes out a place, because the cluster refused to create anything there.
+    pub fn strike_place(&self, footprint: &Footprint) {
+        self.footprints.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known != footprint);
+    }
+
     /// Where the run has created objects.
     pub fn footprints(&self) -> Vec<Footprint> {
         self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()

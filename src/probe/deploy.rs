@@ -65,9 +65,9 @@ impl<'a> Site<'a> {
         let own_namespace = inputs.namespace.is_none();
         let namespace = inputs.namespace.clone().unwrap_or_else(|| level.name(run));
         let mut made = None;
+        let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
         if own_namespace {
             let call = Call::create::<Namespace>(mark.namespace());
-            let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
             let reply = cluster.send(&call).await.inspect_err(|_| {
                 // A server that does not answer in time may have made it all the same.
                 ledger.add(footprint.clone());
@@ -78,9 +78,14 @@ impl<'a> Site<'a> {
             }
             made = reply.decode::<Namespace>(&call)?.metadata.uid;
         }
-        ledger.add(Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) });
-        let account = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
-        let account: ServiceAccount = cluster.fetch(&account).await.map_err(|why| match why {
+        ledger.add(footprint.clone());
+        let call = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
+        let reply = cluster.send(&call).await?;
+        // Nothing else is created without it, and a namespace that was given stays as it was.
+        if reply.status >= 300 && !own_namespace {
+            ledger.strike_place(&footprint);
+        }
+        let account: ServiceAccount = reply.decode(&call).map_err(|why| match why {
             // For a run that was given a namespace, its absence is not a reason to skip anything.
             Unobserved::Absent { evidence } => Unobserved::invalid(format!("namespace {namespace}"), evidence),
             why => why,

@@ -1,7 +1,7 @@
 //! A run, gathered from its events so far.
 
 use crate::check::{Judged, Outcome, Root};
-use crate::event::{Event, Planned, RunFailed, RunFinished, RunStarted};
+use crate::event::{Event, Planned, RunFinished, RunStarted};
 
 /// A run, gathered from its events so far.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +12,6 @@ pub struct Gathered {
     pub facts: Vec<FactTime>,
     /// How it ended.
     pub finished: Option<RunFinished>,
-    /// Why it did not begin.
-    pub failed: Option<RunFailed>,
     /// The checks that name root causes, in the order of reports.
     pub roots: Vec<Root>,
     checks: Vec<Timed>,
@@ -65,7 +63,6 @@ impl Gathered {
                 }
             }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
-            Event::RunFailed(failed) => self.failed = Some(failed.clone()),
         }
     }
 

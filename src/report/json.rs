@@ -30,7 +30,7 @@ struct Verdicts<'a> {
     counts: BTreeMap<Outcome, usize>,
     /// Null when the run was cut off before its end.
     exit_code: Option<u8>,
-    /// Why the run did not begin.
+    /// Why nothing could be observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<&'a str>,
 }
@@ -45,21 +45,6 @@ struct Documented<'a> {
 
 impl<'a> Verdicts<'a> {
     fn new(run: &'a Gathered) -> Option<Self> {
-        if let Some(failed) = &run.failed {
-            return Some(Self {
-                schema_version: SCHEMA_VERSION,
-                seaworthy: &failed.seaworthy,
-                cluster: &failed.cluster,
-                profile: &failed.profile,
-                gate: failed.gate,
-                at: failed.at,
-                causes: &[],
-                checks: Vec::new(),
-                counts: Outcome::ALL.into_iter().map(|outcome| (outcome, 0)).collect(),
-                exit_code: Some(failed.exit_code),
-                failed: Some(&failed.cause),
-            });
-        }
         let started = run.started.as_ref()?;
         let checks: Vec<_> = run.checks().into_iter().map(|timed| &timed.check).collect();
         let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
@@ -77,7 +62,7 @@ impl<'a> Verdicts<'a> {
                 .map(|check| Documented { check, documentation: documentation::link(check) })
                 .collect(),
             exit_code: run.finished.as_ref().map(|finished| finished.exit_code),
-            failed: None,
+            failed: started.failed.as_deref(),
         })
     }
 }

@@ -60,7 +60,7 @@ impl Report for Live {
                 }
             }
             // The verdict comes now, and has the terminal to itself.
-            Event::RunFinished(_) | Event::RunFailed(_) => {
+            Event::RunFinished(_) => {
                 self.checks = None;
                 let _ = self.screen.clear();
             }
@@ -107,7 +107,8 @@ impl<W: Write> Lines<W> {
 impl<W: Write + Send> Report for Lines<W> {
     fn event(&mut self, event: &Event) -> Result<(), OutputError> {
         match event {
-            Event::RunStarted(started) => {
+            // What was not observed is judged at once.
+            Event::RunStarted(started) if started.failed.is_none() => {
                 for planned in &started.checks {
                     match self.suites.iter_mut().find(|suite| suite.name == planned.suite) {
                         Some(suite) => suite.open += 1,

@@ -123,6 +123,7 @@ pub(crate) fn events() -> Vec<Event> {
         gate: Severity::Minor,
         checks: checks.iter().map(planned).collect(),
         namespace: Some("seaworthy-7f3k9".into()),
+        failed: None,
         recording: None,
     };
     let observed = |fact: &str, elapsed_ms, unobserved: Option<&str>| Event::FactObserved {

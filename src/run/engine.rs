@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::in_time::in_time;
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
-use crate::cause::{Graph, Places, Restarts, fold};
+use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::event::{Event, Events, RunFinished, RunStarted};
 use crate::fact::{Facts, Stage};
@@ -53,9 +53,10 @@ pub struct Conclusion {
 pub async fn run(run: Run, events: Events) -> Conclusion {
     let Run { plan: Plan { checks, facts }, source, gate, named, started } = run;
     let start = Instant::now();
-    let live = match &source {
-        Source::Live { live, .. } => Some(live.clone()),
-        Source::Recorded(_) => None,
+    let (live, not_begun) = match &source {
+        Source::Live { live: Ok(live), .. } => (Some(live.clone()), None),
+        Source::Live { live: Err(why), .. } => (None, Some(why.exit_code)),
+        Source::Recorded(_) => (None, None),
     };
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
@@ -85,8 +86,11 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     );
     let (judged, roots) = explained(judged, &facts, gate, &events, live.as_ref()).await;
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
-    let exit_code =
-        if interrupted { ExitCode::Interrupted } else { ExitCode::of(judged.iter().map(|check| check.outcome)) };
+    let exit_code = match not_begun {
+        Some(exit_code) => exit_code,
+        None if interrupted => ExitCode::Interrupted,
+        None => ExitCode::of(judged.iter().map(|check| check.outcome)),
+    };
     let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
     for check in &judged {
         *counts.entry(check.outcome).or_default() += 1;
@@ -102,7 +106,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         requests: live.as_ref().map_or(0, |live| live.cluster.requests()),
         retries: live.map_or_else(BTreeMap::new, |live| live.cluster.retries()),
         exit_code: exit_code as u8,
-        interrupted,
+        interrupted: exit_code == ExitCode::Interrupted,
     }));
     Conclusion { judged, roots, facts, exit_code }
 }
@@ -127,7 +131,8 @@ async fn explained(
 ) -> (Vec<Judged>, Vec<Root>) {
     let (mut folded, of) = (judged.clone(), facts.clone());
     let fold = move || {
-        let roots = fold(&mut folded, &Graph::new(suites::checks()), &Places::of(&of), &Restarts::of(&of), gate);
+        let (graph, places) = (Graph::new(suites::checks()), Places::of(&of));
+        let roots = fold(&mut folded, &graph, &places, &Restarts::of(&of), &Obstacles::of(&of), gate);
         (folded, roots)
     };
     let found = match live {

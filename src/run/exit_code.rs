@@ -52,15 +52,17 @@ impl From<ExitCode> for std::process::ExitCode {
 /// The table for `--help`.
 pub const HELP: &str = "Exit codes:
   0    no finding at or above the gate, no check errored, and at least one ran
-  1    findings at or above the gate
+  1    findings at or above the gate, such as a server certificate that clients do
+       not accept
   2    wrong usage: command line, profile, kubeconfig or file
   3    inconclusive: the cluster is unreachable, a check could not be completed, what
        was found may follow from a restart, or every check was skipped
   4    no check is selected
   130  interrupted
 
-A run that fails before it judges anything writes the cause to every report and
-removes an older --record file. A wrong command line touches no file.";
+A run that cannot begin writes every report all the same: one check states the
+cause, and the others are blocked by it. It removes an older --record file. A
+wrong command line touches no file.";
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::cause::{Graph, Places, Restarts, fold};
+use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Judged, Severity};
 use crate::event::{Event, Events, Planned, RunStarted};
 use crate::recording::Recording;
@@ -96,6 +96,7 @@ async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
         gate: recording.gate,
         checks: plan.checks.iter().copied().map(Planned::from).collect(),
         namespace: None,
+        failed: None,
         recording: None,
     };
     let (gate, (events, mut stream)) = (recording.gate, Events::channel());
@@ -138,7 +139,7 @@ async fn neither_of_two_faults_hides_the_other() {
                 continue;
             }
             let mut both = merged(one, other);
-            let roots = fold(&mut both, &graph, places, &Restarts::default(), *gate);
+            let roots = fold(&mut both, &graph, places, &Restarts::default(), &Obstacles::default(), *gate);
             let is_root = |id: &str| roots.iter().any(|root| root.check == id);
             if !is_root(root) || !is_root(other_root) {
                 hidden.push((

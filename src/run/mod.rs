@@ -12,7 +12,7 @@ pub mod selection;
 
 pub use engine::{Conclusion, Run, run};
 pub use exit_code::ExitCode;
-pub use observer::{Observer, Source};
+pub use observer::{NotBegun, Observer, Source};
 pub use plan::Plan;
 pub use profile::{Profile, ProfileError};
 pub use selection::{Selection, SelectionError};

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
+use super::ExitCode;
 use super::in_time::in_time;
 use crate::event::{Event, Events};
 use crate::fact::facts::expectations::Expectations;
@@ -17,14 +18,14 @@ use crate::fact::{Facts, Need, Node, Stage};
 use crate::live::{Live, Progress};
 use crate::milliseconds::milliseconds;
 use crate::recording::Recording;
-use crate::seen::{Access, Unobserved};
+use crate::seen::{Access, Obstacle, Unobserved};
 
 /// Where facts come from.
 pub enum Source {
     /// A live cluster.
     Live {
-        /// The run.
-        live: Arc<Live>,
+        /// The run, or why it could not begin: then every fact is unobserved for that reason.
+        live: Result<Arc<Live>, NotBegun>,
         /// What the profile expects of the cluster.
         expectations: Expectations,
         /// What observing may do.
@@ -34,6 +35,21 @@ pub enum Source {
     },
     /// A recording of an earlier run.
     Recorded(Recording),
+}
+
+/// Why a run on a live cluster could not begin.
+#[derive(Clone, Debug)]
+pub struct NotBegun {
+    /// Why, in one line.
+    pub cause: String,
+    /// What the process should end with.
+    pub exit_code: ExitCode,
+}
+
+impl NotBegun {
+    fn why(&self) -> Unobserved {
+        Unobserved::Barred { obstacle: Obstacle::Cluster, cause: self.cause.clone() }
+    }
 }
 
 /// Settles facts, everything that is ready at once.
@@ -97,8 +113,8 @@ impl Observer {
                 .unwrap_or_else(|_| Err(Unobserved::invalid(name, "deriving it panicked")))
         };
         match &self.source {
-            Source::Recorded(_) => derive(),
-            Source::Live { live, .. } => in_time(live, &format!("deriving {name}"), derive).await?,
+            Source::Recorded(_) | Source::Live { live: Err(_), .. } => derive(),
+            Source::Live { live: Ok(live), .. } => in_time(live, &format!("deriving {name}"), derive).await?,
         }
     }
 
@@ -117,7 +133,8 @@ impl Observer {
         let name = node.name;
         match &self.source {
             Source::Recorded(recording) => recorded(recording, node),
-            Source::Live { live, .. } => {
+            Source::Live { live: Err(not_begun), .. } => Err(not_begun.why()),
+            Source::Live { live: Ok(live), .. } => {
                 self.events.send(Event::FactStarted { fact: name.into() });
                 let start = Instant::now();
                 let slot = observed(name, observation, live.clone(), self.facts.clone()).await;
@@ -145,7 +162,7 @@ async fn observed(name: &'static str, observation: Observation, live: Arc<Live>,
     let start = Instant::now();
     let (cancelled, over) = (live.cluster.cancelled(), live.cluster.over());
     let progress = Progress::begin();
-    let mut task = tokio::spawn(progress.of((observation.observe)(live, facts)));
+    let mut task = tokio::spawn(progress.of((observation.observe)(live.clone(), facts)));
     let may_be_cut_off = observation.stage != Stage::Alone;
     tokio::select! {
         done = &mut task => done.unwrap_or_else(|panic| Err(Unobserved::invalid(format!("observing {name}"), panic))),
@@ -155,7 +172,8 @@ async fn observed(name: &'static str, observation: Observation, live: Arc<Live>,
         }
         () = over, if may_be_cut_off => {
             task.abort();
-            Err(Unobserved::timed_out(format!("observing {name}"), start.elapsed()))
+            let late = || Unobserved::timed_out(format!("observing {name}"), start.elapsed());
+            Err(live.cluster.out_of_time().unwrap_or_else(late))
         }
         () = cancelled, if may_be_cut_off => {
             task.abort();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Access;
+use super::{Access, Obstacle};
 use crate::milliseconds::milliseconds;
 
 /// What was seen, or why it was not.
@@ -62,6 +62,20 @@ pub enum Unobserved {
         target: String,
         /// The deadline, in milliseconds.
         after_ms: u64,
+    },
+    /// The time of the run was over first.
+    #[error("the run was over after {} s, as --timeout sets it, before this was observed", Duration::from_millis(*.after_ms).as_secs_f64())]
+    OutOfTime {
+        /// How long the run may take, in milliseconds.
+        after_ms: u64,
+    },
+    /// The run could not begin, or not in full.
+    #[error("{cause}")]
+    Barred {
+        /// What is in the way.
+        obstacle: Obstacle,
+        /// Why, in one line.
+        cause: String,
     },
     /// An answer came that could not be used.
     #[error("{target}: {cause}")]
@@ -135,6 +149,8 @@ mod tests {
         assert!(refused.optional().is_skip(), "a permission that a run can do without");
         assert!(!Unobserved::unreachable("n1", "refused").is_skip());
         assert!(!Unobserved::Interrupted.is_skip());
+        assert!(!Unobserved::OutOfTime { after_ms: 1 }.is_skip());
+        assert!(!Unobserved::Barred { obstacle: Obstacle::Cluster, cause: String::new() }.is_skip());
         assert!(!Unobserved::NotRecorded { fact: "pods".into() }.is_skip());
     }
 

@@ -15,14 +15,18 @@
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go` (`EnsureAdminClusterRoleBinding`, 1.29) and
 //! `test/e2e_kubeadm/admin_test.go`. Subjects that may do everything in kube-system count: tokens and pods there lead
-//! to the rest. Unexpected administrators are information: only the cluster's owner knows whether they are intended.
+//! to the rest. Unexpected administrators are information: only the cluster's owner knows whether they are intended. A run
+//! with the rights of admin.conf alone cannot read bindings when it has lost them: then a SelfSubjectReview and a
+//! SelfSubjectAccessReview, which every user may create, show that it is in the group and may not do everything.
 
 use std::collections::BTreeSet;
 
 use super::helpers::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS, KUBEADM_BINDING};
-use crate::check::{Finding, Severity, Verdict};
+use crate::check::finding::Difference;
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::own_rights::OwnRights;
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, PolicyRule, Rbac};
 use crate::holder::Holder;
@@ -33,12 +37,28 @@ use crate::suites::rights::{SUPER_ADMIN, about, bind_as, unbind};
 crate::check!("AA-19", "cluster-admins", Major, judge);
 
 fn judge(
-    rbac: &Rbac,
-    kubeadm: Option<&KubeadmConfig>,
+    rbac: Result<&Rbac, &Unobserved>,
+    kubeadm: Result<&KubeadmConfig, &Unobserved>,
     pods: Result<&Pods, &Unobserved>,
     expectations: &Expectations,
+    own: Result<&OwnRights, &Unobserved>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
+    let lost = own.ok().filter(|own| own.are_lost());
+    let rbac = match rbac {
+        Ok(rbac) => rbac,
+        Err(why) if why.is_skip() && lost.is_none() => return Verdict::not_applicable(why.to_string()),
+        Err(why) => {
+            // Our own user shows what the bindings would.
+            if let Some(OwnRights { user, .. }) = lost {
+                let user = user.user.as_deref().unwrap_or_default();
+                let seen = format!("{user}, as whom this run asks, is in that group and may not do everything");
+                verdict.find(KUBEADM_BINDING.into(), administrators_without_rights(seen));
+            }
+            verdict.unseen(Subject::cluster(), why);
+            return verdict;
+        }
+    };
     let mut administrators: BTreeSet<&Holder> = BTreeSet::new();
     for grant in rbac.grants() {
         if !makes_administrators(&grant) {
@@ -60,29 +80,33 @@ fn judge(
             .info()
         });
     }
-    if kubeadm.is_some() {
-        let (group, role) = (KUBEADM_ADMINISTRATORS, ObjectRef::fixed(CLUSTER_ROLE, "cluster-admin"));
-        verdict.expect(KUBEADM_BINDING.into(), administrators.contains(&group), || {
-            Finding::new(
-                format!("{role} is granted to {group}"),
-                match rbac.bindings.get(&KUBEADM_BINDING) {
+    match kubeadm {
+        Ok(_) => {
+            verdict.expect(KUBEADM_BINDING.into(), administrators.contains(&KUBEADM_ADMINISTRATORS), || {
+                administrators_without_rights(match rbac.bindings.get(&KUBEADM_BINDING) {
                     None => "the binding does not exist".to_owned(),
                     Some(found) => format!("the binding grants {} to other subjects", found.role),
-                },
-            )
-            .impact("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
-            .fix(format!(
-                "on a control-plane node: {}",
-                bind_as(SUPER_ADMIN, &KUBEADM_BINDING, &role, std::slice::from_ref(&group))
-            ))
-            .managed_by(rbac.manager(&KUBEADM_BINDING))
-            .severity(Severity::Major)
-        });
+                })
+                .managed_by(rbac.manager(&KUBEADM_BINDING))
+            });
+        }
+        Err(Unobserved::Absent { .. }) => {}
+        Err(why) => verdict.unseen(Subject::object("ConfigMap", "kube-system", "kubeadm-config"), why),
     }
     for administrator in administrators {
         verdict.note_about(about(administrator), "cluster administrators, as expected");
     }
     verdict
+}
+
+/// The finding that admin.conf has lost its rights.
+fn administrators_without_rights(seen: String) -> Difference {
+    let (group, role) = (KUBEADM_ADMINISTRATORS, ObjectRef::fixed(CLUSTER_ROLE, "cluster-admin"));
+    let bind = bind_as(SUPER_ADMIN, &KUBEADM_BINDING, &role, std::slice::from_ref(&group));
+    Finding::new(format!("{role} is granted to {group}"), seen)
+        .impact("/etc/kubernetes/admin.conf has no rights; only super-admin.conf still works")
+        .fix(format!("on a control-plane node: {bind}"))
+        .severity(Severity::Major)
 }
 
 fn makes_administrators(grant: &Grant<'_>) -> bool {
@@ -109,6 +133,7 @@ fn described(holder: &Holder, pods: Option<&Pods>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::facts::own_rights::testing::own_rights;
     use crate::fact::facts::pods::Pod;
     use crate::fact::facts::rbac::testing::rule;
     use crate::object_ref::testing::named;
@@ -130,7 +155,9 @@ mod tests {
             Pod { namespace: "ops".into(), name: "a".into(), service_account: "deployer".into(), ..Pod::default() };
         let config = KubeadmConfig::default();
         let pods = Pods([(named("ops/a"), pod)].into());
-        judge(rbac, kubeadm.then_some(&config), Ok(&pods), expectations)
+        let (absent, unasked) = (Unobserved::absent("no kubeadm-config"), Unobserved::Interrupted);
+        let kubeadm = if kubeadm { Ok(&config) } else { Err(&absent) };
+        judge(Ok(rbac), kubeadm, Ok(&pods), expectations, Err(&unasked))
     }
 
     #[test]
@@ -150,6 +177,21 @@ mod tests {
         assert_eq!(findings[0].subjects[0].to_string(), "ClusterRoleBinding kubeadm:cluster-admins");
         assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("the binding does not exist", Severity::Major));
         assert!(judged(&rbac(), false, &Expectations::default()).findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn an_administrator_who_may_not_read_bindings_shows_that_the_binding_is_missing() {
+        let refused = Unobserved::Refused { missing: "list clusterrolebindings".into(), message: "forbidden".into() };
+        let judged =
+            |own: &OwnRights| judge(Err(&refused), Err(&refused), Err(&refused), &Expectations::default(), Ok(own));
+        let verdict = judged(&own_rights("kubeadm:cluster-admins", false));
+        let findings = verdict.findings(Severity::Major);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.subjects[0].to_string(), "ClusterRoleBinding kubeadm:cluster-admins");
+        assert!(finding.seen.starts_with("kubernetes-admin, as whom this run asks"), "{}", finding.seen);
+        assert!(finding.fix.contains("super-admin.conf"), "{}", finding.fix);
+        let verdict = judged(&own_rights("developers", false));
+        assert_eq!((verdict.findings(Severity::Major).len(), verdict.gaps().len()), (0, 1));
     }
 
     #[test]

@@ -35,13 +35,15 @@ use super::apiserver_names::host;
 use super::helpers::distrust::{remake, remedy};
 use super::helpers::instances::instances;
 use super::helpers::names::{lacks, missing, missing_at};
-use crate::certificate::verify;
+use crate::certificate::{Certificate, verify};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::kubeadm_config::KubeadmConfig;
+use crate::fact::facts::kubeconfig_summary::KubeconfigSummary;
 use crate::fact::facts::kubernetes_service::KubernetesService;
 use crate::fact::facts::trusted_authorities::TrustedAuthorities;
+use crate::seen::Unobserved;
 
 crate::check!(
     "PK-03",
@@ -53,34 +55,57 @@ crate::check!(
 
 fn judge(
     handshakes: &ApiServerHandshakes,
+    kubeconfig: &KubeconfigSummary,
     authorities: &TrustedAuthorities,
-    service: &KubernetesService,
-    kubeadm: Option<&KubeadmConfig>,
-    clock: &Clock,
+    service: Result<&KubernetesService, &Unobserved>,
+    kubeadm: Result<&KubeadmConfig, &Unobserved>,
+    clock: Result<&Clock, &Unobserved>,
 ) -> Verdict {
+    // An API server whose certificate is not accepted does not give its time.
+    let now = clock.map_or(handshakes.at, |clock| clock.server);
+    let judge_chain =
+        |verdict: &mut Verdict, subject: Subject, chain: &[Certificate]| match verify(chain, &authorities.0, None, now)
+        {
+            Ok(()) => verdict.confirm(),
+            Err(distrust) => verdict.find(
+                subject,
+                Finding::new("a valid certificate of the cluster's CA", distrust.to_string())
+                    .impact("clients that reach this instance fail; those that reach another do not")
+                    .fix(remedy(&distrust)),
+            ),
+        };
     let instances = match instances(handshakes) {
         Ok(instances) => instances,
-        Err(verdict) => return verdict,
+        Err(mut verdict) => {
+            // All that could be seen of a server to which no credential was sent.
+            if handshakes.refusal.is_some()
+                && let Ok(endpoint) = &handshakes.endpoint
+            {
+                judge_chain(&mut verdict, Subject::address(&kubeconfig.endpoint), &endpoint.chain);
+            }
+            return verdict;
+        }
     };
-    let endpoint = kubeadm.and_then(|kubeadm| kubeadm.control_plane_endpoint.as_deref()).map(host);
     let mut verdict = Verdict::new();
+    let service = verdict.known(|| Subject::object("Service", "default", "kubernetes"), service);
+    let endpoint = match kubeadm {
+        Ok(kubeadm) => kubeadm.control_plane_endpoint.as_deref().map(host),
+        Err(Unobserved::Absent { .. }) => None,
+        Err(why) => {
+            verdict.unseen(Subject::object("ConfigMap", "kube-system", "kubeadm-config"), why);
+            None
+        }
+    };
     verdict.each(
         instances,
         |address| Subject::address(address),
         |verdict, address, handshake| {
-            match verify(&handshake.chain, &authorities.0, None, clock.server) {
-                Ok(()) => verdict.confirm(),
-                Err(distrust) => verdict.find(
-                    Subject::address(address),
-                    Finding::new("a valid certificate of the cluster's CA", distrust.to_string())
-                        .impact("clients that reach this instance fail; those that reach another do not")
-                        .fix(remedy(&distrust)),
-                ),
-            }
+            judge_chain(verdict, Subject::address(address), &handshake.chain);
             // A certificate that cannot be read was found just now.
             let Ok(leaf) = handshake.leaf().describe() else { return };
-            let dialled = [address.ip().to_string(), service.cluster_ip.to_string()];
-            let lacking = missing(&leaf, dialled.into_iter().chain(endpoint.map(str::to_owned)));
+            let of_service = service.map(|service| service.cluster_ip.to_string());
+            let dialled = [Some(address.ip().to_string()), of_service, endpoint.map(str::to_owned)];
+            let lacking = missing(&leaf, dialled.into_iter().flatten());
             verdict.expect(Subject::address(address), lacking.is_empty(), || {
                 Finding::new("a certificate for every name by which clients reach this instance", lacks(&lacking))
                     .impact("clients that dial such a name fail whenever they reach this instance")
@@ -98,7 +123,6 @@ mod tests {
     use crate::certificate::testing::{Authority, years};
     use crate::check::Severity;
     use crate::fact::facts::kubernetes_service::testing::kubernetes_service;
-    use crate::seen::Unobserved;
     use crate::suites::pki::testing::{clock, handshakes, presented};
 
     fn judged(authority: &Authority, handshakes: &ApiServerHandshakes) -> Verdict {
@@ -106,7 +130,31 @@ mod tests {
         let kubeadm =
             KubeadmConfig { control_plane_endpoint: Some("api.bed.test:6443".into()), ..KubeadmConfig::default() };
         let trusted = TrustedAuthorities(vec![authority.certificate.clone()]);
-        judge(handshakes, &trusted, &service, Some(&kubeadm), &clock())
+        judge(handshakes, &kubeconfig(), &trusted, Ok(&service), Ok(&kubeadm), Ok(&clock()))
+    }
+
+    fn kubeconfig() -> KubeconfigSummary {
+        KubeconfigSummary {
+            https: true,
+            endpoint: "10.77.0.100:6443".parse().unwrap(),
+            server_name: None,
+            skips_verification: false,
+            authorities: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_to_which_no_credential_is_sent_is_judged_by_what_it_presents() {
+        let (ca, other) = (Authority::new("kubernetes"), Authority::new("company"));
+        let why = Unobserved::Interrupted;
+        let seen = ApiServerHandshakes {
+            refusal: Some("another CA".into()),
+            instances: Err(why.clone()),
+            ..handshakes(presented(&other.leaf(&["10.77.0.100"])), [])
+        };
+        let trusted = TrustedAuthorities(vec![ca.certificate]);
+        let verdict = judge(&seen, &kubeconfig(), &trusted, Err(&why), Err(&why), Err(&why));
+        assert_eq!((verdict.findings(Severity::Major).len(), verdict.gaps().len()), (1, 1));
     }
 
     #[test]

@@ -32,12 +32,12 @@ use crate::seen::{Seen, Unobserved};
 crate::check!("PK-14", "tls-floor", Minor, judge, blocked_by: ["KL-13", "PK-09"]);
 
 /// The shortest RSA key that is not weak, in bits.
-const RSA: usize = 2048;
+const RSA: usize = PublicKey::SHORTEST_RSA;
 
 fn judge(
     outdated: &OutdatedTls,
     api: &ApiServerHandshakes,
-    kubelets: &KubeletHandshakes,
+    kubelets: Result<&KubeletHandshakes, &Unobserved>,
     etcd: Result<&EtcdHandshakes, &Unobserved>,
 ) -> Verdict {
     let mut verdict = Verdict::new();
@@ -60,19 +60,16 @@ fn judge(
         "on the control-plane node, set --tls-min-version=TLS1.2 in /etc/kubernetes/manifests/etcd.yaml",
     );
 
-    match &api.instances {
-        Err(why) => verdict.unseen(Subject::object("EndpointSlice", "default", "kubernetes"), why),
-        Ok(instances) => {
-            let shown = instances.iter().map(|(at, seen)| (Server::Api(at.to_string()), seen));
-            judge_certificates(&mut verdict, shown);
-            // A load balancer may have its own certificate, and may be the only way to the API servers.
-            let is_instance = |seen: &Handshake| instances.keys().any(|at| Authority::from(*at) == seen.address);
-            let endpoint = api.endpoint.iter().filter(|seen| !is_instance(seen));
-            let shown = endpoint.map(|seen| (Server::Api(seen.address.to_string()), &api.endpoint));
-            judge_certificates(&mut verdict, shown);
-        }
+    let instances = verdict.seen(|| Subject::object("EndpointSlice", "default", "kubernetes"), &api.instances);
+    let instances = || instances.into_iter().flatten();
+    judge_certificates(&mut verdict, instances().map(|(at, seen)| (Server::Api(at.to_string()), seen)));
+    // A load balancer may have its own certificate, and may be the only way to the API servers.
+    let is_instance = |seen: &Handshake| instances().any(|(at, _)| Authority::from(*at) == seen.address);
+    let endpoint = api.endpoint.iter().filter(|seen| !is_instance(seen));
+    judge_certificates(&mut verdict, endpoint.map(|seen| (Server::Api(seen.address.to_string()), &api.endpoint)));
+    if let Some(kubelets) = verdict.known(Subject::cluster, kubelets) {
+        judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (Server::Kubelet(node.clone()), seen)));
     }
-    judge_certificates(&mut verdict, kubelets.0.iter().map(|(node, seen)| (Server::Kubelet(node.clone()), seen)));
     match etcd {
         Ok(etcd) => {
             for (pod, why) in etcd.unknown() {
@@ -185,7 +182,7 @@ mod tests {
         };
         let api = handshakes(presented(&ca.leaf(&["x"])), [(at, presented(&ca.leaf(&["x"])))]);
         let kubelets = KubeletHandshakes(BTreeMap::from([("n2".to_owned(), handshake)]));
-        judge(&outdated, &api, &kubelets, Err(&Unobserved::absent("no etcd")))
+        judge(&outdated, &api, Ok(&kubelets), Err(&Unobserved::absent("no etcd")))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::KubeconfigError;
+use crate::seen::Obstacle;
 
 /// Why there is no connection to a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,35 @@ pub enum ConnectError {
         /// The cluster and its kubeconfig.
         place: String,
     },
+    /// The key is shorter than rustls accepts.
+    #[error(
+        "{server}: {subject} has an RSA key of {bits} bits: rustls, the TLS library of this program, verifies no \
+         signature of an RSA key below 2,048 bits, although kubectl accepts 1,024; give the API server of {place} a \
+         certificate and a CA with longer keys"
+    )]
+    ShortKey {
+        /// The API server's URL.
+        server: String,
+        /// Whose key it is: the subject of the server's certificate, or of one above it.
+        subject: String,
+        /// The length of the key.
+        bits: usize,
+        /// The cluster and its kubeconfig.
+        place: String,
+    },
+    /// The server speaks no current version of TLS.
+    #[error(
+        "{server}: the server speaks {version} at most, and clients of Kubernetes require TLS 1.2: the server of \
+         {place} is not a supported API server, or something older ends TLS in front of it"
+    )]
+    OldTls {
+        /// The API server's URL.
+        server: String,
+        /// What it speaks.
+        version: String,
+        /// The cluster and its kubeconfig.
+        place: String,
+    },
     /// The kubeconfig names no CA, and this system does not trust the certificate.
     #[error(
         "{server}: {cause}: this system does not trust {issuer}, the issuer of the server's certificate, and {place} \
@@ -143,4 +173,26 @@ pub enum ConnectError {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+impl ConnectError {
+    /// What it keeps a run from.
+    pub fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::WrongName { .. }
+            | Self::NoServerCertificate { .. }
+            | Self::ShortKey { .. }
+            | Self::OldTls { .. }
+            | Self::NoAuthority { .. }
+            | Self::Untrusted { .. } => Obstacle::Certificate,
+            Self::Unauthorized { .. } => Obstacle::Credential,
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Tardy { .. }
+            | Self::NoCredential { .. }
+            | Self::Unusable(_)
+            | Self::Scheme { .. }
+            | Self::NotKubernetes { .. } => Obstacle::Cluster,
+        }
+    }
 }

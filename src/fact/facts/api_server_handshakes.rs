@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::fact::Observe;
 use crate::handshake::{Handshake, Target};
 use crate::live::Live;
-use crate::seen::{Access, Seen, Unobserved};
+use crate::seen::{Access, Obstacle, Seen, Unobserved};
 
 /// The server name that clients in the cluster use.
 const IN_CLUSTER: &str = "kubernetes.default.svc";
@@ -25,6 +25,9 @@ pub(crate) struct ApiServerHandshakes {
     pub at: Timestamp,
     /// The handshake with the kubeconfig's server.
     pub endpoint: Seen<Handshake>,
+    /// Why clients do not accept that server, if requests could not be sent to it for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
     /// The handshake of a client in the cluster with each instance, published or not, or why the instances are not
     /// known.
     pub instances: Seen<BTreeMap<SocketAddr, Seen<Handshake>>>,
@@ -44,7 +47,13 @@ impl Observe for ApiServerHandshakes {
             Ok(join_all(addresses.iter().map(|&address| instance(cluster, address))).await.into_iter().collect())
         };
         let (endpoint, instances) = join(endpoint, instances).await;
-        Ok(Self { at, endpoint, instances })
+        match cluster.barred() {
+            Some(why @ Unobserved::Barred { obstacle: Obstacle::Certificate, cause }) => {
+                let endpoint = endpoint.map_err(|_| why.clone());
+                Ok(Self { at, endpoint, refusal: Some(cause.clone()), instances })
+            }
+            _ => Ok(Self { at, endpoint, refusal: None, instances }),
+        }
     }
 }
 

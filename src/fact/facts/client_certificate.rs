@@ -48,6 +48,12 @@ impl Observe for ClientCertificateTrial {
         let (user, name) = (format!("seaworthy:{run}"), client_request(run));
         let applicant = Applicant::new(&user, None).map_err(|error| Unobserved::invalid("a new key", error))?;
         let outlying = request::remember(&live.ledger, &name);
+        let call = submission(run, &name, CLIENT, &applicant, Identity::Own);
+        let submitted = live.cluster.send(&call).await?.accepted(&call);
+        if submitted.is_err() {
+            live.ledger.strike(&outlying);
+        }
+        submitted?;
         let seen = run_trial(live, &name, &applicant).await;
         let left = removal::withdraw(live, &outlying).await.err();
         let (issuance, identity) = seen?;
@@ -58,9 +64,7 @@ impl Observe for ClientCertificateTrial {
 crate::observed!(ClientCertificateTrial);
 
 async fn run_trial(live: &Live, name: &str, applicant: &Applicant) -> Seen<(Seen<Issuance>, Option<Seen<WhoAmI>>)> {
-    let Live { cluster, inputs, .. } = live;
-    let call = submission(&inputs.run, name, CLIENT, applicant, Identity::Own);
-    cluster.send(&call).await?.accepted(&call)?;
+    let cluster = &live.cluster;
     approve(cluster, name).await?;
     let (issuance, pem) = match issuance(cluster, name, &Identity::Own).await {
         Ok((issuance, pem)) => (Ok(issuance), pem),

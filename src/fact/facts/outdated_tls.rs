@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api_server_handshakes::ApiServerHandshakes;
 use super::etcd_handshakes::EtcdHandshakes;
+use super::kubeconfig_summary::KubeconfigSummary;
 use super::kubelet_handshakes::KubeletHandshakes;
 use crate::cluster::Cluster;
 use crate::fact::Observe;
@@ -18,7 +19,8 @@ use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The answers of servers to a client that supports at most TLS 1.1. Only servers that complete a current handshake are
-/// asked, which is the control: a server that refuses everything is not secure but down.
+/// asked, which is the control: a server that refuses everything is not secure but down. The API server at the configured
+/// URL is also asked if it speaks TLS and refuses a current handshake.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct OutdatedTls {
     /// The API server at the configured URL, and each published instance.
@@ -30,13 +32,18 @@ pub(crate) struct OutdatedTls {
 }
 
 impl Observe for OutdatedTls {
-    type Needs<'a> = (&'a ApiServerHandshakes, &'a KubeletHandshakes, Result<&'a EtcdHandshakes, &'a Unobserved>);
+    type Needs<'a> = (
+        &'a KubeconfigSummary,
+        &'a ApiServerHandshakes,
+        Result<&'a KubeletHandshakes, &'a Unobserved>,
+        Result<&'a EtcdHandshakes, &'a Unobserved>,
+    );
     const NAME: &'static str = "outdated-tls";
     const ACCESS: Access = Access::Handshake;
     // Thousands of nodes.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    async fn observe(Live { cluster, .. }: &Live, (api, kubelets, etcd): Self::Needs<'_>) -> Seen<Self> {
+    async fn observe(Live { cluster, .. }: &Live, (kubeconfig, api, kubelets, etcd): Self::Needs<'_>) -> Seen<Self> {
         let offer = async |target: Target| {
             let answer = cluster.outdated_handshake(&target).await;
             (target.address, answer)
@@ -45,7 +52,11 @@ impl Observe for OutdatedTls {
         let api_servers = instances
             .chain(&api.endpoint)
             .map(|seen| Target { address: seen.address.clone(), server_name: seen.server_name.clone() });
-        let kubelets = kubelets.0.iter().filter_map(|(node, seen)| Some((node, seen.as_ref().ok()?)));
+        // One that refuses clients of today may speak only what came before.
+        let refused = api.endpoint.is_err() && api.refusal.is_some();
+        let api_servers = api_servers.chain(refused.then(|| kubeconfig.target()));
+        let kubelets = kubelets.iter().flat_map(|kubelets| &kubelets.0);
+        let kubelets = kubelets.filter_map(|(node, seen)| Some((node, seen.as_ref().ok()?)));
         let limit = cluster.deadline(Self::DEADLINE) * 9 / 10;
         let kubelets = kubelets.map(async |(node, seen)| {
             let offered = tokio::time::timeout(limit, offer_kubelet(cluster, &seen.address)).await;

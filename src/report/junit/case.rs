@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::xml::{Case, Status};
 use crate::check::{Judged, Outcome};
-use crate::event::{Planned, RunFailed, RunStarted};
+use crate::event::{Planned, RunStarted};
 use crate::report::documentation;
 use crate::report::gathered::{Gathered, Timed};
 use crate::report::plain::{line, text};
@@ -50,18 +50,6 @@ pub fn unjudged(planned: &Planned) -> Case {
         name: name(&planned.id, &planned.name),
         time_ms: 0,
         status: Status::Error { message: message.into(), text: message.into() },
-        output: String::new(),
-    }
-}
-
-/// The test case that stands for a run that failed before it began.
-pub fn failed(failed: &RunFailed) -> Case {
-    let text = format!("the run failed before any check was judged: {}", failed.cause);
-    Case {
-        class: class("run"),
-        name: "the checks run".into(),
-        time_ms: 0,
-        status: Status::Error { message: text.clone(), text },
         output: String::new(),
     }
 }

@@ -4,29 +4,16 @@ use std::io::{self, Write};
 
 use super::case;
 use super::xml::{Case, Suite};
-use crate::event::RunFailed;
 use crate::report::Gathered;
 
 /// Writes the document.
 pub fn write(run: &Gathered, to: &mut dyn Write) -> io::Result<()> {
     let mut report = junit_report::ReportBuilder::new();
-    let suites = run.failed.as_ref().map_or_else(|| suites(run), |failed| vec![failure(failed)]);
-    for suite in suites {
+    for suite in suites(run) {
         report.add_testsuite(suite.build());
     }
     report.build().write_xml(&mut *to).map_err(io::Error::other)?;
     to.write_all(b"\n")
-}
-
-/// The only suite of a run that failed before it began, with one test case.
-fn failure(failed: &RunFailed) -> Suite {
-    Suite {
-        name: "run".into(),
-        package: "seaworthy".into(),
-        host: failed.cluster.name.clone(),
-        at: failed.at,
-        cases: vec![case::failed(failed)],
-    }
 }
 
 /// The suites, in the order of the plan.

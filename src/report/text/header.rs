@@ -12,7 +12,10 @@ pub fn write(page: &mut Page, started: &RunStarted) {
         "" => "version unknown",
         version => version,
     };
-    let name = format!("{}: {version}", cluster.name);
+    let name = match cluster.name.as_str() {
+        "" => "no cluster".to_owned(),
+        name => format!("{name}: {version}"),
+    };
     let number = match checks.len() {
         1 => "1 check".to_owned(),
         number => format!("{number} checks"),

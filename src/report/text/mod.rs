@@ -40,10 +40,6 @@ impl Text {
 
     /// Writes the verdict, once.
     fn write_verdict(&mut self) -> Result<(), OutputError> {
-        // The standard error shows why a run did not begin.
-        if self.run.failed.is_some() {
-            return Ok(());
-        }
         if std::mem::replace(&mut self.written, true) {
             return Ok(());
         }

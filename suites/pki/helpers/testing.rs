@@ -43,5 +43,5 @@ pub(crate) fn handshakes<const N: usize>(
 ) -> ApiServerHandshakes {
     let instances: BTreeMap<SocketAddr, _> =
         instances.into_iter().map(|(address, seen)| (address.parse().unwrap(), seen)).collect();
-    ApiServerHandshakes { at: now(), endpoint, instances: Ok(instances) }
+    ApiServerHandshakes { at: now(), endpoint, refusal: None, instances: Ok(instances) }
 }
