@@ -48,7 +48,14 @@ pub struct Marks {
     /// What manages roles and bindings, those of a namespace too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub managers: BTreeMap<ObjectRef, Manager>,
+    /// The labels by which charts and manifests name their add-on, of roles and bindings, those of a namespace too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub add_ons: BTreeMap<ObjectRef, BTreeMap<String, String>>,
 }
+
+/// The labels by which charts and manifests name their add-on.
+const OF_ADD_ONS: [&str; 6] =
+    ["app", "app.kubernetes.io/name", "app.kubernetes.io/part-of", "chart", "helm.sh/chart", "k8s-app"];
 
 impl Marks {
     /// The ClusterRoles from which this one is aggregated.
@@ -61,7 +68,7 @@ impl Marks {
     }
 
     fn take(&mut self, object: &ObjectRef, metadata: &ObjectMeta) {
-        self.take_manager(object, Manager::of(metadata));
+        self.take_origin(object, metadata);
         if metadata.annotations.as_ref().and_then(|all| all.get(AUTOUPDATE)).is_some_and(|value| value == "false") {
             self.left_alone.insert(object.clone());
         }
@@ -72,8 +79,14 @@ impl Marks {
         }
     }
 
-    fn take_manager(&mut self, object: &ObjectRef, manager: Option<Manager>) {
-        self.managers.extend(manager.map(|manager| (object.clone(), manager)));
+    /// What manages an object, and which add-on it belongs to.
+    fn take_origin(&mut self, object: &ObjectRef, metadata: &ObjectMeta) {
+        self.managers.extend(Manager::of(metadata).map(|manager| (object.clone(), manager)));
+        let labels = metadata.labels.iter().flatten().filter(|(key, _)| OF_ADD_ONS.contains(&key.as_str()));
+        let labels: BTreeMap<_, _> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !labels.is_empty() {
+            self.add_ons.insert(object.clone(), labels);
+        }
     }
 }
 
@@ -181,6 +194,11 @@ impl Rbac {
         self.marks.managers.get(role_or_binding)
     }
 
+    /// The labels by which a role or binding names its add-on, if it has some.
+    pub fn add_on_labels(&self, role_or_binding: &ObjectRef) -> Option<&BTreeMap<String, String>> {
+        self.marks.add_ons.get(role_or_binding)
+    }
+
     /// The rules of a role, if there is one.
     pub fn rules(&self, role: &ObjectRef) -> Option<&[PolicyRule]> {
         self.roles.get(role).map(Vec::as_slice)
@@ -221,9 +239,8 @@ impl Observe for Rbac {
                 (object, trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::Role>(), |role: rbac::Role| {
-                let manager = Manager::of(&role.metadata);
-                let object = namespaced(ROLE, role.metadata);
-                of_roles.take_manager(&object, manager);
+                let object = namespaced(ROLE, &role.metadata);
+                of_roles.take_origin(&object, &role.metadata);
                 (object, trim_rules(role.rules))
             }),
             cluster.list(Call::list::<rbac::ClusterRoleBinding>(), |binding: rbac::ClusterRoleBinding| {
@@ -233,18 +250,18 @@ impl Observe for Rbac {
                 (object, trimmed)
             }),
             cluster.list(Call::list::<rbac::RoleBinding>(), |binding: rbac::RoleBinding| {
-                let manager = Manager::of(&binding.metadata);
-                let object = namespaced(BINDING, binding.metadata);
-                of_bindings.take_manager(&object, manager);
+                let object = namespaced(BINDING, &binding.metadata);
+                of_bindings.take_origin(&object, &binding.metadata);
                 let trimmed = trim_binding(&object, binding.role_ref, binding.subjects);
                 (object, trimmed)
             }),
         )
         .await;
         let [mut marks, of_roles, of_cluster_bindings, of_bindings] = marks;
-        marks.left_alone.extend(of_cluster_bindings.left_alone);
-        for managers in [of_roles.managers, of_cluster_bindings.managers, of_bindings.managers] {
-            marks.managers.extend(managers);
+        for origins in [of_roles, of_cluster_bindings, of_bindings] {
+            marks.left_alone.extend(origins.left_alone);
+            marks.managers.extend(origins.managers);
+            marks.add_ons.extend(origins.add_ons);
         }
         Ok(Self {
             marks,
@@ -254,8 +271,8 @@ impl Observe for Rbac {
     }
 }
 
-fn namespaced(kind: &'static str, metadata: ObjectMeta) -> ObjectRef {
-    let [namespace, name] = [metadata.namespace, metadata.name].map(Option::unwrap_or_default);
+fn namespaced(kind: &'static str, metadata: &ObjectMeta) -> ObjectRef {
+    let [namespace, name] = [&metadata.namespace, &metadata.name].map(|part| part.clone().unwrap_or_default());
     ObjectRef::namespaced(kind, namespace, name)
 }
 
@@ -344,6 +361,14 @@ pub(crate) mod testing {
             self
         }
 
+        /// With labels, as `KEY=VALUE`, of a role or binding.
+        pub(crate) fn with_labels(mut self, role_or_binding: &str, labels: &[&str]) -> Self {
+            let labels = labels.iter().map(|label| label.split_once('=').unwrap());
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            self.marks.add_ons.insert(object(role_or_binding), labels);
+            self
+        }
+
         /// Without the binding at `NAME` or `NAMESPACE/NAME`.
         pub(crate) fn without_binding(mut self, path: &str) -> Self {
             self.bindings.remove(&at(path, [CLUSTER_BINDING, BINDING])).unwrap();
@@ -405,6 +430,23 @@ mod tests {
         let managed = Rbac::default().with_manager("Role a/reader");
         assert_eq!(serde_json::from_str::<Marks>(&text(&managed)).unwrap(), managed.marks);
         assert_eq!(serde_json::from_str::<Marks>(&text(&Rbac::default())).unwrap(), Marks::default());
+    }
+
+    #[test]
+    fn the_labels_of_add_ons_are_kept() {
+        let labels = |pairs: &[(&str, &str)]| {
+            let owned = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            ObjectMeta { labels: Some(owned.collect()), ..ObjectMeta::default() }
+        };
+        let mut marks = Marks::default();
+        let object: ObjectRef = "RoleBinding a/readers".parse().unwrap();
+        marks.take_origin(&object, &labels(&[("team", "blue"), ("helm.sh/chart", "keda-2.20.2")]));
+        let kept: Vec<_> = marks.add_ons[&object].iter().collect();
+        assert_eq!(kept, [(&"helm.sh/chart".to_owned(), &"keda-2.20.2".to_owned())]);
+        let text = serde_json::to_string(&marks).unwrap();
+        assert_eq!(serde_json::from_str::<Marks>(&text).unwrap(), marks);
+        marks.take_origin(&"Role a/reader".parse().unwrap(), &labels(&[("team", "blue")]));
+        assert_eq!(marks.add_ons.len(), 1);
     }
 
     #[test]
