@@ -15,7 +15,8 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
     (&["get", "list", "watch"], "", &["secrets"], "reads Secrets"),
     (&["create", "update", "patch", "delete"], "", &["secrets"], "changes Secrets"),
     (&["create"], "", &["serviceaccounts/token"], "creates tokens for service accounts"),
-    (&["create", "update", "patch"], "", &["pods"], "runs pods"),
+    (&["create"], "", &["pods"], "runs pods"),
+    (&["update", "patch"], "", &["pods"], "changes the images of running pods"),
     (&["get", "create"], "", &["pods/exec", "pods/attach", "nodes/proxy"], "runs commands in pods"),
     (
         &["create", "update", "patch"],
@@ -24,7 +25,8 @@ const DANGEROUS: &[(&[&str], &str, &[&str], &str)] = &[
         "runs pods",
     ),
     (&["create", "update", "patch"], "", &["replicationcontrollers"], "runs pods"),
-    (&["create", "update", "patch"], "batch", &["jobs", "cronjobs"], "runs pods"),
+    (&["create", "update", "patch"], "batch", &["cronjobs"], "runs pods"),
+    (&["create"], "batch", &["jobs"], "runs pods"),
     (&["update", "patch"], "", &["pods/ephemeralcontainers"], "runs commands in pods"),
     (&["impersonate"], "", &["users", "groups", "serviceaccounts"], "impersonates other users"),
     (
@@ -213,6 +215,7 @@ mod tests {
             dangers(&[rule(&["*"], "", &["*"])]),
             [
                 "changes Secrets",
+                "changes the images of running pods",
                 "creates tokens for service accounts",
                 "impersonates other users",
                 "reads Secrets",

@@ -18,9 +18,12 @@
 //! to the rest. Unexpected administrators are information: only the cluster's owner knows whether they are intended. A run
 //! with the rights of admin.conf alone cannot read bindings when it has lost them: then a SelfSubjectReview and a
 //! SelfSubjectAccessReview, which every user may create, show that it is in the group and may not do everything.
+//! Accounts that the manifests of a known add-on make administrators are listed as notes, because the labels by which it
+//! is recognised can be forged.
 
 use std::collections::BTreeSet;
 
+use super::helpers::add_ons::administrator;
 use super::helpers::expected_holders::{ADMINISTRATORS, KUBEADM_ADMINISTRATORS, KUBEADM_BINDING};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
@@ -68,6 +71,17 @@ fn judge(
         let (expected, others): (Vec<_>, Vec<_>) =
             grant.binding.holders.iter().partition(|holder| is_expected(holder, expectations));
         administrators.extend(expected);
+        let mut unknown = Vec::new();
+        for holder in others {
+            match administrator(rbac, &grant, holder) {
+                Some(add_on) => verdict.note_about(
+                    about(holder),
+                    format!("cluster administrators, as the manifests of {add_on} make them"),
+                ),
+                None => unknown.push(holder),
+            }
+        }
+        let others = unknown;
         verdict.expect(grant.object.into(), others.is_empty(), || {
             Finding::new(
                 "only Kubernetes' and kubeadm's administrators, and those that the profile lists, may do everything",
@@ -203,6 +217,25 @@ mod tests {
         assert_eq!(findings[0].evidence, ["ServiceAccount ops/deployer (pods that use it: 1)"]);
         let expected = Expectations { cluster_admins: vec![account.parse().unwrap()], ..Expectations::default() };
         assert!(judged(&rbac, true, &expected).findings(Severity::Major).is_empty());
+    }
+
+    #[test]
+    fn an_administrator_that_its_manifests_make_is_a_note() {
+        let velero = &["helm.sh/chart=velero-12.1.0"][..];
+        let rbac = |labels: &[&str], holder: &str| {
+            healthy()
+                .with_binding("backup-velero-server", "ClusterRole cluster-admin", &[holder])
+                .with_labels("ClusterRoleBinding backup-velero-server", labels)
+        };
+        let judged = |labels: &[&str], holder: &str| {
+            let verdict = judged(&rbac(labels, holder), true, &Expectations::default());
+            (verdict.findings(Severity::Major).len(), crate::check::testing::notes(&verdict).len())
+        };
+        assert_eq!(judged(velero, "ServiceAccount backups/backup-velero-server"), (0, 2));
+        assert_eq!(judged(&["team=blue"], "ServiceAccount backups/backup-velero-server"), (1, 1));
+        assert_eq!(judged(velero, "ServiceAccount backups/default"), (1, 1));
+        assert_eq!(judged(velero, "Group developers"), (1, 1));
+        assert_eq!(judged(&["helm.sh/chart=keda-2.20.2"], "ServiceAccount backups/backup-velero-server"), (1, 1));
     }
 
     #[test]

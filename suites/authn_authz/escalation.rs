@@ -7,8 +7,9 @@
 //! pods.
 //!
 //! ## Fix
-//! The finding names the binding, the path and what to grant instead. List what should stay under `expect.powerful` of
-//! the profile, as `Group NAME`, `User NAME` or `ServiceAccount NAMESPACE/NAME`.
+//! The finding lists each subject with its path, and what to grant instead. List what should stay under
+//! `expect.powerful` of the profile, as `Group NAME`, `User NAME` or `ServiceAccount NAMESPACE/NAME`: the finding
+//! contains the entry.
 //!
 //! ## Source
 //! kubernetes/kubernetes `pkg/registry/rbac/escalation_check.go`, `pkg/kubelet/server/auth.go` (a GET that is upgraded
@@ -16,12 +17,16 @@
 //! <https://kubernetes.io/docs/concepts/security/rbac-good-practices/>. Roles, the roles aggregated into them, groups,
 //! and the service accounts of pods are combined into the shortest path of each subject. Administrators are AA-19's.
 //! Subjects that may read the control plane's Secrets are information: this leads to more only if a Secret there does.
+//! Add-ons are recognised by the labels and names that their own manifests set, in any namespace, and only for the
+//! powers that those manifests give (`helpers/add_ons.yaml` has the source of each); they are listed as notes, because
+//! a label can be forged. One power more is a finding. Other add-ons with the powers of operators are information.
 //! Pods of other namespaces that may reach their nodes are a matter of Pod Security (AA-23).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::helpers::add_ons::{AddOn, chart, origin};
 use super::helpers::expected_holders::ADMINISTRATORS;
-use super::helpers::power_paths::{End, Graph, Held, Path};
+use super::helpers::power_paths::{End, Graph, Held, Path, account};
 use super::helpers::powers::{IN_NAMESPACES, Power};
 use crate::check::finding::Difference;
 use crate::check::{Finding, Subject, Verdict};
@@ -40,49 +45,155 @@ crate::check!("AA-20", "escalation", Major, judge, builds_on: ["AA-04", "AA-18"]
 const FOR_USERS: [&str; 4] = ["admin", "edit", "view", "cluster-admin"];
 const PARTS_OF_THEM: &str = "system:aggregate-to-";
 
+/// The powers that operators of all kinds need for their work. Others give rights to rights: they are never taken for
+/// granted because of a label.
+const OF_OPERATORS: [&str; 8] =
+    ["admission", "commands", "images", "kubelets", "pods", "secrets", "token-secrets", "tokens"];
+
+/// A holder with a power that is not expected of it.
+struct Unexpected<'a> {
+    holder: &'a Holder,
+    path: Path,
+    held: Held<'a>,
+    /// All that it does by such powers.
+    deeds: BTreeSet<&'static str>,
+    /// What shows that it is part of an add-on that is not known.
+    origin: Option<String>,
+}
+
+/// What unexpected holders have in common, the worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// They can become administrator, or have the rights of every pod.
+    Powerful,
+    /// They are parts of add-ons that are not known, with the powers that operators need.
+    OfAddOns,
+    /// They read the control plane's Secrets.
+    Readers,
+}
+
 fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectations) -> Verdict {
     let mut verdict = Verdict::new();
     let pods = verdict.seen(Subject::cluster, &pods.map_err(Clone::clone)).copied();
     let graph = Graph::new(rbac, pods);
     let paths = graph.paths();
+    let mut unknown: BTreeMap<Class, Vec<Unexpected<'_>>> = BTreeMap::new();
     for holder in graph.grants.keys() {
         let mut known = ADMINISTRATORS.iter().chain(&expectations.cluster_admins).chain(&expectations.powerful);
         if graph.is_administrator(holder) || known.any(|known| known == holder) {
             verdict.confirm();
             continue;
         }
-        let mut shortest: Option<(Path, Held<'_>)> = None;
-        for held in graph.own_powers(holder) {
-            if let Some(why) = held.expected {
-                verdict.note_about(about(holder), format!("powerful, as expected: {why}"));
-                continue;
-            }
-            let Some(path) = graph.path(&held, &paths) else { continue };
-            if shortest.as_ref().is_none_or(|(other, _)| path.weight() < other.weight()) {
-                shortest = Some((path, held));
-            }
+        let (expected, others): (Vec<_>, Vec<_>) =
+            graph.own_powers(holder).into_iter().partition(|held| held.expected.is_some());
+        for reason in expected.iter().filter_map(|held| held.expected) {
+            verdict.note_about(about(holder), reason.to_string());
         }
-        match shortest {
-            None => verdict.confirm(),
-            Some((path, held)) => {
-                let bindings = held.grants.iter().map(|grant| grant.object.into());
-                verdict.find_together(bindings, 1, finding(&graph, holder, &path, &held));
+        let leading: Vec<_> =
+            others.into_iter().filter_map(|held| Some((graph.path_of(holder, &held, &paths)?, held))).collect();
+        let deeds = leading.iter().map(|(_, held)| held.power.deed).collect();
+        let origin = by_operators(rbac, holder, &leading);
+        let Some((path, held)) = leading.into_iter().min_by(|(a, _), (b, _)| a.weight().cmp(&b.weight())) else {
+            verdict.confirm();
+            continue;
+        };
+        let it = Unexpected { holder, path, held, deeds, origin };
+        match graph.add_ons(holder).first() {
+            Some(add_on) => {
+                let bindings = it.held.grants.iter().map(|grant| grant.object.into());
+                verdict.find_together(bindings, 1, beyond_manifests(&graph, &it, add_on));
             }
+            None => unknown.entry(it.class()).or_default().push(it),
         }
+    }
+    for (class, all) in unknown {
+        let bindings = all.iter().flat_map(|it| &it.held.grants).map(|grant| grant.object.into());
+        verdict.find_together(bindings, all.len(), unexpected(&graph, class, &all));
     }
     verdict
 }
 
-fn finding(graph: &Graph<'_>, holder: &Holder, path: &Path, Held { power, grants, .. }: &Held<'_>) -> Difference {
-    let fixes: BTreeSet<_> = grants.iter().map(|grant| managed_fix(graph, path, grant, power)).collect();
+/// What shows that these powers of a holder belong to an add-on that is not known, if all are such as operators need.
+fn by_operators(rbac: &Rbac, holder: &Holder, leading: &[(Path, Held<'_>)]) -> Option<String> {
+    let account = account(holder)?;
+    let mut found = None;
+    let holds = leading.iter().all(|(_, held)| {
+        let mut origins = held.grants.iter().map(|grant| origin(rbac, grant, account));
+        found = origins.next().flatten();
+        found.is_some() && origins.all(|each| each.is_some()) && OF_OPERATORS.contains(&held.power.name)
+    });
+    found.filter(|_| holds)
+}
+
+impl Unexpected<'_> {
+    fn class(&self) -> Class {
+        match (self.path.end, &self.origin) {
+            (End::Secrets, _) => Class::Readers,
+            (_, Some(_)) => Class::OfAddOns,
+            (_, None) => Class::Powerful,
+        }
+    }
+
+    /// The holder, its path, and what grants its first step.
+    fn described(&self, graph: &Graph<'_>) -> String {
+        let Held { power, grants, .. } = &self.held;
+        let origins: BTreeSet<_> = grants.iter().map(|grant| graph.origin(grant, power)).collect();
+        let origins = origins.into_iter().collect::<Vec<_>>().join(" and ");
+        let origin = self.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+        format!("{}: {}; granted by {origins}{origin}", graph.described(self.holder), self.path.words())
+    }
+}
+
+/// The finding about all holders of a class.
+fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Difference {
+    let seen = match (class, all) {
+        (_, [it]) => format!("{} has rights that lead further: {}", it.holder, it.path.words()),
+        (Class::OfAddOns, _) => format!("{} subjects of other add-ons have rights that lead further", all.len()),
+        (_, _) => format!("{} other subjects have rights that lead further", all.len()),
+    };
     let finding = Finding::new(
-        "only administrators and the control plane can become administrator",
-        format!("the binding leads further: {}", path.words()),
+        "only administrators, the control plane and known add-ons have rights that lead to more than was granted",
+        seen,
     )
-    .evidence([format!("held by {}", graph.described(holder))])
-    .evidence(grants.iter().map(|grant| format!("granted by {}", graph.origin(grant, power))))
-    .fix(fixes.into_iter().collect::<Vec<_>>().join("; and "));
-    match path.end {
+    .evidence(all.iter().map(|it| it.described(graph)));
+    let fixes: BTreeSet<_> = all.iter().flat_map(|it| fixes(graph, it)).collect();
+    let fixes = fixes.into_iter().collect::<Vec<_>>().join("; and ");
+    let expected = profile_entry(all.iter().map(|it| it.holder));
+    let finding = finding.fix(format!("if this is intended, add to the profile: {expected}; otherwise {fixes}"));
+    let anyone = "anyone with the credential of one of these subjects";
+    match class {
+        Class::Powerful => {
+            let ends: BTreeSet<_> = all.iter().map(|it| it.path.end).collect();
+            let can = "can become cluster administrator";
+            let has = "has the rights of every pod";
+            finding.impact(match (ends.contains(&End::Administrator), ends.contains(&End::Commands)) {
+                (true, true) => format!("{anyone} {can} or {has}, as the list shows"),
+                (false, _) => format!("{anyone} {has}"),
+                (true, false) => format!("{anyone} {can}"),
+            })
+        }
+        Class::OfAddOns => finding
+            .impact(format!(
+                "{anyone} can go as far as the list shows; labels and names show that add-ons need these rights, and \
+                 anyone who may write roles can write labels"
+            ))
+            .info(),
+        Class::Readers => finding.impact(format!("{anyone} has whatever rights those Secrets give")).info(),
+    }
+}
+
+/// The finding about a part of a known add-on that has more powers than its manifests give it.
+fn beyond_manifests(graph: &Graph<'_>, it: &Unexpected<'_>, add_on: &AddOn) -> Difference {
+    let finding = Finding::new(
+        format!("{} has the powers that the manifests of {add_on} give it", it.holder),
+        format!("it has more: {}", it.path.words()),
+    )
+    .evidence([it.described(graph)])
+    .evidence(it.deeds.iter().map(|deed| format!("not in its manifests: {deed}")));
+    let fixes = fixes(graph, it).into_iter().collect::<Vec<_>>().join("; and ");
+    let expected = profile_entry([it.holder]);
+    let finding = finding.fix(format!("{fixes}; if this is intended, add to the profile: {expected}"));
+    match it.path.end {
         End::Administrator => finding.impact("anyone with this subject's credential can become cluster administrator"),
         End::Commands => finding.impact("anyone with this subject's credential has the rights of every pod"),
         End::Secrets => {
@@ -91,12 +202,30 @@ fn finding(graph: &Graph<'_>, holder: &Holder, path: &Path, Held { power, grants
     }
 }
 
+/// The entry of a profile that expects holders to be powerful, as YAML that can be pasted.
+fn profile_entry<'a>(holders: impl IntoIterator<Item = &'a Holder>) -> String {
+    let holders: Vec<_> = holders.into_iter().map(|holder| format!("{:?}", holder.to_string())).collect();
+    format!("expect: {{powerful: [{}]}}", holders.join(", "))
+}
+
+/// How to take the first step of a holder's path away, grant by grant.
+fn fixes(graph: &Graph<'_>, it: &Unexpected<'_>) -> BTreeSet<String> {
+    it.held.grants.iter().map(|grant| managed_fix(graph, &it.path, grant, it.held.power)).collect()
+}
+
 /// How to reduce this grant, and where to, if something manages what is changed.
 fn managed_fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
     let (changed, fix) = fix(graph, path, grant, power);
     match graph.rbac.manager(&changed) {
         Some(manager) => manager.add_to(&fix),
-        None => fix,
+        None => match chart(graph.rbac, &changed) {
+            Some(chart) => {
+                format!(
+                    "{fix}; change it in chart {chart} or its values, because the next upgrade overwrites an edit in place"
+                )
+            }
+            None => fix,
+        },
     }
 }
 
@@ -136,8 +265,8 @@ mod tests {
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::pods::Pod;
-    use crate::fact::facts::rbac::Marks;
     use crate::fact::facts::rbac::testing::rule;
+    use crate::fact::facts::rbac::{Marks, PolicyRule};
     use crate::object_ref::testing::named;
 
     const RBAC: &str = "rbac.authorization.k8s.io";
@@ -225,10 +354,10 @@ mod tests {
         let findings = judged(&rbac).findings(Severity::Major);
         assert!(findings[0].seen.contains("runs commands in every pod"), "{findings:?}");
         assert!(findings[0].impact.as_ref().unwrap().contains("the rights of every pod"));
-        assert!(
-            findings[0].fix.starts_with("grant nodes/metrics")
-                && findings[0].fix.ends_with("kubectl edit clusterrole prometheus")
-        );
+        let fix = "if this is intended, add to the profile: expect: {powerful: [\"ServiceAccount ops/prometheus\"]}; \
+                   otherwise grant nodes/metrics, nodes/stats, nodes/healthz, nodes/configz and nodes/pods instead of \
+                   nodes/proxy: kubectl edit clusterrole prometheus";
+        assert_eq!(findings[0].fix, fix);
         let mirror = Pod {
             namespace: "kube-system".into(),
             labels: [("component".to_owned(), "etcd".to_owned())].into(),
@@ -249,21 +378,22 @@ mod tests {
             .with_binding("web/developers", "ClusterRole edit", &["Group developers"])
             .with_binding("deployer", "ClusterRole tokens", &["User system:serviceaccount:ops:deployer"]);
         let findings = judged(&rbac).findings(Severity::Major);
-        let seen: Vec<_> = findings.iter().map(|finding| finding.seen.as_str()).collect();
+        assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "2 other subjects have rights that lead further"));
         assert_eq!(
-            seen,
+            findings[0].evidence,
             [
-                "the binding leads further: runs pods with any service account in ops → ServiceAccount ops/deployer → \
+                "Group developers: runs pods with any service account in ops → ServiceAccount ops/deployer → \
                  creates tokens for any service account (serviceaccounts/token) → ServiceAccount \
                  kube-system/clusterrole-aggregation-controller → writes any right into ClusterRoles (escalate) → \
-                 everything",
-                "the binding leads further: creates tokens for any service account (serviceaccounts/token) → \
-                 ServiceAccount kube-system/clusterrole-aggregation-controller → writes any right into ClusterRoles \
-                 (escalate) → everything",
+                 everything; granted by ClusterRole edit",
+                "ServiceAccount ops/deployer (pods that use it: 1): creates tokens for any service account \
+                 (serviceaccounts/token) → ServiceAccount kube-system/clusterrole-aggregation-controller → writes any \
+                 right into ClusterRoles (escalate) → everything; granted by ClusterRole tokens",
             ]
         );
-        assert_eq!(findings[0].evidence, ["granted by ClusterRole edit", "held by Group developers"]);
-        assert_eq!(findings[1].evidence[1], "held by ServiceAccount ops/deployer (pods that use it: 1)");
+        let entry = "add to the profile: expect: {powerful: [\"Group developers\", \"ServiceAccount ops/deployer\"]}";
+        assert!(findings[0].fix.contains(entry), "{}", findings[0].fix);
+        assert!(serde_saphyr::from_str::<serde_json::Value>(entry.split_once(": ").unwrap().1).is_ok());
     }
 
     #[test]
@@ -304,16 +434,11 @@ mod tests {
             &["Group support"],
         );
         let findings = judged(&Rbac { marks, ..rbac }).findings(Severity::Major);
-        assert_eq!(
-            findings[0].evidence,
-            [
-                "granted by ClusterRole view, which aggregates it from ClusterRole view-kubelets",
-                "held by Group support"
-            ]
-        );
+        let origin = "granted by ClusterRole view, which aggregates it from ClusterRole view-kubelets";
+        assert!(findings[0].evidence[0].ends_with(origin), "{findings:?}");
         let fix = &findings[0].fix;
         assert!(
-            fix.starts_with("grant nodes/metrics") && fix.ends_with("kubectl edit clusterrole view-kubelets"),
+            fix.contains("grant nodes/metrics") && fix.ends_with("kubectl edit clusterrole view-kubelets"),
             "{fix}"
         );
     }
@@ -342,12 +467,11 @@ mod tests {
             .with_binding("everyone", "ClusterRole edit", &["Group staff"])
             .with_binding("deployer", "ClusterRole tokens", &["ServiceAccount ops/deployer"]);
         let findings = judged(&rbac).findings(Severity::Major);
-        let fixes: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
+        let fix = findings[0].fix.as_str();
         let apart = "move ServiceAccount ops/deployer to a namespace of its own, or remove the subject from the \
                      binding: kubectl edit rolebinding developers -n ops";
-        assert!(fixes.contains(&apart), "{fixes:?}");
-        assert!(fixes.iter().any(|fix| fix.contains("kubectl edit clusterrolebinding everyone")), "{fixes:?}");
-        assert!(fixes.iter().all(|fix| !fix.contains("edit clusterrole edit")), "{fixes:?}");
+        assert!(fix.contains(apart) && fix.contains("kubectl edit clusterrolebinding everyone"), "{fix}");
+        assert!(!fix.contains("edit clusterrole edit"), "{fix}");
     }
 
     #[test]
@@ -372,6 +496,141 @@ mod tests {
         let expectations =
             Expectations { powerful: vec![Holder::account("ops", "deployer")], ..Expectations::default() };
         assert!(judge(&rbac, Ok(&pods()), &expectations).findings(Severity::Major).is_empty());
+    }
+
+    const OPERATOR: &[&str] =
+        &["app.kubernetes.io/name=prometheus-operator", "app.kubernetes.io/part-of=kube-prometheus"];
+
+    /// The operator of kube-prometheus with its labels, which may run pods, and these rights.
+    fn operator(rules: Vec<PolicyRule>, holder: &str) -> Rbac {
+        let own = vec![rule(&["*"], "apps", &["statefulsets"]), rule(&["*"], "", &["secrets"])];
+        healthy()
+            .with_role("prometheus-operator", [own, rules].concat())
+            .with_binding("prometheus-operator", "ClusterRole prometheus-operator", &[holder])
+            .with_labels("ClusterRole prometheus-operator", OPERATOR)
+            .with_labels("ClusterRoleBinding prometheus-operator", OPERATOR)
+    }
+
+    const ACCOUNT: &str = "ServiceAccount tools/prometheus-operator";
+
+    #[test]
+    fn a_known_add_on_with_its_own_powers_is_a_note() {
+        let verdict = judged(&operator(Vec::new(), ACCOUNT));
+        assert!(verdict.findings(Severity::Major).is_empty(), "{:?}", verdict.findings(Severity::Major));
+        let notes = crate::check::testing::notes(&verdict);
+        assert!(
+            notes.iter().any(|note| note.starts_with(&format!("{ACCOUNT}: powerful, as the manifests of "))),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn one_power_more_is_a_finding_that_names_it() {
+        for (rules, power) in [
+            (vec![rule(&["escalate", "update"], RBAC, &["clusterroles"])], "escalate"),
+            (vec![rule(&["impersonate"], "", &["groups"])], "impersonate"),
+            (vec![rule(&["create"], "", &["serviceaccounts/token"])], "creates tokens"),
+            (vec![rule(&["get"], "", &["nodes/proxy"])], "nodes/proxy"),
+            (vec![rule(&["patch"], "admissionregistration.k8s.io", &["mutatingwebhookconfigurations"])], "admission"),
+        ] {
+            let findings = judged(&operator(rules, ACCOUNT)).findings(Severity::Major);
+            assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major), "{power}");
+            assert!(findings[0].expected.contains("manifests of "), "{findings:?}");
+            assert!(findings[0].seen.contains(power) && findings[0].evidence[1].contains(power), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_role_of_another_holder_is_found() {
+        for holder in ["Group system:authenticated", "ServiceAccount tools/default", "User jane"] {
+            let findings = judged(&operator(Vec::new(), holder)).findings(Severity::Major);
+            assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major), "{holder}");
+            assert!(findings[0].seen.starts_with(holder), "{findings:?}");
+        }
+        let rbac = operator(Vec::new(), ACCOUNT).with_binding(
+            "evil",
+            "ClusterRole prometheus-operator",
+            &["ServiceAccount ops/evil"],
+        );
+        let findings = judged(&rbac).findings(Severity::Major);
+        assert!(findings.len() == 1 && findings[0].seen.starts_with("ServiceAccount ops/evil"), "{findings:?}");
+    }
+
+    #[test]
+    fn an_add_on_that_is_not_known_is_information_unless_it_gives_rights_to_rights() {
+        let severity = |rules: Vec<PolicyRule>, labels: &[&str]| {
+            let rbac = healthy()
+                .with_role("widget", rules)
+                .with_binding("widget", "ClusterRole widget", &["ServiceAccount ops/widget"])
+                .with_labels("ClusterRole widget", labels)
+                .with_labels("ClusterRoleBinding widget", labels);
+            judged(&rbac).findings(Severity::Major).into_iter().map(|it| it.severity).collect::<Vec<_>>()
+        };
+        let chart = &["helm.sh/chart=widget-1.2.3"][..];
+        assert_eq!(severity(vec![rule(&["create"], "", &["pods"])], chart), [Severity::Info]);
+        assert_eq!(severity(vec![rule(&["create"], "", &["pods"])], &["team=blue"]), [Severity::Major]);
+        assert_eq!(severity(vec![rule(&["create"], "", &["pods"])], &OPERATOR[1..]), [Severity::Major], "forged");
+        let more = vec![rule(&["create"], "", &["pods"]), rule(&["impersonate"], "", &["groups"])];
+        assert_eq!(severity(more, chart), [Severity::Major]);
+    }
+
+    #[test]
+    fn a_path_over_its_own_holder_is_none() {
+        let widget = "ServiceAccount widgets/widget";
+        let rbac = healthy()
+            .with_role("widgets/own", vec![rule(&["update"], "apps", &["deployments"])])
+            .with_binding("widgets/own", "Role own", &[widget])
+            .with_role("wide", vec![rule(&["impersonate"], "", &["groups"])])
+            .with_binding("wide", "ClusterRole wide", &[widget]);
+        let graph = Graph::new(&rbac, None);
+        let (holder, paths) = (widget.parse().unwrap(), graph.paths());
+        let own = graph.own_powers(&holder);
+        let ends: Vec<_> =
+            own.iter().map(|held| (held.power.name, graph.path_of(&holder, held, &paths).is_some())).collect();
+        assert_eq!(ends, [("impersonate", true), ("pods", false)]);
+        // Another account of the namespace that leads further is a path, unless only by the holder itself.
+        let other = "ServiceAccount widgets/other";
+        let through = |role: &str, rules| {
+            let rbac = rbac.clone().with_role(role, rules);
+            let kind = if role.contains('/') { "Role other" } else { "ClusterRole other" };
+            let rbac = rbac.with_binding(role, kind, &[other]);
+            let graph = Graph::new(&rbac, None);
+            let held = graph.own_powers(&holder).into_iter().find(|held| held.power.name == "pods").unwrap();
+            graph.path_of(&holder, &held, &graph.paths()).is_some()
+        };
+        assert!(through("other", vec![rule(&["impersonate"], "", &["groups"])]));
+        assert!(!through("widgets/other", vec![rule(&["create"], "", &["pods"])]));
+    }
+
+    #[test]
+    fn changing_running_pods_does_not_reach_the_control_plane() {
+        let rbac = healthy().with_role("updater", vec![rule(&["patch"], "", &["pods"])]).with_binding(
+            "updater",
+            "ClusterRole updater",
+            &["ServiceAccount ops/updater"],
+        );
+        let mirror = Pod {
+            namespace: "kube-system".into(),
+            labels: [("component".to_owned(), "etcd".to_owned())].into(),
+            annotations: [("kubernetes.io/config.mirror".to_owned(), "a".to_owned())].into(),
+            ..Pod::default()
+        };
+        let pods = Pods([(named("kube-system/etcd"), mirror)].into());
+        let findings = judge(&rbac, Ok(&pods), &Expectations::default()).findings(Severity::Major);
+        assert!(
+            findings[0].seen.ends_with("runs other images in running pods (update or patch of pods)"),
+            "{findings:?}"
+        );
+    }
+
+    #[test]
+    fn the_fix_of_a_chart_without_a_release_names_the_chart() {
+        let rbac = healthy()
+            .with_role("widget", vec![rule(&["impersonate"], "", &["groups"])])
+            .with_binding("widget", "ClusterRole widget", &["ServiceAccount ops/widget"])
+            .with_labels("ClusterRole widget", &["helm.sh/chart=widget-1.2.3"]);
+        let findings = judged(&rbac).findings(Severity::Major);
+        assert!(findings[0].fix.contains("change it in chart widget or its values"), "{findings:?}");
     }
 
     #[test]

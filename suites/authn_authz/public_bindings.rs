@@ -14,8 +14,10 @@
 //! kubeadm `app/phases/bootstraptoken/clusterinfo`. RBAC is read for all namespaces; the authorizers are asked about
 //! the default service accounts of a few, because an authorizer other than RBAC may allow something as well. On
 //! OpenShift, whose operators grant many small rights to all who are logged in, one that is not dangerous is
-//! information only.
+//! information only; so is what the labels of an add-on show to be its own, if it permits to read and is not dangerous.
+//! What the manifests of a known add-on grant to all users is listed as a note.
 
+use super::helpers::add_ons::{named_origin, public};
 use super::helpers::expected_holders::{OF_EVERYONE, OF_OPENSHIFT, unexpected};
 use super::helpers::node_rights::NODE_AND_RBAC;
 use crate::check::finding::Difference;
@@ -31,7 +33,9 @@ crate::check!("AA-18", "public-bindings", Critical, judge, builds_on: ["AA-03"])
 /// The subjects of clients without a credential.
 const ANONYMOUS: [Holder; 2] = [Holder::user("system:anonymous"), Holder::group("system:unauthenticated")];
 /// The groups of every client with a credential.
-const ANYBODY: [Holder; 2] = [Holder::group("system:authenticated"), Holder::group("system:serviceaccounts")];
+const ANYBODY: [Holder; 2] = [AUTHENTICATED, Holder::group("system:serviceaccounts")];
+/// The group of everyone who is authenticated.
+const AUTHENTICATED: Holder = Holder::group("system:authenticated");
 
 /// What pods that name no service account must not be allowed.
 const DEFAULT_ACCOUNTS: Forbidden<'_> = Forbidden {
@@ -44,7 +48,7 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     let mut verdict = Verdict::new();
     let is_openshift = rbac.cluster_role(OF_OPENSHIFT).is_some();
     for grant in rbac.grants() {
-        judge_everybody(&mut verdict, &grant, is_openshift);
+        judge_everybody(&mut verdict, rbac, &grant, is_openshift);
         judge_default_accounts(&mut verdict, &grant);
     }
     match reviews {
@@ -64,14 +68,26 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     verdict
 }
 
-fn judge_everybody(verdict: &mut Verdict, grant: &Grant<'_>, is_openshift: bool) {
+fn judge_everybody(verdict: &mut Verdict, rbac: &Rbac, grant: &Grant<'_>, is_openshift: bool) {
     let holders = grant.binding.holders.iter();
     let everyone = holders.filter(|holder| ANONYMOUS.contains(holder) || ANYBODY.contains(holder));
-    let holders = unexpected(OF_EVERYONE, grant, everyone);
-    verdict.expect(grant.object.into(), holders.is_empty(), || finding(grant, &holders, is_openshift));
+    let mut holders = unexpected(OF_EVERYONE, grant, everyone);
+    if let (Some(add_on), false) = (public(rbac, grant), holders.is_empty()) {
+        holders.retain(|holder| **holder != AUTHENTICATED);
+        verdict.note_about(grant.object.into(), format!("granted to every user, as by the manifests of {add_on}"));
+    }
+    // What an add-on lets everyone read, as its name, version or settings, is its own choice.
+    let is_small = is_openshift || (named_origin(rbac, grant) && only_reads(grant));
+    verdict.expect(grant.object.into(), holders.is_empty(), || finding(grant, &holders, is_small));
 }
 
-fn finding(grant: &Grant<'_>, holders: &[&Holder], is_openshift: bool) -> Difference {
+/// Whether a grant permits to read only.
+fn only_reads(grant: &Grant<'_>) -> bool {
+    let reads = |verb: &String| ["get", "list", "watch"].contains(&verb.as_str());
+    grant.existing_rules().iter().all(|rule| rule.verbs.iter().all(reads))
+}
+
+fn finding(grant: &Grant<'_>, holders: &[&Holder], is_small: bool) -> Difference {
     let anonymous = ANONYMOUS.iter().any(|anonymous| holders.contains(&anonymous));
     let whom = if anonymous { "clients without a credential" } else { "every user and every pod" };
     let finding = Finding::new(
@@ -90,7 +106,7 @@ fn finding(grant: &Grant<'_>, holders: &[&Holder], is_openshift: bool) -> Differ
             finding.impact("anyone who reaches the API server learns about the cluster").severity(Severity::Major)
         }
         _ if !dangers.is_empty() => finding.impact(format!("every user and every pod {}", dangers.join(", "))),
-        (_, false, true) => finding.impact("every user and every pod has these rights").severity(if is_openshift {
+        (_, false, true) => finding.impact("every user and every pod has these rights").severity(if is_small {
             Severity::Info
         } else {
             Severity::Major
@@ -225,6 +241,41 @@ mod tests {
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
         let open = rbac.with_binding("open", "ClusterRole cluster-admin", &everyone[..1]);
         assert_eq!(judged(&open)[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn what_an_add_on_lets_everyone_read_is_its_own_choice() {
+        let everyone = ["Group system:authenticated"];
+        let rbac = |verbs: &[&str], resource: &str, labels: &[&str], group: &str| {
+            healthy()
+                .with_role("widget-info", vec![rule(verbs, "", &[resource])])
+                .with_binding("widget-info", "ClusterRole widget-info", &[group])
+                .with_labels("ClusterRole widget-info", labels)
+                .with_labels("ClusterRoleBinding widget-info", labels)
+        };
+        let severity = |rbac: &Rbac| judged(rbac)[0].severity;
+        let chart = &["helm.sh/chart=widget-1.2.3"][..];
+        assert_eq!(severity(&rbac(&["get"], "configmaps", chart, everyone[0])), Severity::Info);
+        assert_eq!(severity(&rbac(&["get"], "configmaps", &["team=blue"], everyone[0])), Severity::Major);
+        assert_eq!(severity(&rbac(&["create"], "configmaps", chart, everyone[0])), Severity::Major);
+        assert_eq!(severity(&rbac(&["get"], "secrets", chart, everyone[0])), Severity::Critical);
+        assert_eq!(severity(&rbac(&["get"], "configmaps", chart, "User system:anonymous")), Severity::Critical);
+    }
+
+    #[test]
+    fn what_a_known_add_on_grants_to_everyone_is_a_note() {
+        let tekton = &["app.kubernetes.io/part-of=tekton-pipelines"][..];
+        let rbac = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            healthy()
+                .with_role("ci/info", vec![PolicyRule { names, ..rule(&["get"], "", &["configmaps"]) }])
+                .with_binding("ci/tekton-pipelines-info", "Role info", &["Group system:authenticated"])
+                .with_labels("RoleBinding ci/tekton-pipelines-info", tekton)
+        };
+        let verdict = judge(&rbac(&["pipelines-info"]), Ok(&reviews(false)));
+        assert!(verdict.findings(Severity::Critical).is_empty());
+        assert!(crate::check::testing::notes(&verdict).iter().any(|note| note.contains("tekton-pipelines (https://")));
+        assert_eq!(judged(&rbac(&[])).len(), 1, "every ConfigMap of the namespace");
     }
 
     #[test]

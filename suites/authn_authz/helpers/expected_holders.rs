@@ -152,17 +152,13 @@ macro_rules! controller {
     };
 }
 
-/// An add-on, with the powers that its work takes: the reason is what it does with them.
-const fn add_on(holder: &'static str, powers: &'static [&'static str], why: &'static str) -> Powerful {
-    Powerful { holder, binding: "*", powers, why }
-}
-
 /// Part of a distribution, which is responsible for it.
 const fn distribution(holder: &'static str, why: &'static str) -> Powerful {
     Powerful { holder, binding: "*", powers: &[], why }
 }
 
-/// The holders that are expected to have powers that lead to everything, and why.
+/// The parts of Kubernetes and its distributions that are expected to have powers that lead to everything, and why.
+/// Add-ons are in `add_ons`.
 pub(crate) const POWERFUL: &[Powerful] = &[
     // The control plane: its credentials are files on its nodes, and control of those nodes is control of the cluster.
     Powerful {
@@ -186,14 +182,14 @@ pub(crate) const POWERFUL: &[Powerful] = &[
         why: "the API server, when it calls kubelets",
     },
     controller!("clusterrole-aggregation-controller", &["escalate"]),
-    controller!("cronjob-controller", &["pods"]),
-    controller!("daemon-set-controller", &["pods"]),
-    controller!("deployment-controller", &["pods"]),
-    controller!("job-controller", &["pods"]),
-    controller!("replicaset-controller", &["pods"]),
-    controller!("replication-controller", &["pods"]),
-    controller!("statefulset-controller", &["pods"]),
-    controller!("persistent-volume-binder", &["pods", "secrets"]),
+    controller!("cronjob-controller", &["pods", "images"]),
+    controller!("daemon-set-controller", &["pods", "images"]),
+    controller!("deployment-controller", &["pods", "images"]),
+    controller!("job-controller", &["pods", "images"]),
+    controller!("replicaset-controller", &["pods", "images"]),
+    controller!("replication-controller", &["pods", "images"]),
+    controller!("statefulset-controller", &["pods", "images"]),
+    controller!("persistent-volume-binder", &["pods", "images", "secrets"]),
     controller!("expand-controller", &["secrets"]),
     controller!("legacy-service-account-token-cleaner", &["secrets"]),
     controller!("token-cleaner", &["secrets"]),
@@ -222,54 +218,13 @@ pub(crate) const POWERFUL: &[Powerful] = &[
     distribution("User system:cloud-controller-manager", "the cloud controller manager"),
     distribution("ServiceAccount kube-system/cloud-controller-manager", "the cloud controller manager"),
     distribution("ServiceAccount kube-system/cloud-node-manager", "the cloud controller manager of AKS"),
-    // Add-ons.
-    add_on("ServiceAccount tigera-operator/tigera-operator", &[], "it installs Calico with all its rights"),
-    add_on("ServiceAccount argocd/argocd-server", &[], "it deploys objects of every kind"),
-    add_on(
-        "ServiceAccount cert-manager/cert-manager",
-        &["secrets", "token-secrets", "pods"],
-        "it keeps certificates in Secrets, and answers ACME challenges from pods",
-    ),
-    add_on(
-        "ServiceAccount cert-manager/cert-manager-cainjector",
-        &["secrets", "admission"],
-        "it writes CAs from Secrets into webhook configurations",
-    ),
-    add_on("ServiceAccount ingress-nginx/ingress-nginx", &["secrets"], "it serves with certificates from Secrets"),
-    add_on("ServiceAccount traefik/traefik", &["secrets"], "it serves with certificates from Secrets"),
-    add_on("ServiceAccount kube-system/traefik", &["secrets"], "it serves with certificates from Secrets"),
-    add_on(
-        "ServiceAccount istio-system/istiod",
-        &["secrets", "admission", "token-secrets"],
-        "it injects sidecars, and keeps certificates in Secrets",
-    ),
-    add_on(
-        "ServiceAccount external-secrets/external-secrets",
-        &["secrets", "token-secrets", "tokens"],
-        "it writes Secrets, and logs in to vaults as the service accounts that ask for them",
-    ),
-    add_on("ServiceAccount kube-system/sealed-secrets-controller", &["secrets", "token-secrets"], "it writes Secrets"),
-    add_on("ServiceAccount kube-system/kube-state-metrics", &["secrets"], "it counts Secrets"),
-    add_on("ServiceAccount monitoring/kube-state-metrics", &["secrets"], "it counts Secrets"),
-    add_on("ServiceAccount keda/keda-operator", &["secrets"], "it queries event sources with credentials from Secrets"),
-    add_on(
-        "ServiceAccount kyverno/kyverno-*",
-        &["secrets", "admission", "token-secrets"],
-        "it changes objects when they are admitted",
-    ),
-    add_on("ServiceAccount gatekeeper-system/gatekeeper-admin", &[], "it reads objects of every kind"),
-    add_on(
-        "ServiceAccount local-path-storage/local-path-provisioner-service-account",
-        &["pods"],
-        "it creates and removes volumes by pods",
-    ),
-    add_on(
-        "ServiceAccount kube-system/local-path-provisioner-service-account",
-        &["pods"],
-        "it creates and removes volumes by pods",
-    ),
-    add_on("ServiceAccount longhorn-system/longhorn-service-account", &[], "it runs the storage on every node"),
-    add_on("ServiceAccount rook-ceph/rook-ceph-system", &[], "it runs the storage on every node"),
+    // K3s manifests/local-storage.yaml: its pods create and remove volumes.
+    Powerful {
+        holder: "ServiceAccount kube-system/local-path-provisioner-service-account",
+        binding: "local-path-provisioner-bind",
+        powers: &["pods", "images"],
+        why: "the storage of K3s",
+    },
 ];
 
 /// The entry that expects a holder to have a power by a binding.

@@ -1,5 +1,6 @@
 //! What several checks of this suite share.
 
+pub(super) mod add_ons;
 pub(super) mod expected_holders;
 pub(super) mod node_rights;
 pub(super) mod node_writes;

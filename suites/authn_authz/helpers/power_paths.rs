@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::add_ons::{AddOn, Part, recognised};
 use super::expected_holders::expected_power;
 use super::powers::{ALL, Met, Power, Reach, Yield};
 use crate::fact::facts::pods::Pods;
@@ -57,6 +58,11 @@ impl Path {
         }
     }
 
+    /// Whether it leads over a service account.
+    pub(crate) fn passes(&self, account: &NamespacedName) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Account(step) if step == account))
+    }
+
     pub(crate) fn words(&self) -> String {
         let end = match self.end {
             End::Administrator => Some("everything".to_owned()),
@@ -83,7 +89,25 @@ pub(crate) struct Held<'a> {
     /// The bindings that grant it.
     pub(crate) grants: Vec<Grant<'a>>,
     /// Why it is expected, if it is.
-    pub(crate) expected: Option<&'static str>,
+    pub(crate) expected: Option<Reason>,
+}
+
+/// Why a power is expected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reason {
+    /// It is part of Kubernetes or of the distribution: what it is, in words.
+    Platform(&'static str),
+    /// The manifests of an add-on give it.
+    AddOn(&'static AddOn),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform(what) => write!(f, "powerful, as expected: {what}"),
+            Self::AddOn(add_on) => write!(f, "powerful, as the manifests of {add_on} make it"),
+        }
+    }
 }
 
 /// What each holder was granted, and which pods use it.
@@ -141,6 +165,15 @@ impl<'a> Graph<'a> {
         self.powers(self.grants.get(holder).map(Vec::as_slice).unwrap_or_default(), Some(holder))
     }
 
+    /// The add-ons to which a holder belongs by what was granted to it.
+    pub(crate) fn add_ons(&self, holder: &Holder) -> Vec<&'static AddOn> {
+        let grants = self.grants.get(holder).into_iter().flatten();
+        let mut add_ons: Vec<_> =
+            grants.flat_map(|grant| recognised(self.rbac, grant, holder)).map(|(add_on, _)| add_on).collect();
+        add_ons.dedup_by(|a, b| std::ptr::eq(*a, *b));
+        add_ons
+    }
+
     /// The powers of a service account by itself and by its groups.
     fn account_powers(&self, account: &NamespacedName) -> Vec<Held<'a>> {
         let holders = [
@@ -165,7 +198,12 @@ impl<'a> Graph<'a> {
         }
         let everywhere = places.get(&None).cloned().unwrap_or_default();
         let met_everywhere = Met::together(everywhere.iter().map(|grant| self.met(grant)));
-        let mut all = Vec::new();
+        // What each grant is recognised as.
+        let known: BTreeMap<&ObjectRef, Vec<(&'static AddOn, &'static Part)>> = holder
+            .map_or_else(BTreeMap::new, |holder| {
+                grants.iter().map(|grant| (grant.object, recognised(self.rbac, grant, holder))).collect()
+            });
+        let mut all: Vec<Held<'a>> = Vec::new();
         for (namespace, own) in places {
             // Rights in the whole cluster add to those in the namespace.
             let met_here = Met::together(own.iter().map(|grant| self.met(grant)));
@@ -183,9 +221,14 @@ impl<'a> Graph<'a> {
                 let further: &[Grant<'a>] = if namespace.is_none() { &[] } else { &everywhere };
                 let here: Vec<&Grant<'a>> = further.iter().chain(&own).collect();
                 let expected = |grant: &Grant<'_>| {
-                    holder
-                        .and_then(|holder| expected_power(holder, &grant.object.name, power.name))
-                        .map(|entry| entry.why)
+                    let holder = holder?;
+                    let platform = expected_power(holder, &grant.object.name, power.name);
+                    let add_on = || {
+                        let mut parts = known.get(grant.object).into_iter().flatten();
+                        let giving = parts.find(|(_, part)| part.gives(power.name, namespace, account(holder)));
+                        giving.map(|(add_on, _)| Reason::AddOn(add_on))
+                    };
+                    platform.map(|entry| Reason::Platform(entry.why)).or_else(add_on)
                 };
                 let of_expected: Vec<_> = here.iter().filter(|grant| expected(grant).is_some()).collect();
                 let why = if power.is_given_by(Met::together(of_expected.iter().map(|grant| self.met(grant)))) {
@@ -193,6 +236,9 @@ impl<'a> Graph<'a> {
                 } else {
                     None
                 };
+                // A power in a namespace is no more than the same in the whole cluster.
+                let is_wider = |held: &&Held<'_>| held.namespace.is_none() && held.power.name == power.name;
+                let why = why.or_else(|| all.iter().filter(is_wider).find_map(|held| held.expected));
                 let parts = here.into_iter().filter(|grant| power.rests_on(self.met(grant))).copied().collect();
                 all.push(Held { power, namespace, grants: parts, expected: why });
             }
@@ -202,8 +248,14 @@ impl<'a> Graph<'a> {
 
     /// The shortest path of each service account to everything, as the steps after it was taken over.
     pub(crate) fn paths(&self) -> Paths {
-        let accounts: Vec<&NamespacedName> = self.grants.keys().filter_map(account).collect();
-        let administrators = self.grants.keys().filter(|holder| self.is_administrator(holder)).filter_map(account);
+        self.paths_without(None)
+    }
+
+    /// The same as if there were no such service account.
+    pub(crate) fn paths_without(&self, left_out: Option<&NamespacedName>) -> Paths {
+        let holders = || self.grants.keys().filter(|holder| left_out.is_none() || account(holder) != left_out);
+        let accounts: Vec<&NamespacedName> = holders().filter_map(account).collect();
+        let administrators = holders().filter(|holder| self.is_administrator(holder)).filter_map(account);
         let mut paths: Paths = administrators.map(|account| (account.clone(), Vec::new())).collect();
         loop {
             let mut further = Vec::new();
@@ -221,7 +273,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Where a power leads, given where service accounts do.
-    pub(crate) fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
+    fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
         let place = held.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
         let first = Step::Deed(format!("{}{place}", held.power.deed));
         let ends = |end, further: Vec<Step>| Some(Path { end, steps: [vec![first.clone()], further].concat() });
@@ -242,11 +294,20 @@ impl<'a> Graph<'a> {
             Yield::PodAccounts if self.control_plane.iter().any(|namespace| beside(namespace)) => {
                 ends(End::Administrator, vec![Step::Deed("the pods of the control plane".into())])
             }
-            Yield::PodAccounts => {
+            Yield::PodAccounts | Yield::ApiPodAccounts => {
                 let carried = |account: &_| self.carriers.as_ref().is_some_and(|all| all.contains_key(account));
                 through(&carried)
                     .or_else(|| if held.namespace.is_none() { ends(End::Commands, Vec::new()) } else { None })
             }
+        }
+    }
+
+    /// The shortest path of a holder by a power. One that leads over its holder gives it nothing.
+    pub(crate) fn path_of(&self, holder: &Holder, held: &Held<'_>, paths: &Paths) -> Option<Path> {
+        let path = self.path(held, paths)?;
+        match account(holder) {
+            Some(own) if path.passes(own) => self.path(held, &self.paths_without(Some(own))),
+            _ => Some(path),
         }
     }
 
@@ -280,7 +341,7 @@ impl<'a> Graph<'a> {
 }
 
 /// The service account that a holder is, if it is one.
-const fn account(holder: &Holder) -> Option<&NamespacedName> {
+pub(crate) const fn account(holder: &Holder) -> Option<&NamespacedName> {
     match holder {
         Holder::ServiceAccount(account) => Some(account),
         Holder::Group(_) | Holder::User(_) => None,

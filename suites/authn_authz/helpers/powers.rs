@@ -57,6 +57,8 @@ pub(crate) enum Yield {
     Accounts,
     /// The service accounts of pods in the namespace; everything, if the control plane runs there.
     PodAccounts,
+    /// The same without the control plane: the kubelet runs static pods from their files, whatever their mirrors state.
+    ApiPodAccounts,
     /// The content of Secrets.
     Secrets,
 }
@@ -203,7 +205,15 @@ pub(crate) static ALL: &[Power] = &[
     },
     Power {
         name: "pods",
-        needs: &[need(CHANGE, "", &["pods", "replicationcontrollers"])],
+        needs: &[need(&["create"], "", &["pods"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "runs pods with any service account",
+        instead: IN_NAMESPACES,
+    },
+    Power {
+        name: "pods",
+        needs: &[need(CHANGE, "", &["replicationcontrollers"])],
         reach: Reach::Namespace,
         yields: Yield::Accounts,
         deed: "runs pods with any service account",
@@ -219,10 +229,28 @@ pub(crate) static ALL: &[Power] = &[
     },
     Power {
         name: "pods",
-        needs: &[need(CHANGE, "batch", &["jobs", "cronjobs"])],
+        needs: &[need(CHANGE, "batch", &["cronjobs"])],
         reach: Reach::Namespace,
         yields: Yield::Accounts,
         deed: "runs pods with any service account",
+        instead: IN_NAMESPACES,
+    },
+    // The template of a Job is immutable: to change Jobs is not enough.
+    Power {
+        name: "pods",
+        needs: &[need(&["create"], "batch", &["jobs"])],
+        reach: Reach::Namespace,
+        yields: Yield::Accounts,
+        deed: "runs pods with any service account",
+        instead: IN_NAMESPACES,
+    },
+    // Of a pod that exists the images can be changed, the service account cannot.
+    Power {
+        name: "images",
+        needs: &[need(&["update", "patch"], "", &["pods"])],
+        reach: Reach::Namespace,
+        yields: Yield::ApiPodAccounts,
+        deed: "runs other images in running pods (update or patch of pods)",
         instead: IN_NAMESPACES,
     },
     Power {
@@ -300,6 +328,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_job_that_exists_runs_no_other_pods() {
+        assert!(given(&[rule(&["update", "patch"], "batch", &["jobs"])]).is_empty());
+        assert_eq!(given(&[rule(&["create"], "batch", &["jobs"])]), ["pods"]);
+        assert_eq!(given(&[rule(&["patch"], "batch", &["cronjobs"])]), ["pods"]);
+        for workload in ["deployments", "daemonsets", "statefulsets", "replicasets"] {
+            assert_eq!(given(&[rule(&["update"], "apps", &[workload])]), ["pods"], "{workload}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_exists_keeps_its_service_account() {
+        assert_eq!(given(&[rule(&["patch"], "", &["pods"])]), ["images"]);
+        assert_eq!(given(&[rule(&["update"], "", &["pods"])]), ["images"]);
+        assert_eq!(given(&[rule(&["create"], "", &["pods"])]), ["pods"]);
     }
 
     #[test]

@@ -1,0 +1,247 @@
+//! Installs what published charts and manifests grant, one add-on after the other, into a healthy cluster's RBAC objects.
+//!
+//! `tests/add_ons/manifests.yaml` has, for each add-on, its bindings with the rules that matter here and the service
+//! accounts to which they give powers. In it, `zz` stands for the release and `nn` for its namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use regex::Regex;
+use seaworthy::check::{Finding, Judged, Severity};
+use seaworthy::event::Events;
+use seaworthy::recording::Recording;
+use seaworthy::run::{Observer, Plan, Source};
+use seaworthy::suites;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+const CHECKS: [&str; 3] = ["AA-18", "AA-19", "AA-20"];
+/// What these checks need.
+const FACTS: [&str; 5] = ["default-service-account-reviews", "expectations", "kubeadm-config", "pods", "rbac"];
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// What an add-on's manifests grant.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AddOn {
+    add_on: String,
+    source: String,
+    /// The service accounts with powers, as `NAMESPACE/NAME`.
+    holders: BTreeSet<String>,
+    bindings: Vec<Binding>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Binding {
+    /// `NAME`, or `NAMESPACE/NAME`.
+    binding: String,
+    role: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// Only where they differ.
+    role_labels: Option<BTreeMap<String, String>>,
+    subjects: Vec<String>,
+    /// As `VERBS GROUPS RESOURCES NAMES`; none of a role of Kubernetes.
+    rules: Option<Vec<String>>,
+}
+
+fn add_ons(release: &str, namespace: &str) -> Vec<AddOn> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/add_ons/manifests.yaml");
+    let text = std::fs::read_to_string(path).expect("the manifests are in tests/add_ons");
+    let put = |text: &str, place: &str, name: &str| {
+        let place = Regex::new(&format!(r"(?-u:\b){place}(?-u:\b)")).expect("a name is a pattern");
+        place.replace_all(text, name).into_owned()
+    };
+    serde_saphyr::from_str(&put(&put(&text, "zz", release), "nn", namespace)).expect("the manifests are add-ons")
+}
+
+impl Binding {
+    fn object(&self) -> String {
+        format!("{} {}", if self.binding.contains('/') { "RoleBinding" } else { "ClusterRoleBinding" }, self.binding)
+    }
+
+    /// The role as an object; the namespace of a Role is the binding's.
+    fn role(&self) -> String {
+        match (self.role.strip_prefix("Role "), self.binding.split_once('/')) {
+            (Some(name), Some((namespace, _))) => format!("Role {namespace}/{name}"),
+            _ => self.role.clone(),
+        }
+    }
+
+    fn rules(&self) -> Vec<Value> {
+        let rule = |text: &String| {
+            let words: Vec<_> = text.split(' ').collect();
+            let list = |at: usize| -> Vec<_> {
+                let all = words.get(at).map(|word| word.split(',')).into_iter().flatten();
+                all.map(|one| if one == "core" { "" } else { one }).collect()
+            };
+            json!({"verbs": list(0), "groups": list(1), "resources": list(2), "names": list(3)})
+        };
+        self.rules.iter().flatten().map(rule).collect()
+    }
+}
+
+/// A healthy cluster, as a recording that can be changed.
+#[derive(Clone)]
+struct Cluster(Value);
+
+impl Cluster {
+    fn healthy() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/healthy/one-node.json.gz");
+        let mut text = String::new();
+        let file = File::open(path).expect("the fixture exists");
+        GzDecoder::new(file).read_to_string(&mut text).expect("the fixture is compressed text");
+        let mut recording: Value = serde_json::from_str(&text).expect("the fixture is JSON");
+        recording["facts"].as_object_mut().expect("it has facts").retain(|name, _| FACTS.contains(&name.as_str()));
+        assert_eq!(recording["facts"].as_object().map(Map::len), Some(FACTS.len()));
+        Self(recording)
+    }
+
+    fn part(&mut self, path: &[&str]) -> &mut Map<String, Value> {
+        let rbac = &mut self.0["facts"]["rbac"]["Ok"];
+        let part = path.iter().fold(rbac, |value, key| &mut value[*key]);
+        if part.is_null() {
+            *part = json!({});
+        }
+        part.as_object_mut().expect("it is a map")
+    }
+
+    fn with(mut self, add_on: &AddOn) -> Self {
+        for binding in &add_on.bindings {
+            if binding.rules.is_some() {
+                let rules = self.part(&["roles"]).entry(binding.role()).or_insert_with(|| json!([]));
+                rules.as_array_mut().expect("rules are a list").extend(binding.rules());
+            }
+            self.part(&["bindings"])
+                .insert(binding.object(), json!({"role": binding.role(), "holders": binding.subjects}));
+            for (object, labels) in [
+                (binding.object(), Some(&binding.labels)),
+                (binding.role(), binding.role_labels.as_ref().or(Some(&binding.labels))),
+            ] {
+                let is_own = object.ends_with(&binding.object()) || binding.rules.is_some();
+                if let Some(labels) = labels.filter(|labels| is_own && !labels.is_empty()) {
+                    self.part(&["marks", "add_ons"]).insert(object, json!(labels));
+                }
+            }
+        }
+        self
+    }
+
+    async fn judged(&self) -> Vec<Judged> {
+        let text = serde_json::to_vec(&self.0).expect("JSON can be written");
+        let recording = Recording::parse(&text, Path::new("a cluster with add-ons")).expect("it is a recording");
+        let plan = Plan::new(CHECKS.map(|id| suites::check(id).expect("an id is never taken away")).to_vec());
+        let observer = Observer::new(plan.facts.clone(), Source::Recorded(recording), Events::channel().0);
+        observer.settle(plan.checks.iter().flat_map(|check| (check.needs)()).collect()).await;
+        plan.checks.iter().map(|check| check.judged(&plan.facts, Severity::Minor)).collect()
+    }
+}
+
+fn findings(judged: &[Judged]) -> Vec<&Finding> {
+    judged.iter().flat_map(|check| &check.findings).collect()
+}
+
+fn words(findings: &[&Finding]) -> String {
+    findings
+        .iter()
+        .map(|it| format!("{:?} {} {}", it.severity, it.seen, it.evidence.join(", ")))
+        .collect::<Vec<_>>()
+        .join("\n  ")
+}
+
+#[tokio::test]
+async fn a_healthy_cluster_has_no_findings() {
+    let judged = Cluster::healthy().judged().await;
+    assert!(findings(&judged).is_empty() && judged.iter().all(|check| check.observations > 0), "{judged:?}");
+}
+
+#[tokio::test]
+async fn published_add_ons_are_notes_under_any_release_and_in_any_namespace() {
+    let (healthy, mut wrong) = (Cluster::healthy(), Vec::new());
+    for (release, namespace) in [("zz", "nn"), ("prod-2", "platform"), ("main", "kube-system")] {
+        let all = add_ons(release, namespace);
+        assert!(all.len() > 150, "{}", all.len());
+        for add_on in all {
+            let judged = healthy.clone().with(&add_on).judged().await;
+            let found = findings(&judged);
+            if !found.is_empty() {
+                wrong.push(format!(
+                    "{} ({}) as {release} in {namespace}: {}",
+                    add_on.add_on,
+                    add_on.source,
+                    words(&found)
+                ));
+            }
+            let notes = judged.iter().filter(|check| check.id != "AA-18").flat_map(|check| &check.notes);
+            let noted: BTreeSet<_> = notes.flat_map(|note| &note.subjects).map(ToString::to_string).collect();
+            let missing = add_on.holders.iter().filter(|holder| !noted.contains(&format!("ServiceAccount {holder}")));
+            wrong.extend(
+                missing.map(|holder| format!("{} as {release} in {namespace}: no note on {holder}", add_on.add_on)),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A right more, unless the rules of an add-on contain it already.
+fn more(add_on: &AddOn, holder: &str, verb: &str, resource: [&str; 2]) -> Option<AddOn> {
+    let subject = format!("ServiceAccount {holder}");
+    let mut changed = add_on.clone();
+    let own = changed.bindings.iter_mut().filter(|binding| binding.subjects.contains(&subject));
+    let mut own: Vec<_> = own.filter(|binding| binding.rules.is_some()).collect();
+    let has = own
+        .iter()
+        .flat_map(|binding| binding.rules.iter().flatten())
+        .any(|rule| rule.contains(verb) || rule.starts_with('*'));
+    let wide = own.iter_mut().find(|binding| !binding.binding.contains('/')).filter(|_| !has)?;
+    wide.rules.as_mut()?.push(format!("{verb},update {} {}", resource[0], resource[1]));
+    Some(changed)
+}
+
+#[tokio::test]
+async fn one_power_more_is_found_and_named() {
+    let (healthy, mut wrong, mut tried) = (Cluster::healthy(), Vec::new(), 0);
+    for add_on in add_ons("zz", "nn") {
+        for holder in &add_on.holders {
+            for (verb, resource) in [("escalate", [RBAC, "clusterroles"]), ("impersonate", ["core", "groups"])] {
+                let Some(changed) = more(&add_on, holder, verb, resource) else { continue };
+                tried += 1;
+                let judged = healthy.clone().with(&changed).judged().await;
+                let subject = format!("ServiceAccount {holder}");
+                let is_named = |it: &Finding| {
+                    let named = it.expected.contains(&subject) || it.seen.contains(&subject);
+                    named && words(&[it]).contains(verb) && it.severity >= Severity::Major
+                };
+                if !findings(&judged).into_iter().any(is_named) {
+                    wrong.push(format!("{}: {verb} of {holder}: {}", add_on.add_on, words(&findings(&judged))));
+                }
+            }
+        }
+    }
+    assert!(tried > 200, "{tried}");
+    assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn what_an_add_on_has_is_found_where_everyone_has_it() {
+    let (healthy, mut wrong) = (Cluster::healthy(), Vec::new());
+    for add_on in add_ons("zz", "nn") {
+        let at = add_on.bindings.iter().position(|binding| {
+            binding.rules.is_some() && binding.subjects.iter().all(|subject| subject.starts_with("ServiceAccount"))
+        });
+        for everyone in ["Group system:authenticated", "ServiceAccount nn/default"] {
+            let (Some(at), mut changed) = (at, add_on.clone()) else { continue };
+            changed.bindings[at].subjects = vec![everyone.into()];
+            let judged = healthy.clone().with(&changed).judged().await;
+            let found = judged.iter().filter(|check| check.id == "AA-18").flat_map(|check| &check.findings);
+            if !found.into_iter().any(|it| it.severity >= Severity::Major) {
+                wrong.push(format!("{} for {everyone}: {:?}", add_on.add_on, changed.bindings[at].rules));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
