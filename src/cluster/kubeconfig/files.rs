@@ -186,7 +186,7 @@ mod tests {
     fn the_first_file_with_a_name_counts() {
         let files = Files::new(vec![
             file("/a/one", "users: [{name: x, user: {token: first}}]"),
-            file("/b/two", "current-context: c\nusers: [{name: x, user: {token: second}}, {name: y}]"),
+            file("/b/two", "current-context: c\nusers: [{name: x, user: {token: second}}, {name: w}]"),
             file("/c/three", "current-context: d"),
         ]);
         let entry = files.entry(Kind::User, "x").unwrap().unwrap();
@@ -194,16 +194,16 @@ mod tests {
         assert_eq!(entry.file.resolve("ca.crt"), Path::new("/a/ca.crt"));
         assert_eq!(entry.file.resolve("/ca.crt"), Path::new("/ca.crt"));
         assert_eq!(files.current_context().unwrap().as_deref(), Some("c"));
-        assert!(files.entry(Kind::User, "y").unwrap().unwrap().fields.is_empty());
+        assert!(files.entry(Kind::User, "w").unwrap().unwrap().fields.is_empty());
         assert!(files.entry(Kind::Cluster, "x").unwrap().is_none());
-        assert_eq!((files.names(Kind::User), files.names(Kind::Context)), ("x, y".into(), "none".into()));
+        assert_eq!((files.names(Kind::User), files.names(Kind::Context)), ("x, w".into(), "none".into()));
     }
 
     #[test]
     fn only_the_entry_that_is_asked_for_must_be_valid() {
-        let yaml = "users: [null, 1, {name: 2}, {name: x, user: 3}, {name: y, user: {token: 4}}, {name: z}, {name: z}]";
+        let yaml = "users: [null, 1, {name: 2}, {name: x, user: 3}, {name: w, user: {token: 4}}, {name: z}, {name: z}]";
         let files = Files::new(vec![file("f", yaml)]);
-        assert!(files.entry(Kind::User, "y").unwrap().is_some());
+        assert!(files.entry(Kind::User, "w").unwrap().is_some());
         for (name, says) in
             [("x", "its user (line 1) is a number"), ("z", "have the name \"z\" twice (line 1) (line 1)")]
         {
