@@ -81,7 +81,9 @@ impl Verdicts {
                 Event::CheckJudged { check, .. } => self.hand(check),
                 Event::CausesFound { checks, .. } => {
                     open.extend(checks.into_iter().map(|check| (check.id.clone(), check)));
-                    std::mem::take(&mut open).into_values().for_each(|check| self.hand(check));
+                    for check in std::mem::take(&mut open).into_values() {
+                        self.hand(check);
+                    }
                 }
                 Event::CleanedUp { namespace, left: Some(left) } => {
                     let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
@@ -90,7 +92,9 @@ impl Verdicts {
                 _ => {}
             }
         }
-        open.into_values().for_each(|check| self.hand(check));
+        for check in open.into_values() {
+            self.hand(check);
+        }
         behind
     }
 

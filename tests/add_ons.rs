@@ -27,7 +27,8 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct AddOn {
-    add_on: String,
+    #[serde(rename = "add-on")]
+    project: String,
     source: String,
     /// The service accounts with powers, as `NAMESPACE/NAME`.
     holders: BTreeSet<String>,
@@ -38,7 +39,8 @@ struct AddOn {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Binding {
     /// `NAME`, or `NAMESPACE/NAME`.
-    binding: String,
+    #[serde(rename = "binding")]
+    name: String,
     role: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -61,12 +63,12 @@ fn add_ons(release: &str, namespace: &str) -> Vec<AddOn> {
 
 impl Binding {
     fn object(&self) -> String {
-        format!("{} {}", if self.binding.contains('/') { "RoleBinding" } else { "ClusterRoleBinding" }, self.binding)
+        format!("{} {}", if self.name.contains('/') { "RoleBinding" } else { "ClusterRoleBinding" }, self.name)
     }
 
     /// The role as an object; the namespace of a Role is the binding's.
     fn role(&self) -> String {
-        match (self.role.strip_prefix("Role "), self.binding.split_once('/')) {
+        match (self.role.strip_prefix("Role "), self.name.split_once('/')) {
             (Some(name), Some((namespace, _))) => format!("Role {namespace}/{name}"),
             _ => self.role.clone(),
         }
@@ -172,17 +174,17 @@ async fn published_add_ons_are_notes_under_any_release_and_in_any_namespace() {
         for add_on in all {
             let judged = healthy.clone().with(&add_on).judged().await;
             let found = findings(&judged);
-            if found.iter().any(|it| it.severity >= Severity::Major) && !TRUE_FINDINGS.contains(&&*add_on.add_on) {
+            if found.iter().any(|it| it.severity >= Severity::Major) && !TRUE_FINDINGS.contains(&&*add_on.project) {
                 wrong.push(format!(
                     "{} ({}) as {release} in {namespace}: {}",
-                    add_on.add_on,
+                    add_on.project,
                     add_on.source,
                     words(&found)
                 ));
             }
             let notes = judged.iter().filter(|check| check.id != "AA-18").flat_map(|check| &check.notes);
-            let noted: BTreeSet<_> = notes.flat_map(|note| &note.subjects).map(ToString::to_string).collect();
-            let missing = add_on.holders.iter().filter(|holder| !noted.contains(&format!("ServiceAccount {holder}")));
+            let listed: BTreeSet<_> = notes.flat_map(|note| &note.subjects).map(ToString::to_string).collect();
+            let missing = add_on.holders.iter().filter(|holder| !listed.contains(&format!("ServiceAccount {holder}")));
             (holders, unnoted) = (holders + add_on.holders.len(), unnoted + missing.count());
         }
     }
@@ -205,7 +207,7 @@ fn more(add_on: &AddOn, holder: &str, verb: &str, resource: [&str; 2]) -> Option
         .iter()
         .flat_map(|binding| binding.rules.iter().flatten())
         .any(|rule| rule.contains(verb) || rule.starts_with('*'));
-    let wide = own.iter_mut().find(|binding| !binding.binding.contains('/')).filter(|_| !has)?;
+    let wide = own.iter_mut().find(|binding| !binding.name.contains('/')).filter(|_| !has)?;
     wide.rules.as_mut()?.push(format!("{verb},update {} {}", resource[0], resource[1]));
     Some(changed)
 }
@@ -225,7 +227,7 @@ async fn one_power_more_is_found_and_named() {
                     named && words(&[it]).contains(verb) && it.severity >= Severity::Major
                 };
                 if !findings(&judged).into_iter().any(is_named) {
-                    wrong.push(format!("{}: {verb} of {holder}: {}", add_on.add_on, words(&findings(&judged))));
+                    wrong.push(format!("{}: {verb} of {holder}: {}", add_on.project, words(&findings(&judged))));
                 }
             }
         }
@@ -247,7 +249,7 @@ async fn what_an_add_on_has_is_found_where_everyone_has_it() {
             let judged = healthy.clone().with(&changed).judged().await;
             let found = judged.iter().filter(|check| check.id == "AA-18").flat_map(|check| &check.findings);
             if !found.into_iter().any(|it| it.severity >= Severity::Major) {
-                wrong.push(format!("{} for {everyone}: {:?}", add_on.add_on, changed.bindings[at].rules));
+                wrong.push(format!("{} for {everyone}: {:?}", add_on.project, changed.bindings[at].rules));
             }
         }
     }

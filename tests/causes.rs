@@ -39,7 +39,7 @@ async fn conclude(path: &Path) -> Conclusion {
     };
     let gate = recording.gate;
     run(
-        Run { plan, source: Source::Recorded(recording), gate, named: Default::default(), started },
+        Run { plan, source: Source::Recorded(recording), gate, named: std::collections::BTreeSet::new(), started },
         Events::channel().0,
     )
     .await

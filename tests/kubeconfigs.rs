@@ -117,7 +117,7 @@ impl Scene {
     fn text(&self) -> String {
         let body = |given: &Option<String>, default: &str| {
             let text = given.clone().unwrap_or_else(|| default.to_owned());
-            text.trim_end().lines().map(|line| format!("    {line}\n")).collect::<String>()
+            text.trim_end().lines().fold(String::new(), |text, line| text + "    " + line + "\n")
         };
         let Case { file, cluster, context, user, more, change, .. } = &self.case;
         let made = format!(

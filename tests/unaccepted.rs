@@ -396,7 +396,6 @@ async fn a_server_that_cannot_be_accepted_is_examined_and_gets_no_credential() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_speaks_old_tls_at_most_is_named() {
-    let _turn = TURN.lock().await;
     /// A ServerHello of TLS 1.1, of which only the version matters.
     const HELLO: [u8; 49] = {
         let mut record = [0; 49];
@@ -410,6 +409,7 @@ async fn a_server_that_speaks_old_tls_at_most_is_named() {
         record[45] = 0x09;
         record
     };
+    let _turn = TURN.lock().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -57,7 +57,7 @@ pub(crate) fn fold(
     let has_named = judged.iter().any(|check| check.id == restarts::CHECK && !check.findings.is_empty());
     let restarts = has_named.then_some(restarts);
     let (faults, reasons, reported) = (BTreeMap::new(), BTreeMap::new(), Reported::default());
-    let mut fold = Fold { graph, places, restarts, obstacles, reported, gate, faults, reasons };
+    let mut fold = Fold { graph, places, restarts, reported, gate, faults, reasons };
     let mut order: Vec<&mut Judged> = judged.iter_mut().collect();
     order.sort_by_key(|check| (!obstacles.is_of_the_certificate(check), graph.below(&check.id).count()));
     let mut unaccepted: Option<Judged> = None;
@@ -113,7 +113,6 @@ struct Fold<'a> {
     graph: &'a Graph,
     places: &'a Places,
     restarts: Option<&'a Restarts>,
-    obstacles: &'a Obstacles,
     reported: Reported,
     gate: Severity,
     /// By check, what may explain results of checks above it.
@@ -126,8 +125,7 @@ impl Fold<'_> {
     fn findings(&mut self, check: &mut Judged, unaccepted: Option<&Judged>) {
         let (mut own, mut explained) = (Vec::new(), Vec::new());
         for finding in std::mem::take(&mut check.findings) {
-            if let cause @ Some(_) = unaccepted.and_then(|first| self.obstacles.certificate(&check.id, &finding, first))
-            {
+            if let cause @ Some(_) = unaccepted.and_then(|first| Obstacles::certificate(&check.id, &finding, first)) {
                 explained.push(Finding { cause, ..finding });
                 continue;
             }
@@ -228,13 +226,11 @@ impl Fold<'_> {
 
     /// The check that could not decide for the same reason before, if any.
     fn known(&mut self, id: &str, why: &str) -> Option<Cause> {
-        match self.reasons.get(why) {
-            Some(cause) => Some(cause.clone()).filter(|cause| cause.check != id),
-            None => {
-                self.reasons.insert(why.to_owned(), Cause { check: id.to_owned(), finding: None });
-                None
-            }
+        if let Some(cause) = self.reasons.get(why) {
+            return Some(cause.clone()).filter(|cause| cause.check != id);
         }
+        self.reasons.insert(why.to_owned(), Cause { check: id.to_owned(), finding: None });
+        None
     }
 
     fn remember(&mut self, check: &Judged) {

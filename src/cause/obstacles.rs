@@ -38,7 +38,7 @@ impl Obstacles {
 
     /// The finding of `first`, which reports that the certificate is not accepted, from which a finding of another check
     /// about the same server follows: one new certificate fixes both.
-    pub(super) fn certificate(&self, id: &str, finding: &Finding, first: &Judged) -> Option<Cause> {
+    pub(super) fn certificate(id: &str, finding: &Finding, first: &Judged) -> Option<Cause> {
         if first.id == id || !OF_THE_CERTIFICATE.contains(&id) {
             return None;
         }

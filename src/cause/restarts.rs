@@ -146,13 +146,12 @@ pub(super) mod testing {
     use crate::fact::facts::pods::PreviousRun;
     use crate::fact::facts::starts::testing::{at, started, starts};
 
+    /// A component, how many seconds ago it started, and its run before that: when it started and ended.
+    type Began<'a> = (&'a str, i64, Option<(i64, i64)>);
+
     /// What is known where these static pods of n1 and kubelets started, and the scheduler last renewed its lease so many
     /// seconds ago.
-    pub(super) fn restarts(
-        pods: &[(&str, i64, Option<(i64, i64)>)],
-        kubelets: &[(&str, i64)],
-        renewed: i64,
-    ) -> Restarts {
+    pub(super) fn restarts(pods: &[Began<'_>], kubelets: &[(&str, i64)], renewed: i64) -> Restarts {
         let pods = Pods(pods.iter().map(|(component, ago, run)| started(component, *ago, *run)).collect());
         let not_ready = |previous: Option<(i64, i64)>| {
             let previous = previous.map(|(from, to)| PreviousRun { started: at(from), ended: at(to) });

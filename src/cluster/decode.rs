@@ -226,8 +226,8 @@ mod tests {
         let call = Call::list::<Node>();
         let list = nodes(&[node("n1", "2026-11-22T12:00:00Z"), node("n2", "9999-12-31T23:59:59Z")]);
         let decoded: Vec<Node> = page(&call, &list).unwrap();
-        let last = decoded[1].status.as_ref().unwrap().conditions.as_ref().unwrap()[0].last_transition_time.clone();
-        assert_eq!((decoded.len(), last.unwrap().0), (2, Timestamp::MAX));
+        let end = decoded[1].status.as_ref().unwrap().conditions.as_ref().unwrap()[0].last_transition_time.clone();
+        assert_eq!((decoded.len(), end.unwrap().0), (2, Timestamp::MAX));
         let lease = json!({ "kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {},
             "spec": { "renewTime": "9999-12-31T23:59:59.999999Z" } });
         let call = Call::get_in::<Lease>("kube-node-lease", "n1");

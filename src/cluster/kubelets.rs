@@ -91,20 +91,17 @@ impl Cluster {
             return Err(Unobserved::unreachable(kubelet.to_string(), cause));
         }
         let deadline = turn.deadline;
-        match tokio::time::timeout(deadline, TcpStream::connect(kubelet)).await {
-            Ok(dialled) => {
-                answered.fetch_add(1, Ordering::Relaxed);
-                dialled.map(drop).map_err(|e| match e.kind() {
-                    std::io::ErrorKind::ConnectionRefused => {
-                        Unobserved::unreachable(kubelet.to_string(), "connection refused")
-                    }
-                    _ => Unobserved::unreachable(kubelet.to_string(), e),
-                })
-            }
-            Err(_) => {
-                silent.fetch_add(1, Ordering::Relaxed);
-                Err(Unobserved::timed_out(kubelet.to_string(), deadline))
-            }
+        if let Ok(dialled) = tokio::time::timeout(deadline, TcpStream::connect(kubelet)).await {
+            answered.fetch_add(1, Ordering::Relaxed);
+            dialled.map(drop).map_err(|e| match e.kind() {
+                std::io::ErrorKind::ConnectionRefused => {
+                    Unobserved::unreachable(kubelet.to_string(), "connection refused")
+                }
+                _ => Unobserved::unreachable(kubelet.to_string(), e),
+            })
+        } else {
+            silent.fetch_add(1, Ordering::Relaxed);
+            Err(Unobserved::timed_out(kubelet.to_string(), deadline))
         }
     }
 
@@ -146,8 +143,8 @@ mod tests {
         };
         let filling = (0..4).map(fill).collect();
         for _ in 0..50 {
-            let full = tokio::time::timeout(DEADLINE / 2, TcpStream::connect(("127.0.0.1", port))).await;
-            if full.is_err() {
+            let dialled = tokio::time::timeout(DEADLINE / 2, TcpStream::connect(("127.0.0.1", port))).await;
+            if dialled.is_err() {
                 return (port, listener, filling);
             }
         }

@@ -1,6 +1,6 @@
 //! Two faults that have nothing to do with each other are two root causes: neither hides the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
@@ -100,7 +100,7 @@ async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
         recording: None,
     };
     let (gate, (events, mut stream)) = (recording.gate, Events::channel());
-    let run = run(Run { plan, source: Source::Recorded(recording), gate, named: Default::default(), started }, events);
+    let run = run(Run { plan, source: Source::Recorded(recording), gate, named: BTreeSet::new(), started }, events);
     let concluded = run.await;
     let mut judged = BTreeMap::new();
     while let Some(event) = stream.recv().await {

@@ -119,11 +119,11 @@ mod tests {
     const FLAG: &str = "--encryption-provider-config=/etc/kubernetes/pki/encryption.yaml";
 
     fn pods(flags: &[Option<&str>]) -> Pods {
-        let pod = |(flag, i): (&Option<&str>, usize)| {
-            let words: Vec<&str> = ["--secure-port=6443"].into_iter().chain(*flag).collect();
+        let pod = |(flag, i): (Option<&str>, usize)| {
+            let words: Vec<&str> = ["--secure-port=6443"].into_iter().chain(flag).collect();
             static_pod("kube-apiserver", &format!("n{i}"), &words)
         };
-        Pods(flags.iter().zip(1..).map(pod).collect())
+        Pods(flags.iter().copied().zip(1..).map(pod).collect())
     }
 
     fn hosts(digests: &[Result<&str, &str>]) -> HostReports {

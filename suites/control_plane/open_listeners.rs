@@ -156,7 +156,7 @@ mod tests {
     use crate::check::testing::seen_of;
     use crate::fact::facts::nodes::Node;
     use crate::fact::facts::pods::testing::static_pod;
-    use crate::fact::facts::probe_reports::answers::{Answers, Endpoint, Reached, TlsMet};
+    use crate::fact::facts::probe_reports::answers::{Answers, Endpoint, TlsMet};
     use crate::fact::facts::probe_reports::testing::reports;
 
     const AT: ([u8; 4], u16) = ([10, 77, 0, 11], 2381);
@@ -165,7 +165,7 @@ mod tests {
         let listener = Listener { component: "etcd".into(), flag, at: AT.into(), tls };
         let refused = control.then(|| (Endpoint::tcp((AT.0, 10255)), Err(Fault::Refused)));
         let met = met.map(|met| (listener.endpoint(), met));
-        let answers = Answers { reached: Reached::from_iter(met.into_iter().chain(refused)), ..Answers::default() };
+        let answers = Answers { reached: met.into_iter().chain(refused).collect(), ..Answers::default() };
         judge(
             &ControlPlaneListeners([("n1".to_owned(), vec![listener])].into()),
             &Pods([static_pod("etcd", "n1", &["--x=y"])].into()),

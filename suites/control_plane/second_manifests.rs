@@ -89,6 +89,7 @@ mod tests {
         judge(&HostReports([("n1".to_owned(), HostReport { manifests, ..HostReport::unseen() })].into()))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a report may lack it")]
     fn manifests(files: &[(&str, Result<&str, &str>)]) -> Option<Seen<Manifests>> {
         let pod = |name: &str| Manifest { namespace: "kube-system".into(), name: name.into() };
         let file =

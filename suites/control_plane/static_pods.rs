@@ -175,8 +175,7 @@ fn report_not_ready(verdict: &mut Verdict, node: &str, pods: &[&Pod], node_is_do
 /// The checks whose results may follow where a component does not run.
 fn explained_by(component: &str) -> &'static [&'static str] {
     match component {
-        "kube-scheduler" => &["AD-03", "CP-05"],
-        "kube-controller-manager" => &["AD-03", "CP-05"],
+        "kube-controller-manager" | "kube-scheduler" => &["AD-03", "CP-05"],
         _ => &["AD-03", "CP-05", "HA-03", "SN-03"],
     }
 }

@@ -243,7 +243,7 @@ fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outsid
         Ok(records) => records.code == "SERVFAIL",
         Err(fault) => fault.is_silence(),
     };
-    if outside.is_empty() || !outside.iter().all(|answer| is_dead(&answer)) {
+    if outside.is_empty() || !outside.iter().all(is_dead) {
         return verdict.note_about(
             subject.clone(),
             format!("since it started, all servers that it forwards to failed at once {broken} times"),

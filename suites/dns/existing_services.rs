@@ -104,6 +104,7 @@ mod tests {
         judge(&reports([("n1", answers)]), unresolved, Err(&Unobserved::Interrupted))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a server may not answer")]
     fn answer(code: &str) -> Got<Records> {
         Ok(Records { code: code.into(), ..Records::default() })
     }

@@ -159,7 +159,7 @@ fn refuses(nodes: &Nodes, reports: &ProbeReports, node: &str) -> bool {
 mod tests {
     use super::*;
     use crate::fact::facts::nodes::Node;
-    use crate::fact::facts::probe_reports::answers::{ApiAnswer, Reached};
+    use crate::fact::facts::probe_reports::answers::ApiAnswer;
     use crate::fact::facts::probe_reports::testing::reports;
     use crate::seen::Access;
 
@@ -200,9 +200,9 @@ mod tests {
         let asked = KUBELET_PATHS.map(|path| (Endpoint::get_with_token(at, path), Err(Fault::TimedOut)));
         let with = |control: Got<Met>| {
             let control = (Endpoint::tcp((at.ip(), 10255)), control);
-            let reached = Reached::from_iter(asked.clone().into_iter().chain([control]));
+            let reached = asked.clone().into_iter().chain([control]).collect();
             let own = Answers { reached, ..Answers::default() };
-            let open = Reached::from_iter([(Endpoint::tcp(at), Ok(Met::Open))]);
+            let open = [(Endpoint::tcp(at), Ok(Met::Open))].into_iter().collect();
             let other = Answers { reached: open, ..Answers::default() };
             let node = Node { addresses: vec![("InternalIP".into(), "10.77.0.11".into())], ..Node::default() };
             let skipped = Unobserved::NotAllowed { access: Access::Grant, profile: "post-install".into() };

@@ -25,12 +25,9 @@ fn judge(nodes: &Nodes, reports: &ProbeReports) -> Verdict {
     let mut verdict = Verdict::new();
     for (name, report) in &reports.0 {
         let subject = || Subject::node(name);
-        let why = match &report.answers {
-            Ok(_) => {
-                verdict.confirm();
-                continue;
-            }
-            Err(why) => why,
+        let Err(why) = &report.answers else {
+            verdict.confirm();
+            continue;
         };
         let how = report.not_started().filter(|_| nodes.0.get(name).is_some_and(Node::is_ready));
         let Some(how) = how else {

@@ -52,7 +52,7 @@ impl ClusterEntry {
             bundle: None,
             proxy,
             disables_compression: fields.flag("disable-compression")?,
-            for_plugins: for_plugins(fields),
+            for_plugins: for_plugins(*fields),
         };
         let bundle = match (data, path) {
             (Some(data), _) => Some(("certificate-authority-data".to_owned(), data)),
@@ -95,7 +95,7 @@ fn authorities(field: &str, pem: &[u8]) -> Result<Vec<Certificate>, String> {
 }
 
 /// What an unused extension holds does not matter.
-fn for_plugins(fields: &Fields<'_>) -> Option<serde_json::Value> {
+fn for_plugins(fields: Fields<'_>) -> Option<serde_json::Value> {
     let extensions = fields.list("extensions").ok()?;
     extensions.iter().find_map(|extension| {
         let Value::Map(fields) = &extension.value else { return None };

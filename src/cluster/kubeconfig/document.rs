@@ -195,8 +195,8 @@ mod tests {
             (b"a: 1\n\tsecret: 2\n", "line"),
             (b"a: secret: b\n", "line 1"),
             (b"a: *secret\n", "line 1"),
-            (b"? [secret]\n: 1\n", "line 1"),
-            (b"~: secret\n", "line 1"),
+            (b"? [secret]\n: 1\n", "a key is a list"),
+            (b"~: secret\n", "a key is null"),
         ] {
             let why = read(bytes).unwrap_err();
             assert!(why.contains(line) && !why.contains('\n'), "{why}");

@@ -27,26 +27,26 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.0.is_none_or(BTreeMap::is_empty)
     }
 
-    fn node(&self, field: &str) -> Option<&'a Node> {
+    fn node(self, field: &str) -> Option<&'a Node> {
         self.0?.get(field).filter(|node| !node.value.is_null())
     }
 
     /// Where the field is, for an error.
-    pub(super) fn line(&self, field: &str) -> String {
+    pub(super) fn line(self, field: &str) -> String {
         self.node(field).map(line).unwrap_or_default()
     }
 
     /// A text. As in Go, an empty one is unset.
-    pub(super) fn text(&self, field: &str) -> Result<Option<String>, String> {
+    pub(super) fn text(self, field: &str) -> Result<Option<String>, String> {
         let text = self.node(field).map(|node| text_of(field, node)).transpose()?;
         Ok(text.filter(|text| !text.is_empty()).map(str::to_owned))
     }
 
-    pub(super) fn flag(&self, field: &str) -> Result<bool, String> {
+    pub(super) fn flag(self, field: &str) -> Result<bool, String> {
         match self.node(field).map(|node| (node, &node.value)) {
             None => Ok(false),
             Some((_, Value::Flag(flag))) => Ok(*flag),
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Bytes in base64, in which line breaks are skipped.
-    pub(super) fn bytes(&self, field: &str) -> Result<Option<Vec<u8>>, String> {
+    pub(super) fn bytes(self, field: &str) -> Result<Option<Vec<u8>>, String> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let text = without_line_breaks(&text);
         BASE64.decode(&*text).map(Some).map_err(|_| {
@@ -72,7 +72,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    pub(super) fn list(&self, field: &str) -> Result<&'a [Node], String> {
+    pub(super) fn list(self, field: &str) -> Result<&'a [Node], String> {
         match self.node(field).map(|node| (node, &node.value)) {
             None => Ok(&[]),
             Some((_, Value::List(items))) => Ok(items),
@@ -81,12 +81,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts, in which null is an empty text.
-    pub(super) fn texts(&self, field: &str) -> Result<Vec<String>, String> {
+    pub(super) fn texts(self, field: &str) -> Result<Vec<String>, String> {
         self.list(field)?.iter().map(|item| Ok(text_of(&format!("{field} entry"), item)?.to_owned())).collect()
     }
 
     /// The fields of a field, if it is set.
-    pub(super) fn object(&self, field: &str) -> Result<Option<Self>, String> {
+    pub(super) fn object(self, field: &str) -> Result<Option<Self>, String> {
         self.node(field).map(|node| Self::of(Some(node), field)).transpose()
     }
 

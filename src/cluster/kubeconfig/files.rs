@@ -127,7 +127,7 @@ impl Files {
 
     /// Whether nothing is in the files.
     pub(super) fn are_empty(&self) -> bool {
-        self.0.iter().all(|file| file.fields().is_ok_and(|fields| fields.is_empty()))
+        self.0.iter().all(|file| file.fields().is_ok_and(Fields::is_empty))
     }
 
     /// The first current context.

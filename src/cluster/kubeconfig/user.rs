@@ -28,13 +28,13 @@ pub(super) fn user(Entry { file, fields }: &Entry<'_>, is_tls: bool, read: ReadF
     if (username.is_some() || password.is_some()) && token.is_some() || username.is_some() && token_file.is_some() {
         return Err("it has both a token and a username or password: keep one of them".into());
     }
-    let certificate = certificate(fields, file, is_tls, read)?;
+    let certificate = certificate(*fields, file, is_tls, read)?;
     let plugin = fields.object("exec")?.map(|fields| exec(fields, file)).transpose()?;
     let provider = fields.object("auth-provider")?;
     if plugin.is_some() && provider.is_some() {
         return Err("it has both exec and auth-provider: remove auth-provider".into());
     }
-    let mut user = impersonation(fields)?;
+    let mut user = impersonation(*fields)?;
     if is_tls {
         let id_token = provider.map(id_token).transpose()?;
         if let Some(certificate) = &certificate {
@@ -70,7 +70,7 @@ pub(super) fn logged_in(user: AuthInfo, Login { name, password }: Login) -> Auth
 
 /// The client certificate with its key. As in client-go, a key without a certificate is ignored.
 fn certificate(
-    fields: &Fields<'_>,
+    fields: Fields<'_>,
     file: &File,
     is_tls: bool,
     read: ReadFile,
@@ -172,7 +172,7 @@ fn id_token(provider: Fields<'_>) -> Result<String, String> {
 }
 
 /// The identity to act as.
-fn impersonation(fields: &Fields<'_>) -> Result<AuthInfo, String> {
+fn impersonation(fields: Fields<'_>) -> Result<AuthInfo, String> {
     let mut extra = Vec::new();
     if let Some(fields) = fields.object("as-user-extra")? {
         for (key, _) in fields.all() {

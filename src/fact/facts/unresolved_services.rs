@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_domain::ClusterDomain;
 use super::probe_reports::ProbeReports;
-use super::probe_reports::answers::Purpose;
+use super::probe_reports::answers::{Purpose, Records};
 use super::probe_reports::dns_questions::Names;
 use super::service_exposure::ServiceExposure;
 use crate::fact::{Observe, Rule};
@@ -47,7 +47,7 @@ fn unresolved(
     for answers in reports.0.values().filter_map(|report| report.answers.as_ref().ok()) {
         for (server, answer) in &answers.dns {
             let asked = answer.records.iter().filter(|answer| answer.asked.purpose == Purpose::Existing);
-            for answer in asked.filter(|answer| answer.got.as_ref().is_ok_and(|got| got.is_nxdomain())) {
+            for answer in asked.filter(|answer| answer.got.as_ref().is_ok_and(Records::is_nxdomain)) {
                 if let Some(service) = names.get(&answer.asked.name) {
                     unresolved.entry((*service).clone()).or_default().push(server.ip());
                 }

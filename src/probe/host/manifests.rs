@@ -83,7 +83,7 @@ fn manifest(bytes: &[u8]) -> Result<Manifest, String> {
 }
 
 fn short_digest(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().take(KEPT).map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, bytes).as_ref().iter().take(KEPT).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

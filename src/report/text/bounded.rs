@@ -33,7 +33,7 @@ pub(super) fn bounded(blocks: Vec<Block>, end: &str, all: bool) -> String {
         }
     }
     if !left_out.is_empty() {
-        text.push_str(&format!("not shown: {} (-v shows all)\n\n", shortened::items(&left_out, " ", false)));
+        text.extend(["not shown: ", &shortened::items(&left_out, " ", false), " (-v shows all)\n\n"]);
     }
     text + end
 }

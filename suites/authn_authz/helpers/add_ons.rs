@@ -30,7 +30,8 @@ static KNOWN: LazyLock<Vec<AddOn>> =
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct AddOn {
     /// The name of its chart, or that of its project.
-    add_on: String,
+    #[serde(rename = "add-on")]
+    project: String,
     /// The chart or manifest from which this was read.
     source: String,
     /// The day of that version.
@@ -84,8 +85,8 @@ struct Pattern(String);
 
 impl fmt::Display for AddOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { add_on, source, date, .. } = self;
-        write!(f, "{add_on} ({source}, {date})")
+        let Self { project, source, date, .. } = self;
+        write!(f, "{project} ({source}, {date})")
     }
 }
 
@@ -323,7 +324,7 @@ mod tests {
     /// The add-ons of the first holder of an operator's binding.
     fn names(rbac: &Rbac) -> BTreeSet<String> {
         let grant = rbac.grants().next().unwrap();
-        recognised(rbac, &grant, &grant.binding.holders[0]).into_iter().map(|(it, _)| it.add_on.clone()).collect()
+        recognised(rbac, &grant, &grant.binding.holders[0]).into_iter().map(|(it, _)| it.project.clone()).collect()
     }
 
     fn operator(binding: &str, holders: &[&str]) -> Rbac {

@@ -16,7 +16,7 @@ pub(super) fn doubtful(reports: &ProbeReports, pods: &BTreeSet<IpAddr>) -> BTree
 pub(super) fn leave_out(reports: &mut ProbeReports, departed: &BTreeSet<IpAddr>) {
     for report in reports.0.values_mut() {
         let Ok(answers) = &mut report.answers else { continue };
-        let asked: BTreeSet<IpAddr> = answers.dns.keys().map(|server| server.ip()).collect();
+        let asked: BTreeSet<IpAddr> = answers.dns.keys().map(std::net::SocketAddr::ip).collect();
         report.departed = asked.intersection(departed).copied().collect();
         answers.dns.retain(|server, _| !departed.contains(&server.ip()));
     }
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(doubtful, [broken, deleted].into());
         leave_out(&mut reports, &[deleted].into());
         let report = &reports.0["n1"];
-        let left: Vec<IpAddr> = report.answers.as_ref().unwrap().dns.keys().map(|server| server.ip()).collect();
+        let left: Vec<IpAddr> = report.answers.as_ref().unwrap().dns.keys().map(std::net::SocketAddr::ip).collect();
         assert_eq!((left, report.departed.clone()), (vec![service, well, broken], [deleted].into()));
         assert!(serde_json::to_string(report).unwrap().contains("departed"));
     }

@@ -34,7 +34,7 @@ pub(super) fn questions(node: &str, first: &Questions, reports: &ProbeReports) -
         settle_ms: milliseconds(SETTLE),
         ..Batch::of(first.batch.run.clone(), ANSWER, DEADLINE)
     };
-    Some(Questions { peers, service, dns, ..Questions::none(batch) })
+    Some(Questions { dns, peers, service, ..Questions::none(batch) })
 }
 
 /// The peers whose names failed, by their addresses: a broken DNS must not hide a working network.
@@ -110,7 +110,7 @@ pub(super) fn add(reports: &mut ProbeReports, node: &str, address: Option<IpAddr
         let Some(again) = again.record(Purpose::Probes).filter(|again| again.got.is_ok()) else { continue };
         let records = answers.dns.get_mut(server).into_iter().flat_map(|answer| &mut answer.records);
         for first in records.filter(|first| first.asked == again.asked) {
-            first.got = again.got.clone();
+            first.got.clone_from(&again.got);
         }
     }
 }
