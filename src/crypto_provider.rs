@@ -18,9 +18,9 @@ pub fn install() {
 
 /// Loads keys that do not show their public half.
 ///
-/// Whoever has it compares it with the certificate, and rustls reads no certificate of version 1 for that. Go presents such
-/// certificates, which `openssl x509 -req` issues if it is given no extensions. That key and certificate belong together is
-/// verified where both are read.
+/// With the public half, rustls would compare the key with the certificate, and it cannot read a certificate of version 1. Go
+/// presents such certificates, and `openssl x509 -req` issues them if it is given no extensions. The code that reads the key
+/// and the certificate verifies that they belong together.
 #[derive(Debug)]
 struct Keys;
 

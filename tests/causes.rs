@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fault::Fault;
 use seaworthy::check::Outcome;
-use seaworthy::event::{Events, Planned, RunStarted};
+use seaworthy::event::{Events, RunStarted};
 use seaworthy::recording::Recording;
 use seaworthy::run::{Conclusion, Plan, Run, Source, run};
 use seaworthy::suites;
@@ -26,17 +26,7 @@ async fn conclude(path: &Path) -> Conclusion {
     let recording = Recording::read(path).expect("a fixture is a recording");
     let checks = recording.checks.iter().map(|id| suites::check(id).expect("an id is never taken away"));
     let plan = Plan::new(checks.collect());
-    let started = RunStarted {
-        seaworthy: recording.seaworthy.clone(),
-        at: recording.at,
-        cluster: recording.cluster.clone(),
-        profile: recording.profile.clone(),
-        gate: recording.gate,
-        checks: plan.checks.iter().copied().map(Planned::from).collect(),
-        namespace: None,
-        failed: None,
-        recording: None,
-    };
+    let started = RunStarted::judging(&recording, &plan.checks);
     let gate = recording.gate;
     run(
         Run { plan, source: Source::Recorded(recording), gate, named: std::collections::BTreeSet::new(), started },

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seaworthy::check::Check;
-use seaworthy::event::{Events, Planned, RunStarted};
+use seaworthy::event::{Events, RunStarted};
 use seaworthy::recording::Recording;
 use seaworthy::report::{Progress, Reports, Wanted};
 use seaworthy::run::{ExitCode, Plan, Run, Source, run};
@@ -170,17 +170,7 @@ async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
     let check = |id: &str| suites::check(id).unwrap();
     let panics: &Check = Box::leak(Box::new(Check { judge: |_| panic!("a bug"), ..*check("KL-01") }));
     let plan = Plan::new(vec![panics, check("CP-05")]);
-    let started = RunStarted {
-        seaworthy: recording.seaworthy.clone(),
-        at: recording.at,
-        cluster: recording.cluster.clone(),
-        profile: recording.profile.clone(),
-        gate: recording.gate,
-        checks: plan.checks.iter().copied().map(Planned::from).collect(),
-        namespace: None,
-        failed: None,
-        recording: None,
-    };
+    let started = RunStarted::judging(&recording, &plan.checks);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let wanted = Wanted {

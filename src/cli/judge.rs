@@ -10,7 +10,7 @@ use super::choice::FilterArgs;
 use super::reporting::{STANDARD_INPUT, check_files, consume};
 use super::say;
 use crate::check::Check;
-use crate::event::{Events, Planned, RunStarted};
+use crate::event::{Events, RunStarted};
 use crate::recording::Recording;
 use crate::redaction::Redaction;
 use crate::report::{Progress, Reports, Wanted};
@@ -66,14 +66,9 @@ async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &
     let reports = Reports::open(reports, Progress::Hidden)?;
     let started = RunStarted {
         seaworthy: env!("CARGO_PKG_VERSION").into(),
-        at: recording.at,
-        cluster: recording.cluster.clone(),
-        profile: recording.profile.clone(),
         gate,
-        checks: plan.checks.iter().copied().map(Planned::from).collect(),
-        namespace: None,
-        failed: None,
         recording: Some(name.into()),
+        ..RunStarted::judging(&recording, &plan.checks)
     };
     let (events, receiver) = Events::channel();
     let reporting = tokio::spawn(consume(receiver, reports, Redaction::default()));

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::cluster::ClusterSummary;
+use crate::recording::Recording;
 use crate::redaction::Redaction;
 
 /// One event of a run.
@@ -88,6 +89,23 @@ pub struct RunStarted {
     /// The file that is judged instead of a live cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
+}
+
+impl RunStarted {
+    /// The beginning of a run that judges these checks as the recorded one would have done.
+    pub fn judging(recording: &Recording, checks: &[&Check]) -> Self {
+        Self {
+            seaworthy: recording.seaworthy.clone(),
+            at: recording.at,
+            cluster: recording.cluster.clone(),
+            profile: recording.profile.clone(),
+            gate: recording.gate,
+            checks: checks.iter().copied().map(Planned::from).collect(),
+            namespace: None,
+            failed: None,
+            recording: None,
+        }
+    }
 }
 
 /// A check that was selected, before anything is known about it.

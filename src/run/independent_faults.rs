@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Judged, Severity};
-use crate::event::{Event, Events, Planned, RunStarted};
+use crate::event::{Event, Events, RunStarted};
 use crate::recording::Recording;
 use crate::run::{Plan, Run, Source, run};
 use crate::suites;
@@ -88,17 +88,7 @@ async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/faults").join(format!("{slug}.json.gz"));
     let recording = Recording::read(&path).expect("a fixture is a recording");
     let plan = Plan::new(recording.checks.iter().filter_map(|id| suites::check(id)).collect());
-    let started = RunStarted {
-        seaworthy: recording.seaworthy.clone(),
-        at: recording.at,
-        cluster: recording.cluster.clone(),
-        profile: recording.profile.clone(),
-        gate: recording.gate,
-        checks: plan.checks.iter().copied().map(Planned::from).collect(),
-        namespace: None,
-        failed: None,
-        recording: None,
-    };
+    let started = RunStarted::judging(&recording, &plan.checks);
     let (gate, (events, mut stream)) = (recording.gate, Events::channel());
     let run = run(Run { plan, source: Source::Recorded(recording), gate, named: BTreeSet::new(), started }, events);
     let concluded = run.await;

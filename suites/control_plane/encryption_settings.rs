@@ -56,12 +56,9 @@ fn judge(pods: &Pods, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
     let hosts = match hosts {
         Ok(hosts) => hosts,
         Err(Unobserved::NotAllowed { profile, .. }) => {
-            verdict.confirm();
-            verdict.note(format!(
-                "all have the flag; whether their files are the same was not checked, which takes privileged probes that the \
-                 profile {profile} does not allow"
+            return Verdict::not_applicable(format!(
+                "all have the flag; comparing their files takes privileged probes, which the profile {profile} does not allow"
             ));
-            return verdict;
         }
         Err(why) => {
             verdict.unseen(Subject::cluster(), why);
@@ -154,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_compared_is_a_note_or_a_gap() {
+    fn what_was_not_compared_is_never_a_pass() {
         let both = pods(&[Some(FLAG), Some(FLAG)]);
         let allowed = Unobserved::NotAllowed { access: Access::Privileged, profile: "audit".into() };
-        assert_eq!(notes(&judge(&both, Err(&allowed))).len(), 1);
+        assert!(judge(&both, Err(&allowed)).reason().is_some());
         assert_eq!(judge(&both, Err(&Unobserved::Interrupted)).gaps().len(), 1);
         assert_eq!(judge(&both, Ok(&hosts(&[Ok("ab"), Err("permission denied")]))).gaps().len(), 1);
         assert!(judge(&pods(&[Some(FLAG)]), Err(&allowed)).reason().is_some());

@@ -18,7 +18,7 @@
 use super::helpers::etcdctl::etcdctl;
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::pods::Pods;
-use crate::fact::facts::probe_reports::ProbeReports;
+use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
 use crate::seen::Unobserved;
 
 crate::check!("HA-07", "etcd-writes", Critical, judge);
@@ -32,8 +32,10 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, pods: Result<&Pods, &Unobs
         Ok(reports) => reports.0.values().filter_map(|report| report.answers.as_ref().err()).collect(),
         Err(why) => vec![why],
     };
-    let refusal = refusals.into_iter().find(|why| is_full(why));
-    match (refusal, reports) {
+    // A pod that was created, whatever became of it, was written to etcd.
+    let was_created = |report: &ProbeReport| report.answers.is_ok() || report.created_ms.is_some();
+    let written = reports.is_ok_and(|reports| reports.0.values().any(was_created));
+    match (refusals.iter().find(|why| is_full(why)), refusals.first()) {
         (Some(why), _) => {
             let member = pods.ok().and_then(|pods| pods.static_pods("etcd").next());
             let etcdctl = etcdctl(member.map_or("etcd-NODE", |pod| &pod.name));
@@ -52,8 +54,12 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, pods: Result<&Pods, &Unobs
                     )),
             );
         }
-        (None, Ok(_)) => verdict.confirm(),
-        (None, Err(why)) => verdict.unseen(Subject::cluster(), why),
+        _ if written => verdict.confirm(),
+        (None, Some(why)) => verdict.unseen(Subject::cluster(), why),
+        (None, None) => {
+            let why = Unobserved::invalid("the probes", "no pod was to be created");
+            verdict.unseen(Subject::cluster(), &why);
+        }
     }
     verdict
 }
@@ -98,6 +104,11 @@ mod tests {
         let audit = Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() };
         for why in [audit, Unobserved::invalid("POST", "HTTP 500: leader changed"), Unobserved::Interrupted] {
             let verdict = judge(Err(&why), Ok(&Pods::default()));
+            assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
+            // The same where each pod was refused for itself.
+            let mut refused = reports([("n1", Answers::default())]);
+            refused.0.insert("n1".into(), report("p1", Err(why)));
+            let verdict = judge(Ok(&refused), Ok(&Pods::default()));
             assert_eq!((verdict.observations(), verdict.gaps().len()), (0, 1));
         }
     }
