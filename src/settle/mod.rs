@@ -68,14 +68,15 @@ impl Sight {
             };
             (nodes, with_clock(live, leases).await)
         };
-        let ((nodes, node_leases), leaders, pods, api_servers, dns) = tokio::join!(
+        let ((nodes, node_leases), leaders, pods, clock, api_servers, dns) = tokio::join!(
             nodes,
             leaders,
             Pods::observe(live, ()),
+            Clock::observe(live, ()),
             ApiServerEndpoints::observe(live, ()),
             ClusterDns::observe(live, ()),
         );
-        Self { nodes, node_leases, leaders, pods, api_servers, dns }
+        Self { nodes, node_leases, leaders, pods, clock, api_servers, dns }
     }
 }
 

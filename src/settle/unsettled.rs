@@ -13,6 +13,7 @@ use crate::fact::facts::leader_leases::LeaderLeases;
 use crate::fact::facts::node_leases::NodeLeases;
 use crate::fact::facts::nodes::Nodes;
 use crate::fact::facts::pods::{Pod, Pods};
+use crate::fact::facts::starts::{Component, Starts};
 use crate::seen::{Seen, Unobserved};
 
 /// Which part of its duration a lease may be old. Kubelets renew theirs every 10 s of 40, leaders every 2 s of 15: after a
@@ -38,12 +39,22 @@ pub(crate) enum Aim {
     Proxies,
     /// The DNS Service has its pods.
     Dns,
+    /// What watches the API server has had the time to watch it again.
+    Watches,
 }
 
 impl Aim {
     /// All.
-    const ALL: [Self; 7] =
-        [Self::Nodes, Self::Kubelets, Self::Leaders, Self::ApiServers, Self::Pods, Self::Proxies, Self::Dns];
+    const ALL: [Self; 8] = [
+        Self::Nodes,
+        Self::Kubelets,
+        Self::Leaders,
+        Self::ApiServers,
+        Self::Pods,
+        Self::Proxies,
+        Self::Dns,
+        Self::Watches,
+    ];
 }
 
 impl fmt::Display for Aim {
@@ -56,6 +67,7 @@ impl fmt::Display for Aim {
             Self::Pods => "the pods of kube-system are Ready",
             Self::Proxies => "kube-proxy is Ready on every node",
             Self::Dns => "the DNS Service lists its pods as ready",
+            Self::Watches => "the control plane has run for a minute, so that its clients have connected again",
         })
     }
 }
@@ -68,6 +80,8 @@ pub(super) struct Sight {
     /// With the server's clock when they were read.
     pub(super) leaders: Seen<(LeaderLeases, Clock)>,
     pub(super) pods: Seen<Pods>,
+    /// The server's clock.
+    pub(super) clock: Seen<Clock>,
     pub(super) api_servers: Seen<ApiServerEndpoints>,
     pub(super) dns: Seen<ClusterDns>,
 }
@@ -120,6 +134,10 @@ impl Sight {
                     missing.insert("any endpoint".into());
                 }
                 Ok(missing)
+            }
+            Aim::Watches => {
+                let (pods, clock) = both(&self.pods, &self.clock)?;
+                Ok(just_started(pods, clock))
             }
         }
     }
@@ -176,6 +194,14 @@ fn unlisted(pods: &Pods, published: &BTreeSet<SocketAddr>) -> BTreeSet<String> {
     missing
 }
 
+/// The components that others watch or that write what others watch, and that have just started.
+fn just_started(pods: &Pods, clock: &Clock) -> BTreeSet<String> {
+    let watched = [Component::Etcd, Component::ApiServer, Component::ControllerManager];
+    let starts = Starts::of_static_pods(pods, clock);
+    let recent = starts.recent().filter(|(start, _)| watched.contains(&start.component));
+    recent.map(|(start, _)| format!("{} on {}", start.component, start.node)).collect()
+}
+
 /// Whether a pod is to run: it is neither done nor being deleted.
 fn runs(pod: &Pod) -> bool {
     !pod.deleting && !matches!(pod.phase.as_str(), "Succeeded" | "Failed")
@@ -204,6 +230,7 @@ mod tests {
     use crate::fact::facts::node_leases::NodeLease;
     use crate::fact::facts::nodes::{Condition, Node};
     use crate::fact::facts::pods::testing::static_pod;
+    use crate::fact::facts::starts;
     use crate::object_ref::NamespacedName;
 
     const NOW: &str = "2026-11-30T12:00:00Z";
@@ -257,6 +284,7 @@ mod tests {
                 ]
                 .into(),
             )),
+            clock: Ok(clock()),
             api_servers: Ok(ApiServerEndpoints {
                 slices: ["10.77.0.11:6443".parse().unwrap()].into(),
                 endpoints: Err(Unobserved::Interrupted),
@@ -334,6 +362,16 @@ mod tests {
         assert_eq!(empty, ["Dns: coredns-a"]);
         let done = left(|sight| edit(sight, "coredns-a", |pod| (pod.ready, pod.phase) = (false, "Succeeded".into())));
         assert_eq!(done, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_watches_an_api_server_that_has_just_started_is_waited_for() {
+        let started = |component: &str, ago| {
+            left(|sight| sight.pods.as_mut().unwrap().0.extend([starts::testing::started(component, ago, None)]))
+        };
+        assert_eq!(started("etcd", 20), ["Watches: etcd on n1"]);
+        assert_eq!(started("etcd", 61), Vec::<String>::new());
+        assert_eq!(started("kube-scheduler", 20), Vec::<String>::new(), "no other component watches it");
     }
 
     #[test]

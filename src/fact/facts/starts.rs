@@ -91,6 +91,13 @@ impl Start {
 }
 
 impl Starts {
+    /// Those of the control plane's static pods. Of kubelets nothing is known.
+    pub(crate) fn of_static_pods(pods: &Pods, clock: &Clock) -> Self {
+        let started =
+            |component: Component| pods.static_pods(component.name()).filter_map(move |pod| of_pod(component, pod));
+        Self { now: clock.server, all: Component::STATIC.into_iter().flat_map(started).collect(), unseen: Vec::new() }
+    }
+
     /// The components that have just started, once, and how many seconds ago.
     pub(crate) fn recent(&self) -> impl Iterator<Item = (&Start, i64)> {
         self.all.iter().filter_map(|start| {
@@ -106,10 +113,7 @@ impl Derive for Starts {
     const NAME: &'static str = "starts";
 
     fn derive((pods, clock, kubelets): Self::Needs<'_>) -> Seen<Self> {
-        let static_pods = Component::STATIC
-            .into_iter()
-            .flat_map(|component| pods.static_pods(component.name()).filter_map(move |pod| of_pod(component, pod)));
-        let mut starts = Self { now: clock.server, all: static_pods.collect(), unseen: Vec::new() };
+        let mut starts = Self::of_static_pods(pods, clock);
         match kubelets {
             Ok(kubelets) => {
                 for (node, metrics) in &kubelets.0 {
