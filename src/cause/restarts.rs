@@ -16,10 +16,14 @@ use crate::object_ref::NamespacedName;
 /// The check that names restarts.
 pub(super) const CHECK: &str = "CP-20";
 
-/// The checks of Services and DNS: a restart of what keeps EndpointSlices is felt in the whole cluster.
-const OF_SERVICES: [&str; 6] = ["SN-04", "SN-09", "SN-10", "SN-12", "DN-04", "DN-06"];
-/// For how many seconds it is: what fails later than that has another cause.
+/// The checks of Services and names that a run creates: a restart of what keeps EndpointSlices is felt in the whole cluster.
+const OF_NEW_SERVICES: [&str; 4] = ["SN-09", "SN-10", "SN-12", "DN-06"];
+/// The checks of Services that were there before.
+const OF_SERVICES: [&str; 2] = ["SN-04", "DN-04"];
+/// For how many seconds a restart may take their endpoints away: what fails later than that has another cause.
 const SERVICES_LAG: i64 = 30;
+/// The check of new pods: a kubelet learns of them from the API server.
+const OF_NEW_PODS: &str = "KL-16";
 /// The checks of the way to a kubelet.
 const OF_KUBELETS: [&str; 2] = ["KL-09", "KL-14"];
 
@@ -27,18 +31,19 @@ const OF_KUBELETS: [&str; 2] = ["KL-09", "KL-14"];
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Restarts {
     starts: Vec<Start>,
-    /// Whether what keeps EndpointSlices started so recently that Services and DNS may lag.
-    services_lag: bool,
+    /// How many seconds ago what keeps EndpointSlices started, if that is recent.
+    services_lag: Option<i64>,
     /// The containers that are not ready, of the pods that are not.
     not_ready: BTreeMap<NamespacedName, Vec<Container>>,
     /// When each leader last renewed its lease.
     renewed: BTreeMap<String, Timestamp>,
 }
 
-/// Whether what keeps EndpointSlices has just started.
-fn services_lag(starts: &Starts) -> bool {
+/// How many seconds ago what keeps EndpointSlices started, if that is recent. A client whose watch has ended asks again after
+/// a time that grows to half a minute, and to a whole one at random (client-go's reflector).
+fn services_lag(starts: &Starts) -> Option<i64> {
     let keeps_slices = [Component::ApiServer, Component::Etcd, Component::ControllerManager];
-    starts.recent().any(|(start, ago)| ago <= SERVICES_LAG && keeps_slices.contains(&start.component))
+    starts.recent().filter(|(start, _)| keeps_slices.contains(&start.component)).map(|(_, ago)| ago).min()
 }
 
 impl Restarts {
@@ -83,7 +88,10 @@ impl Restarts {
             let node = only_node(places, subject);
             node.is_some_and(on_its_node) || self.explains(check, Some(subject), node)
         };
+        let is_late = check == OF_NEW_PODS
+            && self.starts.iter().any(|start| [Component::ApiServer, Component::Etcd].contains(&start.component));
         let is_explained = match unseen.subjects.as_slice() {
+            _ if is_late => true,
             [] => self.explains(check, None, None),
             subjects => subjects.iter().all(is_explained),
         };
@@ -99,7 +107,8 @@ impl Restarts {
             "CP-03" | "HA-03" => subject.is_some_and(|subject| self.explains_pod(subject, node)),
             "CP-05" => subject.is_some_and(|subject| self.explains_lease(&subject.name)),
             "SN-03" => of(&[Component::ApiServer, Component::Etcd]),
-            check if OF_SERVICES.contains(&check) => self.services_lag,
+            check if OF_NEW_SERVICES.contains(&check) => self.services_lag.is_some(),
+            check if OF_SERVICES.contains(&check) => self.services_lag.is_some_and(|ago| ago <= SERVICES_LAG),
             check if OF_KUBELETS.contains(&check) => kubelet_of(node),
             _ => false,
         }
@@ -199,7 +208,7 @@ mod tests {
     fn services_and_dns_follow_from_a_restart_in_the_control_plane_and_other_checks_do_not() {
         let restarts = of_api_server();
         let node = Subject::node("n3");
-        for check in OF_SERVICES.iter().chain(&["SN-03"]) {
+        for check in OF_NEW_SERVICES.iter().chain(&OF_SERVICES).chain(&["SN-03"]) {
             assert!(restarts.explains(check, Some(&node), Some("n3")), "{check}");
         }
         for check in ["CP-01", "CN-04", "PK-02", "KL-09", "AA-01"] {
@@ -208,9 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn services_and_dns_lag_for_half_a_minute() {
-        let restarts = restarts(&[("kube-apiserver", 40, Some((9000, 45)))], &[], 50);
-        assert!(!restarts.explains("SN-09", None, Some("n3")) && restarts.explains("SN-03", None, None));
+    fn new_services_lag_for_a_minute_and_others_for_half_of_it() {
+        let lags = |check, ago| {
+            restarts(&[("kube-apiserver", ago, Some((9000, ago + 5)))], &[], 50).explains(check, None, Some("n3"))
+        };
+        assert!(lags("SN-09", 55) && !lags("SN-09", 65));
+        assert!(lags("SN-04", 25) && !lags("SN-04", 35));
     }
 
     #[test]
@@ -262,5 +274,10 @@ mod tests {
         assert_eq!(restarts.behind("PK-03", &unseen("n1", None), &places), Some(cause()));
         assert_eq!(restarts.behind("PK-03", &unseen("n2", None), &places), None);
         assert_eq!(restarts.behind("PK-03", &unseen("n1", Some("get nodes")), &places), None);
+        assert_eq!(
+            restarts.behind("KL-16", &unseen("n2", None), &places),
+            Some(cause()),
+            "a kubelet waits for new pods"
+        );
     }
 }

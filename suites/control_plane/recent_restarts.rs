@@ -14,10 +14,11 @@
 //! in the metric `process_start_time_seconds`.
 //!
 //! A result may follow from a start of the last minute: a pod of the control plane that is not Ready on that node (CP-03,
-//! HA-03), a stale lease that was renewed before the component ended (CP-05), the API's endpoints (SN-03), for half
-//! a minute Services (SN-04, SN-09, SN-10, SN-12) and DNS (DN-04, DN-06), the way to a kubelet (KL-09, KL-14), and whatever
-//! could not be asked on that node. It does only if no failing check explains it. Such a run is inconclusive: a fault may look the same. A component
-//! that had started less than two minutes before it ended explains nothing.
+//! HA-03), a stale lease that was renewed before the component ended (CP-05), the API's endpoints (SN-03), the
+//! Services and names that a run creates (SN-09, SN-10, SN-12, DN-06), for half a minute others (SN-04, DN-04), a pod that a kubelet has not started yet (KL-16), the way to a kubelet
+//! (KL-09, KL-14), and whatever could not be asked on that node. It does only if no failing check explains it. Such a run is
+//! inconclusive: a fault may look the same. A component that had started less than two minutes before it ended explains
+//! nothing.
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::starts::{LAG, Start, Starts};

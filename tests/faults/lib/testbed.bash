@@ -31,6 +31,7 @@ fault() {
         same_cluster || rm -rf "$STATE"
         mkdir -p "$SCRATCH"
         cluster_identity >"$STATE/cluster"
+        wait_for 90 'the control plane has run for a minute' has_run_for_a_minute
         apply
         ;;
     revert)
@@ -50,7 +51,7 @@ fault() {
 
 # How long a run may wait for the cluster. What follows from the restart of a component that the fault reconfigures, for a
 # minute, is not the fault; a cluster that the fault keeps from settling is not waited for for long. Empty: not at all.
-settle() { if grep -q edit_static_pod "$0"; then echo 45s; fi; }
+settle() { if grep -q edit_static_pod "$0"; then echo 90s; fi; }
 
 # Every check that the fault does not name: for faults that leave the harness without a usable API.
 any_other() { echo '* any'; }
@@ -89,6 +90,12 @@ healthy() {
                 elif .kind == "DaemonSet" then .metadata.generation == .status.observedGeneration
                     and .status.numberReady == .status.desiredNumberScheduled and .status.updatedNumberScheduled == .status.desiredNumberScheduled
                 else true end] | all)' >/dev/null
+}
+
+# What watches an API server that has just started, as the fault before this may have left it, connects again within a minute.
+has_run_for_a_minute() {
+    kubectl -n kube-system get pods -l tier=control-plane -o json |
+        jq -e 'all(.items[].status.containerStatuses[]?.state.running.startedAt // empty; now - fromdate > 60)'
 }
 
 healthy_or_hurry() {
