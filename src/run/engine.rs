@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::in_time::in_time;
 use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
-use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
+use crate::cause::{Departed, Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::event::{Event, Events, RunFinished, RunStarted};
-use crate::fact::{Facts, Stage};
+use crate::fact::{Facts, Node, Stage};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
 use crate::seen::Unobserved;
@@ -74,8 +74,12 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             if let Some(live) = &live {
                 let _ = timeout(HEAD_START, live.head_start.ended()).await;
             }
-            let (alone, others): (Vec<&Check>, Vec<&Check>) = checks.iter().copied().partition(|check| is_alone(check));
-            let mut judged = join_all(others.into_iter().map(&judge)).await;
+            let (early, late): (Vec<&Check>, Vec<&Check>) =
+                checks.iter().copied().partition(|check| stage(check) < Stage::Last);
+            let (last, alone): (Vec<&Check>, Vec<&Check>) =
+                late.into_iter().partition(|check| stage(check) == Stage::Last);
+            let mut judged = join_all(early.into_iter().map(&judge)).await;
+            judged.extend(join_all(last.into_iter().map(&judge)).await);
             for check in alone {
                 judged.push(judge(check).await);
             }
@@ -132,6 +136,7 @@ async fn explained(
     let (mut folded, of) = (judged.clone(), facts.clone());
     let fold = move || {
         let (graph, places) = (Graph::new(suites::checks()), Places::of(&of));
+        Departed::of(&of).excuse(&mut folded, &places, gate);
         let roots = fold(&mut folded, &graph, &places, &Restarts::of(&of), &Obstacles::of(&of), gate);
         (folded, roots)
     };
@@ -145,9 +150,9 @@ async fn explained(
     (folded, roots)
 }
 
-/// Whether a check needs a fact that is observed alone.
-fn is_alone(check: &'static Check) -> bool {
-    Plan::new(vec![check]).facts.nodes().values().any(|node| node.stage() == Stage::Alone)
+/// The stage of the last fact that a check needs.
+fn stage(check: &'static Check) -> Stage {
+    Plan::new(vec![check]).facts.nodes().values().map(Node::stage).max().unwrap_or(Stage::Any)
 }
 
 /// Observes what comes first. Its head start is over when it says so, and at the latest when it is observed.
@@ -179,9 +184,9 @@ mod tests {
     fn a_check_is_alone_when_it_needs_what_disrupts() {
         for check in suites::checks() {
             let disrupts = Plan::new(vec![check]).accesses().contains(&Access::Disrupt);
-            assert_eq!(is_alone(check), disrupts, "{}", check.id);
+            assert_eq!(stage(check) == Stage::Alone, disrupts, "{}", check.id);
         }
-        let ids: Vec<_> = suites::checks().filter(|check| is_alone(check)).map(|check| check.id).collect();
-        assert_eq!(ids, ["HA-06"]);
+        let at = |at| suites::checks().filter(|check| stage(check) == at).map(|check| check.id).collect::<Vec<_>>();
+        assert_eq!((at(Stage::Last), at(Stage::Alone)), (vec!["KL-01"], vec!["HA-06"]));
     }
 }

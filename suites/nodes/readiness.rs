@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::clock::Clock;
+use crate::fact::facts::departures::Departures;
 use crate::fact::facts::node_leases::{NodeLease, NodeLeases};
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::seen::Unobserved;
@@ -31,8 +32,18 @@ const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
 /// The lease duration where a lease does not state one.
 const USUAL_DURATION: i32 = 40;
 
-fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock) -> Verdict {
+fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock, departures: Result<&Departures, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
+    match departures {
+        Ok(departures) => {
+            for node in &departures.nodes {
+                verdict.note_about(Subject::node(node), "it was deleted during the run");
+            }
+        }
+        // A recording that was made before runs looked for them.
+        Err(Unobserved::NotRecorded { .. }) => {}
+        Err(why) => verdict.note(format!("whether nodes were deleted during the run is not known: {why}")),
+    }
     let mut causes: BTreeMap<Fault, Vec<&str>> = BTreeMap::new();
     for (name, node) in &nodes.0 {
         let faults = faults(node, leases.0.get(name), clock);
@@ -185,7 +196,7 @@ mod tests {
         let nodes = Nodes(nodes.into_iter().map(|(name, node)| (name.to_owned(), node)).collect());
         let lease = NodeLease { renewed: Some(renewed.parse().unwrap()), duration_seconds: Some(40) };
         let leases = NodeLeases(nodes.0.keys().map(|name| (name.clone(), lease.clone())).collect());
-        judge(&nodes, &leases, &clock())
+        judge(&nodes, &leases, &clock(), Ok(&Departures::default()))
     }
 
     #[test]
@@ -227,7 +238,8 @@ mod tests {
         let findings = judged([("n3", node())], "2026-11-22T11:59:20Z").findings(Severity::Critical);
         assert_eq!(findings[0].subjects[0], Subject::node("n3"));
         assert_eq!(findings[0].seen, "last renewed 40 s ago, at 2026-11-22T11:59:20Z; the lease lasts 40 s");
-        let verdict = judge(&Nodes([("n3".into(), node())].into()), &NodeLeases::default(), &clock());
+        let verdict =
+            judge(&Nodes([("n3".into(), node())].into()), &NodeLeases::default(), &clock(), Ok(&Departures::default()));
         assert_eq!(verdict.findings(Severity::Critical)[0].seen, "the lease does not exist");
     }
 

@@ -15,7 +15,7 @@ use crate::ports;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The namespace of the cluster's DNS, except on OpenShift.
-const NAMESPACE: &str = "kube-system";
+pub(super) const NAMESPACE: &str = "kube-system";
 /// The name of the Service, whatever its server is; only charts of CoreDNS use another.
 const SERVICE: &str = "kube-dns";
 /// The Service of the cluster's DNS: kube-system/kube-dns, or else the one with the label `k8s-app=kube-dns`.

@@ -35,6 +35,7 @@ pub(crate) mod conversion_webhooks;
 pub(crate) mod coredns_reviews;
 pub(crate) mod corefile;
 pub(crate) mod default_service_account_reviews;
+pub(crate) mod departures;
 pub(crate) mod dns_deployment;
 pub(crate) mod dns_servers;
 pub(crate) mod etcd_handshakes;
