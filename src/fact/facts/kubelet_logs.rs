@@ -24,7 +24,7 @@ const MOST: usize = 20;
 /// After how long without an answer the log is requested once more: an answer may have been lost on the way to us.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For how long a kubelet may not have the pod: one that has just started does not know its pods yet.
-const PATIENCE_WITH_STARTS: Duration = Duration::from_secs(15);
+const PATIENCE_WITH_STARTS: Duration = Duration::from_secs(8);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// No pod has a container of this name. The API server refuses a request for its log by itself.
