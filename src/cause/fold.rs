@@ -96,11 +96,13 @@ fn roots(judged: &[Judged], graph: &Graph, places: &Places) -> Vec<Root> {
         .collect();
     let failing: BTreeSet<&str> =
         judged.iter().filter(|check| check.outcome == Outcome::Fail).map(|check| check.id.as_str()).collect();
-    // What fails before what could not be checked, and a restart last.
+    // What fails before what could not be checked, and a restart last. What matters little and explains nothing can wait, on
+    // whatever it builds.
     roots.sort_by_key(|root| {
         let unseen = !failing.contains(root.check.as_str());
         let is_restart = root.check == restarts::CHECK;
-        (is_restart, unseen, graph.layer(&root.check), Reverse(root.severity), Reverse(root.explains))
+        let can_wait = root.severity <= Severity::Minor && root.explains == 0;
+        (is_restart, unseen, can_wait, graph.layer(&root.check), Reverse(root.severity), Reverse(root.explains))
     });
     roots
 }

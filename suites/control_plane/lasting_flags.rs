@@ -13,7 +13,8 @@
 //! ## Source
 //! kubernetes/kubernetes `cmd/kubeadm/app/phases/controlplane/manifests.go`, `cmd/kubeadm/app/phases/etcd/local.go`;
 //! <https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/>. Flags that kubeadm writes by itself are
-//! compared where their value is always the same. Patches (`--patches`) are not visible here, and must be given to each
+//! compared where their value is always the same. Where another check finds a fault of the same control plane, a flag that
+//! differs counts as its consequence. Patches (`--patches`) are not visible here, and must be given to each
 //! upgrade again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,18 @@ use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::pods::{Pod, Pods};
 use crate::seen::Unobserved;
 
-crate::check!("CP-16", "lasting-flags", Minor, judge, builds_on: ["CP-03", "CP-08"]);
+// A flag that another check finds at fault is as a rule the one that was edited in the manifest.
+crate::check!(
+    "CP-16",
+    "lasting-flags",
+    Minor,
+    judge,
+    builds_on: [
+        "AA-03", "AA-04", "AA-14", "AA-15", "AA-16", "AA-17", "AA-23", "AA-24", "AA-25", "CP-01", "CP-03", "CP-05", "CP-06",
+        "CP-07", "CP-08", "CP-09", "CP-13", "CP-18", "DI-02", "DI-10", "DI-11", "HA-03", "HA-04", "KL-04", "KL-09", "PK-06",
+        "PK-07", "PK-12", "PK-14", "PK-15", "PK-16", "SN-02", "SN-03"
+    ]
+);
 
 /// A component, its place in kubeadm-config, the flags that kubeadm writes, and those whose value is always the same.
 struct Component {
