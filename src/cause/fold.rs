@@ -8,7 +8,7 @@ use super::obstacles::Reported;
 use super::restarts::{self, Restarts};
 use super::{Graph, Obstacles, Places};
 use crate::check::outcome::Unseen;
-use crate::check::{Cause, Finding, Judged, Outcome, Root, Severity, Subject};
+use crate::check::{Cause, Finding, Judged, Origin, Outcome, Root, Severity, Subject};
 
 /// Something that is wrong somewhere, and may explain what builds on it.
 struct Fault {
@@ -16,6 +16,8 @@ struct Fault {
     explains: Option<&'static [&'static str]>,
     /// What it is about.
     subjects: Vec<Subject>,
+    /// The object that it comes from, if it names one.
+    object: Option<Subject>,
     /// The nodes that it is about; none for the whole cluster.
     nodes: Option<BTreeSet<String>>,
     /// The root: itself, or what it follows from.
@@ -23,6 +25,11 @@ struct Fault {
 }
 
 impl Fault {
+    /// Whether it is about an object, or comes from it.
+    fn is_about(&self, object: &Subject) -> bool {
+        self.subjects.contains(object) || self.object.as_ref() == Some(object)
+    }
+
     /// Whether it explains what is on these nodes, or else at an unknown place.
     fn covers(&self, nodes: &BTreeSet<&str>, unknown: bool) -> bool {
         match &self.nodes {
@@ -141,18 +148,28 @@ impl Fold<'_> {
             let elsewhere = self.lowest(finding.same_as, &check.id, |_| true);
             let parts = match (elsewhere, &finding.comes_from) {
                 (Some(root), _) => BTreeMap::from([(Some(root), finding.subjects.clone())]),
-                (None, Some(object)) => {
+                (None, Some(Origin::Object(object))) => {
                     let nodes = self.places.of_subject(object);
                     let is_there = |fault: &Fault| {
                         let mut about = fault.subjects.iter();
-                        about.any(|it| it == object || !nodes.is_disjoint(&self.places.of_subject(it)))
+                        fault.is_about(object) || about.any(|it| !nodes.is_disjoint(&self.places.of_subject(it)))
                     };
                     let root = self.lowest(direct, &check.id, is_there);
                     BTreeMap::from([(root, finding.subjects.clone())])
                 }
+                (None, Some(Origin::Subjects)) => {
+                    let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
+                    for subject in &finding.subjects {
+                        let root = self.lowest(direct, &check.id, |fault| fault.is_about(subject));
+                        parts.entry(root).or_default().push(subject.clone());
+                    }
+                    parts
+                }
                 (None, None) => self.parts(&check.id, &finding.subjects, direct, false),
             };
-            for (cause, subjects) in self.after_restarts(&check.id, parts) {
+            // What comes from an object is as it is, however long components have run.
+            let parts = if finding.comes_from.is_some() { parts } else { self.after_restarts(&check.id, parts) };
+            for (cause, subjects) in parts {
                 let to = if cause.is_some() { &mut explained } else { &mut own };
                 to.push(Finding { subjects, cause, ..finding.clone() });
             }
@@ -243,6 +260,10 @@ impl Fold<'_> {
         let faults = failing.map(|(place, finding)| Fault {
             explains: finding.explains,
             subjects: finding.subjects.clone(),
+            object: match &finding.comes_from {
+                Some(Origin::Object(object)) => Some(object.clone()),
+                Some(Origin::Subjects) | None => None,
+            },
             nodes: self.reach(check, finding),
             root: finding.cause.clone().unwrap_or_else(|| Cause { check: check.id.clone(), finding: Some(place) }),
         });
@@ -259,7 +280,7 @@ impl Fold<'_> {
         }
         for (root, subjects) in handed_on {
             let nodes = self.places.nodes(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
-            faults.push(Fault { explains: None, subjects, nodes, root });
+            faults.push(Fault { explains: None, subjects, object: None, nodes, root });
         }
         self.faults.insert(check.id.clone(), faults);
     }
@@ -453,6 +474,33 @@ mod tests {
         let instance = vec![finding([Subject::address("10.0.0.2:6443")])];
         let (roots, results) = folded(vec![judged("SN-04", findings, &[]), judged("PK-02", instance, &[])]);
         assert_eq!((roots, &results[0][..]), (vec!["PK-02".into()], "SN-04 blocked n3 <- PK-02"));
+    }
+
+    #[test]
+    fn a_finding_that_comes_from_its_subjects_follows_for_those_that_are_named_below() {
+        let binding = |name: &str| Subject::cluster_object("ClusterRoleBinding", name);
+        let rights = |seen: Finding| {
+            let mut of_holders = finding(["a", "b"].map(binding));
+            of_holders.comes_from = Some(Origin::Subjects);
+            folded(vec![judged("AA-20", vec![of_holders], &[]), judged("DI-07", vec![seen], &[])])
+        };
+        let split = ["AA-20 fail b", "AA-20 fail a <- DI-07"];
+        assert_eq!(rights(finding([binding("a")])).1[..2], split);
+        let mut of_user = finding([Subject::user("system:bootstrap:x")]);
+        assert_eq!(rights(of_user.clone()).1[0], "AA-20 fail a,b");
+        of_user.comes_from = Some(Origin::Object(binding("a")));
+        assert_eq!(rights(of_user).1[..2], split);
+    }
+
+    #[test]
+    fn what_comes_from_an_object_does_not_follow_from_a_restart() {
+        let mut configured = finding([Subject::node("n3")]);
+        configured.comes_from = Some(Origin::Object(Subject::object("ConfigMap", "kube-system", "coredns")));
+        let mut restart = judged(restarts::CHECK, on(&["n1"]), &[]);
+        restart.findings[0].severity = Severity::Info;
+        restart.outcome = Outcome::Warn;
+        let (roots, _) = folded_after(vec![restart, judged("DN-06", vec![configured], &[])], &of_api_server());
+        assert_eq!(roots, ["DN-06"]);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::fact::facts::certificate_signing_requests::CertificateSigningRequests
 use crate::fact::facts::nodes::{Node, Nodes};
 use crate::fact::facts::pods::Pods;
 
+/// The components that run as static pods where kubeadm built the control plane.
+const STATIC_PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
 /// The nodes of a cluster, and what facts place on them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
@@ -20,8 +23,8 @@ pub(crate) struct Places {
     control_plane: BTreeSet<String>,
     /// The nodes of each zone.
     zones: BTreeMap<String, BTreeSet<String>>,
-    /// How many nodes there are.
-    nodes: usize,
+    /// All nodes.
+    nodes: BTreeSet<String>,
 }
 
 impl Places {
@@ -51,7 +54,7 @@ impl Places {
     pub(super) fn of_nodes(nodes: &BTreeMap<String, Node>) -> Self {
         let mut places = Self::default();
         for (name, node) in nodes {
-            places.nodes += 1;
+            places.nodes.insert(name.clone());
             places.addresses.extend(node.internal_addresses().map(|address| (address, name.clone())));
             if node.is_control_plane() {
                 places.control_plane.insert(name.clone());
@@ -81,8 +84,16 @@ impl Places {
         match (subject.kind.as_str(), &subject.namespace) {
             ("Node", None) => Some(&subject.name),
             (_, None) => self.objects.get(subject).map(String::as_str).or_else(|| at(&subject.name)),
-            _ => self.objects.get(subject).map(String::as_str),
+            _ => self.objects.get(subject).map(String::as_str).or_else(|| self.of_static_pod(subject)),
         }
+    }
+
+    /// The node of a static pod of the control plane that does not exist: its name contains it.
+    fn of_static_pod(&self, subject: &Subject) -> Option<&str> {
+        let is_pod = subject.kind == "Pod" && subject.namespace.as_deref() == Some("kube-system");
+        let name = Some(subject.name.as_str()).filter(|_| is_pod)?;
+        let node = STATIC_PODS.iter().find_map(|component| name.strip_prefix(component)?.strip_prefix('-'))?;
+        self.nodes.get(node).map(String::as_str)
     }
 
     /// The nodes of several things; none if one of them is not on one node alone, or there are none. What is wrong with a
@@ -100,7 +111,7 @@ impl Places {
     /// What these nodes have in common that others do not: there is one, or they are all of a zone.
     pub(crate) fn common(&self, nodes: &BTreeSet<&str>) -> Option<Subject> {
         let all = |zone: &BTreeSet<String>| zone.iter().map(String::as_str).eq(nodes.iter().copied());
-        if nodes.len() == self.nodes {
+        if nodes.len() == self.nodes.len() {
             return None;
         }
         match nodes.first() {
@@ -120,6 +131,17 @@ mod tests {
             ((*name).to_owned(), Node { labels, ..Node::default() })
         };
         Places::of_nodes(&zones.iter().map(node).collect())
+    }
+
+    #[test]
+    fn a_static_pod_that_does_not_exist_belongs_to_the_node_in_its_name() {
+        let places = zoned(&[("n1", "a"), ("n2", "a")]);
+        let at = |namespace: &str, name: &str| places.node(&Subject::object("Pod", namespace, name)).map(str::to_owned);
+        assert_eq!(at("kube-system", "etcd-n2").unwrap(), "n2");
+        assert_eq!(at("kube-system", "kube-controller-manager-n1").unwrap(), "n1");
+        assert_eq!(at("kube-system", "etcd-n3"), None);
+        assert_eq!(at("kube-system", "web-n1"), None);
+        assert_eq!(at("shop", "etcd-n1"), None);
     }
 
     #[test]

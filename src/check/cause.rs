@@ -14,6 +14,15 @@ pub struct Cause {
     pub finding: Option<usize>,
 }
 
+/// What a finding comes from, if not from whatever is wrong at the same place. Only causes are found with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// An object: the finding follows only from one about that very object.
+    Object(Subject),
+    /// What the finding is about: for each subject it follows only from a finding about that very subject.
+    Subjects,
+}
+
 /// A check with results that follow from nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {

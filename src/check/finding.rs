@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Severity, Subject};
+use super::{Cause, Origin, Severity, Subject};
 use crate::manager::Manager;
 
 /// One thing that is not as expected, with everything that it is about.
@@ -27,9 +27,9 @@ pub struct Finding {
     /// The checks, by id, whose findings it shows from another side, wherever these are. Only causes are found with it.
     #[serde(skip)]
     pub same_as: &'static [&'static str],
-    /// The object that it comes from: it follows only from a finding about that very object. Only causes are found with it.
+    /// What it comes from, if not from whatever is wrong at the same place. Only causes are found with it.
     #[serde(skip)]
-    pub comes_from: Option<Subject>,
+    pub comes_from: Option<Origin>,
     /// The only checks, by id, whose results may follow from it; none where that is not limited. Only causes are found with it.
     #[serde(skip)]
     pub explains: Option<&'static [&'static str]>,
@@ -70,7 +70,7 @@ pub struct Draft<Fix> {
     /// Only where it differs from the check's.
     pub(super) severity: Option<Severity>,
     pub(super) same_as: &'static [&'static str],
-    pub(super) comes_from: Option<Subject>,
+    pub(super) comes_from: Option<Origin>,
     pub(super) explains: Option<&'static [&'static str]>,
     pub(super) fix: Fix,
 }
@@ -120,9 +120,15 @@ impl<Fix> Draft<Fix> {
         Self { same_as: checks, ..self }
     }
 
-    /// Names the object that it comes from: it follows only from a finding about that very object.
+    /// Names the object that it comes from: it follows only from a finding about that very object, or one that comes from
+    /// it too.
     pub fn comes_from(self, object: impl Into<Subject>) -> Self {
-        Self { comes_from: Some(object.into()), ..self }
+        Self { comes_from: Some(Origin::Object(object.into())), ..self }
+    }
+
+    /// Lets it follow, for each of its subjects, only from a finding about that very subject, or one that comes from it.
+    pub fn comes_from_its_subjects(self) -> Self {
+        Self { comes_from: Some(Origin::Subjects), ..self }
     }
 
     /// Names the only checks whose results may follow from it, although others build on this check as well.

@@ -12,7 +12,7 @@ pub mod subject;
 pub(crate) mod testing;
 pub mod verdict;
 
-pub use cause::{Cause, Root};
+pub use cause::{Cause, Origin, Root};
 pub use documentation::Documentation;
 pub use finding::Finding;
 pub use judge::{Check, Judge, Suite};

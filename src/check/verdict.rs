@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use super::finding::Difference;
-use super::{Finding, Note, Severity, Subject};
+use super::{Finding, Note, Origin, Severity, Subject};
 use crate::seen::{Seen, Unobserved};
 
 /// Something that a judge needed and did not see.
@@ -38,7 +38,7 @@ struct Statement {
     fix: String,
     severity: Option<Severity>,
     same_as: &'static [&'static str],
-    comes_from: Option<Subject>,
+    comes_from: Option<Origin>,
     explains: Option<&'static [&'static str]>,
 }
 

@@ -28,7 +28,7 @@ use super::helpers::add_ons::{AddOn, chart, origin};
 use super::helpers::expected_holders::ADMINISTRATORS;
 use super::helpers::power_paths::{End, Graph, Held, Path, account};
 use super::helpers::powers::{IN_NAMESPACES, Power};
-use crate::check::finding::Difference;
+use crate::check::finding::{Difference, Draft, Unfixed};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::pods::Pods;
@@ -38,7 +38,7 @@ use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
 use crate::suites::rights::{about, object};
 
-crate::check!("AA-20", "escalation", Major, judge);
+crate::check!("AA-20", "escalation", Major, judge, builds_on: ["AA-04", "AA-18", "DI-07"]);
 
 /// The ClusterRoles for users, which API servers write, and those aggregated into them: a right that is removed from
 /// one is removed for everyone, and comes back.
@@ -49,6 +49,15 @@ const PARTS_OF_THEM: &str = "system:aggregate-to-";
 /// granted because of a label.
 const OF_OPERATORS: [&str; 8] =
     ["admission", "commands", "images", "kubelets", "pods", "secrets", "token-secrets", "tokens"];
+
+/// The groups of all users, nodes and bootstrap tokens; some have parts of their own.
+const SHARED_GROUPS: [&str; 5] = [
+    "system:authenticated",
+    "system:bootstrappers",
+    "system:nodes",
+    "system:serviceaccounts",
+    "system:unauthenticated",
+];
 
 /// A holder with a power that is not expected of it.
 struct Unexpected<'a> {
@@ -103,6 +112,10 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
                 let bindings = it.held.grants.iter().map(|grant| grant.object.into());
                 verdict.find_together(bindings, 1, beyond_manifests(&graph, &it, add_on));
             }
+            None if has_its_own_check(holder) => {
+                let bindings = it.held.grants.iter().map(|grant| grant.object.into());
+                verdict.find_together(bindings, 1, of_everyone(&graph, &it));
+            }
             None => unknown.entry(it.class()).or_default().push(it),
         }
     }
@@ -111,6 +124,20 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
         verdict.find_together(bindings, all.len(), unexpected(&graph, class, &all));
     }
     verdict
+}
+
+/// Whether other checks judge what is granted to a holder: to nodes, to bootstrap tokens, to all users, and to pods that
+/// name no service account.
+fn has_its_own_check(holder: &Holder) -> bool {
+    let is_one = |families: &[&str], name: &str| {
+        let mut rest = families.iter().filter_map(|family| name.strip_prefix(family));
+        rest.any(|rest| rest.is_empty() || rest.starts_with(':'))
+    };
+    match holder {
+        Holder::Group(name) => is_one(&SHARED_GROUPS, name),
+        Holder::User(name) => is_one(&["system:anonymous", "system:bootstrap", "system:node"], name),
+        Holder::ServiceAccount(account) => account.name == "default",
+    }
 }
 
 /// What shows that these powers of a holder belong to an add-on that is not known, if all are such as operators need.
@@ -160,6 +187,7 @@ fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Differ
     let fixes = fixes.into_iter().collect::<Vec<_>>().join("; and ");
     let expected = profile_entry(all.iter().map(|it| it.holder));
     let finding = finding.fix(format!("if this is intended, add to the profile: {expected}; otherwise {fixes}"));
+    let finding = finding.comes_from_its_subjects();
     let anyone = "anyone with the credential of one of these subjects";
     match class {
         Class::Powerful => {
@@ -182,17 +210,33 @@ fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Differ
     }
 }
 
+/// The finding about a holder that everyone, every node or every bootstrap token is. It follows from what the check of such
+/// bindings finds about the same one.
+fn of_everyone(graph: &Graph<'_>, it: &Unexpected<'_>) -> Difference {
+    let finding = Finding::new(
+        "users, nodes, bootstrap tokens and default service accounts have no rights that lead to more than was granted",
+        format!("{} has rights that lead further: {}", it.holder, it.path.words()),
+    );
+    only_about(graph, it, finding)
+}
+
 /// The finding about a part of a known add-on that has more powers than its manifests give it.
 fn beyond_manifests(graph: &Graph<'_>, it: &Unexpected<'_>, add_on: &AddOn) -> Difference {
     let finding = Finding::new(
         format!("{} has the powers that the manifests of {add_on} give it", it.holder),
         format!("it has more: {}", it.path.words()),
-    )
-    .evidence([it.described(graph)])
-    .evidence(it.deeds.iter().map(|deed| format!("not in its manifests: {deed}")));
+    );
+    only_about(graph, it, finding.evidence(it.deeds.iter().map(|deed| format!("not in its manifests: {deed}"))))
+}
+
+/// A finding about one holder, whose rights are to be reduced in the first place.
+fn only_about(graph: &Graph<'_>, it: &Unexpected<'_>, finding: Draft<Unfixed>) -> Difference {
     let fixes = fixes(graph, it).into_iter().collect::<Vec<_>>().join("; and ");
     let expected = profile_entry([it.holder]);
-    let finding = finding.fix(format!("{fixes}; if this is intended, add to the profile: {expected}"));
+    let finding = finding
+        .evidence([it.described(graph)])
+        .fix(format!("{fixes}; if this is intended, add to the profile: {expected}"))
+        .comes_from_its_subjects();
     match it.path.end {
         End::Administrator => finding.impact("anyone with this subject's credential can become cluster administrator"),
         End::Commands => finding.impact("anyone with this subject's credential has the rights of every pod"),
@@ -416,7 +460,7 @@ mod tests {
             findings[0].seen.ends_with("in kube-system → a pod beside the control plane → everything"),
             "{findings:?}"
         );
-        assert!(findings[0].fix.ends_with(": kubectl edit role runner -n kube-system"));
+        assert!(findings[0].fix.contains(": kubectl edit role runner -n kube-system; if this is intended"));
     }
 
     #[test]
@@ -483,6 +527,24 @@ mod tests {
         );
         let findings = judged(&rbac).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
+    }
+
+    #[test]
+    fn what_everyone_has_is_a_finding_apart_from_unknown_holders() {
+        let rbac = healthy()
+            .with_role("runner", vec![rule(&["create"], "", &["pods"])])
+            .with_binding("deployer", "ClusterRole runner", &["ServiceAccount ops/deployer"])
+            .with_binding("nodes", "ClusterRole runner", &["Group system:nodes"])
+            .with_binding("web/jobs", "ClusterRole runner", &["ServiceAccount kube-system/default"]);
+        let findings = judged(&rbac).findings(Severity::Major);
+        let subjects: Vec<_> = findings.iter().map(|finding| finding.subjects[0].to_string()).collect();
+        assert_eq!(subjects, ["ClusterRoleBinding nodes", "ClusterRoleBinding deployer"]);
+        assert!(findings[0].fix.starts_with("remove the right"), "{findings:?}");
+        assert!(findings.iter().all(|finding| finding.comes_from.is_some()));
+        let shared = ["Group system:serviceaccounts:ops", "Group system:bootstrappers:a", "User system:node:n1"];
+        assert!(shared.iter().all(|holder| has_its_own_check(&holder.parse().unwrap())));
+        let others = ["Group system:nodesx", "User jane", "ServiceAccount ops/deployer", "Group system:masters"];
+        assert!(!others.iter().any(|holder| has_its_own_check(&holder.parse().unwrap())));
     }
 
     #[test]

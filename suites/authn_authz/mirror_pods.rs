@@ -24,7 +24,7 @@ crate::check!(
     Critical,
     judge,
     builds_on: ["AA-03", "AA-04", "AA-18"],
-    blocked_by: ["CP-11"]
+    blocked_by: ["CP-11", "CP-15"]
 );
 
 pub(super) const PODS: Guarded<Write> = Guarded {

@@ -28,7 +28,7 @@ crate::check!(
     "pod-mesh",
     Critical,
     judge,
-    builds_on: ["CN-01", "CN-02", "CN-03", "KL-01"],
+    builds_on: ["CN-01", "CN-02", "CN-03", "KL-01", "KL-12"],
     blocked_by: ["KL-16"]
 );
 

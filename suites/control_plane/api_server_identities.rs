@@ -23,7 +23,7 @@ use crate::fact::facts::api_server_identities::{ApiServerIdentities, ApiServerId
 use crate::fact::facts::clock::Clock;
 use crate::fact::facts::nodes::Nodes;
 
-crate::check!("CP-06", "api-server-identities", Minor, judge, builds_on: ["CP-01", "KL-01"]);
+crate::check!("CP-06", "api-server-identities", Minor, judge, builds_on: ["CP-01", "HA-07", "KL-01"]);
 
 /// How many seconds a running API server may go without renewing its lease.
 const PATIENCE: i64 = 60;

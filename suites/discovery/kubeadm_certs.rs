@@ -16,7 +16,7 @@
 
 use jiff::SignedDuration;
 
-use crate::check::finding::Difference;
+use crate::check::finding::{Difference, Draft, Unfixed};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::bootstrap_tokens::{BootstrapTokens, Expiration};
 use crate::fact::facts::clock::Clock;
@@ -73,7 +73,10 @@ fn judge(
                     }
                     Expiration::At(_) | Expiration::Unreadable => continue,
                 };
-                verdict.find(subject(), finding("the Secret belongs to a bootstrap token of two hours", seen));
+                let finding = certificates("the Secret belongs to a bootstrap token of two hours", seen);
+                let token = Subject::object("Secret", "kube-system", owner);
+                let delete = format!("kubectl -n kube-system delete secret {owner}; kubeadm-certs is deleted with it");
+                verdict.find_together([subject(), token], 1, finding.fix(delete));
             }
         }
         Err(why) => {
@@ -86,12 +89,14 @@ fn judge(
 }
 
 fn finding(expected: &str, seen: impl Into<String>) -> Difference {
-    Finding::new(expected, seen)
-        .impact(
-            "anyone who may read Secrets of kube-system and finds the certificate key, which was printed when the \
-             certificates were uploaded, has the keys of every CA",
-        )
-        .fix("kubectl -n kube-system delete secret kubeadm-certs")
+    certificates(expected, seen).fix("kubectl -n kube-system delete secret kubeadm-certs")
+}
+
+fn certificates(expected: &str, seen: impl Into<String>) -> Draft<Unfixed> {
+    Finding::new(expected, seen).impact(
+        "anyone who may read Secrets of kube-system and finds the certificate key, which was printed when the \
+         certificates were uploaded, has the keys of every CA",
+    )
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::nodes::Nodes;
 use crate::seen::Unobserved;
 
-crate::check!("DI-06", "token-hygiene", Major, judge, builds_on: ["CP-05", "CP-07", "DI-05"]);
+crate::check!("DI-06", "token-hygiene", Major, judge, builds_on: ["CP-05", "CP-07", "DI-05", "DI-09"]);
 
 /// The id of the token that the documentation prints.
 const WELL_KNOWN: &str = "abcdef";
@@ -100,6 +100,7 @@ fn judge_expiration(
         Expiration::Never => verdict.find(
             subject,
             Finding::new(soon, "it never expires")
+                .comes_from_its_subjects()
                 .impact("anyone who finds it can join a node years from now")
                 .fix(replace),
         ),
@@ -127,6 +128,7 @@ fn judge_expiration(
             let left = end.duration_since(now);
             verdict.expect(subject, left <= longest + SLACK, || {
                 Finding::new(soon, format!("it expires in {} hours, at {end}", left.as_hours()))
+                    .comes_from_its_subjects()
                     .impact("the longer it is valid, the more likely someone finds and uses it")
                     .fix(replace)
             });

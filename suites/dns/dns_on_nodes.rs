@@ -33,7 +33,7 @@ crate::check!(
     "dns-on-nodes",
     Critical,
     judge,
-    builds_on: ["CN-04", "DN-01", "DN-02", "DN-03", "DN-05", "DN-08", "KL-01", "SN-04", "SN-07", "SN-09"]
+    builds_on: ["CN-04", "DN-01", "DN-02", "DN-03", "DN-08", "KL-01", "SN-04", "SN-07", "SN-09"]
 );
 
 /// The slowest that half of the lookups may be, in microseconds. The probes of all nodes ask at the same time, so that

@@ -61,8 +61,7 @@ fn judge(
             .filter(|(_, probe)| reports.came_too_late(&probe.pod, node))
             .map(|(late, _)| late.as_str())
             .collect();
-        let expected =
-            Expected { service, domain: &domain.name, probes: &probes, late, edit: config_map::edit(corefile) };
+        let expected = Expected { service, domain: &domain.name, probes: &probes, late, corefile };
         // A server that does not even resolve the API's name is judged by DN-04.
         for (server, answer) in answers.dns.iter().filter(|(_, answer)| answer.udp.answered > 0) {
             asked += answer.records.len();
@@ -85,18 +84,22 @@ struct Expected<'a> {
     probes: &'a BTreeMap<IpAddr, &'a str>,
     /// The nodes of those that may have begun to serve after the question.
     late: BTreeSet<&'a str>,
-    /// The command that edits the Corefile.
-    edit: String,
+    corefile: Result<&'a Corefile, &'a Unobserved>,
 }
 
 impl Expected<'_> {
+    /// The command that edits the Corefile.
+    fn edit(&self) -> String {
+        config_map::edit(self.corefile)
+    }
+
     /// What to do about a record that the plugin kubernetes has by itself.
     fn rewritten(&self) -> String {
         format!(
             "in the Corefile, look for `template`, `rewrite` or `autopath`, which change such answers: {}. If only one \
              server is listed, delete its pod, which is created again: kubectl -n kube-system get pods -l \
              k8s-app=kube-dns -o wide",
-            self.edit
+            self.edit()
         )
     }
 
@@ -148,7 +151,7 @@ impl Expected<'_> {
                 "programs that look up the name of an address fail or wait",
                 format!(
                     "name in-addr.arpa and ip6.arpa in the line of the plugin kubernetes and in its `fallthrough`: {}",
-                    self.edit
+                    self.edit()
                 ),
             ),
             Purpose::Alias => (
@@ -175,7 +178,7 @@ impl Expected<'_> {
                 format!(
                     "in the Corefile, delete the `template` that answers such queries with NXDOMAIN, or let it answer \
                      with rcode NOERROR: {}",
-                    self.edit
+                    self.edit()
                 ),
             ),
             Purpose::Nonexistent => (
@@ -186,7 +189,7 @@ impl Expected<'_> {
                 format!(
                     "in the Corefile, delete the `template` or `rewrite` that answers every name, and limit \
                      `fallthrough` of the plugin kubernetes to in-addr.arpa ip6.arpa: {}",
-                    self.edit
+                    self.edit()
                 ),
             ),
             Purpose::Probes => {
@@ -211,6 +214,12 @@ impl Expected<'_> {
         let is_lost = got.is_err() && asked.purpose != Purpose::LongAnswer;
         let fix = if is_lost { "the answer was lost: see DN-04, and CN-04 for packet loss".into() } else { fix };
         let finding = Finding::new(format!("{asked} returns {wanted}"), summary(got));
+        let finding = if asked.purpose == Purpose::OtherFamily && !is_lost {
+            // Such an answer is configured: it is the same whatever endpoints the server has.
+            finding.comes_from(config_map::subject(self.corefile))
+        } else {
+            finding.explains_only(&[])
+        };
         Some((holds, finding.impact(impact).fix(fix).severity(severity)))
     }
 

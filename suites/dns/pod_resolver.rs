@@ -31,11 +31,11 @@ crate::check!(
     Major,
     judge,
     builds_on: ["DN-01"],
-    blocked_by: ["CN-04", "CP-08", "DN-02", "DN-03", "DN-08", "SN-01", "SN-04", "SN-07", "SN-09"]
+    blocked_by: ["CN-04", "CP-08", "DN-02", "DN-03", "DN-06", "DN-08", "SN-01", "SN-04", "SN-07", "SN-09"]
 );
 
 /// The checks of what a lookup in a pod passes.
-const WAY_TO_DNS: &[&str] = &["CN-04", "DN-02", "DN-03", "DN-08", "SN-04", "SN-07", "SN-09"];
+const WAY_TO_DNS: &[&str] = &["CN-04", "DN-02", "DN-03", "DN-06", "DN-08", "SN-04", "SN-07", "SN-09"];
 
 fn judge(reports: &ProbeReports, dns: &ClusterDns, domain: &ClusterDomain, api: Option<&KubernetesService>) -> Verdict {
     let Some(address) = dns.addresses.first() else {

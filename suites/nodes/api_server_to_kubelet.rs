@@ -49,6 +49,11 @@ fn judge(logs: &KubeletLogs, nodes: Result<&Nodes, &Unobserved>) -> Verdict {
                 verdict.confirm();
                 continue;
             }
+            Came::Error { status: 400, message } if is_of_kubelet(message) => {
+                verdict.note_about(Subject::node(node), format!("pod {}: the kubelet answered: {message}", answer.pod));
+                verdict.confirm();
+                continue;
+            }
             Came::Error { status, message } => {
                 // Another kubelet that has the address does not have the pod.
                 let sharing = nodes.ok().filter(|_| *status == 404).and_then(|nodes| sharing(nodes, node));
@@ -69,6 +74,12 @@ fn judge(logs: &KubeletLogs, nodes: Result<&Nodes, &Unobserved>) -> Verdict {
         verdict.note(format!("{} of {} nodes were sampled", logs.asked.len(), logs.asked.len() + logs.others));
     }
     verdict
+}
+
+/// Whether a kubelet wrote this: it was reached, and the container that was asked about does not run at the moment.
+fn is_of_kubelet(message: &str) -> bool {
+    message.starts_with("container \"")
+        && [" is not available", " is waiting to start: ", " is terminated"].iter().any(|state| message.contains(state))
 }
 
 /// An address of a node that others have too, and those others.
@@ -203,6 +214,16 @@ mod tests {
         let own = seen_of(&judge(&logs, Ok(&nodes(&["10.77.0.11", "10.77.0.12"]))));
         assert!(own.len() == 1 && !own[0].contains("too"), "{own:?}");
         assert_eq!(seen_of(&judge(&logs, Err(&Unobserved::Interrupted))), own);
+    }
+
+    #[test]
+    fn a_kubelet_that_reports_the_state_of_a_container_was_reached() {
+        let answer = |status, message: &str| judged([Ok(Came::Error { status, message: message.into() })]);
+        let verdict = answer(400, "container \"kube-scheduler\" in pod \"kube-scheduler-n1\" is not available");
+        assert_eq!((verdict.observations(), seen_of(&verdict)), (1, vec![]));
+        assert_eq!(verdict.notes().len(), 1);
+        assert_eq!(seen_of(&answer(400, "container c is not valid for pod p")).len(), 1);
+        assert_eq!(seen_of(&answer(500, "container \"a\" in pod \"b\" is not available")).len(), 1);
     }
 
     #[test]

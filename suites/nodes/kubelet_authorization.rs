@@ -42,7 +42,7 @@ crate::check!(
     Critical,
     judge,
     builds_on: ["AA-01", "AA-03", "KL-03"],
-    blocked_by: ["KL-13", "PK-09"]
+    blocked_by: ["AA-24", "KL-13", "PK-09"]
 );
 
 fn judge(nodes: &Nodes, reports: &ProbeReports, monitoring: Result<&KubeletMonitoring, &Unobserved>) -> Verdict {

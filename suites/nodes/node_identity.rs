@@ -43,6 +43,7 @@ struct Identity {
 const MACHINE_ID: &str = "machine id";
 const SYSTEM_UUID: &str = "system UUID";
 const POD_RANGE: &str = "pod range";
+const ADDRESS: &str = "InternalIP";
 
 const IDENTITIES: [Identity; 6] = [
     Identity {
@@ -67,7 +68,7 @@ const IDENTITIES: [Identity; 6] = [
         of_host: true,
     },
     Identity {
-        name: "InternalIP",
+        name: ADDRESS,
         impact: "packets for one of them arrive at the other",
         of: |node| node.internal_addresses().map(|address| address.to_string()).collect(),
         of_host: false,
@@ -139,6 +140,8 @@ fn shared(identity: &Identity, value: &str, sharing: &[&str], nodes: &Nodes, on_
     )
     .impact(identity.impact)
     .same_as(if identity.name == POD_RANGE { &["CN-03"] } else { &[] });
+    // Only an address leads connections to another node.
+    let finding = if identity.name == ADDRESS { finding } else { finding.explains_only(&[]) };
     match easiest(sharing, nodes) {
         Some(_) if is_machine => finding.fix(new_machine_id(sharing, nodes, uuid.is_some())),
         Some(node) if identity.name == POD_RANGE => finding.fix(another(node, nodes)),

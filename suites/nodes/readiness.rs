@@ -68,8 +68,8 @@ fn judge(nodes: &Nodes, leases: &NodeLeases, clock: &Clock, departures: Result<&
     for ((expected, seen, look), sharing) in causes {
         let mut finding = Finding::new(expected, seen).impact(IMPACT).fix(look.words(&sharing));
         if expected == UNPRESSED {
-            // The node still runs what it ran.
-            finding = finding.explains_only(&[]);
+            // The node still runs what it ran, and refuses new pods.
+            finding = finding.explains_only(&["KL-16"]);
         }
         verdict.find_together(sharing.iter().map(|node| Subject::node(*node)), sharing.len(), finding);
     }

@@ -30,7 +30,7 @@ use crate::fact::facts::kubelet_handshakes::KubeletHandshakes;
 use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
-crate::check!("PK-13", "one-key-per-server", Major, judge, blocked_by: ["PK-09"]);
+crate::check!("PK-13", "one-key-per-server", Major, judge, builds_on: ["KL-12"], blocked_by: ["PK-09"]);
 
 /// The servers by the key of their certificate.
 type Keys = BTreeMap<String, BTreeSet<Server>>;

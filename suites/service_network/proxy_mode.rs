@@ -24,7 +24,7 @@ use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::server_version::ServerVersion;
 use crate::seen::Unobserved;
 
-crate::check!("SN-06", "proxy-mode", Minor, judge);
+crate::check!("SN-06", "proxy-mode", Minor, judge, blocked_by: ["KL-16"]);
 
 /// The mode on Linux if none is set.
 const DEFAULT: &str = "iptables";

@@ -27,7 +27,7 @@ crate::check!(
     "service-dataplane",
     Critical,
     judge,
-    builds_on: ["AD-01", "CN-04", "CP-01", "CP-05", "KL-01", "SN-05", "SN-07"]
+    builds_on: ["AD-01", "CN-04", "CP-01", "CP-05", "KL-01", "KL-12", "SN-05", "SN-07"]
 );
 
 /// After how many milliseconds the first answer of a new Service is slow.

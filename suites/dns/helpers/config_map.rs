@@ -1,7 +1,13 @@
 //! The ConfigMap with the Corefile, in what fixes print.
 
+use crate::check::Subject;
 use crate::fact::facts::corefile::Corefile;
 use crate::seen::Unobserved;
+
+/// The ConfigMap itself.
+pub(in super::super) fn subject(corefile: Result<&Corefile, &Unobserved>) -> Subject {
+    Subject::object("ConfigMap", "kube-system", name(corefile))
+}
 
 /// The command that edits the Corefile.
 pub(in super::super) fn edit(corefile: Result<&Corefile, &Unobserved>) -> String {
