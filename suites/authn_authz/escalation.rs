@@ -19,7 +19,7 @@
 //! Subjects that may read the control plane's Secrets are information: this leads to more only if a Secret there does.
 //! Add-ons are recognised by the labels and names that their own manifests set, in any namespace, and only for the
 //! powers that those manifests give (`helpers/add_ons.yaml` has the source of each); they are listed as notes, because
-//! a label can be forged. One power more is a finding. Other add-ons with the powers of operators are information.
+//! a label can be forged. One power more is a finding. All other holders are one finding, whatever their labels are.
 //! Pods of other namespaces that may reach their nodes are a matter of Pod Security (AA-23).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +45,8 @@ crate::check!("AA-20", "escalation", Major, judge, builds_on: ["AA-04", "AA-18",
 const FOR_USERS: [&str; 4] = ["admin", "edit", "view", "cluster-admin"];
 const PARTS_OF_THEM: &str = "system:aggregate-to-";
 
-/// The powers that operators of all kinds need for their work. Others give rights to rights: they are never taken for
-/// granted because of a label.
-const OF_OPERATORS: [&str; 8] =
-    ["admission", "commands", "images", "kubelets", "pods", "secrets", "token-secrets", "tokens"];
+/// The most holders whose fixes are part of the finding's own. Those of more are listed with each.
+const FEW: usize = 3;
 
 /// The groups of all users, nodes and bootstrap tokens; some have parts of their own.
 const SHARED_GROUPS: [&str; 5] = [
@@ -66,7 +64,7 @@ struct Unexpected<'a> {
     held: Held<'a>,
     /// All that it does by such powers.
     deeds: BTreeSet<&'static str>,
-    /// What shows that it is part of an add-on that is not known.
+    /// What shows that it is part of an add-on that is not known. A label can be forged: this is to find its owner by.
     origin: Option<String>,
 }
 
@@ -75,8 +73,6 @@ struct Unexpected<'a> {
 enum Class {
     /// They can become administrator, or have the rights of every pod.
     Powerful,
-    /// They are parts of add-ons that are not known, with the powers that operators need.
-    OfAddOns,
     /// They read the control plane's Secrets.
     Readers,
 }
@@ -93,6 +89,7 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
             verdict.confirm();
             continue;
         }
+        let add_on = graph.add_ons(holder).first().copied();
         let (expected, others): (Vec<_>, Vec<_>) =
             graph.own_powers(holder).into_iter().partition(|held| held.expected.is_some());
         for reason in expected.iter().filter_map(|held| held.expected) {
@@ -101,13 +98,19 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
         let leading: Vec<_> =
             others.into_iter().filter_map(|held| Some((graph.path_of(holder, &held, &paths)?, held))).collect();
         let deeds = leading.iter().map(|(_, held)| held.power.deed).collect();
-        let origin = by_operators(rbac, holder, &leading);
         let Some((path, held)) = leading.into_iter().min_by(|(a, _), (b, _)| a.weight().cmp(&b.weight())) else {
+            if let Some(add_on) = add_on.filter(|_| expected.is_empty()) {
+                verdict.note_about(
+                    about(holder),
+                    format!("part of {add_on}; none of its rights leads to more than was granted"),
+                );
+            }
             verdict.confirm();
             continue;
         };
+        let origin = origin_of(rbac, holder, &held);
         let it = Unexpected { holder, path, held, deeds, origin };
-        match graph.add_ons(holder).first() {
+        match add_on {
             Some(add_on) => {
                 let bindings = it.held.grants.iter().map(|grant| grant.object.into());
                 verdict.find_together(bindings, 1, beyond_manifests(&graph, &it, add_on));
@@ -140,24 +143,16 @@ fn has_its_own_check(holder: &Holder) -> bool {
     }
 }
 
-/// What shows that these powers of a holder belong to an add-on that is not known, if all are such as operators need.
-fn by_operators(rbac: &Rbac, holder: &Holder, leading: &[(Path, Held<'_>)]) -> Option<String> {
-    let account = account(holder)?;
-    let mut found = None;
-    let holds = leading.iter().all(|(_, held)| {
-        let mut origins = held.grants.iter().map(|grant| origin(rbac, grant, account));
-        found = origins.next().flatten();
-        found.is_some() && origins.all(|each| each.is_some()) && OF_OPERATORS.contains(&held.power.name)
-    });
-    found.filter(|_| holds)
+/// What shows that the first step of a holder is part of an add-on that is not known.
+fn origin_of(rbac: &Rbac, holder: &Holder, held: &Held<'_>) -> Option<String> {
+    held.grants.iter().find_map(|grant| origin(rbac, grant, account(holder)?))
 }
 
 impl Unexpected<'_> {
     fn class(&self) -> Class {
-        match (self.path.end, &self.origin) {
-            (End::Secrets, _) => Class::Readers,
-            (_, Some(_)) => Class::OfAddOns,
-            (_, None) => Class::Powerful,
+        match self.path.end {
+            End::Secrets => Class::Readers,
+            End::Administrator | End::Commands => Class::Powerful,
         }
     }
 
@@ -173,21 +168,31 @@ impl Unexpected<'_> {
 
 /// The finding about all holders of a class.
 fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Difference {
-    let seen = match (class, all) {
-        (_, [it]) => format!("{} has rights that lead further: {}", it.holder, it.path.words()),
-        (Class::OfAddOns, _) => format!("{} subjects of other add-ons have rights that lead further", all.len()),
-        (_, _) => format!("{} other subjects have rights that lead further", all.len()),
+    let seen = match all {
+        [it] => format!("{} has rights that lead further: {}", it.holder, it.path.words()),
+        _ => format!("{} other subjects have rights that lead further", all.len()),
     };
     let finding = Finding::new(
         "only administrators, the control plane and known add-ons have rights that lead to more than was granted",
         seen,
     )
-    .evidence(all.iter().map(|it| it.described(graph)));
-    let fixes: BTreeSet<_> = all.iter().flat_map(|it| fixes(graph, it)).collect();
-    let fixes = fixes.into_iter().collect::<Vec<_>>().join("; and ");
+    .comes_from_its_subjects();
     let expected = profile_entry(all.iter().map(|it| it.holder));
-    let finding = finding.fix(format!("if this is intended, add to the profile: {expected}; otherwise {fixes}"));
-    let finding = finding.comes_from_its_subjects();
+    let finding = if all.len() > FEW {
+        let described = |it: &Unexpected<'_>| {
+            let fixes = fixes(graph, it).into_iter().collect::<Vec<_>>().join("; and ");
+            format!("{}. If this is not intended, {fixes}", it.described(graph))
+        };
+        finding.evidence(all.iter().map(described)).fix(format!(
+            "add to the profile those that are intended: {expected}; for each other one, the list shows what to change"
+        ))
+    } else {
+        let fixes: BTreeSet<_> = all.iter().flat_map(|it| fixes(graph, it)).collect();
+        let fixes = fixes.into_iter().collect::<Vec<_>>().join("; and ");
+        finding
+            .evidence(all.iter().map(|it| it.described(graph)))
+            .fix(format!("if this is intended, add to the profile: {expected}; otherwise {fixes}"))
+    };
     let anyone = "anyone with the credential of one of these subjects";
     match class {
         Class::Powerful => {
@@ -200,12 +205,6 @@ fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Differ
                 (true, false) => format!("{anyone} {can}"),
             })
         }
-        Class::OfAddOns => finding
-            .impact(format!(
-                "{anyone} can go as far as the list shows; labels and names show that add-ons need these rights, and \
-                 anyone who may write roles can write labels"
-            ))
-            .info(),
         Class::Readers => finding.impact(format!("{anyone} has whatever rights those Secrets give")).info(),
     }
 }
@@ -619,21 +618,49 @@ mod tests {
     }
 
     #[test]
-    fn an_add_on_that_is_not_known_is_information_unless_it_gives_rights_to_rights() {
-        let severity = |rules: Vec<PolicyRule>, labels: &[&str]| {
+    fn an_add_on_that_is_not_known_is_found_whatever_its_labels_are() {
+        for labels in [&["helm.sh/chart=widget-1.2.3"][..], &["team=blue"], &OPERATOR[1..]] {
             let rbac = healthy()
-                .with_role("widget", rules)
+                .with_role("widget", vec![rule(&["create"], "", &["pods"]), rule(&["list"], "", &["secrets"])])
                 .with_binding("widget", "ClusterRole widget", &["ServiceAccount ops/widget"])
                 .with_labels("ClusterRole widget", labels)
                 .with_labels("ClusterRoleBinding widget", labels);
-            judged(&rbac).findings(Severity::Major).into_iter().map(|it| it.severity).collect::<Vec<_>>()
-        };
-        let chart = &["helm.sh/chart=widget-1.2.3"][..];
-        assert_eq!(severity(vec![rule(&["create"], "", &["pods"])], chart), [Severity::Info]);
-        assert_eq!(severity(vec![rule(&["create"], "", &["pods"])], &["team=blue"]), [Severity::Major]);
-        assert_eq!(severity(vec![rule(&["create"], "", &["pods"])], &OPERATOR[1..]), [Severity::Major], "forged");
-        let more = vec![rule(&["create"], "", &["pods"]), rule(&["impersonate"], "", &["groups"])];
-        assert_eq!(severity(more, chart), [Severity::Major]);
+            let findings = judged(&rbac).findings(Severity::Major);
+            assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major), "{labels:?}");
+            assert!(findings[0].seen.starts_with("ServiceAccount ops/widget has rights that lead further"));
+            let chart = labels[0].starts_with("helm");
+            assert_eq!(findings[0].evidence[0].ends_with("ClusterRole widget (chart widget)"), chart, "{findings:?}");
+            assert_eq!(findings[0].fix.contains("change it in chart widget or its values"), chart, "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn many_holders_are_one_finding_with_a_fix_for_each() {
+        let mut rbac = healthy();
+        for name in ["a", "b", "c", "d"] {
+            rbac = rbac.with_role(name, vec![rule(&["create"], "", &["pods"])]).with_binding(
+                name,
+                &format!("ClusterRole {name}"),
+                &[&format!("ServiceAccount ops/{name}")],
+            );
+        }
+        let findings = judged(&rbac).findings(Severity::Major);
+        assert_eq!((findings.len(), findings[0].evidence.len()), (1, 4));
+        assert!(findings[0].evidence[3].ends_with(": kubectl edit clusterrole d"), "{findings:?}");
+        assert!(findings[0].fix.contains("\"ServiceAccount ops/d\"]}") && !findings[0].fix.contains("kubectl"));
+    }
+
+    #[test]
+    fn a_part_of_a_known_add_on_that_has_no_power_here_is_a_note() {
+        let rbac = healthy()
+            .with_role("tools/prometheus-operator", vec![rule(&["get"], "", &["secrets"])])
+            .with_binding("tools/prometheus-operator", "Role prometheus-operator", &[ACCOUNT])
+            .with_labels("Role tools/prometheus-operator", OPERATOR)
+            .with_labels("RoleBinding tools/prometheus-operator", OPERATOR);
+        let verdict = judged(&rbac);
+        assert!(verdict.findings(Severity::Major).is_empty());
+        let notes = crate::check::testing::notes(&verdict);
+        assert!(notes.iter().any(|note| note.starts_with(&format!("{ACCOUNT}: part of "))), "{notes:?}");
     }
 
     #[test]

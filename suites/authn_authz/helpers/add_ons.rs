@@ -74,6 +74,9 @@ pub(crate) struct Part {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Public {
     binding: Pattern,
+    /// Whether it is granted in the whole cluster, as what lies in no namespace is.
+    #[serde(default)]
+    cluster: bool,
     /// The rules, as evidence shows them.
     rules: Vec<Pattern>,
 }
@@ -202,18 +205,20 @@ pub(crate) fn administrator(rbac: &Rbac, grant: &Grant<'_>, holder: &Holder) -> 
     parts.find(|(_, part)| part.cluster.contains(ADMINISTRATOR)).map(|(add_on, _)| add_on)
 }
 
-/// The add-on whose manifests grant exactly this to everyone who is authenticated: in a namespace, with its labels.
+/// The add-on whose manifests grant exactly this to everyone who is authenticated, as labels of the binding or its role show.
 pub(crate) fn public(rbac: &Rbac, grant: &Grant<'_>) -> Option<&'static AddOn> {
-    grant.namespace()?;
-    let labels = rbac.add_on_labels(grant.object);
+    let is_named = |add_on: &AddOn| {
+        [grant.object, &grant.binding.role].into_iter().any(|object| add_on.is_named_by(rbac.add_on_labels(object)))
+    };
     let covers = |public: &Public| {
-        public.binding.fits(&grant.object.name)
+        public.cluster == grant.namespace().is_none()
+            && public.binding.fits(&grant.object.name)
             && grant.existing_rules().iter().all(|rule| {
                 let text = rule.to_string();
                 public.rules.iter().any(|known| known.fits(&text))
             })
     };
-    KNOWN.iter().find(|add_on| add_on.is_named_by(labels) && add_on.public.iter().any(&covers))
+    KNOWN.iter().find(|add_on| is_named(add_on) && add_on.public.iter().any(covers))
 }
 
 /// Whether the labels of a binding and its role name an add-on, known or not.
@@ -420,8 +425,15 @@ mod tests {
         let object = format!("RoleBinding {role}");
         let is_known = |rbac: &Rbac| public(rbac, &rbac.grants().next().unwrap()).is_some();
         assert!(is_known(&rbac(vec![proxy(&["services/proxy"])]).with_labels(&object, labels)));
+        let of_role = format!("Role {role}");
+        assert!(is_known(&rbac(vec![proxy(&["services/proxy"])]).with_labels(&of_role, labels)));
         assert!(!is_known(&rbac(vec![proxy(&["services/proxy"])])), "without labels");
         let wide = vec![proxy(&["services/proxy"]), rule(&["get"], "", &["secrets"])];
         assert!(!is_known(&rbac(wide).with_labels(&object, labels)), "one rule more");
+        let everywhere = Rbac::default()
+            .with_role("proxier", vec![proxy(&["services/proxy"])])
+            .with_binding("a-sealed-secrets-service-proxier", "ClusterRole proxier", &["Group system:authenticated"])
+            .with_labels("ClusterRole proxier", labels);
+        assert!(!is_known(&everywhere), "in all namespaces");
     }
 }
