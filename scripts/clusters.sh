@@ -68,18 +68,12 @@ healthy() {
     done
 }
 
-# Nothing of a run is left in the cluster.
+# Nothing of a run is left in the cluster, once Kubernetes has finalized the namespaces that are being deleted.
 swept() {
-    inside "$SEAWORTHY_PROGRAM" sweep --kubeconfig "$(bed kubeconfig)"
-    local kinds=namespaces,pods,services,serviceaccounts,secrets,certificatesigningrequests,clusterroles,clusterrolebindings left
-    # What a namespace holds is deleted a moment after it.
-    for _ in {1..20}; do
-        left=$(bed kubectl get "$kinds" -A -l app.kubernetes.io/managed-by=seaworthy -o name)
-        [[ -n $left ]] || return 0
-        sleep 0.5
-    done
-    echo "left behind: $left"
-    return 1
+    inside "$SEAWORTHY_PROGRAM" sweep --wait --kubeconfig "$(bed kubeconfig)"
+    local kinds=namespaces,pods,services,serviceaccounts,secrets,networkpolicies,certificatesigningrequests,clusterroles,clusterrolebindings left
+    left=$(bed kubectl get "$kinds" -A -l app.kubernetes.io/managed-by=seaworthy -o name)
+    [[ -z $left ]] || { echo "left behind: $left"; return 1; }
 }
 
 # ---- the steps ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::check::{Check, Judged, Outcome};
-use crate::event::Event;
+use crate::event::{CleanedUp, Event};
 use crate::redaction::Redaction;
 use crate::report::plain;
 use crate::report::text::wrap::printable;
@@ -85,7 +85,7 @@ impl Verdicts {
                         self.hand(check);
                     }
                 }
-                Event::CleanedUp { namespace, left: Some(left) } => {
+                Event::CleanedUp(CleanedUp { namespace, left: Some(left), .. }) => {
                     let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
                     behind.push(format!("left behind{place}: {left}"));
                 }
@@ -168,7 +168,8 @@ mod tests {
         for check in checks.iter().rev() {
             events.send(Event::CheckJudged { at_ms: 0, check: check.clone() });
         }
-        events.send(Event::CleanedUp { namespace: Some("seaworthy-x".into()), left: Some("a pod".into()) });
+        let (namespace, left) = (Some("seaworthy-x".into()), Some("a pod".into()));
+        events.send(Event::CleanedUp(CleanedUp { namespace, left, ..CleanedUp::default() }));
         drop(events);
         let behind = verdicts.hand_out(told, &Redaction::default()).await;
         assert_eq!(behind, ["left behind in seaworthy-x: a pod"]);

@@ -1,14 +1,18 @@
 //! What a run leaves behind, how it is stopped, and what it reports when its probes are blocked, on a real cluster.
 //!
-//! Runs only when `SEAWORTHY_BED` names a program that makes clusters, one of which is up and has the probes' image.
+//! Runs only when `SEAWORTHY_BED` names a program that makes clusters, one of which is up and has the probes' image. With
+//! `SEAWORTHY_LONG` set, a run is killed at 50 moments instead of 5, and each permission of profile ci is left out in turn
+//! instead of each one of profile audit.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits in a thread of its own")]
 #![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
 
 mod bed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
@@ -17,6 +21,8 @@ use std::time::{Duration, Instant};
 use bed::{Bed, output, seaworthy};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use seaworthy::check::{Judged, Outcome};
+use seaworthy::recording::Recording;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take that a trial waits for.
@@ -27,6 +33,13 @@ const DRILL: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(50);
 /// What everything of ours is labelled with.
 const OURS: &str = "app.kubernetes.io/managed-by=seaworthy";
+/// The kinds of objects that runs create.
+const KINDS: &str = "namespaces,pods,services,serviceaccounts,configmaps,secrets,networkpolicies,\
+                     certificatesigningrequests,clusterroles,clusterrolebindings";
+/// How long a run may go on after a signal.
+const STOP: Duration = Duration::from_secs(2);
+/// How long a run may go on after its verdict.
+const EXIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -36,12 +49,17 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, Trying); 11] = [
+    let trials: [(&str, Trying); 16] = [
         ("a_run_leaves_nothing", leaves_nothing),
+        ("a_run_ends_a_second_after_its_verdict", ends_after_its_verdict),
+        ("a_namespace_that_is_being_deleted_is_not_left_behind", being_deleted),
         ("a_named_namespace_keeps_what_is_not_ours", keeps_what_is_not_ours),
         ("a_signal_stops_a_run_that_cleans_up_and_reports", stopped_by_a_signal),
         ("what_a_killed_run_left_is_swept_and_nothing_else", killed_and_swept),
         ("a_right_that_a_killed_run_gave_goes_when_it_is_swept", killed_with_a_grant),
+        ("a_run_sweeps_what_has_expired", sweeps_what_has_expired),
+        ("a_run_may_be_killed_at_any_moment", killed_at_any_moment),
+        ("each_printed_right_is_needed", each_printed_right),
         ("a_quota_is_told_for_each_node", kept_out_by_a_quota),
         ("an_admission_policy_is_told_for_each_node", kept_out_by_a_policy),
         ("a_dead_admission_webhook_is_told_for_each_node", kept_out_by_a_webhook),
@@ -122,6 +140,16 @@ impl Verdicts {
         self.0.iter().map(|check| (check.id.as_str(), check.outcome)).collect()
     }
 
+    /// Whether a check states that one of the things in a rule is not permitted.
+    fn name(&self, rule: &Value) -> bool {
+        let words =
+            ["resources", "nonResourceURLs"].into_iter().flat_map(|key| rule[key].as_array().into_iter().flatten());
+        let words: Vec<&str> = words.filter_map(Value::as_str).collect();
+        let why = self.0.iter().flat_map(|check| check.unseen.iter().map(|unseen| &unseen.why).chain(&check.reason));
+        let lacks = |why: &String| why.contains("not permitted") || why.contains("not granted");
+        why.filter(|why| lacks(why)).any(|why| words.iter().any(|word| why.contains(word)))
+    }
+
     /// Whether the checks that need probes could not look, and each says so of every node, for this reason.
     fn say_of_every_node(&self, bed: &Bed, why: &str) -> Outcomes {
         let nodes = bed.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"])?;
@@ -167,29 +195,40 @@ fn wait_so_long_for<T>(
     }
 }
 
-/// Everything of ours, as `kind/name`.
+/// Everything of ours that may have an effect, as `kind/name`. A namespace that is being deleted has none: what is in it is
+/// listed as well.
 fn ours(bed: &Bed) -> Result<Vec<String>, Failed> {
-    let kinds = "namespaces,pods,services,serviceaccounts,configmaps,secrets,certificatesigningrequests,clusterroles,\
-                 clusterrolebindings";
-    let listed = bed.kubectl(&["get", kinds, "-A", "-l", OURS, "-o", "name"])?;
-    Ok(listed.lines().map(str::to_owned).collect())
+    let named = |object: &Value| {
+        let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+        format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
+    };
+    let is_ending =
+        |object: &Value| object["kind"] == "Namespace" && !object["metadata"]["deletionTimestamp"].is_null();
+    Ok(objects(bed, &["-l", OURS])?.iter().filter(|object| !is_ending(object)).map(named).collect())
+}
+
+/// Objects of the kinds that runs create, in all namespaces.
+fn objects(bed: &Bed, selected: &[&str]) -> Result<Vec<Value>, Failed> {
+    let listed = bed.kubectl(&[&["get", KINDS, "-A", "-o", "json"][..], selected].concat())?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    Ok(serde_json::from_value(listed["items"].clone())?)
 }
 
 fn nothing_is_left(bed: &Bed) -> Outcomes {
     let left = ours(bed)?;
-    // What belongs to a namespace without being in it is collected once that is gone.
-    let (collected, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|object| object.starts_with("clusterrole"));
-    expect(left.is_empty(), format!("left behind: {left:?}"))?;
-    if collected.is_empty() {
-        return Ok(());
-    }
-    wait_for("the garbage collector takes what a run has granted", || Ok(ours(bed)?.is_empty().then_some(())))
+    expect(left.is_empty(), format!("left behind: {left:?}"))
+}
+
+/// Runs `seaworthy sweep`.
+fn sweep(bed: &Bed, arguments: &[&str]) -> Result<String, Failed> {
+    output(Command::new(seaworthy()).arg("sweep").args(["--kubeconfig", &bed.kubeconfig()?]).args(arguments))
 }
 
 /// The namespace that a run which goes on has made.
 fn namespace_of_the_run(bed: &Bed) -> Result<String, Failed> {
     wait_for("the run makes its namespace", || {
-        let made = bed.kubectl(&["get", "namespaces", "-l", OURS, "-o", "jsonpath={.items[*].metadata.name}"])?;
+        let active = "jsonpath={.items[?(@.status.phase=='Active')].metadata.name}";
+        let made = bed.kubectl(&["get", "namespaces", "-l", OURS, "-o", active])?;
         Ok(made.split_whitespace().next().map(str::to_owned))
     })
 }
@@ -230,6 +269,41 @@ fn leaves_nothing(bed: &Bed) -> Outcomes {
     nothing_is_left(bed)
 }
 
+fn ends_after_its_verdict(bed: &Bed) -> Outcomes {
+    for profile in ["audit", "post-install", "ci"] {
+        let mut run = Run::new(&bed.kubeconfig()?, profile)?;
+        let mut child = run.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut verdict = None;
+        for line in BufReader::new(child.stdout.take().ok_or("its output is piped")?).lines() {
+            if line?.contains("seaworthy: ") {
+                verdict = Some(Instant::now());
+            }
+        }
+        let code = child.wait()?.code();
+        let took = verdict.ok_or("there is no verdict")?.elapsed();
+        expect(matches!(code, Some(0 | 1)), format!("{profile} ended with {code:?}"))?;
+        expect(took <= EXIT, format!("{profile} ended {took:?} after its verdict"))?;
+        nothing_is_left(bed)?;
+    }
+    Ok(())
+}
+
+fn being_deleted(bed: &Bed) -> Outcomes {
+    let namespaces = || bed.kubectl(&["get", "namespaces", "-l", OURS, "-o", "name"]);
+    let first = Run::new(&bed.kubeconfig()?, "post-install")?.ends_with(&[0, 1])?;
+    let deleting = namespaces()?;
+    expect(!deleting.is_empty(), "the namespaces are deleted already: there is nothing to try")?;
+    let said = sweep(bed, &[])?;
+    let known = said.lines().filter(|line| line.contains(": its deletion began at ")).count();
+    expect(known > 0 && said.ends_with("0 of 0 runs removed\n"), format!("swept: {said}"))?;
+    // The next run is like the first.
+    let next = Run::new(&bed.kubeconfig()?, "post-install")?.with(&["--wait"]).ends_with(&[0, 1])?;
+    expect(first.outcomes() == next.outcomes(), format!("{:?} and then {:?}", first.outcomes(), next.outcomes()))?;
+    sweep(bed, &["--wait"])?;
+    let left = namespaces()?;
+    expect(left.is_empty(), format!("they are still there: {left}"))
+}
+
 fn keeps_what_is_not_ours(bed: &Bed) -> Outcomes {
     let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs, namespace: team-a}\n";
     let team = Namespace::new(bed, "team-a", theirs)?;
@@ -243,8 +317,11 @@ fn stopped_by_a_signal(bed: &Bed) -> Outcomes {
     let mut child = run.start()?;
     namespace_of_the_run(bed)?;
     output(Command::new("kill").args(["-INT", &child.id().to_string()]))?;
+    let stopped = Instant::now();
     let code = child.wait()?.code();
+    let took = stopped.elapsed();
     expect(code == Some(130), format!("it ended with {code:?}"))?;
+    expect(took <= STOP, format!("it ended {took:?} after the signal"))?;
     nothing_is_left(bed)?;
     let judged = Verdicts::read(&run.file("verdicts.json"))?;
     expect(judged.outcomes().values().any(|outcome| *outcome == Outcome::Error), "nothing is undecided")?;
@@ -261,13 +338,10 @@ fn killed_and_swept(bed: &Bed) -> Outcomes {
     child.wait()?;
     bed.apply(foreign)?;
     let _foreign = Objects(bed, &["namespace/seaworthy-foreign"]);
-    let sweep = |arguments: &[&str]| -> Result<String, Failed> {
-        output(Command::new(seaworthy()).arg("sweep").args(["--kubeconfig", &bed.kubeconfig()?]).args(arguments))
-    };
-    let said = sweep(&[])?;
+    let said = sweep(bed, &[])?;
     expect(said.contains("kept: expires"), format!("a run that may live was swept: {said}"))?;
     let id = namespace.trim_start_matches("seaworthy-").to_owned();
-    sweep(&["--run", &id])?;
+    sweep(bed, &["--run", &id])?;
     let left = ours(bed)?;
     expect(left == ["namespace/seaworthy-foreign"], format!("left behind: {left:?}"))
 }
@@ -283,8 +357,114 @@ fn killed_with_a_grant(bed: &Bed) -> Outcomes {
     child.kill()?;
     child.wait()?;
     let id = binding.split('-').nth(1).unwrap_or_default();
-    output(Command::new(seaworthy()).args(["sweep", "--kubeconfig", &bed.kubeconfig()?, "--run", id]))?;
+    sweep(bed, &["--run", id])?;
     nothing_is_left(bed)
+}
+
+fn sweeps_what_has_expired(bed: &Bed) -> Outcomes {
+    let mut run = Run::new(&bed.kubeconfig()?, "post-install")?;
+    let mut child = run.start()?;
+    let namespace = namespace_of_the_run(bed)?;
+    child.kill()?;
+    child.wait()?;
+    let run = |profile| Run::new(&bed.kubeconfig()?, profile)?.ends_with(&[0, 1, 3]);
+    run("post-install")?;
+    expect(ours(bed)?.contains(&format!("namespace/{namespace}")), "a run that may live was removed")?;
+    let expired = "seaworthy.dev/expires=2026-01-01T00:00:00Z";
+    for namespace in ours(bed)?.iter().filter(|object| object.starts_with("namespace/")) {
+        bed.kubectl(&["annotate", "--overwrite", namespace, expired])?;
+    }
+    run("audit")?;
+    expect(ours(bed)?.contains(&format!("namespace/{namespace}")), "a run that may only read removed something")?;
+    run("post-install")?;
+    nothing_is_left(bed)
+}
+
+fn killed_at_any_moment(bed: &Bed) -> Outcomes {
+    let kills = if is_long() { 50 } else { 5 };
+    let began = Instant::now();
+    Run::new(&bed.kubeconfig()?, "ci")?.ends_with(&[0, 1])?;
+    let whole = began.elapsed();
+    for _ in 0..kills {
+        // Nanoseconds of the clock are random enough.
+        let random = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.subsec_nanos() % 1_000_000;
+        let moment = whole.mul_f64(f64::from(random) / 1_000_000.0);
+        killed_after(bed, moment).map_err(|why| {
+            let why = why.message().unwrap_or_default();
+            Failed::from(format!("killed after {moment:?} of {whole:?}: {why}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether everything is tried that takes long.
+fn is_long() -> bool {
+    env::var_os("SEAWORTHY_LONG").is_some()
+}
+
+fn killed_after(bed: &Bed, moment: Duration) -> Outcomes {
+    let uids = |objects: &[Value]| -> BTreeSet<String> {
+        objects.iter().filter_map(|object| object["metadata"]["uid"].as_str()).map(str::to_owned).collect()
+    };
+    let before = uids(&objects(bed, &[])?);
+    let mut run = Run::new(&bed.kubeconfig()?, "ci")?;
+    for (flag, file) in [("--events", "run.jsonl"), ("--record", "recording.json.gz")] {
+        let path = run.file(file);
+        run.command.arg(flag).arg(path);
+    }
+    let mut child = run.start()?;
+    // The moment is what is tried; no condition is waited for.
+    thread::sleep(moment);
+    child.kill()?;
+    child.wait()?;
+    whole_or_absent(&run)?;
+    let mut runs = BTreeSet::new();
+    for object in objects(bed, &[])?.iter().filter(|object| !uids(std::slice::from_ref(object)).is_subset(&before)) {
+        let metadata = &object["metadata"];
+        let is_of_kubernetes = matches!(
+            (object["kind"].as_str(), metadata["name"].as_str()),
+            (Some("ServiceAccount"), Some("default")) | (Some("ConfigMap"), Some("kube-root-ca.crt"))
+        );
+        if is_of_kubernetes {
+            continue;
+        }
+        let (id, expires) =
+            (&metadata["labels"]["seaworthy.dev/run"], &metadata["annotations"]["seaworthy.dev/expires"]);
+        expect(metadata["labels"]["app.kubernetes.io/managed-by"] == "seaworthy", format!("not labelled: {metadata}"))?;
+        runs.insert(id.as_str().ok_or_else(|| format!("of no run: {metadata}"))?.to_owned());
+        expect(expires.is_string(), format!("does not expire: {metadata}"))?;
+        let ends_alone = match object["kind"].as_str() {
+            Some("Pod") => object["spec"]["activeDeadlineSeconds"].is_number(),
+            Some("Secret") => object["data"]["expiration"].is_string(),
+            _ => true,
+        };
+        expect(ends_alone, format!("does not end by itself: {metadata}"))?;
+    }
+    for id in runs {
+        sweep(bed, &["--run", &id])?;
+    }
+    nothing_is_left(bed)
+}
+
+/// The reports of a run that was killed are whole, if they are there. The event stream may end at any event.
+fn whole_or_absent(run: &Run) -> Outcomes {
+    let read = |name: &str| fs::read_to_string(run.file(name)).ok();
+    if let Some(verdicts) = read("verdicts.json") {
+        let verdicts: Value = serde_json::from_str(&verdicts)?;
+        expect(verdicts["exit_code"].is_number(), "verdicts.json is not whole")?;
+    }
+    if let Some(junit) = read("junit.xml") {
+        expect(roxmltree::Document::parse(&junit).is_ok(), "junit.xml is not whole")?;
+    }
+    let recording = run.file("recording.json.gz");
+    if recording.exists() {
+        Recording::read(&recording)?;
+    }
+    if read("run.jsonl").is_some_and(|events| !events.is_empty()) {
+        let replayed = Command::new(seaworthy()).arg("report").arg(run.file("run.jsonl")).output()?;
+        expect(replayed.status.success(), String::from_utf8_lossy(&replayed.stderr))?;
+    }
+    Ok(())
 }
 
 fn kept_out_by_a_quota(bed: &Bed) -> Outcomes {
@@ -402,6 +582,96 @@ fn printed_rights(bed: &Bed) -> Outcomes {
     nothing_is_left(bed)
 }
 
+/// Permissions that are needed only in a cluster of another kind, or when something else fails.
+const NEEDED_ELSEWHERE: [&str; 0] = [];
+
+/// A run that lacks one of its permissions names it, and passes nothing that it did not pass before.
+fn each_printed_right(bed: &Bed) -> Outcomes {
+    let profile = if is_long() { "ci" } else { "audit" };
+    let accounts = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: auditor, namespace: rights}\n---\n\
+                    apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: nobody, namespace: rights}\n";
+    let namespace = Namespace::new(bed, "rights", accounts)?;
+    let mut rbac = Command::new(seaworthy());
+    rbac.args(["rbac", "--profile", profile, "--subject", "ServiceAccount:rights/auditor"]);
+    let manifests = output(&mut rbac)?;
+    bed.apply(&manifests)?;
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = kubeconfig_of(bed, namespace.name, "auditor", folder.path())?;
+    let all = Run::new(&kubeconfig, profile)?.ends_with(&[0, 1, 3])?;
+    let mut unnamed = Vec::new();
+    for manifest in manifests.split("---\n") {
+        let role: Value = serde_saphyr::from_str(manifest)?;
+        for place in 0..role["rules"].as_array().map_or(0, Vec::len) {
+            let mut less = role.clone();
+            let rule = less["rules"].as_array_mut().ok_or("a role has rules")?.remove(place);
+            let may = |account: &str| may(bed, &role, &rule, account);
+            // What Kubernetes grants to every account is not missing.
+            if may("nobody")? {
+                continue;
+            }
+            bed.apply(&less.to_string())?;
+            wait_for("the permission is withdrawn", || Ok((!may("auditor")?).then_some(())))?;
+            let verdicts = Run::new(&kubeconfig, profile)?.ends_with(&[0, 1, 3])?;
+            bed.apply(manifest)?;
+            wait_for("the permission is granted again", || Ok(may("auditor")?.then_some(())))?;
+            for (id, outcome) in verdicts.outcomes() {
+                let was = all.outcomes()[id];
+                expect(
+                    outcome != Outcome::Pass || was == Outcome::Pass,
+                    format!("without {rule}, {id} passes: {was}"),
+                )?;
+            }
+            if !verdicts.name(&rule) && !NEEDED_ELSEWHERE.iter().any(|known| rule.to_string().contains(known)) {
+                unnamed.push(rule.to_string());
+            }
+            // What it could not delete without that permission.
+            sweep_all(bed)?;
+        }
+    }
+    let written = folder.path().join("rbac.yaml");
+    fs::write(&written, &manifests)?;
+    bed.kubectl(&["delete", "--ignore-not-found", "-f", &written.to_string_lossy()])?;
+    expect(unnamed.is_empty(), format!("no check names what it lacks: {unnamed:#?}"))?;
+    nothing_is_left(bed)
+}
+
+/// Removes what runs have left, whether they have expired or not.
+fn sweep_all(bed: &Bed) -> Outcomes {
+    let label = "seaworthy.dev/run";
+    let left = objects(bed, &["-l", OURS])?;
+    let runs: BTreeSet<_> = left.iter().filter_map(|object| object["metadata"]["labels"][label].as_str()).collect();
+    runs.into_iter().try_for_each(|run| sweep(bed, &["--run", run]).map(drop))
+}
+
+/// Whether an account has the first permission of a rule.
+fn may(bed: &Bed, role: &Value, rule: &Value, account: &str) -> Result<bool, Failed> {
+    let first = |key: &str| rule[key][0].as_str().map(str::to_owned);
+    let mut ask = vec!["auth".to_owned(), "can-i".to_owned(), first("verbs").ok_or("a rule has verbs")?];
+    if let Some(url) = first("nonResourceURLs") {
+        ask.push(url);
+    } else {
+        let resource = first("resources").ok_or("a rule has resources")?;
+        let (resource, subresource) = resource.split_once('/').map_or((resource.as_str(), None), |(a, b)| (a, Some(b)));
+        let group = first("apiGroups").filter(|group| !group.is_empty()).map(|group| format!(".{group}"));
+        let name = first("resourceNames").map(|name| format!("/{name}")).unwrap_or_default();
+        ask.push(format!("{resource}{}{name}", group.unwrap_or_default()));
+        ask.extend(subresource.map(|subresource| format!("--subresource={subresource}")));
+    }
+    match role["metadata"]["namespace"].as_str() {
+        Some(namespace) => ask.extend(["-n".to_owned(), namespace.to_owned()]),
+        None => ask.push("-A".to_owned()),
+    }
+    ask.push(format!("--as=system:serviceaccount:rights:{account}"));
+    let mut command = Command::new(&bed.program);
+    let said = command.arg("kubectl").args(&ask).output()?;
+    let answer = String::from_utf8(said.stdout)?;
+    match answer.lines().last().map(str::trim) {
+        Some(yes) if yes.starts_with("yes") => Ok(true),
+        Some(no) if no.starts_with("no") => Ok(false),
+        _ => Err(format!("{ask:?}: {answer}{}", String::from_utf8_lossy(&said.stderr)).into()),
+    }
+}
+
 fn constrained_impersonation(bed: &Bed) -> Outcomes {
     let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: auditor, namespace: constrained}\n";
     let namespace = Namespace::new(bed, "constrained", account)?;
@@ -454,9 +724,9 @@ fn brings_its_node_back(bed: &Bed, signal: &str) -> Result<Completion, Failed> {
             "-l",
             OURS,
             "-o",
-            "jsonpath={.items[0].metadata.labels.seaworthy\\.dev/run}",
+            "jsonpath={.items[?(@.status.phase=='Active')].metadata.labels.seaworthy\\.dev/run}",
         ])?;
-        output(Command::new(seaworthy()).args(["sweep", "--kubeconfig", &bed.kubeconfig()?, "--run", &id]))?;
+        sweep(bed, &["--run", id.split_whitespace().next().ok_or("nothing is left of the run")?])?;
     }
     nothing_is_left(bed)?;
     Ok(Completion::Completed)

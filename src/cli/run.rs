@@ -95,14 +95,18 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (events, receiver) = Events::channel();
     let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
     let run = Run { plan, source: session.source(), gate: started.gate, named, started };
-    let Conclusion { facts, exit_code, .. } = engine::run(run, events.clone()).await;
-    let recorded = match record {
-        // An older file must not pass for a recording of this run.
-        Some(file) if !session.has_begun() => file.discard().map_err(Failure::from),
-        Some(file) => write_recording(file, &header, &facts, &session.redaction),
-        None => Ok(()),
+    let running = async {
+        let Conclusion { facts, exit_code, .. } = engine::run(run, events.clone()).await;
+        let recorded = match record {
+            // An older file must not pass for a recording of this run.
+            Some(file) if !session.has_begun() => file.discard().map_err(Failure::from),
+            Some(file) => write_recording(file, &header, &facts, &session.redaction),
+            None => Ok(()),
+        };
+        (recorded, exit_code)
     };
-    session.clean_up(&events).await;
+    let ((recorded, exit_code), cleaned_up) = tokio::join!(running, session.clean_up());
+    cleaned_up.into_iter().for_each(|event| events.send(event));
     drop(events);
     reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     recorded?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all, join3};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use tokio::sync::watch;
@@ -15,17 +15,21 @@ use super::connection::{ConnectionArgs, namespace};
 use super::settle;
 use crate::cluster::{Call, Cluster, ClusterSummary, connect};
 use crate::drill::NodePower;
-use crate::event::{Event, Events, Planned, RunStarted};
+use crate::event::{CleanedUp, Event, Planned, RunStarted};
 use crate::image::DEFAULT_PROBE_IMAGE;
-use crate::join::removal;
-use crate::live::{HeadStart, Inputs, Ledger, Live, RunId};
+use crate::join::{removal, stray};
+use crate::live::{Footprint, Inputs, Ledger, Live, Phase, RunId};
 use crate::probe::sweep;
 use crate::redaction::Redaction;
 use crate::run::{ExitCode, NotBegun, Plan, Profile, Source};
 use crate::seen::{Access, Obstacle, Unobserved};
 
-/// How long the clean-up waits until everything is deleted.
-const CLEAN_UP: Duration = Duration::from_secs(20);
+/// How long the clean-up tries to delete everything that has an effect. A live cluster needs a fraction of a second.
+const CLEAN_UP: Duration = Duration::from_secs(30);
+/// The same for a run that is stopped: someone waits for its end.
+const STOPPED_CLEAN_UP: Duration = Duration::from_secs(5);
+/// How long `--wait` waits for namespaces. Kubernetes finalizes an empty one five seconds after its deletion.
+pub(super) const FINALIZED: Duration = Duration::from_secs(60);
 
 /// How probes run.
 #[derive(Clone, Debug, Args)]
@@ -40,6 +44,9 @@ pub struct ProbeArgs {
     /// Keep the probes after the run; `seaworthy sweep` removes them when they have expired
     #[arg(long)]
     pub keep: bool,
+    /// Wait until the namespaces of the run are deleted, instead of only everything in them
+    #[arg(long, conflicts_with = "keep")]
+    pub wait: bool,
 }
 
 /// A live cluster, with everything for a run on it, or why there is none.
@@ -50,6 +57,8 @@ pub struct Session {
     cluster: ClusterSummary,
     /// Whether the probes are left in place.
     keep: bool,
+    /// Whether the namespaces are waited for.
+    wait: bool,
     profile: Profile,
 }
 
@@ -63,7 +72,7 @@ impl Session {
         power: Option<NodePower>,
         timeout: Duration,
     ) -> Self {
-        let keep = probes.keep;
+        let ProbeArgs { keep, wait, .. } = probes;
         let mut cluster = ClusterSummary::default();
         let live = Box::pin(live(connection, probes, power, timeout, &mut cluster)).await;
         let live = live.map(Arc::new).map_err(|why| {
@@ -75,7 +84,7 @@ impl Session {
             Ok(live) => live.cluster.redaction().await,
             Err(_) => Redaction::default(),
         };
-        Self { redaction, live, cluster, keep, profile }
+        Self { redaction, live, cluster, keep, wait, profile }
     }
 
     /// Whether anything could be asked.
@@ -119,33 +128,71 @@ impl Session {
         }
     }
 
-    /// Removes what the run created, unless it is kept. Bootstrap tokens and certificate signing requests are never kept;
-    /// those that a rehearsal has already removed are not in the ledger any more. A run that may not use its credential has
-    /// created nothing.
-    pub async fn clean_up(&self, events: &Events) {
-        let Ok(live) = &self.live else { return };
+    /// Removes what the run created, unless it is kept, as soon as nothing is observed any more: beside the judging. Returns
+    /// what became of it, for after the verdict. Bootstrap tokens and certificate signing requests are never kept; those that
+    /// a rehearsal has already removed are not in the ledger any more. A run that may not use its credential has created
+    /// nothing.
+    pub async fn clean_up(&self) -> Vec<Event> {
+        let Ok(live) = &self.live else { return Vec::new() };
+        live.observation.ended().await;
         let Live { cluster, inputs, ledger, .. } = live.as_ref();
         if cluster.barred().is_some() {
-            return;
+            return Vec::new();
         }
-        let cluster = cluster.without_end();
-        for object in ledger.outlying() {
-            if let Err(why) = removal::remove(&cluster, &object).await {
-                let left = Some(format!("{object}: {why}"));
-                events.send(Event::CleanedUp { namespace: object.namespace(), left });
-            }
-        }
-        let run = inputs.run.to_string();
-        let footprints = ledger.footprints();
-        let removed = footprints.iter().map(async |footprint| {
-            let left = if self.keep {
-                Some("kept (--keep)".to_owned())
-            } else {
-                sweep::remove(&cluster, &run, footprint, CLEAN_UP).await.err().map(|why| why.to_string())
-            };
-            events.send(Event::CleanedUp { namespace: Some(footprint.namespace.clone()), left });
+        let cluster = &cluster.without_end();
+        let withdrawn = ledger.outlying().into_iter().map(async |object| {
+            let why = removal::remove(cluster, &object).await.err()?;
+            Some(CleanedUp {
+                namespace: object.namespace(),
+                left: Some(format!("{object}: {why}")),
+                ..CleanedUp::default()
+            })
         });
-        join_all(removed).await;
+        let footprints = ledger.footprints();
+        let removed = footprints.iter().map(|footprint| self.remove(cluster, &inputs.run, footprint));
+        let expired = async {
+            let creates = self.profile.allow.contains(&Access::Create);
+            if creates && !self.keep && !cluster.is_cancelled() {
+                self.sweep(cluster, inputs.namespace.as_deref()).await
+            } else {
+                Vec::new()
+            }
+        };
+        let (withdrawn, removed, expired) = join3(join_all(withdrawn), join_all(removed), expired).await;
+        withdrawn.into_iter().flatten().chain(removed).chain(expired).map(Event::CleanedUp).collect()
+    }
+
+    /// Removes what earlier runs have left whose time is over. Without the permissions to find that, nothing is removed:
+    /// `seaworthy sweep` shows what is missing.
+    async fn sweep(&self, cluster: &Cluster, namespace: Option<&str>) -> Vec<CleanedUp> {
+        let now = Timestamp::now();
+        let strays = async { if namespace.is_none() { stray::find(cluster).await } else { Ok(Vec::new()) } };
+        let (places, strays) = join(sweep::find(cluster, namespace), strays).await;
+        let (places, strays) = (places.unwrap_or_default(), strays.unwrap_or_default());
+        let places = places.iter().filter(|place| place.is_expired(now) && place.deleting.is_none());
+        let places = places.map(async |place| self.remove(cluster, &place.run, &place.footprint).await);
+        let strays = strays.iter().filter(|stray| stray.is_expired(now)).map(async |stray| CleanedUp {
+            namespace: stray.object.namespace(),
+            left: removal::remove(cluster, &stray.object).await.err().map(|why| format!("{}: {why}", stray.object)),
+            ..CleanedUp::default()
+        });
+        let (places, strays) = join(join_all(places), join_all(strays)).await;
+        places.into_iter().chain(strays).map(|done| CleanedUp { earlier: true, ..done }).collect()
+    }
+
+    /// Removes what a run created in one place.
+    async fn remove(&self, cluster: &Cluster, run: &RunId, footprint: &Footprint) -> CleanedUp {
+        let namespace = Some(footprint.namespace.clone());
+        if self.keep {
+            return CleanedUp { namespace, left: Some("kept (--keep)".into()), ..CleanedUp::default() };
+        }
+        let patience = if cluster.is_cancelled() { STOPPED_CLEAN_UP } else { CLEAN_UP };
+        let mut removed = sweep::remove(cluster, run, footprint, patience).await;
+        if self.wait && footprint.own_namespace && removed.is_ok() {
+            removed = sweep::finalized(cluster, &footprint.namespace, FINALIZED).await;
+        }
+        let finalizing = footprint.own_namespace && !self.wait && removed.is_ok();
+        CleanedUp { namespace, left: removed.err().map(|why| why.to_string()), finalizing, ..CleanedUp::default() }
     }
 }
 
@@ -185,7 +232,8 @@ async fn live(
         }
     }
     *summary = cluster.summary().clone();
-    Ok(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() })
+    let (head_start, observation) = (Phase::default(), Phase::default());
+    Ok(Live { cluster, inputs, ledger: Ledger::default(), head_start, observation })
 }
 
 /// Fails if the namespace does not exist. Without the permission to get it, the first probe finds out.

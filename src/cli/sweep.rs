@@ -7,10 +7,11 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::connection::{ConnectionArgs, namespace};
+use super::session::FINALIZED;
 use super::{Failure, print};
 use crate::join::{removal, stray};
 use crate::live::RunId;
-use crate::probe::sweep::{find, remove};
+use crate::probe::sweep::{Leftover, finalized, find, remove};
 use crate::run::ExitCode;
 use crate::seen::{Seen, Unobserved};
 
@@ -25,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
   seaworthy sweep --dry-run     only say what would be removed
   seaworthy sweep --run x7f4k   remove what one run has left, now; the namespace
                                 of the run has its id in its name
-  seaworthy sweep -n team-a     look in a namespace in which -n put runs")]
+  seaworthy sweep -n team-a     look in a namespace in which -n put runs
+  seaworthy sweep --wait        end when the namespaces are deleted, too")]
 pub struct SweepArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -38,6 +40,9 @@ pub struct SweepArgs {
     /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
+    /// Wait until namespaces that are being deleted do not exist any more, instead of only everything in them
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
 }
 
 /// Removes what crashed or killed runs have left.
@@ -45,15 +50,26 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
     let cluster = args.connection.connect().await?;
     let refused = |why: Unobserved| Failure::System(why.to_string());
     let now = Timestamp::now();
-    let run = args.run.map(|run| run.to_string());
-    let mut sweep = Sweep { run, dry_run: args.dry_run, removed: BTreeSet::new(), left: BTreeSet::new() };
+    let mut sweep = Sweep { run: args.run, dry_run: args.dry_run, removed: BTreeSet::new(), left: BTreeSet::new() };
     let mut found = BTreeSet::new();
+    let mut deleting = Vec::new();
     for leftover in find(&cluster, args.namespace.as_deref()).await.map_err(refused)? {
-        found.insert(leftover.run.clone());
-        let what = format!("namespace {}", leftover.footprint.namespace);
-        if sweep.decides(&leftover.run, &what, leftover.expires, leftover.is_expired(now))? {
-            let done = remove(&cluster, &leftover.run, &leftover.footprint, PATIENCE).await;
-            sweep.report(&leftover.run, &what, done)?;
+        let Leftover { run, footprint, expires, deleting: since } = &leftover;
+        let what = format!("namespace {}", footprint.namespace);
+        if let Some(since) = since {
+            print(&format!("run {run} in {what}: its deletion began at {since}\n"))?;
+            if footprint.own_namespace {
+                deleting.push(leftover);
+            }
+            continue;
+        }
+        found.insert(run.clone());
+        if sweep.decides(run, &what, *expires, leftover.is_expired(now))? {
+            let done = remove(&cluster, run, footprint, PATIENCE).await;
+            if footprint.own_namespace && done.is_ok() {
+                deleting.push(leftover.clone());
+            }
+            sweep.report(run, &what, done)?;
         }
     }
     // A user who names a namespace may have no permissions outside of it.
@@ -66,6 +82,12 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
+    for Leftover { run, footprint, .. } in deleting.iter().filter(|_| args.wait) {
+        let what = format!("namespace {}", footprint.namespace);
+        if let Err(why) = finalized(&cluster, &footprint.namespace, FINALIZED).await {
+            sweep.report(run, &what, Err(why))?;
+        }
+    }
     let removed = sweep.removed.difference(&sweep.left).count();
     print(&format!("{removed} of {} runs removed\n", found.len()))?;
     Ok(if sweep.left.is_empty() { ExitCode::Seaworthy } else { ExitCode::Inconclusive })
@@ -73,24 +95,24 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
 
 /// What to remove.
 struct Sweep {
-    run: Option<String>,
+    run: Option<RunId>,
     dry_run: bool,
     /// Runs that had something removed.
-    removed: BTreeSet<String>,
+    removed: BTreeSet<RunId>,
     /// Runs that still have something left.
-    left: BTreeSet<String>,
+    left: BTreeSet<RunId>,
 }
 
 impl Sweep {
     /// Prints the result of a removal. After a failed one, the others are still tried.
-    fn report(&mut self, run: &str, what: &str, done: Seen<()>) -> Result<(), Failure> {
+    fn report(&mut self, run: &RunId, what: &str, done: Seen<()>) -> Result<(), Failure> {
         let what_became = match done {
             Ok(()) => {
-                self.removed.insert(run.to_owned());
+                self.removed.insert(run.clone());
                 "removed".to_owned()
             }
             Err(why) => {
-                self.left.insert(run.to_owned());
+                self.left.insert(run.clone());
                 format!("not removed: {why}")
             }
         };
@@ -98,7 +120,7 @@ impl Sweep {
     }
 
     /// Whether to remove an object of a run now; prints the reason if not.
-    fn decides(&self, run: &str, what: &str, expires: Option<Timestamp>, is_dead: bool) -> Result<bool, Failure> {
+    fn decides(&self, run: &RunId, what: &str, expires: Option<Timestamp>, is_dead: bool) -> Result<bool, Failure> {
         let chosen = self.run.as_ref().map_or(is_dead, |chosen| chosen == run);
         let why_not = match (chosen, expires) {
             (true, _) if self.dry_run => "would be removed".to_owned(),

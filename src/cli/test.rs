@@ -67,8 +67,8 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     let (events, receiver) = Events::channel();
     let run = Run { plan, source: session.source(), gate: started.gate, named, started };
     let judging = async {
-        let concluded = engine::run(run, events.clone()).await;
-        session.clean_up(&events).await;
+        let (concluded, cleaned_up) = tokio::join!(engine::run(run, events.clone()), session.clean_up());
+        cleaned_up.into_iter().for_each(|event| events.send(event));
         drop(events);
         concluded
     };

@@ -9,6 +9,7 @@ mod causes;
 mod clients;
 pub(crate) mod connection;
 mod decode;
+mod deletion;
 mod discovery;
 pub(crate) mod handle;
 mod handshakes;

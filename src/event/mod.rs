@@ -53,14 +53,7 @@ pub enum Event {
         checks: Vec<Judged>,
     },
     /// What became of the objects that the run created.
-    CleanedUp {
-        /// The namespace that held them; none where they are in none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        namespace: Option<String>,
-        /// What is left behind, in words; nothing when all is gone.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        left: Option<String>,
-    },
+    CleanedUp(CleanedUp),
     /// The run ended.
     RunFinished(RunFinished),
 }
@@ -123,6 +116,23 @@ impl From<&Check> for Planned {
     fn from(check: &Check) -> Self {
         Self { id: check.id.into(), name: check.name.into(), suite: check.suite.into() }
     }
+}
+
+/// What became of objects that a run created.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanedUp {
+    /// The namespace that held them; none where they are in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// What is left behind, in words; nothing when all that has an effect is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
+    /// Whether the namespace, in which nothing of the run is left, is still being deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finalizing: bool,
+    /// Whether an earlier run had left them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier: bool,
 }
 
 /// The end of a run.

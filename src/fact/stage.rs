@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Before all others: nothing takes longer, and what is asked at the same time delays it. It reports itself when it
-    /// is under way, by [`HeadStart::end`](crate::live::HeadStart::end).
+    /// is under way, by [`Phase::end`](crate::live::Phase::end).
     First,
     /// As soon as its needs are there.
     Any,

@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Secret;
 use crate::bootstrap_token::SECRET_NAME;
 use crate::cluster::{Call, Cluster};
 use crate::live::{Live, Outlying};
-use crate::seen::{Seen, Unobserved};
+use crate::seen::Seen;
 
-/// Removes one; what is gone already is as good.
+/// Removes one, and confirms that it is deleted.
 pub(crate) async fn remove(cluster: &Cluster, object: &Outlying) -> Seen<()> {
     let call = match object {
         Outlying::BootstrapToken(id) => {
@@ -16,10 +16,7 @@ pub(crate) async fn remove(cluster: &Cluster, object: &Outlying) -> Seen<()> {
         }
         Outlying::SigningRequest(name) => Call::delete::<CertificateSigningRequest>(name),
     };
-    match cluster.send(&call).await?.accepted(&call) {
-        Err(Unobserved::Absent { .. }) => Ok(()),
-        removed => removed,
-    }
+    cluster.delete(&call).await
 }
 
 /// Removes one of this run, and strikes it from the ledger.

@@ -17,7 +17,7 @@ use crate::seen::Seen;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stray {
     /// The run.
-    pub run: String,
+    pub run: RunId,
     /// The object.
     pub object: Outlying,
     /// When it may be removed.
@@ -64,7 +64,7 @@ fn as_request(name: &str, run: &RunId) -> Option<Outlying> {
 fn stray(metadata: &ObjectMeta, read: fn(&str, &RunId) -> Option<Outlying>) -> Option<Stray> {
     let (run, expires) = marked(metadata)?;
     let object = read(metadata.name.as_deref()?, &run)?;
-    Some(Stray { run: run.to_string(), object, expires })
+    Some(Stray { run, object, expires })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A live run, as facts see it: the cluster, what the run was given, and what it must remove again.
 
-mod head_start;
 mod inputs;
 mod ledger;
+mod phase;
 mod run_id;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -10,9 +10,9 @@ pub(crate) mod testing;
 use crate::cluster::Cluster;
 
 pub(crate) use crate::cluster::Progress;
-pub(crate) use head_start::HeadStart;
 pub(crate) use inputs::Inputs;
 pub(crate) use ledger::{Footprint, Ledger, Outlying};
+pub(crate) use phase::Phase;
 pub(crate) use run_id::RunId;
 
 /// What observing a fact has at hand.
@@ -23,6 +23,8 @@ pub struct Live {
     pub inputs: Inputs,
     /// What the run has created and must remove.
     pub ledger: Ledger,
-    /// Whether what is observed first is under way.
-    pub head_start: HeadStart,
+    /// The head start of what is observed first: it ends when that is under way, and everything else may begin.
+    pub head_start: Phase,
+    /// Everything that asks the cluster: when it ends, what the run created is needed no more.
+    pub observation: Phase,
 }

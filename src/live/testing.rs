@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{HeadStart, Inputs, Ledger, Live};
+use super::{Inputs, Ledger, Live, Phase};
 use crate::cluster::testing;
 
 /// A run on a cluster that does not exist, which ends after this time and can be stopped.
@@ -13,5 +13,6 @@ pub(crate) fn live(timeout: Option<Duration>, cancel: watch::Receiver<bool>) -> 
     let cluster = testing::stoppable("http://127.0.0.1:1", timeout, cancel);
     let run = "x7f4k".parse().unwrap();
     let inputs = Inputs { run, image: String::new(), namespace: None, power: None };
-    Arc::new(Live { cluster, inputs, ledger: Ledger::default(), head_start: HeadStart::default() })
+    let (head_start, observation) = (Phase::default(), Phase::default());
+    Arc::new(Live { cluster, inputs, ledger: Ledger::default(), head_start, observation })
 }

@@ -210,7 +210,7 @@ impl<'a> Site<'a> {
         self.live.cluster.send(&call).await?.accepted(&call)
     }
 
-    /// Gives the probes the right to get these resources, such as `nodes/metrics`, until the run's namespace is deleted.
+    /// Gives the probes the right to get these resources, such as `nodes/metrics`, until the end of the run.
     pub async fn grant(&self, resources: &[&str]) -> Seen<()> {
         let Some(uid) = &self.made else {
             let why = "this run did not make it, and would make nothing outside of it";

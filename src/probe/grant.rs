@@ -1,4 +1,4 @@
-//! Rights that probes are given in the whole cluster for as long as their namespace lives.
+//! Rights that probes are given in the whole cluster until the end of the run.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ pub(super) struct Grant<'a> {
     /// The run, and what its probes are for.
     pub mark: Mark<'a>,
     /// The namespace of the probes, by name and uid. What grants the right is in no namespace, so that it belongs to this
-    /// one and not to an object in it: it goes when the namespace goes, also when the program is killed.
+    /// one and not to an object in it: where the program is killed and cannot delete it, it is deleted with the namespace.
     pub namespace: (&'a str, &'a str),
     /// What may be got, as `nodes/metrics`.
     pub resources: &'a [&'a str],

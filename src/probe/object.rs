@@ -62,6 +62,11 @@ impl Level {
         }
     }
 
+    /// The level whose objects have this name in a run.
+    pub(super) fn named(run: &RunId, name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name(run) == name)
+    }
+
     /// The value of the label that distinguishes it from the others.
     pub(super) const fn label(self) -> &'static str {
         match self {

@@ -33,8 +33,8 @@ const MONITORING: &[Rule] = &[
     ACCOUNT.in_own_namespace(),
     PODS.in_own_namespace(),
     POLICIES.in_own_namespace(),
-    Rule::own_namespace("rbac.authorization.k8s.io", "clusterroles", &["create"]),
-    Rule::own_namespace("rbac.authorization.k8s.io", "clusterrolebindings", &["create"]),
+    Rule::own_namespace("rbac.authorization.k8s.io", "clusterroles", &["create", "delete"]),
+    Rule::own_namespace("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
 ];
 
 impl Level {

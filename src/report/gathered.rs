@@ -44,7 +44,7 @@ impl Gathered {
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::RunStarted(started) => self.started = Some(started.clone()),
-            Event::FactStarted { .. } | Event::CleanedUp { .. } => {}
+            Event::FactStarted { .. } | Event::CleanedUp(_) => {}
             Event::FactObserved { fact, elapsed_ms, unobserved } => self.facts.push(FactTime {
                 fact: fact.clone(),
                 elapsed_ms: *elapsed_ms,

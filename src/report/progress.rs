@@ -64,7 +64,7 @@ impl Report for Live {
                 self.checks = None;
                 let _ = self.screen.clear();
             }
-            Event::CausesFound { .. } | Event::CleanedUp { .. } => {}
+            Event::CausesFound { .. } | Event::CleanedUp(_) => {}
         }
         Ok(())
     }

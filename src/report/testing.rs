@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::check::outcome::Unseen;
 use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
-use crate::event::{Event, Planned, RunFinished, RunStarted};
+use crate::event::{CleanedUp, Event, Planned, RunFinished, RunStarted};
 
 /// A check with this outcome, and nothing else.
 pub(crate) fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
@@ -148,6 +148,7 @@ pub(crate) fn events() -> Vec<Event> {
         exit_code: 1,
         interrupted: false,
     }));
-    events.push(Event::CleanedUp { namespace: Some("seaworthy-7f3k9".into()), left: None });
+    let namespace = Some("seaworthy-7f3k9".into());
+    events.push(Event::CleanedUp(CleanedUp { namespace, finalizing: true, ..CleanedUp::default() }));
     events
 }

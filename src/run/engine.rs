@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -60,8 +61,12 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     };
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
+    let unsettled = AtomicUsize::new(checks.len());
     let judge = async |check: &'static Check| {
         observer.settle((check.needs)()).await;
+        if unsettled.fetch_sub(1, Ordering::Relaxed) == 1 {
+            end_observation(live.as_deref());
+        }
         let mut judged = judged(check, observer.facts(), gate, live.as_ref()).await;
         if named.contains(check.id) {
             hint(check, &mut judged, observer.facts());
@@ -88,6 +93,8 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         },
         observe_first(&observer, live.as_deref()),
     );
+    // Without checks, too.
+    end_observation(live.as_deref());
     let (judged, roots) = explained(judged, &facts, gate, &events, live.as_ref()).await;
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code = match not_begun {
@@ -161,6 +168,13 @@ async fn observe_first(observer: &Arc<Observer>, live: Option<&Live>) {
     observer.settle_nodes(nodes.into_values().filter(|node| node.stage() == Stage::First)).await;
     if let Some(live) = live {
         live.head_start.end();
+    }
+}
+
+/// From now on the cluster is asked nothing more: what the run created may go, while judging continues.
+fn end_observation(live: Option<&Live>) {
+    if let Some(live) = live {
+        live.observation.end();
     }
 }
 

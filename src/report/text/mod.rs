@@ -93,9 +93,9 @@ impl Report for Text {
                 header::write(&mut page, started);
                 self.console.write(&page.finish())
             }
-            Event::CleanedUp { namespace, left } => {
+            Event::CleanedUp(cleaned_up) => {
                 let mut page = Page::new(self.console.width(), self.verbose);
-                clean_up::write(&mut page, namespace.as_deref(), left.as_deref());
+                clean_up::write(&mut page, cleaned_up);
                 self.console.write(&page.finish())
             }
             event if event.is_verdict() => self.write_verdict(),
