@@ -1,5 +1,6 @@
 //! The flags that choose a cluster, named as kubectl names them.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub struct ConnectionArgs {
     /// How many requests may be in flight at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+    /// How many requests may be sent to the API server per second [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub max_qps: Option<NonZeroU32>,
 }
 
 impl ConnectionArgs {
@@ -40,7 +44,8 @@ impl ConnectionArgs {
 
     /// How to send requests, all of them within `timeout` if there is one.
     pub fn settings(&self, timeout: Option<Duration>) -> Settings {
-        Settings { jobs: usize::from(self.jobs), request_timeout: self.request_timeout, timeout }
+        let Self { jobs, max_qps, request_timeout, .. } = *self;
+        Settings { jobs: usize::from(jobs), max_qps, request_timeout, timeout }
     }
 
     /// Connects, for a command that runs no checks.

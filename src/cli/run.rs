@@ -11,7 +11,7 @@ use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
 use super::reporting::{check_files, consume};
 use super::session::{ProbeArgs, Session};
-use crate::event::{Events, RunStarted};
+use crate::event::{Cost, Events, RunStarted};
 use crate::recording::{Header, Recording};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports, Wanted, output_file};
@@ -96,11 +96,11 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
     let run = Run { plan, source: session.source(), gate: started.gate, named, started };
     let running = async {
-        let Conclusion { facts, exit_code, .. } = engine::run(run, events.clone()).await;
+        let Conclusion { facts, cost, exit_code, .. } = engine::run(run, events.clone()).await;
         let recorded = match record {
             // An older file must not pass for a recording of this run.
             Some(file) if !session.has_begun() => file.discard().map_err(Failure::from),
-            Some(file) => write_recording(file, &header, &facts, &session.redaction),
+            Some(file) => write_recording(file, &header, cost, &facts, &session.redaction),
             None => Ok(()),
         };
         (recorded, exit_code)
@@ -116,6 +116,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 fn write_recording(
     mut file: OutputFile,
     started: &RunStarted,
+    cost: Cost,
     facts: &crate::fact::Facts,
     redaction: &Redaction,
 ) -> Result<(), Failure> {
@@ -125,6 +126,7 @@ fn write_recording(
         profile: started.profile.clone(),
         gate: started.gate,
         checks: started.checks.iter().map(|check| check.id.clone()).collect(),
+        cost,
     };
     let recording = Recording::of(header, facts, redaction);
     let compressed = file.is_named(".gz");

@@ -117,6 +117,7 @@ impl Cluster {
             }
             self.retries.count(cause);
             tokio::time::sleep(pause).await;
+            self.pace.wait().await;
         }
         unreachable!("the loop ends by returning")
     }

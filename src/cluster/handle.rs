@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -12,6 +13,7 @@ use super::again::Retries;
 use super::body::Room;
 use super::clients::Clients;
 use super::kubelets::Kubelets;
+use super::pace::Pace;
 use super::{ClusterSummary, Kubeconfig};
 use crate::certificate::Certificate;
 use crate::handshake::Authority;
@@ -24,6 +26,8 @@ use crate::seen::{Obstacle, Unobserved};
 pub struct Settings {
     /// How many requests may be in flight at once.
     pub jobs: usize,
+    /// How many requests may be sent to the API server per second, if there is a limit.
+    pub max_qps: Option<NonZeroU32>,
     /// How long one request may take.
     pub request_timeout: Duration,
     /// How long the whole run may take.
@@ -40,7 +44,9 @@ pub struct Cluster {
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) kubelets: Arc<Kubelets>,
     pub(super) room: Arc<Room>,
+    pub(super) pace: Arc<Pace>,
     pub(super) sent: Arc<AtomicUsize>,
+    pub(super) received: Arc<AtomicU64>,
     pub(super) retries: Arc<Retries>,
     end: Option<Instant>,
     cancel: watch::Receiver<bool>,
@@ -53,12 +59,14 @@ impl Cluster {
             in_flight: Arc::new(Semaphore::new(settings.jobs)),
             kubelets: Arc::new(Kubelets::new(settings.jobs)),
             room: Arc::default(),
+            pace: Arc::new(Pace::new(settings.max_qps)),
             end: settings.timeout.map(|timeout| Instant::now() + timeout),
             summary: kubeconfig.summary(),
             kubeconfig: Arc::new(kubeconfig),
             settings,
             clients: Arc::default(),
             sent: Arc::default(),
+            received: Arc::default(),
             retries: Arc::default(),
             cancel,
         }
@@ -109,6 +117,16 @@ impl Cluster {
     /// How many requests were sent to the API server.
     pub fn requests(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the bodies of all answers had, those of kubelets too, once they were unpacked.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were sent to kubelets.
+    pub fn kubelet_requests(&self) -> usize {
+        self.kubelets.asked()
     }
 
     /// How many requests were sent again after a transient fault, by its cause.

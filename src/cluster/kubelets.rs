@@ -30,6 +30,7 @@ pub(super) struct Kubelets {
     known: Mutex<BTreeMap<SocketAddr, Arc<Known>>>,
     answered: AtomicUsize,
     silent: AtomicUsize,
+    asked: AtomicUsize,
 }
 
 /// What is known of a kubelet.
@@ -48,7 +49,13 @@ impl Kubelets {
             known: Mutex::default(),
             answered: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
         }
+    }
+
+    /// How many exchanges with kubelets there were.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn known(&self, kubelet: SocketAddr) -> Arc<Known> {
@@ -64,7 +71,10 @@ impl Cluster {
         // It may have been silent while this one waited.
         match self.kubelets.known(kubelet).silent.get() {
             Some(why) => Err(why.clone()),
-            None => Ok(turn),
+            None => {
+                self.kubelets.asked.fetch_add(1, Ordering::Relaxed);
+                Ok(turn)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,7 +145,11 @@ impl Cluster {
             };
             return Err(refusal.accepted(call).err().unwrap_or_else(|| Unobserved::invalid(call.to_string(), status)));
         }
+        let received = self.received.clone();
         let stream = body.into_data_stream().map_err(std::io::Error::other);
+        let stream = stream.inspect_ok(move |bytes| {
+            received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        });
         Ok(tokio_util::io::StreamReader::new(stream))
     }
 
@@ -209,10 +214,12 @@ impl Cluster {
     }
 
     async fn collect(&self, call: &Call, body: Body) -> Result<Bytes, Failed> {
-        self.room.read(body).await.map_err(|e| Failed {
+        let body = self.room.read(body).await.map_err(|e| Failed {
             transient: broken_connection(&e).map(Transient::broken),
             why: Unobserved::invalid(call.to_string(), causes(&e)),
-        })
+        })?;
+        self.received.fetch_add(body.len() as u64, Ordering::Relaxed);
+        Ok(body)
     }
 
     /// Makes the client for a request before its turn, because a credential plugin may have to run first and its time must
@@ -255,7 +262,7 @@ async fn decoded<K: DeserializeOwned + Send + 'static>(call: &Call, page: Page) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use k8s_openapi::api::core::v1::Node;
     use serde::{Deserialize, Deserializer};

@@ -11,12 +11,17 @@ use super::{Cluster, Kubeconfig, Settings};
 
 /// A cluster at this URL, of which so many requests may be in flight, each for so long.
 pub(crate) fn cluster(url: &str, jobs: usize, request_timeout: Duration) -> Cluster {
-    Cluster::new(kubeconfig(url), Settings { jobs, request_timeout, timeout: None }, watch::channel(false).1)
+    Cluster::new(
+        kubeconfig(url),
+        Settings { jobs, max_qps: None, request_timeout, timeout: None },
+        watch::channel(false).1,
+    )
 }
 
 /// A cluster at this URL, for a run that ends after this time and can be stopped.
 pub(crate) fn stoppable(url: &str, timeout: Option<Duration>, cancel: watch::Receiver<bool>) -> Cluster {
-    Cluster::new(kubeconfig(url), Settings { jobs: 4, request_timeout: Duration::from_secs(5), timeout }, cancel)
+    let settings = Settings { jobs: 4, max_qps: None, request_timeout: Duration::from_secs(5), timeout };
+    Cluster::new(kubeconfig(url), settings, cancel)
 }
 
 fn kubeconfig(url: &str) -> Kubeconfig {

@@ -37,9 +37,14 @@ impl Cluster {
         }
     }
 
-    /// Waits for the turn of a request to the API server, and counts it.
+    /// Waits for the turn of a request to the API server, also as its pace demands, and counts it.
     pub(super) async fn turn_of_request(&self, call: &Call) -> Seen<Turn<'_>> {
-        let turn = self.turn(call).await?;
+        let mut turn = self.pace.during(self.turn(call)).await?;
+        self.pace.wait().await;
+        if let Some(why) = self.out_of_time() {
+            return Err(why);
+        }
+        turn.deadline = self.deadline(self.settings().request_timeout);
         self.sent.fetch_add(1, Ordering::Relaxed);
         Ok(turn)
     }

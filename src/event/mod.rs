@@ -17,6 +17,8 @@ use crate::cluster::ClusterSummary;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
 
+pub(crate) use crate::cluster::Cost;
+
 /// One event of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -144,11 +146,9 @@ pub struct RunFinished {
     pub observations: usize,
     /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
-    /// How many requests were sent to the API server.
-    pub requests: usize,
-    /// How many requests were sent again after a transient fault, by its cause.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub retries: BTreeMap<String, usize>,
+    /// What the run cost the cluster until then.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// The exit code.
     pub exit_code: u8,
     /// Whether the run was stopped before its end.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::bootstrap_token::SECRET_NAME;
@@ -50,6 +51,7 @@ pub struct Footprint {
 pub struct Ledger {
     footprints: Mutex<Vec<Footprint>>,
     outlying: Mutex<BTreeSet<Outlying>>,
+    pods: AtomicUsize,
 }
 
 impl Ledger {
@@ -66,6 +68,16 @@ impl Ledger {
     /// Where the run has created objects.
     pub fn footprints(&self) -> Vec<Footprint> {
         self.footprints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts a pod.
+    pub fn add_pod(&self) {
+        self.pods.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many pods the run has created.
+    pub fn pods(&self) -> usize {
+        self.pods.load(Ordering::Relaxed)
     }
 
     /// Adds an object that is in no namespace of the run.

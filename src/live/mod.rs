@@ -7,7 +7,7 @@ mod run_id;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Cost};
 
 pub(crate) use crate::cluster::Progress;
 pub(crate) use inputs::Inputs;
@@ -27,4 +27,18 @@ pub struct Live {
     pub head_start: Phase,
     /// Everything that asks the cluster: when it ends, what the run created is needed no more.
     pub observation: Phase,
+}
+
+impl Live {
+    /// What the run has cost so far.
+    pub fn cost(&self) -> Cost {
+        let Self { cluster, ledger, .. } = self;
+        Cost {
+            requests: cluster.requests(),
+            retries: cluster.retries(),
+            kubelet_requests: cluster.kubelet_requests(),
+            received_bytes: cluster.received(),
+            pods: ledger.pods(),
+        }
+    }
 }

@@ -228,7 +228,9 @@ impl<'a> Site<'a> {
         let object = work.pod(&placed, &self.mark());
         let object = object.map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
         let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
-        self.live.cluster.send(&call).await?.accepted(&call)
+        self.live.cluster.send(&call).await?.accepted(&call)?;
+        self.live.ledger.add_pod();
+        Ok(())
     }
 
     fn mark(&self) -> Mark<'_> {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::ReadError;
 use super::facts::Settled;
 use crate::check::Severity;
-use crate::cluster::ClusterSummary;
+use crate::cluster::{ClusterSummary, Cost};
 use crate::fact::Facts;
 use crate::redaction::Redaction;
 
@@ -47,6 +47,9 @@ pub struct Recording<F = Kept> {
     pub gate: Severity,
     /// The ids of the checks that were selected.
     pub checks: Vec<String>,
+    /// What the run cost the cluster; nothing in recordings that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Cost::is_nothing")]
+    pub cost: Cost,
     facts: F,
 }
 
@@ -66,6 +69,8 @@ pub struct Header {
     pub gate: Severity,
     /// The ids of the checks that were selected.
     pub checks: Vec<String>,
+    /// What the run cost the cluster.
+    pub cost: Cost,
 }
 
 /// Whether a file that begins so is a recording, whole or not, compressed or not.
@@ -92,7 +97,7 @@ impl<'a> Recording<Settled<'a>> {
     /// A recording of all settled facts, without anything secret. A fact is encoded when it is written, and forgotten
     /// again: no second copy of the cluster is held.
     pub fn of(header: Header, facts: &'a Facts, redaction: &'a Redaction) -> Self {
-        let Header { at, cluster, profile, gate, checks } = header;
+        let Header { at, cluster, profile, gate, checks, cost } = header;
         Self {
             format: FORMAT.into(),
             version: VERSION,
@@ -102,6 +107,7 @@ impl<'a> Recording<Settled<'a>> {
             profile,
             gate,
             checks,
+            cost,
             facts: Settled { facts, redaction },
         }
     }
@@ -216,6 +222,7 @@ mod tests {
             profile: "audit".into(),
             gate: Severity::Minor,
             checks: vec!["DN-01".into()],
+            cost: Cost { requests: 7, ..Cost::default() },
         }
     }
 
@@ -240,6 +247,7 @@ mod tests {
             assert!(is_recording(&bytes));
             let read = Recording::parse(&bytes, Path::new("r.json")).unwrap();
             assert_eq!(read.names().collect::<Vec<_>>(), ["expectations", "nodes"]);
+            assert_eq!(read.cost.requests, 7);
             let expectations = read.fact("expectations").unwrap().get();
             assert!(expectations.contains("User bob") && !expectations.contains("0123456789abcdef"), "{expectations}");
             assert!(read.fact("nodes").unwrap().get().starts_with(r#"{"Err":{"#));

@@ -11,6 +11,7 @@ use super::on_verdict::Whole;
 use super::{Console, Gathered, OutputError, OutputFile, documentation};
 use crate::check::{Judged, Outcome, Root, Severity};
 use crate::cluster::ClusterSummary;
+use crate::event::Cost;
 
 /// The version of `reports/verdicts.schema.json`. It changes when a field is removed or changes its meaning.
 const SCHEMA_VERSION: u8 = 1;
@@ -30,6 +31,9 @@ struct Verdicts<'a> {
     counts: BTreeMap<Outcome, usize>,
     /// Null when the run was cut off before its end.
     exit_code: Option<u8>,
+    /// What the run cost the cluster. A recording holds it as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<&'a Cost>,
     /// Why nothing could be observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<&'a str>,
@@ -62,6 +66,7 @@ impl<'a> Verdicts<'a> {
                 .map(|check| Documented { check, documentation: documentation::link(check) })
                 .collect(),
             exit_code: run.finished.as_ref().map(|finished| finished.exit_code),
+            cost: run.finished.as_ref().map(|finished| &finished.cost).filter(|cost| !cost.is_nothing()),
             failed: started.failed.as_deref(),
         })
     }

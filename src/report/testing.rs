@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::check::outcome::Unseen;
 use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
-use crate::event::{CleanedUp, Event, Planned, RunFinished, RunStarted};
+use crate::event::{CleanedUp, Cost, Event, Planned, RunFinished, RunStarted};
 
 /// A check with this outcome, and nothing else.
 pub(crate) fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
@@ -143,8 +143,13 @@ pub(crate) fn events() -> Vec<Event> {
         counts,
         observations: 3,
         elapsed_ms: 3449,
-        requests: 1042,
-        retries: [("HTTP 503".to_owned(), 2), ("the connection was closed".to_owned(), 1)].into(),
+        cost: Cost {
+            requests: 1042,
+            retries: [("HTTP 503".to_owned(), 2), ("the connection was closed".to_owned(), 1)].into(),
+            kubelet_requests: 96,
+            received_bytes: 4_193_280,
+            pods: 3,
+        },
         exit_code: 1,
         interrupted: false,
     }));

@@ -13,7 +13,7 @@ use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
 use crate::cause::{Departed, Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
-use crate::event::{Event, Events, RunFinished, RunStarted};
+use crate::event::{Cost, Event, Events, RunFinished, RunStarted};
 use crate::fact::{Facts, Node, Stage};
 use crate::live::Live;
 use crate::milliseconds::milliseconds;
@@ -46,6 +46,8 @@ pub struct Conclusion {
     pub roots: Vec<Root>,
     /// The facts, for a recording.
     pub facts: Arc<Facts>,
+    /// What the run cost the cluster, or the recorded one.
+    pub cost: Cost,
     /// What the process should end with.
     pub exit_code: ExitCode,
 }
@@ -58,6 +60,10 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         Source::Live { live: Ok(live), .. } => (Some(live.clone()), None),
         Source::Live { live: Err(why), .. } => (None, Some(why.exit_code)),
         Source::Recorded(_) => (None, None),
+    };
+    let recorded = match &source {
+        Source::Recorded(recording) => recording.cost.clone(),
+        Source::Live { .. } => Cost::default(),
     };
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
@@ -102,6 +108,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         None if interrupted => ExitCode::Interrupted,
         None => ExitCode::of(judged.iter().map(|check| check.outcome)),
     };
+    let cost = live.as_deref().map_or(recorded, Live::cost);
     let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
     for check in &judged {
         *counts.entry(check.outcome).or_default() += 1;
@@ -114,12 +121,11 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             .map(|check| check.observations)
             .sum(),
         elapsed_ms: milliseconds(start.elapsed()),
-        requests: live.as_ref().map_or(0, |live| live.cluster.requests()),
-        retries: live.map_or_else(BTreeMap::new, |live| live.cluster.retries()),
+        cost: cost.clone(),
         exit_code: exit_code as u8,
         interrupted: exit_code == ExitCode::Interrupted,
     }));
-    Conclusion { judged, roots, facts, exit_code }
+    Conclusion { judged, roots, facts, cost, exit_code }
 }
 
 /// Judges. In a live run that happens on a thread of its own, since a run must end in time whatever a judge is doing.

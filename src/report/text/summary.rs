@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT};
 use crate::check::{Outcome, Root};
-use crate::event::RunFinished;
+use crate::event::{Cost, RunFinished};
 use crate::report::Gathered;
 
 /// Room for what ends the line about skipped checks when not all reasons fit.
@@ -22,7 +22,40 @@ pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose
         let files: Vec<_> = files.iter().map(|(name, path)| format!("{name}: {}", path.display())).collect();
         page.paragraph(0, FAINT, &files.join("   "));
     }
+    if let Some(finished) = run.finished.as_ref().filter(|finished| finished.cost.requests > 0) {
+        page.paragraph(0, FAINT, &cost(&finished.cost));
+    }
     last(page, run);
+}
+
+/// One line: what the run cost the cluster.
+fn cost(cost: &Cost) -> String {
+    let mut parts = vec![format!("{} to the API server", counted(cost.requests, "request"))];
+    if cost.kubelet_requests > 0 {
+        parts.push(format!("{} to kubelets", grouped(cost.kubelet_requests)));
+    }
+    let retries: usize = cost.retries.values().sum();
+    if retries > 0 {
+        parts.push(format!("{} sent again", grouped(retries)));
+    }
+    parts.push(format!("{} received", size(cost.received_bytes)));
+    if cost.pods > 0 {
+        parts.push(format!("{} created", counted(cost.pods, "pod")));
+    }
+    format!("cost: {}", parts.join(", "))
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(number)) }
+}
+
+/// A number of bytes, in units of 1,000.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
 }
 
 /// Whether every check of a run that ended was skipped.
@@ -156,8 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cost_lists_what_there_is() {
+        let least = Cost { requests: 1, received_bytes: 999, ..Cost::default() };
+        assert_eq!(cost(&least), "cost: 1 request to the API server, 999 bytes received");
+        let retries = [("HTTP 503".to_owned(), 2)].into();
+        let all = Cost { requests: 1042, retries, kubelet_requests: 96, received_bytes: 4_193_280, pods: 15 };
+        assert_eq!(
+            cost(&all),
+            "cost: 1,042 requests to the API server, 96 to kubelets, 2 sent again, 4.1 MB received, 15 pods created"
+        );
+    }
+
+    #[test]
     fn numbers_and_times_read_well() {
         assert_eq!([0, 999, 1000, 2913, 1_234_567].map(grouped), ["0", "999", "1,000", "2,913", "1,234,567"]);
+        assert_eq!([0, 12_345, 4_193_280].map(size), ["0 bytes", "12 kB", "4.1 MB"]);
         assert_eq!([7, 3449, 61_000].map(elapsed), ["7 ms", "3.4 s", "1 min 1 s"]);
     }
 }

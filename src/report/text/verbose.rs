@@ -47,12 +47,10 @@ fn facts(page: &mut Page, run: &Gathered) {
     if run.facts.is_empty() {
         return;
     }
-    let requests = run.finished.as_ref().map_or(0, |finished| finished.requests);
-    let heading = format!("{} facts, {} requests to the API server", run.facts.len(), grouped(requests));
-    page.paragraph(0, STRONG, &heading);
-    if let Some(finished) = run.finished.as_ref().filter(|finished| !finished.retries.is_empty()) {
-        let causes: Vec<_> = finished.retries.iter().map(|(cause, number)| format!("{cause} ({number})")).collect();
-        let total: usize = finished.retries.values().sum();
+    page.paragraph(0, STRONG, &format!("{} facts", run.facts.len()));
+    if let Some(cost) = run.finished.as_ref().map(|finished| &finished.cost).filter(|cost| !cost.retries.is_empty()) {
+        let causes: Vec<_> = cost.retries.iter().map(|(cause, number)| format!("{cause} ({number})")).collect();
+        let total: usize = cost.retries.values().sum();
         page.paragraph(0, PLAIN, &format!("{} requests were sent again: {}", grouped(total), causes.join(", ")));
     }
     let mut facts: Vec<_> = run.facts.iter().collect();
