@@ -42,6 +42,10 @@ record *NAMES:
 record-healthy *NAMES:
     tests/testbed/record-healthy "$@"
 
+# Run against a cluster of one node behind a proxy that injects faults, with this many seeds or a range of them: just weather 17..18
+weather SEEDS='1000':
+    SEAWORTHY_SEEDS="$1" scripts/clusters.sh weather
+
 # Fuzz a target, guided by coverage (src/fuzzing.rs has the list)
 fuzz TARGET SECONDS='60':
     scripts/fuzz.sh "$@"

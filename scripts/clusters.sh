@@ -3,10 +3,10 @@
 #
 #   scripts/clusters.sh STEP...
 #
-# STEP is one of: three-nodes faults one-node high-availability
+# STEP is one of: three-nodes faults one-node high-availability weather
 #
 # SEAWORTHY_PROGRAM names a static executable, and is built if it does not. BED names the program that makes clusters.
-# TESTS names the directory that links the test executables `lifecycle`, `cluster` and `faults`; they are built if it does not.
+# TESTS names the directory that links the test executables `lifecycle`, `cluster`, `faults` and `weather`; they are built if it does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
@@ -76,6 +76,11 @@ swept() {
     [[ -z $left ]] || { echo "left behind: $left"; return 1; }
 }
 
+# Runs whose requests meet faults show nothing that runs without them do not.
+faulty() {
+    inside env SEAWORTHY_BED="$BED" "$TESTS/weather" --quiet
+}
+
 # ---- the steps ---------------------------------------------------------------------------------------------------
 
 # Also what a run leaves behind, how it is stopped, what it says when its probes are blocked, and with which rights.
@@ -87,10 +92,19 @@ three-nodes() {
     swept
 }
 
+# Also runs whose requests meet faults.
 one-node() {
     up one --nodes 1
     healthy ci
+    faulty
     swept
+}
+
+# Those runs alone. SEAWORTHY_SEEDS is the number of seeds, or a range of them such as 17..18.
+weather() {
+    up weather --nodes 1
+    settled
+    faulty
 }
 
 high-availability() {
@@ -112,7 +126,7 @@ faults() {
 (($#)) || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 for step; do
     case $step in
-    three-nodes | faults | one-node | high-availability) ;;
+    three-nodes | faults | one-node | high-availability | weather) ;;
     *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done

@@ -235,7 +235,7 @@ mod tests {
     async fn what_may_have_had_an_effect_and_what_is_observed_once_is_not_asked_again() {
         let (url, requests) = answering(vec![answer("503 Service Unavailable", "", "busy")]).await;
         let cluster = cluster(&url, 4, Duration::from_secs(20));
-        cluster.send(&Call::delete::<Pod>("a")).await.unwrap();
+        cluster.send(&Call::create::<Pod>(json!({}))).await.unwrap();
         cluster.send(&Call::url("/readyz").on_new_connection()).await.unwrap();
         assert_eq!(requests.lock().unwrap().len(), 2);
     }

@@ -306,13 +306,15 @@ impl Call {
         path
     }
 
-    /// Whether asking twice changes no more than asking once: it reads, or nothing of it is persisted.
+    /// Whether asking twice changes no more than asking once: it reads or deletes, or nothing of it is persisted.
     pub(super) fn is_repeatable(&self) -> bool {
         let reads = matches!(self.verb, Verb::Get | Verb::List | Verb::Watch);
+        // A name is used once in a run, and nothing else matches its labels: what is deleted twice is deleted.
+        let deletes = matches!(self.verb, Verb::Delete | Verb::DeleteCollection);
         let reviews = self.verb == Verb::Create
             && matches!(&self.target, Target::Resource { resource, .. } if resource.ends_with("reviews"));
         let tries = self.query.iter().any(|(key, _)| *key == "dryRun");
-        !self.new_connection && (reads || reviews || tries)
+        !self.new_connection && (reads || deletes || reviews || tries)
     }
 
     /// The kind of a success, and its version unless it states none.
@@ -412,11 +414,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changes_nothing_is_repeatable() {
+    fn only_what_changes_no_more_the_second_time_is_repeatable() {
         assert!(Call::list::<Pod>().is_repeatable() && Call::url("/version").is_repeatable());
         assert!(Call::create::<SubjectAccessReview>(Value::Null).is_repeatable());
         assert!(Call::create::<Pod>(Value::Null).dry_run().is_repeatable());
-        assert!(!Call::create::<Pod>(Value::Null).is_repeatable() && !Call::delete::<Pod>("a").is_repeatable());
+        assert!(Call::delete::<Pod>("a").is_repeatable() && Call::delete_all::<Pod>().is_repeatable());
+        assert!(!Call::create::<Pod>(Value::Null).is_repeatable());
         assert!(!Call::url("/readyz").on_new_connection().is_repeatable());
     }
 

@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::instance_tokens::{InstanceToken, InstanceTokens};
 use crate::fact::facts::issuer_discovery::{Issuer, IssuerDiscovery};
 use crate::jwt::Key;
@@ -35,8 +36,16 @@ const KEYS: &str = "compare on every control-plane node: sha256sum /etc/kubernet
                     --service-account-key-file in /etc/kubernetes/manifests/kube-apiserver.yaml twice, to the new key \
                     and the old one";
 
-fn judge(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserved>) -> Verdict {
-    if !discovery.0.is_empty() && discovery.0.values().all(Issuer::is_out_of_reach) {
+fn judge(
+    discovery: &IssuerDiscovery,
+    tokens: Result<&InstanceTokens, &Unobserved>,
+    handshakes: Result<&ApiServerHandshakes, &Unobserved>,
+) -> Verdict {
+    compare(discovery, tokens, handshakes.is_ok_and(ApiServerHandshakes::reached_an_instance))
+}
+
+fn compare(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserved>, reached: bool) -> Verdict {
+    if !reached && !discovery.0.is_empty() && discovery.0.values().all(Issuer::is_out_of_reach) {
         return Verdict::not_applicable("no API server can be reached from here at its published address");
     }
     let closed: Vec<_> = discovery.0.iter().filter(|(_, issuer)| absent(&issuer.configuration)).collect();
@@ -213,6 +222,10 @@ mod tests {
         }
     }
 
+    fn judged(discovery: &IssuerDiscovery, tokens: Result<&InstanceTokens, &Unobserved>) -> Verdict {
+        compare(discovery, tokens, false)
+    }
+
     fn not_allowed() -> Unobserved {
         Unobserved::NotAllowed { access: Access::Create, profile: "audit".into() }
     }
@@ -224,7 +237,7 @@ mod tests {
         let accepted = [(11, 201), (12, 201)];
         let tokens =
             InstanceTokens([(at(11), Ok(token(&accepted, Ok(())))), (at(12), Ok(token(&accepted, Ok(()))))].into());
-        let verdict = judge(&discovery, Ok(&tokens));
+        let verdict = judged(&discovery, Ok(&tokens));
         assert!(verdict.findings(Severity::Major).is_empty() && verdict.saw_everything());
         assert_eq!(verdict.observations(), 14);
     }
@@ -234,7 +247,7 @@ mod tests {
         let (one, other) = (Signer::new().key("k"), Signer::new().key("k"));
         let discovery =
             IssuerDiscovery([(at(11), issuer(ISSUER, &one)), (at(12), issuer("https://old.example", &other))].into());
-        let verdict = judge(&discovery, Err(&not_allowed()));
+        let verdict = judged(&discovery, Err(&not_allowed()));
         let findings = verdict.findings(Severity::Major);
         assert_eq!(findings.len(), 2);
         assert_eq!(
@@ -250,7 +263,8 @@ mod tests {
         let key = Signer::new().key("k");
         let discovery = IssuerDiscovery([(at(11), issuer(ISSUER, &key)), (at(12), issuer(ISSUER, &key))].into());
         let refused = token(&[(11, 201), (12, 401)], Ok(()));
-        let findings = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(refused))].into()))).findings(Severity::Major);
+        let findings =
+            judged(&discovery, Ok(&InstanceTokens([(at(11), Ok(refused))].into()))).findings(Severity::Major);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].subjects[0].to_string(), "10.77.0.12:6443");
         assert!(findings[0].impact.as_ref().unwrap().contains("except the one"));
@@ -261,7 +275,7 @@ mod tests {
         let discovery = IssuerDiscovery([(at(11), issuer(ISSUER, &Signer::new().key("k")))].into());
         let unverified = token(&[(11, 201)], Err("no key has its id k".into()));
         let findings =
-            judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(unverified))].into()))).findings(Severity::Major);
+            judged(&discovery, Ok(&InstanceTokens([(at(11), Ok(unverified))].into()))).findings(Severity::Major);
         assert_eq!(findings[0].seen, "no key has its id k");
     }
 
@@ -269,10 +283,12 @@ mod tests {
     fn instances_out_of_reach_are_a_skip_and_one_of_them_is_not() {
         let silent = || Unobserved::unreachable("GET", "no route to host");
         let lost = || Issuer { configuration: Err(silent()), keys: Err(silent()) };
-        let verdict = judge(&IssuerDiscovery([(at(11), lost()), (at(12), lost())].into()), Err(&not_allowed()));
+        let verdict = judged(&IssuerDiscovery([(at(11), lost()), (at(12), lost())].into()), Err(&not_allowed()));
         assert!(verdict.reason().is_some());
+        let verdict = compare(&IssuerDiscovery([(at(11), lost())].into()), Err(&not_allowed()), true);
+        assert_eq!(verdict.gaps().len(), 1, "a handshake reached it: {verdict:?}");
         let seen = issuer(ISSUER, &Signer::new().key("k"));
-        let verdict = judge(&IssuerDiscovery([(at(11), seen), (at(12), lost())].into()), Err(&not_allowed()));
+        let verdict = judged(&IssuerDiscovery([(at(11), seen), (at(12), lost())].into()), Err(&not_allowed()));
         assert_eq!(verdict.gaps().len(), 1);
     }
 
@@ -281,9 +297,9 @@ mod tests {
         let nothing = || Unobserved::absent("this cluster does not serve it");
         let closed = Issuer { configuration: Err(nothing()), keys: Err(nothing()) };
         let discovery = IssuerDiscovery([(at(11), closed)].into());
-        assert!(judge(&discovery, Err(&not_allowed())).reason().is_some());
+        assert!(judged(&discovery, Err(&not_allowed())).reason().is_some());
         let token = InstanceToken { verified: BTreeMap::new(), ..token(&[(11, 201)], Ok(())) };
-        let verdict = judge(&discovery, Ok(&InstanceTokens([(at(11), Ok(token))].into())));
+        let verdict = judged(&discovery, Ok(&InstanceTokens([(at(11), Ok(token))].into())));
         assert!(verdict.saw_everything() && verdict.findings(Severity::Major).is_empty(), "{verdict:?}");
         assert_eq!(verdict.observations(), 1, "its token is accepted");
     }

@@ -14,15 +14,24 @@
 //! upgrade is in progress. Each instance is asked at its own address.
 
 use crate::check::{Finding, Subject, Verdict};
+use crate::fact::facts::api_server_handshakes::ApiServerHandshakes;
 use crate::fact::facts::api_server_versions::ApiServerVersions;
 use crate::fact::facts::server_version::ServerVersion;
 use crate::seen::Unobserved;
 
 crate::check!("CP-02", "version-spread", Major, judge, blocked_by: ["CP-01"]);
 
-fn judge(versions: &ApiServerVersions, answering: &ServerVersion) -> Verdict {
+fn judge(
+    versions: &ApiServerVersions,
+    answering: &ServerVersion,
+    handshakes: Result<&ApiServerHandshakes, &Unobserved>,
+) -> Verdict {
+    compare(versions, answering, handshakes.is_ok_and(ApiServerHandshakes::reached_an_instance))
+}
+
+fn compare(versions: &ApiServerVersions, answering: &ServerVersion, reached: bool) -> Verdict {
     let out_of_reach = |seen: &Result<_, _>| seen.as_ref().is_err_and(Unobserved::is_out_of_reach);
-    if versions.0.values().all(out_of_reach) {
+    if !reached && versions.0.values().all(out_of_reach) {
         return Verdict::not_applicable(format!(
             "{} answers at the configured URL, but none of the {} instances is reachable from here at its own address",
             answering.git,
@@ -66,11 +75,15 @@ mod tests {
     }
 
     fn judged(versions: &[Seen<&str>]) -> Verdict {
+        judged_where(versions, false)
+    }
+
+    fn judged_where(versions: &[Seen<&str>], reached: bool) -> Verdict {
         let each = versions
             .iter()
             .zip(11u8..)
             .map(|(seen, last)| (([10, 77, 0, last], 6443).into(), seen.clone().map(version)));
-        judge(&ApiServerVersions(each.collect()), &version("v1.37.2"))
+        compare(&ApiServerVersions(each.collect()), &version("v1.37.2"), reached)
     }
 
     #[test]
@@ -93,5 +106,6 @@ mod tests {
         assert_eq!(judged(&[Ok("v1.37.2"), silent()]).gaps().len(), 1);
         assert!(judged(&[silent()]).reason().unwrap().contains("none of the 1 instances"));
         assert_eq!(judged(&[Err(Unobserved::Interrupted)]).gaps().len(), 1);
+        assert_eq!(judged_where(&[silent()], true).gaps().len(), 1, "a handshake reached it");
     }
 }

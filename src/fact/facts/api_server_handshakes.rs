@@ -33,6 +33,14 @@ pub(crate) struct ApiServerHandshakes {
     pub instances: Seen<BTreeMap<SocketAddr, Seen<Handshake>>>,
 }
 
+impl ApiServerHandshakes {
+    /// Whether any instance was reached at its own address, so that a request to it that fails does not show that instances
+    /// are out of reach.
+    pub(crate) fn reached_an_instance(&self) -> bool {
+        self.instances.as_ref().is_ok_and(|instances| instances.values().any(Result::is_ok))
+    }
+}
+
 impl Observe for ApiServerHandshakes {
     type Needs<'a> = (&'a KubeconfigSummary, Result<&'a ApiServerInstances, &'a Unobserved>);
     const NAME: &'static str = "api-server-handshakes";

@@ -50,7 +50,9 @@ impl Observe for InstanceTokens {
         let instances: Vec<SocketAddr> =
             discovery.0.iter().filter(|(_, issuer)| !issuer.is_out_of_reach()).map(|(address, _)| *address).collect();
         if instances.is_empty() {
-            return Err(Unobserved::absent("no API server can be reached from here at its published address"));
+            let first = discovery.0.values().find_map(|issuer| issuer.keys.as_ref().err());
+            let none = || Unobserved::absent("no API server publishes its address");
+            return Err(first.cloned().unwrap_or_else(none));
         }
         let each = instances.iter().map(async |address| {
             let token = token(live, discovery, *address, &instances).await;
