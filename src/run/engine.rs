@@ -15,7 +15,7 @@ use crate::cause::{Departed, Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::event::{Cost, Event, Events, RunFinished, RunStarted};
 use crate::fact::{Facts, Node, Stage};
-use crate::live::Live;
+use crate::live::{Live, Phase};
 use crate::milliseconds::milliseconds;
 use crate::seen::Unobserved;
 use crate::suites;
@@ -67,10 +67,22 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     };
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
+    let (early, late): (Vec<&Check>, Vec<&Check>) =
+        checks.iter().copied().partition(|check| stage(check) < Stage::Last);
+    let (last, alone): (Vec<&Check>, Vec<&Check>) = late.iter().copied().partition(|check| stage(check) == Stage::Last);
+    // What the others need is observed.
+    let observed = Phase::default();
+    if early.is_empty() {
+        observed.end();
+    }
     let unsettled = AtomicUsize::new(checks.len());
     let judge = async |check: &'static Check| {
         observer.settle((check.needs)()).await;
-        if unsettled.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let left = unsettled.fetch_sub(1, Ordering::Relaxed) - 1;
+        if left == late.len() {
+            observed.end();
+        }
+        if left == 0 {
             end_observation(live.as_deref());
         }
         let mut judged = judged(check, observer.facts(), gate, live.as_ref()).await;
@@ -85,15 +97,16 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
             if let Some(live) = &live {
                 let _ = timeout(HEAD_START, live.head_start.ended()).await;
             }
-            let (early, late): (Vec<&Check>, Vec<&Check>) =
-                checks.iter().copied().partition(|check| stage(check) < Stage::Last);
-            let (last, alone): (Vec<&Check>, Vec<&Check>) =
-                late.into_iter().partition(|check| stage(check) == Stage::Last);
-            let mut judged = join_all(early.into_iter().map(&judge)).await;
-            judged.extend(join_all(last.into_iter().map(&judge)).await);
-            for check in alone {
-                judged.push(judge(check).await);
-            }
+            let after_others = async {
+                observed.ended().await;
+                let mut judged = join_all(last.iter().copied().map(&judge)).await;
+                for check in &alone {
+                    judged.push(judge(check).await);
+                }
+                judged
+            };
+            let (mut judged, of_late) = tokio::join!(join_all(early.iter().copied().map(&judge)), after_others);
+            judged.extend(of_late);
             judged.sort_by_key(|judged| checks.iter().position(|check| check.id == judged.id));
             judged
         },
