@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Call;
+use super::{Call, place};
 use crate::seen::{Seen, Unobserved};
 
 /// What an object states about its kind. Nothing is stated by what is not an object of Kubernetes.
@@ -170,14 +170,10 @@ fn lenient<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
 }
 
 fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
-    let json = &mut serde_json::Deserializer::from_slice(json);
-    let decoded =
-        serde_path_to_error::deserialize(&mut *json).map_err(|why| match why.path().to_string().as_str() {
-            "." => why.inner().to_string(),
-            path => format!("{path}: {}", why.inner()),
-        })?;
-    json.end().map_err(|why| why.to_string())?;
-    Ok(decoded)
+    serde_json::from_slice(json).map_err(|why| match place::path(json, place::offset(json, why.line(), why.column())) {
+        path if path.is_empty() => why.to_string(),
+        path => format!("{path}: {why}"),
+    })
 }
 
 /// Puts the last time that can be represented in the place of later ones. Returns whether there are any.

@@ -19,6 +19,7 @@ pub(crate) mod kubeconfig;
 pub(crate) mod kubelet;
 mod kubelets;
 mod pace;
+mod place;
 mod plugin;
 mod progress;
 mod proxy;
