@@ -14,13 +14,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::Cluster;
 use super::turn::Turn;
+use super::{Cluster, open_files};
 use crate::seen::{Seen, Unobserved};
 
 /// How many kubelets are asked at once, for each request to the API server that may be in flight. Most of them are waited for,
 /// and each takes at most a few file descriptors.
 const FOR_EACH_JOB: usize = 8;
+/// How many open files there must be room for, for each kubelet that is asked: two connections, and as many for all else.
+const FILES_OF_A_TURN: usize = 4;
 /// After how many silent kubelets, of which none answered, the others are not dialled any more.
 const ENOUGH: usize = 48;
 
@@ -42,10 +44,15 @@ struct Known {
     silent: OnceLock<Unobserved>,
 }
 
+/// How many kubelets are asked at once.
+fn turns(jobs: usize, open_files: usize) -> usize {
+    jobs.saturating_mul(FOR_EACH_JOB).min(open_files / FILES_OF_A_TURN).max(1)
+}
+
 impl Kubelets {
     pub(super) fn new(jobs: usize) -> Self {
         Self {
-            turns: Semaphore::new(jobs.saturating_mul(FOR_EACH_JOB)),
+            turns: Semaphore::new(turns(jobs, open_files::limit())),
             known: Mutex::default(),
             answered: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
@@ -164,6 +171,11 @@ mod tests {
     /// The n-th loopback address.
     fn at(n: u8, port: u16) -> SocketAddr {
         (IpAddr::V4(Ipv4Addr::new(127, 0, 1, n)), port).into()
+    }
+
+    #[test]
+    fn turns_leave_room_for_other_files() {
+        assert_eq!([turns(16, 1024), turns(16, 256), turns(64, 1024), turns(1, 3)], [128, 64, 256, 1]);
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ pub(crate) mod identity;
 pub(crate) mod kubeconfig;
 pub(crate) mod kubelet;
 mod kubelets;
+mod open_files;
 mod pace;
 mod place;
 mod plugin;
