@@ -9,7 +9,7 @@ use super::nodes::{Node, Nodes};
 use crate::cluster::Cluster;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
-use crate::prometheus;
+use crate::prometheus::{self, Line};
 use crate::seen::{Access, Seen, Unobserved};
 
 /// The metrics that are kept, of many hundreds.
@@ -55,10 +55,11 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String
 
 /// The kept metrics; none if the text is not that of a kubelet.
 fn kept(text: &str) -> Option<BTreeMap<String, String>> {
-    prometheus::lines(text).any(|line| line.name.starts_with("kubelet_")).then(|| {
-        let kept = prometheus::lines(text).filter(|line| KEPT.contains(&line.name));
-        kept.map(|line| (line.name.to_owned(), line.written.to_owned())).collect()
-    })
+    // Of thousands of lines with labels, only those that are kept are read.
+    let named = |is: fn(&str) -> bool| text.lines().filter(move |line| prometheus::metric(line).is_some_and(is));
+    named(|name| name.starts_with("kubelet_")).filter_map(Line::read).next()?;
+    let kept = named(|name| KEPT.contains(&name)).filter_map(Line::read);
+    Some(kept.map(|line| (line.name.to_owned(), line.written.to_owned())).collect())
 }
 
 crate::observed!(KubeletMetrics);
