@@ -4,41 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::faults::{Fault, Faults};
 use super::obstacles::Reported;
 use super::restarts::{self, Restarts};
 use super::{Graph, Obstacles, Places};
 use crate::check::outcome::Unseen;
 use crate::check::{Cause, Finding, Judged, Origin, Outcome, Root, Severity, Subject};
-
-/// Something that is wrong somewhere, and may explain what builds on it.
-struct Fault {
-    /// The only checks that it may explain; none where that is not limited.
-    explains: Option<&'static [&'static str]>,
-    /// What it is about.
-    subjects: Vec<Subject>,
-    /// The object that it comes from, if it names one.
-    object: Option<Subject>,
-    /// The nodes that it is about; none for the whole cluster.
-    nodes: Option<BTreeSet<String>>,
-    /// The root: itself, or what it follows from.
-    root: Cause,
-}
-
-impl Fault {
-    /// Whether it is about an object, or comes from it.
-    fn is_about(&self, object: &Subject) -> bool {
-        self.subjects.contains(object) || self.object.as_ref() == Some(object)
-    }
-
-    /// Whether it explains what is on these nodes, or else at an unknown place.
-    fn covers(&self, nodes: &BTreeSet<&str>, unknown: bool) -> bool {
-        match &self.nodes {
-            None => true,
-            Some(_) if nodes.is_empty() => unknown,
-            Some(own) => nodes.iter().any(|node| own.contains(*node)),
-        }
-    }
-}
 
 /// Without an API server nothing can be seen, and nothing on a node that is down.
 const ALWAYS_BELOW: [&str; 2] = ["CP-01", "KL-01"];
@@ -125,7 +96,7 @@ struct Fold<'a> {
     reported: Reported,
     gate: Severity,
     /// By check, what may explain results of checks above it.
-    faults: BTreeMap<String, Vec<Fault>>,
+    faults: BTreeMap<String, Vec<Faults>>,
     /// By reason, the first check that could not decide for it.
     reasons: BTreeMap<String, Cause>,
 }
@@ -145,22 +116,18 @@ impl Fold<'_> {
                 check.id,
                 finding.same_as
             );
-            let elsewhere = self.lowest(finding.same_as, &check.id, |_| true);
+            let elsewhere = self.lowest(finding.same_as, &check.id, Faults::anywhere);
             let parts = match (elsewhere, &finding.comes_from) {
                 (Some(root), _) => BTreeMap::from([(Some(root), finding.subjects.clone())]),
                 (None, Some(Origin::Object(object))) => {
                     let nodes = self.places.of_subject(object);
-                    let is_there = |fault: &Fault| {
-                        let mut about = fault.subjects.iter();
-                        fault.is_about(object) || about.any(|it| !nodes.is_disjoint(&self.places.of_subject(it)))
-                    };
-                    let root = self.lowest(direct, &check.id, is_there);
+                    let root = self.lowest(direct, &check.id, |faults| faults.about(object, &nodes));
                     BTreeMap::from([(root, finding.subjects.clone())])
                 }
                 (None, Some(Origin::Subjects)) => {
                     let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
                     for subject in &finding.subjects {
-                        let root = self.lowest(direct, &check.id, |fault| fault.is_about(subject));
+                        let root = self.lowest(direct, &check.id, |faults| faults.about(subject, &BTreeSet::new()));
                         parts.entry(root).or_default().push(subject.clone());
                     }
                     parts
@@ -207,7 +174,7 @@ impl Fold<'_> {
         unknown: bool,
     ) -> BTreeMap<Option<Cause>, Vec<Subject>> {
         if subjects.is_empty() {
-            let root = self.lowest(below, id, |fault| fault.covers(&BTreeSet::new(), unknown));
+            let root = self.lowest(below, id, |faults| faults.covering(&BTreeSet::new(), unknown));
             return BTreeMap::from([(root, Vec::new())]);
         }
         let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
@@ -215,7 +182,7 @@ impl Fold<'_> {
             let nodes = self.places.of_subject(subject);
             // The address of a Service or a load balancer is reached by way of any node.
             let unknown = unknown || subject.namespace.is_none() && nodes.is_empty() && is_address(subject);
-            let root = self.lowest(below, id, |fault| fault.covers(&nodes, unknown));
+            let root = self.lowest(below, id, |faults| faults.covering(&nodes, unknown));
             parts.entry(root).or_default().push(subject.clone());
         }
         parts
@@ -235,12 +202,11 @@ impl Fold<'_> {
         parts
     }
 
-    /// The lowest root among those of the faults of some checks.
-    fn lowest(&self, checks: &[&str], id: &str, covers: impl Fn(&Fault) -> bool) -> Option<Cause> {
+    /// The lowest root among those of some faults of some checks.
+    fn lowest<'f>(&'f self, checks: &[&str], id: &str, some: impl Fn(&'f Faults) -> Vec<&'f [usize]>) -> Option<Cause> {
         let faults = checks.iter().filter_map(|lower| self.faults.get(*lower)).flatten();
-        let explaining = faults.filter(|fault| fault.explains.is_none_or(|only| only.contains(&id)));
-        let roots = explaining.filter(|fault| covers(fault)).map(|fault| &fault.root);
-        roots.filter(|root| root.check != id).min_by_key(|root| (self.graph.layer(&root.check), *root)).cloned()
+        let roots = faults.filter_map(|faults| faults.lowest(id, &some));
+        roots.min_by_key(|root| (self.graph.layer(&root.check), *root)).cloned()
     }
 
     /// The check that could not decide for the same reason before, if any.
@@ -282,7 +248,7 @@ impl Fold<'_> {
             let nodes = self.places.nodes(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
             faults.push(Fault { explains: None, subjects, object: None, nodes, root });
         }
-        self.faults.insert(check.id.clone(), faults);
+        self.faults.insert(check.id.clone(), Faults::of(faults, self.graph, self.places));
     }
 
     /// The nodes on which a finding may explain others; none for all. What is wrong with the whole control plane, or with

@@ -8,6 +8,7 @@
 //! was deleted during the run leaves notes: see [`Departed`].
 
 mod departed;
+mod faults;
 mod fold;
 mod graph;
 mod obstacles;
