@@ -2,12 +2,16 @@
 //!
 //! Facts are built so that they hold no secret in the first place; this is the second lock on the same door.
 
+mod json;
+
 use std::borrow::Cow;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Serializer, Value};
 
 /// What stands where a secret was.
 const REDACTED: &str = "[redacted]";
@@ -26,6 +30,8 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is a constant")
 });
 
+/// How many bytes the shortest text has that one of [`SHAPES`] matches: `bearer `, and eight letters.
+const SHORTEST: usize = 15;
 /// The group of [`SHAPES`] that is a bootstrap token.
 const BOOTSTRAP_TOKEN: &str = "token";
 
@@ -57,16 +63,25 @@ impl Redaction {
 
     /// A text without secrets.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut clean = SHAPES.replace_all(text, |found: &Captures<'_>| match found.name(BOOTSTRAP_TOKEN) {
-            Some(token) if is_in_a_name(text, token.range()) => token.as_str().to_owned(),
-            _ => REDACTED.to_owned(),
-        });
+        let mut clean = if text.len() < SHORTEST {
+            Cow::Borrowed(text)
+        } else {
+            SHAPES.replace_all(text, |found: &Captures<'_>| match found.name(BOOTSTRAP_TOKEN) {
+                Some(token) if is_in_a_name(text, token.range()) => token.as_str().to_owned(),
+                _ => REDACTED.to_owned(),
+            })
+        };
         for secret in &self.known {
             if clean.contains(secret.as_str()) {
                 clean = Cow::Owned(clean.replace(secret.as_str(), REDACTED));
             }
         }
         clean
+    }
+
+    /// Writes a value as JSON, without secrets in its strings and in keys of its objects. No second copy of it is made.
+    pub fn write(&self, value: &impl Serialize, to: &mut dyn Write) -> serde_json::Result<()> {
+        value.serialize(&mut Serializer::with_formatter(to, json::Clean::new(self)))
     }
 
     /// Removes secrets from every string of a value, keys of objects among them.
@@ -99,6 +114,8 @@ impl Redaction {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use base64::prelude::{BASE64_STANDARD, Engine};
     use serde_json::json;
 
@@ -144,10 +161,19 @@ mod tests {
     fn known_values_are_removed_from_any_depth() {
         let redaction = Redaction::of(["hunter2hunter2".to_owned(), "abc".to_owned()]);
         let mut value = json!({"a": ["x hunter2hunter2 y", {"hunter2hunter2": 1}], "b": "abc"});
+        let mut written = Vec::new();
+        redaction.write(&value, &mut written).unwrap();
         redaction.value(&mut value);
+        assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), value);
         assert_eq!(value, json!({"a": ["x [redacted] y", {"[redacted]": 1}], "b": "abc"}));
+        let mut numbered = Vec::new();
+        redaction.write(&BTreeMap::from([(7, "a\"b\n"), (8, "")]), &mut numbered).unwrap();
+        assert_eq!(String::from_utf8(numbered).unwrap(), r#"{"7":"a\"b\n","8":""}"#);
         let mut alike = json!({"abcdef.0123456789abcdef": 1, "fedcba.0123456789abcdef": 2});
+        let mut written = Vec::new();
+        redaction.write(&alike, &mut written).unwrap();
         redaction.value(&mut alike);
+        assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), alike);
         assert_eq!(alike, json!({"[redacted]": 1, "[redacted] 2": 2}));
     }
 }

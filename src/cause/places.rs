@@ -2,24 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::check::Subject;
 use crate::fact::Facts;
 use crate::fact::facts::certificate_signing_requests::CertificateSigningRequests;
 use crate::fact::facts::nodes::{Node, Nodes};
-use crate::fact::facts::pods::Pods;
+use crate::fact::facts::pods::{Pods, Word};
+use crate::object_ref::NamespacedName;
 
 /// The components that run as static pods where kubeadm built the control plane.
 const STATIC_PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// The nodes of a cluster, and what facts place on them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Places {
-    addresses: BTreeMap<IpAddr, String>,
-    /// The nodes of pods, and of the requests for certificates that nodes make.
-    objects: BTreeMap<Subject, String>,
+    addresses: BTreeMap<IpAddr, Word>,
+    /// Where pods are looked up: of 100,000 there is no second list.
+    facts: Option<Arc<Facts>>,
+    /// The nodes of the requests for certificates that they make.
+    requests: BTreeMap<Subject, String>,
     /// The nodes of the pods of workloads that are not ready.
-    workloads: BTreeMap<Subject, BTreeSet<String>>,
+    workloads: BTreeMap<Subject, BTreeSet<Word>>,
     control_plane: BTreeSet<String>,
     /// The nodes of each zone.
     zones: BTreeMap<String, BTreeSet<String>>,
@@ -29,12 +33,14 @@ pub(crate) struct Places {
 
 impl Places {
     /// What these facts place.
-    pub(crate) fn of(facts: &Facts) -> Self {
+    pub(crate) fn of(facts: &Arc<Facts>) -> Self {
         let mut places = facts.seen::<Nodes>().map(|nodes| Self::of_nodes(&nodes.0)).unwrap_or_default();
-        for (name, pod) in facts.seen::<Pods>().iter().flat_map(|pods| &pods.0) {
+        places.facts = Some(facts.clone());
+        for pod in facts.seen::<Pods>().iter().flat_map(|pods| pods.0.values()) {
             let Some(node) = &pod.node else { continue };
-            places.objects.insert(name.of("Pod").into(), node.clone());
-            if let Some(workload) = pod.workload().filter(|_| !pod.ready) {
+            if !pod.ready
+                && let Some(workload) = pod.workload()
+            {
                 places.workloads.entry(workload.into()).or_default().insert(node.clone());
             }
             // A pod in the host network has the node's address.
@@ -45,7 +51,7 @@ impl Places {
         for request in facts.seen::<CertificateSigningRequests>().iter().flat_map(|requests| &requests.0) {
             if let Some(node) = request.user.strip_prefix("system:node:") {
                 let request = Subject::cluster_object("CertificateSigningRequest", &request.name);
-                places.objects.insert(request, node.to_owned());
+                places.requests.insert(request, node.to_owned());
             }
         }
         places
@@ -55,7 +61,7 @@ impl Places {
         let mut places = Self::default();
         for (name, node) in nodes {
             places.nodes.insert(name.clone());
-            places.addresses.extend(node.internal_addresses().map(|address| (address, name.clone())));
+            places.addresses.extend(node.internal_addresses().map(|address| (address, name.as_str().into())));
             if node.is_control_plane() {
                 places.control_plane.insert(name.clone());
             }
@@ -70,7 +76,7 @@ impl Places {
     /// on the nodes of those of its pods that are not ready.
     pub(crate) fn of_subject<'a>(&'a self, subject: &'a Subject) -> BTreeSet<&'a str> {
         match self.workloads.get(subject) {
-            Some(nodes) => nodes.iter().map(String::as_str).collect(),
+            Some(nodes) => nodes.iter().map(Word::as_str).collect(),
             None => self.node(subject).into_iter().collect(),
         }
     }
@@ -79,13 +85,20 @@ impl Places {
     fn node<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
         let at = |name: &str| {
             let address = name.parse::<SocketAddr>().map(|at| at.ip()).or_else(|_| name.parse()).ok()?;
-            self.addresses.get(&address).map(String::as_str)
+            self.addresses.get(&address).map(Word::as_str)
         };
         match (subject.kind.as_str(), &subject.namespace) {
             ("Node", None) => Some(&subject.name),
-            (_, None) => self.objects.get(subject).map(String::as_str).or_else(|| at(&subject.name)),
-            _ => self.objects.get(subject).map(String::as_str).or_else(|| self.of_static_pod(subject)),
+            ("Pod", Some(namespace)) => self.of_pod(namespace, &subject.name).or_else(|| self.of_static_pod(subject)),
+            (_, None) => self.requests.get(subject).map(String::as_str).or_else(|| at(&subject.name)),
+            _ => self.of_static_pod(subject),
         }
+    }
+
+    /// The node of a pod.
+    fn of_pod(&self, namespace: &str, name: &str) -> Option<&str> {
+        let pods = self.facts.as_ref()?.seen::<Pods>().ok()?;
+        pods.0.get(&NamespacedName::new(namespace.to_owned(), name.to_owned()))?.node.as_deref()
     }
 
     /// The node of a static pod of the control plane that does not exist: its name contains it.

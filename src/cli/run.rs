@@ -12,7 +12,7 @@ use super::drill::DrillArgs;
 use super::reporting::{check_files, consume};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Cost, Events, RunStarted};
-use crate::recording::{Header, Recording};
+use crate::recording::{self, Header};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Reports, Wanted, output_file};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
@@ -128,8 +128,7 @@ fn write_recording(
         checks: started.checks.iter().map(|check| check.id.clone()).collect(),
         cost,
     };
-    let recording = Recording::of(header, facts, redaction);
     let compressed = file.is_named(".gz");
-    file.write(|mut to| recording.write(&mut to, compressed))?;
+    file.write(|mut to| recording::write(&header, facts, redaction, &mut to, compressed))?;
     Ok(file.publish()?)
 }

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::future::{Future, ready};
+use std::io::{BufReader, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Facts, Need, Needs, Rule, Stage};
 use crate::live::Live;
+use crate::redaction::Redaction;
 use crate::seen::{Access, Seen, Unobserved};
 
 /// Something observed about a cluster, or derived from what was observed.
@@ -77,13 +78,21 @@ pub trait Given: Fact + Serialize + DeserializeOwned {
     const NAME: &'static str;
 }
 
-/// Makes a type that implements [`Observe`] a fact that is recorded.
+/// Makes a type that implements [`Observe`] a fact that is recorded. One that may be longer than all others together is
+/// decoded while its text is read: write `streamed` after it.
 #[macro_export]
 macro_rules! observed {
     ($fact:ty) => {
         impl $crate::fact::Fact for $fact {
             fn node() -> $crate::fact::Node {
                 $crate::fact::Node::observed::<Self>()
+            }
+        }
+    };
+    ($fact:ty, streamed) => {
+        impl $crate::fact::Fact for $fact {
+            fn node() -> $crate::fact::Node {
+                $crate::fact::Node::streamed::<Self>()
             }
         }
     };
@@ -175,21 +184,30 @@ pub struct Observation {
 /// How a fact is recorded.
 #[derive(Clone, Copy)]
 pub struct Record {
-    pub(super) encode: fn(&(dyn Any + Send + Sync)) -> serde_json::Result<Value>,
+    pub(super) encode: fn(&(dyn Any + Send + Sync), &Redaction, &mut dyn Write) -> serde_json::Result<()>,
     /// Reads it back.
     pub decode: fn(&RawValue) -> Slot,
+    /// Reads it back from a text that is too long to be held.
+    pub read: fn(&mut dyn Read) -> Slot,
 }
 
 impl Record {
     fn of<F: Fact + Serialize + DeserializeOwned>() -> Self {
         Self {
-            encode: |fact| serde_json::to_value(fact.downcast_ref::<F>()),
-            decode: |raw| {
-                let seen: Seen<F> = serde_json::from_str(raw.get())
-                    .map_err(|e| Unobserved::invalid(format!("the recorded fact {}", F::node().name), e))?;
-                erase(seen)
+            encode: |fact, redaction, to| redaction.write(&fact.downcast_ref::<F>(), to),
+            decode: |raw| decoded::<F>(serde_json::from_str(raw.get())),
+            read: |text| {
+                let mut whole = Vec::new();
+                text.read_to_end(&mut whole).map_err(|e| undecoded::<F>(&e))?;
+                decoded::<F>(serde_json::from_slice(&whole))
             },
         }
+    }
+
+    /// The same for a fact that is decoded while its text is read.
+    fn streamed<F: Fact + Serialize + DeserializeOwned>() -> Self {
+        let read = |text: &mut dyn Read| decoded::<F>(serde_json::from_reader(BufReader::new(text)));
+        Self { read, ..Self::of::<F>() }
     }
 }
 
@@ -205,6 +223,11 @@ impl Node {
     /// The node of an observed fact that is recorded.
     pub fn observed<F: Observe + Serialize + DeserializeOwned>() -> Self {
         Self { record: Some(Record::of::<F>()), ..Self::held::<F>() }
+    }
+
+    /// The same of a fact that may be longer than all others together.
+    pub fn streamed<F: Observe + Serialize + DeserializeOwned>() -> Self {
+        Self { record: Some(Record::streamed::<F>()), ..Self::held::<F>() }
     }
 
     /// The node of an observed fact that is not recorded.
@@ -254,6 +277,14 @@ fn observe<'a, F: Observe>(live: &'a Live, facts: &'a Facts) -> Pin<Box<dyn Futu
         Ok(needs) => Box::pin(F::observe(live, needs).map(erase)),
         Err(why) => Box::pin(ready(Err(why))),
     }
+}
+
+fn decoded<F: Fact>(read: serde_json::Result<Seen<F>>) -> Slot {
+    erase(read.map_err(|e| undecoded::<F>(&e))?)
+}
+
+fn undecoded<F: Fact>(cause: &dyn std::error::Error) -> Unobserved {
+    Unobserved::invalid(format!("the recorded fact {}", F::node().name), cause)
 }
 
 fn erase<F: Fact>(seen: Seen<F>) -> Slot {

@@ -3,13 +3,14 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::Write;
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::node::Slot;
+use super::node::{Record, Slot};
 use super::{Fact, Given, Need, Node};
+use crate::redaction::Redaction;
 use crate::seen::{Obstacle, Unobserved};
 
 struct Cell {
@@ -90,18 +91,37 @@ impl Facts {
         })
     }
 
-    /// Every fact that is recorded and was settled, by name, in the order of names. Each is encoded when it is asked
-    /// for.
-    pub fn encoded(&self) -> impl Iterator<Item = (&'static str, serde_json::Result<Value>)> {
-        let settled =
-            self.cells.values().filter_map(|cell| Some((cell.node.name, (cell.node.record?, cell.slot.get()?))));
-        let settled: BTreeMap<_, _> = settled.collect();
-        settled.into_iter().map(|(name, (record, slot))| {
-            let (key, value) = match slot {
-                Ok(fact) => ("Ok", (record.encode)(fact.as_ref())),
-                Err(why) => ("Err", serde_json::to_value(why)),
-            };
-            (name, value.map(|value| Value::Object([(key.to_owned(), value)].into_iter().collect())))
-        })
+    /// Every fact that is recorded and was settled, in the order of names.
+    pub fn settled(&self) -> impl Iterator<Item = Settled<'_>> {
+        let settled = self.cells.values().filter_map(|cell| {
+            Some(Settled { name: cell.node.name, record: cell.node.record?, slot: cell.slot.get()? })
+        });
+        let by_name: BTreeMap<_, _> = settled.map(|fact| (fact.name, fact)).collect();
+        by_name.into_values()
+    }
+}
+
+/// A fact that is recorded and was settled.
+pub struct Settled<'a> {
+    /// Its name.
+    pub name: &'static str,
+    record: Record,
+    slot: &'a Slot,
+}
+
+impl Settled<'_> {
+    /// Writes it as JSON, without anything secret.
+    pub fn write(&self, redaction: &Redaction, to: &mut dyn Write) -> serde_json::Result<()> {
+        match self.slot {
+            Ok(fact) => {
+                to.write_all(b"{\"Ok\":").map_err(serde_json::Error::io)?;
+                (self.record.encode)(fact.as_ref(), redaction, to)?;
+            }
+            Err(why) => {
+                to.write_all(b"{\"Err\":").map_err(serde_json::Error::io)?;
+                redaction.write(why, to)?;
+            }
+        }
+        to.write_all(b"}").map_err(serde_json::Error::io)
     }
 }

@@ -2,24 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ReadError;
-use super::facts::Settled;
+use super::split::Split;
 use crate::check::Severity;
 use crate::cluster::{ClusterSummary, Cost};
-use crate::fact::Facts;
-use crate::redaction::Redaction;
+use crate::fact::Node;
+use crate::fact::node::Slot;
+use crate::seen::Unobserved;
 
 /// What the first field of a recording says.
-const FORMAT: &str = "seaworthy-recording";
+pub(super) const FORMAT: &str = "seaworthy-recording";
 /// How a recording begins.
 const BEGINNING: &[u8] = b"{\"format\":\"seaworthy-recording\"";
 /// How a compressed recording begins.
@@ -30,11 +31,12 @@ pub(super) const VERSION: u32 = 1;
 /// The most that a recording may hold once unpacked, in bytes: what a cluster of 5,000 nodes needs, with room.
 pub(super) const LIMIT: u64 = 1 << 30;
 
-/// All facts of a run, and what was asked of it. `F` is where the facts come from.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Recording<F = Kept> {
-    format: String,
-    version: u32,
+/// How long a fact may be to be kept as text until it is needed, in bytes. A longer one is read from the file again.
+const LONG: usize = 8 << 20;
+
+/// All facts of a run, and what was asked of it.
+#[derive(Debug)]
+pub struct Recording {
     /// The version of the program that made it.
     pub seaworthy: String,
     /// When the run began.
@@ -48,41 +50,37 @@ pub struct Recording<F = Kept> {
     /// The ids of the checks that were selected.
     pub checks: Vec<String>,
     /// What the run cost the cluster; nothing in recordings that were made before it was recorded.
-    #[serde(default, skip_serializing_if = "Cost::is_nothing")]
     pub cost: Cost,
-    facts: F,
+    /// By name.
+    facts: BTreeMap<String, Recorded>,
+    /// The file, if it has a long fact.
+    file: Vec<u8>,
 }
 
-/// The facts of a recording that was read, by name.
-type Kept = BTreeMap<String, Box<RawValue>>;
+/// A fact as it was recorded.
+#[derive(Debug)]
+enum Recorded {
+    Short(Box<RawValue>),
+    /// Where it is in the file, once that is unpacked.
+    Long(Range<u64>),
+}
 
-/// What a recording says of its run beyond the facts.
-#[derive(Clone, Debug)]
-pub struct Header {
-    /// When the run began.
-    pub at: Timestamp,
-    /// The cluster.
-    pub cluster: ClusterSummary,
-    /// The profile's name.
-    pub profile: String,
-    /// Findings of this severity and above fail the run.
-    pub gate: Severity,
-    /// The ids of the checks that were selected.
-    pub checks: Vec<String>,
-    /// What the run cost the cluster.
-    pub cost: Cost,
+/// What a recording begins with.
+#[derive(Deserialize)]
+struct Beginning {
+    seaworthy: String,
+    at: Timestamp,
+    cluster: ClusterSummary,
+    profile: String,
+    gate: Severity,
+    checks: Vec<String>,
+    #[serde(default)]
+    cost: Cost,
 }
 
 /// Whether a file that begins so is a recording, whole or not, compressed or not.
 pub fn is_recording(bytes: &[u8]) -> bool {
     bytes.starts_with(BEGINNING) || bytes.starts_with(&GZIP)
-}
-
-/// All that there is to read, unless it is more than this.
-fn whole(from: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    from.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 /// Just enough of a recording to tell which format it has.
@@ -93,30 +91,25 @@ struct Preamble {
     seaworthy: Option<String>,
 }
 
-impl<'a> Recording<Settled<'a>> {
-    /// A recording of all settled facts, without anything secret. A fact is encoded when it is written, and forgotten
-    /// again: no second copy of the cluster is held.
-    pub fn of(header: Header, facts: &'a Facts, redaction: &'a Redaction) -> Self {
-        let Header { at, cluster, profile, gate, checks, cost } = header;
-        Self {
-            format: FORMAT.into(),
-            version: VERSION,
-            seaworthy: env!("CARGO_PKG_VERSION").into(),
-            at,
-            cluster,
-            profile,
-            gate,
-            checks,
-            cost,
-            facts: Settled { facts, redaction },
-        }
-    }
+/// The text of a file, compressed by gzip or not.
+fn unpacked(file: &[u8]) -> Box<dyn Read + '_> {
+    if file.starts_with(&GZIP) { Box::new(GzDecoder::new(file)) } else { Box::new(file) }
 }
 
 impl Recording {
-    /// A fact as it was recorded.
-    pub fn fact(&self, name: &str) -> Option<&RawValue> {
-        self.facts.get(name).map(AsRef::as_ref)
+    /// A fact as it was recorded; none if it was not.
+    pub fn slot(&self, node: &Node) -> Option<Slot> {
+        let record = node.record?;
+        match self.facts.get(node.name)? {
+            Recorded::Short(text) => Some((record.decode)(text)),
+            Recorded::Long(Range { start, end }) => {
+                let mut text = unpacked(&self.file).take(*end);
+                if let Err(e) = io::copy(&mut (&mut text).take(*start), &mut io::sink()) {
+                    return Some(Err(Unobserved::invalid(format!("the recorded fact {}", node.name), e)));
+                }
+                Some((record.read)(&mut text))
+            }
+        }
     }
 
     /// The names of the facts that it holds.
@@ -137,82 +130,97 @@ impl Recording {
 
     /// Reads a recording from anywhere; `path` is what errors call it.
     pub fn read_from(from: impl Read, path: &Path) -> Result<Self, ReadError> {
-        match whole(from, LIMIT) {
-            Ok(Some(bytes)) => Self::parse(&bytes, path),
-            Ok(None) => Err(ReadError::TooLarge { path: path.into() }),
+        let mut file = Vec::new();
+        match from.take(LIMIT + 1).read_to_end(&mut file) {
+            Ok(_) => Self::of_file(file, path, LONG),
             Err(source) => Err(ReadError::File { path: path.into(), source }),
         }
     }
 
     /// Reads a recording from bytes; `path` is what errors call it.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, ReadError> {
+        Self::of_file(bytes.to_vec(), path, LONG)
+    }
+
+    /// Reads a recording from a file. Facts longer than `long` stay there.
+    fn of_file(file: Vec<u8>, path: &Path, long: usize) -> Result<Self, ReadError> {
         let path_buf = || path.to_path_buf();
-        let unpacked;
-        let text = if bytes.starts_with(&GZIP) {
-            match whole(GzDecoder::new(bytes), LIMIT) {
-                Ok(None) => return Err(ReadError::TooLarge { path: path_buf() }),
-                Ok(Some(whole)) => {
-                    unpacked = whole;
-                    &unpacked[..]
-                }
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(ReadError::Truncated {
-                        path: path_buf(),
-                        cause: "the compressed data ends early".into(),
-                    });
-                }
-                Err(e) => return Err(ReadError::NotARecording { path: path_buf(), cause: e.to_string() }),
-            }
-        } else {
-            bytes
+        let mut text = BufReader::with_capacity(1 << 16, unpacked(&file).take(LIMIT + 1));
+        let begins = match text.fill_buf() {
+            Ok(first) if first.starts_with(b"{\"event\":") => return Err(ReadError::Events { path: path_buf() }),
+            Ok(first) => first.starts_with(BEGINNING),
+            Err(_) => false,
         };
-        if text.starts_with(b"{\"event\":") {
-            return Err(ReadError::Events { path: path_buf() });
-        }
-        let unusable = |e: serde_json::Error| {
-            if e.is_eof() && text.starts_with(BEGINNING) {
-                ReadError::Truncated { path: path_buf(), cause: e.to_string() }
-            } else {
-                ReadError::NotARecording { path: path_buf(), cause: e.to_string() }
+        let not_a_recording = |cause: String| ReadError::NotARecording { path: path_buf(), cause };
+        let unusable = |e: io::Error| match e.kind() {
+            io::ErrorKind::UnexpectedEof if begins || file.starts_with(&GZIP) => {
+                ReadError::Truncated { path: path_buf(), cause: "it ends early".into() }
             }
+            io::ErrorKind::UnexpectedEof => not_a_recording("it ends early".into()),
+            _ => not_a_recording(e.to_string()),
         };
-        let preamble: Preamble = serde_json::from_slice(text).map_err(unusable)?;
+        let mut split = Split::new(text);
+        let (beginning, facts) = split_up(&mut split, long)
+            .map_err(|e| if split.is_beyond(LIMIT) { ReadError::TooLarge { path: path_buf() } } else { unusable(e) })?;
+        let preamble: Preamble = serde_json::from_str(&beginning).map_err(|e| not_a_recording(e.to_string()))?;
         if preamble.format.as_deref() != Some(FORMAT) {
-            let cause = format!("its field `format` is not {FORMAT:?}");
-            return Err(ReadError::NotARecording { path: path_buf(), cause });
+            return Err(not_a_recording(format!("its field `format` is not {FORMAT:?}")));
         }
-        match preamble.version {
-            Some(found) if found > u64::from(VERSION) => {
-                let seaworthy = preamble.seaworthy.unwrap_or_else(|| "of an unknown version".into());
-                Err(ReadError::Newer { path: path_buf(), found, seaworthy })
-            }
-            _ => serde_json::from_slice(text).map_err(unusable),
+        if let Some(found) = preamble.version.filter(|found| *found > u64::from(VERSION)) {
+            let seaworthy = preamble.seaworthy.unwrap_or_else(|| "of an unknown version".into());
+            return Err(ReadError::Newer { path: path_buf(), found, seaworthy });
         }
+        let facts = facts.ok_or_else(|| not_a_recording("missing field `facts`".into()))?;
+        let Beginning { seaworthy, at, cluster, profile, gate, checks, cost } =
+            serde_json::from_str(&beginning).map_err(|e| not_a_recording(e.to_string()))?;
+        drop(split);
+        let is_long = facts.values().any(|fact| matches!(fact, Recorded::Long(_)));
+        let file = if is_long { file } else { Vec::new() };
+        Ok(Self { seaworthy, at, cluster, profile, gate, checks, cost, facts, file })
     }
 }
 
-impl<F: Serialize> Recording<F> {
-    /// Writes the recording, compressed or not.
-    pub fn write(&self, to: &mut impl Write, compressed: bool) -> io::Result<()> {
-        if compressed {
-            let mut encoder = GzEncoder::new(to, flate2::Compression::best());
-            serde_json::to_writer(&mut encoder, self)?;
-            encoder.finish()?.flush()
+/// What a recording begins with, as JSON, and its facts if it has any.
+fn split_up<R: BufRead>(split: &mut Split<R>, long: usize) -> io::Result<(String, Option<BTreeMap<String, Recorded>>)> {
+    let (mut beginning, mut facts) = (BTreeMap::new(), None);
+    split.open()?;
+    while let Some(name) = split.name()? {
+        if name == "facts" {
+            let facts = facts.insert(BTreeMap::new());
+            split.open()?;
+            while let Some(name) = split.name()? {
+                let fact = match split.value(long)? {
+                    (_, Some(text)) => Recorded::Short(RawValue::from_string(text)?),
+                    (place, None) => Recorded::Long(place),
+                };
+                facts.insert(name, fact);
+            }
         } else {
-            serde_json::to_writer(&mut *to, self)?;
-            to.write_all(b"\n")?;
-            to.flush()
+            let (_, value) = split.value(LONG)?;
+            let value = value.ok_or_else(|| io::Error::other(format!("its field {name} is too long")))?;
+            beginning.insert(name, RawValue::from_string(value)?);
         }
     }
+    if !split.is_at_end()? {
+        return Err(io::Error::other("something follows its end"));
+    }
+    Ok((serde_json::to_string(&beginning)?, facts))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::fact::Facts;
     use crate::fact::facts::cluster_domain::ClusterDomain;
     use crate::fact::facts::expectations::Expectations;
     use crate::fact::facts::nodes::Nodes;
+    use crate::fact::facts::pods::Pods;
+    use crate::fact::facts::pods::testing::static_pod;
     use crate::fact::{Fact, Parameter};
+    use crate::recording::{Header, write};
+    use crate::redaction::Redaction;
     use crate::seen::Unobserved;
 
     fn header() -> Header {
@@ -243,23 +251,37 @@ mod tests {
         let (facts, redaction) = (facts().await, Redaction::default());
         for compressed in [false, true] {
             let mut bytes = Vec::new();
-            Recording::of(header(), &facts, &redaction).write(&mut bytes, compressed).unwrap();
+            write(&header(), &facts, &redaction, &mut bytes, compressed).unwrap();
             assert!(is_recording(&bytes));
             let read = Recording::parse(&bytes, Path::new("r.json")).unwrap();
             assert_eq!(read.names().collect::<Vec<_>>(), ["expectations", "nodes"]);
             assert_eq!(read.cost.requests, 7);
-            let expectations = read.fact("expectations").unwrap().get();
+            let text = |name: &str| match &read.facts[name] {
+                Recorded::Short(text) => text.get(),
+                Recorded::Long(place) => panic!("{place:?}"),
+            };
+            let expectations = text("expectations");
             assert!(expectations.contains("User bob") && !expectations.contains("0123456789abcdef"), "{expectations}");
-            assert!(read.fact("nodes").unwrap().get().starts_with(r#"{"Err":{"#));
-            let mut again = Vec::new();
-            read.write(&mut again, compressed).unwrap();
-            assert!(bytes == again, "what is read is written the same");
+            assert!(text("nodes").starts_with(r#"{"Err":{"#));
         }
     }
 
-    #[test]
-    fn what_is_longer_than_the_limit_is_not_cut() {
-        assert_eq!(whole(&b"1234"[..], 4).unwrap().as_deref(), Some(&b"1234"[..]));
-        assert_eq!(whole(&b"12345"[..], 4).unwrap(), None);
+    #[tokio::test]
+    async fn a_long_fact_is_read_from_the_file() {
+        let facts = Facts::closure([<&Nodes>::need(), <&Pods>::need()]);
+        let pods = Pods([static_pod("etcd", "n1", &["--a=1"]), static_pod("etcd", "n2", &[])].into());
+        let (nodes, expected) = (Nodes::default(), pods.clone());
+        facts.settle(&Nodes::node(), async { Ok(Arc::new(nodes) as _) }).await;
+        facts.settle(&Pods::node(), async { Ok(Arc::new(pods) as _) }).await;
+        for compressed in [false, true] {
+            let mut bytes = Vec::new();
+            write(&header(), &facts, &Redaction::default(), &mut bytes, compressed).unwrap();
+            let read = Recording::of_file(bytes, Path::new("r.json"), 100).unwrap();
+            assert!(
+                matches!(read.facts["pods"], Recorded::Long(_)) && matches!(read.facts["nodes"], Recorded::Short(_))
+            );
+            let slot = read.slot(&Pods::node()).unwrap().unwrap();
+            assert_eq!(slot.downcast_ref::<Pods>().unwrap().0, expected.0);
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 mod document;
 mod error;
-mod facts;
+mod split;
+mod writing;
 
-pub use document::{Header, Recording, is_recording};
+pub use document::{Recording, is_recording};
 pub use error::ReadError;
+pub use writing::{Header, write};

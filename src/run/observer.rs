@@ -151,10 +151,7 @@ impl Observer {
 
 /// What a recording holds of a fact.
 fn recorded(recording: &Recording, node: &Node) -> Slot {
-    match (recording.fact(node.name), node.record) {
-        (Some(raw), Some(record)) => (record.decode)(raw),
-        _ => Err(Unobserved::NotRecorded { fact: node.name.into() }),
-    }
+    recording.slot(node).unwrap_or_else(|| Err(Unobserved::NotRecorded { fact: node.name.into() }))
 }
 
 /// Observes in a task of its own, so that a panic becomes an error of this fact alone.

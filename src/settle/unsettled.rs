@@ -209,7 +209,7 @@ fn runs(pod: &Pod) -> bool {
 
 /// Whether a pod is waited for: those on nodes that are not Ready are ready when these are.
 fn is_awaited(pod: &Pod, nodes: &Nodes) -> bool {
-    let is_down = pod.node.as_ref().and_then(|node| nodes.0.get(node)).is_some_and(|node| !node.is_ready());
+    let is_down = pod.node.as_deref().and_then(|node| nodes.0.get(node)).is_some_and(|node| !node.is_ready());
     runs(pod) && !pod.ready && !is_down
 }
 

@@ -189,7 +189,7 @@ fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, now: Timestamp)
 
 /// The controller; a pod without one is its own.
 fn owner(pod: &Pod) -> Owner {
-    pod.owner.clone().unwrap_or_else(|| Owner { kind: "Pod".into(), name: pod.name.clone() })
+    pod.owner.clone().unwrap_or_else(|| Owner { kind: "Pod".into(), name: pod.name.as_str().into() })
 }
 
 /// Why the pod does not work, if it will not recover by itself.

@@ -68,7 +68,7 @@ fn judge(nodes: &Nodes, pods: &Pods, cidrs: Option<&ServiceCidrs>, reports: &Pro
 /// Pods on nodes that have ranges of both families, or none where Services have both: each has two addresses.
 fn judge_pods(verdict: &mut Verdict, pods: &Pods, nodes: &Nodes, services_have_both: bool) {
     let has_both = |pod: &Pod| {
-        let node = pod.node.as_ref().and_then(|node| nodes.0.get(node));
+        let node = pod.node.as_deref().and_then(|node| nodes.0.get(node));
         node.is_some_and(|node| match families(&node.pod_cidrs).len() {
             0 => services_have_both,
             families => families == 2,

@@ -171,7 +171,7 @@ mod tests {
                 name: format!("agent-{node}"),
                 labels: [(label.0.to_owned(), label.1.to_owned())].into(),
                 owner: Some(Owner { kind: "DaemonSet".into(), name: "agent".into() }),
-                node: Some((*node).to_owned()),
+                node: Some((*node).to_owned().into()),
                 phase: "Running".into(),
                 ready: true,
                 ..Pod::default()

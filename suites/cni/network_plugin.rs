@@ -142,7 +142,7 @@ mod tests {
             namespace: "kube-system".into(),
             name: "coredns-1".into(),
             labels: [("k8s-app".to_owned(), "kube-dns".to_owned())].into(),
-            node: node.map(str::to_owned),
+            node: node.map(Into::into),
             phase: "Pending".into(),
             created: Some("2026-11-22T11:50:00Z".parse().unwrap()),
             containers: vec![Container { waiting: Some("ContainerCreating".into()), ..Container::default() }],

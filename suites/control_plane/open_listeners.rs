@@ -39,7 +39,7 @@ fn judge(
     reports: Result<&ProbeReports, &Unobserved>,
 ) -> Verdict {
     let visible = pods.of_namespace("kube-system").any(|pod| {
-        pod.is_mirror() && pod.has_flags() && pod.node.as_ref().is_some_and(|node| nodes.0.contains_key(node))
+        pod.is_mirror() && pod.has_flags() && pod.node.as_deref().is_some_and(|node| nodes.0.contains_key(node))
     });
     if !visible {
         return Verdict::not_applicable("no static pod of the control plane in kube-system shows its flags");

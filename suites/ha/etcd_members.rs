@@ -80,7 +80,7 @@ fn judge(
 
 fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
     // What runs on a node whose kubelet is silent is unknown; its pod may stay Ready for minutes.
-    let silent = |pod: &Pod| pod.node.as_ref().is_none_or(|node| !nodes.0.get(node).is_some_and(Node::is_ready));
+    let silent = |pod: &Pod| pod.node.as_deref().is_none_or(|node| !nodes.0.get(node).is_some_and(Node::is_ready));
     let well: Vec<&Pod> = members.iter().copied().filter(|pod| pod.ready && !silent(pod)).collect();
     let ready = well.len();
     let quorum = members.len() / 2 + 1;
@@ -112,12 +112,12 @@ fn judge_members(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
 
 /// Each control-plane node has a member. Where etcd has nodes of its own, as RKE2 allows, the others need none.
 fn judge_places(verdict: &mut Verdict, members: &[&Pod], nodes: &Nodes) {
-    let mut hosts = members.iter().filter_map(|pod| nodes.0.get(pod.node.as_ref()?)).peekable();
+    let mut hosts = members.iter().filter_map(|pod| nodes.0.get(pod.node.as_deref()?)).peekable();
     let apart = hosts.peek().is_some() && hosts.all(|node| !node.is_control_plane());
     let without: Vec<&String> = nodes
         .control_plane()
         .map(|(name, _)| name)
-        .filter(|name| !apart && !members.iter().any(|pod| pod.node.as_ref() == Some(*name)))
+        .filter(|name| !apart && !members.iter().any(|pod| pod.node.as_deref() == Some(name.as_str())))
         .collect();
     if without.is_empty() {
         return verdict.confirm();
@@ -228,7 +228,7 @@ mod tests {
             let pod = Pod {
                 namespace: "kube-system".into(),
                 name: format!("etcd-n{i}"),
-                node: Some(format!("n{i}")),
+                node: Some(format!("n{i}").into()),
                 labels: [("component".to_owned(), "etcd".to_owned())].into(),
                 annotations: [("kubernetes.io/config.mirror".to_owned(), "x".to_owned())].into(),
                 phase: "Running".into(),

@@ -113,7 +113,7 @@ mod tests {
                 name: format!("etcd-n{}", i + 1),
                 labels: [("component".to_owned(), "etcd".to_owned())].into(),
                 annotations: [("kubernetes.io/config.mirror".to_owned(), "abc".to_owned())].into(),
-                node: Some(format!("n{}", i + 1)),
+                node: Some(format!("n{}", i + 1).into()),
                 containers: vec![container],
                 ..Pod::default()
             };

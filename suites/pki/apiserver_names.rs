@@ -140,7 +140,7 @@ fn kubeadms_names(
     let node = pods
         .static_pods("kube-apiserver")
         .find(|pod| pod.advertised_address() == Some(instance))
-        .and_then(|pod| pod.node.clone());
+        .and_then(|pod| pod.node.as_ref().map(ToString::to_string));
     let endpoint = kubeadm.control_plane_endpoint.as_deref().map(|endpoint| host(endpoint).to_owned());
     node.into_iter()
         .chain(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned))

@@ -294,7 +294,7 @@ mod tests {
             ready: true,
             containers: vec![Container {
                 name: app.into(),
-                image: format!("registry.k8s.io/{app}:{version}"),
+                image: format!("registry.k8s.io/{app}:{version}").into(),
                 ..Container::default()
             }],
             ..Pod::default()

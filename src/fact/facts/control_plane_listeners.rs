@@ -55,10 +55,10 @@ impl Derive for ControlPlaneListeners {
     fn derive((nodes, pods): Self::Needs<'_>) -> Seen<Self> {
         let mut listeners: BTreeMap<String, Vec<Listener>> = BTreeMap::new();
         for pod in pods.of_namespace("kube-system").filter(|pod| pod.is_mirror() && pod.has_flags()) {
-            let Some((name, node)) = pod.node.as_ref().and_then(|name| Some((name, nodes.0.get(name)?))) else {
+            let Some((name, node)) = pod.node.as_deref().and_then(|name| Some((name, nodes.0.get(name)?))) else {
                 continue;
             };
-            listeners.entry(name.clone()).or_default().extend(of_pod(pod, node));
+            listeners.entry(name.to_owned()).or_default().extend(of_pod(pod, node));
         }
         for found in listeners.values_mut() {
             found.sort();

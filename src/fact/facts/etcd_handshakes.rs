@@ -73,7 +73,7 @@ impl Observe for EtcdHandshakes {
 /// The node of a member, and its address there.
 fn place(pod: &Pod) -> Seen<(String, IpAddr)> {
     let unknown = |cause: &str| Unobserved::invalid(format!("Pod {}/{}", pod.namespace, pod.name), cause);
-    let node = pod.node.clone().ok_or_else(|| unknown("it is on no node"))?;
+    let node = pod.node.as_ref().map(ToString::to_string).ok_or_else(|| unknown("it is on no node"))?;
     let address = pod.addresses.first().ok_or_else(|| unknown("it has no address"))?;
     Ok((node, address.parse().map_err(|_| unknown("its address is invalid"))?))
 }

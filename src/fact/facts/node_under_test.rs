@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Nodes;
-use super::pods::{Pod, Pods};
+use super::pods::{Pod, Pods, Word};
 use crate::fact::Derive;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
@@ -39,7 +39,7 @@ pub(crate) struct NodeUnderTest {
 /// The namespace and the name of an object.
 type Key<'a> = (&'a str, &'a str);
 /// The names of objects in a pod's namespace that the pod refers to.
-type Names = fn(&Pod) -> &[String];
+type Names = fn(&Pod) -> &[Word];
 
 const ACCOUNTS: Names = |pod| std::slice::from_ref(&pod.service_account);
 const CONFIG_MAPS: Names = |pod| &pod.config_maps;
@@ -160,7 +160,7 @@ mod tests {
             node: Some(node.into()),
             phase: "Running".into(),
             service_account: service_account.into(),
-            config_maps: config_maps.iter().map(|name| (*name).to_owned()).collect(),
+            config_maps: config_maps.iter().map(|name| (*name).into()).collect(),
             ..Pod::default()
         };
         (pod.key(), pod)

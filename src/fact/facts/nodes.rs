@@ -1,5 +1,7 @@
 //! The cluster's nodes.
 
+mod listed;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
+use self::listed::Listed;
 use crate::cluster::{Call, Cluster};
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
@@ -212,68 +215,9 @@ impl Observe for Nodes {
     const RULES: &'static [Rule] = &[Rule::cluster("", "nodes", &["list"])];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let nodes = cluster.list(Call::list::<core::Node>(), trim).await?;
+        let nodes = cluster.list(Call::list::<core::Node>(), Listed::trimmed).await?;
         Ok(Self(nodes.into_iter().collect()))
     }
-}
-
-fn trim(node: core::Node) -> (String, Node) {
-    let spec = node.spec.unwrap_or_default();
-    let status = node.status.unwrap_or_default();
-    let machine = status.node_info.as_ref().map(|info| Machine {
-        machine_id: info.machine_id.clone(),
-        system_uuid: info.system_uuid.clone(),
-        boot_id: info.boot_id.clone(),
-        runtime: info.container_runtime_version.clone(),
-        kernel: info.kernel_version.clone(),
-    });
-    let info = status.node_info.unwrap_or_default();
-    let trimmed = Node {
-        created: node.metadata.creation_timestamp.map(|created| created.0),
-        deleting: node.metadata.deletion_timestamp.map(|since| since.0),
-        labels: node.metadata.labels.unwrap_or_default(),
-        annotations: node.metadata.annotations.unwrap_or_default().into_keys().collect(),
-        taints: spec
-            .taints
-            .unwrap_or_default()
-            .into_iter()
-            .map(|taint| Taint { key: taint.key, value: taint.value, effect: taint.effect })
-            .collect(),
-        unschedulable: spec.unschedulable.unwrap_or_default(),
-        addresses: status
-            .addresses
-            .unwrap_or_default()
-            .into_iter()
-            .map(|address| (address.type_, address.address))
-            .collect(),
-        conditions: status
-            .conditions
-            .unwrap_or_default()
-            .into_iter()
-            .map(|condition| {
-                let trimmed = Condition {
-                    status: condition.status,
-                    reason: condition.reason.unwrap_or_default(),
-                    message: condition.message.unwrap_or_default(),
-                };
-                (condition.type_, trimmed)
-            })
-            .collect(),
-        pod_cidrs: spec.pod_cidrs.unwrap_or_default(),
-        pod_limit: status.capacity.unwrap_or_default().get("pods").and_then(|pods| pods.0.parse().ok()),
-        provider_id: spec.provider_id,
-        kubelet_version: info.kubelet_version,
-        operating_system: info.operating_system,
-        architecture: info.architecture,
-        os_image: info.os_image,
-        kubelet_port: status
-            .daemon_endpoints
-            .and_then(|endpoints| endpoints.kubelet_endpoint)
-            .and_then(|endpoint| u16::try_from(endpoint.port).ok())
-            .filter(|port| *port != 0),
-        machine,
-    };
-    (node.metadata.name.unwrap_or_default(), trimmed)
 }
 
 crate::observed!(Nodes);

@@ -1,5 +1,8 @@
 //! The cluster's pods.
 
+mod listed;
+mod shared;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -7,6 +10,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
+use self::listed::Listed;
+use self::shared::Shared;
+pub(crate) use self::shared::{Labels, Word};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
@@ -22,7 +28,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
 
 /// All pods.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Pods(pub BTreeMap<NamespacedName, Pod>);
 
 /// The parts of a pod that checks use.
@@ -36,8 +42,8 @@ pub struct Pod {
     /// The uid.
     pub uid: String,
     /// The labels.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// The annotations that show where it came from.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -46,17 +52,17 @@ pub struct Pod {
     pub owner: Option<Owner>,
     /// The node that it is bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
+    pub node: Option<Word>,
     /// Whether it uses the node's network.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
     /// The priority class.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority_class: Option<String>,
+    pub priority_class: Option<Word>,
     /// The service account.
-    pub service_account: String,
+    pub service_account: Word,
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
-    pub phase: String,
+    pub phase: Word,
     /// Whether its condition Ready is true.
     pub ready: bool,
     /// Why it is not ready, from its condition; empty without a reason.
@@ -75,10 +81,10 @@ pub struct Pod {
     pub containers: Vec<Container>,
     /// The ConfigMaps that it refers to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub config_maps: Vec<String>,
+    pub config_maps: Vec<Word>,
     /// The Secrets that it refers to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Word>,
     /// The PersistentVolumeClaims that it refers to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
@@ -88,9 +94,9 @@ pub struct Pod {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// The kind.
-    pub kind: String,
+    pub kind: Word,
     /// The name.
-    pub name: String,
+    pub name: Word,
 }
 
 /// The parts of a container that checks use.
@@ -98,9 +104,9 @@ pub struct Owner {
 #[serde(default)]
 pub struct Container {
     /// The name.
-    pub name: String,
+    pub name: Word,
     /// The image.
-    pub image: String,
+    pub image: Word,
     /// How often it was restarted.
     pub restarts: i32,
     /// Whether it is ready.
@@ -131,21 +137,18 @@ pub struct PreviousRun {
     pub ended: Timestamp,
 }
 
-impl PreviousRun {
-    fn of(ended: &core::ContainerStateTerminated) -> Option<Self> {
-        Some(Self { started: ended.started_at.as_ref()?.0, ended: ended.finished_at.as_ref()?.0 })
-    }
-}
-
 impl Pod {
     /// What it belongs to: a Deployment rather than its ReplicaSet, whose name ends in the hash that the pod has as a label.
     pub fn workload(&self) -> Option<ObjectRef> {
         let Owner { kind, name } = self.owner.as_ref()?;
-        let hash = self.labels.get("pod-template-hash").filter(|_| kind == "ReplicaSet");
+        let hash = self.labels.get("pod-template-hash").filter(|_| *kind == "ReplicaSet");
         let deployment = hash.and_then(|hash| name.strip_suffix(hash.as_str())?.strip_suffix('-'));
-        let (kind, name) =
-            deployment.map_or((kind.clone(), name.clone()), |name| ("Deployment".into(), name.to_owned()));
-        Some(ObjectRef { kind: kind.into(), namespace: Some(self.namespace.clone().into()), name: name.into() })
+        let (kind, name) = deployment.map_or((kind.as_str(), name.as_str()), |name| ("Deployment", name));
+        Some(ObjectRef {
+            kind: kind.to_owned().into(),
+            namespace: Some(self.namespace.clone().into()),
+            name: name.to_owned().into(),
+        })
     }
 
     /// Its namespace and name.
@@ -237,122 +240,14 @@ impl Observe for Pods {
     const RULES: &'static [Rule] = &[Rule::cluster("", "pods", &["list"])];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
+        let mut shared = Shared::default();
+        let trim = |pod: Listed| shared.pod(pod.trimmed());
         let pods = cluster.list(Call::list::<core::Pod>(), trim).await?;
         Ok(Self(pods.into_iter().map(|pod| (pod.key(), pod)).collect()))
     }
 }
 
-fn trim(pod: core::Pod) -> Pod {
-    let spec = pod.spec.unwrap_or_default();
-    let status = pod.status.unwrap_or_default();
-    let metadata = pod.metadata;
-    let labels = metadata.labels.unwrap_or_default();
-    let annotations = metadata.annotations.unwrap_or_default();
-    // Anybody may label a pod; mirror pods in kube-system belong to the control plane.
-    let control_plane = labels.get("tier").is_some_and(|tier| tier == "control-plane")
-        && metadata.namespace.as_deref() == Some("kube-system")
-        && annotations.contains_key(MIRROR);
-    let references = References::of(&spec);
-    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
-    let statuses = status.container_statuses.unwrap_or_default();
-    Pod {
-        namespace: metadata.namespace.unwrap_or_default(),
-        name: metadata.name.unwrap_or_default(),
-        uid: metadata.uid.unwrap_or_default(),
-        annotations: annotations.into_iter().filter(|(key, _)| ANNOTATIONS.contains(&key.as_str())).collect(),
-        owner: metadata
-            .owner_references
-            .unwrap_or_default()
-            .into_iter()
-            .find(|owner| owner.controller == Some(true))
-            .map(|owner| Owner { kind: owner.kind, name: owner.name }),
-        node: spec.node_name,
-        host_network: spec.host_network.unwrap_or_default(),
-        priority_class: spec.priority_class_name,
-        service_account: spec.service_account_name.unwrap_or_default(),
-        phase: status.phase.unwrap_or_default(),
-        ready: ready.is_some_and(|condition| condition.status == "True"),
-        not_ready_because: ready
-            .filter(|condition| condition.status != "True")
-            .map(|condition| condition.message.clone().or_else(|| condition.reason.clone()).unwrap_or_default())
-            .unwrap_or_default(),
-        deleting: metadata.deletion_timestamp.is_some(),
-        addresses: status.pod_ips.unwrap_or_default().into_iter().map(|address| address.ip).collect(),
-        created: metadata.creation_timestamp.map(|at| at.0),
-        containers: spec
-            .containers
-            .into_iter()
-            .map(|container| {
-                let status = statuses.iter().find(|status| status.name == container.name);
-                let state = status.and_then(|status| status.state.as_ref());
-                let waiting = state.and_then(|state| state.waiting.as_ref());
-                let ended = state.and_then(|state| state.terminated.as_ref());
-                let before = status.and_then(|status| status.last_state.as_ref()?.terminated.as_ref());
-                let running = state.and_then(|state| state.running.as_ref());
-                Container {
-                    image: container.image.unwrap_or_default(),
-                    restarts: status.map(|status| status.restart_count).unwrap_or_default(),
-                    ready: status.is_some_and(|status| status.ready),
-                    waiting: waiting.and_then(|waiting| waiting.reason.clone()),
-                    failed: ended.map(|ended| ended.exit_code).filter(|code| *code != 0),
-                    started: running.and_then(|running| Some(running.started_at.as_ref()?.0)),
-                    previous: ended.or(before).and_then(PreviousRun::of),
-                    command: if control_plane {
-                        [container.command, container.args].into_iter().flatten().flatten().collect()
-                    } else {
-                        Vec::new()
-                    },
-                    name: container.name,
-                }
-            })
-            .collect(),
-        config_maps: references.config_maps,
-        secrets: references.secrets,
-        claims: references.claims,
-        labels,
-    }
-}
-
-/// The objects that a pod refers to, which its node may read.
-#[derive(Default)]
-struct References {
-    config_maps: Vec<String>,
-    secrets: Vec<String>,
-    claims: Vec<String>,
-}
-
-impl References {
-    fn of(spec: &core::PodSpec) -> Self {
-        let mut all = Self::default();
-        for volume in spec.volumes.iter().flatten() {
-            all.config_maps.extend(volume.config_map.as_ref().map(|source| source.name.clone()));
-            all.secrets.extend(volume.secret.as_ref().and_then(|source| source.secret_name.clone()));
-            all.claims.extend(volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone()));
-            for source in volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()) {
-                all.config_maps.extend(source.config_map.as_ref().map(|source| source.name.clone()));
-                all.secrets.extend(source.secret.as_ref().map(|source| source.name.clone()));
-            }
-        }
-        for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
-            for source in container.env_from.iter().flatten() {
-                all.config_maps.extend(source.config_map_ref.as_ref().map(|source| source.name.clone()));
-                all.secrets.extend(source.secret_ref.as_ref().map(|source| source.name.clone()));
-            }
-            for source in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
-                all.config_maps.extend(source.config_map_key_ref.as_ref().map(|source| source.name.clone()));
-                all.secrets.extend(source.secret_key_ref.as_ref().map(|source| source.name.clone()));
-            }
-        }
-        all.secrets.extend(spec.image_pull_secrets.iter().flatten().map(|source| source.name.clone()));
-        for names in [&mut all.config_maps, &mut all.secrets, &mut all.claims] {
-            names.sort();
-            names.dedup();
-        }
-        all
-    }
-}
-
-crate::observed!(Pods);
+crate::observed!(Pods, streamed);
 
 #[cfg(test)]
 pub(crate) mod testing {
@@ -363,7 +258,7 @@ pub(crate) mod testing {
     pub(crate) fn static_pod(component: &str, node: &str, command: &[&str]) -> (NamespacedName, Pod) {
         let container = Container {
             name: component.into(),
-            image: format!("registry.k8s.io/{component}:v1.37.2"),
+            image: format!("registry.k8s.io/{component}:v1.37.2").into(),
             command: [component].iter().chain(command).map(ToString::to_string).collect(),
             ..Container::default()
         };
@@ -385,6 +280,10 @@ mod tests {
     use super::testing::static_pod;
     use super::*;
 
+    fn trimmed(pod: &serde_json::Value) -> Pod {
+        serde_json::from_str::<Listed>(&pod.to_string()).unwrap().trimmed()
+    }
+
     #[test]
     fn the_command_line_of_a_pod_that_only_looks_like_the_control_plane_is_not_kept() {
         let kept = |namespace: &str, annotation: &str| {
@@ -396,7 +295,7 @@ mod tests {
                 },
                 "spec": {"containers": [{"name": "a", "command": ["a"], "args": ["--db-password=secret"]}]},
             });
-            !trim(serde_json::from_value(pod).unwrap()).containers[0].command.is_empty()
+            !trimmed(&pod).containers[0].command.is_empty()
         };
         assert!(kept("kube-system", MIRROR));
         assert!(!kept("shop", MIRROR) && !kept("kube-system", "shop.example.com/tier"));
@@ -416,7 +315,7 @@ mod tests {
                     }},
                 }]},
             });
-            let container = trim(serde_json::from_value(pod).unwrap()).containers.remove(0);
+            let container = trimmed(&pod).containers.remove(0);
             (container.started.map(|at| at.to_string()), container.previous.map(|run| run.ended.to_string()))
         };
         let (ended, again) = (Some("2026-11-30T12:00:00Z".to_owned()), Some("2026-11-30T12:00:09Z".to_owned()));

@@ -133,7 +133,7 @@ fn of_pod(component: Component, pod: &Pod) -> Option<Start> {
     let container = pod.containers.iter().find(|container| container.name == component.name())?;
     Some(Start {
         component,
-        node: pod.node.clone()?,
+        node: pod.node.as_ref()?.to_string(),
         pod: Some(pod.key()),
         at: container.started?,
         down_since: container.previous.map(|run| run.ended),
