@@ -9,8 +9,6 @@ pub mod observer;
 pub mod plan;
 pub mod profile;
 pub mod selection;
-#[cfg(test)]
-mod unseen_facts;
 
 pub use engine::{Conclusion, Run, run};
 pub use exit_code::ExitCode;
