@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ const PAGE: &str = "500";
 
 /// An answer that is read while it arrives.
 type Coming = Pin<Box<dyn AsyncBufRead + Send>>;
+/// How the connection broke over which an answer arrived, if it did.
+type Broke = Arc<OnceLock<&'static str>>;
 
 /// How often a list is begun again when the server does not have the rest of it any more.
 const RESTARTS: usize = 2;
@@ -120,20 +123,39 @@ impl Cluster {
         beginning.await
     }
 
-    /// Reads an answer that is too long to keep while it arrives, all within the deadline of one request.
-    pub async fn read<T, F>(&self, call: &Call, read: impl FnOnce(Coming) -> F) -> Seen<T>
+    /// Reads an answer that is too long to keep while it arrives, all within the deadline of one request. It is read from its
+    /// beginning again if the connection breaks.
+    pub async fn read<T, F>(&self, call: &Call, read: impl Fn(Coming) -> F) -> Seen<T>
     where
         F: Future<Output = Seen<T>>,
     {
         self.log_in(call).await?;
         let turn = self.turn_of_request(call).await?;
         let deadline = turn.deadline;
-        let reading = Box::pin(async move { read(Box::pin(self.begin(call, deadline).await?)).await });
+        let attempt = || async {
+            let broke = Broke::default();
+            let response = self.respond(call).await?;
+            let transient = Transient::head(&response);
+            let coming = self.coming(call, response, &broke).await.map_err(|why| Failed { why, transient })?;
+            let broken = |why| Failed { why, transient: broke.get().copied().map(Transient::broken) };
+            read(Box::pin(coming)).await.map_err(broken)
+        };
+        let reading = Box::pin(self.again(call, deadline, attempt, |_| None));
         turn.take(call, reading).await
     }
 
     async fn begin(&self, call: &Call, deadline: Duration) -> Seen<impl AsyncBufRead + use<>> {
         let response = self.again(call, deadline, || self.respond(call), Transient::head).await?;
+        self.coming(call, response, &Broke::default()).await
+    }
+
+    /// The body of a success, as it arrives.
+    async fn coming(
+        &self,
+        call: &Call,
+        response: http::Response<Body>,
+        broke: &Broke,
+    ) -> Seen<impl AsyncBufRead + use<>> {
         let status = response.status();
         let body = response.into_body();
         if !status.is_success() {
@@ -146,7 +168,14 @@ impl Cluster {
             return Err(refusal.accepted(call).err().unwrap_or_else(|| Unobserved::invalid(call.to_string(), status)));
         }
         let received = self.received.clone();
-        let stream = body.into_data_stream().map_err(std::io::Error::other);
+        let broke = broke.clone();
+        let stream = body.into_data_stream().map_err(move |error| {
+            if let Some(cause) = broken_connection(&error) {
+                // A stream breaks once.
+                let _ = broke.set(cause);
+            }
+            std::io::Error::other(error)
+        });
         let stream = stream.inspect_ok(move |bytes| {
             received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         });
@@ -267,7 +296,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Node;
     use serde::{Deserialize, Deserializer};
     use serde_json::json;
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -315,6 +344,25 @@ mod tests {
         assert!(listed(vec![page(&["a"], "x"), broken]).await.0.is_err());
         let why = listed(vec![page(&["a"], "x")]).await.0.unwrap_err();
         assert!(why.to_string().contains("the list does not end"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_while_it_is_read_is_read_again() {
+        let cut = "HTTP/1.1 206 Partial Content\r\nContent-Length: 100\r\n\r\nhalf".to_owned();
+        let busy = answer("503 Service Unavailable", "", "busy");
+        let (url, requests) = answering(vec![cut.clone(), busy, answer("200 OK", "", "whole")]).await;
+        let patient = cluster(&url, 4, Duration::from_secs(20));
+        let call = Call::url("/metrics");
+        let read = async |mut coming: Coming| {
+            let mut text = String::new();
+            coming.read_to_string(&mut text).await.map_err(|e| Unobserved::invalid("GET /metrics", e))?;
+            Ok(text)
+        };
+        assert_eq!(patient.read(&call, read).await.unwrap(), "whole");
+        assert_eq!((requests.lock().unwrap().len(), patient.retries().values().sum::<usize>()), (3, 2));
+        let (url, requests) = answering(vec![cut]).await;
+        assert!(cluster(&url, 4, Duration::from_secs(20)).read(&call, read).await.is_err());
+        assert_eq!(requests.lock().unwrap().len(), 3, "at most twice again");
     }
 
     /// How many requests a server has received.
