@@ -33,6 +33,9 @@ pub(crate) struct PodSecurity {
     pub untried: usize,
 }
 
+/// How the API server refuses what is to be created in a namespace that is being deleted, whatever it is.
+const DELETED: &str = "because it is being terminated";
+
 /// The answers to two pods in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tried {
@@ -42,6 +45,13 @@ pub(crate) struct Tried {
     pub privileged: Answered,
     /// To a pod that meets every standard.
     pub modest: Answered,
+}
+
+impl Tried {
+    /// Whether the namespace was being deleted.
+    fn is_over(&self) -> bool {
+        [&self.privileged, &self.modest].iter().any(|answer| answer.message.contains(DELETED))
+    }
 }
 
 impl Observe for PodSecurity {
@@ -71,12 +81,15 @@ impl Observe for PodSecurity {
                 (namespace, tried)
             }))
             .await;
+        // A namespace that another client deletes meanwhile shows nothing.
+        let tried: BTreeMap<_, _> =
+            tried.into_iter().filter(|(_, tried)| !tried.as_ref().is_ok_and(Tried::is_over)).collect();
         if tried.is_empty() {
             return Err(Unobserved::absent(
                 "no namespace has the label pod-security.kubernetes.io/enforce with baseline or restricted",
             ));
         }
-        Ok(Self { tried: tried.into_iter().collect(), untried })
+        Ok(Self { tried, untried })
     }
 }
 
@@ -113,3 +126,20 @@ fn pod(security: Value) -> Value {
 }
 
 crate::observed!(PodSecurity);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_shows_nothing() {
+        let tried = |message: &str| Tried {
+            level: "restricted".into(),
+            privileged: Answered { status: 403, message: message.into() },
+            modest: Answered { status: 201, message: String::new() },
+        };
+        let over =
+            "pods \"none\" is forbidden: unable to create new content in namespace a because it is being terminated";
+        assert!(tried(over).is_over() && !tried("pods \"none\" is forbidden: violates PodSecurity").is_over());
+    }
+}
