@@ -1,6 +1,8 @@
 //! The proxy that injects faults into whole runs (`tests/weather.rs`): each fault happens, is counted, and follows from the seed.
 
+#[expect(dead_code, reason = "whole runs count checks and their reasons")]
 mod compared;
+#[expect(dead_code, reason = "whole runs choose among faults")]
 mod injector;
 #[expect(dead_code, reason = "only some of its servers are used here")]
 mod server;
@@ -293,12 +295,12 @@ fn what_a_run_claims_only_because_of_faults_is_wrong() {
         (
             &passing,
             judged(Outcome::Fail, &[n1], &[]),
-            Some("this finding does not exist without faults: Node n1: _ days left"),
+            Some("this finding does not exist without faults: Node n1: _ days left; seen: something else"),
         ),
         (
             &passing,
             judged(Outcome::Blocked, &[n1], &[]),
-            Some("this finding does not exist without faults: Node n1: _ days left"),
+            Some("this finding does not exist without faults: Node n1: _ days left; seen: something else"),
         ),
         (&passing, judged(Outcome::Error, &[], &["HTTP 503"]), None),
         (&failing, judged(Outcome::Fail, &[n1], &["HTTP 503"]), None),

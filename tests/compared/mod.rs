@@ -23,14 +23,27 @@ struct Known {
     ever: BTreeSet<String>,
 }
 
-/// A finding of a check, without what differs from run to run: what it is about, and what was expected.
-fn findings(check: &Judged) -> BTreeSet<String> {
-    let name = |finding: &Finding| {
-        let subjects = finding.subjects.iter().map(|subject| format!("{} {}", subject.kind, subject.name));
-        let subjects = subjects.collect::<Vec<_>>().join(", ");
-        format!("{}: {}", ID.replace_all(&subjects, "_"), NUMBER.replace_all(&finding.expected, "_"))
-    };
-    check.findings.iter().map(name).collect()
+/// What a check finds, without what differs from run to run: everything that a finding is about, with what was expected.
+fn findings(check: &Judged) -> BTreeMap<String, &Finding> {
+    let mut all = BTreeMap::new();
+    for finding in &check.findings {
+        for subject in &finding.subjects {
+            let subject = format!("{} {}", subject.kind, subject.name);
+            let name = format!("{}: {}", ID.replace_all(&subject, "_"), NUMBER.replace_all(&finding.expected, "_"));
+            all.insert(name, finding);
+        }
+    }
+    all
+}
+
+/// Why these checks could not be decided: the reasons, each with the checks that state it first.
+pub(crate) fn reasons<'a>(run: &'a [Judged], checks: &[&'a str]) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut reasons: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for check in run.iter().filter(|check| checks.contains(&check.id.as_str())) {
+        let why = check.unseen.first().map(|unseen| unseen.why.as_str()).or(check.reason.as_deref());
+        reasons.entry(why.unwrap_or("it states no reason")).or_default().push(check.id.as_str());
+    }
+    reasons
 }
 
 impl Calm {
@@ -38,7 +51,7 @@ impl Calm {
     pub(crate) fn of(runs: &[Vec<Judged>]) -> Self {
         let mut checks: BTreeMap<String, Known> = BTreeMap::new();
         for check in runs.iter().flatten() {
-            let found = findings(check);
+            let found: BTreeSet<_> = findings(check).into_keys().collect();
             let known = checks.entry(check.id.clone()).or_insert_with(|| Known {
                 outcomes: BTreeSet::new(),
                 always: found.clone(),
@@ -96,8 +109,11 @@ impl Known {
     fn wrong(&self, check: &Judged) -> Vec<String> {
         let found = findings(check);
         let mut wrong: Vec<_> = found
-            .difference(&self.ever)
-            .map(|finding| format!("this finding does not exist without faults: {finding}"))
+            .iter()
+            .filter(|(name, _)| !self.ever.contains(*name))
+            .map(|(name, finding)| {
+                format!("this finding does not exist without faults: {name}; seen: {}", finding.seen)
+            })
             .collect();
         let outcome = check.outcome;
         if matches!(outcome, Outcome::Pass | Outcome::Skip) && !self.outcomes.contains(&outcome) {
@@ -107,7 +123,7 @@ impl Known {
         }
         // A check that reports a finding and nothing that could not be checked claims to have seen everything.
         if matches!(outcome, Outcome::Fail | Outcome::Warn) && check.unseen.is_empty() {
-            let missing = self.always.difference(&found);
+            let missing = self.always.iter().filter(|name| !found.contains_key(*name));
             wrong.extend(
                 missing.map(|finding| format!("this finding is missing, and nothing is inconclusive: {finding}")),
             );

@@ -108,9 +108,9 @@ impl Fault {
         }
     }
 
-    /// Whether it makes the machine work hard, so that it is only injected now and then.
-    pub(crate) fn is_heavy(self) -> bool {
-        matches!(self, Self::Large | Self::Bomb)
+    /// Whether it is only injected now and then: it makes the machine work hard, or is the truth if all answers agree on it.
+    pub(crate) fn is_rare(self) -> bool {
+        matches!(self, Self::Large | Self::Bomb | Self::WrongDate)
     }
 }
 
