@@ -103,8 +103,11 @@ fn reported(folder: &Path, done: ExitStatus, code: i32) {
     assert_eq!(document.descendants().filter(|node| node.has_tag_name("testcase")).count(), selected);
 }
 
+/// How a server answers each request.
+type Answering = fn(Asked) -> Answer;
+
 /// The servers, with what a run does when it is stopped: an event shows that it has come so far.
-const SERVERS: [(fn(Asked) -> Answer, &str); 3] = [
+const SERVERS: [(Answering, &str); 3] = [
     (silent, r#""event":"fact-started""#),
     (endless, r#""event":"fact-started","fact":"pods""#),
     (powerful, r#""event":"fact-observed","fact":"rbac""#),

@@ -589,7 +589,7 @@ const NEEDED_ELSEWHERE: [&str; 0] = [];
 fn each_printed_right(bed: &Bed) -> Outcomes {
     let profile = if is_long() { "ci" } else { "audit" };
     let accounts = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: auditor, namespace: rights}\n---\n\
-                    apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: nobody, namespace: rights}\n";
+                    apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: stranger, namespace: rights}\n";
     let namespace = Namespace::new(bed, "rights", accounts)?;
     let mut rbac = Command::new(seaworthy());
     rbac.args(["rbac", "--profile", profile, "--subject", "ServiceAccount:rights/auditor"]);
@@ -603,10 +603,10 @@ fn each_printed_right(bed: &Bed) -> Outcomes {
         let role: Value = serde_saphyr::from_str(manifest)?;
         for place in 0..role["rules"].as_array().map_or(0, Vec::len) {
             let mut less = role.clone();
-            let rule = less["rules"].as_array_mut().ok_or("a role has rules")?.remove(place);
-            let may = |account: &str| may(bed, &role, &rule, account);
+            let right = less["rules"].as_array_mut().ok_or("a role has rules")?.remove(place);
+            let may = |account: &str| may(bed, &role, &right, account);
             // What Kubernetes grants to every account is not missing.
-            if may("nobody")? {
+            if may("stranger")? {
                 continue;
             }
             bed.apply(&less.to_string())?;
@@ -618,11 +618,11 @@ fn each_printed_right(bed: &Bed) -> Outcomes {
                 let was = all.outcomes()[id];
                 expect(
                     outcome != Outcome::Pass || was == Outcome::Pass,
-                    format!("without {rule}, {id} passes: {was}"),
+                    format!("without {right}, {id} passes: {was}"),
                 )?;
             }
-            if !verdicts.name(&rule) && !NEEDED_ELSEWHERE.iter().any(|known| rule.to_string().contains(known)) {
-                unnamed.push(rule.to_string());
+            if !verdicts.name(&right) && !NEEDED_ELSEWHERE.iter().any(|known| right.to_string().contains(known)) {
+                unnamed.push(right.to_string());
             }
             // What it could not delete without that permission.
             sweep_all(bed)?;
@@ -644,8 +644,8 @@ fn sweep_all(bed: &Bed) -> Outcomes {
 }
 
 /// Whether an account has the first permission of a rule.
-fn may(bed: &Bed, role: &Value, rule: &Value, account: &str) -> Result<bool, Failed> {
-    let first = |key: &str| rule[key][0].as_str().map(str::to_owned);
+fn may(bed: &Bed, role: &Value, right: &Value, account: &str) -> Result<bool, Failed> {
+    let first = |key: &str| right[key][0].as_str().map(str::to_owned);
     let mut ask = vec!["auth".to_owned(), "can-i".to_owned(), first("verbs").ok_or("a rule has verbs")?];
     if let Some(url) = first("nonResourceURLs") {
         ask.push(url);

@@ -125,9 +125,11 @@ fn seeds() -> Result<Range<u64>, Failed> {
 }
 
 type Shared = Arc<OnceLock<Sea>>;
+/// What a trial does with the cluster.
+type Try = Box<dyn FnOnce(&Sea) -> Result<(), Failed> + Send>;
 
 fn trials(sea: &Shared, seeds: Range<u64>, rate_runs: u64) -> Vec<Trial> {
-    let trial = |name: String, try_it: Box<dyn FnOnce(&Sea) -> Result<(), Failed> + Send>| {
+    let trial = |name: String, try_it: Try| {
         let sea = sea.clone();
         Trial::test(name, move || try_it(sea.get().ok_or("there is a cluster")?))
     };

@@ -106,7 +106,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         (recorded, exit_code)
     };
     let ((recorded, exit_code), cleaned_up) = tokio::join!(running, session.clean_up());
-    cleaned_up.into_iter().for_each(|event| events.send(event));
+    for event in cleaned_up {
+        events.send(event);
+    }
     drop(events);
     reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     recorded?;

@@ -68,7 +68,9 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     let run = Run { plan, source: session.source(), gate: started.gate, named, started };
     let judging = async {
         let (concluded, cleaned_up) = tokio::join!(engine::run(run, events.clone()), session.clean_up());
-        cleaned_up.into_iter().for_each(|event| events.send(event));
+        for event in cleaned_up {
+            events.send(event);
+        }
         drop(events);
         concluded
     };

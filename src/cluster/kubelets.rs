@@ -76,13 +76,11 @@ impl Cluster {
         self.reach_kubelet(kubelet).await?;
         let turn = self.turn_in(&self.kubelets.turns, &kubelet).await?;
         // It may have been silent while this one waited.
-        match self.kubelets.known(kubelet).silent.get() {
-            Some(why) => Err(why.clone()),
-            None => {
-                self.kubelets.asked.fetch_add(1, Ordering::Relaxed);
-                Ok(turn)
-            }
+        if let Some(why) = self.kubelets.known(kubelet).silent.get() {
+            return Err(why.clone());
         }
+        self.kubelets.asked.fetch_add(1, Ordering::Relaxed);
+        Ok(turn)
     }
 
     /// Whether a kubelet accepts connections. It is dialled once in a run.

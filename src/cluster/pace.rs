@@ -93,7 +93,7 @@ mod tests {
             futures_util::future::join(join_all((0..4).map(|_| pace.wait())), queue).await;
         });
         tokio::select! {
-            _ = paced => {}
+            () = paced => {}
             () = progress.stalled(STEP * 2) => panic!("it stalled"),
         }
     }

@@ -31,7 +31,10 @@ impl<R: BufRead> Split<R> {
     /// Begins an object.
     pub(super) fn open(&mut self) -> io::Result<()> {
         match self.next()? {
-            b'{' => Ok(self.pass()),
+            b'{' => {
+                self.pass();
+                Ok(())
+            }
             _ => Err(malformed("expected an object")),
         }
     }

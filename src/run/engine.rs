@@ -71,16 +71,16 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         checks.iter().copied().partition(|check| stage(check) < Stage::Last);
     let (last, alone): (Vec<&Check>, Vec<&Check>) = late.iter().copied().partition(|check| stage(check) == Stage::Last);
     // What the others need is observed.
-    let observed = Phase::default();
+    let most_seen = Phase::default();
     if early.is_empty() {
-        observed.end();
+        most_seen.end();
     }
     let unsettled = AtomicUsize::new(checks.len());
     let judge = async |check: &'static Check| {
         observer.settle((check.needs)()).await;
         let left = unsettled.fetch_sub(1, Ordering::Relaxed) - 1;
         if left == late.len() {
-            observed.end();
+            most_seen.end();
         }
         if left == 0 {
             end_observation(live.as_deref());
@@ -98,7 +98,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
                 let _ = timeout(HEAD_START, live.head_start.ended()).await;
             }
             let after_others = async {
-                observed.ended().await;
+                most_seen.ended().await;
                 let mut judged = join_all(last.iter().copied().map(&judge)).await;
                 for check in &alone {
                     judged.push(judge(check).await);

@@ -117,7 +117,7 @@ impl Known {
             .collect();
         let outcome = check.outcome;
         if matches!(outcome, Outcome::Pass | Outcome::Skip) && !self.outcomes.contains(&outcome) {
-            let why = check.reason.iter().map(|why| format!(" ({why})")).collect::<String>();
+            let why = check.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
             let outcomes: Vec<_> = self.outcomes.iter().map(ToString::to_string).collect();
             wrong.push(format!("it is {outcome}{why}, but {} without faults", outcomes.join(" or ")));
         }

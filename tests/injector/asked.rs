@@ -11,6 +11,7 @@ static RANDOM: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("(seaworthy-)[a-z0-9]{5}|(bootstrap-token-)[a-z0-9]{6}").expect("it is valid"));
 
 /// What a request asks for.
+#[expect(clippy::struct_excessive_bools, reason = "what a request says of itself")]
 pub(super) struct Asked {
     /// What is asked, by whom.
     pub(super) key: String,

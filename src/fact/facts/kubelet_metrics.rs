@@ -57,7 +57,7 @@ async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String
 fn kept(text: &str) -> Option<BTreeMap<String, String>> {
     // Of thousands of lines with labels, only those that are kept are read.
     let named = |is: fn(&str) -> bool| text.lines().filter(move |line| prometheus::metric(line).is_some_and(is));
-    named(|name| name.starts_with("kubelet_")).filter_map(Line::read).next()?;
+    named(|name| name.starts_with("kubelet_")).find_map(Line::read)?;
     let kept = named(|name| KEPT.contains(&name)).filter_map(Line::read);
     Some(kept.map(|line| (line.name.to_owned(), line.written.to_owned())).collect())
 }

@@ -20,6 +20,7 @@ pub(super) struct Listed {
 struct Metadata {
     name: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    #[expect(clippy::zero_sized_map_values, reason = "the values are skipped while the keys are read")]
     annotations: Option<BTreeMap<String, IgnoredAny>>,
     creation_timestamp: Option<Timestamp>,
     deletion_timestamp: Option<Timestamp>,
@@ -79,7 +80,6 @@ struct KubeletEndpoint {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "machineID is the API's own name")]
 struct NodeInfo {
     #[serde(rename = "machineID")]
     machine_id: String,
