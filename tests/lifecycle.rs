@@ -1,8 +1,7 @@
 //! What a run leaves behind, how it is stopped, and what it reports when its probes are blocked, on a real cluster.
 //!
 //! Runs only when `SEAWORTHY_BED` names a program that makes clusters, one of which is up and has the probes' image. With
-//! `SEAWORTHY_LONG` set, a run is killed at 50 moments instead of 5, and each permission of profile ci is left out in turn
-//! instead of each one of profile audit.
+//! `SEAWORTHY_LONG` set, a run is killed at 50 moments instead of 5.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits in a thread of its own")]
 #![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
@@ -54,12 +53,12 @@ fn main() -> ExitCode {
         ("a_run_ends_a_second_after_its_verdict", ends_after_its_verdict),
         ("a_namespace_that_is_being_deleted_is_not_left_behind", being_deleted),
         ("a_named_namespace_keeps_what_is_not_ours", keeps_what_is_not_ours),
+        ("a_node_that_is_deleted_during_a_run_is_a_note", deletes_a_node),
         ("a_signal_stops_a_run_that_cleans_up_and_reports", stopped_by_a_signal),
         ("what_a_killed_run_left_is_swept_and_nothing_else", killed_and_swept),
         ("a_right_that_a_killed_run_gave_goes_when_it_is_swept", killed_with_a_grant),
         ("a_run_sweeps_what_has_expired", sweeps_what_has_expired),
         ("a_run_may_be_killed_at_any_moment", killed_at_any_moment),
-        ("each_printed_right_is_needed", each_printed_right),
         ("a_quota_is_told_for_each_node", kept_out_by_a_quota),
         ("an_admission_policy_is_told_for_each_node", kept_out_by_a_policy),
         ("a_dead_admission_webhook_is_told_for_each_node", kept_out_by_a_webhook),
@@ -138,16 +137,6 @@ impl Verdicts {
 
     fn outcomes(&self) -> BTreeMap<&str, Outcome> {
         self.0.iter().map(|check| (check.id.as_str(), check.outcome)).collect()
-    }
-
-    /// Whether a check states that one of the things in a rule is not permitted.
-    fn name(&self, rule: &Value) -> bool {
-        let words =
-            ["resources", "nonResourceURLs"].into_iter().flat_map(|key| rule[key].as_array().into_iter().flatten());
-        let words: Vec<&str> = words.filter_map(Value::as_str).collect();
-        let why = self.0.iter().flat_map(|check| check.unseen.iter().map(|unseen| &unseen.why).chain(&check.reason));
-        let lacks = |why: &String| why.contains("not permitted") || why.contains("not granted");
-        why.filter(|why| lacks(why)).any(|why| words.iter().any(|word| why.contains(word)))
     }
 
     /// Whether the checks that need probes could not look, and each says so of every node, for this reason.
@@ -312,6 +301,31 @@ fn keeps_what_is_not_ours(bed: &Bed) -> Outcomes {
     bed.kubectl(&["get", "configmap", "theirs", "-n", team.name]).map(drop)
 }
 
+fn deletes_a_node(bed: &Bed) -> Outcomes {
+    // No kubelet ever reported anything of it: every check of nodes has something to say.
+    let ghost = "apiVersion: v1\nkind: Node\nmetadata: {name: ghost, labels: {kubernetes.io/os: linux}}\n";
+    let _node = Objects(bed, &["node/ghost"]);
+    bed.apply(ghost)?;
+    let lost = Run::new(&bed.kubeconfig()?, "audit")?.ends_with(&[1])?;
+    expect(lost.outcomes()["KL-01"] == Outcome::Fail, "a node without a kubelet is not found")?;
+    let mut run = Run::new(&bed.kubeconfig()?, "post-install")?;
+    let events = run.file("events.jsonl");
+    let mut child = run.command.arg("--events").arg(&events).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    wait_for("the run has seen the nodes", || {
+        let seen = fs::read_to_string(&events).unwrap_or_default();
+        Ok(seen.contains(r#""event":"fact-observed","fact":"nodes""#).then_some(()))
+    })?;
+    bed.kubectl(&["delete", "node", "ghost"])?;
+    let code = child.wait()?.code();
+    let verdicts = Verdicts::read(&run.file("verdicts.json"))?;
+    let about: Vec<_> =
+        verdicts.0.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error)).collect();
+    expect(code == Some(0) && about.is_empty(), format!("it ended with {code:?}: {about:?}"))?;
+    let readiness = verdicts.0.iter().find(|check| check.id == "KL-01").ok_or("KL-01 was not judged")?;
+    let noted = readiness.notes.iter().any(|note| note.text.contains("it was deleted during the run"));
+    expect(noted, format!("no note says so: {readiness:?}"))
+}
+
 fn stopped_by_a_signal(bed: &Bed) -> Outcomes {
     let mut run = Run::new(&bed.kubeconfig()?, "post-install")?;
     let mut child = run.start()?;
@@ -381,7 +395,7 @@ fn sweeps_what_has_expired(bed: &Bed) -> Outcomes {
 }
 
 fn killed_at_any_moment(bed: &Bed) -> Outcomes {
-    let kills = if is_long() { 50 } else { 5 };
+    let kills = if env::var_os("SEAWORTHY_LONG").is_some() { 50 } else { 5 };
     let began = Instant::now();
     Run::new(&bed.kubeconfig()?, "ci")?.ends_with(&[0, 1])?;
     let whole = began.elapsed();
@@ -395,11 +409,6 @@ fn killed_at_any_moment(bed: &Bed) -> Outcomes {
         })?;
     }
     Ok(())
-}
-
-/// Whether everything is tried that takes long.
-fn is_long() -> bool {
-    env::var_os("SEAWORTHY_LONG").is_some()
 }
 
 fn killed_after(bed: &Bed, moment: Duration) -> Outcomes {
@@ -462,7 +471,9 @@ fn whole_or_absent(run: &Run) -> Outcomes {
     }
     if read("run.jsonl").is_some_and(|events| !events.is_empty()) {
         let replayed = Command::new(seaworthy()).arg("report").arg(run.file("run.jsonl")).output()?;
-        expect(replayed.status.success(), String::from_utf8_lossy(&replayed.stderr))?;
+        let said = String::from_utf8_lossy(&replayed.stderr);
+        let is_read = matches!(replayed.status.code(), Some(0 | 1));
+        expect(is_read || said.contains("cut off before the end of the run"), said)?;
     }
     Ok(())
 }
@@ -580,96 +591,6 @@ fn printed_rights(bed: &Bed) -> Outcomes {
         }
     }
     nothing_is_left(bed)
-}
-
-/// Permissions that are needed only in a cluster of another kind, or when something else fails.
-const NEEDED_ELSEWHERE: [&str; 0] = [];
-
-/// A run that lacks one of its permissions names it, and passes nothing that it did not pass before.
-fn each_printed_right(bed: &Bed) -> Outcomes {
-    let profile = if is_long() { "ci" } else { "audit" };
-    let accounts = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: auditor, namespace: rights}\n---\n\
-                    apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: stranger, namespace: rights}\n";
-    let namespace = Namespace::new(bed, "rights", accounts)?;
-    let mut rbac = Command::new(seaworthy());
-    rbac.args(["rbac", "--profile", profile, "--subject", "ServiceAccount:rights/auditor"]);
-    let manifests = output(&mut rbac)?;
-    bed.apply(&manifests)?;
-    let folder = tempfile::tempdir()?;
-    let kubeconfig = kubeconfig_of(bed, namespace.name, "auditor", folder.path())?;
-    let all = Run::new(&kubeconfig, profile)?.ends_with(&[0, 1, 3])?;
-    let mut unnamed = Vec::new();
-    for manifest in manifests.split("---\n") {
-        let role: Value = serde_saphyr::from_str(manifest)?;
-        for place in 0..role["rules"].as_array().map_or(0, Vec::len) {
-            let mut less = role.clone();
-            let right = less["rules"].as_array_mut().ok_or("a role has rules")?.remove(place);
-            let may = |account: &str| may(bed, &role, &right, account);
-            // What Kubernetes grants to every account is not missing.
-            if may("stranger")? {
-                continue;
-            }
-            bed.apply(&less.to_string())?;
-            wait_for("the permission is withdrawn", || Ok((!may("auditor")?).then_some(())))?;
-            let verdicts = Run::new(&kubeconfig, profile)?.ends_with(&[0, 1, 3])?;
-            bed.apply(manifest)?;
-            wait_for("the permission is granted again", || Ok(may("auditor")?.then_some(())))?;
-            for (id, outcome) in verdicts.outcomes() {
-                let was = all.outcomes()[id];
-                expect(
-                    outcome != Outcome::Pass || was == Outcome::Pass,
-                    format!("without {right}, {id} passes: {was}"),
-                )?;
-            }
-            if !verdicts.name(&right) && !NEEDED_ELSEWHERE.iter().any(|known| right.to_string().contains(known)) {
-                unnamed.push(right.to_string());
-            }
-            // What it could not delete without that permission.
-            sweep_all(bed)?;
-        }
-    }
-    let written = folder.path().join("rbac.yaml");
-    fs::write(&written, &manifests)?;
-    bed.kubectl(&["delete", "--ignore-not-found", "-f", &written.to_string_lossy()])?;
-    expect(unnamed.is_empty(), format!("no check names what it lacks: {unnamed:#?}"))?;
-    nothing_is_left(bed)
-}
-
-/// Removes what runs have left, whether they have expired or not.
-fn sweep_all(bed: &Bed) -> Outcomes {
-    let label = "seaworthy.dev/run";
-    let left = objects(bed, &["-l", OURS])?;
-    let runs: BTreeSet<_> = left.iter().filter_map(|object| object["metadata"]["labels"][label].as_str()).collect();
-    runs.into_iter().try_for_each(|run| sweep(bed, &["--run", run]).map(drop))
-}
-
-/// Whether an account has the first permission of a rule.
-fn may(bed: &Bed, role: &Value, right: &Value, account: &str) -> Result<bool, Failed> {
-    let first = |key: &str| right[key][0].as_str().map(str::to_owned);
-    let mut ask = vec!["auth".to_owned(), "can-i".to_owned(), first("verbs").ok_or("a rule has verbs")?];
-    if let Some(url) = first("nonResourceURLs") {
-        ask.push(url);
-    } else {
-        let resource = first("resources").ok_or("a rule has resources")?;
-        let (resource, subresource) = resource.split_once('/').map_or((resource.as_str(), None), |(a, b)| (a, Some(b)));
-        let group = first("apiGroups").filter(|group| !group.is_empty()).map(|group| format!(".{group}"));
-        let name = first("resourceNames").map(|name| format!("/{name}")).unwrap_or_default();
-        ask.push(format!("{resource}{}{name}", group.unwrap_or_default()));
-        ask.extend(subresource.map(|subresource| format!("--subresource={subresource}")));
-    }
-    match role["metadata"]["namespace"].as_str() {
-        Some(namespace) => ask.extend(["-n".to_owned(), namespace.to_owned()]),
-        None => ask.push("-A".to_owned()),
-    }
-    ask.push(format!("--as=system:serviceaccount:rights:{account}"));
-    let mut command = Command::new(&bed.program);
-    let said = command.arg("kubectl").args(&ask).output()?;
-    let answer = String::from_utf8(said.stdout)?;
-    match answer.lines().last().map(str::trim) {
-        Some(yes) if yes.starts_with("yes") => Ok(true),
-        Some(no) if no.starts_with("no") => Ok(false),
-        _ => Err(format!("{ask:?}: {answer}{}", String::from_utf8_lossy(&said.stderr)).into()),
-    }
 }
 
 fn constrained_impersonation(bed: &Bed) -> Outcomes {

@@ -20,7 +20,7 @@ use self::bounded::{Block, bounded};
 use self::page::Page;
 use super::{Console, Gathered, OutputError, Report, Wanted};
 use crate::check::{Judged, Outcome};
-use crate::event::Event;
+use crate::event::{CleanedUp, Event};
 
 /// Text for people.
 pub struct Text {
@@ -28,6 +28,7 @@ pub struct Text {
     verbose: bool,
     files: Vec<(&'static str, PathBuf)>,
     run: Gathered,
+    cleaned_up: Vec<CleanedUp>,
     written: bool,
 }
 
@@ -35,7 +36,8 @@ impl Text {
     /// The text goes to the console.
     pub fn new(console: Console, wanted: &Wanted) -> Self {
         let files = wanted.files().map(|(name, path)| (name, path.to_owned())).collect();
-        Self { console, verbose: wanted.verbose, files, run: Gathered::default(), written: false }
+        let (run, cleaned_up) = (Gathered::default(), Vec::new());
+        Self { console, verbose: wanted.verbose, files, run, cleaned_up, written: false }
     }
 
     /// Writes the verdict, once.
@@ -94,9 +96,8 @@ impl Report for Text {
                 self.console.write(&page.finish())
             }
             Event::CleanedUp(cleaned_up) => {
-                let mut page = Page::new(self.console.width(), self.verbose);
-                clean_up::write(&mut page, cleaned_up);
-                self.console.write(&page.finish())
+                self.cleaned_up.push(cleaned_up.clone());
+                Ok(())
             }
             event if event.is_verdict() => self.write_verdict(),
             _ => Ok(()),
@@ -104,6 +105,9 @@ impl Report for Text {
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), OutputError> {
-        self.write_verdict()
+        self.write_verdict()?;
+        let mut page = Page::new(self.console.width(), self.verbose);
+        clean_up::write(&mut page, &self.cleaned_up);
+        self.console.write(&page.finish())
     }
 }
