@@ -49,6 +49,11 @@ impl Reply {
         }
     }
 
+    /// Whether the body is a whole Kubernetes `Status`.
+    pub(super) fn is_status(&self) -> bool {
+        serde_json::from_slice::<Status>(&self.body).is_ok_and(|status| status.kind == "Status")
+    }
+
     /// Whether this is a 404 without a `Status` of reason `NotFound`, which is what an API sends. An API server sends such a
     /// 404 for a path that it does not serve, but so does any proxy in between.
     pub(super) fn is_bare_404(&self) -> bool {

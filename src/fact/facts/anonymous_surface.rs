@@ -87,6 +87,10 @@ fn answer(call: &Call, reply: &Reply, sign: Sign) -> Seen<AnonymousAnswer> {
         let what = if reply.is_html() { "an HTML page" } else { "not what an API server sends" };
         return Err(Unobserved::invalid(call.to_string(), format!("HTTP {}, but the answer is {what}", reply.status)));
     }
+    // An API server has all of these paths, and refuses an object with a reason.
+    if reply.status == 404 && reply.reason().is_empty() {
+        return Err(Unobserved::invalid(call.to_string(), "HTTP 404, but the answer is not a Status"));
+    }
     Ok(AnonymousAnswer { status: reply.status, reason: reply.reason() })
 }
 

@@ -29,7 +29,7 @@ impl Observe for ClientCertificateRequests {
             let call = request("seaworthy", organization, "kube-apiserver-client", "client auth")?;
             let reply = cluster.send(&call).await?;
             reply.permitted(&call)?;
-            Ok(Answered::from(&reply))
+            Answered::of(&call, &reply)
         };
         let (masters, ordinary) = try_join(ask("system:masters"), ask("seaworthy")).await?;
         Ok(Self { masters, ordinary })

@@ -81,8 +81,8 @@ impl Observe for NodeCredential {
         let deeds =
             deeds(&inputs.run, &rehearsal.node, other).map_err(|error| Unobserved::invalid("a new key", error))?;
         let answers = join_all(deeds.into_iter().map(async |(deed, call)| {
-            let reply = cluster.send(&call.by(credential.clone())).await;
-            (deed, reply.map(|reply| Answered::from(&reply)))
+            let call = call.by(credential.clone());
+            (deed, cluster.send(&call).await.and_then(|reply| Answered::of(&call, &reply)))
         }))
         .await;
         Ok(Self { node: rehearsal.node.clone(), identity, answers: answers.into_iter().collect() })

@@ -63,7 +63,7 @@ impl NodeIdentity {
             };
             return Err(Unobserved::Refused { missing, message: reply.message() });
         }
-        Ok(Answered::from(&reply))
+        Answered::of(&call, &reply)
     }
 }
 

@@ -98,7 +98,7 @@ async fn try_in(cluster: &Cluster, namespace: &str, level: String) -> Seen<Tried
         let call = Call::create::<Pod>(pod).in_namespace(namespace).dry_run();
         let reply = cluster.send(&call).await?;
         reply.permitted(&call)?;
-        Ok(Answered::from(&reply))
+        Answered::of(&call, &reply)
     };
     let (privileged, modest) = join(
         send(pod(json!({"privileged": true}))),
