@@ -48,12 +48,11 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, Trying); 16] = [
+    let trials: [(&str, Trying); 15] = [
         ("a_run_leaves_nothing", leaves_nothing),
         ("a_run_ends_a_second_after_its_verdict", ends_after_its_verdict),
         ("a_namespace_that_is_being_deleted_is_not_left_behind", being_deleted),
         ("a_named_namespace_keeps_what_is_not_ours", keeps_what_is_not_ours),
-        ("a_node_that_is_deleted_during_a_run_is_a_note", deletes_a_node),
         ("a_signal_stops_a_run_that_cleans_up_and_reports", stopped_by_a_signal),
         ("what_a_killed_run_left_is_swept_and_nothing_else", killed_and_swept),
         ("a_right_that_a_killed_run_gave_goes_when_it_is_swept", killed_with_a_grant),
@@ -299,31 +298,6 @@ fn keeps_what_is_not_ours(bed: &Bed) -> Outcomes {
     Run::new(&bed.kubeconfig()?, "post-install")?.with(&["-n", team.name]).ends_with(&[0, 1])?;
     nothing_is_left(bed)?;
     bed.kubectl(&["get", "configmap", "theirs", "-n", team.name]).map(drop)
-}
-
-fn deletes_a_node(bed: &Bed) -> Outcomes {
-    // No kubelet ever reported anything of it: every check of nodes has something to say.
-    let ghost = "apiVersion: v1\nkind: Node\nmetadata: {name: ghost, labels: {kubernetes.io/os: linux}}\n";
-    let _node = Objects(bed, &["node/ghost"]);
-    bed.apply(ghost)?;
-    let lost = Run::new(&bed.kubeconfig()?, "audit")?.ends_with(&[1])?;
-    expect(lost.outcomes()["KL-01"] == Outcome::Fail, "a node without a kubelet is not found")?;
-    let mut run = Run::new(&bed.kubeconfig()?, "post-install")?;
-    let events = run.file("events.jsonl");
-    let mut child = run.command.arg("--events").arg(&events).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    wait_for("the run has seen the nodes", || {
-        let seen = fs::read_to_string(&events).unwrap_or_default();
-        Ok(seen.contains(r#""event":"fact-observed","fact":"nodes""#).then_some(()))
-    })?;
-    bed.kubectl(&["delete", "node", "ghost"])?;
-    let code = child.wait()?.code();
-    let verdicts = Verdicts::read(&run.file("verdicts.json"))?;
-    let about: Vec<_> =
-        verdicts.0.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error)).collect();
-    expect(code == Some(0) && about.is_empty(), format!("it ended with {code:?}: {about:?}"))?;
-    let readiness = verdicts.0.iter().find(|check| check.id == "KL-01").ok_or("KL-01 was not judged")?;
-    let noted = readiness.notes.iter().any(|note| note.text.contains("it was deleted during the run"));
-    expect(noted, format!("no note says so: {readiness:?}"))
 }
 
 fn stopped_by_a_signal(bed: &Bed) -> Outcomes {

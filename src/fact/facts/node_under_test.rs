@@ -106,9 +106,11 @@ impl<'a> Index<'a> {
             pod.map(|pod| pod.key())
         };
         let account = (pod.namespace.as_str(), pod.service_account.as_str());
+        // One that is not Ready may be deleted before it is asked for.
+        let other = nodes.0.iter().filter(|(name, _)| *name != node).min_by_key(|(_, node)| !node.is_ready());
         Some(NodeUnderTest {
             node: node.into(),
-            other: nodes.0.keys().find(|name| *name != node).cloned(),
+            other: other.map(|(name, _)| name.clone()),
             pod: pod.key(),
             config_map: named((&pod.namespace, &pod.config_maps[0])),
             service_account: named(account),
