@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// The allocator of musl gives the memory of each large answer back to the kernel, and all threads wait for its one lock.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before anything makes a TLS configuration: one provider for all of it.
     seaworthy::crypto_provider::install();
