@@ -1,7 +1,7 @@
 //! A proxy in front of an API server that injects faults.
 //!
-//! It ends TLS with the API server's own certificate, and is to the API server whoever the client is: the administrator, or
-//! a client without a certificate; others are impersonated. A seed decides which request meets which fault.
+//! It terminates TLS with the API server's own certificate. It passes each request on with the client's identity: with the
+//! administrator's certificate, with none, or impersonating the user. A seed decides which request meets which fault.
 
 pub(crate) mod answer;
 mod asked;
