@@ -25,6 +25,8 @@ impl Departed {
             check.findings.retain_mut(|finding| {
                 let gone = self.take(&mut finding.subjects, places);
                 let is_over = !gone.is_empty() && finding.subjects.is_empty();
+                // What was seen to be wrong does not count as seen to be right.
+                check.observations = check.observations.saturating_sub(gone.len());
                 notes.extend(self.note(gone, &finding.seen));
                 !is_over
             });
@@ -123,6 +125,15 @@ mod tests {
         verdict.unseen(Subject::node("n3"), &Unobserved::unreachable("n3", "no answer"));
         let judged = excused(verdict);
         assert_eq!((judged.outcome, judged.unseen.len(), judged.notes.len()), (Outcome::Skip, 0, 1));
+    }
+
+    #[test]
+    fn a_check_that_saw_only_what_was_deleted_does_not_pass() {
+        let mut verdict = Verdict::new();
+        verdict.find(Subject::node("n3"), Finding::new("it answers", "no answer").impact("none").fix("none"));
+        let judged = excused(verdict);
+        assert_eq!((judged.outcome, judged.observations), (Outcome::Skip, 0));
+        assert!(judged.reason.is_some());
     }
 
     #[test]
