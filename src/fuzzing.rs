@@ -218,16 +218,16 @@ pub fn judge(data: &[u8]) -> bool {
     let Ok(recording) = Recording::parse(data, Path::new("recording.json")) else { return false };
     let started = RunStarted {
         seaworthy: recording.seaworthy.clone(),
-        at: recording.at,
-        cluster: recording.cluster.clone(),
-        profile: recording.profile.clone(),
-        gate: recording.gate,
+        at: recording.header.at,
+        cluster: recording.header.cluster.clone(),
+        profile: recording.header.profile.clone(),
+        gate: recording.header.gate,
         checks: Vec::new(),
         namespace: None,
         failed: None,
         recording: None,
     };
-    let gate = recording.gate;
+    let gate = recording.header.gate;
     let plan = Plan::new(suites::checks().collect());
     let run = Run { plan, source: Source::Recorded(recording), gate, named: BTreeSet::new(), started };
     let conclusion = runtime().block_on(engine::run(run, Events::channel().0));

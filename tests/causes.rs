@@ -24,10 +24,10 @@ fn fixtures() -> PathBuf {
 
 async fn conclude(path: &Path) -> Conclusion {
     let recording = Recording::read(path).expect("a fixture is a recording");
-    let checks = recording.checks.iter().map(|id| suites::check(id).expect("an id is never taken away"));
+    let checks = recording.header.checks.iter().map(|id| suites::check(id).expect("an id is never taken away"));
     let plan = Plan::new(checks.collect());
     let started = RunStarted::judging(&recording, &plan.checks);
-    let gate = recording.gate;
+    let gate = recording.header.gate;
     run(
         Run { plan, source: Source::Recorded(recording), gate, named: std::collections::BTreeSet::new(), started },
         Events::channel().0,

@@ -21,7 +21,7 @@ fn fixtures() -> PathBuf {
 /// Judges what a recording was made for, or some of it.
 async fn judge(path: &Path, wanted: impl Fn(&str) -> bool) -> Vec<Judged> {
     let recording = Recording::read(path).expect("a fixture is a recording");
-    let ids = recording.checks.iter().filter(|id| wanted(id));
+    let ids = recording.header.checks.iter().filter(|id| wanted(id));
     let plan = Plan::new(ids.map(|id| suites::check(id).expect("an id is never taken away")).collect::<Vec<_>>());
     let observer = Observer::new(plan.facts.clone(), Source::Recorded(recording), Events::channel().0);
     observer.settle(plan.checks.iter().flat_map(|check| (check.needs)()).collect()).await;

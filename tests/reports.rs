@@ -181,7 +181,7 @@ async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
     };
     let mut reports = Reports::open(&wanted, Progress::Hidden).unwrap();
     let (events, mut received) = Events::channel();
-    let (gate, source) = (recording.gate, Source::Recorded(recording));
+    let (gate, source) = (recording.header.gate, Source::Recorded(recording));
     let concluded = run(Run { plan, source, gate, named: std::collections::BTreeSet::new(), started }, events).await;
     while let Some(event) = received.recv().await {
         reports.event(&event);

@@ -62,7 +62,7 @@ pub async fn example(filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, 
 
 async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
     let plan = Plan::new(chosen(&recording, name, filter)?);
-    let gate = filter.fail_on.unwrap_or(recording.gate);
+    let gate = filter.fail_on.unwrap_or(recording.header.gate);
     let reports = Reports::open(reports, Progress::Hidden)?;
     let started = RunStarted {
         seaworthy: env!("CARGO_PKG_VERSION").into(),
@@ -85,7 +85,7 @@ fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<
         return Ok(Selection::new(&filter.select, &filter.skip)?.checks()?);
     }
     let (known, unknown): (Vec<_>, Vec<_>) =
-        recording.checks.iter().cloned().partition(|id| suites::check(id).is_some());
+        recording.header.checks.iter().cloned().partition(|id| suites::check(id).is_some());
     if !unknown.is_empty() {
         say(&format!("{name}: this version does not have {}: left out", unknown.join(", ")));
     }

@@ -91,10 +91,10 @@ impl RunStarted {
     pub fn judging(recording: &Recording, checks: &[&Check]) -> Self {
         Self {
             seaworthy: recording.seaworthy.clone(),
-            at: recording.at,
-            cluster: recording.cluster.clone(),
-            profile: recording.profile.clone(),
-            gate: recording.gate,
+            at: recording.header.at,
+            cluster: recording.header.cluster.clone(),
+            profile: recording.header.profile.clone(),
+            gate: recording.header.gate,
             checks: checks.iter().copied().map(Planned::from).collect(),
             namespace: None,
             failed: None,

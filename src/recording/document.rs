@@ -7,14 +7,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ReadError;
 use super::split::Split;
-use crate::check::Severity;
-use crate::cluster::{ClusterSummary, Cost};
+use super::{Header, ReadError};
 use crate::fact::Node;
 use crate::fact::node::Slot;
 use crate::seen::Unobserved;
@@ -39,18 +36,8 @@ const LONG: usize = 8 << 20;
 pub struct Recording {
     /// The version of the program that made it.
     pub seaworthy: String,
-    /// When the run began.
-    pub at: Timestamp,
-    /// The cluster.
-    pub cluster: ClusterSummary,
-    /// The profile's name.
-    pub profile: String,
-    /// Findings of this severity and above fail the run.
-    pub gate: Severity,
-    /// The ids of the checks that were selected.
-    pub checks: Vec<String>,
-    /// What the run cost the cluster; nothing in recordings that were made before it was recorded.
-    pub cost: Cost,
+    /// What it states of its run.
+    pub header: Header,
     /// By name.
     facts: BTreeMap<String, Recorded>,
     /// The file, if it has a long fact.
@@ -69,13 +56,8 @@ enum Recorded {
 #[derive(Deserialize)]
 struct Beginning {
     seaworthy: String,
-    at: Timestamp,
-    cluster: ClusterSummary,
-    profile: String,
-    gate: Severity,
-    checks: Vec<String>,
-    #[serde(default)]
-    cost: Cost,
+    #[serde(flatten)]
+    header: Header,
 }
 
 /// Whether a file that begins so is a recording, whole or not, compressed or not.
@@ -171,12 +153,12 @@ impl Recording {
             return Err(ReadError::Newer { path: path_buf(), found, seaworthy });
         }
         let facts = facts.ok_or_else(|| not_a_recording("missing field `facts`".into()))?;
-        let Beginning { seaworthy, at, cluster, profile, gate, checks, cost } =
+        let Beginning { seaworthy, header } =
             serde_json::from_str(&beginning).map_err(|e| not_a_recording(e.to_string()))?;
         drop(split);
         let is_long = facts.values().any(|fact| matches!(fact, Recorded::Long(_)));
         let file = if is_long { file } else { Vec::new() };
-        Ok(Self { seaworthy, at, cluster, profile, gate, checks, cost, facts, file })
+        Ok(Self { seaworthy, header, facts, file })
     }
 }
 
@@ -211,7 +193,11 @@ fn split_up<R: BufRead>(split: &mut Split<R>, long: usize) -> io::Result<(String
 mod tests {
     use std::sync::Arc;
 
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::check::Severity;
+    use crate::cluster::{ClusterSummary, Cost};
     use crate::fact::Facts;
     use crate::fact::facts::cluster_domain::ClusterDomain;
     use crate::fact::facts::expectations::Expectations;
@@ -219,7 +205,7 @@ mod tests {
     use crate::fact::facts::pods::Pods;
     use crate::fact::facts::pods::testing::static_pod;
     use crate::fact::{Fact, Parameter};
-    use crate::recording::{Header, write};
+    use crate::recording::write;
     use crate::redaction::Redaction;
     use crate::seen::Unobserved;
 
@@ -255,7 +241,7 @@ mod tests {
             assert!(is_recording(&bytes));
             let read = Recording::parse(&bytes, Path::new("r.json")).unwrap();
             assert_eq!(read.names().collect::<Vec<_>>(), ["expectations", "nodes"]);
-            assert_eq!(read.cost.requests, 7);
+            assert_eq!(read.header.cost.requests, 7);
             let text = |name: &str| match &read.facts[name] {
                 Recorded::Short(text) => text.get(),
                 Recorded::Long(place) => panic!("{place:?}"),

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::document::{FORMAT, VERSION};
 use crate::check::Severity;
@@ -14,8 +14,8 @@ use crate::cluster::{ClusterSummary, Cost};
 use crate::fact::Facts;
 use crate::redaction::Redaction;
 
-/// What a recording says of its run beyond the facts.
-#[derive(Clone, Debug)]
+/// What a recording states of its run beside the facts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// When the run began.
     pub at: Timestamp,
@@ -27,7 +27,8 @@ pub struct Header {
     pub gate: Severity,
     /// The ids of the checks that were selected.
     pub checks: Vec<String>,
-    /// What the run cost the cluster.
+    /// What the run cost the cluster; nothing in recordings that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Cost::is_nothing")]
     pub cost: Cost,
 }
 
@@ -37,13 +38,8 @@ struct Beginning<'a> {
     format: &'static str,
     version: u32,
     seaworthy: &'static str,
-    at: Timestamp,
-    cluster: &'a ClusterSummary,
-    profile: &'a str,
-    gate: Severity,
-    checks: &'a [String],
-    #[serde(skip_serializing_if = "Cost::is_nothing")]
-    cost: &'a Cost,
+    #[serde(flatten)]
+    header: &'a Header,
 }
 
 /// Writes a recording of all settled facts, without anything secret, compressed or not.
@@ -66,14 +62,12 @@ pub fn write(
 }
 
 fn write_text(header: &Header, facts: &Facts, redaction: &Redaction, to: &mut dyn Write) -> io::Result<()> {
-    let Header { at, cluster, profile, gate, checks, cost } = header;
-    let seaworthy = env!("CARGO_PKG_VERSION");
-    let beginning =
-        Beginning { format: FORMAT, version: VERSION, seaworthy, at: *at, cluster, profile, gate: *gate, checks, cost };
-    let mut beginning = serde_json::to_vec(&beginning)?;
+    let beginning = Beginning { format: FORMAT, version: VERSION, seaworthy: env!("CARGO_PKG_VERSION"), header };
+    let mut text = Vec::new();
+    redaction.write(&beginning, &mut text)?;
     // The facts are its last field.
-    beginning.pop();
-    to.write_all(&beginning)?;
+    text.pop();
+    to.write_all(&text)?;
     to.write_all(b",\"facts\":{")?;
     for (i, fact) in facts.settled().enumerate() {
         let comma = if i == 0 { "" } else { "," };

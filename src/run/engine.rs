@@ -62,7 +62,7 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         Source::Recorded(_) => (None, None),
     };
     let recorded = match &source {
-        Source::Recorded(recording) => recording.cost.clone(),
+        Source::Recorded(recording) => recording.header.cost.clone(),
         Source::Live { .. } => Cost::default(),
     };
     events.send(Event::RunStarted(started));

@@ -87,9 +87,9 @@ fn is_in_the_way(one: &str, other: &str) -> bool {
 async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/faults").join(format!("{slug}.json.gz"));
     let recording = Recording::read(&path).expect("a fixture is a recording");
-    let plan = Plan::new(recording.checks.iter().filter_map(|id| suites::check(id)).collect());
+    let plan = Plan::new(recording.header.checks.iter().filter_map(|id| suites::check(id)).collect());
     let started = RunStarted::judging(&recording, &plan.checks);
-    let (gate, (events, mut stream)) = (recording.gate, Events::channel());
+    let (gate, (events, mut stream)) = (recording.header.gate, Events::channel());
     let run = run(Run { plan, source: Source::Recorded(recording), gate, named: BTreeSet::new(), started }, events);
     let concluded = run.await;
     let mut judged = BTreeMap::new();
