@@ -24,26 +24,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::helpers::add_ons::{AddOn, chart, origin};
+use super::helpers::add_ons::{AddOn, origin};
 use super::helpers::expected_holders::ADMINISTRATORS;
 use super::helpers::power_paths::{End, Graph, Held, Path, account};
-use super::helpers::powers::{IN_NAMESPACES, Power};
+use super::helpers::power_removal::fixes;
 use crate::check::finding::{Difference, Draft, Unfixed};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::expectations::Expectations;
 use crate::fact::facts::pods::Pods;
-use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, Rbac};
+use crate::fact::facts::rbac::Rbac;
 use crate::holder::Holder;
-use crate::object_ref::ObjectRef;
 use crate::seen::Unobserved;
-use crate::suites::rights::{about, object};
+use crate::suites::rights::about;
 
 crate::check!("AA-20", "escalation", Major, judge, builds_on: ["AA-04", "AA-18", "DI-07"]);
-
-/// The ClusterRoles for users, which API servers write, and those aggregated into them: a right that is removed from
-/// one is removed for everyone, and comes back.
-const FOR_USERS: [&str; 4] = ["admin", "edit", "view", "cluster-admin"];
-const PARTS_OF_THEM: &str = "system:aggregate-to-";
 
 /// The most holders whose fixes are part of the finding's own. Those of more are listed with each.
 const FEW: usize = 3;
@@ -180,14 +174,14 @@ fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Differ
     let expected = profile_entry(all.iter().map(|it| it.holder));
     let finding = if all.len() > FEW {
         let described = |it: &Unexpected<'_>| {
-            let fixes = fixes(graph, it).into_iter().collect::<Vec<_>>().join("; and ");
+            let fixes = fixes(graph, &it.path, &it.held).into_iter().collect::<Vec<_>>().join("; and ");
             format!("{}. If this is not intended, {fixes}", it.described(graph))
         };
         finding.evidence(all.iter().map(described)).fix(format!(
             "add to the profile those that are intended: {expected}; for each other one, the list shows what to change"
         ))
     } else {
-        let fixes: BTreeSet<_> = all.iter().flat_map(|it| fixes(graph, it)).collect();
+        let fixes: BTreeSet<_> = all.iter().flat_map(|it| fixes(graph, &it.path, &it.held)).collect();
         let fixes = fixes.into_iter().collect::<Vec<_>>().join("; and ");
         finding
             .evidence(all.iter().map(|it| it.described(graph)))
@@ -230,7 +224,7 @@ fn beyond_manifests(graph: &Graph<'_>, it: &Unexpected<'_>, add_on: &AddOn) -> D
 
 /// A finding about one holder, whose rights are to be reduced in the first place.
 fn only_about(graph: &Graph<'_>, it: &Unexpected<'_>, finding: Draft<Unfixed>) -> Difference {
-    let fixes = fixes(graph, it).into_iter().collect::<Vec<_>>().join("; and ");
+    let fixes = fixes(graph, &it.path, &it.held).into_iter().collect::<Vec<_>>().join("; and ");
     let expected = profile_entry([it.holder]);
     let finding = finding
         .evidence([it.described(graph)])
@@ -249,58 +243,6 @@ fn only_about(graph: &Graph<'_>, it: &Unexpected<'_>, finding: Draft<Unfixed>) -
 fn profile_entry<'a>(holders: impl IntoIterator<Item = &'a Holder>) -> String {
     let holders: Vec<_> = holders.into_iter().map(|holder| format!("{:?}", holder.to_string())).collect();
     format!("expect: {{powerful: [{}]}}", holders.join(", "))
-}
-
-/// How to take the first step of a holder's path away, grant by grant.
-fn fixes(graph: &Graph<'_>, it: &Unexpected<'_>) -> BTreeSet<String> {
-    it.held.grants.iter().map(|grant| managed_fix(graph, &it.path, grant, it.held.power)).collect()
-}
-
-/// How to reduce this grant, and where to, if something manages what is changed.
-fn managed_fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> String {
-    let (changed, fix) = fix(graph, path, grant, power);
-    match graph.rbac.manager(&changed) {
-        Some(manager) => manager.add_to(&fix),
-        None => match chart(graph.rbac, &changed) {
-            Some(chart) => {
-                format!(
-                    "{fix}; change it in chart {chart} or its values, because the next upgrade overwrites an edit in place"
-                )
-            }
-            None => fix,
-        },
-    }
-}
-
-/// How to reduce this grant: by its role, or by its binding where the role belongs to everyone; and which it changes.
-fn fix(graph: &Graph<'_>, path: &Path, grant: &Grant<'_>, power: &Power) -> (ObjectRef, String) {
-    let (namespace, role) = (grant.namespace(), &grant.binding.role);
-    let source = graph.source(grant, power).map(|source| ObjectRef::cluster(CLUSTER_ROLE, source.to_owned()));
-    let changed = source.as_ref().unwrap_or(role);
-    let is_for_users = changed.kind == CLUSTER_ROLE
-        && (FOR_USERS.contains(&changed.name.as_ref()) || changed.name.starts_with(PARTS_OF_THEM));
-    let apart = path.account().filter(|_| namespace.is_some());
-    let apart = apart
-        .map(|account| format!("move ServiceAccount {account} to a namespace of its own, or "))
-        .unwrap_or_default();
-    let binding = object(grant.object);
-    let fix = match (is_for_users, namespace) {
-        (true, Some(_)) => format!("{apart}remove the subject from the binding: kubectl edit {binding}"),
-        (true, None) => format!(
-            "bind {role} to the subject by RoleBindings in the namespaces that need it, then remove the subject from \
-             this binding: kubectl edit {binding}"
-        ),
-        (false, namespace) => {
-            let less = match namespace {
-                // It is granted in one namespace already.
-                Some(_) if power.instead == IN_NAMESPACES => "remove the right",
-                _ => power.instead,
-            };
-            format!("{apart}{less}: kubectl edit {}", object(changed))
-        }
-    };
-    let edited = if is_for_users { grant.object } else { changed };
-    (edited.clone(), fix)
 }
 
 #[cfg(test)]

@@ -5,4 +5,5 @@ pub(super) mod expected_holders;
 pub(super) mod node_rights;
 pub(super) mod node_writes;
 pub(super) mod power_paths;
+pub(super) mod power_removal;
 pub(super) mod powers;
