@@ -94,12 +94,9 @@ impl fmt::Display for AddOn {
 }
 
 impl AddOn {
-    /// Whether labels name it.
-    fn is_named_by(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        labels.into_iter().flatten().any(|(key, value)| {
-            let name = if CHARTS.contains(&key.as_str()) { chart_name(value) } else { value.as_str() };
-            self.marks.contains(name)
-        })
+    /// Whether one of these names of labels is its own.
+    fn is_named_by(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.marks.contains(*name))
     }
 
     /// A pattern without the name that the chart's templates put between release and component. It fits names that a
@@ -116,23 +113,24 @@ impl AddOn {
         let longest = |patterns: &[Pattern]| {
             patterns.iter().filter(|pattern| pattern.fits(name)).map(|pattern| (true, pattern.0.len())).max()
         };
-        if self.is_named_by(found.labels) {
+        if self.is_named_by(&found.names) {
             let short = part.bindings.iter().filter_map(|pattern| self.shortened(pattern));
             let short = short.filter(|pattern| pattern.fits(name)).map(|pattern| (false, pattern.0.len())).max();
             return longest(&part.bindings).or(short);
         }
-        let by_role = longest(&part.bindings).filter(|_| self.is_named_by(found.role_labels));
+        let by_role = longest(&part.bindings).filter(|_| self.is_named_by(&found.role_names));
         by_role.or_else(|| longest(&part.unmarked))
     }
 
     /// The parts of it that hold a grant.
     fn parts<'a>(&'static self, found: &'a Found<'_>) -> impl Iterator<Item = &'static Part> + 'a {
-        let fitting = || self.holders.iter().filter_map(|part| Some((self.closeness(part, found)?, part)));
-        let closest = fitting().map(|(closeness, _)| closeness).max();
+        let fitting: Vec<_> =
+            self.holders.iter().filter_map(|part| Some((self.closeness(part, found)?, part))).collect();
+        let closest = fitting.iter().map(|(closeness, _)| *closeness).max();
         let all: Vec<_> =
-            fitting().filter(|(closeness, _)| Some(*closeness) == closest).map(|(_, part)| part).collect();
+            fitting.into_iter().filter(|(closeness, _)| Some(*closeness) == closest).map(|(_, part)| part).collect();
         // Without labels on the binding the account must have the name that the manifests give it.
-        let named = !self.is_named_by(found.labels) || all.iter().any(|part| part.account.fits(&found.account.name));
+        let named = !self.is_named_by(&found.names) || all.iter().any(|part| part.account.fits(&found.account.name));
         // A binding with more subjects than its manifest was changed.
         let accounts: BTreeSet<_> = all.iter().map(|part| part.account.0.as_str()).collect();
         let is_whole = found.accounts() <= accounts.len();
@@ -167,12 +165,14 @@ impl Pattern {
     }
 }
 
-/// A grant to a service account, with the labels of its binding and its role.
+/// A grant to a service account.
 struct Found<'a> {
     grant: &'a Grant<'a>,
     account: NamespacedName,
-    labels: Option<&'a BTreeMap<String, String>>,
-    role_labels: Option<&'a BTreeMap<String, String>>,
+    /// The names in the labels of the binding.
+    names: Vec<&'a str>,
+    /// The names in the labels of the role.
+    role_names: Vec<&'a str>,
 }
 
 impl Found<'_> {
@@ -193,8 +193,8 @@ pub(crate) fn recognised(rbac: &Rbac, grant: &Grant<'_>, holder: &Holder) -> Vec
     let found = Found {
         grant,
         account,
-        labels: rbac.add_on_labels(grant.object),
-        role_labels: rbac.add_on_labels(&grant.binding.role),
+        names: names(rbac.add_on_labels(grant.object)),
+        role_names: names(rbac.add_on_labels(&grant.binding.role)),
     };
     KNOWN.iter().flat_map(|add_on| add_on.parts(&found).map(move |part| (add_on, part))).collect()
 }
@@ -207,9 +207,8 @@ pub(crate) fn administrator(rbac: &Rbac, grant: &Grant<'_>, holder: &Holder) -> 
 
 /// The add-on whose manifests grant exactly this to everyone who is authenticated, as labels of the binding or its role show.
 pub(crate) fn public(rbac: &Rbac, grant: &Grant<'_>) -> Option<&'static AddOn> {
-    let is_named = |add_on: &AddOn| {
-        [grant.object, &grant.binding.role].into_iter().any(|object| add_on.is_named_by(rbac.add_on_labels(object)))
-    };
+    let named: Vec<_> =
+        [grant.object, &grant.binding.role].into_iter().flat_map(|object| names(rbac.add_on_labels(object))).collect();
     let covers = |public: &Public| {
         public.cluster == grant.namespace().is_none()
             && public.binding.fits(&grant.object.name)
@@ -218,7 +217,7 @@ pub(crate) fn public(rbac: &Rbac, grant: &Grant<'_>) -> Option<&'static AddOn> {
                 public.rules.iter().any(|known| known.fits(&text))
             })
     };
-    KNOWN.iter().find(|add_on| is_named(add_on) && add_on.public.iter().any(covers))
+    KNOWN.iter().find(|add_on| add_on.is_named_by(&named) && add_on.public.iter().any(covers))
 }
 
 /// Whether the labels of a binding and its role name an add-on, known or not.
@@ -231,7 +230,10 @@ pub(crate) fn named_origin(rbac: &Rbac, grant: &Grant<'_>) -> bool {
 pub(crate) fn origin(rbac: &Rbac, grant: &Grant<'_>, account: &NamespacedName) -> Option<String> {
     let labels = rbac.add_on_labels(grant.object);
     let role_labels = rbac.add_on_labels(&grant.binding.role);
-    let is_known = |labels| KNOWN.iter().any(|add_on| add_on.is_named_by(labels));
+    let is_known = |labels| {
+        let names = names(labels);
+        KNOWN.iter().any(|add_on| add_on.is_named_by(&names))
+    };
     if account.name == "default" || is_known(labels) || is_known(role_labels) {
         return None;
     }
@@ -266,6 +268,12 @@ fn by_scaffold(grant: &Grant<'_>, account: &NamespacedName) -> Option<String> {
     let is_its_own = ["-manager-role", "-manager-clusterrole"].contains(&role)
         && (account.namespace.starts_with(name) || account.name.starts_with(name));
     is_its_own.then(|| format!("the operator {name}"))
+}
+
+/// The names in labels by which an add-on may be known.
+fn names(labels: Option<&BTreeMap<String, String>>) -> Vec<&str> {
+    let labels = labels.into_iter().flatten();
+    labels.map(|(key, value)| if CHARTS.contains(&key.as_str()) { chart_name(value) } else { value }).collect()
 }
 
 /// The name in `NAME-VERSION`.
@@ -327,7 +335,7 @@ mod tests {
     }
 
     /// The add-ons of the first holder of an operator's binding.
-    fn names(rbac: &Rbac) -> BTreeSet<String> {
+    fn recognised_in(rbac: &Rbac) -> BTreeSet<String> {
         let grant = rbac.grants().next().unwrap();
         recognised(rbac, &grant, &grant.binding.holders[0]).into_iter().map(|(it, _)| it.project.clone()).collect()
     }
@@ -348,22 +356,27 @@ mod tests {
         let labelled = |binding: &str, holders: &[&str]| {
             operator(binding, holders).with_labels(&format!("ClusterRoleBinding {binding}"), STACK)
         };
-        assert!(names(&labelled("mon-operator", account)).contains("kube-prometheus-stack"), "fullnameOverride");
-        assert!(names(&labelled("a-kube-prometheus-stack-operator", account)).contains("kube-prometheus-stack"));
-        assert!(names(&operator("mon-operator", account)).is_empty(), "without labels");
+        assert!(
+            recognised_in(&labelled("mon-operator", account)).contains("kube-prometheus-stack"),
+            "fullnameOverride"
+        );
+        assert!(
+            recognised_in(&labelled("a-kube-prometheus-stack-operator", account)).contains("kube-prometheus-stack")
+        );
+        assert!(recognised_in(&operator("mon-operator", account)).is_empty(), "without labels");
         let foreign = [account[0], "ServiceAccount ops/other"];
-        assert!(names(&labelled("mon-operator", &foreign)).is_empty(), "another subject was added");
+        assert!(recognised_in(&labelled("mon-operator", &foreign)).is_empty(), "another subject was added");
         for holder in ["ServiceAccount tools/default", "Group system:authenticated", "User jane"] {
-            assert!(names(&labelled("mon-operator", &[holder])).is_empty(), "{holder}");
+            assert!(recognised_in(&labelled("mon-operator", &[holder])).is_empty(), "{holder}");
         }
     }
 
     #[test]
     fn a_binding_without_labels_is_not_part_of_the_add_on_whose_role_it_names() {
         let rbac = |binding, holder| operator(binding, &[holder]).with_labels("ClusterRole mon-operator", STACK);
-        assert!(names(&rbac("evil", "ServiceAccount ops/evil")).is_empty());
+        assert!(recognised_in(&rbac("evil", "ServiceAccount ops/evil")).is_empty());
         let own = "ServiceAccount tools/a-kube-prometheus-stack-operator";
-        assert!(!names(&rbac("a-kube-prometheus-stack-operator", own)).is_empty());
+        assert!(!recognised_in(&rbac("a-kube-prometheus-stack-operator", own)).is_empty());
     }
 
     #[test]
