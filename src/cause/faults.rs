@@ -85,18 +85,24 @@ impl Faults {
         vec![&self.all]
     }
 
-    /// Those that may explain what is on these nodes, or else at an unknown place.
-    pub(super) fn covering(&self, nodes: &BTreeSet<&str>, unknown: bool) -> Lowest<'_> {
-        if nodes.is_empty() && unknown {
-            return self.anywhere();
-        }
-        let there = nodes.iter().filter_map(|node| self.on_nodes.get(*node));
+    /// Those that may explain what is anywhere in the cluster.
+    pub(super) fn everywhere(&self) -> Lowest<'_> {
+        vec![&self.everywhere]
+    }
+
+    /// Those that may explain what is on this node.
+    pub(super) fn covering(&self, node: &str) -> Lowest<'_> {
+        let there = self.on_nodes.get(node);
         std::iter::once(&self.everywhere).chain(there).map(Vec::as_slice).collect()
     }
 
-    /// Those that are about this object or come from it, or are about something on these nodes.
-    pub(super) fn about(&self, object: &Subject, nodes: &BTreeSet<&str>) -> Lowest<'_> {
-        let near = nodes.iter().filter_map(|node| self.near.get(*node));
-        self.about.get(object).into_iter().chain(near).map(Vec::as_slice).collect()
+    /// Those that are about this object or come from it.
+    pub(super) fn about(&self, object: &Subject) -> Lowest<'_> {
+        self.about.get(object).into_iter().map(Vec::as_slice).collect()
+    }
+
+    /// Those that are about something on these nodes.
+    pub(super) fn near(&self, nodes: &BTreeSet<&str>) -> Lowest<'_> {
+        nodes.iter().filter_map(|node| self.near.get(*node)).map(Vec::as_slice).collect()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use super::faults::{Fault, Faults};
 use super::obstacles::Reported;
@@ -35,7 +34,7 @@ pub(crate) fn fold(
     let has_named = judged.iter().any(|check| check.id == restarts::CHECK && !check.findings.is_empty());
     let restarts = has_named.then_some(restarts);
     let (faults, reasons, reported) = (BTreeMap::new(), BTreeMap::new(), Reported::default());
-    let mut fold = Fold { graph, places, restarts, reported, gate, faults, reasons };
+    let mut fold = Fold { graph, places, restarts, obstacles, reported, gate, faults, reasons };
     let mut order: Vec<&mut Judged> = judged.iter_mut().collect();
     order.sort_by_key(|check| (!obstacles.is_of_the_certificate(check), graph.below(&check.id).count()));
     let mut unaccepted: Option<Judged> = None;
@@ -85,27 +84,25 @@ fn roots(judged: &[Judged], graph: &Graph, places: &Places) -> Vec<Root> {
     roots
 }
 
-fn is_address(subject: &Subject) -> bool {
-    *subject == Subject::address(&subject.name) || subject.name.parse::<IpAddr>().is_ok()
-}
-
 struct Fold<'a> {
     graph: &'a Graph,
     places: &'a Places,
     restarts: Option<&'a Restarts>,
+    obstacles: &'a Obstacles,
     reported: Reported,
     gate: Severity,
     /// By check, what may explain results of checks above it.
     faults: BTreeMap<String, Vec<Faults>>,
-    /// By reason, the first check that could not decide for it.
-    reasons: BTreeMap<String, Cause>,
+    /// By reason and nodes, the first check that could not decide for it.
+    reasons: BTreeMap<(String, BTreeSet<String>), Cause>,
 }
 
 impl Fold<'_> {
     fn findings(&mut self, check: &mut Judged, unaccepted: Option<&Judged>) {
         let (mut own, mut explained) = (Vec::new(), Vec::new());
         for finding in std::mem::take(&mut check.findings) {
-            if let cause @ Some(_) = unaccepted.and_then(|first| Obstacles::certificate(&check.id, &finding, first)) {
+            let certificate = unaccepted.filter(|_| finding.comes_from.is_none());
+            if let cause @ Some(_) = certificate.and_then(|first| Obstacles::certificate(&check.id, &finding, first)) {
                 explained.push(Finding { cause, ..finding });
                 continue;
             }
@@ -120,19 +117,21 @@ impl Fold<'_> {
             let parts = match (elsewhere, &finding.comes_from) {
                 (Some(root), _) => BTreeMap::from([(Some(root), finding.subjects.clone())]),
                 (None, Some(Origin::Object(object))) => {
+                    let below: Vec<_> = self.graph.below(&check.id).collect();
+                    let root = self.lowest(&below, &check.id, |faults| faults.about(object));
                     let nodes = self.places.of_subject(object);
-                    let root = self.lowest(direct, &check.id, |faults| faults.about(object, &nodes));
+                    let root = root.or_else(|| self.lowest(direct, &check.id, |faults| faults.near(&nodes)));
                     BTreeMap::from([(root, finding.subjects.clone())])
                 }
                 (None, Some(Origin::Subjects)) => {
                     let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
                     for subject in &finding.subjects {
-                        let root = self.lowest(direct, &check.id, |faults| faults.about(subject, &BTreeSet::new()));
+                        let root = self.lowest(direct, &check.id, |faults| faults.about(subject));
                         parts.entry(root).or_default().push(subject.clone());
                     }
                     parts
                 }
-                (None, None) => self.parts(&check.id, &finding.subjects, direct, false),
+                (None, None) => self.parts(&check.id, &finding.subjects, direct),
             };
             // What comes from an object is as it is, however long components have run.
             let parts = if finding.comes_from.is_some() { parts } else { self.after_restarts(&check.id, parts) };
@@ -155,37 +154,56 @@ impl Fold<'_> {
                 check.unseen.push(Unseen { cause, ..unseen });
                 continue;
             }
-            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below, true) {
+            // A right that is missing everywhere is missing whatever else fails.
+            let has_place = self.places.of_all(&unseen.subjects).is_some();
+            let parts = if has_place {
+                self.parts(&check.id, &unseen.subjects, &below)
+            } else if unseen.missing.is_some() {
+                BTreeMap::from([(None, unseen.subjects.clone())])
+            } else {
+                let direct: Vec<_> = self.graph.direct_or_blocking(&check.id).chain(ALWAYS_BELOW).collect();
+                self.parts(&check.id, &unseen.subjects, self.obstacles.of_a_read(&unseen).unwrap_or(&direct))
+            };
+            for (cause, subjects) in parts {
                 let mut part = Unseen { subjects, cause, ..unseen.clone() };
                 let restart = || self.restarts?.behind(&check.id, &part, self.places);
-                part.cause = part.cause.clone().or_else(restart).or_else(|| self.known(&check.id, &part.why));
+                part.cause = part.cause.clone().or_else(restart).or_else(|| self.known(&check.id, &part));
                 check.unseen.push(part);
             }
         }
     }
 
-    /// The things that a result is about, by the root that it follows from where they are; none first. A fault of some nodes
-    /// explains what is at an `unknown` place only if that is said.
-    fn parts(
-        &self,
-        id: &str,
-        subjects: &[Subject],
-        below: &[&str],
-        unknown: bool,
-    ) -> BTreeMap<Option<Cause>, Vec<Subject>> {
+    /// The things that a result is about, by the root that it follows from where they are; none first. What is about nothing in
+    /// particular, or at a place that is not known, follows only from what is wrong everywhere.
+    fn parts(&self, id: &str, subjects: &[Subject], below: &[&str]) -> BTreeMap<Option<Cause>, Vec<Subject>> {
         if subjects.is_empty() {
-            let root = self.lowest(below, id, |faults| faults.covering(&BTreeSet::new(), unknown));
-            return BTreeMap::from([(root, Vec::new())]);
+            return BTreeMap::from([(self.lowest(below, id, Faults::everywhere), Vec::new())]);
         }
         let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
         for subject in subjects {
             let nodes = self.places.of_subject(subject);
-            // The address of a Service or a load balancer is reached by way of any node.
-            let unknown = unknown || subject.namespace.is_none() && nodes.is_empty() && is_address(subject);
-            let root = self.lowest(below, id, |faults| faults.covering(&nodes, unknown));
+            let root = self.root_of(id, below, &nodes);
+            // An address that is on no node may be what a check below is about as well.
+            let is_same = nodes.is_empty() && *subject == Subject::address(&subject.name);
+            let root = root.or_else(|| self.lowest(below, id, |faults| faults.about(subject)).filter(|_| is_same));
             parts.entry(root).or_default().push(subject.clone());
         }
         parts
+    }
+
+    /// The lowest root of what is on these nodes, if every one of them has a root.
+    fn root_of(&self, id: &str, below: &[&str], nodes: &BTreeSet<&str>) -> Option<Cause> {
+        if nodes.is_empty() {
+            return self.lowest(below, id, Faults::everywhere);
+        }
+        let roots: Option<BTreeSet<(usize, Cause)>> = nodes
+            .iter()
+            .map(|node| {
+                let root = self.lowest(below, id, |faults| faults.covering(node))?;
+                Some((self.graph.layer(&root.check), root))
+            })
+            .collect();
+        roots?.pop_first().map(|(_, root)| root)
     }
 
     /// These parts, where what follows from nothing may follow from a restart.
@@ -209,12 +227,14 @@ impl Fold<'_> {
         roots.min_by_key(|root| (self.graph.layer(&root.check), *root)).cloned()
     }
 
-    /// The check that could not decide for the same reason before, if any.
-    fn known(&mut self, id: &str, why: &str) -> Option<Cause> {
-        if let Some(cause) = self.reasons.get(why) {
+    /// The check that could not decide before for the same reason and about the same nodes, if any.
+    fn known(&mut self, id: &str, unseen: &Unseen) -> Option<Cause> {
+        let nodes = unseen.subjects.iter().flat_map(|subject| self.places.of_subject(subject)).map(str::to_owned);
+        let reason = (unseen.why.clone(), nodes.collect::<BTreeSet<_>>());
+        if let Some(cause) = self.reasons.get(&reason) {
             return Some(cause.clone()).filter(|cause| cause.check != id);
         }
-        self.reasons.insert(why.to_owned(), Cause { check: id.to_owned(), finding: None });
+        self.reasons.insert(reason, Cause { check: id.to_owned(), finding: None });
         None
     }
 
@@ -237,24 +257,28 @@ impl Fold<'_> {
         // What could not be checked for a known reason hands that on, so that a chain does not break there.
         let below: Vec<_> = self.graph.below(&check.id).collect();
         let mut handed_on: BTreeMap<Cause, Vec<Subject>> = BTreeMap::new();
-        for unseen in &check.unseen {
-            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below, true) {
+        for unseen in check.unseen.iter().filter(|unseen| unseen.missing.is_none()) {
+            for (cause, subjects) in self.parts(&check.id, &unseen.subjects, &below) {
                 if let Some(root) = cause {
                     handed_on.entry(root).or_default().extend(subjects);
                 }
             }
         }
         for (root, subjects) in handed_on {
-            let nodes = self.places.nodes(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
+            let nodes = self.places.of_all(&subjects).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
             faults.push(Fault { explains: None, subjects, object: None, nodes, root });
         }
         self.faults.insert(check.id.clone(), Faults::of(faults, self.graph, self.places));
     }
 
     /// The nodes on which a finding may explain others; none for all. What is wrong with the whole control plane, or with
-    /// every address of the API, is felt everywhere.
+    /// every address of the API, is felt everywhere. So is what is wrong with a workload, unless that follows from its nodes.
     fn reach(&self, check: &Judged, finding: &Finding) -> Option<BTreeSet<String>> {
-        let nodes = self.places.nodes(&finding.subjects)?;
+        let nodes = if finding.cause.is_some() {
+            self.places.of_all(&finding.subjects)?
+        } else {
+            self.places.nodes(&finding.subjects)?
+        };
         let of_control_plane = CONTROL_PLANE.contains(&check.suite.as_str())
             || finding.subjects.iter().all(|subject| *subject == Subject::address(&subject.name));
         if of_control_plane && self.places.are_control_plane(&nodes) {
@@ -456,6 +480,71 @@ mod tests {
         assert_eq!(rights(of_user.clone()).1[0], "AA-20 fail a,b");
         of_user.comes_from = Some(Origin::Object(binding("a")));
         assert_eq!(rights(of_user).1[..2], split);
+    }
+
+    /// A check that could not get a fact, for this reason.
+    fn without_a_fact(id: &str, why: &str, missing: Option<&str>) -> Judged {
+        let mut check = judged(id, Vec::new(), &[]);
+        check.unseen =
+            vec![Unseen { subjects: Vec::new(), why: why.into(), missing: missing.map(Into::into), cause: None }];
+        check
+    }
+
+    #[test]
+    fn a_whole_fact_that_was_not_seen_does_not_follow_from_one_node() {
+        let down = || judged("KL-01", on(&["n3"]), &[]);
+        let (roots, results) = folded(vec![without_a_fact("DI-04", "HTTP 500: no matching KMS key", None), down()]);
+        assert_eq!((roots, &results[0][..]), (vec!["KL-01".into(), "DI-04".into()], "DI-04 error "));
+        let (roots, _) = folded(vec![without_a_fact("AA-19", "not permitted", Some("list clusterroles")), down()]);
+        assert_eq!(roots, ["KL-01", "AA-19"]);
+    }
+
+    #[test]
+    fn what_was_not_seen_at_all_does_not_carry_a_root_to_other_nodes() {
+        let pods = without_a_fact("SN-05", "HTTP 500: etcdserver: request timed out", None);
+        let checks = vec![judged("SN-09", on(&["n3"]), &[]), pods, judged("KL-01", on(&["n2"]), &[])];
+        assert_eq!(folded(checks).0, ["KL-01", "SN-09", "SN-05"]);
+    }
+
+    #[test]
+    fn a_right_that_is_missing_does_not_follow_from_what_is_wrong_everywhere() {
+        let api = judged("CP-01", vec![finding([Subject::address("10.0.0.1:6443")])], &[]);
+        let (roots, _) = folded(vec![without_a_fact("AA-19", "not permitted", Some("list clusterroles")), api]);
+        assert_eq!(roots, ["CP-01", "AA-19"]);
+    }
+
+    #[test]
+    fn one_reason_at_two_nodes_is_two_roots() {
+        let unseen = |id, node| judged(id, Vec::new(), &[(node, "no answer within 2 s")]);
+        assert_eq!(folded(vec![unseen("AD-03", "n2"), unseen("KL-06", "n3")]).0.len(), 2);
+    }
+
+    #[test]
+    fn an_address_on_no_node_does_not_follow_from_one_node() {
+        let balancer = finding([Subject::address("api.example.org:6443")]);
+        let one_of_two = vec![finding([Subject::address("10.0.0.2:6443")])];
+        let (roots, _) = folded(vec![judged("DI-03", vec![balancer], &[]), judged("CP-01", one_of_two, &[])]);
+        assert_eq!(roots.len(), 2, "{roots:?}");
+    }
+
+    /// The Deployment of CoreDNS, whose pods on these nodes are not ready, fails with all that needs it on n2.
+    fn coredns_failing_on(nodes: &[&str]) -> Vec<String> {
+        let coredns = || Subject::object("Deployment", "kube-system", "coredns");
+        let mut checks = vec![
+            judged("DN-04", on(&["n2"]), &[]),
+            judged("DN-02", vec![finding([coredns()])], &[]),
+            judged("KL-01", on(&["n3"]), &[]),
+        ];
+        let (graph, places) = (Graph::new(suites::checks()), three().with_workload(coredns(), nodes));
+        let none = (Restarts::default(), Obstacles::default());
+        fold(&mut checks, &graph, &places, &none.0, &none.1, Severity::Minor).into_iter().map(|it| it.check).collect()
+    }
+
+    #[test]
+    fn a_workload_follows_from_nodes_only_if_all_its_failing_pods_are_there() {
+        assert_eq!(coredns_failing_on(&["n2", "n3"]), ["KL-01", "DN-02"]);
+        assert_eq!(coredns_failing_on(&[]), ["KL-01", "DN-02"], "it has no pods at all");
+        assert_eq!(coredns_failing_on(&["n3"]), ["KL-01", "DN-04"], "one replica is not all of DNS");
     }
 
     #[test]

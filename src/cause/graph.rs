@@ -10,6 +10,7 @@ type Ids = &'static [&'static str];
 /// The checks of a run, each with the checks below it.
 pub(crate) struct Graph {
     direct: BTreeMap<&'static str, Ids>,
+    blocked_by: BTreeMap<&'static str, Ids>,
     below: BTreeMap<&'static str, BTreeSet<&'static str>>,
     layers: BTreeMap<&'static str, usize>,
 }
@@ -20,7 +21,8 @@ impl Graph {
         let lower: BTreeMap<&str, _> =
             checks.into_iter().map(|check| (check.id, (check.builds_on, check.blocked_by))).collect();
         let direct = lower.iter().map(|(id, (builds_on, _))| (*id, *builds_on)).collect();
-        let mut graph = Self { direct, below: BTreeMap::new(), layers: BTreeMap::new() };
+        let blocked_by = lower.iter().map(|(id, (_, blocked_by))| (*id, *blocked_by)).collect();
+        let mut graph = Self { direct, blocked_by, below: BTreeMap::new(), layers: BTreeMap::new() };
         for id in lower.keys() {
             graph.add(id, &lower);
         }
@@ -46,6 +48,11 @@ impl Graph {
     /// The checks that this one builds on directly.
     pub(crate) fn direct(&self, id: &str) -> Ids {
         self.direct.get(id).copied().unwrap_or_default()
+    }
+
+    /// The checks that this one builds on directly, and those that may block it.
+    pub(crate) fn direct_or_blocking(&self, id: &str) -> impl Iterator<Item = &'static str> {
+        self.direct(id).iter().chain(self.blocked_by.get(id).copied().unwrap_or_default()).copied()
     }
 
     /// The checks below this one, directly or not, and those that may block it.

@@ -1,5 +1,7 @@
 //! What keeps a run from asking, and which check reports it.
 
+use std::collections::BTreeSet;
+
 use crate::check::outcome::Unseen;
 use crate::check::{Cause, Finding, Judged, Severity};
 use crate::fact::Facts;
@@ -10,6 +12,8 @@ use crate::seen::Obstacle;
 const OF_THE_CERTIFICATE: [&str; 4] = ["PK-01", "PK-03", "PK-04", "PK-14"];
 /// Reports that the cluster cannot be asked.
 const OF_THE_SERVER: &str = "CP-01";
+/// Report what keeps an API server from answering a request that it accepts: it is not healthy, or cannot decrypt.
+const OF_READS: [&str; 2] = [OF_THE_SERVER, "CP-18"];
 /// Reports that kubeadm's administrators have lost their rights.
 const OF_THE_ADMINISTRATORS: &str = "AA-19";
 
@@ -20,6 +24,8 @@ pub(crate) struct Obstacles {
     barred: Option<(Obstacle, String)>,
     /// Whether our own user should be an administrator, and may not do what one may do.
     lost_rights: bool,
+    /// Why what is only read from the API server was not seen.
+    failed_reads: BTreeSet<String>,
 }
 
 impl Obstacles {
@@ -28,7 +34,13 @@ impl Obstacles {
         Self {
             barred: facts.barred().map(|(obstacle, cause)| (obstacle, cause.to_owned())),
             lost_rights: facts.seen::<OwnRights>().is_ok_and(OwnRights::are_lost),
+            failed_reads: facts.failed_reads().map(ToString::to_string).collect(),
         }
+    }
+
+    /// The checks whose findings may explain that a whole fact was not seen, if it is one that is only read.
+    pub(super) fn of_a_read(&self, unseen: &Unseen) -> Option<&'static [&'static str]> {
+        self.failed_reads.contains(&unseen.why).then_some(&OF_READS)
     }
 
     /// Whether this check reports that the certificate is not accepted.

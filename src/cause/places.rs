@@ -14,6 +14,9 @@ use crate::object_ref::NamespacedName;
 /// The components that run as static pods where kubeadm built the control plane.
 const STATIC_PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
+/// The kind of a zone as a subject.
+const ZONE: &str = "zone";
+
 /// The nodes of a cluster, and what facts place on them.
 #[derive(Clone, Default)]
 pub(crate) struct Places {
@@ -38,7 +41,9 @@ impl Places {
         places.facts = Some(facts.clone());
         for pod in facts.seen::<Pods>().iter().flat_map(|pods| pods.0.values()) {
             let Some(node) = &pod.node else { continue };
-            if !pod.ready
+            let should_run = !pod.deleting && pod.phase != "Succeeded";
+            if should_run
+                && !pod.ready
                 && let Some(workload) = pod.workload()
             {
                 places.workloads.entry(workload.into()).or_default().insert(node.clone());
@@ -72,13 +77,38 @@ impl Places {
         places
     }
 
+    #[cfg(test)]
+    pub(super) fn with_workload(mut self, workload: Subject, nodes: &[&str]) -> Self {
+        self.workloads.insert(workload, nodes.iter().map(|node| (*node).into()).collect());
+        self
+    }
+
     /// The nodes that something is on; none for what is of the whole cluster, or is not known to be on a node. A workload fails
-    /// on the nodes of those of its pods that are not ready.
+    /// on the nodes of those of its pods that are not ready, and a zone on all of its nodes.
     pub(crate) fn of_subject<'a>(&'a self, subject: &'a Subject) -> BTreeSet<&'a str> {
-        match self.workloads.get(subject) {
-            Some(nodes) => nodes.iter().map(Word::as_str).collect(),
-            None => self.node(subject).into_iter().collect(),
+        match (self.workloads.get(subject), self.of_zone(subject)) {
+            (Some(nodes), _) => nodes.iter().map(Word::as_str).collect(),
+            (None, Some(nodes)) => nodes.iter().map(String::as_str).collect(),
+            (None, None) => self.node(subject).into_iter().collect(),
         }
+    }
+
+    /// The nodes that several things are on; none if one of them is of the whole cluster, or not known to be on a node.
+    pub(super) fn of_all<'a>(&'a self, subjects: &'a [Subject]) -> Option<BTreeSet<&'a str>> {
+        let mut all = BTreeSet::new();
+        for subject in subjects {
+            let nodes = self.of_subject(subject);
+            if nodes.is_empty() {
+                return None;
+            }
+            all.extend(nodes);
+        }
+        Some(all).filter(|all| !all.is_empty())
+    }
+
+    fn of_zone(&self, subject: &Subject) -> Option<&BTreeSet<String>> {
+        let name = Some(&subject.name).filter(|_| subject.kind == ZONE && subject.namespace.is_none())?;
+        self.zones.get(name)
     }
 
     /// The node that something is on, which no other is.
@@ -109,11 +139,17 @@ impl Places {
         self.nodes.get(node).map(String::as_str)
     }
 
-    /// The nodes of several things; none if one of them is not on one node alone, or there are none. What is wrong with a
-    /// workload is wrong for all that use it.
+    /// The nodes of several things; none if one of them is not on one node alone or a zone, or there are none. What is wrong
+    /// with a workload is wrong for all that use it.
     pub(crate) fn nodes<'a>(&'a self, subjects: impl IntoIterator<Item = &'a Subject>) -> Option<BTreeSet<&'a str>> {
-        let nodes: Option<BTreeSet<_>> = subjects.into_iter().map(|subject| self.node(subject)).collect();
-        nodes.filter(|nodes| !nodes.is_empty())
+        let mut all = BTreeSet::new();
+        for subject in subjects {
+            match self.of_zone(subject) {
+                Some(zone) => all.extend(zone.iter().map(String::as_str)),
+                None => _ = all.insert(self.node(subject)?),
+            }
+        }
+        Some(all).filter(|all| !all.is_empty())
     }
 
     /// Whether no node of the control plane is missing among these. Where no node has its role, none is known.
@@ -129,7 +165,7 @@ impl Places {
         }
         match nodes.first() {
             Some(node) if nodes.len() == 1 => Some(Subject::node(*node)),
-            _ => self.zones.iter().find(|(_, zone)| all(zone)).map(|(name, _)| Subject::cluster_object("zone", name)),
+            _ => self.zones.iter().find(|(_, zone)| all(zone)).map(|(name, _)| Subject::cluster_object(ZONE, name)),
         }
     }
 }

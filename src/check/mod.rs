@@ -1,5 +1,6 @@
 //! Checks: pure functions from facts to a verdict, whose parameters are their needs.
 
+mod bounds;
 pub mod cause;
 pub mod documentation;
 pub mod finding;

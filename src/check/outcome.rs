@@ -127,7 +127,7 @@ impl Judged {
             Err(why) => judged.unseen.push(Unseen::new(Vec::new(), &why)),
             Ok(verdict) => judged.conclude(check, &verdict, gate),
         }
-        judged
+        judged.bounded()
     }
 
     /// What its results follow from: one entry for each that follows from something.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::node::{Record, Slot};
+use super::node::{Origin, Record, Slot};
 use super::{Fact, Given, Need, Node};
 use crate::redaction::Redaction;
-use crate::seen::{Obstacle, Unobserved};
+use crate::seen::{Access, Obstacle, Unobserved};
 
 struct Cell {
     node: Node,
@@ -81,6 +81,15 @@ impl Facts {
         let cells = names.values().filter_map(|node| self.cells.get(&node.id));
         let unobserved = cells.filter_map(|cell| cell.slot.get()?.as_ref().err());
         unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
+    }
+
+    /// Why facts were not seen that are only read: from the API server, and by no experiment.
+    pub fn failed_reads(&self) -> impl Iterator<Item = &Unobserved> {
+        let reads = self.cells.values().filter(|cell| match cell.node.origin {
+            Origin::Observed(observation) => observation.access == Access::Read,
+            Origin::Derived(_) | Origin::Given => false,
+        });
+        reads.filter_map(|cell| cell.slot.get()?.as_ref().err())
     }
 
     /// What kept the run from asking its cluster, and why in one line.

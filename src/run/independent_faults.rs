@@ -1,13 +1,18 @@
-//! Two faults that have nothing to do with each other are two root causes: neither hides the other.
+//! Two faults that have nothing to do with each other are two root causes: neither hides the other. Nor does a fault hide
+//! that something could not be observed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
 
 use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Judged, Severity};
 use crate::event::{Event, Events, RunStarted};
 use crate::recording::Recording;
 use crate::run::{Plan, Run, Source, run};
+use crate::seen::Unobserved;
 use crate::suites;
 
 /// Faults of many layers, each recorded on a cluster of the same three nodes, with the check that names the root.
@@ -83,10 +88,16 @@ fn is_in_the_way(one: &str, other: &str) -> bool {
         .any(|(upper, lower)| *upper == one && lower.contains(&other) || *upper == other && lower.contains(&one))
 }
 
+fn path(slug: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/faults").join(format!("{slug}.json.gz"))
+}
+
+fn recording(slug: &str) -> Recording {
+    Recording::read(&path(slug)).expect("a fixture is a recording")
+}
+
 /// What each check found in a recording, before causes are looked for, and where things are.
-async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/faults").join(format!("{slug}.json.gz"));
-    let recording = Recording::read(&path).expect("a fixture is a recording");
+async fn judged(recording: Recording) -> (BTreeMap<String, Judged>, Places, Obstacles, Severity) {
     let plan = Plan::new(recording.header.checks.iter().filter_map(|id| suites::check(id)).collect());
     let started = RunStarted::judging(&recording, &plan.checks);
     let (gate, (events, mut stream)) = (recording.header.gate, Events::channel());
@@ -98,7 +109,7 @@ async fn judged(slug: &str) -> (BTreeMap<String, Judged>, Places, Severity) {
             judged.insert(check.id.clone(), check);
         }
     }
-    (judged, Places::of(&concluded.facts), gate)
+    (judged, Places::of(&concluded.facts), Obstacles::of(&concluded.facts), gate)
 }
 
 fn merged(one: &BTreeMap<String, Judged>, other: &BTreeMap<String, Judged>) -> Vec<Judged> {
@@ -120,10 +131,10 @@ async fn neither_of_two_faults_hides_the_other() {
     let graph = Graph::new(suites::checks());
     let mut recorded = Vec::new();
     for (slug, root) in FAULTS {
-        recorded.push((slug, root, judged(slug).await));
+        recorded.push((slug, root, judged(recording(slug)).await));
     }
     let mut hidden = Vec::new();
-    for (i, (slug, root, (one, places, gate))) in recorded.iter().enumerate() {
+    for (i, (slug, root, (one, places, _, gate))) in recorded.iter().enumerate() {
         for (other_slug, other_root, (other, ..)) in &recorded[i + 1..] {
             if is_in_the_way(slug, other_slug) {
                 continue;
@@ -138,6 +149,38 @@ async fn neither_of_two_faults_hides_the_other() {
                     roots.iter().map(|root| root.check.clone()).collect::<Vec<_>>().join(" "),
                 ));
             }
+        }
+    }
+    assert!(hidden.is_empty(), "{hidden:#?}");
+}
+
+/// A recording of a run that could not list pods.
+fn without_pods(slug: &str, why: &Unobserved) -> Recording {
+    let path = path(slug);
+    let file = File::open(&path).expect("the fixture exists");
+    let mut recording: serde_json::Value = serde_json::from_reader(GzDecoder::new(file)).expect("it is JSON");
+    recording["facts"]["pods"] = serde_json::to_value(Err::<(), _>(why)).expect("it can be written");
+    Recording::parse(recording.to_string().as_bytes(), &path).expect("it is a recording still")
+}
+
+#[tokio::test]
+async fn no_fault_hides_that_something_was_not_observed() {
+    let graph = Graph::new(suites::checks());
+    let refused = Unobserved::Refused { missing: "list pods".into(), message: "forbidden".into() };
+    let failed = Unobserved::invalid("GET /api/v1/pods", "HTTP 500: etcdserver: request timed out");
+    let mut hidden = Vec::new();
+    for (slug, root) in FAULTS {
+        for why in [&refused, &failed] {
+            let (judged, places, obstacles, gate) = judged(without_pods(slug, why)).await;
+            let mut judged: Vec<Judged> = judged.into_values().collect();
+            let is_without = |check: &Judged| check.unseen.iter().any(|unseen| unseen.why == why.to_string());
+            assert!(judged.iter().filter(|check| is_without(check)).count() > 20, "{slug}");
+            fold(&mut judged, &graph, &places, &Restarts::default(), &obstacles, gate);
+            let blocked = judged.iter().filter(|check| {
+                let unseen = check.unseen.iter().filter(|unseen| unseen.why == why.to_string());
+                unseen.filter_map(|unseen| unseen.cause.as_ref()).any(|cause| cause.check == root)
+            });
+            hidden.extend(blocked.map(|check| format!("{slug}: {}", check.id)));
         }
     }
     assert!(hidden.is_empty(), "{hidden:#?}");

@@ -27,7 +27,7 @@ use crate::fact::facts::issuer_discovery::{Issuer, IssuerDiscovery};
 use crate::jwt::Key;
 use crate::seen::Unobserved;
 
-crate::check!("AA-24", "token-issuer", Major, judge, builds_on: ["AA-21"]);
+crate::check!("AA-24", "token-issuer", Major, judge, builds_on: ["AA-21"], blocked_by: ["HA-07"]);
 
 const ISSUERS: &str = "set the same --service-account-issuer in /etc/kubernetes/manifests/kube-apiserver.yaml on every \
                        control-plane node; while it changes, set it twice on each: the new one first, then the old one";

@@ -30,7 +30,8 @@ crate::check!(
     "cluster-info-endpoint",
     Critical,
     judge,
-    builds_on: ["CP-01", "DI-01", "HA-01", "PK-01"]
+    builds_on: ["CP-01", "DI-01", "HA-02", "PK-01"],
+    blocked_by: ["HA-01"],
 );
 
 fn judge(
@@ -89,6 +90,7 @@ fn judge(
                 format!("it names {server}"),
             )
             .impact("new nodes reach the API server by another address than kubeadm configures for the others")
+            .comes_from(Subject::object("ConfigMap", "kube-system", "kubeadm-config"))
             .fix(set_server(Some(configured), server))
             .severity(Severity::Minor)
         });

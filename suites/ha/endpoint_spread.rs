@@ -25,7 +25,7 @@ use crate::fact::facts::nodes::{Node, Nodes};
 use crate::handshake::Handshake;
 use crate::seen::{Seen, Unobserved};
 
-crate::check!("HA-02", "endpoint-spread", Major, judge, builds_on: ["CP-01", "HA-01", "KL-01"]);
+crate::check!("HA-02", "endpoint-spread", Major, judge, builds_on: ["CP-01", "KL-01"], blocked_by: ["HA-01"]);
 
 /// How a load balancer notices by itself that a backend is dead.
 const CHECK_BACKENDS: &str = "let the load balancer check each backend by HTTPS at /readyz every few seconds";
@@ -123,6 +123,7 @@ fn judge_spread(
         let unmet = unmet.iter().map(|(_, at)| format!("no connection ends at {at}"));
         match owner {
             Some(node) => finding
+                .comes_from(Subject::object("ConfigMap", "kube-system", "kubeadm-config"))
                 .impact(format!(
                     "its name is {node}'s own address: all kubelets and clients lose the cluster with {node}"
                 ))

@@ -36,6 +36,11 @@ const MOVE_THE_ENDPOINT: &str = "put a load balancer or a virtual address in fro
      controlPlaneEndpoint to it and add its name to apiServer.certSANs (kubectl -n kube-system edit configmap \
      kubeadm-config); renew the certificates as PK-01 shows; then change server in every kubeconfig";
 
+/// The check that takes a control-plane node away: nothing else fails because there are few of them.
+const DRILL: &[&str] = &["HA-06"];
+/// The checks of clients that use the control-plane endpoint.
+const OF_THE_ENDPOINT: &[&str] = &["DI-03", "HA-02", "HA-06", "SN-08"];
+
 fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
     let planes: BTreeMap<&str, &Node> = nodes.control_plane().map(|(name, node)| (name.as_str(), node)).collect();
     if planes.is_empty() {
@@ -93,7 +98,7 @@ fn judge_count(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, stacked: b
             .info(),
         _ => return verdict.confirm(),
     };
-    verdict.find_together(planes.keys().map(|plane| Subject::node(*plane)), 1, finding);
+    verdict.find_together(planes.keys().map(|plane| Subject::node(*plane)), 1, finding.explains_only(DRILL));
 }
 
 fn judge_members(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, members: &BTreeSet<&str>) {
@@ -109,6 +114,7 @@ fn judge_members(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>, members:
             format!("{} of {} control-plane nodes have none", without.len(), planes.len()),
         )
         .impact("etcd survives fewer failures than the number of control-plane nodes suggests")
+        .explains_only(DRILL)
         .fix(
             "on each of these nodes: ls /etc/kubernetes/manifests/etcd.yaml; crictl ps -a --name etcd (HA-03 has more)",
         ),
@@ -137,6 +143,7 @@ fn judge_zones(verdict: &mut Verdict, planes: &BTreeMap<&str, &Node>) {
                 format!("{} of {} are in zone {zone}", inside.len(), planes.len()),
             )
             .impact(format!("when zone {zone} fails, so does the control plane"))
+            .explains_only(DRILL)
             .fix("join control-plane nodes in other zones, until none has more than half of them")
             .info(),
         );
@@ -151,6 +158,7 @@ fn judge_endpoint(verdict: &mut Verdict, nodes: &Nodes, kubeadm: &KubeadmConfig)
             subject,
             Finding::new(expected, "it is not set")
                 .impact("kubelets and clients are configured with one API server, and lose the cluster when it fails")
+                .explains_only(OF_THE_ENDPOINT)
                 .fix(MOVE_THE_ENDPOINT),
         );
     };
@@ -167,6 +175,7 @@ fn judge_endpoint(verdict: &mut Verdict, nodes: &Nodes, kubeadm: &KubeadmConfig)
             subject,
             Finding::new(expected, format!("it is {endpoint}, which is {owner}"))
                 .impact(format!("all kubelets and clients lose the cluster when {owner} fails"))
+                .explains_only(OF_THE_ENDPOINT)
                 .fix(MOVE_THE_ENDPOINT),
         ),
     }

@@ -103,6 +103,8 @@ fn judge_versions<'a>(
                     format!("it speaks {version} with a client that asks for it"),
                 )
                 .impact("an attacker on the network path to an old client can break their connection")
+                // A new certificate does not change it.
+                .comes_from_its_subjects()
                 .fix(fix),
             ),
         }

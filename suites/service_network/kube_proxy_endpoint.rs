@@ -32,7 +32,7 @@ use crate::ports;
 use crate::seen::Unobserved;
 use crate::suites::rights;
 
-crate::check!("SN-08", "kube-proxy-endpoint", Major, judge, builds_on: ["HA-01"]);
+crate::check!("SN-08", "kube-proxy-endpoint", Major, judge, blocked_by: ["HA-01"]);
 
 /// What kube-proxy must be able to watch.
 const WATCHED: [(&str, &str); 3] = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];
@@ -112,6 +112,7 @@ fn judge_server(
             };
             Finding::new(format!("server: {url}, the controlPlaneEndpoint of kubeadm-config"), shown(config))
                 .impact("while that API server is down or missing, no node learns of new Services and endpoints")
+                .comes_from(Subject::object("ConfigMap", "kube-system", "kubeadm-config"))
                 .fix(configure(&format!("in kubeconfig.conf, set server: {url}")))
                 .managed_by(config.manager.as_ref())
         });

@@ -106,7 +106,7 @@ impl Paths {
                 Some(_) => format!("between zones {from} and {to}"),
                 None => format!("from zone {from} to zone {to}"),
             };
-            let zones = [from, to].map(|zone| Subject::cluster_object("Zone", *zone));
+            let zones = [from, to].map(|zone| Subject::cluster_object("zone", *zone));
             self.move_to(folded, ends, zones, there.iter().chain(back.into_iter().flatten()));
         }
     }
