@@ -1,6 +1,6 @@
 //! Other probes under some load: full packets, fragments, and many datagrams.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use futures_util::future::OptionFuture;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::greet::{greeting, understand};
 use super::retried::retried;
@@ -27,6 +27,10 @@ const HEADERS: (usize, usize) = (28, 48);
 const DATAGRAMS: (usize, usize) = (40, 160);
 /// The time between two of them, so that no queue overflows.
 const GAP: Duration = Duration::from_millis(2);
+/// How many may wait for their answers at once. Each of 16 peers may send as many to one socket, which holds some 270.
+const IN_FLIGHT: usize = 16;
+/// After how long one that is not answered no longer keeps others from being sent. Its answer may still come.
+const OVERDUE: Duration = Duration::from_millis(500);
 /// How long the answers to the first ones may take before more are sent.
 const SOON: Duration = Duration::from_millis(300);
 /// How long the last answer may take: on a busy node what is late is not lost.
@@ -99,42 +103,72 @@ pub async fn loss(at: SocketAddr, run: &RunId, terms: &Terms) -> Option<Loss> {
     terms.by_deadline(count(&socket, &greetings)).await
 }
 
-/// Sends the first datagrams, and the others too if those are not all answered soon.
+/// Sends the first datagrams, and the others too if only some of those are answered soon.
 async fn count(socket: &UdpSocket, greetings: &[(Vec<u8>, u64)]) -> Loss {
     let (first, more) = greetings.split_at(DATAGRAMS.0);
-    let mut open: BTreeSet<u64> = first.iter().map(|(_, nonce)| *nonce).collect();
-    tokio::select! {
-        () = async { send(socket, first).await; sleep(SOON).await } => {}
-        () = receive(socket, &mut open) => {}
-    }
+    let mut flight = Flight { socket, open: BTreeMap::new() };
+    flight.send(first).await;
+    flight.receive_for(SOON).await;
     let mut sent = first.len();
-    if !open.is_empty() {
+    if !flight.open.is_empty() && flight.open.len() < sent {
         sent += more.len();
-        open.extend(more.iter().map(|(_, nonce)| *nonce));
-        tokio::select! {
-            () = async { send(socket, more).await; sleep(LAST).await } => {}
-            () = receive(socket, &mut open) => {}
+        flight.send(more).await;
+    }
+    flight.receive_for(LAST).await;
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Loss { sent: number(sent), lost: number(flight.open.len()) }
+}
+
+/// Datagrams that were sent, of which only a few wait for their answers at a time: the peer may get no processor for a while,
+/// and what its socket cannot hold meanwhile is not lost on the network.
+struct Flight<'a> {
+    socket: &'a UdpSocket,
+    /// When those were sent that are not answered yet.
+    open: BTreeMap<u64, Instant>,
+}
+
+impl Flight<'_> {
+    async fn send(&mut self, greetings: &[(Vec<u8>, u64)]) {
+        for (greeting, nonce) in greetings {
+            while let Some(end) = self.is_full_until() {
+                // Whether it is full is asked again when the first answer has come, or the time is over.
+                _ = timeout_at(end, self.receive()).await;
+            }
+            self.open.insert(*nonce, Instant::now());
+            // What cannot be sent is lost as well.
+            _ = self.socket.send(greeting).await;
+            self.receive_all_for(GAP).await;
         }
     }
-    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    Loss { sent: number(sent), lost: number(open.len()) }
-}
 
-async fn send(socket: &UdpSocket, greetings: &[(Vec<u8>, u64)]) {
-    for (greeting, _) in greetings {
-        // What cannot be sent is lost as well.
-        let _ = socket.send(greeting).await;
-        sleep(GAP).await;
+    /// Until when no more are sent, if no answer comes.
+    fn is_full_until(&self) -> Option<Instant> {
+        let mut recent: Vec<Instant> = self.open.values().map(|sent| *sent + OVERDUE).collect();
+        recent.retain(|end| *end > Instant::now());
+        recent.sort_unstable();
+        recent.len().checked_sub(IN_FLIGHT).map(|place| recent[place])
     }
-}
 
-/// Receives until every one of these greetings is answered.
-async fn receive(socket: &UdpSocket, open: &mut BTreeSet<u64>) {
-    let mut datagram = [0; 512];
-    while !open.is_empty() {
-        let Ok(length) = socket.recv(&mut datagram).await else { continue };
+    /// Receives for this long, or until everything is answered.
+    async fn receive_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.open.is_empty() && timeout_at(end, self.receive()).await.is_ok() {}
+    }
+
+    /// Receives for as long as this, even if everything is answered.
+    async fn receive_all_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        self.receive_for(time).await;
+        sleep_until(end).await;
+    }
+
+    /// Receives one datagram.
+    async fn receive(&mut self) {
+        let mut datagram = [0; 512];
+        // A refusal by ICMP is not an answer.
+        let Ok(length) = self.socket.recv(&mut datagram).await else { return };
         if let Ok(reply) = serde_json::from_slice::<Reply>(&datagram[..length]) {
-            open.remove(&reply.nonce);
+            self.open.remove(&reply.nonce);
         }
     }
 }
@@ -149,6 +183,43 @@ async fn connected(at: SocketAddr) -> Got<UdpSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_rests_for_a_while_loses_nothing() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = server.local_addr().unwrap();
+        let run: RunId = "x7f4k".parse().unwrap();
+        let terms = Terms::new(Duration::ZERO, Duration::from_secs(4), Duration::from_secs(60));
+        let serve = async {
+            let mut most = 0;
+            loop {
+                tokio::time::sleep(Duration::from_millis(350)).await;
+                let mut datagram = [0; 512];
+                let mut waiting = 0;
+                while let Ok((length, from)) = server.try_recv_from(&mut datagram) {
+                    waiting += 1;
+                    let greeting: crate::probe::serve::Greeting = serde_json::from_slice(&datagram[..length]).unwrap();
+                    let (run, nonce) = (greeting.run, greeting.nonce);
+                    let reply = Reply { run, nonce, pod: "p".into(), from: [127, 0, 0, 1].into() };
+                    server.send_to(&serde_json::to_vec(&reply).unwrap(), from).await.unwrap();
+                }
+                most = most.max(waiting);
+                assert!(most <= IN_FLIGHT, "{most} datagrams wait in its socket");
+            }
+        };
+        tokio::select! {
+            () = serve => {}
+            loss = loss(at, &run, &terms) => assert_eq!(loss.map(|loss| loss.lost), Some(0)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_that_drops_everything_is_not_loaded_further() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let terms = Terms::new(Duration::ZERO, Duration::from_secs(4), Duration::from_secs(60));
+        let loss = loss(silent.local_addr().unwrap(), &"x7f4k".parse().unwrap(), &terms).await;
+        assert_eq!(loss, Some(Loss { sent: 40, lost: 40 }));
+    }
 
     #[tokio::test]
     async fn lost_datagrams_are_counted() {
