@@ -174,10 +174,10 @@ impl Fold<'_> {
     }
 
     /// The things that a result is about, by the root that it follows from where they are; none first. What is about nothing in
-    /// particular, or at a place that is not known, follows only from what is wrong everywhere.
+    /// particular, or at a place that is not known, follows only from what is wrong everywhere, or on every node.
     fn parts(&self, id: &str, subjects: &[Subject], below: &[&str]) -> BTreeMap<Option<Cause>, Vec<Subject>> {
         if subjects.is_empty() {
-            return BTreeMap::from([(self.lowest(below, id, Faults::everywhere), Vec::new())]);
+            return BTreeMap::from([(self.root_of(id, below, &BTreeSet::new()), Vec::new())]);
         }
         let mut parts: BTreeMap<_, Vec<Subject>> = BTreeMap::new();
         for subject in subjects {
@@ -191,10 +191,12 @@ impl Fold<'_> {
         parts
     }
 
-    /// The lowest root of what is on these nodes, if every one of them has a root.
+    /// The lowest root of what is on these nodes, if every one of them has a root; of what is on none, that of all nodes.
     fn root_of(&self, id: &str, below: &[&str], nodes: &BTreeSet<&str>) -> Option<Cause> {
         if nodes.is_empty() {
-            return self.lowest(below, id, Faults::everywhere);
+            let all = self.places.all();
+            let on_all = || if all.is_empty() { None } else { self.root_of(id, below, &all) };
+            return self.lowest(below, id, Faults::everywhere).or_else(on_all);
         }
         let roots: Option<BTreeSet<(usize, Cause)>> = nodes
             .iter()

@@ -34,7 +34,7 @@ impl Obstacles {
         Self {
             barred: facts.barred().map(|(obstacle, cause)| (obstacle, cause.to_owned())),
             lost_rights: facts.seen::<OwnRights>().is_ok_and(OwnRights::are_lost),
-            failed_reads: facts.failed_reads().map(ToString::to_string).collect(),
+            failed_reads: facts.failed_reads().into_iter().map(ToString::to_string).collect(),
         }
     }
 

@@ -152,6 +152,11 @@ impl Places {
         Some(all).filter(|all| !all.is_empty())
     }
 
+    /// All nodes.
+    pub(super) fn all(&self) -> BTreeSet<&str> {
+        self.nodes.iter().map(String::as_str).collect()
+    }
+
     /// Whether no node of the control plane is missing among these. Where no node has its role, none is known.
     pub(crate) fn are_control_plane(&self, nodes: &BTreeSet<&str>) -> bool {
         !self.control_plane.is_empty() && self.control_plane.iter().all(|node| nodes.contains(node.as_str()))

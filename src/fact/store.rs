@@ -83,13 +83,17 @@ impl Facts {
         unobserved.filter(|why| matches!(why, Unobserved::NotAllowed { .. }))
     }
 
-    /// Why facts were not seen that are only read: from the API server, and by no experiment.
-    pub fn failed_reads(&self) -> impl Iterator<Item = &Unobserved> {
-        let reads = self.cells.values().filter(|cell| match cell.node.origin {
-            Origin::Observed(observation) => observation.access == Access::Read,
-            Origin::Derived(_) | Origin::Given => false,
-        });
-        reads.filter_map(|cell| cell.slot.get()?.as_ref().err())
+    /// Why facts were not seen that are only read from the API server, and do not need the result of an experiment.
+    pub fn failed_reads(&self) -> Vec<&Unobserved> {
+        let failed = |is_read: bool| {
+            let cells = self.cells.values().filter(move |cell| match cell.node.origin {
+                Origin::Observed(observation) => (observation.access == Access::Read) == is_read,
+                Origin::Derived(_) | Origin::Given => false,
+            });
+            cells.filter_map(|cell| cell.slot.get()?.as_ref().err())
+        };
+        let experiments: Vec<_> = failed(false).collect();
+        failed(true).filter(|why| !experiments.contains(why)).collect()
     }
 
     /// What kept the run from asking its cluster, and why in one line.

@@ -36,7 +36,7 @@ crate::check!(
     Major,
     judge,
     builds_on: ["DN-02", "DN-03", "DN-08", "SN-04"],
-    blocked_by: ["CN-04"]
+    blocked_by: ["CN-04", "DN-04", "KL-16"]
 );
 
 /// How often a server may have been restarted, whatever its age: a reboot of its node counts as one.

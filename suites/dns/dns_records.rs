@@ -37,7 +37,8 @@ crate::check!(
     "dns-records",
     Minor,
     judge,
-    builds_on: ["DN-02", "DN-03", "DN-04", "DN-08", "DN-10", "SN-09"]
+    builds_on: ["DN-02", "DN-03", "DN-04", "DN-08", "DN-10", "SN-09"],
+    blocked_by: ["CP-08", "KL-16"]
 );
 
 fn judge(

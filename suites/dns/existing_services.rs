@@ -26,7 +26,7 @@ use crate::fact::facts::unresolved_services::UnresolvedServices;
 use crate::seen::Unobserved;
 use crate::suites::dns::helpers::config_map;
 
-crate::check!("DN-10", "existing-services", Major, judge, builds_on: ["DN-04"]);
+crate::check!("DN-10", "existing-services", Major, judge, builds_on: ["DN-04"], blocked_by: ["KL-16"]);
 
 fn judge(reports: &ProbeReports, unresolved: &UnresolvedServices, corefile: Result<&Corefile, &Unobserved>) -> Verdict {
     let mut verdict = Verdict::new();
