@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Packs what build.sh has built: archives, source, the image of probes, checksums, and the manifests of package managers.
+# Packs what build.sh has built and sbom.sh has listed: archives, source, the image of probes, checksums, and the manifests of
+# package managers.
 #
 #   scripts/release/package.sh        all of it, in $DIST
 source "$(dirname "$0")/common.bash"
@@ -17,7 +18,8 @@ for target in "${TARGETS[@]}"; do
 done
 git archive --format=tar --prefix="seaworthy-$VERSION/" HEAD | gzip --no-name -9 >"$DIST/seaworthy-$VERSION-source.tar.gz"
 # One image for both architectures, made by the executable of this machine's.
-"$BUILT/$(uname -m)-unknown-linux-musl/seaworthy" image "${executables[@]}" --output "$DIST/seaworthy-$VERSION-probe-image.tar"
+"$BUILT/$(uname -m)-unknown-linux-musl/seaworthy" image "${executables[@]}" --sbom "$DIST/seaworthy.cdx.json" \
+    --output "$DIST/seaworthy-$VERSION-probe-image.tar"
 
 "$here/krew.sh"
 "$here/homebrew.sh"

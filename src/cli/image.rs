@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::image::{DEFAULT_PROBE_IMAGE, DockerConfig, Executable, ExecutableError, Image, ImageError, PushError};
+use crate::image::{
+    BillError, BillOfMaterials, DEFAULT_PROBE_IMAGE, DockerConfig, Executable, ExecutableError, Image, ImageError,
+    PushError,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +44,11 @@ pub struct ImageArgs {
     #[arg(long = "executable", value_name = "FILE")]
     pub executables: Vec<PathBuf>,
 
+    /// A bill of materials of the executables (CycloneDX, JSON), which becomes /seaworthy.cdx.json in
+    /// the image
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
+
     /// The name of the image in the file, and on the nodes after it is loaded
     #[arg(long, value_name = "NAME", default_value = DEFAULT_PROBE_IMAGE)]
     pub name: String,
@@ -56,13 +64,17 @@ pub async fn run(args: ImageArgs) -> Result<(), ImageCommandError> {
 }
 
 async fn report(args: ImageArgs, out: &mut impl Write) -> Result<(), ImageCommandError> {
+    let bill = args.sbom.as_deref().map(BillOfMaterials::read).transpose()?;
     let paths = if args.executables.is_empty() {
         vec![env::current_exe().map_err(ImageCommandError::ThisExecutable)?]
     } else {
         args.executables
     };
     let executables = paths.into_iter().map(Executable::open).collect::<Result<Vec<_>, _>>()?;
-    let image = Image::new(&args.name, executables)?;
+    let mut image = Image::new(&args.name, executables)?;
+    if let Some(bill) = bill {
+        image = image.with_bill(bill);
+    }
     let platforms: Vec<_> =
         image.executables().iter().map(|executable| format!("linux/{}", executable.architecture())).collect();
     let platforms = platforms.join(", ");
@@ -90,6 +102,9 @@ pub enum ImageCommandError {
     /// An executable cannot be the program of an image.
     #[error(transparent)]
     Executable(#[from] ExecutableError),
+    /// A file cannot be the bill of materials of an image.
+    #[error(transparent)]
+    Bill(#[from] BillError),
     /// The image could not be made or written.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -148,6 +163,17 @@ mod tests {
         let args = parse(&["-o", output.to_str().unwrap(), "--executable", script.to_str().unwrap()]).unwrap();
         let mut out = Vec::new();
         assert!(matches!(report(args, &mut out).await, Err(ImageCommandError::Executable(_))));
+        assert!(out.is_empty() && !output.exists());
+    }
+
+    #[tokio::test]
+    async fn without_a_usable_bill_of_materials_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bill, output) = (dir.path().join("bill"), dir.path().join("probe.tar"));
+        std::fs::write(&bill, "{}").unwrap();
+        let args = parse(&["-o", output.to_str().unwrap(), "--sbom", bill.to_str().unwrap()]).unwrap();
+        let mut out = Vec::new();
+        assert!(matches!(report(args, &mut out).await, Err(ImageCommandError::Bill(_))));
         assert!(out.is_empty() && !output.exists());
     }
 }

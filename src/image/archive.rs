@@ -48,7 +48,7 @@ impl Image {
     ) -> Result<Digest, ImageError> {
         let mut manifests = Vec::new();
         for executable in self.executables() {
-            let PlatformImage { layer, config, manifest } = PlatformImage::of(executable)?;
+            let PlatformImage { layer, config, manifest } = PlatformImage::of(executable, self.bill())?;
             for blob in [&layer, &config, &manifest] {
                 append_blob(tar, blob).map_err(failed)?;
             }

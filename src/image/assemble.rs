@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use oci_client::Reference;
 use serde::Serialize;
 
+use super::bill::BillOfMaterials;
 use super::digest::Digest;
 use super::executable::{Architecture, Executable};
 use super::layer::Layer;
@@ -20,6 +21,7 @@ pub const DEFAULT_PROBE_IMAGE: &str = concat!("seaworthy.dev/probe:", env!("CARG
 pub struct Image {
     name: String,
     executables: Vec<Executable>,
+    bill: Option<BillOfMaterials>,
 }
 
 impl Image {
@@ -47,7 +49,12 @@ impl Image {
                 second: pair[1].path().into(),
             });
         }
-        Ok(Self { name: reference.whole(), executables })
+        Ok(Self { name: reference.whole(), executables, bill: None })
+    }
+
+    /// The same image with a bill of materials beside each executable.
+    pub fn with_bill(self, bill: BillOfMaterials) -> Self {
+        Self { bill: Some(bill), ..self }
     }
 
     /// The full name: registry, repository and tag.
@@ -58,6 +65,11 @@ impl Image {
     /// The executables, ordered by architecture.
     pub fn executables(&self) -> &[Executable] {
         &self.executables
+    }
+
+    /// The bill of materials, if there is one.
+    pub(super) fn bill(&self) -> Option<&BillOfMaterials> {
+        self.bill.as_ref()
     }
 }
 
@@ -88,9 +100,9 @@ pub(super) struct PlatformImage {
 
 impl PlatformImage {
     /// Reads and compresses the executable, which takes a second or so.
-    pub(super) fn of(executable: &Executable) -> Result<Self, ImageError> {
-        let Layer { compressed, digest, diff_id } =
-            Layer::of(executable).map_err(|source| ImageError::Read { path: executable.path().into(), source })?;
+    pub(super) fn of(executable: &Executable, bill: Option<&BillOfMaterials>) -> Result<Self, ImageError> {
+        let Layer { compressed, digest, diff_id } = Layer::of(executable, bill)
+            .map_err(|source| ImageError::Read { path: executable.path().into(), source })?;
         let layer = Blob { descriptor: descriptor(MediaType::Layer, digest, compressed.len()), bytes: compressed };
         let platform = Platform::linux(executable.architecture());
         let config = Blob::document(MediaType::Config, &Config::new(platform, diff_id));

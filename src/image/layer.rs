@@ -1,4 +1,4 @@
-//! The one layer of an image: a compressed tar with the executable at `/seaworthy`.
+//! The one layer of an image: a compressed tar with the executable at `/seaworthy`, and a bill of materials if there is one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::bill::{BILL, BillOfMaterials};
 use super::digest::{Digest, Hashing};
 use super::executable::Executable;
 
@@ -21,7 +22,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn of(executable: &Executable) -> io::Result<Self> {
+    pub(super) fn of(executable: &Executable, bill: Option<&BillOfMaterials>) -> io::Result<Self> {
         let file = File::open(executable.path())?;
         let size = file.metadata()?.len();
         let mut contents = file.take(size);
@@ -33,6 +34,10 @@ impl Layer {
         // would be misread.
         if contents.limit() > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
+        }
+        if let Some(bill) = bill {
+            let bytes = bill.bytes();
+            tar.append_data(&mut plain_file(bytes.len() as u64, 0o644), BILL, bytes)?;
         }
         let (compressed, diff_id) = tar.into_inner()?.finish();
         let (compressed, digest) = compressed.finish()?.finish();
@@ -58,13 +63,14 @@ mod tests {
 
     use flate2::read::GzDecoder;
 
+    use super::super::bill::tests::bill;
     use super::super::executable::tests::two_programs;
     use super::*;
 
     #[test]
     fn holds_the_executable_and_nothing_else() {
         let (_dir, amd64, _) = two_programs();
-        let layer = Layer::of(&amd64).unwrap();
+        let layer = Layer::of(&amd64, None).unwrap();
         let mut plain = Vec::new();
         GzDecoder::new(layer.compressed.as_slice()).read_to_end(&mut plain).unwrap();
         assert_eq!(layer.digest, Digest::of(&layer.compressed));
@@ -85,12 +91,36 @@ mod tests {
     }
 
     #[test]
+    fn a_bill_of_materials_is_beside_the_executable() {
+        let (_dir, amd64, _) = two_programs();
+        let layer = Layer::of(&amd64, Some(&bill())).unwrap();
+        let mut tar = tar::Archive::new(GzDecoder::new(layer.compressed.as_slice()));
+        let files: Vec<_> = tar
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let mut entry = entry.unwrap();
+                let mut contents = Vec::new();
+                entry.read_to_end(&mut contents).unwrap();
+                let name = entry.path().unwrap().to_str().unwrap().to_owned();
+                (name, entry.header().mode().unwrap(), contents)
+            })
+            .collect();
+        let program = fs::read(amd64.path()).unwrap();
+        let expected = [
+            ("seaworthy".to_owned(), 0o755, program),
+            ("seaworthy.cdx.json".to_owned(), 0o644, bill().bytes().to_vec()),
+        ];
+        assert_eq!(files, expected);
+    }
+
+    #[test]
     fn the_same_executable_makes_the_same_layer() {
         let (dir, amd64, arm64) = two_programs();
         let copy = dir.path().join("copy");
         fs::copy(amd64.path(), &copy).unwrap();
-        let layer = Layer::of(&amd64).unwrap();
-        assert_eq!(layer.compressed, Layer::of(&Executable::open(copy).unwrap()).unwrap().compressed);
-        assert_ne!(layer.digest, Layer::of(&arm64).unwrap().digest);
+        let layer = Layer::of(&amd64, None).unwrap();
+        assert_eq!(layer.compressed, Layer::of(&Executable::open(copy).unwrap(), None).unwrap().compressed);
+        assert_ne!(layer.digest, Layer::of(&arm64, None).unwrap().digest);
     }
 }

@@ -11,6 +11,7 @@ use oci_client::{Reference, RegistryOperation};
 use serde::Deserialize;
 
 use super::assemble::{Blob, Image, ImageError, PlatformImage, index_of};
+use super::bill::BillOfMaterials;
 use super::digest::Digest;
 use super::docker_config::{DockerConfig, DockerConfigError, Origin};
 use super::executable::Executable;
@@ -30,7 +31,8 @@ impl Image {
         let mut manifests = Vec::new();
         for executable in self.executables() {
             let platform = executable.architecture();
-            let PlatformImage { layer, config, manifest } = platform_image(executable.clone()).await?;
+            let PlatformImage { layer, config, manifest } =
+                platform_image(executable.clone(), self.bill().cloned()).await?;
             upload.blob(layer, &format!("the layer for {platform}")).await?;
             upload.blob(config, &format!("the config for {platform}")).await?;
             manifests.push(manifest);
@@ -53,8 +55,8 @@ impl Image {
 }
 
 /// Compresses on a thread that does not serve the network.
-async fn platform_image(executable: Executable) -> Result<PlatformImage, ImageError> {
-    off_the_network(move || PlatformImage::of(&executable)).await
+async fn platform_image(executable: Executable, bill: Option<BillOfMaterials>) -> Result<PlatformImage, ImageError> {
+    off_the_network(move || PlatformImage::of(&executable, bill.as_ref())).await
 }
 
 async fn off_the_network<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
