@@ -12,6 +12,8 @@ if [[ ! -x $tools/bin/cargo-zigbuild ]]; then
     python3 -m venv "$tools"
     "$tools/bin/pip" install --quiet --disable-pip-version-check "cargo-zigbuild==$CARGO_ZIGBUILD" "ziglang==$ZIG"
 fi
+[[ -x $tools/bin/cargo-auditable ]] ||
+    cargo install --quiet --locked --debug --root "$tools" "cargo-auditable@$CARGO_AUDITABLE"
 export PATH=$tools/bin:$PATH
 rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 
@@ -24,11 +26,13 @@ for pair in "${remap[@]}"; do
     CARGO_ENCODED_RUSTFLAGS+=${CARGO_ENCODED_RUSTFLAGS:+$'\x1f'}--remap-path-prefix=$pair
     CFLAGS+=" -ffile-prefix-map=$pair"
 done
-cargo zigbuild --quiet --locked --bin seaworthy --target "$target" --profile "$profile" --target-dir "$built_in"
+# The executable lists the crates that it is made of, with their versions: scanners such as `cargo audit bin` read it.
+cargo auditable zigbuild --quiet --locked --bin seaworthy --target "$target" --profile "$profile" --target-dir "$built_in"
 
 mkdir -p "$BUILT/$target"
 cp "$built_in/$target/$profile/seaworthy" "$BUILT/$target/seaworthy"
 if grep -qaF -e "$ROOT" -e "$cargo_home" "$BUILT/$target/seaworthy"; then
     die "the executable names a directory of this machine"
 fi
+grep -qaF .dep-v0 "$BUILT/$target/seaworthy" || die "the executable does not list its crates"
 sha256sum "$BUILT/$target/seaworthy"

@@ -21,6 +21,7 @@ mkdir -p "$DIST" "$BUILT"
 # download, the same on every machine, with the C library of both architectures.
 CARGO_ZIGBUILD=0.24.1
 ZIG=0.17.1
+CARGO_AUDITABLE=0.7.7
 CARGO_CYCLONEDX=0.5.9
 KREW=0.5.0
 
