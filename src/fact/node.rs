@@ -195,7 +195,8 @@ impl Record {
     fn of<F: Fact + Serialize + DeserializeOwned>() -> Self {
         Self {
             encode: |fact, redaction, to| redaction.write(&fact.downcast_ref::<F>(), to),
-            decode: |raw| decoded::<F>(serde_json::from_str(raw.get())),
+            // As bytes, like objects of the API: from a text, each type would be decoded by code of its own.
+            decode: |raw| decoded::<F>(serde_json::from_slice(raw.get().as_bytes())),
             read: |text| {
                 let mut whole = Vec::new();
                 text.read_to_end(&mut whole).map_err(|e| undecoded::<F>(&e))?;
