@@ -1,14 +1,18 @@
 //! Reads the probes' answers, with one watch.
 
+mod pod;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::io::AsyncBufReadExt;
 use tokio::time::timeout_at;
 
+use self::pod::{ContainerStatus, WatchedPod};
 use super::ask::merge::Merge;
 use super::object::RUN;
 use super::{Answers, message};
@@ -242,7 +246,7 @@ struct Progress {
 struct WatchEvent {
     #[serde(rename = "type")]
     kind: String,
-    object: serde_json::Value,
+    object: Box<RawValue>,
 }
 
 /// Whether all pods have settled, or had their time; false when the watch ended before.
@@ -263,13 +267,13 @@ async fn watch_once(live: &Live, call: &Call, awaited: &mut Awaited<'_>) -> Seen
 }
 
 /// The pod in a line of a watch, and whether it was deleted; none when the server ends the watch.
-fn change(call: &Call, line: &str) -> Seen<Option<(Pod, bool)>> {
+fn change(call: &Call, line: &str) -> Seen<Option<(WatchedPod, bool)>> {
     let invalid = |e| Unobserved::invalid(call.to_string(), e);
-    let event: WatchEvent = serde_json::from_str(line).map_err(invalid)?;
+    let event: WatchEvent = serde_json::from_slice(line.as_bytes()).map_err(invalid)?;
     if event.kind == "ERROR" {
         return Ok(None);
     }
-    let pod = serde_json::from_value(event.object).map_err(invalid)?;
+    let pod = serde_json::from_slice(event.object.get().as_bytes()).map_err(invalid)?;
     Ok(Some((pod, event.kind == "DELETED")))
 }
 
@@ -285,7 +289,7 @@ impl Progress {
         }
     }
 
-    fn take(&mut self, pod: &Pod, deleted: bool, at: Duration) {
+    fn take(&mut self, pod: &WatchedPod, deleted: bool, at: Duration) {
         if self.settled.is_some() {
             return;
         }
@@ -358,7 +362,7 @@ fn stuck(container: &ContainerStatus) -> Option<String> {
 }
 
 /// What a pod is waiting for, in the kubelet's words.
-fn state(pod: &Pod) -> String {
+fn state(pod: &WatchedPod) -> String {
     let Some(status) = &pod.status else { return String::new() };
     let waiting = status.container_statuses.iter().flatten().find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
@@ -399,18 +403,16 @@ fn first_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{
-        ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, PodStatus,
-    };
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde::de::IgnoredAny;
 
+    use super::pod::{State, Status, Terminated, Waiting};
     use super::*;
 
     fn waiting(reason: &str, message: &str) -> ContainerStatus {
-        let waiting = ContainerStateWaiting { reason: Some(reason.into()), message: Some(message.into()) };
+        let waiting = Waiting { reason: Some(reason.into()), message: Some(message.into()) };
         ContainerStatus {
             image: "seaworthy.dev/probe:1".into(),
-            state: Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() }),
+            state: Some(State { waiting: Some(waiting), ..State::default() }),
             ..ContainerStatus::default()
         }
     }
@@ -442,15 +444,15 @@ mod tests {
     }
 
     /// A pod whose kubelet has acknowledged it or not, with its asking container in this state.
-    fn pod(acknowledged: bool, state: Option<ContainerState>) -> Pod {
+    fn pod(acknowledged: bool, state: Option<State>) -> WatchedPod {
         let container = |name: &str| ContainerStatus { name: name.into(), state: state.clone(), ..waiting("", "") };
-        Pod {
-            status: Some(PodStatus {
-                start_time: acknowledged.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
+        WatchedPod {
+            status: Some(Status {
+                start_time: acknowledged.then_some(jiff::Timestamp::UNIX_EPOCH),
                 container_statuses: state.is_some().then(|| vec![container(SERVE), container("ask")]),
-                ..PodStatus::default()
+                ..Status::default()
             }),
-            ..Pod::default()
+            ..WatchedPod::default()
         }
     }
 
@@ -458,9 +460,9 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn awaited<'a>(pods: &[(&'a str, &Pod)], doubtful: &'a [String]) -> Awaited<'a> {
+    fn awaited<'a>(pods: &[(&'a str, &WatchedPod)], doubtful: &'a [String]) -> Awaited<'a> {
         let patience = Patience { acknowledged: seconds(8), started: seconds(20), answered: seconds(10) };
-        let progress = |pod: &Pod| {
+        let progress = |pod: &WatchedPod| {
             let mut progress = Progress::default();
             progress.take(pod, false, seconds(3));
             progress
@@ -471,13 +473,13 @@ mod tests {
 
     #[test]
     fn a_pod_that_has_started_has_the_time_to_answer_and_one_that_no_kubelet_acknowledges_is_soon_given_up() {
-        let running = ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
-        let ended = ContainerStateTerminated { exit_code: 0, message: Some("m".into()), ..Default::default() };
-        let ended = ContainerState { terminated: Some(ended), ..ContainerState::default() };
+        let running = State { running: Some(IgnoredAny), ..State::default() };
+        let ended = Terminated { exit_code: 0, message: Some("m".into()), reason: None };
+        let ended = State { terminated: Some(ended), ..State::default() };
         let (lost, pulling) = (pod(false, None), pod(true, None));
         let (asking, answered) = (pod(true, Some(running)), pod(true, Some(ended)));
         let none: [String; 0] = [];
-        let end = |pods: &[(&str, &Pod)], doubtful: &[String]| {
+        let end = |pods: &[(&str, &WatchedPod)], doubtful: &[String]| {
             let awaited = awaited(pods, doubtful);
             awaited.end().map(|end| (end - awaited.began).as_secs())
         };

@@ -1,11 +1,14 @@
 //! The webhooks that convert custom resources between their versions.
 
+mod listed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Deserialize, Serialize};
 
+use self::listed::Definition;
 use super::webhook_backends::{WebhookBackend, of_namespace};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
@@ -68,7 +71,7 @@ impl Observe for ConversionWebhooks {
 }
 
 /// The name of a definition, and how it is converted, if a webhook does that.
-fn trim(definition: CustomResourceDefinition) -> Option<(String, Conversion)> {
+fn trim(definition: Definition) -> Option<(String, Conversion)> {
     let conversion = definition.spec.conversion.filter(|conversion| conversion.strategy == "Webhook")?;
     let manager = Manager::of(&definition.metadata);
     let service = conversion.webhook?.client_config.and_then(|client| client.service);

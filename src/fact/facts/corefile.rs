@@ -1,6 +1,7 @@
 //! The configuration of CoreDNS.
 
 mod dispenser;
+mod listed;
 mod occurrence;
 mod parser;
 mod plugins;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use serde::{Deserialize, Serialize};
 
+use self::listed::Listed;
 use self::parser::Parsed;
 pub(crate) use self::plugins::NEWEST;
 use self::pods::Server;
@@ -167,7 +169,7 @@ impl Observe for Corefile {
         let pods =
             Call::list::<Pod>().in_namespace("kube-system").with("labelSelector", "k8s-app in (kube-dns,coredns)");
         let servers: Vec<Server> =
-            cluster.list(pods, |pod: Pod| pods::read(&pod)).await?.into_iter().flatten().collect();
+            cluster.list(pods, |pod: Listed| pods::read(&pod)).await?.into_iter().flatten().collect();
         let Some(server) = servers.first().cloned() else {
             // Without pods the names that are known remain.
             let map = match fetch(cluster, USUAL).await {

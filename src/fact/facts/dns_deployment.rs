@@ -1,8 +1,9 @@
 //! The Deployment of the cluster's DNS.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1 as apps;
 use serde::{Deserialize, Serialize};
 
+use super::system_workloads::listed::Deployment;
 use super::system_workloads::{SystemWorkloads, Workload};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
@@ -46,11 +47,11 @@ impl Observe for DnsDeployment {
             let Workload { desired, available, updated, ref manager, .. } = *usual;
             return Ok(Self { name: USUAL.into(), desired, available, updated, manager: manager.clone() });
         }
-        match cluster.fetch::<Deployment>(&Call::get_in::<Deployment>(NAMESPACE, USUAL)).await {
+        match cluster.fetch::<Deployment>(&Call::get_in::<apps::Deployment>(NAMESPACE, USUAL)).await {
             Ok(deployment) => Ok(trim(deployment)),
             Err(absent @ Unobserved::Absent { .. }) => {
                 let labelled =
-                    Call::list::<Deployment>().in_namespace(NAMESPACE).with("labelSelector", "k8s-app=kube-dns");
+                    Call::list::<apps::Deployment>().in_namespace(NAMESPACE).with("labelSelector", "k8s-app=kube-dns");
                 cluster.list(labelled, trim).await?.into_iter().next().ok_or(absent)
             }
             Err(why) => Err(why),
@@ -59,7 +60,7 @@ impl Observe for DnsDeployment {
 }
 
 fn trim(deployment: Deployment) -> DnsDeployment {
-    let status = deployment.status.unwrap_or_default();
+    let status = deployment.status;
     DnsDeployment {
         manager: Manager::of(&deployment.metadata),
         name: deployment.metadata.name.unwrap_or_default(),

@@ -1,11 +1,13 @@
 //! The Deployments and DaemonSets of the cluster's own add-ons.
 
+pub(super) mod listed;
+
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::apps::v1 as apps;
 use serde::{Deserialize, Serialize};
 
+use self::listed::{DaemonSet, Deployment, Template};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
@@ -54,15 +56,15 @@ impl Observe for SystemWorkloads {
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
         let (deployments, daemon_sets) = tokio::join!(
-            cluster.list(Call::list::<Deployment>().in_namespace(NAMESPACE), of_deployment),
-            cluster.list(Call::list::<DaemonSet>().in_namespace(NAMESPACE), of_daemon_set),
+            cluster.list(Call::list::<apps::Deployment>().in_namespace(NAMESPACE), of_deployment),
+            cluster.list(Call::list::<apps::DaemonSet>().in_namespace(NAMESPACE), of_daemon_set),
         );
         Ok(Self(deployments?.into_iter().chain(daemon_sets?).collect()))
     }
 }
 
 fn of_deployment(deployment: Deployment) -> (ObjectRef, Workload) {
-    let status = deployment.status.unwrap_or_default();
+    let status = deployment.status;
     let workload = Workload {
         desired: deployment.spec.replicas.unwrap_or(1),
         available: status.available_replicas.unwrap_or_default(),
@@ -74,7 +76,7 @@ fn of_deployment(deployment: Deployment) -> (ObjectRef, Workload) {
 }
 
 fn of_daemon_set(daemon_set: DaemonSet) -> (ObjectRef, Workload) {
-    let status = daemon_set.status.unwrap_or_default();
+    let status = daemon_set.status;
     let workload = Workload {
         desired: status.desired_number_scheduled,
         available: status.number_available.unwrap_or_default(),
@@ -85,8 +87,7 @@ fn of_daemon_set(daemon_set: DaemonSet) -> (ObjectRef, Workload) {
     (ObjectRef::namespaced("DaemonSet", NAMESPACE, daemon_set.metadata.name.unwrap_or_default()), workload)
 }
 
-fn of_template(template: PodTemplateSpec) -> Workload {
-    let spec = template.spec.unwrap_or_default();
+fn of_template(Template { spec }: Template) -> Workload {
     let programs = spec.containers.iter().filter_map(|container| container.command.as_ref()?.first().cloned());
     Workload {
         programs: programs.collect(),

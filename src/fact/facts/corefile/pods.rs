@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
 
+use super::listed::{Container, Listed};
 use super::surroundings::Surroundings;
 use crate::version::Version;
 
@@ -50,7 +50,7 @@ impl Mounted {
 }
 
 /// Reads a pod, if it runs CoreDNS with a Corefile from a ConfigMap.
-pub(super) fn read(pod: &core::Pod) -> Option<Server> {
+pub(super) fn read(pod: &Listed) -> Option<Server> {
     let spec = pod.spec.as_ref()?;
     let volumes = spec.volumes.as_deref().unwrap_or_default();
     spec.containers.iter().find_map(|container| {
@@ -95,7 +95,7 @@ pub(super) fn read(pod: &core::Pod) -> Option<Server> {
 }
 
 /// The path of the Corefile on the command line.
-fn corefile_of(container: &core::Container) -> String {
+fn corefile_of(container: &Container) -> String {
     let words = container.command.iter().chain(&container.args).flatten();
     let mut words = words.map(String::as_str);
     let mut path = None;
@@ -115,7 +115,7 @@ fn corefile_of(container: &core::Container) -> String {
 }
 
 /// The environment variables with values in the specification. The image may set others.
-fn variables(container: &core::Container) -> BTreeMap<String, String> {
+fn variables(container: &Container) -> BTreeMap<String, String> {
     let all = container.env.iter().flatten();
     // A value may refer to others, which is left alone.
     let known =
@@ -124,12 +124,12 @@ fn variables(container: &core::Container) -> BTreeMap<String, String> {
 }
 
 /// When the container of a ready pod started.
-fn started(pod: &core::Pod, container: &str) -> Option<Timestamp> {
+fn started(pod: &Listed, container: &str) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
     let all = status.container_statuses.as_deref().unwrap_or_default();
     let own = all.iter().find(|status| status.name == container && status.ready)?;
     let running = own.state.as_ref()?.running.as_ref()?;
-    running.started_at.as_ref().map(|at| at.0)
+    running.started_at
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    fn pod() -> core::Pod {
+    fn pod() -> Listed {
         serde_json::from_value(json!({
             "metadata": {"name": "rke2-coredns-rke2-coredns-1"},
             "spec": {
