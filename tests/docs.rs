@@ -127,6 +127,21 @@ fn sources(folder: &str) -> String {
     text
 }
 
+#[test]
+fn the_parsers_that_the_security_policy_names_are_dependencies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let policy = fs::read_to_string(root.join("SECURITY.md")).expect("there is a security policy");
+    let lock = fs::read_to_string(root.join("Cargo.lock")).expect("there is a lock file");
+    let (_, table) = policy.split_once("| parsed bytes |").expect("there is a table of parsers");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.flat_map(|row| row.trim_matches('|').split('|').skip(1)).flat_map(|cell| cell.split(','));
+    let names: Vec<&str> = cells.filter_map(|name| name.split_whitespace().next()).collect();
+    for name in &names {
+        assert!(lock.contains(&format!("name = \"{name}\"\n")), "SECURITY.md names {name}, which Cargo.lock does not");
+    }
+    assert!(names.len() > 30, "the table of parsers names {} crates", names.len());
+}
+
 /// Each promise names tests, or files, in the last column of its row.
 #[test]
 fn the_tests_that_the_security_policy_names_exist() {
