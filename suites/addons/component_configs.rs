@@ -14,14 +14,23 @@
 //! `kubeadm.kubernetes.io/component-config.hash`: SHA-256 over the values in the order of their keys). Without the
 //! annotation, the configuration came from a file that was passed to kubeadm: a note, and nothing to fix.
 
-use crate::check::{Finding, Subject, Verdict};
+use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::authorship::Authorship;
 use crate::fact::facts::kube_proxy_config::KubeProxyConfig;
+use crate::fact::facts::kubeadm_config::KubeadmConfig;
 use crate::fact::facts::kubelet_defaults::KubeletDefaults;
+use crate::suites::kubeadm_phase;
 
 crate::check!("AD-02", "component-configs", Info, judge);
 
-fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) -> Verdict {
+/// The ConfigMap with the configuration of kubelets.
+const KUBELETS: &str = "kubelet-config";
+
+fn judge(
+    proxy: Option<&KubeProxyConfig>,
+    kubelets: Option<&KubeletDefaults>,
+    kubeadm: Option<&KubeadmConfig>,
+) -> Verdict {
     if proxy.is_none() && kubelets.is_none() {
         return Verdict::not_applicable(
             "not a kubeadm cluster: kube-system has neither ConfigMap kube-proxy nor kubelet-config",
@@ -30,10 +39,21 @@ fn judge(proxy: Option<&KubeProxyConfig>, kubelets: Option<&KubeletDefaults>) ->
     let mut verdict = Verdict::new();
     for (name, found) in [
         ("kube-proxy", proxy.map(|proxy| (&proxy.authorship, &proxy.manager))),
-        ("kubelet-config", kubelets.map(|kubelets| (&kubelets.authorship, &kubelets.manager))),
+        (KUBELETS, kubelets.map(|kubelets| (&kubelets.authorship, &kubelets.manager))),
     ] {
         let subject = Subject::object("ConfigMap", "kube-system", name);
         match found {
+            None if name == KUBELETS && kubeadm.is_some() => verdict.find(
+                subject,
+                Finding::new("kubeadm reads the configuration of kubelets from it", "it does not exist")
+                    .impact("no node can join, and no node can be upgraded")
+                    .fix(format!(
+                        "on a control-plane node whose kubelet has the right configuration: {}",
+                        kubeadm_phase::again("upload-config kubelet")
+                    ))
+                    .severity(Severity::Major),
+            ),
+            // Another program may have taken the place of kube-proxy.
             None => verdict.note_about(subject, "the ConfigMap does not exist"),
             Some((Authorship::Generated, _)) => verdict.confirm(),
             Some((Authorship::Supplied, _)) => {
@@ -66,14 +86,13 @@ fn short(checksum: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
     use crate::manager::Manager;
 
     fn judged(authorship: Authorship) -> Verdict {
         let manager = Some(Manager::ArgoApplication("proxy".into()));
         let proxy = KubeProxyConfig { authorship, manager, ..KubeProxyConfig::default() };
         let kubelets = KubeletDefaults { authorship: Authorship::Generated, ..KubeletDefaults::default() };
-        judge(Some(&proxy), Some(&kubelets))
+        judge(Some(&proxy), Some(&kubelets), None)
     }
 
     #[test]
@@ -97,6 +116,16 @@ mod tests {
 
     #[test]
     fn another_distribution_is_not_judged() {
-        assert!(judge(None, None).reason().is_some());
+        assert!(judge(None, None, None).reason().is_some());
+    }
+
+    #[test]
+    fn the_configuration_of_kubelets_must_exist_where_kubeadm_is_used() {
+        let (proxy, kubeadm) = (KubeProxyConfig::default(), KubeadmConfig::default());
+        assert_eq!(judge(Some(&proxy), None, Some(&kubeadm)).findings(Severity::Info)[0].seen, "it does not exist");
+        assert!(judge(Some(&proxy), None, None).findings(Severity::Info).is_empty());
+        let kubelets = KubeletDefaults { authorship: Authorship::Generated, ..KubeletDefaults::default() };
+        let without_proxy = judge(None, Some(&kubelets), Some(&kubeadm));
+        assert!(without_proxy.findings(Severity::Info).is_empty() && without_proxy.notes().len() == 1);
     }
 }

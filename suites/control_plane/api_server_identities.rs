@@ -29,15 +29,28 @@ crate::check!("CP-06", "api-server-identities", Minor, judge, builds_on: ["CP-01
 const PATIENCE: i64 = 60;
 
 fn judge(identities: &ApiServerIdentities, published: &ApiServerEndpoints, nodes: &Nodes, clock: &Clock) -> Verdict {
-    if identities.0.is_empty() {
-        return Verdict::not_applicable("no API server has a lease in kube-system: the control plane is managed");
-    }
     if nodes.control_plane().next().is_none() {
         return Verdict::not_applicable(
             "no node has the control-plane role: the control plane is managed, and published at its own addresses",
         );
     }
     let mut verdict = Verdict::new();
+    if identities.0.is_empty() {
+        verdict.find(
+            Subject::object("EndpointSlice", "default", "kubernetes"),
+            Finding::new(
+                format!("a lease in kube-system for each of the {} published API servers", published.slices.len()),
+                "there is none",
+            )
+            .impact("which API servers run cannot be seen, and storage migrations do not start")
+            .fix(
+                "on each control-plane node, remove APIServerIdentity=false from --feature-gates in \
+                 /etc/kubernetes/manifests/kube-apiserver.yaml; if it is not there, look for why the lease is not \
+                 written: kubectl -n kube-system logs -l component=kube-apiserver --tail=-1 | grep -i lease",
+            ),
+        );
+        return verdict;
+    }
     let age =
         |identity: &ApiServerIdentity| identity.renewed.map(|renewed| clock.server.as_second() - renewed.as_second());
     let is_alive = |identity: &ApiServerIdentity| age(identity).is_some_and(|age| age <= PATIENCE);
@@ -163,6 +176,12 @@ mod tests {
             crate::check::testing::notes(&older),
             ["Lease kube-system/apiserver-n2: of n2, last renewed at 2026-11-24T11:30:00Z; it expires by itself"]
         );
+    }
+
+    #[test]
+    fn a_control_plane_without_leases_is_found() {
+        let verdict = judged([], &["10.77.0.11:6443"]);
+        assert_eq!(crate::check::testing::seen(&verdict), ["there is none"]);
     }
 
     #[test]

@@ -50,7 +50,21 @@ fn set(flags: &str) -> String {
 }
 
 fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
+    let flagged = || pods.static_pods("kube-apiserver").filter(|pod| pod.has_flags());
     let Some(request_header) = &authorities.request_header else {
+        if flagged().next().is_some() {
+            let mut verdict = Verdict::new();
+            verdict.find(
+                subject(),
+                Finding::new("requestheader-client-ca-file, which kubeadm configures", "it is not set")
+                    .impact(
+                        "aggregated API servers such as metrics-server do not learn who asks, and refuse every request",
+                    )
+                    .fix(set("--requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt"))
+                    .severity(Severity::Minor),
+            );
+            return verdict;
+        }
         return Verdict::not_applicable(
             "extension-apiserver-authentication has no requestheader-client-ca-file: no proxy can act for other users",
         );
@@ -76,7 +90,7 @@ fn judge(authorities: &AuthenticationAuthorities, pods: &Pods) -> Verdict {
         });
     }
     judge_proxies(&mut verdict, &authorities.proxies);
-    for pod in pods.static_pods("kube-apiserver").filter(|pod| pod.has_flags()) {
+    for pod in flagged() {
         judge_flags(&mut verdict, pod);
     }
     verdict
@@ -226,5 +240,7 @@ mod tests {
     fn without_a_ca_for_proxies_there_are_none() {
         let none = AuthenticationAuthorities { client: None, request_header: None, proxies: Proxies::default() };
         assert!(judge(&none, &Pods::default()).reason().is_some());
+        let findings = judge(&none, &right()).findings(Severity::Major);
+        assert_eq!((findings[0].seen.as_str(), findings[0].severity), ("it is not set", Severity::Minor));
     }
 }

@@ -23,9 +23,25 @@ crate::check!("SN-01", "kubernetes-service-address", Critical, judge, builds_on:
 const LABELS: [(&str, &str); 2] = [("component", "apiserver"), ("provider", "kubernetes")];
 const RECREATE: &str = "let the API server recreate it, within seconds: kubectl -n default delete service kubernetes";
 
-fn judge(service: &KubernetesService, range: Option<&ServiceRange>) -> Verdict {
+fn judge(service: Option<&KubernetesService>, range: Option<&ServiceRange>) -> Verdict {
     let mut verdict = Verdict::new();
     let subject = || Subject::object("Service", "default", "kubernetes");
+    let Some(service) = service else {
+        verdict.find(
+            subject(),
+            Finding::new(
+                "it exists: API servers create it when they start, and again within seconds",
+                "it does not exist",
+            )
+            .impact("pods do not find the API server: controllers, DNS and network plugins in pods stop working")
+            .fix(
+                "look for why it is not created: kubectl -n kube-system logs -l component=kube-apiserver --tail=-1 \
+                     | grep -i 'kubernetes service'; kubectl get validatingwebhookconfigurations,\
+                     mutatingwebhookconfigurations",
+            ),
+        );
+        return verdict;
+    };
     match range {
         None => verdict.note(
             "the address was not checked: neither a ServiceCIDR nor ConfigMap kubeadm-config has the Service range",
@@ -102,13 +118,18 @@ mod tests {
 
     #[test]
     fn the_first_address_passes() {
-        let verdict = judge(&service("10.96.0.1"), Some(&range()));
+        let verdict = judge(Some(&service("10.96.0.1")), Some(&range()));
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (6, vec![]));
     }
 
     #[test]
+    fn a_service_that_does_not_exist_is_found() {
+        assert_eq!(judge(None, Some(&range())).findings(Severity::Critical)[0].seen, "it does not exist");
+    }
+
+    #[test]
     fn another_address_is_found() {
-        let findings = judge(&service("10.96.0.50"), Some(&range())).findings(Severity::Critical);
+        let findings = judge(Some(&service("10.96.0.50")), Some(&range())).findings(Severity::Critical);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].seen, "clusterIP 10.96.0.50");
         assert_eq!(
@@ -119,7 +140,7 @@ mod tests {
 
     #[test]
     fn without_a_range_everything_else_is_judged() {
-        let verdict = judge(&service("172.20.0.1"), None);
+        let verdict = judge(Some(&service("172.20.0.1")), None);
         assert_eq!((verdict.observations(), verdict.findings(Severity::Critical)), (5, vec![]));
         assert_eq!(crate::check::testing::notes(&verdict).len(), 1);
     }
@@ -130,7 +151,7 @@ mod tests {
         made.has_selector = true;
         made.labels.clear();
         made.ports = vec![("https".into(), 6443, "6443".into())];
-        let findings = judge(&made, Some(&range())).findings(Severity::Critical);
+        let findings = judge(Some(&made), Some(&range())).findings(Severity::Critical);
         let seen: Vec<&str> = findings.iter().map(|finding| finding.seen.as_str()).collect();
         assert_eq!(seen, ["a selector", "https/6443", "missing: component=apiserver provider=kubernetes"]);
         assert_eq!(findings[2].severity, Severity::Minor);
