@@ -263,9 +263,8 @@ mod tests {
     fn what_was_asked_for_is_not_transient() {
         let reply = |message: &str| Reply {
             status: 500,
-            date: None,
-            content_type: String::new(),
             body: bytes::Bytes::from(json!({ "message": message }).to_string()),
+            ..Reply::default()
         };
         let of_kubelet = "Get \"https://10.0.0.2:10250/containerLogs/kube-system/x/y\": dial tcp 10.0.0.2:10250: connect: connection refused";
         assert!(Transient::answer(&reply(of_kubelet), None).is_none());

@@ -37,10 +37,17 @@ struct Resource {
 
 impl Cluster {
     /// The reply, unless it is a 404 that the requested API did not send. Only the cluster's own list of APIs shows that one
-    /// is not served.
+    /// is not served; of other paths, only an answer that an API server has marked.
     pub(super) async fn understood(&self, call: &Call, reply: Reply) -> Seen<Reply> {
-        let Some((group, version, resource)) = call.api().filter(|_| reply.is_bare_404()) else { return Ok(reply) };
+        if !reply.is_bare_404() {
+            return Ok(reply);
+        }
         let bare = format!("HTTP 404 that is not a Status: {}", reply.message());
+        let Some((group, version, resource)) = call.api() else {
+            let of_proxy =
+                || Unobserved::invalid(call.to_string(), format!("{bare} (without the Audit-Id of an API server)"));
+            return if reply.has_audit_id { Ok(reply) } else { Err(of_proxy()) };
+        };
         // Every API server serves v1.
         if group.is_empty() {
             return Err(Unobserved::invalid(call.to_string(), bare));

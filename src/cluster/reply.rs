@@ -9,7 +9,7 @@ use super::{Call, Identity, decode};
 use crate::seen::{Seen, Unobserved};
 
 /// An answer of the API server, with any status.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Reply {
     /// The HTTP status code.
     pub status: u16,
@@ -17,6 +17,9 @@ pub struct Reply {
     pub date: Option<Timestamp>,
     /// The content type.
     pub content_type: String,
+    /// Whether it has an `Audit-Id`, as all answers have that an API server sends or passes on (apiserver `WithAuditInit`).
+    /// Those of a proxy in between have none.
+    pub has_audit_id: bool,
     /// The body.
     pub body: Bytes,
 }
@@ -58,6 +61,12 @@ impl Reply {
     /// 404 for a path that it does not serve, but so does any proxy in between.
     pub(super) fn is_bare_404(&self) -> bool {
         self.status == 404 && self.reason() != "NotFound"
+    }
+
+    /// Whether the API server has certainly not done what was asked. Any other failure leaves that open: a server error may come
+    /// after the request was carried out, and what is not a `Status` is of something in between, or was cut off.
+    pub fn is_refusal(&self) -> bool {
+        (400..500).contains(&self.status) && self.is_status()
     }
 
     /// Whether the authorizers refused, rather than an admission plugin, a quota or a webhook after them.
@@ -102,7 +111,7 @@ impl Reply {
         match self.status {
             200..=299 => Ok(()),
             404 if !self.is_bare_404() => Err(Unobserved::absent(self.message())),
-            404 if call.optional => {
+            404 if call.optional && self.has_audit_id => {
                 Err(Unobserved::absent(format!("the API server does not serve {}", call.path_and_query())))
             }
             401 if call.identity == Identity::Own => Err(Unobserved::Refused {
@@ -162,7 +171,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &'static str) -> Reply {
-        Reply { status, date: None, content_type: "application/json".into(), body: Bytes::from_static(body.as_bytes()) }
+        Reply { status, body: Bytes::from_static(body.as_bytes()), ..Reply::default() }
     }
 
     #[test]
@@ -189,6 +198,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_status_of_the_client_s_fault_shows_that_nothing_was_done() {
+        let status = r#"{"kind":"Status","reason":"Forbidden","message":"no"}"#;
+        assert!(reply(403, status).is_refusal() && reply(409, status).is_refusal());
+        for open in [reply(500, status), reply(200, status), reply(403, "<html>"), reply(404, "404 page not found")] {
+            assert!(!open.is_refusal(), "{open:?}");
+        }
+    }
+
+    #[test]
     fn an_object_that_is_not_there_differs_from_a_server_that_fails() {
         let call = Call::get_in::<Pod>("a", "b");
         let absent =
@@ -198,7 +216,10 @@ mod tests {
             assert!(matches!(reply(404, bare).accepted(&call), Err(Unobserved::Invalid { .. })), "{bare}");
         }
         let optional = Call::url("/flagz").if_served();
-        assert!(matches!(reply(404, "404 page not found").accepted(&optional), Err(Unobserved::Absent { .. })));
+        let bare = reply(404, "404 page not found");
+        assert!(matches!(bare.accepted(&optional), Err(Unobserved::Invalid { .. })), "a proxy answers so as well");
+        let of_server = Reply { has_audit_id: true, ..bare };
+        assert!(matches!(of_server.accepted(&optional), Err(Unobserved::Absent { .. })));
         assert!(matches!(reply(500, "broken").accepted(&call), Err(Unobserved::Invalid { .. })));
         assert!(matches!(reply(200, "<html>").decode::<Pod>(&call), Err(Unobserved::Invalid { .. })));
     }

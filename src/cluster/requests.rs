@@ -28,6 +28,9 @@ use crate::seen::{Seen, Unobserved};
 /// How many objects there are on a page.
 const PAGE: &str = "500";
 
+/// The header by which an API server names a request in its audit log.
+const AUDIT_ID: &str = "audit-id";
+
 /// An answer that is read while it arrives.
 type Coming = Pin<Box<dyn AsyncBufRead + Send>>;
 /// How the connection broke over which an answer arrived, if it did.
@@ -161,9 +164,8 @@ impl Cluster {
         if !status.is_success() {
             let refusal = Reply {
                 status: status.as_u16(),
-                date: None,
-                content_type: String::new(),
                 body: self.collect(call, body).await.map_err(|failed| failed.why)?,
+                ..Reply::default()
             };
             return Err(refusal.accepted(call).err().unwrap_or_else(|| Unobserved::invalid(call.to_string(), status)));
         }
@@ -237,6 +239,7 @@ impl Cluster {
                 .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
                 .map(|date| date.timestamp()),
             content_type: header(http::header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+            has_audit_id: parts.headers.contains_key(AUDIT_ID),
             body: self.collect(call, body).await?,
         };
         Ok((reply, retry_after(&parts.headers)))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{PAUSE, TIME_TO_FORGET, TIME_TO_LEARN};
-use crate::cluster::{Call, Cluster, Identity, until};
+use crate::cluster::{Answered, Call, Cluster, Identity, until};
 use crate::seen::Seen;
 
 /// The answer to a SelfSubjectReview, which every authenticated user may ask for.
@@ -52,7 +52,8 @@ pub(crate) async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Op
     }
     let reply = cluster.send(&call).await?;
     if reply.status >= 300 {
-        return Ok(WhoAmI { status: reply.status, message: reply.message(), ..WhoAmI::default() });
+        let Answered { status, message } = Answered::of(&call, &reply)?;
+        return Ok(WhoAmI { status, message, ..WhoAmI::default() });
     }
     let review: SelfSubjectReview = reply.decode(&call)?;
     let user = review.status.and_then(|status| status.user_info).unwrap_or_default();

@@ -130,7 +130,7 @@ pub(crate) async fn run(live: &Live) -> Seen<(JoinRehearsal, Option<Identity>)> 
 }
 
 async fn answer(cluster: &Cluster, call: Call) -> Seen<Answered> {
-    answer_to_newcomer(cluster, &call).await.map(|reply| Answered::from(&reply))
+    Answered::of(&call, &answer_to_newcomer(cluster, &call).await?)
 }
 
 /// Reads cluster-info until it is signed with the token, or closed. Returns the signed text as well.
@@ -140,7 +140,7 @@ async fn discover(cluster: &Cluster, token: &Minted) -> Seen<(Discovery, String)
     let look = async || -> Seen<(Discovery, String)> {
         let reply = cluster.send(&call).await?;
         let waited_ms = milliseconds(began.elapsed());
-        let answered = Answered::from(&reply);
+        let answered = Answered::of(&call, &reply)?;
         if answered.status != 200 {
             let authorities = Err("cluster-info was not readable".into());
             return Ok((Discovery { answered, signature: Signature::Missing, authorities, waited_ms }, String::new()));
@@ -199,7 +199,7 @@ async fn certify(live: &Live, node: &str, bearer: &Identity, left: &mut BTreeMap
     let request = answer(cluster, submission(run, &name, KUBELET_CLIENT, &applicant, bearer.clone())).await;
     let submitted = request.as_ref().is_ok_and(|answered| answered.status < 300);
     let issued = if submitted { Some(issuance(cluster, &name, bearer).await) } else { None };
-    if request.as_ref().is_ok_and(|answered| answered.status >= 300) {
+    if request.as_ref().is_ok_and(|answered| (400..500).contains(&answered.status)) {
         ledger.strike(&outlying);
     } else if let Err(why) = removal::withdraw(live, &outlying).await {
         left.insert(outlying.to_string(), why);

@@ -103,7 +103,7 @@ mod tests {
     fn answered(path: &str, status: u16, body: &'static str) -> Seen<AnonymousAnswer> {
         let sign = PATHS.iter().find(|(known, _)| *known == path).unwrap().1;
         let body = Bytes::from_static(body.as_bytes());
-        answer(&Call::url(path), &Reply { status, date: None, content_type: String::new(), body }, sign)
+        answer(&Call::url(path), &Reply { status, body, ..Reply::default() }, sign)
     }
 
     #[test]

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &'static str) -> Reply {
-        Reply { status, date: None, content_type: "text/plain".into(), body: Bytes::from_static(body.as_bytes()) }
+        Reply { status, body: Bytes::from_static(body.as_bytes()), ..Reply::default() }
     }
 
     #[test]

@@ -64,6 +64,9 @@ async fn answer(cluster: &Cluster, call: &Call) -> Seen<Answered> {
         // works.
         reply.accepted(call)?;
     }
+    if reply.status < 300 {
+        reply.is_answer(&call.clone().of_kind("", "APIResourceList"))?;
+    }
     Ok(Answered::from(&reply))
 }
 

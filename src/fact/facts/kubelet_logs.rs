@@ -144,7 +144,7 @@ mod tests {
     fn answered(status: u16, body: &str) -> Seen<Came> {
         let call = Call::get_in::<core::Pod>(NAMESPACE, "kube-proxy-1").subresource("log");
         let body = Bytes::from(body.to_owned());
-        came(&call, &Reply { status, date: None, content_type: String::new(), body })
+        came(&call, &Reply { status, body, ..Reply::default() })
     }
 
     fn status(code: u16, reason: &str, message: &str) -> Seen<Came> {

@@ -121,7 +121,7 @@ mod tests {
 
     fn reply(status: u16, message: &str) -> Reply {
         let body = serde_json::json!({"kind": "Status", "message": message}).to_string();
-        Reply { status, date: None, content_type: "application/json".into(), body: Bytes::from(body) }
+        Reply { status, body: Bytes::from(body), ..Reply::default() }
     }
 
     #[test]
