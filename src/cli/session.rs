@@ -141,7 +141,7 @@ impl Session {
         }
         let cluster = &cluster.without_end();
         let withdrawn = ledger.outlying().into_iter().map(async |object| {
-            let why = removal::remove(cluster, &object).await.err()?;
+            let why = removal::remove(cluster, &object, patience(cluster)).await.err()?;
             Some(CleanedUp {
                 namespace: object.namespace(),
                 left: Some(format!("{object}: {why}")),
@@ -173,7 +173,10 @@ impl Session {
         let places = places.map(async |place| self.remove(cluster, &place.run, &place.footprint).await);
         let strays = strays.iter().filter(|stray| stray.is_expired(now)).map(async |stray| CleanedUp {
             namespace: stray.object.namespace(),
-            left: removal::remove(cluster, &stray.object).await.err().map(|why| format!("{}: {why}", stray.object)),
+            left: removal::remove(cluster, &stray.object, patience(cluster))
+                .await
+                .err()
+                .map(|why| format!("{}: {why}", stray.object)),
             ..CleanedUp::default()
         });
         let (places, strays) = join(join_all(places), join_all(strays)).await;
@@ -186,14 +189,18 @@ impl Session {
         if self.keep {
             return CleanedUp { namespace, left: Some("kept (--keep)".into()), ..CleanedUp::default() };
         }
-        let patience = if cluster.is_cancelled() { STOPPED_CLEAN_UP } else { CLEAN_UP };
-        let mut removed = sweep::remove(cluster, run, footprint, patience).await;
+        let mut removed = sweep::remove(cluster, run, footprint, patience(cluster)).await;
         if self.wait && footprint.own_namespace && removed.is_ok() {
             removed = sweep::finalized(cluster, &footprint.namespace, FINALIZED).await;
         }
         let finalizing = footprint.own_namespace && !self.wait && removed.is_ok();
         CleanedUp { namespace, left: removed.err().map(|why| why.to_string()), finalizing, ..CleanedUp::default() }
     }
+}
+
+/// How long the clean-up tries to delete something.
+fn patience(cluster: &Cluster) -> Duration {
+    if cluster.is_cancelled() { STOPPED_CLEAN_UP } else { CLEAN_UP }
 }
 
 /// Connects. A server that is not verified, or that rejects the credential, is still asked what needs neither.

@@ -77,7 +77,7 @@ pub async fn run(args: SweepArgs) -> Result<ExitCode, Failure> {
         for stray in stray::find(&cluster).await.map_err(refused)? {
             found.insert(stray.run.clone());
             if sweep.decides(&stray.run, &stray.object.to_string(), stray.expires, stray.is_expired(now))? {
-                let done = removal::remove(&cluster, &stray.object).await;
+                let done = removal::remove(&cluster, &stray.object, PATIENCE).await;
                 sweep.report(&stray.run, &stray.object.to_string(), done)?;
             }
         }

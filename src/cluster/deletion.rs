@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::{Call, Cluster, Reply, until};
 use crate::seen::{Seen, Unobserved};
@@ -15,6 +16,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Deserialize)]
 struct Deleted {
     kind: String,
+    /// In a word if it is a `Status`. Objects have something else of this name, or nothing.
+    #[serde(default)]
+    status: Value,
     #[serde(default)]
     metadata: Kept,
     items: Option<Vec<IgnoredAny>>,
@@ -35,6 +39,11 @@ impl Cluster {
             [] => Ok(()),
             finalizers => Err(Unobserved::invalid(call.to_string(), format!("kept by {}", finalizers.join(", ")))),
         }
+    }
+
+    /// The same, again and again as long as it fails.
+    pub async fn delete_within(&self, call: &Call, patience: Duration) -> Seen<()> {
+        until(patience, PAUSE, || self.delete(call), Result::is_ok).await
     }
 
     /// Deletes all objects that a call selects, again until there is none any more: the answer lists those that there were.
@@ -63,8 +72,13 @@ impl Cluster {
             Err(Unobserved::Absent { .. }) => Ok(None),
             Err(why) => Err(why),
             Ok(()) => {
-                let deleted = serde_json::from_slice(&reply.body);
-                deleted.map(Some).map_err(|why| Unobserved::invalid(call.to_string(), why))
+                let deleted: Deleted =
+                    serde_json::from_slice(&reply.body).map_err(|why| Unobserved::invalid(call.to_string(), why))?;
+                if deleted.kind == "Status" && deleted.status != "Success" {
+                    let cause = format!("the answer is a failure, with HTTP {}: {}", reply.status, reply.message());
+                    return Err(Unobserved::invalid(call.to_string(), cause));
+                }
+                Ok(Some(deleted))
             }
         }
     }
@@ -93,6 +107,17 @@ mod tests {
         let why = delete(answer("200 OK", "", kept)).await.unwrap_err();
         assert!(why.to_string().ends_with("kept by example.org/audit"), "{why}");
         delete(answer("200 OK", "", "<html>")).await.unwrap_err();
+        delete(answer("200 OK", "", r#"{"kind":"Status","status":"Failure","message":"log in"}"#)).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_fails_is_tried_again() {
+        let strange = answer("200 OK", "", "<html>");
+        let done = answer("200 OK", "", r#"{"kind":"Status","status":"Success"}"#);
+        let (url, requests) = answering(vec![strange.clone(), strange, done]).await;
+        let call = Call::delete::<Secret>("a").in_namespace("b");
+        cluster(&url, 1, PATIENCE).delete_within(&call, PATIENCE).await.unwrap();
+        assert_eq!(requests.lock().unwrap().len(), 3);
     }
 
     #[tokio::test]

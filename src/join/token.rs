@@ -117,11 +117,11 @@ impl Minted {
         let Live { cluster, inputs, ledger, .. } = live;
         let call = Call::create::<Secret>(self.object(&inputs.run, expires)).in_namespace("kube-system");
         ledger.add_outlying(self.outlying());
-        let made = cluster.send(&call).await?.accepted(&call);
-        if made.is_err() {
+        let reply = cluster.send(&call).await?;
+        if reply.is_refusal() {
             ledger.strike(&self.outlying());
         }
-        made
+        reply.is_answer(&call)
     }
 
     /// Takes it out of the cluster.

@@ -66,23 +66,25 @@ impl<'a> Site<'a> {
         let namespace = inputs.namespace.clone().unwrap_or_else(|| level.name(run));
         let mut made = None;
         let footprint = Footprint { namespace: namespace.clone(), own_namespace, owner: level.name(run) };
+        // Before anything is sent: only a refusal shows that nothing was made. An answer that is late, or of something in
+        // between, does not.
+        ledger.add(footprint.clone());
         if own_namespace {
             let call = Call::create::<Namespace>(mark.namespace());
-            let reply = cluster.send(&call).await.inspect_err(|_| {
-                // A server that does not answer in time may have made it all the same.
-                ledger.add(footprint.clone());
-            })?;
-            if reply.status == 409 {
-                let cause = "it exists and is not of this run: nothing in it is touched";
-                return Err(Unobserved::invalid(format!("namespace {namespace}"), cause));
+            let reply = cluster.send(&call).await?;
+            if reply.is_refusal() {
+                ledger.strike_place(&footprint);
+                if reply.status == 409 {
+                    let cause = "it exists and is not of this run: nothing in it is touched";
+                    return Err(Unobserved::invalid(format!("namespace {namespace}"), cause));
+                }
             }
             made = reply.decode::<Namespace>(&call)?.metadata.uid;
         }
-        ledger.add(footprint.clone());
         let call = Call::create::<ServiceAccount>(mark.service_account()).in_namespace(&namespace);
         let reply = cluster.send(&call).await?;
         // Nothing else is created without it, and a namespace that was given stays as it was.
-        if reply.status >= 300 && !own_namespace {
+        if reply.is_refusal() && !own_namespace {
             ledger.strike_place(&footprint);
         }
         let account: ServiceAccount = reply.decode(&call).map_err(|why| match why {
@@ -193,13 +195,13 @@ impl<'a> Site<'a> {
         let call = Call::delete_all::<Service>()
             .in_namespace(&self.namespace)
             .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.live.inputs.run, self.level.label()));
-        self.live.cluster.send(&call).await?.accepted(&call)
+        self.live.cluster.delete(&call).await
     }
 
     /// Makes a network policy.
     pub async fn policy(&self, policy: Policy) -> Seen<()> {
         let call = Call::create::<NetworkPolicy>(policy.object(&self.mark())).in_namespace(&self.namespace);
-        self.live.cluster.send(&call).await?.accepted(&call)
+        self.live.cluster.send(&call).await?.is_answer(&call)
     }
 
     /// Removes the network policies again.
@@ -207,7 +209,7 @@ impl<'a> Site<'a> {
         let call = Call::delete_all::<NetworkPolicy>()
             .in_namespace(&self.namespace)
             .with("labelSelector", format!("{RUN}={},{LEVEL}={}", self.live.inputs.run, self.level.label()));
-        self.live.cluster.send(&call).await?.accepted(&call)
+        self.live.cluster.delete(&call).await
     }
 
     /// Gives the probes the right to get these resources, such as `nodes/metrics`, until the end of the run.
@@ -218,7 +220,7 @@ impl<'a> Site<'a> {
         };
         let grant = Grant { mark: self.mark(), namespace: (&self.namespace, uid), resources };
         for call in [Call::create::<ClusterRole>(grant.role()), Call::create::<ClusterRoleBinding>(grant.binding())] {
-            self.live.cluster.send(&call).await?.accepted(&call)?;
+            self.live.cluster.send(&call).await?.is_answer(&call)?;
         }
         Ok(())
     }
@@ -228,7 +230,7 @@ impl<'a> Site<'a> {
         let object = work.pod(&placed, &self.mark());
         let object = object.map_err(|e| Unobserved::invalid(format!("the probe of {node}"), e))?;
         let call = Call::create::<Pod>(object).in_namespace(&self.namespace);
-        self.live.cluster.send(&call).await?.accepted(&call)?;
+        self.live.cluster.send(&call).await?.is_answer(&call)?;
         self.live.ledger.add_pod();
         Ok(())
     }
@@ -252,4 +254,35 @@ fn cluster_ip(service: &Service) -> Seen<IpAddr> {
     address
         .parse()
         .map_err(|_| Unobserved::invalid("a new Service", format!("its clusterIP {address:?} is not an address")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::{answer, answering, cluster};
+    use crate::live::testing;
+
+    /// Whether a run whose first request is answered so removes a namespace at its end.
+    async fn removes(answered: String) -> bool {
+        let (url, _) = answering(vec![answered]).await;
+        let live = testing::on(cluster(&url, 1, Duration::from_secs(20)));
+        assert!(Site::prepare(&live, Level::Restricted).await.is_err());
+        !live.ledger.footprints().is_empty()
+    }
+
+    #[tokio::test]
+    async fn only_a_refusal_shows_that_nothing_was_made() {
+        let refused = |code: u16, reason: &str| {
+            let status =
+                format!(r#"{{"kind":"Status","apiVersion":"v1","reason":"{reason}","message":"no","code":{code}}}"#);
+            answer(&format!("{code} {reason}"), "", &status)
+        };
+        assert!(!removes(refused(403, "Forbidden")).await && !removes(refused(409, "AlreadyExists")).await);
+        assert!(removes(refused(500, "InternalError")).await, "etcd may have it");
+        for open in ["<html>log in</html>", r#"{"kind":"Namesp"#, "{}"] {
+            assert!(removes(answer("201 Created", "", open)).await, "{open}");
+        }
+        assert!(removes(answer("403 Forbidden", "", "<html>blocked</html>")).await);
+        assert!(removes(String::new()).await, "the connection broke");
+    }
 }

@@ -47,12 +47,16 @@ impl Leftover {
 pub async fn remove(cluster: &Cluster, run: &RunId, footprint: &Footprint, patience: Duration) -> Seen<()> {
     let Footprint { namespace, own_namespace, owner } = footprint;
     // First: from then on nothing is created in it, by a request that is still on its way either.
-    let begun = if *own_namespace { cluster.delete(&Call::delete::<Namespace>(namespace)).await } else { Ok(()) };
+    let begun = if *own_namespace {
+        cluster.delete_within(&Call::delete::<Namespace>(namespace), patience).await
+    } else {
+        Ok(())
+    };
     let collections = collections(run, footprint);
     let objects = objects(footprint, Level::named(run, owner));
     let (collections, objects) = futures_util::future::join(
         join_all(collections.iter().map(|call| cluster.delete_all(call, patience))),
-        join_all(objects.iter().map(|call| cluster.delete(call))),
+        join_all(objects.iter().map(|call| cluster.delete_within(call, patience))),
     )
     .await;
     [begun].into_iter().chain(collections).chain(objects).collect()

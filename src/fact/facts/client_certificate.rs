@@ -49,11 +49,11 @@ impl Observe for ClientCertificateTrial {
         let applicant = Applicant::new(&user, None).map_err(|error| Unobserved::invalid("a new key", error))?;
         let outlying = request::remember(&live.ledger, &name);
         let call = submission(run, &name, CLIENT, &applicant, Identity::Own);
-        let submitted = live.cluster.send(&call).await?.accepted(&call);
-        if submitted.is_err() {
+        let reply = live.cluster.send(&call).await?;
+        if reply.is_refusal() {
             live.ledger.strike(&outlying);
         }
-        submitted?;
+        reply.is_answer(&call)?;
         let seen = run_trial(live, &name, &applicant).await;
         let left = removal::withdraw(live, &outlying).await.err();
         let (issuance, identity) = seen?;
@@ -83,12 +83,13 @@ async fn approve(cluster: &Cluster, name: &str) -> Seen<()> {
         "message": "A trial of ten minutes by seaworthy, for a user without any right",
     });
     let call = Call::patch::<CertificateSigningRequest>(name, json!({ "status": { "conditions": [condition] } }))
-        .subresource("approval");
+        .subresource("approval")
+        .answered_by::<CertificateSigningRequest>();
     let reply = cluster.send(&call).await?;
     // Admission refuses users that may not approve for this signer, which is a separate right.
     if reply.status == 403 && reply.message().contains("signerName") {
         let missing = format!("approve signers.certificates.k8s.io named {CLIENT} in the whole cluster");
         return Err(Unobserved::Refused { missing, message: reply.message() });
     }
-    reply.accepted(&call)
+    reply.is_answer(&call)
 }
