@@ -48,6 +48,8 @@ fn judge(fact: &PodSecurity) -> Verdict {
         };
         let Answered { status, message } = &tried.privileged;
         match status {
+            // Where a pod that asks for nothing is refused as well, this refusal shows nothing.
+            403 if !tried.admits_pods() => {}
             403 if WORDS.iter().any(|words| message.contains(words)) => verdict.confirm(),
             403 => verdict.find(
                 subject(),
@@ -67,7 +69,7 @@ fn judge(fact: &PodSecurity) -> Verdict {
             ),
             _ => verdict.unseen(subject(), &inconclusive("a privileged pod", &tried.privileged)),
         }
-        if (200..300).contains(&tried.modest.status) {
+        if tried.admits_pods() {
             verdict.confirm();
         } else {
             verdict.unseen(subject(), &inconclusive("a pod that asks for nothing", &tried.modest));
@@ -134,7 +136,10 @@ mod tests {
 
     #[test]
     fn refusals_without_a_control_are_inconclusive() {
-        assert_eq!(judged(vec![("a", Ok(tried(REFUSED, 403)))]).gaps().len(), 1);
+        for refused in [REFUSED, (403, "denied by policy")] {
+            let verdict = judged(vec![("a", Ok(tried(refused, 403)))]);
+            assert_eq!((verdict.gaps().len(), verdict.observations()), (1, 0), "{refused:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::{join, join_all};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{self as core, Pod};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -33,9 +33,6 @@ pub(crate) struct PodSecurity {
     pub untried: usize,
 }
 
-/// How the API server refuses what is to be created in a namespace that is being deleted, whatever it is.
-const DELETED: &str = "because it is being terminated";
-
 /// The answers to two pods in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tried {
@@ -48,9 +45,9 @@ pub(crate) struct Tried {
 }
 
 impl Tried {
-    /// Whether the namespace was being deleted.
-    fn is_over(&self) -> bool {
-        [&self.privileged, &self.modest].iter().any(|answer| answer.message.contains(DELETED))
+    /// Whether a pod that meets every standard is admitted. Where it is not, something else refuses both.
+    pub(crate) fn admits_pods(&self) -> bool {
+        (200..300).contains(&self.modest.status)
     }
 }
 
@@ -60,7 +57,7 @@ impl Observe for PodSecurity {
     const NAME: &'static str = "pod-security";
     const ACCESS: Access = Access::DryRun;
     // It is tried in other namespaces as far as pods may be created there.
-    const RULES: &'static [Rule] = &[Rule::probes("", "pods", &["create"])];
+    const RULES: &'static [Rule] = &[Rule::probes("", "pods", &["create"]), Rule::cluster("", "namespaces", &["list"])];
 
     async fn observe(Live { cluster, inputs, .. }: &Live, (namespaces, probes): Self::Needs<'_>) -> Seen<Self> {
         let own = inputs.place();
@@ -78,12 +75,13 @@ impl Observe for PodSecurity {
         let tried =
             join_all(ours.into_iter().chain(asking.into_iter().take(SAMPLE)).map(async |(namespace, level)| {
                 let tried = try_in(cluster, &namespace, level).await;
-                (namespace, tried)
+                // A namespace that another client deletes meanwhile shows nothing.
+                let admits = tried.as_ref().map_or(true, Tried::admits_pods);
+                let is_deleted = !admits && is_deleted(cluster, &namespace).await;
+                (!is_deleted).then_some((namespace, tried))
             }))
             .await;
-        // A namespace that another client deletes meanwhile shows nothing.
-        let tried: BTreeMap<_, _> =
-            tried.into_iter().filter(|(_, tried)| !tried.as_ref().is_ok_and(Tried::is_over)).collect();
+        let tried: BTreeMap<_, _> = tried.into_iter().flatten().collect();
         if tried.is_empty() {
             return Err(Unobserved::absent(
                 "no namespace has the label pod-security.kubernetes.io/enforce with baseline or restricted",
@@ -111,6 +109,13 @@ async fn try_in(cluster: &Cluster, namespace: &str, level: String) -> Seen<Tried
     Ok(Tried { level, privileged: privileged?, modest: modest? })
 }
 
+/// Whether a namespace is being deleted, or deleted. One that cannot be looked at is not known to be.
+async fn is_deleted(cluster: &Cluster, namespace: &str) -> bool {
+    let call = Call::list::<core::Namespace>().with("fieldSelector", format!("metadata.name={namespace}"));
+    let listed = cluster.list(call, |namespace: core::Namespace| namespace.metadata.deletion_timestamp.is_some()).await;
+    listed.is_ok_and(|found| found.into_iter().all(|is_being_deleted| is_being_deleted))
+}
+
 fn pod(security: Value) -> Value {
     json!({
         "metadata": {"name": NONE},
@@ -129,17 +134,23 @@ crate::observed!(PodSecurity);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn a_namespace_that_is_being_deleted_shows_nothing() {
-        let tried = |message: &str| Tried {
-            level: "restricted".into(),
-            privileged: Answered { status: 403, message: message.into() },
-            modest: Answered { status: 201, message: String::new() },
-        };
-        let over =
-            "pods \"none\" is forbidden: unable to create new content in namespace a because it is being terminated";
-        assert!(tried(over).is_over() && !tried("pods \"none\" is forbidden: violates PodSecurity").is_over());
+    use super::*;
+    use crate::cluster::testing::{answer, answering, cluster};
+
+    async fn deleted(items: &str) -> bool {
+        let list = format!(r#"{{"kind":"NamespaceList","apiVersion":"v1","metadata":{{}},"items":[{items}]}}"#);
+        let (url, _) = answering(vec![answer("200 OK", "", &list)]).await;
+        is_deleted(&cluster(&url, 1, Duration::from_secs(20)), "a").await
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_is_missing_or_being_deleted_shows_nothing() {
+        assert!(deleted("").await);
+        assert!(deleted(r#"{"metadata":{"name":"a","deletionTimestamp":"2026-12-01T00:00:00Z"}}"#).await);
+        assert!(!deleted(r#"{"metadata":{"name":"a"}}"#).await);
+        let (url, _) = answering(vec![answer("403 Forbidden", "", "no")]).await;
+        assert!(!is_deleted(&cluster(&url, 1, Duration::from_secs(20)), "a").await, "it is not known");
     }
 }
