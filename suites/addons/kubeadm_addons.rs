@@ -87,6 +87,11 @@ fn judge(
     if let Some(plugin) = replacement {
         // Its documentation removes the DaemonSet; the other objects may stay.
         verdict.note(format!("{plugin} replaces kube-proxy, whose DaemonSet was removed"));
+    } else if let Err(why) = replacements
+        && daemon_set.is_none()
+        && !why.is_skip()
+    {
+        verdict.unseen(Subject::object("DaemonSet", NAMESPACE, "kube-proxy"), why);
     } else if judge_objects(&mut verdict, &kube_proxy)
         && let Some((workload, version)) = version(daemon_set, "kube-proxy")
     {

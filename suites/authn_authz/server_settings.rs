@@ -157,6 +157,11 @@ fn judge_settings(verdict: &mut Verdict, settings: &Settings<'_>, samples: Optio
             ),
         }
     }
+    let file = settings.file("authentication-config");
+    if !file.is_empty() && samples.is_none() {
+        let why = "whether it was reloaded when it last changed is not visible, and the metrics were not seen";
+        verdict.unseen(subject(), &Unobserved::invalid(file, why));
+    }
     let (on, off) = (settings.list("enable-admission-plugins"), settings.list("disable-admission-plugins"));
     let named = |plugins: &[String]| plugins.iter().any(|plugin| plugin == "NodeRestriction");
     verdict.expect(subject(), named(&on) && !named(&off), || {

@@ -31,8 +31,9 @@ fn judge(leases: Result<&LeaderLeases, &Unobserved>, pods: Result<&Pods, &Unobse
     let leases = match leases {
         Ok(leases) => leases.0.clone(),
         Err(absent @ Unobserved::Absent { evidence }) => {
-            let is_visible = pods.is_ok_and(|pods| COMPONENTS.iter().any(|name| elects(pods, name)));
-            if !is_visible {
+            // Pods that were not seen may elect one: each lease is then judged by them, and not.
+            let may_elect = |pods: &Pods| COMPONENTS.iter().any(|name| elects(pods, name));
+            if !pods.map_or_else(|why| !why.is_skip(), may_elect) {
                 return Verdict::not_applicable(format!("{evidence}, and no static pod elects a leader"));
             }
             COMPONENTS.map(|name| (name.to_owned(), Err(absent.clone()))).into()

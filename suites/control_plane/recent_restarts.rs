@@ -26,8 +26,11 @@ use crate::fact::facts::starts::{LAG, Start, Starts};
 crate::check!("CP-20", "recent-restarts", Info, judge);
 
 fn judge(starts: &Starts) -> Verdict {
-    if starts.all.is_empty() {
-        let why = starts.unseen.first().map_or_else(|| "there are none".to_owned(), |(_, why)| why.to_string());
+    // Kubelets that are out of reach from here are the subject of other checks.
+    let (noted, unseen): (Vec<_>, Vec<_>) =
+        starts.unseen.iter().partition(|(node, why)| why.is_skip() || !node.is_empty() && why.is_out_of_reach());
+    if starts.all.is_empty() && unseen.is_empty() {
+        let why = noted.first().map_or_else(|| "there are none".to_owned(), |(_, why)| why.to_string());
         return Verdict::not_applicable(format!(
             "no component of the control plane is a static pod, and it is not known when kubelets started: {why}"
         ));
@@ -51,7 +54,10 @@ fn judge(starts: &Starts) -> Verdict {
             .fix("run again after a minute, or wait before the run: seaworthy run --settle 2m");
         verdict.find_together(recent.iter().map(|(start, _)| subject(start)), recent.len(), finding);
     }
-    for (node, why) in &starts.unseen {
+    for (node, why) in unseen {
+        verdict.unseen(if node.is_empty() { Subject::cluster() } else { Subject::node(node) }, why);
+    }
+    for (node, why) in noted {
         let note = format!("it is not known when the kubelet started: {why}");
         if node.is_empty() {
             verdict.note(note);
@@ -109,12 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_is_not_known_is_a_note_and_without_any_the_check_does_not_apply() {
+    fn a_kubelet_out_of_reach_is_a_note_and_without_any_other_the_check_does_not_apply() {
         let mut unknown = starts(&Pods::default(), &[("n1", 900)]);
-        unknown.unseen.push(("n2".into(), Unobserved::Interrupted));
+        unknown.unseen.push(("n2".into(), Unobserved::unreachable("the kubelet of n2", "no route")));
         let verdict = judge(&unknown);
-        assert_eq!((verdict.observations(), verdict.notes().len()), (1, 1));
+        assert_eq!((verdict.observations(), verdict.notes().len(), verdict.gaps().len()), (1, 1, 0));
         unknown.all.clear();
         assert!(judge(&unknown).reason().is_some());
+    }
+
+    #[test]
+    fn a_start_that_could_not_be_looked_at_is_not_passed_over() {
+        let mut unknown = starts(&Pods::default(), &[("n1", 900)]);
+        unknown.unseen.push((String::new(), Unobserved::Interrupted));
+        assert_eq!(judge(&unknown).gaps().len(), 1);
+        unknown.all.clear();
+        assert_eq!((judge(&unknown).gaps().len(), judge(&unknown).reason()), (1, None));
     }
 }

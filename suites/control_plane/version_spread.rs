@@ -26,7 +26,7 @@ fn judge(
     answering: &ServerVersion,
     handshakes: Result<&ApiServerHandshakes, &Unobserved>,
 ) -> Verdict {
-    compare(versions, answering, handshakes.is_ok_and(ApiServerHandshakes::reached_an_instance))
+    compare(versions, answering, handshakes.map_or_else(|why| !why.is_skip(), ApiServerHandshakes::reached_an_instance))
 }
 
 fn compare(versions: &ApiServerVersions, answering: &ServerVersion, reached: bool) -> Verdict {

@@ -47,11 +47,12 @@ fn judge(
     let is_kind = nodes.0.values().any(|node| node.provider_id.as_deref().is_some_and(|id| id.starts_with("kind://")));
     let tokens = match tokens {
         Ok(tokens) => &tokens.0,
-        Err(refused @ Unobserved::Refused { .. }) if !info.signatures.is_empty() => {
-            judge_ids_alone(&mut verdict, info, refused, is_kind);
-            return verdict;
-        }
         Err(why) => {
+            // What is public shows the ids of the tokens that sign.
+            for id in info.signatures.keys() {
+                let subject = Subject::object("ConfigMap", "kube-public", "cluster-info");
+                verdict.expect(subject, is_kind || id != WELL_KNOWN, well_known);
+            }
             verdict.unseen(Subject::cluster_object("Namespace", "kube-system"), why);
             return verdict;
         }
@@ -137,20 +138,6 @@ fn judge_expiration(
 }
 
 /// Judges the ids in the signatures, which are all that is known without permission to list the Secrets.
-fn judge_ids_alone(verdict: &mut Verdict, info: &ClusterInfo, refused: &Unobserved, is_kind: bool) {
-    let subject = || Subject::object("ConfigMap", "kube-public", "cluster-info");
-    for id in info.signatures.keys() {
-        verdict.expect(subject(), is_kind || id != WELL_KNOWN, well_known);
-    }
-    verdict.find(
-        subject(),
-        Finding::new("bootstrap tokens expire soon", format!("only their ids could be checked: {refused}"))
-            .evidence(info.signatures.keys().map(|id| format!("token {id}")))
-            .fix("run this with an account that may list Secrets in kube-system")
-            .info(),
-    );
-}
-
 fn well_known() -> Difference {
     Finding::new(
         "bootstrap tokens cannot be guessed",
@@ -258,9 +245,10 @@ mod tests {
         let refused = Unobserved::Refused { missing: "list secrets".into(), message: "no".into() };
         let judged =
             |ids: &[&str]| judge(&info(ids), Err(&refused), &Nodes::default(), &Expectations::default(), &clock());
-        assert_eq!(only_finding(&judged(&["beacon"])).severity, Severity::Info);
-        assert_eq!(judged(&["abcdef"]).findings(Severity::Major)[0].severity, Severity::Critical);
-        assert_eq!(judged(&[]).gaps().len(), 1);
+        assert_eq!(only_finding(&judged(&["abcdef"])).severity, Severity::Critical);
+        for ids in [&[][..], &["beacon"], &["abcdef"]] {
+            assert_eq!(judged(ids).gaps().len(), 1, "{ids:?}");
+        }
     }
 
     #[test]

@@ -76,6 +76,12 @@ fn judge(
     }
     let configured = kubelets.and_then(|kubelets| kubelets.cluster_domain.as_deref());
     let expected = configured.or((domain.source == DomainSource::KubeadmConfig).then_some(domain.name.as_str()));
+    // Either shows all families of Services; the address of the DNS Service shows one.
+    if let (Err(why), Err(_)) = (cidrs, kubeadm)
+        && !why.is_skip()
+    {
+        verdict.unseen(Subject::cluster(), why);
+    }
     judge_zones(&mut verdict, &scene, blocks, expected, &reverse_zones(dns, cidrs.ok(), kubeadm.ok()));
     judge_plugins(&mut verdict, &scene, blocks);
     judge_forwarding(&mut verdict, &scene, blocks, dns.map(|dns| &dns.addresses[..]).unwrap_or_default());

@@ -72,7 +72,13 @@ fn judge(
             Err((why, since)) if since >= patience(why, request, presents_none) => {
                 stuck.entry((why, &request.signer, presents_none)).or_default().push((request, since));
             }
-            Err(_) => verdict.note_about(subject(request), "it still waits, and may wait a while longer"),
+            Err((why, _)) => match kubelets {
+                // One that presents no certificate at all must not wait.
+                Err(unseen) if why == Stuck::NotApproved && request.signer == SERVING && !unseen.is_skip() => {
+                    verdict.unseen(subject(request), unseen);
+                }
+                _ => verdict.note_about(subject(request), "it still waits, and may wait a while longer"),
+            },
         }
     }
     for ((why, signer, presents_none), requests) in stuck {
@@ -249,6 +255,14 @@ mod tests {
         let verdict = judged(requests, None);
         assert_eq!((seen(&verdict).len(), verdict.observations(), notes(&verdict).len()), (0, 3, 1));
         assert!(notes(&judged(Vec::new(), None))[0].contains("proves little"));
+    }
+
+    #[test]
+    fn whether_a_request_may_wait_is_not_known_without_what_its_kubelet_presents() {
+        let judged = |requests, why: &Unobserved| judge(&CertificateSigningRequests(requests), Err(why), &clock());
+        assert_eq!(judged(vec![request(SERVING, 9, None)], &Unobserved::Interrupted).gaps().len(), 1);
+        assert_eq!(judged(vec![request(CLIENT, 1, None)], &Unobserved::Interrupted).gaps().len(), 0);
+        assert_eq!(judged(vec![request(SERVING, 9, None)], &Unobserved::absent("none")).gaps().len(), 0);
     }
 
     #[test]
