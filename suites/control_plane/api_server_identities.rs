@@ -136,6 +136,8 @@ fn described(alive: &[(&String, &ApiServerIdentity)]) -> impl Iterator<Item = St
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::check::Severity;
     use crate::fact::facts::nodes::Node;
@@ -204,6 +206,13 @@ mod tests {
 
     #[test]
     fn a_managed_control_plane_is_not_judged() {
-        assert!(judged([], &["10.77.0.11:6443"]).reason().is_some());
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let published = ApiServerEndpoints {
+            slices: ["10.77.0.11:6443".parse().unwrap()].into(),
+            endpoints: Err(Unobserved::Interrupted),
+        };
+        let clock = Clock { server: now, here: now };
+        let verdict = judge(&ApiServerIdentities(BTreeMap::new()), &published, &Nodes(BTreeMap::new()), &clock);
+        assert!(verdict.reason().is_some());
     }
 }
