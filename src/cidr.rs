@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn what_is_not_a_range_is_refused() {
         for text in ["10.96.0.0", "10.96.0.0/33", "fd00::/129", "/12", "10.96.0/12", ""] {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }

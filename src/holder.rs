@@ -9,7 +9,7 @@ use crate::object_ref::{NamespacedName, as_text};
 /// How the API server calls service accounts as users, before namespace and name.
 const ACCOUNT: &str = "system:serviceaccount:";
 
-/// Somebody who may hold rights, written `Group NAME`, `ServiceAccount NAMESPACE/NAME` or `User NAME`.
+/// A user, group or account that may hold rights, written `Group NAME`, `ServiceAccount NAMESPACE/NAME` or `User NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Holder {
     /// A group of users.

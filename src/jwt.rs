@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_algorithm_that_is_no_signature_is_refused() {
+    fn an_algorithm_that_is_not_a_signature_is_refused() {
         let signer = Signer::new();
         let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#);
         let token = format!("{header}.{}.", BASE64_URL_SAFE_NO_PAD.encode(CLAIMS));

@@ -104,7 +104,7 @@ impl<'a> Marks<'a> {
         named(namespace?, name?).filter(|_| !self.flux_leaves_it_alone())
     }
 
-    /// Whether Flux was told not to apply the object again, by an annotation or a label.
+    /// Whether Flux must not apply the object again, by an annotation or a label.
     fn flux_leaves_it_alone(&self) -> bool {
         let is = |key: &str, value: &str| {
             [self.annotation(key), self.label(key)].into_iter().flatten().any(|has| has.eq_ignore_ascii_case(value))

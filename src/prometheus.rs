@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn what_is_not_a_number_is_none() {
         for line in ["# HELP a b", "", "<html lang=\"5\"> 5", "a", "a x", "a{b=\"c} 5", "a{b} 5", "{} 5"] {
             assert_eq!(Line::read(line), None, "{line}");
         }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_tells_its_version_by_its_tag() {
+    fn the_tag_of_an_image_shows_its_version() {
         for (image, expected) in [
             ("registry.k8s.io/kube-proxy:v1.37.2", Some("1.37.2")),
             ("localhost:5000/kube-proxy:v1.35.0-eksbuild.2@sha256:abc", Some("1.35.0")),

@@ -143,7 +143,7 @@ fn rbac_follows_the_profile_and_the_namespace() {
 }
 
 #[test]
-fn files_that_are_no_recordings_are_named() {
+fn files_that_are_not_recordings_are_named() {
     let (_a, truncated) = file("cut.json.gz", &EXAMPLE[..EXAMPLE.len() / 2]);
     refused(&["judge", &truncated], 2, "cut.json.gz: the recording is truncated");
     let text = unpacked();
@@ -160,7 +160,7 @@ fn files_that_are_no_recordings_are_named() {
 }
 
 #[test]
-fn a_check_whose_fact_is_not_recorded_could_not_look() {
+fn a_check_whose_fact_is_not_recorded_could_not_be_checked() {
     let mut recording: Value = serde_json::from_slice(&unpacked()).unwrap();
     recording["facts"].as_object_mut().unwrap().remove("leader-leases");
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
@@ -261,7 +261,7 @@ fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
 }
 
 #[test]
-fn colour_is_for_terminals_and_whoever_asks() {
+fn colour_is_for_terminals_and_on_request() {
     assert!(!seaworthy(&["run", "--example"]).out.contains('\u{1b}'));
     assert!(seaworthy(&["run", "--example", "--color", "always"]).out.contains('\u{1b}'));
     let forced =
@@ -270,7 +270,7 @@ fn colour_is_for_terminals_and_whoever_asks() {
 }
 
 #[test]
-fn a_reader_who_leaves_is_no_error() {
+fn a_reader_that_leaves_is_not_an_error() {
     let whole = seaworthy(&["run", "--example", "-v"]).code;
     let mut child = std::process::Command::new(cargo_bin!("seaworthy"))
         .args(["run", "--example", "-v"])
@@ -357,7 +357,7 @@ fn where_nothing_was_judged_the_verdict_is_open() {
 }
 
 #[test]
-fn nothing_is_written_over_what_is_read_or_written_besides() {
+fn nothing_is_written_over_what_is_also_read_or_written() {
     let (directory, path) = file("example.json.gz", EXAMPLE);
     let other = directory.path().join("other");
     let same = directory.path().join(".").join("other");
@@ -390,7 +390,7 @@ fn a_recording_and_a_stream_come_from_the_standard_input_too() {
 }
 
 #[test]
-fn who_confuses_recordings_and_streams_is_told_the_other_command() {
+fn confusing_recordings_and_streams_names_the_other_command() {
     let (directory, path) = file("example.json.gz", EXAMPLE);
     refused(&["report", &path], 2, &format!("`seaworthy judge {path}` judges it"));
     let (_directory, unzipped) = file("example.json", &unpacked());
@@ -402,7 +402,7 @@ fn who_confuses_recordings_and_streams_is_told_the_other_command() {
 }
 
 #[test]
-fn an_empty_selection_is_told_from_one_that_is_left_out() {
+fn an_empty_selection_is_distinguished_from_one_that_is_left_out() {
     for empty in ["", ",", " , "] {
         refused(&["run", "--select", empty], 4, "--select, or the profile's select, is empty");
         refused(&["list", "--select", empty], 4, "--select, or the profile's select, is empty");
@@ -425,7 +425,7 @@ fn severities_are_taken_in_any_case() {
 }
 
 #[test]
-fn rights_that_do_not_let_a_check_look_are_told() {
+fn rights_that_do_not_suffice_for_a_check_are_named() {
     let done = seaworthy(&["rbac", "--select", "PK-17"]);
     assert!(done.code == 0 && done.err.contains("PK-17 needs privileged access"), "{}", done.err);
     assert!(done.err.contains("--profile ci includes them"), "{}", done.err);

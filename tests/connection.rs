@@ -1,4 +1,4 @@
-//! What the program says of API servers that are none, that hang, that refuse, or that somebody impersonates: against
+//! What the program says of servers that are not API servers, that hang, that refuse, or that impersonate one: against
 //! servers on the loopback interface.
 
 mod server;
@@ -63,7 +63,7 @@ async fn run(address: SocketAddr, ca: &str, arguments: &[&str]) -> Output {
 
 /// The standard error says this first, and the exit code is 3.
 #[track_caller]
-fn undecided(done: &Output, says: &[&str]) {
+fn inconclusive(done: &Output, says: &[&str]) {
     ended(done, 3, says);
 }
 
@@ -88,7 +88,7 @@ fn ended(done: &Output, code: i32, says: &[&str]) {
 async fn a_login_page_is_not_a_cluster() {
     let ca = Authority::new("kubernetes");
     let address = serve(&ca, |_| reply(200, "text/html", "<html>Please log in</html>")).await;
-    undecided(&run(address, &ca.pem, &[]).await, &["this is not a Kubernetes API", "an HTML page"]);
+    inconclusive(&run(address, &ca.pem, &[]).await, &["this is not a Kubernetes API", "an HTML page"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn a_refused_credential_is_named() {
     let ca = Authority::new("kubernetes");
     let address = serve(&ca, |_| failure(401, "Unauthorized", "Unauthorized")).await;
     let done = run(address, &ca.pem, &[]).await;
-    undecided(&done, &["rejects the credential of a in"]);
+    inconclusive(&done, &["rejects the credential of a in"]);
     assert!(!String::from_utf8_lossy(&done.stderr).contains("not-a-real-token"));
 }
 
@@ -113,7 +113,7 @@ async fn a_server_that_says_nothing_has_a_deadline() {
     let address = listener.local_addr().unwrap();
     let began = std::time::Instant::now();
     let done = run(address, &Authority::new("kubernetes").pem, &["--request-timeout", "1s"]).await;
-    undecided(&done, &["did not answer within 1 s"]);
+    inconclusive(&done, &["did not answer within 1 s"]);
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
@@ -383,15 +383,15 @@ async fn run_plugin(script: &str, arguments: &[&str]) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_credential_plugin_prints_is_never_told() {
+async fn what_a_credential_plugin_prints_is_never_shown() {
     const CREDENTIAL: &str = r#"{"kind": "ExecCredential", "status": {"token": "opaque-token-0815"}}"#;
     let fails = format!("echo '{CREDENTIAL}'; echo opaque-token-0815 >&2; echo 'log in first' >&2; exit 7");
     let done = run_plugin(&fails, &[]).await;
-    undecided(&done, &["user \"a\" has no credential: exec sh: ", "ended with exit status: 7: log in first"]);
+    inconclusive(&done, &["user \"a\" has no credential: exec sh: ", "ended with exit status: 7: log in first"]);
     let strange = run_plugin("echo status: [opaque-token-0815", &[]).await;
-    undecided(&strange, &["exec sh: the credential plugin did not print an ExecCredential"]);
+    inconclusive(&strange, &["exec sh: the credential plugin did not print an ExecCredential"]);
     let bare = run_plugin("echo opaque-token-0815; exit 1", &[]).await;
-    undecided(&bare, &["exec sh: the credential plugin ended with exit status: 1"]);
+    inconclusive(&bare, &["exec sh: the credential plugin ended with exit status: 1"]);
     for done in [done, strange, bare] {
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(!said.contains("0815") && !said.contains("of-the-environment"), "{said}");
@@ -402,8 +402,8 @@ async fn what_a_credential_plugin_prints_is_never_told() {
 async fn a_credential_plugin_has_a_deadline() {
     let began = std::time::Instant::now();
     let done = run_plugin("sleep 100", &["--timeout", "1s"]).await;
-    let told = "the credential plugin sh of user \"a\" did not end within 1 s; --timeout sets the deadline";
-    undecided(&done, &[told]);
+    let message = "the credential plugin sh of user \"a\" did not end within 1 s; --timeout sets the deadline";
+    inconclusive(&done, &[message]);
     assert!(began.elapsed() < Duration::from_secs(60));
 }
 
@@ -429,7 +429,7 @@ async fn a_credential_plugin_is_interrupted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_user_is_no_fault_of_the_server() {
+async fn what_is_wrong_with_a_user_is_not_a_fault_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = json!({ "server": "https://127.0.0.1:1" });
     for (user, says) in [
@@ -493,7 +493,7 @@ async fn a_credential_that_no_header_can_carry_is_named() {
         let script =
             format!(r#"printf '%s' '{{"kind":"ExecCredential","status":{{"token":"opaque-0815\n"{expires}}}}}'"#);
         let done = run_plugin(&script, &[]).await;
-        undecided(&done, &["user \"a\" has no credential: exec sh: the token that", "ends with a line break"]);
+        inconclusive(&done, &["user \"a\" has no credential: exec sh: the token that", "ends with a line break"]);
         assert!(!String::from_utf8_lossy(&done.stderr).contains("0815"));
     }
 }
@@ -579,7 +579,7 @@ async fn a_password_in_a_url_is_used_and_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let unreachable = json!({ "server": "https://user:hunter%32-0815@127.0.0.1:1" });
     let done = run_with(written(&folder, &unreachable, &json!({})), &[]).await;
-    undecided(&done, &["https://127.0.0.1:1: the API server cannot be reached"]);
+    inconclusive(&done, &["https://127.0.0.1:1: the API server cannot be reached"]);
     assert!(!String::from_utf8_lossy(&done.stderr).contains("0815"));
 
     let ca = Authority::new("kubernetes");
@@ -607,7 +607,7 @@ async fn the_wrong_scheme_is_named() {
     let address = serve(&ca, |_| version()).await;
     let folder = tempfile::tempdir().unwrap();
     let done = run_with(kubeconfig(&folder, &format!("http://{address}"), &ca.pem), &[]).await;
-    undecided(&done, &["expects TLS, but the kubeconfig uses http://", "in the server of cluster \"a\" in "]);
+    inconclusive(&done, &["expects TLS, but the kubeconfig uses http://", "in the server of cluster \"a\" in "]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -617,14 +617,14 @@ async fn the_wrong_scheme_is_named() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.unwrap();
         }
     });
-    undecided(
+    inconclusive(
         &run(plain, &ca.pem, &[]).await,
         &["does not speak TLS, but the kubeconfig uses https:// (it answered \"HTTP/1.1 400 Bad"],
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_no_client_takes_is_told_in_words() {
+async fn a_certificate_that_no_client_takes_is_described_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let ca = Authority::new("kubernetes");
     let address = serve(&ca, |_| version()).await;

@@ -106,11 +106,11 @@ fn a_node_that_could_not_be_stopped_is_started_all_the_same() {
 }
 
 #[test]
-fn a_node_that_could_not_be_started_is_told_to_people() {
+fn a_node_that_could_not_be_started_is_reported_to_people() {
     let (output, _folder) = Post::new("true", "echo much; exit 1").ends_with_its_holder();
     assert_eq!(said(&output), "{\"Ok\":null}\n{\"Err\":\"exit status: 1\"}\n");
-    let told = "the node is still stopped (exit status: 1): run this by hand: echo much; exit 1\n";
-    assert!(String::from_utf8_lossy(&output.stderr).ends_with(told), "{output:?}");
+    let message = "the node is still stopped (exit status: 1): run this by hand: echo much; exit 1\n";
+    assert!(String::from_utf8_lossy(&output.stderr).ends_with(message), "{output:?}");
     assert_eq!(output.status.code(), Some(3));
 }
 
@@ -127,7 +127,7 @@ async fn a_guarded_node_is_started_when_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_guarded_node_is_started_when_nobody_minds_it_any_more() {
+async fn a_guarded_node_is_started_when_no_run_minds_it_any_more() {
     let folder = tempfile::tempdir().unwrap();
     let started = folder.path().join("started");
     drop(Guarded::stop(Path::new(PROGRAM), "exit 1", &format!("touch {}", started.display())).unwrap());

@@ -154,7 +154,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a digest is a string")
 }
 
-fn nobody() -> DockerConfig {
+fn no_credential() -> DockerConfig {
     DockerConfig::at("/no/such/config.json")
 }
 
@@ -188,17 +188,17 @@ fn image(machines: &[u8]) -> Result<(Image, TempDir), Failed> {
 async fn one_architecture() -> Outcome {
     let registry = Registry::start(With::Defaults)?;
     let (image, _dir) = image(&[AMD64])?;
-    let digest = image.push(&registry.reference(), false, &nobody()).await?;
+    let digest = image.push(&registry.reference(), false, &no_credential()).await?;
     registry.fetch_platform("1", "amd64").await?;
     registry.fetch_platform(digest.as_str(), "amd64").await?;
-    assert_eq!(image.push(&registry.reference(), false, &nobody()).await?, digest, "the second push");
+    assert_eq!(image.push(&registry.reference(), false, &no_credential()).await?, digest, "the second push");
     Ok(())
 }
 
 async fn two_architectures() -> Outcome {
     let registry = Registry::start(With::Defaults)?;
     let (image, _dir) = image(&[AMD64, ARM64])?;
-    let digest = image.push(&registry.reference(), true, &nobody()).await?;
+    let digest = image.push(&registry.reference(), true, &no_credential()).await?;
     let index = registry.fetch("manifests", "1", "application/vnd.oci.image.index.v1+json").await?;
     assert_eq!(sha256(&index), digest.as_str());
     let index: Value = serde_json::from_slice(&index)?;
@@ -214,7 +214,7 @@ async fn one_digest() -> Outcome {
     let registry = Registry::start(With::Defaults)?;
     for machines in [[AMD64].as_slice(), &[AMD64, ARM64]] {
         let (image, dir) = image(machines)?;
-        let pushed = image.push(&registry.reference(), false, &nobody()).await?;
+        let pushed = image.push(&registry.reference(), false, &no_credential()).await?;
         assert_eq!(image.write_archive(&dir.path().join("probe.tar"))?.digest, pushed);
     }
     Ok(())
@@ -235,7 +235,7 @@ async fn refused_login() -> Outcome {
     let wrong = registry.docker_config("sheets and halyards")?;
     for (config, sent) in [
         (DockerConfig::at(&wrong), format!("with the credential in {}", wrong.display())),
-        (nobody(), "without a credential, as there is no /no/such/config.json".to_owned()),
+        (no_credential(), "without a credential, as there is no /no/such/config.json".to_owned()),
     ] {
         let refused = image.push(&registry.reference(), false, &config).await.expect_err("the login is wrong");
         assert!(matches!(refused, PushError::NotAuthorized { .. }), "{refused:?}");
@@ -252,7 +252,8 @@ async fn refused_login() -> Outcome {
 async fn read_only_registry() -> Outcome {
     let registry = Registry::start(With::NoWrites)?;
     let (image, _dir) = image(&[AMD64])?;
-    let refused = image.push(&registry.reference(), false, &nobody()).await.expect_err("the registry is read-only");
+    let refused =
+        image.push(&registry.reference(), false, &no_credential()).await.expect_err("the registry is read-only");
     let expected = format!("registry {} refused the layer for amd64: 405 Method not allowed", registry.address);
     assert_eq!(refused.to_string(), expected);
     Ok(())
@@ -261,7 +262,8 @@ async fn read_only_registry() -> Outcome {
 async fn no_registry() -> Outcome {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let (image, _dir) = image(&[AMD64])?;
-    let refused = image.push(&format!("{address}/probe:1"), false, &nobody()).await.expect_err("nobody listens");
+    let refused =
+        image.push(&format!("{address}/probe:1"), false, &no_credential()).await.expect_err("no server listens");
     assert!(matches!(refused, PushError::Unreachable { .. }), "{refused:?}");
     assert_eq!(refused.to_string(), format!("registry {address} did not respond to the login over http"));
     Ok(())

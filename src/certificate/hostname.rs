@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_name_matches_only_itself() {
+    fn what_is_not_a_host_name_matches_only_itself() {
         assert!(covers("etcd cluster", "ETCD cluster"));
         assert!(!covers("", ""));
         assert!(!covers(".", "."));

@@ -192,7 +192,7 @@ impl Path<'_> {
             Error::UnsupportedSignatureAlgorithmContext(context) => {
                 Distrust::refused_signature(&context.signature_algorithm_id)
             }
-            // The second: the algorithm is a good one, the issuer's key of another kind. Somebody of the same name has signed.
+            // The second: the algorithm is a good one, the issuer's key of another kind. Another CA of the same name has signed.
             Error::InvalidSignatureForPublicKey | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
                 Distrust::BadSignature
             }

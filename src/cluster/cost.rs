@@ -16,7 +16,7 @@ pub struct Cost {
     #[serde(default, skip_serializing_if = "is_none")]
     pub kubelet_requests: usize,
     /// How many bytes the bodies of all answers had, unpacked.
-    #[serde(default, skip_serializing_if = "is_no_byte")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub received_bytes: u64,
     /// How many pods were created.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -36,6 +36,6 @@ fn is_none(number: &usize) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_no_byte(number: &u64) -> bool {
+fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -216,7 +216,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn tells_programs_from_other_files() {
+    fn distinguishes_programs_from_other_files() {
         let mut object = program(AMD64, PT_LOAD, b"");
         object[16] = 1;
         assert!(!read(&object).unwrap().program);
@@ -226,7 +226,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn tells_other_systems() {
+    fn names_other_systems() {
         let mut freebsd = program(AMD64, PT_LOAD, b"");
         freebsd[7] = 9;
         assert!(!read(&freebsd).unwrap().linux);

@@ -1,4 +1,4 @@
-//! Somebody who asks for a certificate.
+//! A client that asks for a certificate.
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 

@@ -34,7 +34,7 @@ const TIME_TO_LEARN: Duration = Duration::from_secs(5);
 /// How long one may take to forget it: whom it has known, it takes for known for ten seconds more.
 const TIME_TO_FORGET: Duration = Duration::from_secs(15);
 
-/// The answer to somebody whose token is new. Each instance learns of it for itself, and behind a balancer any of them answers.
+/// The answer to a client whose token is new. Each instance learns of it for itself, and behind a balancer any of them answers.
 pub(crate) async fn answer_to_newcomer(cluster: &Cluster, call: &Call) -> Seen<Reply> {
     let is_known = |seen: &Seen<Reply>| seen.as_ref().map_or(true, |reply| reply.status != 401);
     until(TIME_TO_LEARN, PAUSE, || cluster.send(call), is_known).await

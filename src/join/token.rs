@@ -102,12 +102,12 @@ impl Minted {
         self.secret.as_bytes()
     }
 
-    /// Whoever bears it.
+    /// A client that bears it.
     pub(crate) fn bearer(&self) -> Identity {
         Identity::Bearer(Token::new(format!("{}.{}", self.id, self.secret)))
     }
 
-    /// Whoever knows its id and has to guess the rest.
+    /// A client that knows its id and has to guess the rest.
     pub(crate) fn guesser(&self) -> Seen<Identity> {
         Ok(Identity::Bearer(Token::new(format!("{}.{}", self.id, secret()?))))
     }

@@ -1,4 +1,4 @@
-//! Whom the API server takes somebody for.
+//! As which user the API server authenticates a client.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(crate) struct WhoAmI {
     /// The user's groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// What else the authenticator tells, as the certificate's fingerprint.
+    /// What else the authenticator reports, as the certificate's fingerprint.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
@@ -40,7 +40,7 @@ impl WhoAmI {
     }
 }
 
-/// Asks the configured endpoint, or one instance, whom it takes somebody for.
+/// Asks the configured endpoint, or one instance, as which user it authenticates a client.
 pub(crate) async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Option<SocketAddr>) -> Seen<WhoAmI> {
     let mut call = Call::create::<SelfSubjectReview>(json!({
         "apiVersion": "authentication.k8s.io/v1",
@@ -66,13 +66,13 @@ pub(crate) async fn who_am_i(cluster: &Cluster, identity: Identity, instance: Op
     })
 }
 
-/// The same about somebody whom the API server may not know yet.
+/// The same about a client whose credential the API server may not know yet.
 pub(crate) async fn who_is_new(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
     let is_known = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.status != 401);
     until(TIME_TO_LEARN, PAUSE, || who_am_i(cluster, identity.clone(), None), is_known).await
 }
 
-/// The same about somebody whom the API server may still know.
+/// The same about a client whose credential the API server may still accept.
 pub(crate) async fn who_was_withdrawn(cluster: &Cluster, identity: &Identity) -> Seen<WhoAmI> {
     let is_unknown = |seen: &Seen<WhoAmI>| seen.as_ref().map_or(true, |seen| seen.user.is_none());
     until(TIME_TO_FORGET, PAUSE, || who_am_i(cluster, identity.clone(), None), is_unknown).await

@@ -32,7 +32,7 @@ pub(crate) struct Permissions(BTreeMap<Place, Grants>);
 
 impl Permissions {
     /// The union of these rules, for runs whose probes are in this namespace, or in one that each run makes, and that
-    /// send requests as somebody else by this kind of impersonation.
+    /// send requests as another user by this kind of impersonation.
     pub(crate) fn new(rules: &BTreeSet<Rule>, namespace: Option<&str>, impersonation: Impersonation) -> Self {
         let mut places: BTreeMap<Place, Grants> = BTreeMap::new();
         for rule in rules {

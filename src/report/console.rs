@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+    fn a_closed_pipe_is_not_an_error_and_a_full_disk_is() {
         let mut closed = Console::new(Box::new(Failing(io::ErrorKind::BrokenPipe)), ColorChoice::Never, 80);
         assert!(closed.write("a").is_ok() && closed.write("b").is_ok());
         let mut full = Console::new(Box::new(Failing(io::ErrorKind::StorageFull)), ColorChoice::Never, 80);

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn one_reason_keeps_its_words_and_many_are_told_without_their_addresses() {
+    fn one_reason_keeps_its_words_and_many_are_shown_without_their_addresses() {
         let all: Vec<Unseen> = (1..=5000)
             .map(|i| unseen(&format!("n{i}"), &format!("10.0.{}.{}:10250 is silent", i / 250, i % 250)))
             .collect();

@@ -13,7 +13,7 @@ pub(crate) type Seen<T> = Result<T, Unobserved>;
 /// Why a fact, or one entry of a fact about many things, was not observed.
 ///
 /// `Absent`, `NotAllowed` and `NotGranted` make a check a skip: it does not apply here, or may not look. Everything else
-/// makes it an error: it could not look.
+/// makes it an error: it could not be checked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Unobserved {

@@ -161,18 +161,19 @@ mod tests {
     #[tokio::test]
     async fn a_look_lasts_until_all_is_seen_and_ends_with_the_log() {
         let tries = Tries::queue();
-        let told = tries.sender();
+        let sender = tries.sender();
         let mut trial = Trial { ways: vec![Way::GrantedToGuarded], tries };
-        let tell = |fault| (Role::Granted, Ok(Try { target: Way::GrantedToGuarded.name().into(), at_ms: 0, fault }));
-        let told_later = async {
+        let reported =
+            |fault| (Role::Granted, Ok(Try { target: Way::GrantedToGuarded.name().into(), at_ms: 0, fault }));
+        let reported_later = async {
             tokio::task::yield_now().await;
             for fault in [None, Some(Fault::TimedOut), Some(Fault::TimedOut)] {
-                told.send(tell(fault)).await.unwrap();
+                sender.send(reported(fault)).await.unwrap();
             }
         };
-        let (seen, ()) = tokio::join!(trial.look(Step::Denied, |_| PATIENCE), told_later);
+        let (seen, ()) = tokio::join!(trial.look(Step::Denied, |_| PATIENCE), reported_later);
         assert!(seen.unwrap().any_is_stopped());
-        told.send((Role::Granted, Err(Unobserved::Interrupted))).await.unwrap();
+        sender.send((Role::Granted, Err(Unobserved::Interrupted))).await.unwrap();
         assert!(trial.look(Step::Lifted, |_| PATIENCE).await.is_err());
     }
 }

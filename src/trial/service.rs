@@ -118,8 +118,8 @@ impl Watchers {
         }
         while !self.nodes.iter().all(|node| sights.get(node).is_some_and(&is_done)) {
             let left = patience.saturating_sub(began.elapsed());
-            let Some((node, told)) = self.tries.next(left).await else { break };
-            let Some(Try { fault, .. }) = self.lose(node.clone(), told) else { continue };
+            let Some((node, reported)) = self.tries.next(left).await else { break };
+            let Some(Try { fault, .. }) = self.lose(node.clone(), reported) else { continue };
             // A node that saw the change keeps the time of it.
             if !sights.get(&node).is_some_and(&is_done) {
                 let sight = Sight::with(sights.remove(&node), fault, began.elapsed());
@@ -130,12 +130,13 @@ impl Watchers {
     }
 
     /// Adds a try; a node whose log ended is lost.
-    fn lose(&mut self, node: String, told: Seen<Try>) -> Option<Try> {
-        told.map_err(|why| {
-            self.nodes.retain(|other| *other != node);
-            self.lost.insert(node, why);
-        })
-        .ok()
+    fn lose(&mut self, node: String, reported: Seen<Try>) -> Option<Try> {
+        reported
+            .map_err(|why| {
+                self.nodes.retain(|other| *other != node);
+                self.lost.insert(node, why);
+            })
+            .ok()
     }
 
     /// Continues with the nodes that have reported something.
@@ -152,16 +153,16 @@ mod tests {
     use super::*;
     use crate::probe::fault::Fault;
 
-    fn told(fault: Option<Fault>) -> Try {
+    fn reported(fault: Option<Fault>) -> Try {
         Try { target: TARGET.into(), fault, at_ms: 0 }
     }
 
     #[tokio::test]
     async fn a_look_lasts_until_every_node_has_seen_the_change() {
         let tries = Tries::queue();
-        let tell = tries.sender();
+        let sender = tries.sender();
         let mut watchers = Watchers { nodes: vec!["n1".into(), "n2".into()], lost: BTreeMap::new(), tries };
-        tell.send(("n1".to_owned(), Ok(told(None)))).await.unwrap();
+        sender.send(("n1".to_owned(), Ok(reported(None)))).await.unwrap();
         let later = async {
             tokio::task::yield_now().await;
             for (node, fault) in [
@@ -171,7 +172,7 @@ mod tests {
                 ("n2", Some(Fault::Refused)),
                 ("n2", None),
             ] {
-                tell.send((node.to_owned(), Ok(told(fault)))).await.unwrap();
+                sender.send((node.to_owned(), Ok(reported(fault)))).await.unwrap();
             }
         };
         let ((_, opened), ()) = tokio::join!(watchers.look(PATIENCE, Sight::is_open), later);
@@ -183,13 +184,13 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_falls_silent_is_lost_and_the_others_go_on() {
         let tries = Tries::queue();
-        let tell = tries.sender();
+        let sender = tries.sender();
         let nodes = ["n1", "n2", "n3"].map(str::to_owned).into();
         let mut watchers = Watchers { nodes, lost: BTreeMap::new(), tries };
         let later = async {
             tokio::task::yield_now().await;
-            tell.send(("n2".to_owned(), Err(Unobserved::Interrupted))).await.unwrap();
-            tell.send(("n1".to_owned(), Ok(told(None)))).await.unwrap();
+            sender.send(("n2".to_owned(), Err(Unobserved::Interrupted))).await.unwrap();
+            sender.send(("n1".to_owned(), Ok(reported(None)))).await.unwrap();
         };
         let ((_, seen), ()) = tokio::join!(watchers.look(Duration::from_millis(50), |_| true), later);
         watchers.keep(&seen);

@@ -33,7 +33,7 @@ crate::check!("AA-18", "public-bindings", Critical, judge, builds_on: ["AA-03"])
 /// The subjects of clients without a credential.
 const ANONYMOUS: [Holder; 2] = [Holder::user("system:anonymous"), Holder::group("system:unauthenticated")];
 /// The groups of every client with a credential.
-const ANYBODY: [Holder; 2] = [AUTHENTICATED, Holder::group("system:serviceaccounts")];
+const ALL_USERS: [Holder; 2] = [AUTHENTICATED, Holder::group("system:serviceaccounts")];
 /// The group of everyone who is authenticated.
 const AUTHENTICATED: Holder = Holder::group("system:authenticated");
 
@@ -48,7 +48,7 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     let mut verdict = Verdict::new();
     let is_openshift = rbac.cluster_role(OF_OPENSHIFT).is_some();
     for grant in rbac.grants() {
-        judge_everybody(&mut verdict, rbac, &grant, is_openshift);
+        judge_everyone(&mut verdict, rbac, &grant, is_openshift);
         judge_default_accounts(&mut verdict, &grant);
     }
     match reviews {
@@ -68,9 +68,9 @@ fn judge(rbac: &Rbac, reviews: Result<&DefaultServiceAccountReviews, &Unobserved
     verdict
 }
 
-fn judge_everybody(verdict: &mut Verdict, rbac: &Rbac, grant: &Grant<'_>, is_openshift: bool) {
+fn judge_everyone(verdict: &mut Verdict, rbac: &Rbac, grant: &Grant<'_>, is_openshift: bool) {
     let holders = grant.binding.holders.iter();
-    let everyone = holders.filter(|holder| ANONYMOUS.contains(holder) || ANYBODY.contains(holder));
+    let everyone = holders.filter(|holder| ANONYMOUS.contains(holder) || ALL_USERS.contains(holder));
     let mut holders = unexpected(OF_EVERYONE, grant, everyone);
     if let (Some(add_on), false) = (public(rbac, grant), holders.is_empty()) {
         holders.retain(|holder| **holder != AUTHENTICATED);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_judge_is_said_and_what_is_refused_is_undecided() {
+    fn nothing_to_judge_is_the_reason_and_what_is_refused_is_inconclusive() {
         assert!(judged(Ok(Policies::default())).reason().is_some());
         assert_eq!(judged(Err(Unobserved::Interrupted)).gaps().len(), 1);
     }

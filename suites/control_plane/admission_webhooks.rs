@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_over_what_brings_the_cluster_back_is_a_remark() {
+    fn a_scope_over_what_brings_the_cluster_back_is_a_note() {
         let wide = Webhook { namespaces: Vec::new(), ..webhook() };
         let findings = judged(wide.clone(), Ok(backend(1))).findings(Severity::Major);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));

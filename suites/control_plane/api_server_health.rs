@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_none_of_which_answers_here_are_undecided() {
+    fn instances_none_of_which_answers_here_are_inconclusive() {
         for nodes in [Ok(&nodes(true)), Err(&Unobserved::Interrupted)] {
             let verdict = judge(&health([(11, silent()), (12, silent())]), nodes);
             assert!(verdict.findings(Severity::Critical).is_empty());

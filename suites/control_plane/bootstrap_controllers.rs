@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_that_is_kept_elsewhere_is_a_remark() {
+    fn a_ca_that_is_kept_elsewhere_is_a_note() {
         let findings = with(1, "--cluster-signing-key-file=");
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_show_is_no_pass() {
+    fn what_does_not_show_is_not_a_pass() {
         assert!(judge(&Pods::default(), None, Ok(&Rbac::default())).reason().is_some());
         assert!(judge(&Pods::default(), Some(&KubeadmConfig::default()), Ok(&Rbac::default())).reason().is_some());
         let pods = Pods([static_pod("kube-controller-manager", "n1", &[])].into());

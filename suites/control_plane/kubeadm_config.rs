@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_missed_and_old_ones_are_told() {
+    fn marks_are_missed_and_old_ones_are_named() {
         let findings = judged(&kubeadm(), Node::default(), true).findings(Severity::Minor);
         assert_eq!(findings[0].seen, format!("missing: {ROLE}, {NO_LOAD_BALANCER}"));
         assert_eq!(findings[0].severity, Severity::Minor);

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_was_given_back_is_held_by_nobody() {
+    fn a_lease_that_was_given_back_has_no_holder() {
         let lease = LeaderLease {
             holder: String::new(),
             renewed: "2026-11-22T11:59:55Z".parse().unwrap(),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_was_not_seen_is_undecided() {
+    fn a_lease_that_was_not_seen_is_inconclusive() {
         assert_eq!(judged(Err(Unobserved::Interrupted)).gaps().len(), 1);
     }
 }

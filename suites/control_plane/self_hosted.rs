@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn add_ons_and_a_second_scheduler_are_no_control_plane() {
+    fn add_ons_and_a_second_scheduler_are_not_a_control_plane() {
         assert!(judged("Deployment kube-system/coredns", &["registry.k8s.io/coredns/coredns:v1.14.2"]).is_empty());
         assert!(judged("DaemonSet kube-system/kube-proxy", &["registry.k8s.io/kube-proxy:v1.37.2"]).is_empty());
         assert!(judged("Deployment kube-system/my-scheduler", &["registry.k8s.io/kube-scheduler:v1.37.2"]).is_empty());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_look_at_is_no_pass() {
+    fn nothing_to_look_at_is_not_a_pass() {
         assert!(judge(&SystemWorkloads::default()).reason().is_some());
     }
 }

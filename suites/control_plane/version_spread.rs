@@ -93,15 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_under_way_is_a_remark_and_a_forgotten_instance_is_not() {
+    fn an_upgrade_under_way_is_a_note_and_a_forgotten_instance_is_not() {
         let findings = judged(&[Ok("v1.37.2"), Ok("v1.36.4"), Ok("v1.35.1")]).findings(Severity::Major);
-        let told: Vec<_> = findings.iter().map(|f| (f.subjects[0].name.as_str(), f.severity)).collect();
-        assert_eq!(told, [("10.77.0.13:6443", Severity::Major), ("10.77.0.12:6443", Severity::Info)]);
+        let found: Vec<_> = findings.iter().map(|f| (f.subjects[0].name.as_str(), f.severity)).collect();
+        assert_eq!(found, [("10.77.0.13:6443", Severity::Major), ("10.77.0.12:6443", Severity::Info)]);
         assert_eq!(findings[0].seen, "v1.35.1");
     }
 
     #[test]
-    fn an_instance_that_does_not_answer_is_undecided_unless_none_can_be_reached() {
+    fn an_instance_that_does_not_answer_is_inconclusive_unless_none_can_be_reached() {
         let silent = || Err(Unobserved::unreachable("10.77.0.12:6443", "refused"));
         assert_eq!(judged(&[Ok("v1.37.2"), silent()]).gaps().len(), 1);
         assert!(judged(&[silent()]).reason().unwrap().contains("none of the 1 instances"));

@@ -104,7 +104,7 @@ fn judge_spread(
 ) {
     if servers.len() < 2 {
         return verdict
-            .note("the spread was not checked: the API servers share one certificate and cannot be told apart");
+            .note("the spread was not checked: the API servers share one certificate and cannot be distinguished");
     }
     let (met, unmet): (Vec<_>, Vec<_>) =
         servers.iter().partition(|(serial, _)| endpoint.serials.contains_key(serial.as_str()));

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_node_is_told_from_an_untrusted_one() {
+    fn a_blocked_node_is_distinguished_from_an_untrusted_one() {
         let verdict = judged([
             Ok(Came::Wanted),
             error(
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_may_not_ask_is_undecided() {
+    fn what_we_may_not_ask_is_inconclusive() {
         let refused = Unobserved::Refused { missing: "get pods/log".into(), message: "forbidden".into() };
         assert_eq!(judged([Ok(Came::Wanted), Err(refused)]).gaps().len(), 1);
     }

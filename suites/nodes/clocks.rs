@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_drifts_and_one_that_breaks_things_are_told() {
+    fn a_clock_that_drifts_and_one_that_breaks_things_are_distinguished() {
         let verdict = judged([Ok(10), Ok(-300), Ok(0)], -5);
         assert_eq!(
             seen(&verdict),

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_may_not_do_is_undecided() {
+    fn what_we_may_not_do_is_inconclusive() {
         let refused = Unobserved::Refused { missing: "create pods/exec".into(), message: "forbidden".into() };
         assert_eq!(judged([Ok((Came::Wanted, Came::Wanted)), Err(refused)]).gaps().len(), 1);
     }

@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_in_no_unit_is_found_and_one_in_another_is_told() {
+    fn a_kubelet_in_no_unit_is_found_and_one_in_another_is_named() {
         let found = seen(|services, _| {
             services.running.remove(KUBELET);
         });
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_of_no_known_unit_is_told() {
+    fn a_runtime_of_no_known_unit_is_named() {
         let verdict = judged([report(in_order())], "rkt://1.0", &KubeadmConfig::default(), &[]);
         assert!(found_none(&verdict) && crate::check::testing::notes(&verdict)[0].contains("rkt"), "{verdict:?}");
     }

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_that_lets_everybody_in_is_critical_and_a_deaf_one_major() {
+    fn a_kubelet_that_authorizes_everyone_is_critical_and_one_that_refuses_everyone_major() {
         assert_eq!(severities(&judged(Some(Ok(Met::Status(200))), Ok(200))), [Severity::Critical; 2]);
         assert_eq!(severities(&judged(Some(Ok(Met::Status(401))), Ok(200))), [Severity::Major; 2]);
     }

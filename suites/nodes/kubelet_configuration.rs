@@ -349,7 +349,7 @@ mod tests {
     use crate::seen::Seen;
 
     /// What kubeadm 1.37 writes, shortened, and what a kubelet makes of it.
-    fn told() -> Value {
+    fn configured() -> Value {
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "authentication": {"anonymous": {"enabled": false}, "webhook": {"cacheTTL": "0s", "enabled": true},
@@ -384,7 +384,7 @@ mod tests {
     }
 
     fn defaults() -> KubeletDefaults {
-        KubeletDefaults { configuration: KubeletConfiguration::new(told()), ..KubeletDefaults::default() }
+        KubeletDefaults { configuration: KubeletConfiguration::new(configured()), ..KubeletDefaults::default() }
     }
 
     /// Node n3 runs with this.
@@ -405,9 +405,9 @@ mod tests {
     }
 
     fn seen(verdict: &Verdict) -> Vec<String> {
-        let told =
+        let shown =
             |f: crate::check::Finding| format!("{} {}: {}, not {}", f.severity, f.subjects[0], f.seen, f.expected);
-        verdict.findings(Severity::Major).into_iter().map(told).collect()
+        verdict.findings(Severity::Major).into_iter().map(shown).collect()
     }
 
     #[test]

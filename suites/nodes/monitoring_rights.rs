@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_undecided() {
+    fn what_shows_nothing_is_inconclusive() {
         for status in [Ok(401), Ok(500), Err(Fault::TimedOut)] {
             let answers = ["/configz", "/healthz", "/metrics"].map(|path| (path, status.clone()));
             let verdict = judged("v1.37.2", &answers);

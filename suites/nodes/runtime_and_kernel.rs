@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_undecided_when_it_would_matter_what_the_proxy_uses() {
+    fn a_kernel_is_inconclusive_when_it_would_matter_what_the_proxy_uses() {
         let old = nodes("v1.37.2", "containerd://2.4.2", "5.10.0");
         assert_eq!(judge(&old, Err(&Unobserved::Interrupted)).gaps().len(), 1);
         assert_eq!(judge(&old, Err(&Unobserved::absent("k3s"))).gaps().len(), 0);
     }
 
     #[test]
-    fn what_cannot_be_read_is_undecided() {
+    fn what_cannot_be_read_is_inconclusive() {
         for (runtime, kernel) in [("", "6.1.0"), ("containerd://latest", "6.1.0"), ("containerd://2.0.0", "linux")] {
             assert_eq!(judge(&nodes("v1.37.2", runtime, kernel), Err(&Unobserved::Interrupted)).gaps().len(), 2);
         }

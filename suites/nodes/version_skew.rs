@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_cannot_be_read_is_undecided() {
+    fn a_version_that_cannot_be_read_is_inconclusive() {
         assert_eq!(judged(&[("n1", "unknown")], "v1.37.2").gaps().len(), 1);
     }
 }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_began_when_others_had_ended_is_no_fault_of_the_service() {
+    fn a_probe_that_began_when_others_had_ended_is_not_a_fault_of_the_service() {
         let at = |served_ms, answered_ms| Some(Times { served_ms, answered_ms });
         let judged = |of_n1| {
             let mut reports = healthy();

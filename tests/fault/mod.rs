@@ -63,7 +63,7 @@ impl Fault {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
         let entries = std::fs::read_dir(&folder).expect("the faults are in tests/faults");
         let mut scripts: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
-        // A script has no extension; a README and a linter's settings are no scripts.
+        // A script has no extension; a README and a linter's settings are not scripts.
         scripts.retain(|path| {
             path.is_file() && path.file_name().is_some_and(|name| !name.to_string_lossy().contains('.'))
         });
@@ -117,7 +117,7 @@ impl Fault {
         };
         let red =
             judged.iter().filter(|check| matches!(check.outcome, Outcome::Fail | Outcome::Error) && !listed(&check.id));
-        red.map(|check| format!("{} is {}: {}", check.id, check.outcome, told(check))).collect()
+        red.map(|check| format!("{} is {}: {}", check.id, check.outcome, reported(check))).collect()
     }
 }
 
@@ -126,13 +126,13 @@ impl Expected {
         let Some(check) = judged.iter().find(|check| check.id == self.id) else {
             return Some(format!("{} was not judged", self.id));
         };
-        let told = told(check);
+        let reported = reported(check);
         let outcome = by_itself(check);
         if outcome.name() != self.outcome {
-            return Some(format!("{} is {outcome} and should be {}: {told}", self.id, self.outcome));
+            return Some(format!("{} is {outcome} and should be {}: {reported}", self.id, self.outcome));
         }
-        let named = told.to_lowercase().contains(&self.text.to_lowercase());
-        (!named).then(|| format!("{} does not name {:?}: {told}", self.id, self.text))
+        let named = reported.to_lowercase().contains(&self.text.to_lowercase());
+        (!named).then(|| format!("{} does not name {:?}: {reported}", self.id, self.text))
     }
 }
 
@@ -147,7 +147,7 @@ fn by_itself(check: &Judged) -> Outcome {
 }
 
 /// Everything that a check reports.
-fn told(check: &Judged) -> String {
+fn reported(check: &Judged) -> String {
     let findings = check.findings.iter().map(|f| {
         let Finding { subjects, expected, seen, evidence, impact, .. } = f;
         let impact = impact.as_deref().unwrap_or_default();

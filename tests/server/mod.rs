@@ -33,7 +33,7 @@ pub(crate) fn presents(certificate: CertificateDer<'static>, key: &rcgen::KeyPai
 }
 
 /// A server on the loopback interface, which presents these in turn, as behind a load balancer. Nothing ever happens that
-/// a watch would tell.
+/// a watch would report.
 pub(crate) async fn serve(configs: &[Arc<rustls::ServerConfig>], answer: Answer) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -98,7 +98,7 @@ fn an_address_is_looked_up_among_the_addresses_only() {
 }
 
 #[test]
-fn the_common_name_is_no_name_to_dial() {
+fn the_common_name_is_not_a_name_to_dial() {
     let certificate = described(&[]);
     assert_eq!(certificate.common_name.as_deref(), Some("kube-apiserver"));
     assert!(!certificate.covers("kube-apiserver"));
@@ -153,7 +153,7 @@ fn both_ends_of_the_validity_belong_to_it() {
 }
 
 #[test]
-fn what_is_no_certificate_is_malformed() {
+fn what_is_not_a_certificate_is_malformed() {
     assert!(Certificate::from_der([]).describe().is_err());
     let mut longer = self_signed(&["n1"], IsCa::NoCa).certificate.der().to_vec();
     longer.push(0);

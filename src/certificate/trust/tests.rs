@@ -89,7 +89,7 @@ fn an_expired_root_beside_the_right_one_does_no_harm() {
 }
 
 #[test]
-fn a_ca_made_anew_under_the_old_name_did_not_sign() {
+fn a_ca_made_again_under_the_old_name_did_not_sign() {
     let leaf = Authority::new("kubernetes").leaf(&["n1"]).certificate;
     let other = Authority::new("kubernetes");
     assert_eq!(verdict(&[&leaf], &[&other.certificate], Some("n1")), Err(Distrust::BadSignature));
@@ -141,7 +141,7 @@ fn a_signature_with_sha1_is_refused() {
 }
 
 #[test]
-fn what_is_no_certificate_is_malformed() {
+fn what_is_not_a_certificate_is_malformed() {
     let garbage = Certificate::from_der([0x30, 0]);
     let ca = Authority::new("kubernetes");
     for chain in [&[][..], &[&garbage][..]] {

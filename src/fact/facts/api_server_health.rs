@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_health_answer_is_unobserved() {
+    fn what_is_not_a_health_answer_is_unobserved() {
         let call = Call::url("/livez?verbose");
         assert!(matches!(read(&call, &reply(503, "no backend")), Err(Unobserved::Invalid { .. })));
         for page in ["<html>log in</html>", "{}", ""] {

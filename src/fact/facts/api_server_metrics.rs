@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_sample_is_said() {
+    async fn what_is_not_a_sample_is_named() {
         assert!(samples("apiserver_authorization_decisions_total{type=\"Node} 7\n").await.is_err());
         assert!(samples("apiserver_authorization_decisions_total x\n").await.is_err());
         for page in ["<html>\n", "{}", "", "go_goroutines 7\n"] {

@@ -51,7 +51,7 @@ pub enum NetworkPolicies {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Discovery {
-    /// By the ConfigMap cluster-info, which anybody may read, if the cluster has it.
+    /// By the ConfigMap cluster-info, which anyone may read, if the cluster has it.
     #[default]
     Token,
     /// By a file: cluster-info is not readable without credentials.

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_field_and_a_list_is_not_a_configuration() {
+    fn nothing_is_not_a_field_and_a_list_is_not_a_configuration() {
         assert_eq!(Fields::new(Value::Null).unwrap().text("a"), None);
         assert!(Fields::new(json!([])).is_err());
     }

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_kubelet_is_told_from_a_silent_api_server() {
+    async fn a_silent_kubelet_is_distinguished_from_a_silent_api_server() {
         let deadline = PATIENCE + Duration::from_millis(300);
         let of_kubelet = cluster(&silent(true).await, 4, deadline);
         let came = request(&of_kubelet, "kube-proxy-1", "kube-proxy").await;

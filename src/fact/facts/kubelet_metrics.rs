@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_metrics_of_somebody_else_are_none() {
+    fn the_metrics_of_another_server_are_none() {
         assert_eq!(kept("<html>\ngo_goroutines 7\n"), None);
     }
 }

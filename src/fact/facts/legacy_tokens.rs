@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_is_no_day_is_no_use() {
+    fn a_label_that_is_not_a_day_is_not_a_use() {
         let token = LegacyToken { last_used: Some("yesterday".into()), ..LegacyToken::default() };
         assert_eq!(token.last_used_on(), None);
     }

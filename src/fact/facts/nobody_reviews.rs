@@ -17,7 +17,7 @@ pub(crate) struct NobodyReviews(pub BTreeMap<NobodyAsks, Review>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum NobodyAsks {
-    /// To review their own access, which everybody may.
+    /// To review their own access, which every user may.
     AskAboutThemselves,
     /// To read a secret of the system.
     ReadSecret,

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_impersonation_is_told_from_a_refused_node() {
+    fn a_refused_impersonation_is_distinguished_from_a_refused_node() {
         for message in [
             "users \"system:node:n2\" is forbidden: User \"auditor\" cannot impersonate resource \"users\"",
             "nodes \"n2\" is forbidden: User \"auditor\" cannot impersonate-on:arbitrary-node:get resource \"nodes\"",

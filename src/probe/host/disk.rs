@@ -210,7 +210,7 @@ pub(crate) fn kubeconfig(text: &str) -> Result<(Content, Vec<Certificate>), Stri
             let bytes = BASE64_STANDARD
                 .decode(&*without_line_breaks(data))
                 .map_err(|_| "its client certificate is not base64".to_owned())?;
-            let pem = String::from_utf8(bytes).map_err(|_| "its client certificate is no PEM".to_owned())?;
+            let pem = String::from_utf8(bytes).map_err(|_| "its client certificate is not PEM".to_owned())?;
             Certificate::from_pem_bundle(&pem).map_err(|e| e.to_string())?
         }
     };

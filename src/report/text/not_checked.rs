@@ -32,8 +32,8 @@ impl<'a> Entry<'a> {
 pub(super) fn blocks(run: &Gathered, width: usize, all: bool) -> Vec<Block> {
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();
     let mut causes: Folded<'_, Entry> = Folded::default();
-    let undecided = run.checks().into_iter().map(|timed| &timed.check);
-    for check in undecided.filter(|check| matches!(check.outcome, Outcome::Error | Outcome::Blocked)) {
+    let inconclusive = run.checks().into_iter().map(|timed| &timed.check);
+    for check in inconclusive.filter(|check| matches!(check.outcome, Outcome::Error | Outcome::Blocked)) {
         for unseen in
             check.unseen.iter().filter(|unseen| unseen.cause.as_ref().is_none_or(|cause| cause.finding.is_none()))
         {

@@ -54,7 +54,7 @@ fn facts(page: &mut Page, run: &Gathered) {
         page.paragraph(0, PLAIN, &format!("{} requests were sent again: {}", grouped(total), causes.join(", ")));
     }
     let mut facts: Vec<_> = run.facts.iter().collect();
-    // The slowest first: that is what somebody looks for here.
+    // The slowest first: they are what a reader looks for here.
     facts.sort_by(|a, b| b.elapsed_ms.cmp(&a.elapsed_ms).then_with(|| a.fact.cmp(&b.fact)));
     let widest = facts.iter().map(|fact| fact.fact.len()).max().unwrap_or_default() + 2;
     for fact in facts {

@@ -354,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_asked_for_counts_for_nothing() {
+    fn what_was_not_asked_for_counts_for_nothing() {
         assert_eq!(tried_in("n1", "api"), Some(Watched::Api("n1".into())));
         assert_eq!(tried_in("n1", "dns"), Some(Watched::Dns("n1".into())));
         assert_eq!(tried_in("n1", "names"), None);

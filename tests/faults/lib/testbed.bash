@@ -494,7 +494,7 @@ restart_coredns() {
 
 pod_range_of() { kubectl get node "$1" -o jsonpath='{.spec.podCIDR}'; }
 
-# ---- what a cloud tells its instances --------------------------------------------------------------------------
+# ---- what a cloud shows its instances --------------------------------------------------------------------------
 
 # serve_metadata NODE: the program on stdin answers at the address that clouds use for it, reached by the node and its pods.
 serve_metadata() {

@@ -166,8 +166,8 @@ impl ControlPlane<'_> {
 /// Whether the member with these metrics has a leader and a vote.
 fn votes(metrics: &[String]) -> bool {
     let value = |name: &str| {
-        let told = metrics.iter().filter_map(|line| Line::read(line)).find(|told| told.name == name);
-        told.map(|told| told.value)
+        let sample = metrics.iter().filter_map(|line| Line::read(line)).find(|sample| sample.name == name);
+        sample.map(|sample| sample.value)
     };
     value("etcd_server_has_leader").is_some_and(|leader| leader > 0.0)
         && value("etcd_server_is_learner").is_some_and(|learner| learner < 1.0)

@@ -110,7 +110,7 @@ mod tests {
         assert!(seen.contains(&"GET https://10.77.0.3:10250/pods with token".into()));
         assert!(!seen.contains(&"GET https://10.77.0.1:10250/pods with token".into()));
         assert!(seen.contains(&"tls 10.77.0.1:2379".into()) && seen.contains(&"tcp 10.77.0.1:10255".into()));
-        assert!(!seen.iter().any(|endpoint| endpoint.contains("10.77.0.3:2379")), "n0003 is no control plane");
+        assert!(!seen.iter().any(|endpoint| endpoint.contains("10.77.0.3:2379")), "n0003 is not a control-plane node");
         assert!(texts("n0001", &nodes).contains(&"certificate 10.77.0.1:2379".into()));
         nodes.0.get_mut("n0001").unwrap().conditions.clear();
         assert!(!texts("n0003", &nodes).iter().any(|endpoint| endpoint.contains("10.77.0.1:")), "it is not ready");
