@@ -25,6 +25,7 @@ impl Departed {
             check.findings.retain_mut(|finding| {
                 let gone = self.take(&mut finding.subjects, places);
                 let is_over = !gone.is_empty() && finding.subjects.is_empty();
+                finding.narrow();
                 // What was seen to be wrong does not count as seen to be right.
                 check.observations = check.observations.saturating_sub(gone.len());
                 notes.extend(self.note(gone, &finding.seen));

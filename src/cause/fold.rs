@@ -137,7 +137,9 @@ impl Fold<'_> {
             let parts = if finding.comes_from.is_some() { parts } else { self.after_restarts(&check.id, parts) };
             for (cause, subjects) in parts {
                 let to = if cause.is_some() { &mut explained } else { &mut own };
-                to.push(Finding { subjects, cause, ..finding.clone() });
+                let mut part = Finding { subjects, cause, ..finding.clone() };
+                part.narrow();
+                to.push(part);
             }
         }
         own.append(&mut explained);
@@ -339,6 +341,7 @@ mod tests {
             expected: "a".into(),
             seen: "b".into(),
             evidence: Vec::new(),
+            evidence_of: BTreeMap::new(),
             impact: None,
             fix: "c".into(),
             severity: Severity::Major,
@@ -409,6 +412,19 @@ mod tests {
     fn a_check_whose_findings_all_follow_is_blocked() {
         let (roots, results) = folded(vec![judged("SN-09", on(&["n3"]), &[]), judged("KL-01", on(&["n3"]), &[])]);
         assert_eq!((roots, &results[0][..]), (vec!["KL-01".into()], "SN-09 blocked n3 <- KL-01"));
+    }
+
+    #[test]
+    fn what_is_split_by_cause_is_split_with_its_evidence() {
+        let mut lost = on(&["n2", "n3"]);
+        lost[0].evidence = ["n2: 13 requests", "n3: 12 requests"].map(str::to_owned).into();
+        let of = |node: &str, item: &str| (item.to_owned(), BTreeSet::from([Subject::node(node)]));
+        lost[0].evidence_of = [of("n2", "n2: 13 requests"), of("n3", "n3: 12 requests")].into();
+        let mut checks = [judged("SN-09", lost, &[]), judged("KL-01", on(&["n3"]), &[])];
+        let graph = Graph::new(suites::checks());
+        fold(&mut checks, &graph, &three(), &Restarts::default(), &Obstacles::default(), Severity::Minor);
+        let parts: Vec<_> = checks[0].findings.iter().map(|part| (part.cause.is_some(), &part.evidence)).collect();
+        assert_eq!(parts, [(false, &vec!["n2: 13 requests".to_owned()]), (true, &vec!["n3: 12 requests".to_owned()])]);
     }
 
     #[test]

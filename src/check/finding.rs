@@ -1,5 +1,7 @@
 //! One thing that is not as expected, as a reader needs it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Origin, Severity, Subject};
@@ -17,6 +19,10 @@ pub struct Finding {
     /// What `seen` counts or sums up, item by item: all of it, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+    /// For each item of evidence that is not about all subjects, those that it is about. A finding that is split by cause is
+    /// split with its evidence.
+    #[serde(skip)]
+    pub evidence_of: BTreeMap<String, BTreeSet<Subject>>,
     /// The consequence in operations terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impact: Option<String>,
@@ -54,6 +60,19 @@ impl Finding {
             fix: Unfixed,
         }
     }
+
+    /// Leaves only the evidence that is about its subjects, once some of these were taken away from it.
+    pub(crate) fn narrow(&mut self) {
+        let Self { subjects, evidence, evidence_of, .. } = self;
+        let has = |subject: &Subject| subjects.binary_search(subject).is_ok();
+        evidence_of.retain(|item, about| {
+            let is_about_some = about.iter().any(has);
+            if !is_about_some && let Ok(place) = evidence.binary_search(item) {
+                evidence.remove(place);
+            }
+            is_about_some
+        });
+    }
 }
 
 /// The fix that a draft still lacks.
@@ -65,7 +84,8 @@ pub struct Unfixed;
 pub struct Draft<Fix> {
     pub(super) expected: String,
     pub(super) seen: String,
-    pub(super) evidence: Vec<String>,
+    /// Each with the subject that it is about; none of all of them.
+    pub(super) evidence: Vec<(String, Option<Subject>)>,
     pub(super) impact: Option<String>,
     /// Only where it differs from the check's.
     pub(super) severity: Option<Severity>,
@@ -103,9 +123,16 @@ impl<Fix> Draft<Fix> {
         Self { impact: Some(consequence.into()), ..self }
     }
 
-    /// Lists what `seen` counts or sums up. Reports shorten the list; a judge never does.
+    /// Lists what `seen` counts or sums up. Reports shorten the list; a judge never does. What is listed of several subjects
+    /// together is about all of them.
     pub fn evidence<T: ToString>(mut self, items: impl IntoIterator<Item = T>) -> Self {
-        self.evidence.extend(items.into_iter().map(|item| item.to_string()));
+        self.evidence.extend(items.into_iter().map(|item| (item.to_string(), None)));
+        self
+    }
+
+    /// Lists what `seen` counts or sums up, each item with the one subject that it is about.
+    pub fn evidence_of<T: ToString>(mut self, items: impl IntoIterator<Item = (Subject, T)>) -> Self {
+        self.evidence.extend(items.into_iter().map(|(subject, item)| (item.to_string(), Some(subject))));
         self
     }
 

@@ -21,9 +21,10 @@ pub struct Gap {
 /// Findings that differ only in their subjects are one finding about all of them; so are notes, and things that were not
 /// seen for the same reason. No judge needs to collect them.
 #[derive(Clone, Debug, Default)]
+#[must_use = "what a judge concludes counts only if it is returned"]
 pub struct Verdict {
     observations: usize,
-    findings: Merged<Statement, BTreeSet<String>>,
+    findings: Merged<Statement, Evidence>,
     unseen: Merged<Unobserved>,
     notes: Merged<String>,
     not_applicable: Option<String>,
@@ -41,6 +42,9 @@ struct Statement {
     comes_from: Option<Origin>,
     explains: Option<&'static [&'static str]>,
 }
+
+/// The evidence of a finding, each item with a subject that it is about; none of all subjects.
+type Evidence = BTreeSet<(String, Option<Subject>)>;
 
 /// Statements about subjects: each once, in the order in which it was first made.
 #[derive(Clone, Debug)]
@@ -92,6 +96,11 @@ impl Verdict {
         Self { not_applicable: Some(reason.into()), ..Self::default() }
     }
 
+    /// The same for a judge that has begun: what it has already found stands.
+    pub fn does_not_apply(self, reason: impl Into<String>) -> Self {
+        if self.findings.is_empty() { Self::not_applicable(reason) } else { self }
+    }
+
     /// Asserts one thing: counts an observation, and a finding unless it `holds`. Returns whether it does.
     pub fn expect(&mut self, subject: Subject, holds: bool, finding: impl FnOnce() -> Difference) -> bool {
         if holds {
@@ -112,7 +121,8 @@ impl Verdict {
         self.find_together([subject], 1, finding);
     }
 
-    /// Counts several observations that share one cause, with the finding that sums them up.
+    /// Counts several observations that share one cause, with the finding that sums them up. A finding about nothing in
+    /// particular is about the cluster as a whole.
     pub fn find_together(
         &mut self,
         subjects: impl IntoIterator<Item = Subject>,
@@ -120,7 +130,19 @@ impl Verdict {
         finding: Difference,
     ) {
         self.observations += observations;
+        let mut subjects: BTreeSet<Subject> = subjects.into_iter().collect();
+        if subjects.is_empty() {
+            subjects.insert(Subject::cluster());
+        }
         let Difference { expected, seen, evidence, impact, severity, same_as, comes_from, explains, fix } = finding;
+        debug_assert!(
+            evidence.iter().filter_map(|(_, about)| about.as_ref()).all(|about| subjects.contains(about)),
+            "evidence of {seen:?} is about something else"
+        );
+        // The same may be found of other subjects, with evidence of their own.
+        let only = subjects.first().filter(|_| subjects.len() == 1).cloned();
+        let evidence = evidence.into_iter().map(|(item, about)| (item, about.or_else(|| only.clone())));
+        let evidence: Vec<_> = evidence.collect();
         let statement = Statement { expected, seen, impact, fix, severity, same_as, comes_from, explains };
         self.findings.add(statement, subjects).extend(evidence);
     }
@@ -207,11 +229,12 @@ impl Verdict {
 
     /// What is wrong; `severity` is the check's, for findings that have none of their own.
     pub fn findings(&self, severity: Severity) -> Vec<Finding> {
-        let finding = |(statement, subjects, evidence): (&Statement, Vec<Subject>, &BTreeSet<String>)| Finding {
+        let finding = |(statement, subjects, evidence): (&Statement, Vec<Subject>, &Evidence)| Finding {
             subjects,
             expected: statement.expected.clone(),
             seen: statement.seen.clone(),
-            evidence: evidence.iter().cloned().collect(),
+            evidence: evidence.iter().map(|(item, _)| item).collect::<BTreeSet<_>>().into_iter().cloned().collect(),
+            evidence_of: only_of(evidence),
             impact: statement.impact.clone(),
             fix: statement.fix.clone(),
             severity: statement.severity.unwrap_or(severity),
@@ -225,6 +248,23 @@ impl Verdict {
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings
     }
+}
+
+/// The items that are about some subjects only.
+fn only_of(evidence: &Evidence) -> BTreeMap<String, BTreeSet<Subject>> {
+    let mut of: BTreeMap<String, BTreeSet<Subject>> = BTreeMap::new();
+    // What is about all subjects sorts before the same about one.
+    let mut of_all: Option<&str> = None;
+    for (item, about) in evidence {
+        match about {
+            None => of_all = Some(item.as_str()),
+            Some(subject) if of_all != Some(item.as_str()) => {
+                _ = of.entry(item.clone()).or_default().insert(subject.clone())
+            }
+            Some(_) => {}
+        }
+    }
+    of
 }
 
 #[cfg(test)]
@@ -250,6 +290,35 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_split_with_the_subjects_that_it_is_about() {
+        let mut verdict = Verdict::new();
+        let [n1, n2, n3] = ["n1", "n2", "n3"].map(Subject::node);
+        let both = differs("b").evidence(["no limit is set"]);
+        verdict.find_together(
+            [n1.clone(), n2.clone()],
+            2,
+            both.evidence_of([(n1, "n1: 13 requests"), (n2.clone(), "n2: 12 requests")]),
+        );
+        verdict.find(n3.clone(), differs("b").evidence(["n3: 11 requests", "no limit is set"]));
+        let finding = verdict.findings(Severity::Minor).remove(0);
+        assert_eq!(finding.evidence, ["n1: 13 requests", "n2: 12 requests", "n3: 11 requests", "no limit is set"]);
+        let of = |subjects: Vec<Subject>| {
+            let mut part = Finding { subjects, ..finding.clone() };
+            part.narrow();
+            part.evidence
+        };
+        assert_eq!(of(vec![n2]), ["n2: 12 requests", "no limit is set"]);
+        assert_eq!(of(vec![n3]), ["n3: 11 requests", "no limit is set"]);
+    }
+
+    #[test]
+    fn a_finding_about_nothing_in_particular_is_about_the_cluster() {
+        let mut verdict = Verdict::new();
+        verdict.find_together([], 1, differs("b"));
+        assert_eq!(seen_of(&verdict), ["the cluster: b"]);
+    }
+
+    #[test]
     fn findings_of_other_severity_or_with_another_fix_stay_apart() {
         let mut verdict = Verdict::new();
         verdict.find(Subject::node("n1"), differs("b"));
@@ -268,6 +337,17 @@ mod tests {
         assert_eq!(verdict.notes().iter().map(|note| note.subjects.len()).collect::<Vec<_>>(), [2]);
         assert_eq!(verdict.gaps().iter().map(|gap| gap.subjects.len()).collect::<Vec<_>>(), [2]);
         assert!(!verdict.saw_everything());
+    }
+
+    #[test]
+    fn a_judge_that_finds_late_that_it_does_not_apply_loses_no_finding() {
+        let mut found = Verdict::new();
+        found.find(Subject::node("n1"), differs("b"));
+        let found = found.does_not_apply("no node");
+        assert_eq!((found.reason(), seen_of(&found)), (None, vec!["Node n1: b".to_owned()]));
+        let mut passed = Verdict::new();
+        passed.confirm();
+        assert_eq!(passed.does_not_apply("no node").reason(), Some("no node"));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         expected: "10.96.0.1   first address of the service range 10.96.0.0/12".into(),
         seen: seen.into(),
         evidence: Vec::new(),
+        evidence_of: BTreeMap::new(),
         impact: Some("every pod that verifies the API server at its ClusterIP fails".into()),
         fix: "Add the name to `apiServer.certSANs`.".into(),
         severity: Severity::Critical,

@@ -50,7 +50,7 @@ fn judge(
     let lost = own.ok().filter(|own| own.are_lost());
     let rbac = match rbac {
         Ok(rbac) => rbac,
-        Err(why) if why.is_skip() && lost.is_none() => return Verdict::not_applicable(why.to_string()),
+        Err(why) if why.is_skip() && lost.is_none() => return verdict.does_not_apply(why.to_string()),
         Err(why) => {
             // Our own user shows what the bindings would.
             if let Some(OwnRights { user, .. }) = lost {

@@ -150,6 +150,11 @@ impl Unexpected<'_> {
         }
     }
 
+    /// This text as evidence about each binding that grants its first step.
+    fn about_bindings(&self, text: &str) -> Vec<(Subject, String)> {
+        self.held.grants.iter().map(|grant| (grant.object.into(), text.to_owned())).collect()
+    }
+
     /// The holder, its path, and what grants its first step.
     fn described(&self, graph: &Graph<'_>) -> String {
         let Held { power, grants, .. } = &self.held;
@@ -177,14 +182,14 @@ fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Differ
             let fixes = fixes(graph, &it.path, &it.held).into_iter().collect::<Vec<_>>().join("; and ");
             format!("{}. If this is not intended, {fixes}", it.described(graph))
         };
-        finding.evidence(all.iter().map(described)).fix(format!(
+        finding.evidence_of(all.iter().flat_map(|it| it.about_bindings(&described(it)))).fix(format!(
             "add to the profile those that are intended: {expected}; for each other one, the list shows what to change"
         ))
     } else {
         let fixes: BTreeSet<_> = all.iter().flat_map(|it| fixes(graph, &it.path, &it.held)).collect();
         let fixes = fixes.into_iter().collect::<Vec<_>>().join("; and ");
         finding
-            .evidence(all.iter().map(|it| it.described(graph)))
+            .evidence_of(all.iter().flat_map(|it| it.about_bindings(&it.described(graph))))
             .fix(format!("if this is intended, add to the profile: {expected}; otherwise {fixes}"))
     };
     let anyone = "anyone with the credential of one of these subjects";

@@ -62,7 +62,7 @@ fn judge(reviews: &KubeletClientReviews, server: &ServerVersion) -> Verdict {
         return verdict;
     }
     if server.version < GROUP_SINCE {
-        return Verdict::not_applicable(format!(
+        return verdict.does_not_apply(format!(
             "in {} the API server calls kubelets in the group system:masters, which may do everything",
             server.git
         ));

@@ -76,7 +76,7 @@ fn judge(fact: &PodSecurity) -> Verdict {
         }
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(
+        return verdict.does_not_apply(
             "no probes run, and creating pods is not granted in the namespaces that ask for Pod Security",
         );
     }

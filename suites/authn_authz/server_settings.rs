@@ -112,15 +112,14 @@ fn judge(
         && verdict.observations() == 0
         && serve_no_settings
     {
-        return Verdict::not_applicable(format!("no API server serves its settings or is a static pod: {why}"));
+        return verdict.does_not_apply(format!("no API server serves its settings or is a static pod: {why}"));
     }
     for (subject, why) in silent {
         verdict.unseen(subject, why);
     }
     if is_managed && verdict.observations() == 0 {
-        return Verdict::not_applicable(
-            "the control plane is managed elsewhere and shows neither its settings nor its decisions",
-        );
+        return verdict
+            .does_not_apply("the control plane is managed elsewhere and shows neither its settings nor its decisions");
     }
     verdict
 }

@@ -98,7 +98,10 @@ fn judge(nodes: &Nodes, pods: &Pods, clock: &Clock) -> Verdict {
             pods.iter().map(|pod| pod.key().of("Pod").into()),
             pods.len(),
             Finding::new(format!("the agent of {plugin} is Ready"), format!("it is not Ready: {why}"))
-                .evidence(pods.iter().map(|pod| format!("{} on {}", pod.name, pod.node.as_deref().unwrap_or_default())))
+                .evidence_of(pods.iter().map(|pod| {
+                    let node = pod.node.as_deref().unwrap_or_default();
+                    (pod.key().of("Pod").into(), format!("{} on {node}", pod.name))
+                }))
                 .impact(IMPACT)
                 .fix(format!("find the reason: kubectl -n {namespace} logs {name} --all-containers --prefix")),
         );

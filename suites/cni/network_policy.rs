@@ -49,7 +49,7 @@ fn judge(trial: &NetworkPolicyTrial, expectations: &Expectations) -> Verdict {
             trial.servers_on
         );
         if !required {
-            return Verdict::not_applicable(format!(
+            return verdict.does_not_apply(format!(
                 "the network has no policy engine: {evidence} (with expect: {{network-policy: required}} in the \
                  profile, this is a failure)"
             ));

@@ -50,12 +50,12 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
     }
     let no_ranges = ranges.values().all(Vec::is_empty) && verdict.saw_everything();
     if subnet.is_none() && no_ranges {
-        return Verdict::not_applicable("no node has a pod range, and kubeadm's configuration has no podSubnet");
+        return verdict.does_not_apply("no node has a pod range, and kubeadm's configuration has no podSubnet");
     }
     let foreign = foreign_address(pods, &ranges)
         .or_else(|| addresses(pods).next().filter(|_| no_ranges).map(|(name, address, _)| (name, address)));
     if let Some((example, address)) = foreign {
-        return Verdict::not_applicable(format!(
+        return verdict.does_not_apply(format!(
             "the network plugin assigns addresses itself: Pod {example} has {address}, which no range of its node \
              contains"
         ));

@@ -34,7 +34,7 @@ fn judge(fact: &AdmissionPolicies) -> Verdict {
         }
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable("there are no admission policies and no bindings");
+        return verdict.does_not_apply("there are no admission policies and no bindings");
     }
     verdict
 }

@@ -53,10 +53,8 @@ fn judge(webhooks: &AdmissionWebhooks, backends: &WebhookBackends, namespaces: &
         judge_scope(&mut verdict, webhook, namespaces);
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(format!(
-            "none of them can be judged: {}",
-            verdict.notes().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        ));
+        let why = verdict.notes().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return verdict.does_not_apply(format!("none of them can be judged: {why}"));
     }
     verdict
 }

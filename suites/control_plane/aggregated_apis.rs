@@ -21,7 +21,7 @@ crate::check!("CP-10", "aggregated-apis", Major, judge, builds_on: ["CN-04", "SN
 fn judge(services: &ApiServices) -> Verdict {
     let mut verdict = Verdict::new();
     if services.aggregated.is_empty() {
-        return Verdict::not_applicable(format!(
+        return verdict.does_not_apply(format!(
             "there are no aggregated APIs: the API server serves all {} APIServices itself",
             services.local
         ));

@@ -50,7 +50,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes, server: &ServerVersion) -> Verdi
     let targets: Vec<(&String, IpAddr)> =
         nodes.control_plane().flat_map(|(name, node)| node.internal_addresses().map(move |ip| (name, ip))).collect();
     if targets.is_empty() {
-        return Verdict::not_applicable("no node has the control-plane role: the control plane is managed");
+        return verdict.does_not_apply("no node has the control-plane role: the control plane is managed");
     }
     let mut pods: Vec<(&String, &Answers)> = Vec::new();
     for (node, report) in &reports.0 {

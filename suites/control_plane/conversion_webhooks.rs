@@ -46,7 +46,7 @@ fn judge(webhooks: &ConversionWebhooks) -> Verdict {
         }
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable("all conversion webhooks are called at URLs, which were not called");
+        return verdict.does_not_apply("all conversion webhooks are called at URLs, which were not called");
     }
     verdict
 }

@@ -56,7 +56,7 @@ fn judge(pods: &Pods, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
     let hosts = match hosts {
         Ok(hosts) => hosts,
         Err(Unobserved::NotAllowed { profile, .. }) => {
-            return Verdict::not_applicable(format!(
+            return verdict.does_not_apply(format!(
                 "all have the flag; comparing their files takes privileged probes, which the profile {profile} does not allow"
             ));
         }

@@ -180,7 +180,7 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict {
         }
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable("no component of the control plane runs as a static pod that shows its flags");
+        return verdict.does_not_apply("no component of the control plane runs as a static pod that shows its flags");
     }
     verdict
 }

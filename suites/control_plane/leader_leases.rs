@@ -34,7 +34,7 @@ fn judge(leases: Result<&LeaderLeases, &Unobserved>, pods: Result<&Pods, &Unobse
             // Pods that were not seen may elect one: each lease is then judged by them, and not.
             let may_elect = |pods: &Pods| COMPONENTS.iter().any(|name| elects(pods, name));
             if !pods.map_or_else(|why| !why.is_skip(), may_elect) {
-                return Verdict::not_applicable(format!("{evidence}, and no static pod elects a leader"));
+                return verdict.does_not_apply(format!("{evidence}, and no static pod elects a leader"));
             }
             COMPONENTS.map(|name| (name.to_owned(), Err(absent.clone()))).into()
         }

@@ -55,26 +55,38 @@ fn judge(reports: &ProbeReports, webhooks: Result<&AdmissionWebhooks, &Unobserve
             )
         })
         .collect();
-    let deletes = suspects
-        .iter()
-        .map(|webhook| format!("kubectl delete {} {}", webhook.kind.to_lowercase(), webhook.configuration));
+    let deletes = suspects.iter().map(|webhook| {
+        let delete = format!("kubectl delete {} {}", webhook.kind.to_lowercase(), webhook.configuration);
+        webhook.manager.as_ref().map_or(delete.clone(), |manager| manager.add_to(&delete))
+    });
     let finding = Finding::new(
         "the API server accepts a new pod within a second",
-        format!("it took {took}, while {} admission webhooks that see new pods have a timeout like that", suspects.len()),
+        format!("it took {took}, about the timeout of {}", that_match_pods(suspects.len())),
     )
-    .evidence(suspects.iter().map(|webhook| {
+    .evidence_of(suspects.iter().map(|webhook| {
         let policy = if webhook.fails_closed { "fails closed" } else { "fails open" };
-        format!("{}: webhook {} waits up to {} s and {policy}", webhook.configuration, webhook.name, webhook.timeout_seconds)
+        let Webhook { configuration, name, timeout_seconds, .. } = webhook;
+        (subject(webhook), format!("{configuration}: webhook {name} waits up to {timeout_seconds} s and {policy}"))
     }))
-    .impact("every new pod is late by as much: rollouts, drains and scaling take minutes, and clients with short time-outs fail")
+    .impact("each pod creation is delayed by that long: rollouts, drains and scaling take minutes, and clients with short time-outs fail")
     .fix(format!(
         "see why it does not answer: {}; until it does, stop calling it: {}",
         if looks.is_empty() { "call its URL from a control-plane node".to_owned() } else { looks.join("; ") },
         deletes.collect::<Vec<_>>().join(" or ")
     ));
-    let subjects = suspects.iter().map(|webhook| Subject::cluster_object(&webhook.kind, &webhook.configuration));
-    verdict.find_together(subjects, 1, finding);
+    verdict.find_together(suspects.into_iter().map(subject), 1, finding);
     verdict
+}
+
+fn that_match_pods(webhooks: usize) -> String {
+    match webhooks {
+        1 => "an admission webhook that matches pods".into(),
+        many => format!("{many} admission webhooks that match pods"),
+    }
+}
+
+fn subject(webhook: &Webhook) -> Subject {
+    Subject::cluster_object(&webhook.kind, &webhook.configuration)
 }
 
 /// Whether a webhook sees new pods, and waiting for it may have taken so long: as long as its timeout, or as long as the run
@@ -136,10 +148,7 @@ mod tests {
     fn a_delay_as_long_as_a_timeout_is_found() {
         let slow = |webhooks: &[Webhook]| judged([Some(3100), Some(3090)], Ok(Answers::default()), webhooks);
         let found = slow(&[webhook(3, "pods"), webhook(10, "pods"), webhook(2, "services")]).findings(Severity::Major);
-        assert_eq!(
-            found[0].seen,
-            "it took 3.0 s, while 1 admission webhooks that see new pods have a timeout like that"
-        );
+        assert_eq!(found[0].seen, "it took 3.0 s, about the timeout of an admission webhook that matches pods");
         assert_eq!(found[0].evidence, ["sidecars: webhook pods.sidecars.example.org waits up to 3 s and fails open"]);
         assert!(found[0].fix.contains("kubectl -n mesh get endpointslices"), "{}", found[0].fix);
         assert_eq!(notes(&slow(&[webhook(10, "pods")])).len(), 1, "the machine is slow");

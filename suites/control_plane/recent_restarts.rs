@@ -45,11 +45,10 @@ fn judge(starts: &Starts) -> Verdict {
     if let Some(first) = recent.iter().max_by_key(|(_, ago)| *ago) {
         let seen = match recent.len() {
             1 => ago(first),
-            2 => format!("{}, and 1 other component after it", ago(first)),
-            many => format!("{}, and {} other components after it", ago(first), many - 1),
+            many => format!("{many} components started within the last minute; the first: {}", ago(first)),
         };
         let finding = Finding::new(format!("every component has run for {} s", LAG.as_secs()), seen)
-            .evidence(recent.iter().map(ago))
+            .evidence_of(recent.iter().map(|start| (subject(start.0), ago(start))))
             .impact("leases, EndpointSlices and the rules of Services may lag by up to a minute, and so may results of this run")
             .fix("run again after a minute, or wait before the run: seaworthy run --settle 2m");
         verdict.find_together(recent.iter().map(|(start, _)| subject(start)), recent.len(), finding);
@@ -103,7 +102,10 @@ mod tests {
         );
         let findings = judge(&starts(&pods, &[("n1", 9000)])).findings(Severity::Info);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].seen, "kube-apiserver on n1 started 40 s ago, and 1 other component after it");
+        assert_eq!(
+            findings[0].seen,
+            "2 components started within the last minute; the first: kube-apiserver on n1 started 40 s ago"
+        );
         let subjects: Vec<_> = findings[0].subjects.iter().map(ToString::to_string).collect();
         assert_eq!(subjects, ["Pod kube-system/kube-apiserver-n1", "Pod kube-system/kube-scheduler-n1"]);
     }

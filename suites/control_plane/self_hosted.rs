@@ -27,7 +27,7 @@ const NAMED: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-sch
 fn judge(workloads: &SystemWorkloads) -> Verdict {
     let mut verdict = Verdict::new();
     if workloads.0.is_empty() {
-        return Verdict::not_applicable("kube-system has no Deployments and no DaemonSets");
+        return verdict.does_not_apply("kube-system has no Deployments and no DaemonSets");
     }
     for (object, workload) in &workloads.0 {
         let reason = reason(&object.name, workload);

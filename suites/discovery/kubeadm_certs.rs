@@ -40,7 +40,7 @@ fn judge(
     let mut verdict = Verdict::new();
     let Some(certs) = certs else {
         if kubeadm.is_none() {
-            return Verdict::not_applicable("kubeadm did not build this cluster: there is no ConfigMap kubeadm-config");
+            return verdict.does_not_apply("kubeadm did not build this cluster: there is no ConfigMap kubeadm-config");
         }
         verdict.confirm();
         return verdict;

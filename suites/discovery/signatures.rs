@@ -66,7 +66,7 @@ fn judge(info: &ClusterInfo, tokens: Result<&BootstrapTokens, &Unobserved>, cloc
         });
     }
     if verdict.observations() == 0 {
-        return Verdict::not_applicable("there is no bootstrap token for signing, and no signature");
+        return verdict.does_not_apply("there is no bootstrap token for signing, and no signature");
     }
     verdict
 }

@@ -58,9 +58,7 @@ fn judge(
         }
     };
     if tokens.is_empty() {
-        return Verdict::not_applicable(
-            "there is no bootstrap token, which is fine: create one when a node is to join",
-        );
+        return verdict.does_not_apply("there is no bootstrap token, which is fine: create one when a node is to join");
     }
     let longest = SignedDuration::from_hours(i64::from(expectations.token_hours));
     for (name, token) in tokens {

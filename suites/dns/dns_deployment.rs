@@ -66,7 +66,7 @@ fn judge(
             return verdict;
         }
         (Err(Unobserved::Absent { evidence }), _) => {
-            return Verdict::not_applicable(format!("{evidence}: the cluster uses another DNS server"));
+            return verdict.does_not_apply(format!("{evidence}: the cluster uses another DNS server"));
         }
         (Err(why), _) => {
             verdict.unseen(subject("coredns"), why);

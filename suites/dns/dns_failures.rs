@@ -66,7 +66,7 @@ fn judge(
     };
     let found: Vec<&Pod> = pods.of_namespace("kube-system").filter(is_server).collect();
     if found.is_empty() && servers.is_empty() {
-        return Verdict::not_applicable(format!("Service kube-system/{} has no endpoints (see DN-02)", dns.name));
+        return verdict.does_not_apply(format!("Service kube-system/{} has no endpoints (see DN-02)", dns.name));
     }
     for pod in &found {
         judge_pod(&mut verdict, pod);

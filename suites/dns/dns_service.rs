@@ -51,7 +51,7 @@ fn judge(
             return verdict;
         }
         Err(Unobserved::Absent { evidence }) => {
-            return Verdict::not_applicable(format!("{evidence}: the cluster uses another DNS server"));
+            return verdict.does_not_apply(format!("{evidence}: the cluster uses another DNS server"));
         }
         Err(why) => {
             verdict.unseen(subject("kube-dns"), why);

@@ -69,7 +69,7 @@ fn judge(nodes: &Nodes, pods: &Pods, reports: &ProbeReports) -> Verdict {
         }
     }
     if pods.static_pods("etcd").next().is_none() && !is_open_somewhere && verdict.saw_everything() {
-        return Verdict::not_applicable(
+        return verdict.does_not_apply(
             "etcd runs elsewhere: no pod of kube-system is a member, and its ports are closed on every control-plane \
              node",
         );

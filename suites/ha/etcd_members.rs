@@ -71,7 +71,7 @@ fn judge(
     }
     judge_health(&mut verdict, health);
     if members.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(
+        return verdict.does_not_apply(
             "etcd cannot be seen: no API server reports its health, and no pod of kube-system is a member",
         );
     }

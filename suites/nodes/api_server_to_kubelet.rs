@@ -105,7 +105,7 @@ impl Broken {
     pub(super) fn report(self, verdict: &mut Verdict, expected: &str) {
         for (cause, all) in self.0 {
             let seen = all.first().map(|(_, words)| words.clone()).unwrap_or_default();
-            let finding = cause.difference(expected, &seen).evidence(all.iter().skip(1).map(|(_, words)| words));
+            let finding = cause.difference(expected, &seen).evidence_of(all.iter().skip(1).cloned());
             verdict.find_together(all.iter().map(|(node, _)| node.clone()), all.len(), finding);
         }
     }

@@ -73,7 +73,7 @@ fn judge(nodes: &Nodes, clock: &Clock, leases: &NodeLeases, kubelets: Result<&Ku
         && kubelets.is_ok()
         && let Some(why) = out_of_reach(unseen.iter().map(|(_, why)| Some(why.clone())))
     {
-        return Verdict::not_applicable(format!("no kubelet is reachable from here: {why}"));
+        return verdict.does_not_apply(format!("no kubelet is reachable from here: {why}"));
     }
     for (node, why) in unseen {
         verdict.unseen(Subject::node(node), &why);
@@ -91,7 +91,7 @@ fn report(verdict: &mut Verdict, (ahead, breaks): Kind, nodes: &[(&str, i64)]) {
         "the clock is within 5 s of the API server's",
         format!("at least {worst} s {relation} the API server's clock"),
     )
-    .evidence(nodes.iter().map(|(node, skew)| format!("{node}: at least {skew} s")))
+    .evidence_of(nodes.iter().map(|(node, skew)| (Subject::node(*node), format!("{node}: at least {skew} s"))))
     .fix("on these nodes: timedatectl; chronyc tracking; chronyc makestep; systemctl restart kubelet");
     let finding = match (ahead, breaks) {
         (_, false) => {

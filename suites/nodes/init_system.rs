@@ -98,7 +98,7 @@ fn judge(hosts: &HostReports, nodes: &Nodes, pods: &Pods, kubeadm: Option<&Kubea
         look.components(&mut verdict);
     }
     if !without.is_empty() && verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(format!("{WITHOUT}: {} nodes", without.len()));
+        return verdict.does_not_apply(format!("{WITHOUT}: {} nodes", without.len()));
     }
     for node in without {
         verdict.note_about(Subject::node(node), WITHOUT);

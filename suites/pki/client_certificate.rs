@@ -53,7 +53,7 @@ fn judge(
         && !conditions.contains_key("Failed")
         && let Some(reason) = signs_elsewhere(pods, server)
     {
-        return Verdict::not_applicable(reason);
+        return verdict.does_not_apply(reason);
     }
     if let Some(why) = &trial.left {
         // The request of this user, which could not be removed.

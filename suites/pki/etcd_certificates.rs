@@ -114,7 +114,7 @@ fn judge(
         verdict.unseen(Subject::object("ConfigMap", "kube-system", "extension-apiserver-authentication"), why);
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(format!(
+        return verdict.does_not_apply(format!(
             "etcd cannot be reached {}, which is good: only API servers need it. PK-17 checks its certificates on disk",
             if all_asked { "from here or from a pod on its node" } else { "from here" },
         ));

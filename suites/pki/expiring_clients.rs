@@ -65,7 +65,7 @@ fn judge(metrics: &ApiServerMetrics, in_use: Result<&ExpiringClientsInUse, &Unob
         }
     }
     if without && verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable(format!("the metrics of the API servers lack {METRIC}"));
+        return verdict.does_not_apply(format!("the metrics of the API servers lack {METRIC}"));
     }
     verdict
 }

@@ -64,7 +64,7 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
         judge_server(&mut verdict, name, number(SERVER_TTL), number(SERVER_ERRORS));
     }
     if verdict.observations() == 0 && verdict.saw_everything() && !verdict.notes().is_empty() {
-        return Verdict::not_applicable(format!("K3s or RKE2 on every node: {by_agent}"));
+        return verdict.does_not_apply(format!("K3s or RKE2 on every node: {by_agent}"));
     }
     if pods.is_ok() && signed_for.is_none() {
         verdict.note(

@@ -79,7 +79,7 @@ fn judge(
         judge_key(&mut verdict, &key, &servers);
     }
     if verdict.observations() == 0 && verdict.saw_everything() {
-        return Verdict::not_applicable("no API server, kubelet or member of etcd can be reached from here");
+        return verdict.does_not_apply("no API server, kubelet or member of etcd can be reached from here");
     }
     verdict
 }

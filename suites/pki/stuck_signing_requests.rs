@@ -84,7 +84,8 @@ fn judge(
     for ((why, signer, presents_none), requests) in stuck {
         let subjects = requests.iter().map(|(request, _)| subject(request));
         let finding = difference(why, signer, presents_none, requests[0].0);
-        let finding = finding.evidence(requests.iter().map(|(request, since)| evidence(why, request, *since)));
+        let waits = requests.iter().map(|(request, since)| (subject(request), evidence(why, request, *since)));
+        let finding = finding.evidence_of(waits);
         verdict.find_together(subjects, requests.len(), finding);
     }
     if requests.0.is_empty() {

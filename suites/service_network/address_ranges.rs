@@ -64,7 +64,7 @@ fn judge(
     let pods = pods.into_iter().map(|(subject, cidr)| Range { subject, kind: POD_RANGE, cidr, fix: fix.into() });
     let ranges: Vec<Range> = service_ranges(services).chain(pods).collect();
     if ranges.is_empty() && verdict.observations() == 0 {
-        return Verdict::not_applicable(
+        return verdict.does_not_apply(
             "neither ServiceCIDR objects, nor ConfigMap kubeadm-config, nor the nodes contain an address range",
         );
     }

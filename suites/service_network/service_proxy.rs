@@ -96,7 +96,7 @@ fn judge(
         }
     }
     if verdict.observations() == 0 && without.is_empty() && verdict.saw_everything() {
-        return Verdict::not_applicable(match elsewhere {
+        return verdict.does_not_apply(match elsewhere {
             Some(how) => format!("no Linux node has a pod of a service proxy: {how}"),
             None => "there is no Linux node".to_owned(),
         });

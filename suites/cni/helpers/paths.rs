@@ -51,7 +51,8 @@ impl Paths {
     /// Makes one finding of each place, and counts the failed attempts. The paths are its evidence.
     pub(crate) fn find(self, verdict: &mut Verdict, nodes: &Nodes, finding: impl Fn(&Place, &Broken) -> Difference) {
         for (place, broken) in self.fold(nodes) {
-            let finding = finding(&place, &broken).evidence(broken.evidence());
+            let (of_nodes, of_zones) = broken.evidence();
+            let finding = finding(&place, &broken).evidence_of(of_nodes).evidence(of_zones);
             let attempts = broken.paths.values().map(Vec::len).sum();
             verdict.find_together(broken.subjects, attempts, finding);
         }
@@ -154,12 +155,21 @@ impl Broken {
         (from, to)
     }
 
-    /// Each failed attempt.
-    fn evidence(&self) -> impl Iterator<Item = String> {
-        let attempts = |((from, to), failures): (&Path, &Vec<String>)| {
-            failures.iter().map(|how| format!("{from} to {to} {how}")).collect::<Vec<_>>()
-        };
-        self.paths.iter().flat_map(attempts)
+    /// Each failed attempt: with the broken nodes that it is about, and those between zones.
+    fn evidence(&self) -> (Vec<(Subject, String)>, Vec<String>) {
+        let (mut of_nodes, mut of_zones) = (Vec::new(), Vec::new());
+        for ((from, to), failures) in &self.paths {
+            let ends = [from, to].map(Subject::node);
+            let broken: Vec<&Subject> = ends.iter().filter(|end| self.subjects.contains(*end)).collect();
+            for how in failures {
+                let attempt = format!("{from} to {to} {how}");
+                of_nodes.extend(broken.iter().map(|node| ((*node).clone(), attempt.clone())));
+                if broken.is_empty() {
+                    of_zones.push(attempt);
+                }
+            }
+        }
+        (of_nodes, of_zones)
     }
 }
 
@@ -210,12 +220,12 @@ mod tests {
     fn paths_between_zones_are_one_finding_about_the_zones() {
         let there: Vec<_> = [0, 1].into_iter().flat_map(|from| [2, 3].map(|to| (from, to))).collect();
         let both: Vec<_> = there.iter().flat_map(|(from, to)| [(*from, *to), (*to, *from)]).collect();
-        assert_eq!(folded_in_zones(4, &[0, 2], &both), ["Zone a, b: between zones a and b, in either direction"]);
-        assert_eq!(folded_in_zones(4, &[0, 2], &there), ["Zone a, b: from zone a to zone b, while the way back works"]);
+        assert_eq!(folded_in_zones(4, &[0, 2], &both), ["zone a, b: between zones a and b, in either direction"]);
+        assert_eq!(folded_in_zones(4, &[0, 2], &there), ["zone a, b: from zone a to zone b, while the way back works"]);
         let partly = folded_in_zones(4, &[0, 2], &both[2..]);
         assert!(partly.iter().all(|found| !found.contains("zone")), "one path between the zones works: {partly:?}");
         let one_broken_back = folded_in_zones(4, &[0, 2], &[&there[..], &[(2, 0)]].concat());
-        let nothing_about_the_way_back = "Zone a, b: from zone a to zone b".to_owned();
+        let nothing_about_the_way_back = "zone a, b: from zone a to zone b".to_owned();
         assert!(one_broken_back.contains(&nothing_about_the_way_back), "{one_broken_back:?}");
         assert_eq!(folded_in_zones(4, &[0, 2], &DEAD), folded(4, &DEAD), "a dead node is not its zone's fault");
     }

@@ -25,13 +25,13 @@ pub(super) fn judge_missing(
     let subject = Subject::object("ConfigMap", "kube-public", "cluster-info");
     match (kubeadm, expectations.discovery) {
         (Err(Unobserved::Absent { .. }), _) => {
-            *verdict = Verdict::not_applicable(
+            *verdict = std::mem::take(verdict).does_not_apply(
                 "neither ConfigMap kube-public/cluster-info nor kube-system/kubeadm-config exists: kubeadm did not \
                  build this cluster",
             );
         }
         (_, Discovery::File) => {
-            *verdict = Verdict::not_applicable(
+            *verdict = std::mem::take(verdict).does_not_apply(
                 "the profile states that nodes join by a file, and there is no ConfigMap kube-public/cluster-info",
             );
         }
