@@ -20,7 +20,7 @@ use crate::suites;
 /// The recording in the program.
 const EXAMPLE: &[u8] = include_bytes!("../../fixtures/example.json.gz");
 /// Its name in reports.
-const EXAMPLE_NAME: &str = "the example that comes with seaworthy";
+const EXAMPLE_NAME: &str = "the example that comes with seaworthy (a cluster with three planted faults)";
 
 /// Judge a recording, without a cluster
 ///

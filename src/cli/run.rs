@@ -33,7 +33,7 @@ use crate::seen::Access;
     seaworthy run --profile ci --allow disrupt \\
       --stop-node 'virsh destroy {node}' \\
       --start-node 'virsh start {node}'
-  Evaluate the bundled recording of a real cluster:
+  Evaluate the bundled recording of a cluster with three planted faults:
     seaworthy run --example")]
 pub struct RunArgs {
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub struct RunArgs {
     /// Wait up to TIME until nodes, leases, system pods and DNS have settled, then run in any case
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Cluster")]
     settle: Option<Duration>,
-    /// Evaluate the bundled recording of a real cluster; no cluster is contacted
+    /// Evaluate the bundled recording of a cluster with three planted faults; no cluster is contacted
     #[arg(long, help_heading = "Cluster", conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node", "settle"])]
     example: bool,
 }

@@ -7,15 +7,37 @@ use crate::check::subject::listed;
 
 /// How many items are written out.
 const ENOUGH: usize = 8;
-/// How many characters of an item are.
+/// How many characters of an item of evidence are.
 const LONG: usize = 120;
+/// How many characters of evidence are: about four lines.
+const ROOM: usize = 320;
 
-/// The items with `separator` between them. Unless `all` are wanted, a long item is cut, and beyond the eighth only how
-/// many more there are.
+/// The items with `separator` between them. Unless `all` are wanted, beyond the eighth only how many more there are.
 pub fn items(items: &[impl AsRef<str>], separator: &str, all: bool) -> String {
     let shown = &items[..shown(items.len(), all)];
-    let words = shown.iter().map(|item| if all { item.as_ref().to_owned() } else { beginning(item.as_ref()) });
-    with_rest(words.collect::<Vec<_>>().join(separator), items.len() - shown.len())
+    let words: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
+    with_rest(words.join(separator), items.len() - shown.len())
+}
+
+/// The items of evidence. Unless `all` are wanted, a long one is cut, and beyond the eighth, or where there is no more room,
+/// only how many more there are.
+pub fn evidence(items: &[String], all: bool) -> String {
+    if all {
+        return items.join("; ");
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut room = ROOM;
+    for item in &items[..shown(items.len(), all)] {
+        let item = beginning(item);
+        let length = item.chars().count();
+        if !words.is_empty() && length > room {
+            break;
+        }
+        room = room.saturating_sub(length);
+        words.push(item);
+    }
+    let rest = items.len() - words.len();
+    with_rest(words.join("; "), rest)
 }
 
 fn beginning(item: &str) -> String {
@@ -62,8 +84,19 @@ mod tests {
     #[test]
     fn a_long_item_is_cut_unless_all_is_wanted() {
         let rule = format!("get {}", "é".repeat(200));
-        assert_eq!(items(&[&rule], ", ", false), format!("get {}…", "é".repeat(LONG - 4)));
-        assert_eq!(items(&[&rule], ", ", true), rule);
+        let rule = [rule];
+        assert_eq!(evidence(&rule, false), format!("get {}…", "é".repeat(LONG - 4)));
+        assert_eq!(evidence(&rule, true), rule[0]);
+    }
+
+    #[test]
+    fn evidence_takes_a_few_lines_unless_all_is_wanted() {
+        let short: Vec<String> = (1..=12).map(|i| format!("n{i}: off")).collect();
+        assert!(evidence(&short, false).ends_with("n8: off and 4 more"), "{}", evidence(&short, false));
+        let long: Vec<String> = (1..=12).map(|i| format!("n{i}: {}", "x".repeat(100))).collect();
+        let shown = evidence(&long, false);
+        assert!(shown.len() < ROOM + 40 && shown.ends_with("x and 9 more"), "{shown}");
+        assert_eq!(evidence(&long, true), long.join("; "));
     }
 
     #[test]

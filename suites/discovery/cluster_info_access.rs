@@ -289,7 +289,7 @@ mod tests {
         let path = format!("kube-public/{GRANT}");
         let rbac = kubeadms().with_role(&path, vec![rule(&["get", "update"], "", &["configmaps"])]);
         let verdict = judged(&access(answer(200, "")), &rbac, Discovery::Token);
-        assert_eq!(findings(&verdict)[0].evidence, ["permits: get,update configmaps"]);
+        assert_eq!(findings(&verdict)[0].evidence, ["permits: get, update configmaps"]);
 
         let holders = ["User system:anonymous", "Group system:unauthenticated"];
         let rbac = kubeadms().with_binding(&path, &format!("Role {GRANT}"), &holders);

@@ -307,7 +307,7 @@ mod tests {
         let findings = judged(&healthy().with_role("kube-system/kube-proxy", vec![all]), &pods(), "v1.37.2");
         assert_eq!((findings.len(), findings[0].subjects[0].to_string().as_str()), (1, "Role kube-system/kube-proxy"));
         assert_eq!(findings[0].seen, "it permits more");
-        assert_eq!(findings[0].evidence, ["permits: get,list configmaps"]);
+        assert_eq!(findings[0].evidence, ["permits: get, list configmaps"]);
         assert_eq!(
             findings[0].fix,
             "kubectl create role kube-proxy -n kube-system --verb=get --resource=configmaps \

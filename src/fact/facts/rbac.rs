@@ -155,12 +155,15 @@ impl PolicyRule {
 
 impl fmt::Display for PolicyRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.verbs.join(","), [&self.resources[..], &self.urls[..]].concat().join(","))?;
+        write!(f, "{} {}", self.verbs.join(", "), [&self.resources[..], &self.urls[..]].concat().join(", "))?;
         if self.groups.iter().any(|group| !group.is_empty()) {
-            write!(f, " of {}", self.groups.join(","))?;
+            // The API group of pods and Services has the empty name, and is called core.
+            let groups: Vec<&str> =
+                self.groups.iter().map(|group| if group.is_empty() { "core" } else { group }).collect();
+            write!(f, " of {}", groups.join(", "))?;
         }
         if !self.names.is_empty() {
-            write!(f, " named {}", self.names.join(","))?;
+            write!(f, " named {}", self.names.join(", "))?;
         }
         Ok(())
     }

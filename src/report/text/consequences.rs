@@ -29,5 +29,4 @@ pub(super) fn write(page: &mut Page, run: &Gathered, root: &Judged, all: bool) {
             }
         }
     }
-    page.blank();
 }

@@ -41,7 +41,7 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         page.labelled("expected", expected);
         page.labelled("seen", seen);
         if !evidence.is_empty() {
-            page.labelled("evidence", &shortened::items(evidence, ", ", all));
+            page.labelled("evidence", &shortened::evidence(evidence, all));
         }
         // What several findings share is written once, below the last of them.
         let same_fix = next.is_some_and(|next| next.fix == *fix);
@@ -79,5 +79,4 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         }
     }
     page.paragraph(INDENT, FAINT, &format!("seaworthy explain {}", check.id));
-    page.blank();
 }

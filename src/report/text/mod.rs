@@ -1,6 +1,7 @@
 //! Text for people: what is wrong first, each thing once, with what to do about it.
 
 mod bounded;
+mod brief;
 mod clean_up;
 mod consequences;
 pub mod findings;
@@ -55,6 +56,7 @@ impl Text {
         let block = |check: &Judged, write: &dyn Fn(&mut Page)| {
             let mut page = Page::new(width, all);
             write(&mut page);
+            page.blank();
             Block { ids: vec![check.id.clone()], text: page.finish() }
         };
         let mut blocks: Vec<Block> = Vec::new();
@@ -65,17 +67,21 @@ impl Text {
             }));
         }
         blocks.extend(not_checked::blocks(run, width, all));
-        for check in run.checks().into_iter().map(|timed| &timed.check) {
-            if matches!(check.outcome, Outcome::Warn | Outcome::Error) && !check.findings.is_empty() {
-                blocks.push(block(check, &|page| {
-                    findings::write(page, check, all);
-                    // What could not be checked for the same reason is listed with that reason.
-                    if check.outcome == Outcome::Warn {
-                        consequences::write(page, run, check, all);
-                    }
-                }));
-            }
+        let below_gate = run.checks().into_iter().map(|timed| &timed.check);
+        let below_gate = below_gate.filter(|check| matches!(check.outcome, Outcome::Warn | Outcome::Error));
+        // What follows from another check is listed there.
+        let below_gate = below_gate.filter(|check| check.findings.iter().any(|finding| finding.cause.is_none()));
+        let (in_brief, in_full): (Vec<_>, Vec<_>) = below_gate.partition(|check| !all && brief::is_enough(run, check));
+        for check in in_full {
+            blocks.push(block(check, &|page| {
+                findings::write(page, check, all);
+                // What could not be checked for the same reason is listed with that reason.
+                if check.outcome == Outcome::Warn {
+                    consequences::write(page, run, check, all);
+                }
+            }));
         }
+        blocks.extend(brief::block(&in_brief, width));
         let mut end = Page::new(width, all);
         if all {
             verbose::write(&mut end, run);
