@@ -11,17 +11,20 @@ fn of_node(node: &str) -> String {
     let flag = |name: &str| format!("$(sed -n 's/.*--{name}=//p' /etc/kubernetes/manifests/kube-apiserver.yaml)");
     format!(
         " && printf '%s\\n' '' --- \"$(grep ^apiVersion: kubeadm.yaml)\" 'kind: InitConfiguration' \
-         \"localAPIEndpoint: {{advertiseAddress: '{}', bindPort: {}}}\" 'nodeRegistration: {{name: {node}}}' \
+         \"localAPIEndpoint: {{advertiseAddress: '{}', bindPort: {}}}\" \"nodeRegistration: {{name: {node}}}\" \
          >> kubeadm.yaml",
         flag("advertise-address"),
         flag("secure-port")
     )
 }
 
-/// The commands that run a phase again, on a control-plane node whose name replaces `NODE`.
+/// The name of the node on which a command runs, as its kubelet's certificate has it.
+const THIS_NODE: &str = "$(openssl x509 -noout -subject -in /var/lib/kubelet/pki/kubelet-client-current.pem | sed \
+                         's/.*system:node://')";
+
+/// The commands that run a phase again, on any control-plane node.
 pub fn again(phase: &str) -> String {
-    let commands = again_on("NODE", phase);
-    if commands.contains("NODE") { format!("replace NODE with the node's name: {commands}") } else { commands }
+    again_on(THIS_NODE, phase)
 }
 
 /// The commands that run a phase again on this control-plane node. One that fails stops those after it, which would
@@ -90,10 +93,10 @@ mod tests {
         ));
         let peer = again_on("n1", "certs etcd-peer");
         assert!(
-            peer.contains("'nodeRegistration: {name: n1}'") && peer.contains("mv /etc/kubernetes/pki/etcd/peer.crt")
+            peer.contains("\"nodeRegistration: {name: n1}\"") && peer.contains("mv /etc/kubernetes/pki/etcd/peer.crt")
         );
-        assert!(again("certs apiserver").starts_with("replace NODE with the node's name: "));
-        assert!(!again("addon coredns").contains("NODE"));
+        assert!(again("certs apiserver").contains("{name: $(openssl x509 "));
+        assert!(!again("addon coredns").contains("nodeRegistration"));
         assert!(
             again("control-plane controller-manager")
                 .contains("cp /etc/kubernetes/manifests/kube-controller-manager.yaml")

@@ -30,7 +30,7 @@ fn lines(settled: &Settled) -> Vec<String> {
     let seconds = after.as_secs();
     let mut lines: Vec<String> = unknown.iter().map(|(aim, why)| format!("not waited until {aim}: {why}")).collect();
     lines.push(if !left.is_empty() {
-        format!("not settled after {seconds} s, and the run begins all the same: still waited until {left}")
+        format!("not settled after {seconds} s; starting anyway; still waiting for: {left}")
     } else if awaited.is_empty() {
         format!("settled after {seconds} s: there was nothing to wait for")
     } else {

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// objects with our labels
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  seaworthy sweep               remove what runs have left whose time is over
+  seaworthy sweep               remove the leftovers of expired runs
   seaworthy sweep --dry-run     only say what would be removed
   seaworthy sweep --run x7f4k   remove what one run has left, now; the namespace
                                 of the run has its id in its name
@@ -40,7 +40,7 @@ pub struct SweepArgs {
     /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Wait until namespaces that are being deleted do not exist any more, instead of only everything in them
+    /// Wait until namespaces that are being deleted are gone from the API, not just empty
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
 }

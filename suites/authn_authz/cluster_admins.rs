@@ -55,7 +55,7 @@ fn judge(
             // Our own user shows what the bindings would.
             if let Some(OwnRights { user, .. }) = lost {
                 let user = user.user.as_deref().unwrap_or_default();
-                let seen = format!("{user}, as whom this run asks, is in that group and may not do everything");
+                let seen = format!("this run uses {user}, which is in that group but is not a cluster administrator");
                 verdict.find(KUBEADM_BINDING.into(), administrators_without_rights(seen));
             }
             verdict.unseen(Subject::cluster(), why);
@@ -202,7 +202,7 @@ mod tests {
         let findings = verdict.findings(Severity::Major);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subjects[0].to_string(), "ClusterRoleBinding kubeadm:cluster-admins");
-        assert!(finding.seen.starts_with("kubernetes-admin, as whom this run asks"), "{}", finding.seen);
+        assert!(finding.seen.starts_with("this run uses kubernetes-admin, which is in that group"), "{}", finding.seen);
         assert!(finding.fix.contains("super-admin.conf"), "{}", finding.fix);
         let verdict = judged(&own_rights("developers", false));
         assert_eq!((verdict.findings(Severity::Major).len(), verdict.gaps().len()), (0, 1));

@@ -216,7 +216,7 @@ fn judge_role(verdict: &mut Verdict, rbac: &Rbac, name: &str, permits: &[Right],
     verdict.expect(Subject::from(&role), missing.is_empty() && !rules.is_empty(), || {
         let seen = if rules.is_empty() { "it has no rules" } else { "it lacks some of them" };
         Finding::new("the default ClusterRole has the rights that its holders need", seen)
-            .evidence(missing.iter().map(|right| format!("it does not permit to {right}")))
+            .evidence(missing.iter().map(|right| format!("missing right: {right}")))
             .impact(without)
             .fix(updated(&role))
             .managed_by(rbac.manager(&role))

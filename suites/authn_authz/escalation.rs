@@ -96,7 +96,7 @@ fn judge(rbac: &Rbac, pods: Result<&Pods, &Unobserved>, expectations: &Expectati
             if let Some(add_on) = add_on.filter(|_| expected.is_empty()) {
                 verdict.note_about(
                     about(holder),
-                    format!("part of {add_on}; none of its rights leads to more than was granted"),
+                    format!("part of {add_on}; none of its rights allows privilege escalation"),
                 );
             }
             verdict.confirm();
@@ -168,11 +168,11 @@ impl Unexpected<'_> {
 /// The finding about all holders of a class.
 fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Difference {
     let seen = match all {
-        [it] => format!("{} has rights that lead further: {}", it.holder, it.path.words()),
-        _ => format!("{} other subjects have rights that lead further", all.len()),
+        [it] => format!("{} has rights that allow privilege escalation: {}", it.holder, it.path.words()),
+        _ => format!("{} other subjects have rights that allow privilege escalation", all.len()),
     };
     let finding = Finding::new(
-        "only administrators, the control plane and known add-ons have rights that lead to more than was granted",
+        "only administrators, the control plane and known add-ons have rights that allow privilege escalation",
         seen,
     )
     .comes_from_its_subjects();
@@ -212,8 +212,8 @@ fn unexpected(graph: &Graph<'_>, class: Class, all: &[Unexpected<'_>]) -> Differ
 /// bindings finds about the same one.
 fn of_everyone(graph: &Graph<'_>, it: &Unexpected<'_>) -> Difference {
     let finding = Finding::new(
-        "users, nodes, bootstrap tokens and default service accounts have no rights that lead to more than was granted",
-        format!("{} has rights that lead further: {}", it.holder, it.path.words()),
+        "users, nodes, bootstrap tokens and default service accounts have no rights that allow privilege escalation",
+        format!("{} has rights that allow privilege escalation: {}", it.holder, it.path.words()),
     );
     only_about(graph, it, finding)
 }
@@ -368,7 +368,10 @@ mod tests {
             .with_binding("web/developers", "ClusterRole edit", &["Group developers"])
             .with_binding("deployer", "ClusterRole tokens", &["User system:serviceaccount:ops:deployer"]);
         let findings = judged(&rbac).findings(Severity::Major);
-        assert_eq!((findings.len(), findings[0].seen.as_str()), (1, "2 other subjects have rights that lead further"));
+        assert_eq!(
+            (findings.len(), findings[0].seen.as_str()),
+            (1, "2 other subjects have rights that allow privilege escalation")
+        );
         assert_eq!(
             findings[0].evidence,
             [
@@ -574,7 +577,9 @@ mod tests {
                 .with_labels("ClusterRoleBinding widget", labels);
             let findings = judged(&rbac).findings(Severity::Major);
             assert_eq!((findings.len(), findings[0].severity), (1, Severity::Major), "{labels:?}");
-            assert!(findings[0].seen.starts_with("ServiceAccount ops/widget has rights that lead further"));
+            assert!(
+                findings[0].seen.starts_with("ServiceAccount ops/widget has rights that allow privilege escalation")
+            );
             let chart = labels[0].starts_with("helm");
             assert_eq!(findings[0].evidence[0].ends_with("ClusterRole widget (chart widget)"), chart, "{findings:?}");
             assert_eq!(findings[0].fix.contains("change it in chart widget or its values"), chart, "{findings:?}");

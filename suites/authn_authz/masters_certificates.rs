@@ -42,7 +42,7 @@ fn judge(requests: &ClientCertificateRequests) -> Verdict {
                 "the admission plugin CertificateSubjectRestriction refuses a certificate of group system:masters",
                 format!("it is refused by: {}", masters.message),
             )
-            .impact("without whatever refuses it now, such a certificate might be issued")
+            .impact("something else refuses it today; if that is removed, such a certificate might be issued")
             .fix(format!("check that the plugin is on as well: {FIX}"))
             .info(),
         ),

@@ -177,7 +177,7 @@ fn judge(credential: &NodeCredential, server: &ServerVersion) -> Verdict {
                 subject(),
                 Finding::new(
                     format!("{} refuses requests that a node must not make", by.name()),
-                    "such requests with a node's certificate were let through",
+                    "accepted requests made with a node's certificate",
                 )
                 .evidence([format!("{what} (HTTP {})", answer.status)])
                 .impact(by.impact())

@@ -8,7 +8,7 @@
 //! ## Fix
 //! AA-03 shows whether NodeRestriction is missing: add it to `--enable-admission-plugins` of the API server, on every
 //! control-plane node (kubeadm sets it in `/etc/kubernetes/manifests/kube-apiserver.yaml`). If it is on and only the
-//! audience is let through, remove `ServiceAccountNodeAudienceRestriction=false` from `--feature-gates` there. A
+//! audience is accepted, remove `ServiceAccountNodeAudienceRestriction=false` from `--feature-gates` there. A
 //! storage driver that needs other audiences names them under `tokenRequests` of its CSIDriver, or is granted
 //! `request-serviceaccounts-token-audience` on that audience.
 //!

@@ -12,7 +12,7 @@
 //! kubernetes/kubernetes `staging/src/k8s.io/pod-security-admission`;
 //! <https://kubernetes.io/docs/concepts/security/pod-security-admission/>. Tried with `dryRun=All` in the namespace of
 //! the probes and in a few others that ask for baseline or restricted; the control is a pod that asks for nothing. An
-//! exempted user would be let through as well, and the user who runs this should not be exempted. In OpenShift the
+//! exempted user would be accepted as well, and the user who runs this should not be exempted. In OpenShift the
 //! security context constraints refuse first, which is as good.
 
 use crate::check::{Finding, Subject, Verdict};
@@ -54,7 +54,7 @@ fn judge(fact: &PodSecurity) -> Verdict {
             403 => verdict.find(
                 subject(),
                 Finding::new("Pod Security refuses a privileged pod", format!("it is refused by: {message}"))
-                    .impact("without whatever refuses it now, privileged pods might run in the namespace")
+                    .impact("something else refuses it today; if that is removed, privileged pods might run in the namespace")
                     .fix(FIX)
                     .info(),
             ),

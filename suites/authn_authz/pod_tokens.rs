@@ -70,7 +70,7 @@ fn judge_claims(verdict: &mut Verdict, node: &str, pod: &str, claims: &Claims, s
             Some(lifetime) => format!("pods get tokens of {}", span(lifetime)),
             None => "pods get tokens that do not expire".to_owned(),
         };
-        Finding::new(format!("pods get tokens of {}, as they asked for", span(ASKED)), seen)
+        Finding::new(format!("pods get tokens with the lifetime that they request, {}", span(ASKED)), seen)
             .impact("a stolen token works for that long")
             .fix(FIND)
     });

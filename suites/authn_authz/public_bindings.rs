@@ -100,7 +100,7 @@ fn finding(grant: &Grant<'_>, holders: &[&Holder], is_small: bool) -> Difference
     let dangers = dangers(grant.existing_rules());
     let objects = grant.existing_rules().iter().any(|rule| !rule.resources.is_empty());
     match (grant.rules, anonymous, objects) {
-        (None, ..) => finding.impact("none yet: it takes effect when someone creates the role").info(),
+        (None, ..) => finding.impact("no effect yet: the role does not exist").info(),
         (_, true, true) => finding.impact("anyone who reaches the API server has these rights"),
         (_, true, false) => {
             finding.impact("anyone who reaches the API server learns about the cluster").severity(Severity::Major)

@@ -132,15 +132,15 @@ fn aws(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
         _ => None,
     };
     let what = match role {
-        Some(Ok(true)) => ", and the instance has a role",
-        Some(Ok(false)) => ", and the instance has no role",
-        Some(Err(_)) => "; whether the instance has a role is unknown",
+        Some(Ok(true)) => ", and the instance has an IAM role",
+        Some(Ok(false)) => ", and the instance has no IAM role",
+        Some(Err(_)) => "; whether the instance has an IAM role is unknown",
         None => "",
     };
     let how = match (&metadata.aws, role) {
-        (Ok(200), Some(_)) => "it answers without a session and with one",
-        (Ok(200), None) => "it answers without a session",
-        (_, Some(_)) => "it opens a session",
+        (Ok(200), Some(_)) => "IMDSv1 and IMDSv2 answer",
+        (Ok(200), None) => "IMDSv1 answers",
+        (_, Some(_)) => "IMDSv2 answers",
         (_, None) => return None,
     };
     let impact = match role {
@@ -155,7 +155,7 @@ fn aws(node: &Node, at: SocketAddr, metadata: &Metadata) -> Option<Difference> {
         deny(at)
     } else {
         format!(
-            "give the pods that need a role a role of their own; then for each NODE of these: aws ec2 \
+            "use pod-level roles (IRSA, Pod Identity); then for each NODE of these: aws ec2 \
              modify-instance-metadata-options --instance-id $(kubectl get node NODE -o jsonpath='{{.spec.providerID}}' \
              | sed 's|.*/||') --http-tokens required --http-put-response-hop-limit 1; or {}",
             deny(at)

@@ -74,7 +74,7 @@ fn judge(reports: &ProbeReports, nodes: &Nodes) -> Verdict {
     fragments.find(&mut verdict, nodes, |place, broken| {
         let (from, to) = broken.example();
         Finding::new(
-            "datagrams of several fragments pass where full packets do",
+            "fragmented UDP datagrams get through",
             format!("fragmented datagrams do not get through {place}"),
         )
         .impact("large DNS answers and other large datagrams are lost between these nodes")

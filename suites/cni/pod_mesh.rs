@@ -106,7 +106,7 @@ fn judge_address(verdict: &mut Verdict, (from, to): (&str, &str), own: Option<Ip
                 "requests of pods there arrive from another address",
             )
             .evidence([format!("requests of {own} on {from} arrive on {to} from {seen}")])
-            .impact("network policies, logs and allow-lists that use pod addresses see another one")
+            .impact("network policies, logs and allow-lists that use pod addresses see the wrong source address")
             .fix(
                 "on these nodes, find the masquerade rule (iptables -t nat -S POSTROUTING; nft list ruleset) and \
                  exempt the pod network from it",

@@ -109,9 +109,9 @@ fn judge(pods: &Pods, kubeadm: Option<&KubeadmConfig>, rbac: Result<&Rbac, &Unob
 
 fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
     let node = pod.node.as_deref().unwrap_or("its node");
-    let fix = || {
+    let fix = |flag: &str| {
         format!(
-            "on {node}, set it in /etc/kubernetes/manifests/kube-controller-manager.yaml; or regenerate the file: {}",
+            "on {node}, set --{flag} in /etc/kubernetes/manifests/kube-controller-manager.yaml; or regenerate the file: {}",
             again("control-plane controller-manager")
         )
     };
@@ -124,29 +124,29 @@ fn judge_flags(verdict: &mut Verdict, pod: &Pod, subject: &Subject) {
         let all = written.is_empty() || written.contains(&"*");
         let on = written.iter().any(|word| named(word)) || is_usual && all;
         verdict.expect(subject.clone(), on && !off, || {
-            Finding::new(format!("controller {old} is enabled"), shown.clone()).impact(without).fix(fix())
+            Finding::new(format!("controller {old} is enabled"), shown.clone()).impact(without).fix(fix("controllers"))
         });
     }
     let given =
         |flags: [&str; 2]| flags.iter().all(|flag| pod.flag(flag).last().is_some_and(|value| !value.is_empty()));
     verdict.expect(subject.clone(), given(SIGNING) || given(KUBELET_CLIENT), || {
         Finding::new(
-            format!("--{} and --{} name the CA's pair", SIGNING[0], SIGNING[1]),
+            format!("--{} and --{} name the CA's certificate and key", SIGNING[0], SIGNING[1]),
             SIGNING.map(|flag| format!("--{flag}={}", pod.flag(flag).last().unwrap_or(&""))).join(" "),
         )
         .impact("the cluster signs no certificates: without an external signer, kubelets can neither join nor renew")
-        .fix(fix())
+        .fix(fix(&SIGNING.join(" and --")))
         .info()
     });
     verdict.expect(subject.clone(), pod.flag("root-ca-file").last().is_some_and(|file| !file.is_empty()), || {
         Finding::new("--root-ca-file names the CA that pods are given", "the flag is missing")
             .impact("pods get no CA and cannot verify the API server")
-            .fix(fix())
+            .fix(fix("root-ca-file"))
     });
     verdict.expect(subject.clone(), pod.flag("use-service-account-credentials").last() == Some(&"true"), || {
         Finding::new("--use-service-account-credentials=true", "it is not set")
             .impact("every controller has all permissions of the controller-manager")
-            .fix(fix())
+            .fix(fix("use-service-account-credentials"))
     });
 }
 

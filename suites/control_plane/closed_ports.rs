@@ -85,7 +85,7 @@ fn seen<'a>(met: impl Iterator<Item = (&'a String, &'a Got<Met>)>) -> Port {
         match met {
             Ok(Met::Status(status)) => drop(seen.answered.entry(*status).or_default().insert(node.clone())),
             Err(Fault::Refused | Fault::TimedOut | Fault::Reset | Fault::NoRoute) => seen.closed += 1,
-            Ok(_) => seen.strange = Some(Fault::Other("an answer to another question".into())),
+            Ok(_) => seen.strange = Some(Fault::Other("an answer of an unexpected kind".into())),
             Err(fault) => seen.strange = Some(fault.clone()),
         }
     }

@@ -81,7 +81,7 @@ fn judge_backend(
             .evidence([versions("served as", &conversion.served), versions("stored as", &conversion.stored)])
             .impact(
                 "objects that are stored in another version than the one that a client asks for can be neither read, listed \
-                 nor deleted, and the deletion of their namespaces does not end",
+                 nor deleted, and their namespaces hang in Terminating",
             )
             .fix(format!(
                 "restore Service {service} and its pods; if it was uninstalled for good, and the objects are not needed \

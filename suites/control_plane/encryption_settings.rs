@@ -50,7 +50,7 @@ fn judge(pods: &Pods, hosts: Result<&HostReports, &Unobserved>) -> Verdict {
             Some(file) => format!("{node}: --{ENCRYPTION}={file}"),
             None => format!("{node}: without --{ENCRYPTION}"),
         });
-        verdict.find_together(subjects(), files.len(), differ("some have the flag and some have not", evidence));
+        verdict.find_together(subjects(), files.len(), differ("some API servers lack the flag", evidence));
         return verdict;
     }
     let hosts = match hosts {
@@ -85,11 +85,11 @@ fn differ(seen: &str, evidence: impl IntoIterator<Item = String>) -> Difference 
     Finding::new(format!("all API servers have the same file for --{ENCRYPTION}"), seen)
         .evidence(evidence)
         .impact(
-            "some store Secrets in plain text or with a key that others lack: a share of all requests for a Secret fails, and \
+            "some store Secrets in plain text or with a key that others lack: some requests for Secrets fail, and \
              pods that mount it do not start",
         )
         .fix(format!(
-            "copy the file of the node that is right to the other control-plane nodes, with the same path, and set \
+            "copy the correct file to the other control-plane nodes, with the same path, and set \
              --{ENCRYPTION} in /etc/kubernetes/manifests/kube-apiserver.yaml of each; then store all Secrets again: kubectl \
              get secrets -A -o json | kubectl replace -f -"
         ))
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_flag_that_one_lacks_and_files_that_differ_are_found() {
         let flags = judge(&pods(&[Some(FLAG), None]), Err(&Unobserved::Interrupted)).findings(Severity::Critical);
-        assert_eq!(flags[0].seen, "some have the flag and some have not");
+        assert_eq!(flags[0].seen, "some API servers lack the flag");
         assert!(flags[0].evidence.contains(&"n2: without --encryption-provider-config".to_owned()));
         let files = judge(&pods(&[Some(FLAG), Some(FLAG)]), Ok(&hosts(&[Ok("ab"), Ok("cd")])));
         assert_eq!(files.findings(Severity::Critical)[0].evidence, ["n1: SHA-256 ab…", "n2: SHA-256 cd…"]);

@@ -194,7 +194,7 @@ fn judge_marks(verdict: &mut Verdict, name: &str, node: &Node, has_workers: bool
         let is_tainted = node.taints.iter().any(|taint| taint.key == ROLE && taint.effect == "NoSchedule");
         verdict.expect(Subject::node(name), is_tainted, || {
             Finding::new(format!("the taint {ROLE}:NoSchedule"), "the taint is missing")
-                .impact("any pod may be scheduled on the control-plane node, and one that escapes has its keys")
+                .impact("any pod may be scheduled on the control-plane node, and a container escape there exposes the CA keys")
                 .fix(&fix)
                 .info()
         });

@@ -2,7 +2,7 @@
 //!
 //! ## Why
 //! kubeadm writes the manifests of the control plane again at each upgrade and on each new control-plane node, from ConfigMap
-//! kubeadm-config. A flag that someone added to a manifest is lost then, without a word: audit logs end, a login by OIDC
+//! kubeadm-config. A flag that someone added to a manifest is then lost silently: audit logs end, a login by OIDC
 //! stops, Secrets that are encrypted can no longer be read.
 //!
 //! ## Fix
@@ -213,10 +213,10 @@ fn judge_pod(verdict: &mut Verdict, component: &Component, pod: &Pod, given: &BT
     verdict.expect(Subject::object("Pod", &pod.namespace, &pod.name), lost.is_empty(), || {
         Finding::new(
             format!("kubeadm-config has the flags of {} that kubeadm does not write by itself", component.name),
-            "the manifest has flags that kubeadm would write otherwise",
+            "flags that differ from what kubeadm generates",
         )
         .evidence(lost)
-        .impact("the next kubeadm upgrade, and each new control-plane node, drops them without a word")
+        .impact("the next kubeadm upgrade, and each new control-plane node, silently drops them")
         .fix(format!(
             "add those that are wanted to {}.extraArgs (a list of name and value): kubectl -n kube-system edit configmap \
              kubeadm-config; and remove the others from /etc/kubernetes/manifests/{}.yaml",

@@ -46,7 +46,7 @@ fn judge(hosts: &HostReports) -> Verdict {
                         "one cannot be read as a manifest",
                     )
                     .evidence([format!("{node}: {file}: {why}")])
-                    .impact("the kubelet reports it again and again, and does not run what it should describe")
+                    .impact("the kubelet logs the error repeatedly and does not run the pod")
                     .fix(format!("on {node}: mv /etc/kubernetes/manifests/{file} /root/"))
                     .severity(Severity::Minor),
                 ),

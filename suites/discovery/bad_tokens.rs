@@ -80,7 +80,7 @@ fn is_refused(verdict: &mut Verdict, what: &str, seen: &Seen<WhoAmI>) {
                 )
                 .fix(
                     "let proxies and load balancers in front of the API server pass the header Authorization on, or \
-                     remove the request-header authenticator's proxy that drops it; flags: kubectl -n kube-system get \
+                     remove the proxy that strips the header; flags of the request-header authenticator: kubectl -n kube-system get \
                      pod -l component=kube-apiserver -o yaml",
                 ),
         ),

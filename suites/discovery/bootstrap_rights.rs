@@ -92,7 +92,7 @@ fn judge(reviews: &BootstrapperReviews, rbac: &Rbac, pods: &Pods) -> Verdict {
             // kubeadm leaves the Role behind; the Secret is deleted with its token after two hours.
             verdict.note_about(
                 CERTS_ROLE.into(),
-                format!("an upload of certificates left this Role, so a token may {}", certs.question),
+                format!("kubeadm upload-certs left this Role behind, so a token may {}", certs.question),
             );
         } else {
             forbidden.push(certs);

@@ -118,7 +118,7 @@ fn judge_cluster_info(
         (Discovery::Token, Access::Refused) => verdict.find(
             subject(),
             Finding::new(
-                format!("{request} without credentials is answered, since nodes join with tokens"),
+                format!("{request} is readable without credentials, because nodes join with tokens"),
                 format!("it is refused with {} {}", answer.status, answer.reason),
             )
             .impact("kubeadm join with a token fails at discovery")

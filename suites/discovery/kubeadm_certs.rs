@@ -48,8 +48,8 @@ fn judge(
     let subject = || Subject::object("Secret", "kube-system", "kubeadm-certs");
     let owners: Vec<&str> =
         certs.owners.iter().filter(|owner| owner.kind == "Secret").map(|owner| owner.name.as_str()).collect();
-    let owned = "the Secret belongs to the Secret of a bootstrap token, and is deleted with it";
-    if !verdict.expect(subject(), !owners.is_empty(), || finding(owned, "it belongs to nothing")) {
+    let owned = "the Secret is owned by a bootstrap token Secret and deleted with it";
+    if !verdict.expect(subject(), !owners.is_empty(), || finding(owned, "it has no owner")) {
         return verdict;
     }
     if let Some(created) = certs.created {
@@ -63,17 +63,17 @@ fn judge(
         Ok(tokens) => {
             let known: Vec<_> = owners.iter().filter_map(|owner| Some((*owner, tokens.0.get(*owner)?))).collect();
             verdict.expect(subject(), !known.is_empty(), || {
-                finding(owned, "it belongs to Secrets that are not bootstrap tokens").evidence(&owners)
+                finding(owned, "its owners are not bootstrap token Secrets").evidence(&owners)
             });
             for (owner, token) in known {
                 let seen = match token.expiration {
-                    Expiration::Never => format!("it belongs to {owner}, which does not expire"),
+                    Expiration::Never => format!("it is owned by {owner}, which does not expire"),
                     Expiration::At(end) if end.duration_since(clock.server) > LIFETIME + SLACK => {
-                        format!("it belongs to {owner}, which expires at {end}")
+                        format!("it is owned by {owner}, which expires at {end}")
                     }
                     Expiration::At(_) | Expiration::Unreadable => continue,
                 };
-                let finding = certificates("the Secret belongs to a bootstrap token of two hours", seen);
+                let finding = certificates("the Secret is owned by a bootstrap token of two hours", seen);
                 let token = Subject::object("Secret", "kube-system", owner);
                 let delete = format!("kubectl -n kube-system delete secret {owner}; kubeadm-certs is deleted with it");
                 verdict.find_together([subject(), token], 1, finding.fix(delete));
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn an_orphan_is_found() {
-        assert_eq!(seen(&certs(HOUR, &[]), &tokens(HOUR)), ["it belongs to nothing"]);
+        assert_eq!(seen(&certs(HOUR, &[]), &tokens(HOUR)), ["it has no owner"]);
         let gone = seen(&certs(HOUR, &["bootstrap-token-gonegn"]), &tokens(HOUR));
-        assert_eq!(gone, ["it belongs to Secrets that are not bootstrap tokens"]);
+        assert_eq!(gone, ["its owners are not bootstrap token Secrets"]);
     }
 
     #[test]

@@ -17,11 +17,14 @@
 use crate::check::{Severity, Verdict};
 use crate::fact::access_review::Question;
 use crate::fact::facts::coredns_reviews::CorednsReviews;
+use crate::fact::facts::rbac::{Grant, Rbac};
+use crate::holder::Holder;
+use crate::object_ref::ObjectRef;
 use crate::suites::rights::may;
 
 crate::check!("DN-08", "coredns-rights", Major, judge, blocked_by: ["AA-03", "AA-19", "AA-21"]);
 
-fn judge(reviews: &CorednsReviews) -> Verdict {
+fn judge(reviews: &CorednsReviews, rbac: Option<&Rbac>) -> Verdict {
     let mut verdict = Verdict::new();
     for review in reviews.0.values() {
         let Question { user, group, resource, .. } = &review.question;
@@ -29,15 +32,27 @@ fn judge(reviews: &CorednsReviews) -> Verdict {
             "pods" => (Severity::Minor, "if the Corefile contains `pods verified`, names of pods do not resolve"),
             _ => (Severity::Major, "CoreDNS waits for these objects: its pods are Ready, but no cluster name resolves"),
         };
-        let account = user.trim_start_matches("system:serviceaccount:").replace(':', "/");
-        let fix = format!(
-            "find the ClusterRole that is bound to {account} (on kubeadm system:coredns): kubectl get \
-             clusterrolebindings -o wide | grep {account}; add the rule {{apiGroups: ['{group}'], resources: \
-             [{resource}], verbs: [list, watch]}} to it: kubectl edit clusterrole system:coredns"
+        let role = rbac.and_then(|rbac| role(rbac, user));
+        // kubeadm's name, where none is bound or the bindings could not be read.
+        let name = role.map_or("system:coredns", |role| role.name.as_ref());
+        let add = format!(
+            "add the rule {{apiGroups: ['{group}'], resources: [{resource}], verbs: [list, watch]}}: kubectl edit \
+             clusterrole {name}"
         );
+        let manager = role.and_then(|role| rbac?.manager(role));
+        let fix = manager.map_or(add.clone(), |manager| manager.add_to(&add));
         may(&mut verdict, review, severity, impact, &fix);
     }
     verdict
+}
+
+/// The ClusterRole that is bound to a user in the whole cluster, if it exists: the one whose rules grow with CoreDNS.
+fn role<'a>(rbac: &'a Rbac, user: &str) -> Option<&'a ObjectRef> {
+    let account = Holder::User(user.to_owned().into()).canonical();
+    let is_bound = |grant: &Grant<'_>| grant.namespace().is_none() && grant.rules.is_some();
+    let mut bound = rbac.grants().filter(is_bound);
+    let grant = bound.find(|grant| grant.binding.holders.iter().any(|holder| holder.canonical() == account))?;
+    Some(&grant.binding.role)
 }
 
 #[cfg(test)]
@@ -50,7 +65,7 @@ mod tests {
         let account = Who::service_account("kube-system", "coredns");
         let questions =
             ["services", "endpointslices", "namespaces", "pods"].map(|resource| account.may("list", resource));
-        judge(&CorednsReviews(questions.map(|question| (question.to_string(), answer(question))).into()))
+        judge(&CorednsReviews(questions.map(|question| (question.to_string(), answer(question))).into()), None)
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! <https://coredns.io/plugins/loop/>, <https://coredns.io/plugins/forward/>; coredns/caddy `caddyfile`, coredns/coredns
 //! `plugin.cfg` and `plugin/*/setup.go` of 1.14. `tests/corefiles` compares with the real CoreDNS.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
@@ -30,6 +30,7 @@ use crate::fact::facts::kubelet_defaults::KubeletDefaults;
 use crate::fact::facts::service_cidrs::ServiceCidrs;
 use crate::ports;
 use crate::seen::Unobserved;
+use crate::suites::dns::helpers::upstreams::upstream;
 
 crate::check!("DN-03", "corefile", Major, judge);
 
@@ -209,8 +210,8 @@ fn judge_zones(
             Finding::new("the plugin kubernetes serves the cluster's domain", seen)
                 .impact("no Service name resolves")
                 .fix(scene.edit(
-                    "add the plugin (kubernetes DOMAIN in-addr.arpa ip6.arpa), where DOMAIN is clusterDomain in \
-                     /var/lib/kubelet/config.yaml on a node",
+                    "add the line that this prints on a node: echo kubernetes $(sed -n 's/^clusterDomain: //p' \
+                     /var/lib/kubelet/config.yaml) in-addr.arpa ip6.arpa",
                 ))
                 .severity(Severity::Critical)
         });
@@ -284,7 +285,7 @@ fn judge_forwarding(verdict: &mut Verdict, scene: &Scene<'_>, blocks: &[ServerBl
                 .evidence([format!("forward … {target}")])
                 .impact("CoreDNS queries itself: the plugin loop stops it, or queries circle until they time out")
                 .fix(scene.edit(
-                    "replace the address by /etc/resolv.conf (if that file names 127.0.0.53 on a node, first set \
+                    "replace the address with /etc/resolv.conf (if that file names 127.0.0.53 on a node, first set \
                          resolvConf: /run/systemd/resolve/resolv.conf in its /var/lib/kubelet/config.yaml and restart \
                          the kubelet)",
                 ))
@@ -299,7 +300,7 @@ fn judge_forwarding(verdict: &mut Verdict, scene: &Scene<'_>, blocks: &[ServerBl
                     )
                     .fix(
                         scene.edit(&format!(
-                            "replace {target} by /etc/resolv.conf or a resolver outside of the cluster"
+                            "replace {target} with /etc/resolv.conf or a resolver outside of the cluster"
                         )),
                     )
                     .severity(Severity::Critical)
@@ -322,15 +323,6 @@ fn may_loop(block: &ServerBlock) -> bool {
     let has = |name: &str| block.plugins(name).next().is_some();
     let serves_all = block.all_keys().any(|key| key.zone == ".");
     !has("view") && (serves_all || !has("rewrite"))
-}
-
-/// The address of `10.0.0.1`, `10.0.0.1:53`, `[fd00::1]:53`, `dns://…`; a file or a name has none.
-fn upstream(target: &str) -> Option<SocketAddr> {
-    let (scheme, rest) = target.split_once("://").unwrap_or(("dns", target));
-    let rest = rest.split('%').next().unwrap_or(rest);
-    let port = if scheme == "tls" { 853 } else { ports::DNS };
-    let address = rest.trim_matches(['[', ']']).parse();
-    rest.parse().ok().or_else(|| Some(SocketAddr::new(address.ok()?, port)))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::fact::facts::pods::{Pod, Pods};
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{DnsMetrics, Fault, Got, Purpose, RecordAnswer};
 use crate::seen::Unobserved;
-use crate::suites::dns::helpers::config_map;
+use crate::suites::dns::helpers::{config_map, upstreams};
 use crate::suites::pods::failed_again;
 
 crate::check!(
@@ -73,7 +73,11 @@ fn judge(
     }
     match reports {
         Ok(reports) => {
-            let known = Known { edit: config_map::edit(corefile), has_rights: has_all_rights(reviews) };
+            let known = Known {
+                edit: config_map::edit(corefile),
+                ask: upstreams::ask(corefile, "example.org"),
+                has_rights: has_all_rights(reviews),
+            };
             judge_metrics(&mut verdict, reports, &found, &known);
         }
         Err(why) if why.is_skip() => verdict.note(format!("the servers' metrics were not checked: {why}")),
@@ -86,6 +90,8 @@ fn judge(
 struct Known {
     /// The command that edits the Corefile.
     edit: String,
+    /// The commands that ask the servers to which it forwards.
+    ask: String,
     /// Whether CoreDNS has every right that it needs now.
     has_rights: bool,
 }
@@ -145,13 +151,7 @@ fn judge_metrics(verdict: &mut Verdict, reports: &ProbeReports, pods: &[&Pod], k
         match got.iter().find_map(|got| got.as_ref().ok()) {
             Some(metrics) => {
                 judge_counters(verdict, &subject, metrics, known);
-                judge_upstreams(
-                    verdict,
-                    &subject,
-                    metrics.upstreams_broken,
-                    &outside(reports, server.ip()),
-                    &known.edit,
-                );
+                judge_upstreams(verdict, &subject, metrics.upstreams_broken, &outside(reports, server.ip()), known);
             }
             // A network policy that admits only DNS to the server drops requests to its other ports.
             None if refused || silent && answers(reports, server.ip()) => verdict.note_about(
@@ -174,7 +174,7 @@ fn answers(reports: &ProbeReports, server: IpAddr) -> bool {
 }
 
 fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics, known: &Known) {
-    let Known { edit, has_rights } = known;
+    let Known { edit, has_rights, .. } = known;
     let DnsMetrics { panics, responses, failures, failed_reloads, api_refusals, .. } = *metrics;
     verdict.expect(subject.clone(), panics == 0, || {
         Finding::new("no panic since it started", "it panicked")
@@ -203,10 +203,7 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
         Finding::new("the API server permits its requests", "some requests were answered with HTTP 403")
             .evidence([format!("{subject}: {api_refusals} requests")])
             .impact("it does not see some Services or endpoints, so their names do not resolve (see DN-08)")
-            .fix(format!(
-                "find the missing permission: {LOGS} | grep forbidden; grant it (on kubeadm: kubectl edit clusterrole \
-                 system:coredns)"
-            ))
+            .fix(format!("find the missing permission: {LOGS} | grep forbidden; DN-08 shows how to grant it"))
     });
     let many = responses >= FAILURES.1 && failures * 100 > responses * FAILURES.0;
     verdict.expect(subject.clone(), !many, || {
@@ -215,7 +212,7 @@ fn judge_counters(verdict: &mut Verdict, subject: &Subject, metrics: &DnsMetrics
             "more of them are SERVFAIL or REFUSED since it started",
         )
         .evidence([format!("{subject}: {failures} of {responses} answers")])
-        .impact("as many lookups fail, or succeed only after retries that take seconds")
+        .impact("that share of lookups fails or is slow")
         .fix(format!(
             "find the failing queries: {LOGS} --since=1h | grep ERROR; if the errors name upstream servers, correct \
              `forward` in the Corefile: {edit}"
@@ -235,7 +232,7 @@ fn outside(reports: &ProbeReports, server: IpAddr) -> Vec<&RecordAnswer> {
 
 /// Its counter shows that all servers to which it forwards failed at once, at some time since it started; lookups show
 /// whether they still do.
-fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outside: &[&RecordAnswer], edit: &str) {
+fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outside: &[&RecordAnswer], known: &Known) {
     if broken == 0 {
         return;
     }
@@ -260,8 +257,9 @@ fn judge_upstreams(verdict: &mut Verdict, subject: &Subject, broken: u64, outsid
             .evidence([format!("{subject}: coredns_forward_healthcheck_broken_total is {broken}")])
             .impact("pods resolve no name outside of the cluster, and each such lookup fails or takes seconds")
             .fix(format!(
-                "ask each server of `forward` from the node of this pod (dig @SERVER example.org; /etc/resolv.conf there is that \
-                 of the node), and allow UDP and TCP 53 to one that answers, or name another: {edit}"
+                "on the node of this pod, ask each server of `forward`: {}; and allow UDP and TCP 53 to one that answers, or \
+                 name another: {}",
+                known.ask, known.edit
             )),
     );
 }

@@ -86,7 +86,7 @@ fn judge(
                 let fault = of(first).fault.as_ref();
                 let fix = format!(
                     "on these nodes, look for rules that drop port 53/{protocol} (iptables-save | grep -w 53; nft list \
-                     ruleset | grep -w 53) and for a full connection table (conntrack -S); if all are listed, see CN-04"
+                     ruleset | grep -w 53) and for a full connection table (conntrack -S); if every node is affected, see CN-04"
                 );
                 verdict.find(
                     Subject::node(node),

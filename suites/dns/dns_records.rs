@@ -203,7 +203,7 @@ impl Expected<'_> {
                     format!("the addresses of all {} probes", self.probes.len()),
                     missing.is_empty(),
                     Severity::Minor,
-                    "members that find each other by a headless Service miss some",
+                    "StatefulSet members miss some of their peers",
                     "check that CoreDNS may watch EndpointSlices (DN-08). If only one server is listed, delete its \
                      pod, which is created again: kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide"
                         .to_owned(),

@@ -100,16 +100,18 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr],
     let subject = || subject(&dns.name);
     let seen = || format!("clusterIP {}", dns.addresses.first().map_or("None".to_owned(), ToString::to_string));
     let has_any = |wanted: &[IpAddr]| dns.addresses.iter().any(|address| wanted.contains(address));
-    let headless = || {
-        Finding::new("a clusterIP", seen())
-            .fix(format!(
-                "replace ADDRESS by clusterDNS of the kubelets (/var/lib/kubelet/config.yaml on a node), or by a free \
-             address for Services if that is a cache on the node, and recreate the Service: {}",
-                recreate(dns, "ADDRESS")
-            ))
-            .managed_by(dns.manager.as_ref())
-    };
     let tenth = range.and_then(|range| range.cidr.nth(PLACE));
+    let headless = |behind_caches: bool| {
+        let fix = match tenth.filter(|_| behind_caches) {
+            Some(tenth) => format!("recreate the Service: {}", recreate(dns, &tenth.to_string())),
+            None => format!(
+                "on a node, recreate the Service with the address that its kubelet gives to pods: \
+                 address=$(sed -n '/^clusterDNS:/{{n;s/^- //p}}' /var/lib/kubelet/config.yaml) && {}",
+                recreate(dns, "$address")
+            ),
+        };
+        Finding::new("a clusterIP", seen()).fix(fix).managed_by(dns.manager.as_ref())
+    };
     let caches: Vec<_> = configured.iter().filter(|address| is_of_a_cache(dns, **address)).collect();
     if let (Some(wanted), true) = (configured.first(), caches.is_empty()) {
         verdict.expect(subject(), has_any(configured), || {
@@ -132,7 +134,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr],
             verdict.note_about(Subject::address(address), "kubelets make pods use this DNS cache on their own node");
         }
         verdict.expect(subject(), !dns.addresses.is_empty(), || {
-            headless().impact("clients that bypass the caches have no DNS server")
+            headless(true).impact("clients that bypass the caches have no DNS server")
         });
     } else if let (Some(tenth), Some(range)) = (tenth, range) {
         verdict.expect(subject(), has_any(&[tenth]), || {
@@ -142,7 +144,7 @@ fn judge_address(verdict: &mut Verdict, dns: &ClusterDns, configured: &[IpAddr],
                 .managed_by(dns.manager.as_ref())
         });
     } else {
-        verdict.expect(subject(), !dns.addresses.is_empty(), || headless().impact(NO_NAME));
+        verdict.expect(subject(), !dns.addresses.is_empty(), || headless(false).impact(NO_NAME));
     }
 }
 
@@ -152,8 +154,8 @@ fn recreate(dns: &ClusterDns, address: &str) -> String {
     let old = dns.addresses.first().map_or("None".to_owned(), ToString::to_string);
     format!(
         "kubectl -n kube-system create service clusterip check --clusterip={address} --tcp=53 --dry-run=server && \
-         kubectl -n kube-system get service {name} -o yaml | sed 's/clusterIP: {old}$/clusterIP: {address}/; \
-         s/^  - {old}$/  - {address}/' > {name}.yaml && kubectl replace --force -f {name}.yaml"
+         kubectl -n kube-system get service {name} -o yaml | sed \"s/clusterIP: {old}\\$/clusterIP: {address}/; \
+         s/^  - {old}\\$/  - {address}/\" > {name}.yaml && kubectl replace --force -f {name}.yaml"
     )
 }
 

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::corefile::Corefile;
+use crate::fact::facts::dns_deployment::DnsDeployment;
 use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Fault, Purpose};
 use crate::fact::facts::unresolved_services::UnresolvedServices;
@@ -28,7 +29,12 @@ use crate::suites::dns::helpers::config_map;
 
 crate::check!("DN-10", "existing-services", Major, judge, builds_on: ["DN-04"], blocked_by: ["KL-16"]);
 
-fn judge(reports: &ProbeReports, unresolved: &UnresolvedServices, corefile: Result<&Corefile, &Unobserved>) -> Verdict {
+fn judge(
+    reports: &ProbeReports,
+    unresolved: &UnresolvedServices,
+    corefile: Result<&Corefile, &Unobserved>,
+    deployment: Result<&DnsDeployment, &Unobserved>,
+) -> Verdict {
     let mut verdict = Verdict::new();
     let mut asked: BTreeSet<&str> = BTreeSet::new();
     for answers in reports.0.values().filter_map(|report| report.answers.as_ref().ok()) {
@@ -61,22 +67,30 @@ fn judge(reports: &ProbeReports, unresolved: &UnresolvedServices, corefile: Resu
         verdict.find_together(
             [Subject::object("Service", &*service.namespace, &*service.name)],
             servers.len(),
-            Finding::new("the Service exists, and its name resolves", "a server answers that the name does not exist")
+            Finding::new("the Service exists, and its name resolves", "a DNS server returns NXDOMAIN")
                 .evidence(servers.iter().map(|server| format!("{service}: NXDOMAIN from {server}")))
                 .impact("clients whose lookups reach this server cannot connect to the Service")
                 .fix(format!(
-                    "kubectl -n kube-system rollout restart deployment coredns; then let the plugin cache forget missing names \
-                     sooner, by `cache 30` in the place of its block: {}",
+                    "kubectl -n kube-system rollout restart deployment {}; to expire negative answers sooner, replace the \
+                     cache block with `cache 30`: {}",
+                    deployment.map_or("coredns", |deployment| &deployment.name),
                     config_map::edit(corefile)
                 )),
         );
     }
-    verdict.note(format!(
-        "{} Services were asked for: {}",
-        asked.len(),
-        asked.into_iter().collect::<Vec<_>>().join(" ")
-    ));
+    for name in asked {
+        verdict.note_about(service(name), "its name was looked up");
+    }
     verdict
+}
+
+/// The Service with a DNS name.
+fn service(name: &str) -> Subject {
+    let mut labels = name.split('.');
+    match (labels.next(), labels.next()) {
+        (Some(service), Some(namespace)) => Subject::object("Service", namespace, service),
+        _ => Subject::cluster_object("DNS name", name),
+    }
 }
 
 fn subject(server: IpAddr) -> Subject {
@@ -101,7 +115,7 @@ mod tests {
             (([10, 244, 1, last], 53).into(), answer)
         });
         let answers = Answers { dns: servers.collect(), ..Answers::default() };
-        judge(&reports([("n1", answers)]), unresolved, Err(&Unobserved::Interrupted))
+        judge(&reports([("n1", answers)]), unresolved, Err(&Unobserved::Interrupted), Err(&Unobserved::Interrupted))
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "a server may not answer")]
@@ -113,7 +127,7 @@ mod tests {
     fn a_service_that_a_server_denies_is_found() {
         let denied = UnresolvedServices([(named("shop/web"), vec![[10, 244, 1, 2].into()])].into());
         let verdict = judged(&[answer("NOERROR"), answer("NXDOMAIN")], &denied);
-        assert_eq!(seen_of(&verdict), ["Service shop/web: a server answers that the name does not exist"]);
+        assert_eq!(seen_of(&verdict), ["Service shop/web: a DNS server returns NXDOMAIN"]);
         assert_eq!(verdict.observations(), 2);
     }
 

@@ -23,7 +23,7 @@ use crate::fact::facts::probe_reports::ProbeReports;
 use crate::fact::facts::probe_reports::answers::{Fault, Got, Record, Records};
 use crate::fact::facts::probe_reports::dns_questions::outside;
 use crate::seen::Unobserved;
-use crate::suites::dns::helpers::config_map;
+use crate::suites::dns::helpers::{config_map, upstreams};
 
 crate::check!("DN-07", "outside-names", Minor, judge, builds_on: ["DN-03", "DN-04"]);
 
@@ -61,9 +61,10 @@ fn judge(
                     .evidence(answered(server, got))
                     .impact(impact)
                     .fix(format!(
-                        "ask the servers of `forward` ({}) from the node of a CoreDNS pod: dig @SERVER {name}. Allow UDP \
-                         and TCP 53 to them, or forward the zone to a server that has the name",
-                        config_map::show(corefile)
+                        "on the node of a CoreDNS pod, ask the servers of `forward`: {}. Allow UDP and TCP 53 to them, or \
+                         forward the zone to a server that has the name: {}",
+                        upstreams::ask(corefile, name),
+                        config_map::edit(corefile)
                     ))
             });
         });

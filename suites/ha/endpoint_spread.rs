@@ -55,7 +55,7 @@ fn judge(
         let all = servers.instances.as_ref().map_or(0, BTreeMap::len);
         if dead.is_empty() || dead.len() == all {
             return finding
-                .impact("some requests of kubelets and clients fail, without a pattern that they could see")
+                .impact("some requests of kubelets and clients fail, seemingly at random")
                 .fix(format!("remove backends that are not API servers of this cluster, and {CHECK_BACKENDS}"))
                 .evidence(failures);
         }
@@ -130,7 +130,9 @@ fn judge_spread(
                 .fix("point the name to a load balancer or a virtual address in front of all API servers")
                 .evidence(unmet),
             None => finding
-                .impact("normal for a virtual address; a load balancer lacks these backends, or takes them for dead")
+                .impact(
+                    "normal for a virtual address; otherwise the load balancer has no such backends or marks them down",
+                )
                 .fix(format!("unless it is a virtual address, add each API server as a backend, and {CHECK_BACKENDS}"))
                 .evidence(unmet)
                 .info(),

@@ -23,7 +23,7 @@
 
 use std::collections::BTreeMap;
 
-use super::helpers::etcdctl::etcdctl;
+use super::helpers::etcdctl::{etcdctl, member_id};
 use super::helpers::member_metrics;
 use crate::check::{Finding, Severity, Subject, Verdict};
 use crate::fact::facts::api_server_health::ApiServerHealth;
@@ -164,21 +164,21 @@ fn judge_addresses(verdict: &mut Verdict, members: &[&Pod]) {
 fn back(node: &str, asked: Option<&Pod>) -> String {
     let start = format!("start {node} or its kubelet (KL-01): the member comes back with it");
     match asked {
-        Some(pod) => format!(
-            "{start}. Only if {node} is lost for good: {} member list, then member remove ID; a machine that had a \
-             member needs kubeadm reset before it joins again",
-            etcdctl(&pod.name)
-        ),
+        Some(pod) => {
+            let etcdctl = etcdctl(&pod.name);
+            format!(
+                "{start}. Only if {node} is lost for good: {etcdctl} member remove {}; a machine that had a member needs \
+                 kubeadm reset before it joins again",
+                member_id(&etcdctl, node)
+            )
+        }
         None => format!("{start}. Without a quorum, no member can be removed"),
     }
 }
 
 /// Where the log of a member is whose node is Ready. Without etcd, kubectl shows nothing, so it is read on the node.
 fn log(node: &str) -> String {
-    format!(
-        "on {node}: crictl ps -a --name etcd, then crictl logs ID of the newest container, which shows why it does not \
-         run"
-    )
+    format!("on {node}, its log shows why it does not run: crictl logs $(crictl ps -aq --name etcd | head -1)")
 }
 
 fn judge_health(verdict: &mut Verdict, health: &ApiServerHealth) {

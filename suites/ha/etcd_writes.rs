@@ -15,7 +15,7 @@
 //! <https://etcd.io/docs/latest/op-guide/maintenance/#space-quota>; etcd `server/etcdserver/apply` (a server with the alarm
 //! refuses what adds data). The objects of the run's probes are the write.
 
-use super::helpers::etcdctl::etcdctl;
+use super::helpers::etcdctl::{ANY_POD, etcdctl};
 use crate::check::{Finding, Subject, Verdict};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::probe_reports::{ProbeReport, ProbeReports};
@@ -38,7 +38,7 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, pods: Result<&Pods, &Unobs
     match (refusals.iter().find(|why| is_full(why)), refusals.first()) {
         (Some(why), _) => {
             let member = pods.ok().and_then(|pods| pods.static_pods("etcd").next());
-            let etcdctl = etcdctl(member.map_or("etcd-NODE", |pod| &pod.name));
+            let etcdctl = etcdctl(member.map_or(ANY_POD, |pod| &pod.name));
             verdict.find(
                 Subject::cluster(),
                 Finding::new("etcd accepts what a run creates", "etcd refuses writes: its database has reached its quota")
@@ -49,8 +49,8 @@ fn judge(reports: Result<&ProbeReports, &Unobserved>, pods: Result<&Pods, &Unobs
                     )
                     .fix(format!(
                         "make a backup: {etcdctl} snapshot save /var/lib/etcd/backup.db; compact: {etcdctl} compaction \
-                         REVISION, with the revision that {etcdctl} endpoint status -w json shows; then {etcdctl} defrag \
-                         on each member, the leader last, and {etcdctl} alarm disarm"
+                         $({etcdctl} endpoint status -w json | grep -o '\"revision\":[0-9]*' | head -1 | cut -d: -f2); then \
+                         {etcdctl} defrag on each member, the leader last, and {etcdctl} alarm disarm"
                     )),
             );
         }

@@ -156,7 +156,7 @@ impl Cause {
         let finding = Finding::new(expected, words);
         match self {
             Self::Runtime => finding
-                .impact("the kubelet cannot connect to the streaming server of its container runtime: exec, attach and port-forward fail, logs work")
+                .impact("the kubelet cannot connect to the streaming server of its container runtime: exec, attach and port-forward fail, but logs work")
                 .fix("on these nodes, let the packet filter accept traffic on the interface lo"),
             Self::SharedAddress => finding
                 .impact("the API server reaches the kubelet of another node: logs, exec and port-forward of these nodes' pods fail or reach a pod of the same name there")

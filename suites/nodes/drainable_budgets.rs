@@ -50,7 +50,7 @@ fn judge(budgets: &PodDisruptionBudgets, pods: &Pods) -> Verdict {
         }
         judge_budget(&mut verdict, name, budget, &guarded);
     }
-    judge_overlap(&mut verdict, guards);
+    judge_overlap(&mut verdict, guards, budgets);
     verdict
 }
 
@@ -84,7 +84,8 @@ fn judge_budget(verdict: &mut Verdict, name: &NamespacedName, budget: &PodDisrup
                     "read its events: kubectl -n {namespace} describe poddisruptionbudget {own}; pods whose controller has \
                      no scale subresource need a minAvailable in pods: {}",
                     patch(name, &format!(r#""maxUnavailable":null,"minAvailable":{}"#, guarded.len() - 1))
-                )),
+                ))
+                .managed_by(budget.manager.as_ref()),
         );
     }
     let Some(status) = &budget.status else {
@@ -97,6 +98,7 @@ fn judge_budget(verdict: &mut Verdict, name: &NamespacedName, budget: &PodDisrup
             .evidence(guarded.iter().map(placed))
             .impact(IMPACT)
             .fix(relax(name, budget, status, guarded))
+            .managed_by(budget.manager.as_ref())
     });
     if allows && status.disruptions_allowed == 0 {
         note_the_wait(verdict, name, budget, status);
@@ -153,7 +155,11 @@ fn note_the_wait(verdict: &mut Verdict, name: &NamespacedName, budget: &PodDisru
     verdict.note_about(subject(name), note);
 }
 
-fn judge_overlap(verdict: &mut Verdict, guards: BTreeMap<&NamespacedName, Vec<&NamespacedName>>) {
+fn judge_overlap(
+    verdict: &mut Verdict,
+    guards: BTreeMap<&NamespacedName, Vec<&NamespacedName>>,
+    all: &PodDisruptionBudgets,
+) {
     let mut shared: BTreeMap<Vec<&NamespacedName>, Vec<&NamespacedName>> = BTreeMap::new();
     for (pod, budgets) in guards {
         if budgets.len() > 1 {
@@ -164,6 +170,7 @@ fn judge_overlap(verdict: &mut Verdict, guards: BTreeMap<&NamespacedName, Vec<&N
     }
     for (budgets, pods) in shared {
         let (kept, others) = (&budgets[0], &budgets[1..]);
+        let manager = others.iter().find_map(|budget| all.0.get(*budget)?.manager.as_ref());
         let others: Vec<&str> = others.iter().map(|budget| budget.name.as_ref()).collect();
         verdict.find_together(
             budgets.iter().map(|budget| subject(budget)),
@@ -179,7 +186,8 @@ fn judge_overlap(verdict: &mut Verdict, guards: BTreeMap<&NamespacedName, Vec<&N
                 kept.name,
                 kept.namespace,
                 others.join(" ")
-            )),
+            ))
+            .managed_by(manager),
         );
     }
 }

@@ -73,7 +73,11 @@ impl Source {
     /// Where its bundle is set.
     const fn change(self) -> &'static str {
         match self {
-            Self::Kubeconfig => "set certificate-ca-data of the cluster in the kubeconfig",
+            Self::Kubeconfig => {
+                "set certificate-authority-data in the kubeconfig, with a copy of /etc/kubernetes/pki/ca.crt of a \
+                 control-plane node: kubectl config set-cluster $(kubectl config view --minify -o \
+                 jsonpath='{.contexts[0].context.cluster}') --embed-certs --certificate-authority=ca.crt"
+            }
             Self::ClusterInfo => "kubectl -n kube-public edit configmap cluster-info",
             Self::RootCa => {
                 "replace the file of --root-ca-file in /etc/kubernetes/manifests/kube-controller-manager.yaml on each \

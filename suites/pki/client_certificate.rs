@@ -32,7 +32,7 @@ crate::check!("PK-12", "client-certificate", Major, judge, builds_on: ["CP-05", 
 /// The flags that set the key by which client certificates are signed: that of all signers, or their own.
 const SIGNING_KEYS: [&str; 2] = ["cluster-signing-key-file", "cluster-signing-kube-apiserver-client-key-file"];
 /// What it means if the API server does not authenticate the holder.
-const OPENS_NOTHING: &str = "certificates are issued with which no client can log in";
+const OPENS_NOTHING: &str = "issued client certificates are not accepted";
 /// Where the signer reports what fails.
 const READ_THE_LOG: &str = "check --controllers, --cluster-signing-cert-file and --cluster-signing-key-file of \
      kube-controller-manager, and its log: kubectl -n kube-system logs -l component=kube-controller-manager --tail=-1 \

@@ -83,6 +83,7 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
                             "pods that trust the bundle and pods that trust the ConfigMap trust different API servers",
                         )
                         .fix(fix())
+                        .managed_by(bundle.manager.as_ref())
                         .evidence(held.difference(&given).map(|one| format!("only in the bundle: {}", described(one))))
                         .evidence(
                             given.difference(&held).map(|one| format!("only in the ConfigMap: {}", described(one))),
@@ -94,6 +95,7 @@ fn judge_bundles(verdict: &mut Verdict, bundles: &ClusterTrustBundles, root_ca: 
                 let finding = Finding::new("certificates in PEM", why)
                     .impact("pods that mount the bundle cannot verify the API server")
                     .fix(fix())
+                    .managed_by(bundle.manager.as_ref())
                     .severity(Severity::Major);
                 verdict.find(subject(), finding);
             }
@@ -145,7 +147,7 @@ mod tests {
 
     fn bundles(held: &[&Authority]) -> ClusterTrustBundles {
         let certificates = Ok(held.iter().map(|ca| ca.certificate.clone()).collect());
-        ClusterTrustBundles(vec![TrustBundle { name: "b".into(), certificates }])
+        ClusterTrustBundles(vec![TrustBundle { name: "b".into(), certificates, manager: None }])
     }
 
     fn given(ca: &Authority) -> RootCaConfigMaps {

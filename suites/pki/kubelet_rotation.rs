@@ -68,7 +68,7 @@ fn judge(metrics: &KubeletMetrics, nodes: &Nodes, pods: Result<&Pods, &Unobserve
     }
     if pods.is_ok() && signed_for.is_none() {
         verdict.note(
-            "the duration for which certificates are signed cannot be seen: only expired certificates were found, and \
+            "the signing duration is unknown: only expired certificates were found, and \
              not those that should have been renewed by now",
         );
     }

@@ -31,6 +31,8 @@ crate::check!("PK-06", "root-ca", Major, judge, builds_on: ["CP-05", "CP-07"]);
 
 /// For how long a namespace may lack the ConfigMap.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// In how many namespaces a fix is written out.
+const FEW: usize = 10;
 /// How to find out why the publisher does not keep the ConfigMaps up to date.
 const CHECK_PUBLISHER: &str = "check that --controllers does not exclude root-ca-certificate-publisher-controller: \
      kubectl -n kube-system get pods -l component=kube-controller-manager -o yaml | grep -e --controllers -e \
@@ -50,8 +52,8 @@ fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServe
                 Finding::new("certificates under the key ca.crt", why)
                     .impact("no pod of the namespace can verify the API server")
                     .fix(format!(
-                        "let the controller-manager create it again, in each of these namespaces: kubectl -n NAMESPACE \
-                         delete configmap kube-root-ca.crt; if it stays the same, {CHECK_PUBLISHER}"
+                        "let the controller-manager create it again: {}; if it stays the same, {CHECK_PUBLISHER}",
+                        delete(&content.namespaces)
                     )),
             ),
         }
@@ -101,6 +103,19 @@ fn judge(maps: &RootCaConfigMaps, namespaces: &Namespaces, handshakes: &ApiServe
         }
     }
     verdict
+}
+
+/// The command that deletes the ConfigMap in these namespaces. Where they are many, it is created again everywhere.
+fn delete<'a>(namespaces: impl IntoIterator<Item = &'a String>) -> String {
+    let namespaces: Vec<&str> = namespaces.into_iter().map(String::as_str).collect();
+    match namespaces.as_slice() {
+        [only] => format!("kubectl -n {only} delete configmap kube-root-ca.crt"),
+        few if few.len() <= FEW => format!(
+            "for namespace in {}; do kubectl -n $namespace delete configmap kube-root-ca.crt; done",
+            few.join(" ")
+        ),
+        _ => "kubectl delete configmaps -A --field-selector metadata.name=kube-root-ca.crt".to_owned(),
+    }
 }
 
 /// Judges that every namespace has the ConfigMap, other than those that are new or being deleted.

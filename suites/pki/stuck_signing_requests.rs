@@ -89,7 +89,7 @@ fn judge(
         verdict.find_together(subjects, requests.len(), finding);
     }
     if requests.0.is_empty() {
-        verdict.note("there is no request at the moment, which proves little: controllers remove old ones");
+        verdict.note("no pending requests; old ones are garbage-collected, so this proves little");
     }
     verdict
 }

@@ -53,7 +53,7 @@ fn judge(
         )
         .impact("anyone on the path to the API server can read kube-proxy's token and decide where traffic goes")
         .fix(configure(
-            "in kubeconfig.conf, replace insecure-skip-tls-verify: true by certificate-authority: \
+            "in kubeconfig.conf, replace insecure-skip-tls-verify: true with certificate-authority: \
              /var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
         ))
         .managed_by(config.manager.as_ref())

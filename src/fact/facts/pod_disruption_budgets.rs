@@ -11,6 +11,7 @@ use super::label_selector::{Requirement, requirements};
 use crate::cluster::Call;
 use crate::fact::{Observe, Rule};
 use crate::live::Live;
+use crate::manager::Manager;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Access, Seen};
 
@@ -37,6 +38,9 @@ pub(crate) struct PodDisruptionBudget {
     /// Why the disruption controller cannot compute it, where that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_failed: Option<String>,
+    /// What applies it again, so that an edit in place does not last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
 }
 
 /// How many pods a budget keeps.
@@ -126,6 +130,7 @@ fn trim(budget: policy::PodDisruptionBudget) -> (NamespacedName, PodDisruptionBu
     let sync_failed = allowed.filter(|condition| condition.reason == "SyncFailed");
     let is_current = metadata.generation.is_some() && status.observed_generation == metadata.generation;
     let trimmed = PodDisruptionBudget {
+        manager: Manager::of(&metadata),
         limit: match (spec.max_unavailable, spec.min_available) {
             (Some(most), _) => Some(Limit::MaxUnavailable(most.into())),
             (None, Some(least)) => Some(Limit::MinAvailable(least.into())),

@@ -18,11 +18,11 @@ pub(crate) struct Refused<W>(pub(crate) W, pub(crate) &'static str, pub(crate) &
 pub(crate) struct Guarded<W: 'static> {
     /// The requests.
     pub(crate) refused: &'static [Refused<W>],
-    /// What follows if they are let through.
+    /// What follows if they are accepted.
     pub(crate) impact: &'static str,
     /// How to have them refused again.
     pub(crate) fix: &'static str,
-    /// How bad it is if they are let through.
+    /// How bad it is if they are accepted.
     pub(crate) severity: Severity,
 }
 
@@ -51,7 +51,7 @@ impl<W: Ord> Tried<'_, W> {
                         format!("NodeRestriction refuses the request to {what}"),
                         format!("it is refused by: {}", answer.message),
                     )
-                    .impact("without whatever refuses it now, a node might get through")
+                    .impact("something else refuses it today; if that is removed, a node might get through")
                     .fix(format!("check that NodeRestriction is on as well: {NODE_RESTRICTION}"))
                     .info(),
                 ),
@@ -61,7 +61,7 @@ impl<W: Ord> Tried<'_, W> {
                         subject(),
                         Finding::new(
                             "NodeRestriction refuses requests of a node for what it must not do",
-                            "such requests with the credential of this node were let through",
+                            "accepted requests made with the credential of this node",
                         )
                         .evidence([format!("{what} (HTTP {}{after})", answer.status)])
                         .impact(guarded.impact)

@@ -9,14 +9,13 @@ pub(in super::super) fn subject(corefile: Result<&Corefile, &Unobserved>) -> Sub
     Subject::object("ConfigMap", "kube-system", name(corefile))
 }
 
-/// The command that edits the Corefile.
+/// The command that edits the Corefile, and where to make the change instead if something manages it.
 pub(in super::super) fn edit(corefile: Result<&Corefile, &Unobserved>) -> String {
-    format!("kubectl -n kube-system edit configmap {}", name(corefile))
-}
-
-/// The command that shows the Corefile.
-pub(in super::super) fn show(corefile: Result<&Corefile, &Unobserved>) -> String {
-    format!("kubectl -n kube-system get configmap {} -o yaml", name(corefile))
+    let command = format!("kubectl -n kube-system edit configmap {}", name(corefile));
+    match corefile.ok().and_then(|corefile| corefile.manager.as_ref()) {
+        Some(manager) => manager.add_to(&command),
+        None => command,
+    }
 }
 
 /// The usual name where the Corefile was not seen.

@@ -9,3 +9,11 @@ pub(crate) fn etcdctl(pod: &str) -> String {
          --key=/etc/kubernetes/pki/etcd/server.key"
     )
 }
+
+/// A pod of etcd, found when the command runs.
+pub(crate) const ANY_POD: &str = "$(kubectl -n kube-system get pods -l component=etcd -o name | head -1)";
+
+/// The id of a node's member, found when the command runs: kubeadm names a member after its node.
+pub(crate) fn member_id(etcdctl: &str, node: &str) -> String {
+    format!("$({etcdctl} member list | awk -F', ' '$3 == \"{node}\" {{print $1}}')")
+}

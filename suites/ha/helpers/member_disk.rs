@@ -40,10 +40,10 @@ pub(super) fn findings(metrics: &Metrics, pod: &str) -> Option<Vec<Difference>> 
                 format!("99 % of the member's writes to {} take {} ms at most", writes.what, writes.limit_ms),
                 "more of its writes to disk are slower",
             )
-            .impact("requests wait, and leaders change, while the disk is slow or shared by too many")
+            .impact("requests wait, and leaders change, while the disk is slow or overloaded")
             .fix(
                 "give etcd a disk of its own, an SSD; on the member's node, iotop -ao shows what else writes, and top \
-                 what takes its processors",
+                 shows CPU usage",
             )
             .evidence([format!("{pod}: {:.1} % of {count} since it started took longer", slow / count * 100.0)])
             .info()

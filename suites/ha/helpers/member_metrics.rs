@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::etcdctl::etcdctl;
+use super::etcdctl::{etcdctl, member_id};
 use super::member_disk;
 use crate::check::finding::Difference;
 use crate::check::{Finding, Severity, Subject, Verdict};
@@ -102,10 +102,10 @@ fn findings(metrics: &Metrics, (pod, node): (&str, &str), voter: &str, clock: &C
         let etcdctl = etcdctl(voter);
         findings.push(
             Finding::new("the member votes", "it is a learner: its join did not finish")
-                .impact("the cluster survives the loss of one member fewer than it seems")
+                .impact("the cluster tolerates one failure fewer than the member count suggests")
                 .fix(format!(
-                    "find the ID of {pod} with {etcdctl} member list; then {etcdctl} member promote ID. While the \
-                     learner is still catching up, etcd refuses that: repeat it"
+                    "{etcdctl} member promote {}; while the learner is still catching up, etcd refuses that: repeat it",
+                    member_id(&etcdctl, node)
                 ))
                 .severity(Severity::Major),
         );
@@ -122,7 +122,7 @@ fn findings(metrics: &Metrics, (pod, node): (&str, &str), voter: &str, clock: &C
             .impact("when the quota is reached, the cluster accepts no more writes")
             .fix(format!(
                 "make a backup and copy it off {node}: {etcdctl} snapshot save /var/lib/etcd/backup.db; then {etcdctl} \
-                 defrag, one member after the other and the leader last, since each blocks meanwhile; and if alarm \
+                 defrag, one member after the other and the leader last, because a member blocks while it defragments; and if alarm \
                  list shows NOSPACE, alarm disarm. If it stays this large, raise --quota-backend-bytes in \
                  /etc/kubernetes/manifests/etcd.yaml"
             ))

@@ -111,9 +111,7 @@ impl Held {
         match (self.name, self.user) {
             ("", _) => "approve the request that waits, after what PK-09 says to compare: kubectl get csr".to_owned(),
             (name, "") => {
-                format!(
-                    "on the node: kubeadm certs renew {name}; copy it to where it is used; nothing must be restarted"
-                )
+                format!("on the node: kubeadm certs renew {name}; copy it to where it is used; no restart is needed")
             }
             (name, user) => format!("on the node: kubeadm certs renew {name} && {}", restart(user)),
         }
