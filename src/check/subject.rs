@@ -9,7 +9,8 @@ use crate::object_ref::ObjectRef;
 /// What a finding is about: an object, a node, an address, an identity or the cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
-    /// The Kubernetes kind, or `address`, `user`, `cluster`.
+    /// The Kubernetes kind, which begins with a capital letter; or, of what is not an object, the words for it, such as
+    /// `address`, `user`, `zone`, `DNS server`, `URL path` or `cluster`.
     pub kind: String,
     /// The namespace, for a namespaced object.
     #[serde(default, skip_serializing_if = "Option::is_none")]

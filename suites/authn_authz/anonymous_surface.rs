@@ -37,9 +37,9 @@ fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict
     let mut verdict = Verdict::new();
     verdict.each(
         &surface.0,
-        |path| Subject::address(path),
+        |path| url_path(path),
         |verdict, path, answer| {
-            let subject = || Subject::address(path);
+            let subject = || url_path(path);
             let may_be_open = PUBLIC.contains(&path.as_str()) || (path == CLUSTER_INFO && kubeadm.is_some());
             if may_be_open && is_an_api_servers(answer) {
                 return verdict.confirm();
@@ -63,6 +63,10 @@ fn judge(surface: &AnonymousSurface, kubeadm: Option<&KubeadmConfig>) -> Verdict
     verdict
 }
 
+fn url_path(path: &str) -> Subject {
+    Subject::cluster_object("URL path", path)
+}
+
 fn judge_probes(verdict: &mut Verdict, surface: &AnonymousSurface) {
     let status = |path: &str| surface.0.get(path).and_then(|seen| seen.as_ref().ok()).map(|answer| answer.status);
     let closed: Vec<_> = PROBED.into_iter().filter(|path| matches!(status(path), Some(401 | 403))).collect();
@@ -80,7 +84,7 @@ fn judge_probes(verdict: &mut Verdict, surface: &AnonymousSurface) {
          /etc/kubernetes/manifests/kube-apiserver.yaml",
     )
     .info();
-    verdict.find_together(closed.into_iter().map(Subject::address), 1, finding);
+    verdict.find_together(closed.into_iter().map(url_path), 1, finding);
 }
 
 /// Whether the answer is one that an API server gives: the content, a refusal, or its own error.
@@ -93,12 +97,12 @@ fn is_an_api_servers(answer: &AnonymousAnswer) -> bool {
     }
 }
 
-/// How to take a right away from those who have not logged in.
+/// How to take a right away from anonymous clients.
 const UNBIND: &str = "find the binding: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E \
                       'system:(anonymous|unauthenticated)', and remove that subject from it with kubectl edit";
 
 fn open(path: &str) -> Difference {
-    let finding = Finding::new(EXPECTED, "it is answered with the content").fix(UNBIND);
+    let finding = Finding::new(EXPECTED, "returns the content (HTTP 200)").fix(UNBIND);
     match path {
         ISSUER => finding.impact("anyone learns the token issuer and where its public keys are").info(),
         "/api" | "/apis" | "/openapi/v3" | "/metrics" => {
@@ -109,8 +113,8 @@ fn open(path: &str) -> Difference {
 }
 
 fn absent() -> Difference {
-    Finding::new(EXPECTED, "it is answered with 404, so it would return the object if there were one")
-        .impact("clients that have not logged in have a right that Kubernetes does not grant")
+    Finding::new(EXPECTED, "returns 404, so the request was authorized")
+        .impact("anonymous clients have a right that Kubernetes does not grant")
         .fix(UNBIND)
         .severity(Severity::Minor)
 }
@@ -124,7 +128,7 @@ fn judge_mode(verdict: &mut Verdict, surface: &AnonymousSurface) {
         (_, true) => verdict.note("anonymous requests are turned off"),
         _ => {
             for (path, _) in on {
-                verdict.note_about(Subject::address(path), "anonymous requests are limited to certain paths");
+                verdict.note_about(url_path(path), "anonymous requests are limited to certain paths");
             }
         }
     }
