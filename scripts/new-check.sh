@@ -3,7 +3,8 @@
 #
 #   scripts/new-check.sh NAME SUITE               scripts/new-check.sh signer-names pki
 #
-# NAME says in the words of the field what is checked. The id is the next of the suite: ids are never reused.
+# NAME says in the words of the field what is checked. The id is the next of the suite. Ids are never reused: suites/retired-ids has those of
+# checks that were taken away.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,9 +18,12 @@ folder=suites/${suite//-/_} list=suites/${suite//-/_}/mod.rs
 
 [[ -f $list ]] || die "there is no suite $suite: $(cd suites && echo */mod.rs | sed 's#/mod.rs##g; y#_#-#')"
 [[ $name =~ ^[a-z][a-z0-9]*(-[a-z0-9]+)*$ ]] || die "a name is of lower-case words with hyphens between them, not $name"
-! grep -rqE "check!\(\"[A-Z]+-[0-9]+\", \"$name\"" suites || die "there is a check of that name: $name"
-last=$(grep -rhoE 'check!\("[A-Z]+-[0-9]+"' "$folder" | cut -d '"' -f 2 | sort -V | tail -n 1)
-prefix=${last%-*}
+# The id and the name of every check in a folder. The macro may take several lines.
+checks() { find "$1" -name '*.rs' -exec cat {} + | tr '\n' ' ' | grep -oE 'check!\( *"[A-Z]+-[0-9]+", *"[a-z0-9-]+"' | cut -d '"' -f 2,4 | tr '"' ' '; }
+! checks suites | grep -q " $name\$" || die "there is a check of that name: $name"
+ids=$(checks "$folder" | cut -d ' ' -f 1)
+prefix=${ids%%-*}
+last=$({ echo "$ids"; grep "^$prefix-" suites/retired-ids || true; } | sort -V | tail -n 1)
 printf -v id '%s-%02d' "$prefix" "$((10#${last##*-} + 1))"
 
 module=${name//-/_} fault=tests/faults/$name-broken

@@ -79,6 +79,15 @@ fn a_new_check_has_a_file_a_failing_test_an_entry_and_a_fault() {
 }
 
 #[test]
+fn an_id_that_was_taken_away_is_not_used_again() {
+    let copy = Copy::new();
+    let retired = copy.text("suites/retired-ids") + "CI-07\n";
+    fs::write(copy.path("suites/retired-ids"), retired).expect("a file can be written");
+    assert!(copy.new_check(&["sample-check", "cloud-identity"]).status.success());
+    assert!(copy.text("suites/cloud_identity/sample_check.rs").contains("crate::check!(\"CI-08\""));
+}
+
+#[test]
 fn what_exists_is_not_overwritten_and_what_is_unknown_is_refused() {
     let copy = Copy::new();
     let name = |name: &str| format!("a name is of lower-case words with hyphens between them, not {name}\n");
