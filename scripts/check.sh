@@ -3,7 +3,7 @@
 #
 #   scripts/check.sh STEP...
 #
-# STEP is one of: format lint test dependencies msrv minimal-versions scaffold scripts workflows
+# STEP is one of: format lint test documentation dependencies msrv minimal-versions scaffold scripts workflows
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
@@ -19,6 +19,9 @@ lint() { cargo clippy --quiet --all-targets -- -D warnings; }
 
 # Includes that docs/checks.md and the samples in reports/ are current.
 test() { cargo test --quiet; }
+
+# Links in the comments of the code lead somewhere.
+documentation() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib --document-private-items; }
 
 dependencies() {
     command -v cargo-deny >/dev/null || cargo install -q --locked --debug "cargo-deny@$CARGO_DENY"
@@ -93,7 +96,7 @@ workflows() {
 (($#)) || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 for step in "$@"; do
     case $step in
-    format | lint | test | dependencies | msrv | minimal-versions | scaffold | scripts | workflows) ("$step") ;;
+    format | lint | test | documentation | dependencies | msrv | minimal-versions | scaffold | scripts | workflows) ("$step") ;;
     *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done
