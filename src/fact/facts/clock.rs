@@ -94,7 +94,11 @@ fn believed(readings: Vec<Seen<Dated>>) -> Seen<Dated> {
             let cause = format!("the answers have dates that nothing confirms: {}", dates.join(", "));
             Err(Unobserved::invalid("the API server's clock", cause))
         }
-        None => Err(failed.into_iter().find_map(Result::err).unwrap_or(Unobserved::Interrupted)),
+        None => {
+            let unasked =
+                || Unobserved::invalid("the API server's clock", "nothing was asked that answers with a date");
+            Err(failed.into_iter().find_map(Result::err).unwrap_or_else(unasked))
+        }
     }
 }
 
