@@ -65,8 +65,8 @@ impl Etcd {
             "--max-request-bytes=33554432".into(),
             "--log-level=error".into(),
         ];
-        let process = Process::start("etcd", &arguments, &folder.join("etcd.log"))?;
-        ready("etcd", &folder.join("etcd.log"), async || {
+        let mut process = Process::start("etcd", &arguments, &folder.join("etcd.log"))?;
+        ready(&mut process, &folder.join("etcd.log"), async || {
             let mut connection = Connection::plain(address).await.ok()?;
             let (status, _) = connection.send(Method::GET, "/health", Vec::new()).await.ok()?;
             (status == 200).then_some(())
@@ -110,7 +110,7 @@ impl ApiServer {
             format!("--kubelet-client-key={}", file("apiserver-kubelet-client.key")),
             "--kubelet-preferred-address-types=InternalIP".into(),
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local".into(),
-            format!("--service-account-key-file={}", file("sa.key")),
+            format!("--service-account-key-file={}", file("sa.pub")),
             format!("--service-account-signing-key-file={}", file("sa.key")),
             "--service-cluster-ip-range=10.96.0.0/12".into(),
             "--authorization-mode=Node,RBAC".into(),
@@ -122,9 +122,9 @@ impl ApiServer {
             "--v=0".into(),
         ];
         let log = folder.join("kube-apiserver.log");
-        let process = Process::start("kube-apiserver", &arguments, &log)?;
+        let mut process = Process::start("kube-apiserver", &arguments, &log)?;
         let client = pki.of_floor();
-        ready("kube-apiserver", &log, async || {
+        ready(&mut process, &log, async || {
             let mut connection = Connection::secure(address, client.clone()).await.ok()?;
             let (status, _) = connection.send(Method::GET, "/readyz", Vec::new()).await.ok()?;
             (status == 200).then_some(())
@@ -152,13 +152,16 @@ fn kubeconfig_of(pki: &Pki, address: SocketAddr) -> String {
 }
 
 /// Waits until a component is ready.
-async fn ready(name: &str, log: &Path, probe: impl AsyncFn() -> Option<()>) -> io::Result<()> {
+async fn ready(process: &mut Process, log: &Path, probe: impl AsyncFn() -> Option<()>) -> io::Result<()> {
     let began = Instant::now();
     while probe().await.is_none() {
-        if began.elapsed() > PATIENCE {
-            let log = fs::read_to_string(log).unwrap_or_default();
-            let end: Vec<&str> = log.lines().rev().take(10).collect();
-            return Err(io::Error::other(format!("{name} is not ready after {PATIENCE:?}: {end:#?}")));
+        let ended = process.0.try_wait()?;
+        if ended.is_some() || began.elapsed() > PATIENCE {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let end: Vec<&str> = text.lines().rev().take(10).collect();
+            let state =
+                ended.map_or_else(|| format!("it is not ready after {PATIENCE:?}"), |status| status.to_string());
+            return Err(io::Error::other(format!("{}: {state}: {end:#?}", log.display())));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

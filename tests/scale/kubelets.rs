@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::objects::{address_of, name_of};
@@ -49,14 +49,19 @@ pub(crate) struct Kubelets {
 }
 
 impl Kubelets {
-    /// Serves all nodes until the process ends.
-    pub(crate) async fn start(pki: Arc<Pki>) -> io::Result<Self> {
+    /// Serves so many nodes until the process ends.
+    pub(crate) async fn start(pki: &Pki, nodes: usize) -> io::Result<Self> {
         let (listener, unanswered) = (listen(4096)?, listen(1)?);
         // Nothing listens there any more.
         let refusing = listen(1)?.local_addr()?.port();
         let (answering, silent) = (listener.local_addr()?.port(), unanswered.local_addr()?.port());
         let sent: Arc<AtomicUsize> = Arc::default();
-        tokio::spawn(serve(listener, pki, Arc::clone(&sent)));
+        // Before anything is measured: a key for each of them.
+        let identities = (0..nodes).map(|node| {
+            let address = address_of(node).into();
+            (address, pki.of_kubelet(&name_of(node), address))
+        });
+        tokio::spawn(serve(listener, Arc::new(identities.collect()), Arc::clone(&sent)));
         Ok(Self { answering, refusing, silent, sent, _unanswered: (unanswered, filled(silent).await?) })
     }
 
@@ -94,32 +99,19 @@ async fn filled(port: u16) -> io::Result<Vec<TcpStream>> {
     Err(io::Error::other("the port that is to be silent accepts connections"))
 }
 
-async fn serve(listener: TcpListener, pki: Arc<Pki>, sent: Arc<AtomicUsize>) {
-    let configs: Arc<Mutex<BTreeMap<IpAddr, Arc<ServerConfig>>>> = Arc::default();
+async fn serve(listener: TcpListener, identities: Arc<BTreeMap<IpAddr, Arc<ServerConfig>>>, sent: Arc<AtomicUsize>) {
     let metrics = Bytes::from(metrics());
     while let Ok((stream, _)) = listener.accept().await {
-        let (pki, configs, sent, metrics) = (pki.clone(), configs.clone(), sent.clone(), metrics.clone());
+        let (identities, sent, metrics) = (identities.clone(), sent.clone(), metrics.clone());
         tokio::spawn(async move {
-            let Ok(at) = stream.local_addr().map(|at| at.ip()) else { return };
+            let at = stream.local_addr().map(|at| at.ip());
+            let Some(identity) = at.ok().and_then(|at| identities.get(&at)) else { return };
             // What does not speak TLS is closed.
-            let Ok(start) = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await else { return };
-            let config = {
-                let mut configs = configs.lock().expect("no thread panics with it");
-                configs.entry(at).or_insert_with(|| pki.of_kubelet(&node_at(at), at)).clone()
-            };
-            let Ok(stream) = start.into_stream(config).await else { return };
+            let Ok(stream) = TlsAcceptor::from(identity.clone()).accept(stream).await else { return };
             // A client that goes away is not an error of the server.
             _ = answer(stream, metrics, sent).await;
         });
     }
-}
-
-/// The name of the node at an address.
-fn node_at(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else { return "unknown".into() };
-    let [_, _, high, low] = v4.octets();
-    let number = usize::from(high) * 250 + usize::from(low).saturating_sub(1);
-    if address_of(number) == v4 { name_of(number) } else { "unknown".into() }
 }
 
 async fn answer(stream: TlsStream<TcpStream>, metrics: Bytes, sent: Arc<AtomicUsize>) -> Result<(), hyper::Error> {

@@ -110,14 +110,14 @@ async fn measure(program: &Path, nodes: usize, arguments: &Arguments) -> Outcome
     let addresses = [address.ip(), "127.0.0.1".parse()?, "10.96.0.1".parse()?];
     let pki = Arc::new(Pki::new(folder, &addresses)?);
     let etcd = Etcd::start(folder).await?;
-    let kubelets = Kubelets::start(Arc::clone(&pki)).await?;
+    let kubelets = Kubelets::start(&pki, nodes).await?;
     let began = Instant::now();
     let port = |node: usize| {
         // Spread evenly, so that no part of the cluster is special.
         let is_silent = arguments.silent > 0 && node % nodes.div_ceil(arguments.silent) == 0;
         kubelets.port(if is_silent { Manner::Silent } else { arguments.kubelets })
     };
-    fill(etcd.address, 1, |_| objects::of_cluster(nodes, &pki.ca_pem)).await?;
+    fill(etcd.address, 1, |_| objects::of_cluster(nodes, &pki.ca_pem, address)).await?;
     fill(etcd.address, nodes, |node| objects::of_node(node, port(node))).await?;
     let api = ApiServer::start(folder, pki, address, &etcd).await?;
     println!("{nodes} nodes: filled and ready after {:.0?}", began.elapsed());

@@ -1,6 +1,6 @@
 //! What a cluster of many nodes contains, as etcd holds it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use jiff::Timestamp;
@@ -16,7 +16,9 @@ const NODES_OF_NAMESPACE: usize = 5;
 const SERVICES: usize = 2;
 /// When everything was created.
 const CREATED: &str = "2026-08-03T07:41:12Z";
-/// The image of every workload.
+/// The priority class of workloads in kube-system.
+const CRITICAL: &str = "system-node-critical";
+/// The image of most workloads.
 const IMAGE: &str = "registry.example.com/team/application-server:2026.7.3-build.4711";
 
 /// An object, with its key in etcd.
@@ -52,7 +54,7 @@ fn service_ip(node: usize, service: usize) -> String {
 }
 
 /// What the cluster has once. `nodes` is how many nodes it has.
-pub(crate) fn of_cluster(nodes: usize, ca_pem: &str) -> Vec<Stored> {
+pub(crate) fn of_cluster(nodes: usize, ca_pem: &str, server: SocketAddr) -> Vec<Stored> {
     let mut all = Vec::new();
     let namespaces = (0..nodes.div_ceil(NODES_OF_NAMESPACE)).map(|i| namespace_of(i * NODES_OF_NAMESPACE));
     for (i, namespace) in namespaces.enumerate() {
@@ -71,8 +73,81 @@ pub(crate) fn of_cluster(nodes: usize, ca_pem: &str) -> Vec<Stored> {
     for (i, namespace) in ["default", "kube-system", "kube-public", "kube-node-lease"].iter().enumerate() {
         all.extend(of_namespace(namespace, 1_000_000 + i, ca_pem));
     }
-    all.extend(add_ons(nodes));
+    all.extend(add_ons(nodes, server));
+    all.extend(of_controllers(ca_pem));
+    all.extend(rights_of_coredns());
     all
+}
+
+fn rights_of_coredns() -> [Stored; 2] {
+    let group = "rbac.authorization.k8s.io";
+    let metadata = |kind| json!({ "name": "system:coredns", "uid": uid(22, kind), "creationTimestamp": CREATED });
+    [
+        (
+            "/registry/clusterroles/system:coredns".into(),
+            json!({
+                "kind": "ClusterRole", "apiVersion": format!("{group}/v1"), "metadata": metadata(1),
+                "rules": [
+                    { "apiGroups": [""], "resources": ["services", "pods", "namespaces"], "verbs": ["list", "watch"] },
+                    { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"] },
+                ],
+            }),
+        ),
+        (
+            "/registry/clusterrolebindings/system:coredns".into(),
+            json!({
+                "kind": "ClusterRoleBinding", "apiVersion": format!("{group}/v1"), "metadata": metadata(2),
+                "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": "system:coredns" },
+                "subjects": [{ "kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system" }],
+            }),
+        ),
+    ]
+}
+
+/// What kube-controller-manager would write.
+fn of_controllers(ca_pem: &str) -> Vec<Stored> {
+    // It sums up the rules of the roles that others contribute to.
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "update", "delete"] },
+        { "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "update", "delete"] },
+    ]);
+    let bindings = json!([{
+        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings", "roles"],
+        "verbs": ["get", "list", "watch", "create", "update", "delete"],
+    }]);
+    let role = |name: &str, number, rules: Value| {
+        let selector = json!({ "matchLabels": { format!("rbac.authorization.k8s.io/aggregate-to-{name}"): "true" } });
+        let object = json!({
+            "kind": "ClusterRole", "apiVersion": "rbac.authorization.k8s.io/v1",
+            "metadata": {
+                "name": name, "uid": uid(20, number), "creationTimestamp": CREATED,
+                "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" },
+                "annotations": { "rbac.authorization.kubernetes.io/autoupdate": "true" },
+            },
+            "aggregationRule": { "clusterRoleSelectors": [selector] }, "rules": rules,
+        });
+        (format!("/registry/clusterroles/{name}"), object)
+    };
+    let all_rules = |more: &Value| {
+        Value::Array([&rules, more].iter().flat_map(|rules| rules.as_array()).flatten().cloned().collect())
+    };
+    let read =
+        json!([{ "apiGroups": ["", "apps"], "resources": ["pods", "deployments"], "verbs": ["get", "list", "watch"] }]);
+    let signer = "kubernetes.io/kube-apiserver-serving";
+    let bundle = format!("{}:ca", signer.replace('/', ":"));
+    vec![
+        role("admin", 1, all_rules(&bindings)),
+        role("edit", 2, rules.clone()),
+        role("view", 3, read),
+        (
+            format!("/registry/clustertrustbundles/{bundle}"),
+            json!({
+                "kind": "ClusterTrustBundle", "apiVersion": "certificates.k8s.io/v1beta1",
+                "metadata": { "name": bundle, "uid": uid(21, 1), "creationTimestamp": CREATED },
+                "spec": { "signerName": signer, "trustBundle": ca_pem },
+            }),
+        ),
+    ]
 }
 
 /// What every namespace has.
@@ -94,7 +169,7 @@ fn of_namespace(namespace: &str, number: usize, ca_pem: &str) -> [Stored; 2] {
 }
 
 /// The cluster's DNS, and the workloads of kube-system. CoreDNS runs on the first two nodes.
-fn add_ons(nodes: usize) -> Vec<Stored> {
+fn add_ons(nodes: usize, server: SocketAddr) -> Vec<Stored> {
     let metadata = |name: &str, number, labels: Value| {
         json!({
             "name": name, "namespace": "kube-system", "uid": uid(4, number), "creationTimestamp": CREATED,
@@ -104,7 +179,7 @@ fn add_ons(nodes: usize) -> Vec<Stored> {
     let template = |app: &str| {
         json!({
             "metadata": { "labels": { "k8s-app": app } },
-            "spec": { "containers": [{ "name": app, "image": format!("registry.k8s.io/{app}:v1.37.2") }] },
+            "spec": { "containers": [{ "name": app, "image": image_of(app) }], "priorityClassName": CRITICAL },
         })
     };
     let daemon_set = |name: &str, number| {
@@ -141,7 +216,15 @@ fn add_ons(nodes: usize) -> Vec<Stored> {
             }),
         ),
         config_map("coredns", 5, json!({ "Corefile": ".:53 {\n    errors\n    health\n    ready\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\n        pods insecure\n        fallthrough in-addr.arpa ip6.arpa\n    }\n    prometheus :9153\n    forward . 192.0.2.53\n    cache 30\n    loop\n    reload\n    loadbalance\n}\n" })),
-        config_map("kube-proxy", 6, json!({ "config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\nclusterCIDR: 10.128.0.0/9\n" })),
+        config_map("kube-proxy", 6, json!({
+            "config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\nclusterCIDR: 10.128.0.0/9\n",
+            "kubeconfig.conf": format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: default\nclusters:\n- name: default\n  cluster:\n    \
+                 certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt\n    server: https://{server}\n\
+                 contexts:\n- name: default\n  context:\n    cluster: default\n    user: default\nusers:\n- name: default\n  \
+                 user:\n    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token\n",
+            ),
+        })),
     ]
     .into_iter()
     .chain(service("kube-system", "kube-dns", "10.96.0.10", 53, 7, &[(name_of(0), pod_ip(0, 3)), (name_of(1), pod_ip(1, 3))]))
@@ -153,12 +236,17 @@ fn service(
     namespace: &str,
     name: &str,
     ip: &str,
-    port: u16,
+    port_number: u16,
     number: usize,
     endpoints: &[(String, String)],
 ) -> [Stored; 3] {
     let selector = if name == "kube-dns" { json!({ "k8s-app": name }) } else { json!({ "app": name }) };
     let owner = uid(5, number);
+    let port = |name: &str, protocol: &str, port: u16| json!({ "name": name, "protocol": protocol, "port": port });
+    let ports = match port_number {
+        53 => vec![port("dns", "UDP", 53), port("dns-tcp", "TCP", 53), port("metrics", "TCP", 9153)],
+        number => vec![port("main", "TCP", number)],
+    };
     let endpoints: Vec<Value> = endpoints
         .iter()
         .map(|(node, ip)| {
@@ -176,7 +264,7 @@ fn service(
                     "name": name, "namespace": namespace, "uid": owner, "creationTimestamp": CREATED, "labels": selector,
                 },
                 "spec": {
-                    "ports": [{ "name": "main", "protocol": "TCP", "port": port, "targetPort": port }], "selector": selector,
+                    "ports": ports, "selector": selector,
                     "clusterIP": ip, "clusterIPs": [ip], "type": "ClusterIP", "sessionAffinity": "None",
                     "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
                 },
@@ -198,7 +286,7 @@ fn service(
                     }],
                 },
                 "addressType": "IPv4", "endpoints": endpoints,
-                "ports": [{ "name": "main", "protocol": "TCP", "port": port }],
+                "ports": ports,
             }),
         ),
         (
@@ -404,7 +492,11 @@ fn pod(node: usize, number: usize) -> Stored {
     };
     let on_host = number == 0;
     let ip = if on_host { address_of(node).to_string() } else { pod_ip(node, number) };
-    let spec = pod_spec(node, &app, &account, number, on_host);
+    let mut spec = pod_spec(node, &app, &account, number, on_host);
+    if namespace == "kube-system" {
+        spec["priorityClassName"] = json!(CRITICAL);
+        spec["priority"] = json!(2_000_001_000);
+    }
     let status = pod_status(node, id, &app, &ip);
     let owners = json!([{
         "apiVersion": "apps/v1", "kind": owner.0, "name": owner.1, "uid": uid(17, node / NODES_OF_NAMESPACE * 32 + number % 6),
@@ -422,6 +514,15 @@ fn pod(node: usize, number: usize) -> Stored {
     ]);
     let object = json!({ "kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status });
     (format!("/registry/pods/{namespace}/{name}"), object)
+}
+
+/// The image of a workload.
+fn image_of(app: &str) -> String {
+    match app {
+        "kube-proxy" => "registry.k8s.io/kube-proxy:v1.37.2".into(),
+        "kube-dns" => "registry.k8s.io/coredns/coredns:v1.13.1".into(),
+        _ => IMAGE.into(),
+    }
 }
 
 fn pod_spec(node: usize, app: &str, account: &str, number: usize, on_host: bool) -> Value {
@@ -445,7 +546,7 @@ fn pod_spec(node: usize, app: &str, account: &str, number: usize, on_host: bool)
             ] } },
         ],
         "containers": [{
-            "name": app, "image": IMAGE, "args": ["--listen=:8080", "--log-level=info"],
+            "name": app, "image": image_of(app), "args": ["--listen=:8080", "--log-level=info"],
             "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" }], "env": env,
             "resources": { "limits": { "cpu": "500m", "memory": "512Mi" }, "requests": { "cpu": "100m", "memory": "256Mi" } },
             "volumeMounts": [
@@ -484,7 +585,7 @@ fn pod_status(node: usize, id: usize, app: &str, ip: &str) -> Value {
         "podIPs": [{ "ip": ip }], "startTime": CREATED, "qosClass": "Burstable", "observedGeneration": 1,
         "containerStatuses": [{
             "name": app, "ready": true, "started": true, "restartCount": 0, "lastState": {},
-            "state": { "running": { "startedAt": CREATED } }, "image": IMAGE,
+            "state": { "running": { "startedAt": CREATED } }, "image": image_of(app),
             "imageID": format!("registry.example.com/team/application-server@sha256:{:064x}", 4711),
             "containerID": format!("containerd://{id:064x}"),
         }],

@@ -41,7 +41,9 @@ impl Pki {
         pki.write("apiserver-kubelet-client", &pki.client("kube-apiserver-kubelet-client", masters))?;
         pki.write("admin", &pki.client("kubernetes-admin", masters))?;
         pki.write("floor", &pki.client("floor", masters))?;
-        fs::write(pki.file("sa.key"), key_pem())?;
+        let signing = self::key();
+        fs::write(pki.file("sa.key"), signing.serialize_pem())?;
+        fs::write(pki.file("sa.pub"), signing.public_key_pem())?;
         Ok(pki)
     }
 
@@ -118,10 +120,6 @@ impl Pki {
 
 fn key() -> KeyPair {
     KeyPair::generate().expect("keys can be generated")
-}
-
-fn key_pem() -> String {
-    key().serialize_pem()
 }
 
 fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
