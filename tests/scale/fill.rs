@@ -26,8 +26,8 @@ pub(crate) async fn fill(etcd: SocketAddr, number: usize, of: impl Fn(usize) -> 
             let mut puts = Vec::new();
             for i in (part..number).step_by(CONNECTIONS) {
                 puts.extend(of(i).into_iter().map(put));
-                if puts.len() >= TOGETHER {
-                    send(&mut connection, std::mem::take(&mut puts)).await?;
+                while puts.len() >= TOGETHER {
+                    send(&mut connection, puts.drain(..TOGETHER).collect()).await?;
                 }
             }
             send(&mut connection, puts).await

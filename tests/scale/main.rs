@@ -113,8 +113,9 @@ async fn measure(program: &Path, nodes: usize, arguments: &Arguments) -> Outcome
     let kubelets = Kubelets::start(&pki, nodes).await?;
     let began = Instant::now();
     let port = |node: usize| {
-        // Spread evenly, so that no part of the cluster is special.
-        let is_silent = arguments.silent > 0 && node % nodes.div_ceil(arguments.silent) == 0;
+        // Spread evenly, and not where a sample of all nodes that is spread evenly, too, would hit only these.
+        let step = nodes / arguments.silent.max(1);
+        let is_silent = arguments.silent > 0 && node % step == step / 3;
         kubelets.port(if is_silent { Manner::Silent } else { arguments.kubelets })
     };
     fill(etcd.address, 1, |_| objects::of_cluster(nodes, &pki.ca_pem, address)).await?;
