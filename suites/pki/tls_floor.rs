@@ -18,6 +18,8 @@
 //! time in one ClientHello, and only to servers that speak a newer version, which is the control. Clients written in Go
 //! accept an RSA key of 1024 bits, rustls does not. Which cipher suites of TLS 1.2 to use is left to policy.
 
+use std::collections::BTreeMap;
+
 use super::helpers::instances::is_out_of_reach;
 use super::helpers::server::Server;
 use crate::certificate::{Description, PublicKey};
@@ -45,18 +47,21 @@ fn judge(
         &mut verdict,
         "the API server",
         outdated.api_servers.iter().map(|(at, seen)| (Subject::address(at), seen)),
+        api.endpoint.is_ok() || api.instances.iter().flat_map(BTreeMap::values).any(Result::is_ok),
         "on the control-plane node, remove --tls-min-version from /etc/kubernetes/manifests/kube-apiserver.yaml",
     );
     judge_versions(
         &mut verdict,
         "the kubelet",
         outdated.kubelets.iter().map(|(node, seen)| (Subject::node(node), seen)),
+        true,
         "on the node, remove tlsMinVersion from /var/lib/kubelet/config.yaml and restart the kubelet",
     );
     judge_versions(
         &mut verdict,
         "the member of etcd",
         outdated.etcd.iter().map(|(at, seen)| (Subject::address(at), seen)),
+        true,
         "on the control-plane node, set --tls-min-version=TLS1.2 in /etc/kubernetes/manifests/etcd.yaml",
     );
 
@@ -90,23 +95,23 @@ fn judge_versions<'a>(
     verdict: &mut Verdict,
     kind: &str,
     servers: impl Iterator<Item = (Subject, &'a Seen<Outdated>)>,
+    speaks_newer: bool,
     fix: &str,
 ) {
     for (subject, seen) in servers {
         match verdict.seen(|| subject.clone(), seen) {
             None => {}
             Some(Outdated::Refused { .. }) => verdict.confirm(),
-            Some(Outdated::Accepted { version }) => verdict.find(
-                subject,
-                Finding::new(
+            Some(Outdated::Accepted { version }) => {
+                let finding = Finding::new(
                     format!("{kind} speaks TLS 1.2 or newer only"),
                     format!("it speaks {version} with a client that asks for it"),
                 )
                 .impact("an attacker on the network path to an old client can break their connection")
-                // A new certificate does not change it.
-                .comes_from_its_subjects()
-                .fix(fix),
-            ),
+                .fix(fix);
+                // A new certificate does not change it. A server that speaks nothing newer is what PK-01 reports.
+                verdict.find(subject, if speaks_newer { finding.comes_from_its_subjects() } else { finding });
+            }
         }
     }
 }

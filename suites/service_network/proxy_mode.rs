@@ -55,7 +55,7 @@ fn judge(
     let proxies: Vec<&Pod> = pods.labelled("kube-system", "k8s-app", "kube-proxy").collect();
     // The ConfigMap often outlives the proxy where the network plugin has replaced it.
     if proxies.is_empty() {
-        return verdict.does_not_apply("no pod has the label k8s-app=kube-proxy: its configuration is not in use");
+        return Verdict::not_applicable("no pod has the label k8s-app=kube-proxy: its configuration is not in use");
     }
     let mut verdict = Verdict::new();
     let minor = version.version.minor;

@@ -68,7 +68,8 @@ impl Text {
         }
         blocks.extend(not_checked::blocks(run, width, all));
         let below_gate = run.checks().into_iter().map(|timed| &timed.check);
-        let below_gate = below_gate.filter(|check| matches!(check.outcome, Outcome::Warn | Outcome::Error));
+        let below_gate =
+            below_gate.filter(|check| matches!(check.outcome, Outcome::Warn | Outcome::Error | Outcome::Blocked));
         // What follows from another check is listed there.
         let below_gate = below_gate.filter(|check| check.findings.iter().any(|finding| finding.cause.is_none()));
         let (in_brief, in_full): (Vec<_>, Vec<_>) = below_gate.partition(|check| !all && brief::is_enough(run, check));

@@ -21,7 +21,7 @@ pub(crate) fn instances(seen: &ApiServerHandshakes) -> Result<&BTreeMap<SocketAd
         && let Some((first, _)) = instances.first_key_value()
         && instances.values().all(is_out_of_reach)
     {
-        return Err(verdict.does_not_apply(format!(
+        return Err(Verdict::not_applicable(format!(
             "the API server answers at its URL, but no instance can be reached from here at the address where it is \
              published, such as {first}"
         )));
