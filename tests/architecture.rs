@@ -215,7 +215,9 @@ fn a_check_has_no_clock_and_no_input_or_output() {
 fn a_judge_that_has_begun_returns_its_own_verdict() {
     let function = pattern(r"(?m)^(?:pub(?:\([a-z()]+\))? )?fn ");
     for file in files().iter().filter(|file| file.module.as_deref() == Some("suites")) {
-        let begun = function.split(file.without_tests()).filter_map(|body| body.split_once("verdict = Verdict::new()"));
+        let begun = function
+            .split(file.without_tests())
+            .filter_map(|body| body.split_once("\n    let mut verdict = Verdict::new();"));
         for (_, after) in begun {
             let path = file.path.display();
             assert!(!after.contains("Verdict::not_applicable("), "{path}: use verdict.does_not_apply");
