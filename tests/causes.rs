@@ -25,7 +25,7 @@ use seaworthy::suites;
 /// How many lines a screen has: the text of one fault should fit on it.
 const SCREEN: usize = 50;
 /// How many lines the text of a fault has at most.
-const LONGEST: usize = 80;
+const LONGEST: usize = 90;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
