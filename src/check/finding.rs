@@ -65,13 +65,7 @@ impl Finding {
     pub(crate) fn narrow(&mut self) {
         let Self { subjects, evidence, evidence_of, .. } = self;
         let has = |subject: &Subject| subjects.binary_search(subject).is_ok();
-        evidence_of.retain(|item, about| {
-            let is_about_some = about.iter().any(has);
-            if !is_about_some && let Ok(place) = evidence.binary_search(item) {
-                evidence.remove(place);
-            }
-            is_about_some
-        });
+        evidence.retain(|item| evidence_of.get(item).is_none_or(|about| about.iter().any(has)));
     }
 }
 
