@@ -196,7 +196,10 @@ mod tests {
         let limited = [("/livez", 200, ""), ("/api", 401, "Unauthorized")];
         let verdict = judge(&surface(&limited), None);
         assert!(verdict.findings(Severity::Critical).is_empty());
-        assert_eq!(crate::check::testing::notes(&verdict), ["/livez: anonymous requests are limited to certain paths"]);
+        assert_eq!(
+            crate::check::testing::notes(&verdict),
+            ["URL path /livez: anonymous requests are limited to certain paths"]
+        );
     }
 
     #[test]

@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].expected, "controller csrsigning is enabled");
         let fix = &findings[0].fix;
-        assert!(fix.starts_with("on n1, set it in") && fix.ends_with("--config kubeadm.yaml"), "{fix}");
+        assert!(fix.starts_with("on n1, set --controllers in") && fix.ends_with("--config kubeadm.yaml"), "{fix}");
         assert_eq!(with(2, "--controllers=bootstrapsigner,tokencleaner").len(), 3);
     }
 
