@@ -9,6 +9,7 @@ mod server;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use compared::Calm;
@@ -25,11 +26,17 @@ use serde_json::{Value, json};
 const LIST: &str = "/api/v1/pods?limit=500";
 const NEXT: &str = "/api/v1/pods?limit=500&continue=x";
 const LOG: &str = "/api/v1/namespaces/a/pods/b/log?follow=true";
+/// What is written, and how often it was.
+const WRITE: &str = "/api/v1/namespaces/a/secrets/";
+static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 /// How long a log is, in bytes.
 const LONG: usize = 8 << 20;
 
 /// What the API server behind the proxy answers: what it was asked, or a long log.
 fn mirror(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.uri().path().starts_with(WRITE) {
+        WRITTEN.fetch_add(1, Ordering::Relaxed);
+    }
     if request.uri().path().ends_with("/log") {
         return server::reply(200, "text/plain", vec![b'.'; LONG]);
     }
@@ -226,6 +233,21 @@ async fn a_stream_ends_or_breaks_after_its_first_piece() {
     let (_, _, body) = one(&world, Fault::WatchEnded, LOG).await.unwrap();
     assert!((1..LONG).contains(&body.len()), "{}", body.len());
     assert!(one(&world, Fault::Truncated, LOG).await.unwrap_err().contains("Body"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_may_be_carried_out_without_a_right_answer() {
+    let world = World::new().await;
+    let (injector, client) = world.proxy(100, &[Fault::Html, Fault::BadGateway]).await;
+    for i in 0..20 {
+        let url = format!("https://{}{WRITE}{i}", injector.address);
+        let answer = client.post(url).body("{}").send().await.unwrap();
+        assert!(answer.text().await.unwrap().starts_with("<html>"));
+    }
+    let carried_out = WRITTEN.load(Ordering::Relaxed);
+    assert!((1..20).contains(&carried_out), "{carried_out} of 20");
+    get(&client, &injector, WRITE).await.unwrap();
+    assert_eq!(WRITTEN.load(Ordering::Relaxed), carried_out, "what is only read is not passed on");
 }
 
 #[test]

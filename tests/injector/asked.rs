@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use hyper::Request;
 use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, UPGRADE};
+use hyper::{Method, Request};
 use regex::Regex;
 
 /// The parts of paths that differ from run to run: ids of runs and of bootstrap tokens.
@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) is_stream: bool,
     /// Whether it asks for a page of a list that is not the first one.
     pub(super) is_next_page: bool,
+    /// Whether it may change something.
+    pub(super) is_write: bool,
     /// Whether the connection becomes one of another protocol.
     pub(super) is_upgrade: bool,
     /// Whether the answer may be compressed.
@@ -40,6 +42,7 @@ impl Asked {
             key: RANDOM.replace_all(&key, "$1$2RANDOM").into_owned(),
             is_stream: has("watch=true") || has("follow=true"),
             is_next_page: names.contains(&"continue"),
+            is_write: method != Method::GET,
             is_upgrade: request.headers().contains_key(UPGRADE),
             accepts_gzip: header(ACCEPT_ENCODING.as_str()).is_some_and(|accepted| accepted.contains("gzip")),
         }

@@ -21,15 +21,15 @@ pub(crate) enum Fault {
     Truncated,
     /// 429, which asks to come back after a second.
     TooManyRequests,
-    /// 500, as when etcd does not answer in time.
+    /// 500, as when etcd does not answer in time. A write may be carried out all the same.
     InternalError,
-    /// 502 of a load balancer.
+    /// 502 of a load balancer. A write may be carried out all the same.
     BadGateway,
     /// 503 of a load balancer.
     Unavailable,
-    /// 504 of a load balancer.
+    /// 504 of a load balancer. A write may be carried out all the same.
     GatewayTimeout,
-    /// The login page of a proxy, with status 200.
+    /// The login page of a proxy, with status 200. A write may be carried out all the same.
     Html,
     /// The first half of the JSON, as if it were all.
     HalfJson,

@@ -98,11 +98,19 @@ impl Line {
             Fault::Truncated if asked.is_stream => answer::first_of(self.pass(request).await?, true),
             Fault::Truncated => self.whole(request).await?.truncated(),
             Fault::TooManyRequests => answer::too_many_requests(),
-            Fault::InternalError => answer::failure(500, 500, "InternalError", "etcdserver: request timed out"),
-            Fault::BadGateway => answer::page(502, "502 Bad Gateway"),
+            Fault::InternalError | Fault::BadGateway | Fault::GatewayTimeout | Fault::Html => {
+                // The answer to a write that was carried out may be lost.
+                if asked.is_write && !asked.is_upgrade && how.is_multiple_of(2) {
+                    self.whole(request).await?;
+                }
+                match fault {
+                    Fault::InternalError => answer::failure(500, 500, "InternalError", "etcdserver: request timed out"),
+                    Fault::BadGateway => answer::page(502, "502 Bad Gateway"),
+                    Fault::GatewayTimeout => answer::page(504, "504 Gateway Time-out"),
+                    _ => answer::page(200, "Log in"),
+                }
+            }
             Fault::Unavailable => answer::page(503, "503 Service Unavailable"),
-            Fault::GatewayTimeout => answer::page(504, "504 Gateway Time-out"),
-            Fault::Html => answer::page(200, "Log in"),
             Fault::Large => answer::large(),
             Fault::Bomb => answer::bomb(),
             Fault::Expired => answer::failure(410, 410, "Expired", "The provided continue parameter is too old"),
