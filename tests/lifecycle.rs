@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a test harness speaks on the standard output")]
 
 mod bed;
+mod each_right;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, Trying); 15] = [
+    let trials: [(&str, Trying); 16] = [
         ("a_run_leaves_nothing", leaves_nothing),
         ("a_run_ends_a_second_after_its_verdict", ends_after_its_verdict),
         ("a_namespace_that_is_being_deleted_is_not_left_behind", being_deleted),
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         ("a_dead_admission_webhook_is_told_for_each_node", kept_out_by_a_webhook),
         ("a_missing_image_is_told_for_each_node", without_an_image),
         ("the_printed_rights_are_enough", printed_rights),
+        ("each_printed_right_is_needed", each_right::each_printed_right),
         ("nodes_can_be_impersonated_with_constrained_rights_alone", constrained_impersonation),
     ];
     let trials = trials.into_iter().map(|(name, trial)| {

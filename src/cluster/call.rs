@@ -353,7 +353,12 @@ impl Call {
             Target::Resource { group, resource, subresource, namespace, name, .. } => {
                 let subresource = subresource.map(|subresource| format!("/{subresource}")).unwrap_or_default();
                 let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-                let named = name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default();
+                // RBAC knows an object by its name also where it is selected from a list.
+                let selected = self.query.iter().find_map(|(key, value)| match *key {
+                    "fieldSelector" => value.strip_prefix("metadata.name="),
+                    _ => None,
+                });
+                let named = name.as_deref().or(selected).map(|name| format!(" named {name}")).unwrap_or_default();
                 let place = match namespace {
                     Some(namespace) => format!("in namespace {namespace}"),
                     None => "in the whole cluster".into(),
@@ -399,6 +404,8 @@ mod tests {
         let call = Call::list::<Pod>().with("labelSelector", "a=b,c").with("limit", "500");
         assert_eq!(call.path_and_query(), "/api/v1/pods?labelSelector=a%3Db%2Cc&limit=500");
         assert_eq!(call.permission(), "list pods in the whole cluster");
+        let call = Call::list::<ConfigMap>().with("fieldSelector", "metadata.name=kube-root-ca.crt");
+        assert_eq!(call.permission(), "list configmaps named kube-root-ca.crt in the whole cluster");
         let call = Call::create::<SubjectAccessReview>(Value::Null);
         assert_eq!(call.path_and_query(), "/apis/authorization.k8s.io/v1/subjectaccessreviews");
         assert_eq!(call.permission(), "create subjectaccessreviews.authorization.k8s.io in the whole cluster");
