@@ -52,7 +52,7 @@ impl Restarts {
         let Ok(starts) = facts.seen::<Starts>() else { return Self::default() };
         let leases = facts.seen::<LeaderLeases>().map(|leases| leases.0.clone()).unwrap_or_default();
         let pods = facts.seen::<Pods>();
-        let not_ready = pods.iter().flat_map(|pods| &pods.0).filter(|(_, pod)| !pod.ready).map(|(name, pod)| {
+        let not_ready = pods.iter().flat_map(|pods| pods.0.iter()).filter(|(_, pod)| !pod.ready).map(|(name, pod)| {
             (name.clone(), pod.containers.iter().filter(|container| !container.ready).cloned().collect())
         });
         Self {

@@ -69,18 +69,27 @@ impl Cluster {
     where
         K: DeserializeOwned + Send + 'static,
     {
+        self.list_into(call, |kept: &mut Vec<T>, item| kept.push(trim(item))).await
+    }
+
+    /// The same for another collection than a `Vec`.
+    pub async fn list_into<K, C>(&self, call: Call, mut keep: impl FnMut(&mut C, K)) -> Seen<C>
+    where
+        K: DeserializeOwned + Send + 'static,
+        C: Default,
+    {
         'begin: for _ in 0..=RESTARTS {
-            let mut kept = Vec::new();
+            let mut kept = C::default();
             let Some(mut page) = self.page(&call, None).await? else { continue };
             loop {
                 let next = page.next.clone();
                 let decoding = decoded(&call, page);
                 let Some(token) = next else {
-                    kept.extend(decoding.await?.into_iter().map(&mut trim));
+                    decoding.await?.into_iter().for_each(|item| keep(&mut kept, item));
                     return Ok(kept);
                 };
                 let (items, following) = join(decoding, self.page(&call, Some(&token))).await;
-                kept.extend(items?.into_iter().map(&mut trim));
+                items?.into_iter().for_each(|item| keep(&mut kept, item));
                 let Some(following) = following? else { continue 'begin };
                 if following.next.as_ref() == Some(&token) {
                     return Err(Unobserved::invalid(

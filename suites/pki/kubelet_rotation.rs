@@ -191,7 +191,7 @@ mod tests {
 
     fn manager(arguments: &[&str]) -> Pods {
         let arguments = [&["--controllers=*"], arguments].concat();
-        Pods(BTreeMap::from([static_pod("kube-controller-manager", "n1", &arguments)]))
+        Pods([static_pod("kube-controller-manager", "n1", &arguments)].into())
     }
 
     fn judged(values: Seen<&[(&str, f64)]>, pods: &Pods, version: &str) -> Verdict {

@@ -1,5 +1,6 @@
 //! The cluster's pods.
 
+mod by_name;
 mod listed;
 mod shared;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::by_name::ByName;
 use self::listed::Listed;
 use self::shared::Shared;
 pub(crate) use self::shared::{Labels, Word};
@@ -29,7 +31,7 @@ const ADVERTISED: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address
 
 /// All pods.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Pods(pub BTreeMap<NamespacedName, Pod>);
+pub struct Pods(pub ByName);
 
 /// The parts of a pod that checks use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,10 +242,13 @@ impl Observe for Pods {
     const RULES: &'static [Rule] = &[Rule::cluster("", "pods", &["list"])];
 
     async fn observe(Live { cluster, .. }: &Live, (): Self::Needs<'_>) -> Seen<Self> {
-        let mut shared = Shared::default();
-        let trim = |pod: Listed| shared.pod(pod.trimmed());
-        let pods = cluster.list(Call::list::<core::Pod>(), trim).await?;
-        Ok(Self(pods.into_iter().map(|pod| (pod.key(), pod)).collect()))
+        // Nothing but what is kept is held, of 100,000 pods.
+        let keep = |(pods, shared): &mut (Self, Shared), pod: Listed| {
+            let pod = shared.pod(pod.trimmed());
+            pods.0.insert(pod.key(), pod);
+        };
+        let (pods, _) = cluster.list_into(Call::list::<core::Pod>(), keep).await?;
+        Ok(pods)
     }
 }
 
