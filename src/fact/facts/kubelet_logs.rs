@@ -66,7 +66,13 @@ impl Observe for KubeletLogs {
             return Err(Unobserved::absent(format!("no pod of {NAMESPACE} runs")));
         }
         let some = at.iter().step_by(at.len().div_ceil(MOST));
-        let asked = some.map(async |(name, node, of)| ((*name).clone(), ask(cluster, name, node, *of).await));
+        // What is not answered by then is missing for that reason; the rest is kept.
+        let limit = cluster.deadline(Self::DEADLINE) * 9 / 10;
+        let asked = some.map(async |(name, node, of)| {
+            let answer = tokio::time::timeout(limit, ask(cluster, name, node, *of)).await;
+            let late = |_| Err(Unobserved::timed_out(format!("the kubelet of {name}"), limit));
+            ((*name).clone(), answer.unwrap_or_else(late))
+        });
         let asked: BTreeMap<_, _> = join_all(asked).await.into_iter().collect();
         Ok(Self { others: nodes.0.len() - asked.len(), asked })
     }
