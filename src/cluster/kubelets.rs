@@ -3,17 +3,21 @@
 //! Where packets to kubelets are dropped, as by a firewall before their port, each request takes its whole deadline. They take
 //! turns among themselves, so that requests to the API server do not wait for them, and a kubelet that did not answer once is
 //! not asked again.
+//!
+//! A turn is that of a kubelet, not of a request: all that observations ask of one kubelet at about the same time happens in one
+//! visit, with one client for each credential, so that thousands of kubelets are not greeted several times each.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{self, OnceCell, OwnedSemaphorePermit, Semaphore};
 
+use super::kubelet::KubeletClient;
 use super::turn::Turn;
 use super::{Cluster, open_files};
 use crate::seen::{Seen, Unobserved};
@@ -21,14 +25,17 @@ use crate::seen::{Seen, Unobserved};
 /// How many kubelets are asked at once, for each request to the API server that may be in flight. Most of them are waited for,
 /// and each takes at most a few file descriptors.
 const FOR_EACH_JOB: usize = 8;
-/// How many open files there must be room for, for each kubelet that is asked: two connections, and as many for all else.
-const FILES_OF_A_TURN: usize = 4;
+/// How many open files there must be room for, for each kubelet that is visited: five connections at most, and some for all
+/// else.
+const FILES_OF_A_VISIT: usize = 8;
 /// After how many silent kubelets, of which none answered, the others are not dialled any more.
 const ENOUGH: usize = 48;
 
 /// The kubelets of a cluster, as far as they were dialled.
 pub(super) struct Kubelets {
-    turns: Semaphore,
+    visits: Arc<Semaphore>,
+    /// Turns to read an answer: most visits wait, and few answers are in memory at once.
+    pub(super) readers: Semaphore,
     known: Mutex<BTreeMap<SocketAddr, Arc<Known>>>,
     answered: AtomicUsize,
     silent: AtomicUsize,
@@ -42,17 +49,29 @@ struct Known {
     dialled: OnceCell<Seen<()>>,
     /// Why it did not answer a request later.
     silent: OnceLock<Unobserved>,
+    /// The visit that goes on, if one does.
+    visit: sync::Mutex<Weak<Visit>>,
 }
 
-/// How many kubelets are asked at once.
-fn turns(jobs: usize, open_files: usize) -> usize {
-    jobs.saturating_mul(FOR_EACH_JOB).min(open_files / FILES_OF_A_TURN).max(1)
+/// A visit of one kubelet. It ends, and its connections are closed, when nothing more is asked in it.
+pub(super) struct Visit {
+    _permit: OwnedSemaphorePermit,
+    /// The client with our own credential. It is locked while it is used, so that one connection is enough.
+    pub(super) own: sync::Mutex<Option<KubeletClient>>,
+    /// The same without a credential.
+    pub(super) stranger: sync::Mutex<Option<reqwest::Client>>,
+}
+
+/// How many kubelets are visited at once.
+fn visits(jobs: usize, open_files: usize) -> usize {
+    jobs.saturating_mul(FOR_EACH_JOB).min(open_files / FILES_OF_A_VISIT).max(1)
 }
 
 impl Kubelets {
     pub(super) fn new(jobs: usize) -> Self {
         Self {
-            turns: Semaphore::new(turns(jobs, open_files::limit())),
+            visits: Arc::new(Semaphore::new(visits(jobs, open_files::limit()))),
+            readers: Semaphore::new(jobs),
             known: Mutex::default(),
             answered: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
@@ -72,19 +91,50 @@ impl Kubelets {
 
 impl Cluster {
     /// Waits for the turn of an exchange with a kubelet, which is dialled first unless it is known.
-    pub(super) async fn turn_of_kubelet(&self, kubelet: SocketAddr) -> Seen<Turn<'_>> {
-        self.reach_kubelet(kubelet).await?;
-        let turn = self.turn_in(&self.kubelets.turns, &kubelet).await?;
-        // It may have been silent while this one waited.
-        if let Some(why) = self.kubelets.known(kubelet).silent.get() {
-            return Err(why.clone());
+    pub(super) async fn turn_of_kubelet(&self, kubelet: SocketAddr) -> Seen<Turn<'_, Arc<Visit>>> {
+        // One that was not reached is not visited again.
+        if let Some(dialled) = self.kubelets.known(kubelet).dialled.get() {
+            dialled.clone()?;
         }
+        let visit = self.visit(kubelet).await?;
+        self.dialled_in(&visit, kubelet).await?;
+        self.still_answers(kubelet)?;
         self.kubelets.asked.fetch_add(1, Ordering::Relaxed);
-        Ok(turn)
+        self.begin_turn(visit)
+    }
+
+    /// An error if a kubelet has been silent meanwhile.
+    pub(super) fn still_answers(&self, kubelet: SocketAddr) -> Seen<()> {
+        self.kubelets.known(kubelet).silent.get().map_or(Ok(()), |why| Err(why.clone()))
     }
 
     /// Whether a kubelet accepts connections. It is dialled once in a run.
     pub async fn reach_kubelet(&self, kubelet: SocketAddr) -> Seen<()> {
+        match self.kubelets.known(kubelet).dialled.get() {
+            Some(dialled) => dialled.clone(),
+            None => {
+                let visit = self.visit(kubelet).await?;
+                self.dialled_in(&visit, kubelet).await
+            }
+        }
+    }
+
+    /// Joins the visit of a kubelet, or waits for the turn of one.
+    async fn visit(&self, kubelet: SocketAddr) -> Seen<Arc<Visit>> {
+        let known = self.kubelets.known(kubelet);
+        let mut current = known.visit.lock().await;
+        if let Some(visit) = current.upgrade() {
+            return Ok(visit);
+        }
+        let permit = self.kubelets.visits.clone().acquire_owned().await;
+        let permit = permit.map_err(|e| Unobserved::unreachable(kubelet.to_string(), e))?;
+        let visit = Arc::new(Visit { _permit: permit, own: sync::Mutex::default(), stranger: sync::Mutex::default() });
+        *current = Arc::downgrade(&visit);
+        Ok(visit)
+    }
+
+    /// The outcome of dialling a kubelet, which happens in the first visit.
+    async fn dialled_in(&self, _: &Visit, kubelet: SocketAddr) -> Seen<()> {
         self.kubelets.known(kubelet).dialled.get_or_init(|| self.dial_kubelet(kubelet)).await.clone()
     }
 
@@ -99,13 +149,15 @@ impl Cluster {
     }
 
     async fn dial_kubelet(&self, kubelet: SocketAddr) -> Seen<()> {
-        let Kubelets { turns, answered, silent, .. } = self.kubelets.as_ref();
-        let turn = self.turn_in(turns, &kubelet).await?;
+        let Kubelets { answered, silent, .. } = self.kubelets.as_ref();
+        if let Some(why) = self.out_of_time() {
+            return Err(why);
+        }
         if answered.load(Ordering::Relaxed) == 0 && silent.load(Ordering::Relaxed) >= ENOUGH {
             let cause = format!("it was not dialled, since {ENOUGH} kubelets did not answer, and none did");
             return Err(Unobserved::unreachable(kubelet.to_string(), cause));
         }
-        let deadline = turn.deadline;
+        let deadline = self.deadline(self.settings().request_timeout);
         if let Ok(dialled) = tokio::time::timeout(deadline, TcpStream::connect(kubelet)).await {
             answered.fetch_add(1, Ordering::Relaxed);
             dialled.map(drop).map_err(|e| match e.kind() {
@@ -172,8 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn turns_leave_room_for_other_files() {
-        assert_eq!([turns(16, 1024), turns(16, 256), turns(64, 1024), turns(1, 3)], [128, 64, 256, 1]);
+    fn visits_leave_room_for_other_files() {
+        assert_eq!([visits(16, 1024), visits(16, 256), visits(64, 1024), visits(1, 3)], [128, 32, 128, 1]);
     }
 
     #[tokio::test]

@@ -43,6 +43,7 @@ pub(crate) use handle::{Cluster, Settings};
 pub(crate) use identity::{ClientCertificate, Identity};
 pub(crate) use kubeconfig::without_line_breaks;
 pub(crate) use kubeconfig::{File, Files, Kubeconfig, KubeconfigError};
+pub(crate) use kubelet::StrangersAnswer;
 pub(crate) use progress::Progress;
 pub(crate) use relayed::Came;
 pub(crate) use reply::Reply;

@@ -7,15 +7,15 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
 use super::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
 
 /// Permission to be in flight, for as long as it is kept.
-pub(super) struct Turn<'a> {
+pub(super) struct Turn<'a, P = SemaphorePermit<'a>> {
     cluster: &'a Cluster,
-    _permit: SemaphorePermit<'a>,
+    pub(super) permit: P,
     /// How long the exchange may take.
     pub(super) deadline: Duration,
 }
@@ -23,17 +23,15 @@ pub(super) struct Turn<'a> {
 impl Cluster {
     /// Waits for the turn of an exchange with `target`.
     pub(super) async fn turn(&self, target: &impl Display) -> Seen<Turn<'_>> {
-        self.turn_in(&self.in_flight, target).await
+        let permit = self.in_flight.acquire().await;
+        self.begin_turn(permit.map_err(|e| Unobserved::unreachable(target.to_string(), e))?)
     }
 
-    /// The same in this queue.
-    pub(super) async fn turn_in<'a>(&'a self, queue: &'a Semaphore, target: &impl Display) -> Seen<Turn<'a>> {
-        let permit = queue.acquire().await.map_err(|e| Unobserved::unreachable(target.to_string(), e))?;
+    /// The turn that such a permit is for. Its deadline starts now.
+    pub(super) fn begin_turn<P>(&self, permit: P) -> Seen<Turn<'_, P>> {
         match self.out_of_time() {
             Some(why) => Err(why),
-            None => {
-                Ok(Turn { cluster: self, _permit: permit, deadline: self.deadline(self.settings().request_timeout) })
-            }
+            None => Ok(Turn { cluster: self, permit, deadline: self.deadline(self.settings().request_timeout) }),
         }
     }
 
@@ -50,7 +48,7 @@ impl Cluster {
     }
 }
 
-impl Turn<'_> {
+impl<P> Turn<'_, P> {
     /// Runs the exchange with `target` within its deadline. The end of the run is not the server's fault.
     pub(super) async fn take<T>(self, target: &impl Display, exchange: impl Future<Output = Seen<T>>) -> Seen<T> {
         let timed_out = |_| {

@@ -1,7 +1,6 @@
 //! The answers of kubelets to requests without credentials, sent from where the program runs.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::nodes::Nodes;
 use crate::fact::Observe;
 use crate::live::Live;
-use crate::seen::{Access, Seen, Unobserved};
+use crate::seen::{Access, Seen};
 
 /// The requested paths, which only read.
 pub(crate) const PATHS: [&str; 3] = ["/pods", "/metrics", "/configz"];
@@ -26,24 +25,13 @@ impl Observe for KubeletAnonymous {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn observe(Live { cluster, .. }: &Live, (nodes,): Self::Needs<'_>) -> Seen<Self> {
+        // One connection serves all paths: a kubelet that cannot be reached is tried only once.
         let asked = nodes.each(cluster, Self::DEADLINE, async |name, node| {
-            let kubelet = node.kubelet(name)?;
-            cluster.as_stranger(kubelet, |client| ask(client, kubelet)).await
+            let answers = cluster.ask_kubelet_as_stranger(node.kubelet(name)?, &PATHS).await?;
+            Ok(PATHS.iter().zip(answers).map(|(path, answer)| ((*path).to_owned(), answer.status)).collect())
         });
         Ok(Self(asked.await))
     }
-}
-
-async fn ask(client: reqwest::Client, kubelet: SocketAddr) -> Seen<BTreeMap<String, u16>> {
-    let mut statuses = BTreeMap::new();
-    for path in PATHS {
-        let url = format!("https://{kubelet}{path}");
-        // One connection serves all paths: a kubelet that cannot be reached is tried only once.
-        let response =
-            client.get(&url).send().await.map_err(|e| Unobserved::unreachable(url, crate::cluster::causes(&e)))?;
-        statuses.insert(path.to_owned(), response.status().as_u16());
-    }
-    Ok(statuses)
 }
 
 crate::observed!(KubeletAnonymous);

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::clock;
 pub(crate) use super::clock::Dated;
 use super::nodes::{Node, Nodes};
-use crate::cluster::{Cluster, Identity};
+use crate::cluster::{Cluster, Identity, StrangersAnswer};
 use crate::fact::Observe;
 use crate::live::Live;
-use crate::seen::{Access, Seen, Unobserved};
+use crate::seen::{Access, Seen};
 
 /// The clocks of the nodes, and of the API server. Every answer has a date, also a refusal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,19 +37,9 @@ impl Observe for KubeletClocks {
 }
 
 async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<Dated> {
-    let kubelet = node.kubelet(name)?;
-    cluster.as_stranger(kubelet, |client| dated(client, format!("https://{kubelet}/healthz"))).await
-}
-
-async fn dated(client: reqwest::Client, url: String) -> Seen<Dated> {
-    let before = Timestamp::now();
-    let response =
-        client.get(&url).send().await.map_err(|e| Unobserved::unreachable(&url, crate::cluster::causes(&e)))?;
-    let after = Timestamp::now();
-    let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
-    let date = date.ok_or_else(|| Unobserved::invalid(&url, "the answer has no Date header"))?;
-    let said = jiff::fmt::rfc2822::parse(date).map_err(|e| Unobserved::invalid(&url, e))?.timestamp();
-    Ok(Dated { said, before, after })
+    let mut answers = cluster.ask_kubelet_as_stranger(node.kubelet(name)?, &["/healthz"]).await?;
+    let StrangersAnswer { date, before, after, .. } = answers.remove(0);
+    Ok(Dated { said: date?, before, after })
 }
 
 crate::observed!(KubeletClocks);

@@ -44,7 +44,7 @@ impl Observe for KubeletMetrics {
 
 async fn ask(cluster: &Cluster, name: &str, node: &Node) -> Seen<BTreeMap<String, String>> {
     let reply = cluster.ask_kubelet(node.kubelet(name)?, "/metrics", "get nodes/metrics").await?;
-    let kept = kept(&reply.text());
+    let kept = kept(&String::from_utf8_lossy(&reply.body));
     match kept {
         Some(kept) => Ok(kept),
         None => {
