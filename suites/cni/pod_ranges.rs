@@ -85,6 +85,7 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
         .fix(node_ranges::CORRECT_SUBNET);
         verdict.find(entry(), finding);
     }
+    let hosts = hosts(pods);
     for (node, own) in &ranges {
         verdict.expect(Subject::node(*node), !own.is_empty(), || {
             Finding::new("spec.podCIDRs contains a range", "spec.podCIDRs is empty")
@@ -99,7 +100,7 @@ fn judge(nodes: &Nodes, pods: &Pods, kubeadm: Option<&KubeadmConfig>) -> Verdict
             judge_node(&mut verdict, node, own, &subnets, nodes, is_contradicted);
         }
         if let Some(limit) = nodes.0.get(*node).and_then(|node| node.pod_limit) {
-            judge_size(&mut verdict, node, own, limit, pods);
+            judge_size(&mut verdict, node, own, limit, hosts.get(node).copied().unwrap_or_default());
         }
     }
     judge_overlaps(&mut verdict, &ranges, nodes);
@@ -163,13 +164,20 @@ fn judge_node(verdict: &mut Verdict, node: &str, own: &[Cidr], subnets: &[Cidr],
     });
 }
 
+/// How many running pods of each node have host networking: they take no address of its range.
+fn hosts(pods: &Pods) -> BTreeMap<&str, u64> {
+    let without_address = |pod: &&Pod| pod.host_network && pod.phase == "Running" && !pod.deleting;
+    let mut hosts: BTreeMap<&str, u64> = BTreeMap::new();
+    for node in pods.0.values().filter(without_address).filter_map(|pod| pod.node.as_deref()) {
+        *hosts.entry(node).or_default() += 1;
+    }
+    hosts
+}
+
 /// With two families, each pod takes an address of both: the smaller range decides.
-fn judge_size(verdict: &mut Verdict, node: &str, own: &[Cidr], limit: u64, pods: &Pods) {
+fn judge_size(verdict: &mut Verdict, node: &str, own: &[Cidr], limit: u64, hosts: u64) {
     let Some(smallest) = own.iter().min_by_key(|cidr| cidr.size()) else { return };
-    let without_address =
-        |pod: &&Pod| pod.host_network && pod.node.as_deref() == Some(node) && pod.phase == "Running" && !pod.deleting;
-    let hosts = pods.0.values().filter(without_address).count();
-    let needed = limit.saturating_sub(u64::try_from(hosts).unwrap_or(u64::MAX));
+    let needed = limit.saturating_sub(hosts);
     let usable = smallest.size().saturating_sub(RESERVED);
     verdict.expect(Subject::node(node), usable >= needed, || {
         Finding::new(
@@ -192,7 +200,7 @@ fn judge_overlaps(verdict: &mut Verdict, ranges: &BTreeMap<&str, Vec<Cidr>>, nod
     let all: Vec<(&str, &Cidr)> =
         ranges.iter().flat_map(|(node, own)| own.iter().map(move |cidr| (*node, cidr))).collect();
     for (i, (node, cidr)) in all.iter().enumerate() {
-        let overlaps = |(other, theirs): &&(&str, &Cidr)| other != node && theirs.overlaps(cidr);
+        let overlaps = |(other, theirs): &&(&str, &Cidr)| theirs.overlaps(cidr) && other != node;
         let Some((other, theirs)) = all[..i].iter().find(overlaps) else {
             verdict.confirm();
             continue;
