@@ -41,6 +41,12 @@ struct ListMetadata {
     next: Option<String>,
 }
 
+/// How far into a list its items begin at most where an API server wrote it.
+const HEAD: usize = 4096;
+/// How the items of a list begin, and what stands in their place where they are not read.
+const ITEMS: &[u8] = b"\"items\":[";
+const EMPTY: &[u8] = b"\"items\":null}";
+
 /// A page of a list.
 pub(super) struct Page {
     /// Where the next page begins; none after the last one.
@@ -66,6 +72,11 @@ struct Name {
 impl Page {
     /// The page in an answer.
     pub(super) fn read(call: &Call, body: &Bytes) -> Seen<Self> {
+        if let Some((beginning, items)) = split(body) {
+            let List { kind, api_version, message, metadata, .. } = beginning;
+            compare(call, Stated { kind, api_version, message })?;
+            return Ok(Self::new(metadata, Some(items)));
+        }
         let list: List<'_> = match serde_json::from_slice(body) {
             Ok(list) => list,
             // What is not a list need not have the parts of one.
@@ -76,7 +87,11 @@ impl Page {
         if items.is_none() && !call.is_metadata_only() {
             return Err(invalid(call, "the list has no items, not even an empty array of them"));
         }
-        Ok(Self { next: list.metadata.next.filter(|token| !token.is_empty()), items })
+        Ok(Self::new(list.metadata, items))
+    }
+
+    fn new(metadata: ListMetadata, items: Option<Bytes>) -> Self {
+        Self { next: metadata.next.filter(|token| !token.is_empty()), items }
     }
 
     /// The decoded items.
@@ -93,6 +108,18 @@ impl Page {
             .map(|(i, item)| one(item.get().as_bytes(), i).map_err(|why| invalid(call, why)))
             .collect()
     }
+}
+
+/// What comes before the items of a list, and the items, which are read once more when they are decoded. None if anything
+/// follows them or they come late; then all of the list has to be read.
+fn split(body: &Bytes) -> Option<(List<'static>, Bytes)> {
+    let text = body.trim_ascii_end();
+    let head = &text[..text.len().min(HEAD)];
+    let at = head.windows(ITEMS.len()).position(|window| window == ITEMS)?;
+    let beginning = [&text[..at], EMPTY].concat();
+    let List { kind, api_version, message, metadata, .. } = serde_json::from_slice(&beginning).ok()?;
+    let items = text[at + ITEMS.len() - 1..].strip_suffix(b"}")?;
+    items.ends_with(b"]").then(|| (List { kind, api_version, message, metadata, items: None }, body.slice_ref(items)))
 }
 
 /// An object of a list. The error names the object and the field.
@@ -239,6 +266,31 @@ mod tests {
             why.starts_with("GET /api/v1/nodes: the object n2: status.conditions[0].lastTransitionTime: "),
             "{why}"
         );
+    }
+
+    #[test]
+    fn a_list_is_read_in_any_order_of_its_fields() {
+        let call = Call::list::<Node>();
+        let read = |text: &str| -> Seen<(bool, Option<String>, usize)> {
+            let body = Bytes::from(text.to_owned());
+            let page = Page::read(&call, &body)?;
+            let items = page.items::<Value>(&call)?.len();
+            Ok((split(&body).is_some(), page.next, items))
+        };
+        let list = |text: &str| text.replace("KIND", r#""kind":"NodeList","apiVersion":"v1""#);
+        let next = Some("x".to_owned());
+        let usual = list(
+            r#"{KIND,"metadata":{"continue":"x"},"items":[{},{"items":[]}]}
+"#,
+        );
+        assert_eq!(read(&usual), Ok((true, next.clone(), 2)));
+        let late = list(r#"{"items":[{},{}],KIND,"metadata":{"continue":"x"}}"#);
+        assert_eq!(read(&late), Ok((false, next.clone(), 2)));
+        let inside = list(r#"{KIND,"metadata":{"items":[1],"continue":"x"},"items":[{}]}"#);
+        assert_eq!(read(&inside), Ok((false, next, 1)));
+        for cut in [r#"{KIND,"metadata":{},"items":[{},{"a":[]}"#, r#"{KIND,"metadata":{},"items":[{},]}"#] {
+            read(&list(cut)).unwrap_err();
+        }
     }
 
     #[test]
