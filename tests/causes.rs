@@ -24,8 +24,6 @@ use seaworthy::suites;
 
 /// How many lines a screen has: the text of one fault should fit on it.
 const SCREEN: usize = 50;
-/// How many lines the text of a fault has at most.
-const LONGEST: usize = 90;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -105,14 +103,15 @@ async fn a_fault_is_reported_by_its_root() {
     )
     .expect("text can be written");
     lengths.sort_unstable();
-    let (median, longest) = (lengths[lengths.len() / 2], lengths[lengths.len() - 1]);
+    let (median, most, longest) =
+        (lengths[lengths.len() / 2], lengths[lengths.len() * 19 / 20], lengths[lengths.len() - 1]);
     writeln!(table, "the text of a fault has {median} lines in the median, and {longest} at most")
         .expect("text can be written");
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("causes.txt"), table).expect("the table can be written");
     assert!(share(right, faults) >= 97.0, "the right root comes first less often than it did");
     assert!(f64::from(roots) / f64::from(faults) <= 1.3, "a fault has more roots than it had");
     assert!(share(unexplained, results) <= 2.0);
-    assert!(median < SCREEN && longest <= LONGEST, "median {median}, longest {longest}");
+    assert!(median <= SCREEN * 3 / 5 && most <= SCREEN, "of 20 texts, 19 have at most {most} lines, not {SCREEN}");
 }
 
 #[tokio::test]
