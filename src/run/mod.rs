@@ -9,6 +9,8 @@ pub mod observer;
 pub mod plan;
 pub mod profile;
 pub mod selection;
+#[cfg(test)]
+mod unseen_facts;
 
 pub use engine::{Conclusion, Run, run};
 pub use exit_code::ExitCode;
