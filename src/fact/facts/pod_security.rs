@@ -83,9 +83,13 @@ impl Observe for PodSecurity {
             .await;
         let tried: BTreeMap<_, _> = tried.into_iter().flatten().collect();
         if tried.is_empty() {
-            return Err(Unobserved::absent(
-                "no namespace has the label pod-security.kubernetes.io/enforce with baseline or restricted",
-            ));
+            return Err(match probes {
+                // Theirs has the label.
+                Err(why) if inputs.namespace.is_none() && !why.is_skip() => why.clone(),
+                _ => Unobserved::absent(
+                    "no namespace has the label pod-security.kubernetes.io/enforce with baseline or restricted",
+                ),
+            });
         }
         Ok(Self { tried, untried })
     }
