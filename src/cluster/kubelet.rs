@@ -117,8 +117,6 @@ impl Cluster {
             let is_unproven = !shows_certificate && certificate_fault(&e).is_some();
             Failed { why: if is_unproven { unproven(why) } else { why }, transient }
         })?;
-        let reader = self.kubelets.readers.acquire().await;
-        let _reader = reader.map_err(|e| Unobserved::unreachable(call.to_string(), e))?;
         self.whole(call, response).await
     }
 

@@ -34,8 +34,6 @@ const ENOUGH: usize = 48;
 /// The kubelets of a cluster, as far as they were dialled.
 pub(super) struct Kubelets {
     visits: Arc<Semaphore>,
-    /// Turns to read an answer: most visits wait, and few answers are in memory at once.
-    pub(super) readers: Semaphore,
     known: Mutex<BTreeMap<SocketAddr, Arc<Known>>>,
     answered: AtomicUsize,
     silent: AtomicUsize,
@@ -71,7 +69,6 @@ impl Kubelets {
     pub(super) fn new(jobs: usize) -> Self {
         Self {
             visits: Arc::new(Semaphore::new(visits(jobs, open_files::limit()))),
-            readers: Semaphore::new(jobs),
             known: Mutex::default(),
             answered: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
