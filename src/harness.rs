@@ -159,7 +159,7 @@ mod tests {
     async fn each_trial_gets_its_own_verdict() {
         let checks = testing::checks();
         let (mut verdicts, mut waiting) = (Verdicts::default(), Vec::new());
-        let (events, received) = Events::channel();
+        let (events, stream) = Events::channel();
         for check in &checks {
             let (sender, receiver) = oneshot::channel();
             verdicts.0.insert(check.id.clone(), sender);
@@ -171,7 +171,7 @@ mod tests {
         let (namespace, left) = (Some("seaworthy-x".into()), Some("a pod".into()));
         events.send(Event::CleanedUp(CleanedUp { namespace, left, ..CleanedUp::default() }));
         drop(events);
-        let behind = verdicts.hand_out(received, &Redaction::default()).await;
+        let behind = verdicts.hand_out(stream, &Redaction::default()).await;
         assert_eq!(behind, ["left behind in seaworthy-x: a pod"]);
         for (check, verdict) in checks.iter().zip(waiting) {
             assert_eq!(verdict.await.unwrap().id, check.id);

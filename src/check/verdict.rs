@@ -259,7 +259,7 @@ fn only_of(evidence: &Evidence) -> BTreeMap<String, BTreeSet<Subject>> {
         match about {
             None => of_all = Some(item.as_str()),
             Some(subject) if of_all != Some(item.as_str()) => {
-                _ = of.entry(item.clone()).or_default().insert(subject.clone())
+                _ = of.entry(item.clone()).or_default().insert(subject.clone());
             }
             Some(_) => {}
         }

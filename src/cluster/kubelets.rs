@@ -107,13 +107,11 @@ impl Cluster {
 
     /// Whether a kubelet accepts connections. It is dialled once in a run.
     pub async fn reach_kubelet(&self, kubelet: SocketAddr) -> Seen<()> {
-        match self.kubelets.known(kubelet).dialled.get() {
-            Some(dialled) => dialled.clone(),
-            None => {
-                let visit = self.visit(kubelet).await?;
-                self.dialled_in(&visit, kubelet).await
-            }
+        if let Some(dialled) = self.kubelets.known(kubelet).dialled.get() {
+            return dialled.clone();
         }
+        let visit = self.visit(kubelet).await?;
+        self.dialled_in(&visit, kubelet).await
     }
 
     /// Joins the visit of a kubelet, or waits for the turn of one.

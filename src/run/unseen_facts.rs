@@ -57,7 +57,7 @@ const WITHOUT: &[(&str, &[&str], Reason)] = &[
     ("DN-05", &["corefile"], Source("kubeadm-config")),
     ("DN-06", &["corefile"], Source("kubeadm-config")),
     ("DN-09", &["corefile", "coredns-reviews"], Words),
-    ("DN-10", &["corefile"], Words),
+    ("DN-10", &["corefile", "dns-deployment", "system-workloads"], Words),
     ("HA-02", &["nodes"], Excuse),
     ("HA-07", &["pods"], Words),
     ("KL-03", &["kubelet-anonymous"], Source("probe-reports")),

@@ -106,21 +106,20 @@ impl Permission {
         if let Some(namespace) = &self.namespace {
             metadata["namespace"] = namespace.as_str().into();
         }
-        let mut rule = json!({ "verbs": [self.verb] });
-        match &self.url {
-            Some(url) => rule["nonResourceURLs"] = json!([url]),
-            None => {
-                rule["apiGroups"] = json!([self.group]);
-                rule["resources"] = json!([self.resource]);
-            }
+        let mut permitted = json!({ "verbs": [self.verb] });
+        if let Some(url) = &self.url {
+            permitted["nonResourceURLs"] = json!([url]);
+        } else {
+            permitted["apiGroups"] = json!([self.group]);
+            permitted["resources"] = json!([self.resource]);
         }
         if let Some(name) = &self.name {
-            rule["resourceNames"] = json!([name]);
+            permitted["resourceNames"] = json!([name]);
         }
         let kind = if self.namespace.is_some() { "Role" } else { "ClusterRole" };
         let subjects = accounts.iter().map(|name| json!({ "kind": "ServiceAccount", "name": name, "namespace": HOME }));
         [
-            json!({ "apiVersion": API, "kind": kind, "metadata": metadata, "rules": [rule] }),
+            json!({ "apiVersion": API, "kind": kind, "metadata": metadata, "rules": [permitted] }),
             json!({ "apiVersion": API, "kind": format!("{kind}Binding"), "metadata": metadata,
                 "subjects": subjects.collect::<Vec<_>>(),
                 "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role } }),
@@ -133,14 +132,13 @@ impl Permission {
             "user": format!("system:serviceaccount:{HOME}:{account}"),
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{HOME}"), "system:authenticated"],
         });
-        match &self.url {
-            Some(url) => spec["nonResourceAttributes"] = json!({ "verb": self.verb, "path": url }),
-            None => {
-                let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
-                spec["resourceAttributes"] = json!({ "verb": self.verb, "group": self.group, "resource": resource,
-                    "subresource": subresource, "name": self.name.as_deref().unwrap_or_default(),
-                    "namespace": self.namespace.as_deref().unwrap_or_default() });
-            }
+        if let Some(url) = &self.url {
+            spec["nonResourceAttributes"] = json!({ "verb": self.verb, "path": url });
+        } else {
+            let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
+            spec["resourceAttributes"] = json!({ "verb": self.verb, "group": self.group, "resource": resource,
+                "subresource": subresource, "name": self.name.as_deref().unwrap_or_default(),
+                "namespace": self.namespace.as_deref().unwrap_or_default() });
         }
         let review = json!({ "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec });
         let reviewed = given(bed, &["create", "--raw", "/apis/authorization.k8s.io/v1/subjectaccessreviews"], &review)?;

@@ -36,7 +36,8 @@ pub(super) struct Variable {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Mount {
     pub(super) name: String,
-    pub(super) mount_path: String,
+    #[serde(rename = "mountPath")]
+    pub(super) at: String,
     pub(super) sub_path: Option<String>,
 }
 

@@ -67,7 +67,7 @@ pub(super) fn read(pod: &Listed) -> Option<Server> {
         };
         let mut mounted = Vec::new();
         for mount in container.volume_mounts.as_deref().unwrap_or_default() {
-            let at = mount.mount_path.trim_end_matches('/').to_owned();
+            let at = mount.at.trim_end_matches('/').to_owned();
             let volume = volumes.iter().find(|volume| volume.name == mount.name);
             let map = volume.and_then(|volume| volume.config_map.as_ref()).filter(|_| mount.sub_path.is_none());
             match map {
