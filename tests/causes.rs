@@ -62,7 +62,7 @@ async fn conclude(path: &Path) -> (Conclusion, usize) {
     }
     text.finish().expect("memory can be written");
     let shown = screen.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines = shown.iter().filter(|byte| **byte == b'\n').count();
+    let lines = String::from_utf8_lossy(&shown).lines().count();
     (concluded, lines)
 }
 
