@@ -60,6 +60,7 @@ const WITHOUT: &[(&str, &[&str], Reason)] = &[
     ("DN-10", &["corefile", "dns-deployment", "system-workloads"], Words),
     ("HA-02", &["nodes"], Excuse),
     ("HA-07", &["pods"], Words),
+    ("KL-01", &["cluster-dns", "departures"], Words),
     ("KL-03", &["kubelet-anonymous"], Source("probe-reports")),
     ("KL-03", PROBES, Source("kubelet-anonymous")),
     ("KL-05", &["kubelet-ports"], Source("probe-reports")),
