@@ -2,7 +2,7 @@
 //!
 //! A probe pod has two containers of the same executable. `serve` answers peers for as long as the pod lives; `ask` asks
 //! its whole batch of questions at once and puts the answers into its termination message, which the runner reads with
-//! one watch. Questions whose answers would not fit into one message are [spread](spread) over several `ask` containers.
+//! one watch. Questions whose answers would not fit into one message are [spread] over several `ask` containers.
 //! No command is executed in a pod, no log is read and no port is forwarded, except to try exactly that.
 //!
 //! What can only be seen from a node itself is the subject of another kind of pod, in [`host`], which only a profile that
