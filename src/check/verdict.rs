@@ -96,9 +96,9 @@ impl Verdict {
         Self { not_applicable: Some(reason.into()), ..Self::default() }
     }
 
-    /// The same for a judge that has begun: what it has already found stands.
+    /// The same for a judge that has begun: what it has already found, or could not see, stands.
     pub fn does_not_apply(self, reason: impl Into<String>) -> Self {
-        if self.findings.is_empty() { Self::not_applicable(reason) } else { self }
+        if self.findings.is_empty() && self.unseen.is_empty() { Self::not_applicable(reason) } else { self }
     }
 
     /// Asserts one thing: counts an observation, and a finding unless it `holds`. Returns whether it does.
