@@ -179,7 +179,7 @@ async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
         events: Some(path("r.jsonl")),
         ..Wanted::default()
     };
-    let mut reports = Reports::open(&wanted, Progress::Hidden).unwrap();
+    let mut reports = Reports::open(&wanted, wanted.output, Progress::Hidden).unwrap();
     let (events, mut received) = Events::channel();
     let (gate, source) = (recording.header.gate, Source::Recorded(recording));
     let concluded = run(Run { plan, source, gate, named: std::collections::BTreeSet::new(), started }, events).await;

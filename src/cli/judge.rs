@@ -7,13 +7,13 @@ use clap::Args;
 
 use super::Failure;
 use super::choice::FilterArgs;
-use super::reporting::{STANDARD_INPUT, check_files, consume};
+use super::reporting::{STANDARD_INPUT, check_files, consume, open};
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, RunStarted};
 use crate::recording::Recording;
 use crate::redaction::Redaction;
-use crate::report::{Progress, Reports, Wanted};
+use crate::report::{Progress, Wanted};
 use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, Source, engine};
 use crate::suites;
 
@@ -63,7 +63,7 @@ pub async fn example(filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, 
 async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
     let plan = Plan::new(chosen(&recording, name, filter)?);
     let gate = filter.fail_on.unwrap_or(recording.header.gate);
-    let reports = Reports::open(reports, Progress::Hidden)?;
+    let reports = open(reports, Progress::Hidden)?;
     let started = RunStarted {
         seaworthy: env!("CARGO_PKG_VERSION").into(),
         gate,

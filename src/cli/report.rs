@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reporting::{STANDARD_INPUT, check_files};
+use super::reporting::{STANDARD_INPUT, check_files, open};
 use super::{Failure, say};
 use crate::event::reading::Stream;
 use crate::event::{Event, RunStarted};
-use crate::report::{Progress, Reports, Wanted};
+use crate::report::{Progress, Wanted};
 use crate::run::ExitCode;
 
 /// Make reports from an event stream
@@ -38,7 +38,7 @@ pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
     } else {
         Stream::read(&args.file)?
     };
-    let mut reports = Reports::open(&args.reports, Progress::Hidden)?;
+    let mut reports = open(&args.reports, Progress::Hidden)?;
     for event in &stream.events {
         reports.event(event);
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::Failure;
 use crate::event::Event;
 use crate::redaction::Redaction;
-use crate::report::{Reports, Wanted};
+use crate::report::{Progress, Reports, Wanted};
 
 /// The name of the standard input in messages.
 pub const STANDARD_INPUT: &str = "the standard input";
@@ -16,8 +16,8 @@ pub const STANDARD_INPUT: &str = "the standard input";
 /// Refuses to write two outputs to one file, or to overwrite an input.
 pub fn check_files(wanted: &Wanted, read: &[(&str, Option<&Path>)], record: Option<&Path>) -> Result<(), Failure> {
     let read = read.iter().filter_map(|&(name, path)| Some((name.to_owned(), path?)));
-    let written = wanted.files().chain(record.map(|path| ("record", path)));
-    let written = written.map(|(flag, path)| (format!("--{flag}"), path));
+    let written = wanted.files().map(|file| (file.flag, file.path));
+    let written = written.chain(record.map(|path| ("--record".to_owned(), path)));
     let mut taken: Vec<(String, PathBuf)> = places(read).collect();
     for (flag, place) in places(written) {
         if let Some((other, _)) = taken.iter().find(|(_, known)| *known == place) {
@@ -44,6 +44,12 @@ fn place(path: &Path) -> Option<PathBuf> {
     };
     // A file that can be neither found nor created fails when it is opened.
     fs::canonicalize(path).ok().or_else(beside)
+}
+
+/// Opens the reports, before the run begins.
+pub fn open(wanted: &Wanted, progress: Progress) -> Result<Reports, Failure> {
+    let shown = wanted.standard_output().map_err(Failure::Usage)?;
+    Ok(Reports::open(wanted, shown, progress)?)
 }
 
 /// Feeds every report with the events, from which secrets are removed first.

@@ -9,12 +9,12 @@ use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
-use super::reporting::{check_files, consume};
+use super::reporting::{check_files, consume, open};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Cost, Events, RunStarted};
 use crate::recording::{self, Header};
 use crate::redaction::Redaction;
-use crate::report::{OutputFile, Progress, Reports, Wanted, output_file};
+use crate::report::{OutputFile, Progress, Wanted, output_file};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
 use crate::seen::Access;
 
@@ -85,7 +85,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
     check_files(&args.reports, &read, args.record.as_deref())?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let reports = Reports::open(&args.reports, Progress::Shown)?;
+    let reports = open(&args.reports, Progress::Shown)?;
     let session = Session::open(&args.connection, args.probes, profile, power, timeout).await;
     if let Some(patience) = args.settle {
         session.settle(patience).await;

@@ -4,6 +4,7 @@
 //! report.
 
 pub mod reading;
+pub mod survey;
 mod visible;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use crate::check::{Check, Judged, Outcome, Root, Severity};
 use crate::cluster::ClusterSummary;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
+
+pub use self::survey::Survey;
 
 pub(crate) use crate::cluster::Cost;
 
@@ -54,6 +57,8 @@ pub enum Event {
         /// The checks that follow from them in whole or in part, as they are now.
         checks: Vec<Judged>,
     },
+    /// What was seen of the cluster that reports draw.
+    Surveyed(Survey),
     /// What became of the objects that the run created.
     CleanedUp(CleanedUp),
     /// The run ended.

@@ -1,7 +1,7 @@
 //! A run, gathered from its events so far.
 
 use crate::check::{Judged, Outcome, Root};
-use crate::event::{Event, Planned, RunFinished, RunStarted};
+use crate::event::{Event, Planned, RunFinished, RunStarted, Survey};
 
 /// A run, gathered from its events so far.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Gathered {
     pub finished: Option<RunFinished>,
     /// The checks that name root causes, in the order of reports.
     pub roots: Vec<Root>,
+    /// What was seen of the cluster, as far as there is a picture of it.
+    pub survey: Survey,
     checks: Vec<Timed>,
     /// When the last of them was judged.
     last_ms: u64,
@@ -62,6 +64,7 @@ impl Gathered {
                     }
                 }
             }
+            Event::Surveyed(survey) => self.survey.clone_from(survey),
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
         }
     }

@@ -2,13 +2,12 @@
 //! bytes as the run that made it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::on_verdict::Whole;
-use super::{Console, Gathered, OutputError, OutputFile, documentation};
+use super::{Gathered, documentation};
 use crate::check::{Judged, Outcome, Root, Severity};
 use crate::cluster::ClusterSummary;
 use crate::event::Cost;
@@ -72,33 +71,9 @@ impl<'a> Verdicts<'a> {
     }
 }
 
-/// Where the verdicts go.
-pub trait Destination: Send {
-    /// Writes the whole text.
-    fn write(self, text: &str) -> Result<(), OutputError>;
-}
-
-impl Destination for Console {
-    fn write(mut self, text: &str) -> Result<(), OutputError> {
-        Console::write(&mut self, text)
-    }
-}
-
-impl Destination for OutputFile {
-    fn write(mut self, text: &str) -> Result<(), OutputError> {
-        OutputFile::write(&mut self, |to| to.write_all(text.as_bytes()))?;
-        self.publish()
-    }
-}
-
-/// The verdicts as JSON, which go there.
-pub struct Json<D>(pub D);
-
-impl<D: Destination> Whole for Json<D> {
-    fn write(self, run: &Gathered) -> Result<(), OutputError> {
-        let Some(verdicts) = Verdicts::new(run) else { return Ok(()) };
-        let mut text = serde_json::to_string_pretty(&verdicts).map_err(|e| OutputError::Stream(io::Error::other(e)))?;
-        text.push('\n');
-        self.0.write(&text)
-    }
+/// Writes the verdicts.
+pub(super) fn write(run: &Gathered, to: &mut dyn Write) -> io::Result<()> {
+    let Some(verdicts) = Verdicts::new(run) else { return Ok(()) };
+    serde_json::to_writer_pretty(&mut *to, &verdicts)?;
+    to.write_all(b"\n")
 }

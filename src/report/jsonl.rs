@@ -1,26 +1,41 @@
 //! The event stream as JSON lines.
 
-use std::io::Write;
-
-use super::{OutputError, Report, StreamFile};
+use super::{Console, OutputError, Report, StreamFile};
 use crate::event::Event;
 
-/// The event stream as JSON lines, each there as soon as it happened.
-pub struct JsonLines(StreamFile);
+/// Where lines go, one at a time.
+pub trait Lines: Send {
+    /// Writes one, with its end.
+    fn write_line(&mut self, line: &str) -> Result<(), OutputError>;
+}
 
-impl JsonLines {
+impl Lines for Console {
+    fn write_line(&mut self, line: &str) -> Result<(), OutputError> {
+        self.write(line)
+    }
+}
+
+impl Lines for StreamFile {
+    fn write_line(&mut self, line: &str) -> Result<(), OutputError> {
+        self.write(line.as_bytes())
+    }
+}
+
+/// The event stream as JSON lines, each there as soon as it happened.
+pub struct JsonLines<L>(L);
+
+impl<L> JsonLines<L> {
     /// The events go there.
-    pub fn new(to: StreamFile) -> Self {
+    pub fn new(to: L) -> Self {
         Self(to)
     }
 }
 
-impl Report for JsonLines {
+impl<L: Lines> Report for JsonLines<L> {
     fn event(&mut self, event: &Event) -> Result<(), OutputError> {
-        self.0.write(|to| {
-            serde_json::to_writer(&mut *to, event)?;
-            to.write_all(b"\n")
-        })
+        let mut line = serde_json::to_string(event).map_err(|why| OutputError::Stream(why.into()))?;
+        line.push('\n');
+        self.0.write_line(&line)
     }
 
     fn finish(self: Box<Self>) -> Result<(), OutputError> {

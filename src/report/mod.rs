@@ -3,6 +3,7 @@
 pub mod console;
 mod documentation;
 mod folded;
+pub mod format;
 pub mod gathered;
 pub mod json;
 pub mod jsonl;
@@ -20,8 +21,9 @@ pub mod waiting;
 pub mod wanted;
 
 pub use console::Console;
+pub use format::Format;
 pub use gathered::Gathered;
 pub use on_verdict::OnVerdict;
 pub use output::{OutputError, OutputFile, StreamFile};
 pub use reports::{Report, Reports};
-pub use wanted::{Colour, Format, Progress, Wanted, output_file};
+pub use wanted::{Colour, Progress, Target, Wanted, output_file};

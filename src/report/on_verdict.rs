@@ -1,33 +1,53 @@
 //! Reports that are written once, as a whole.
 
-use super::{Gathered, OutputError, Report};
+use std::io::{self, Write};
+
+use super::format::Writer;
+use super::{Console, Gathered, OutputError, OutputFile, Report};
 use crate::event::Event;
 
-/// A report on a whole run.
-pub trait Whole: Send {
-    /// Writes it.
-    fn write(self, run: &Gathered) -> Result<(), OutputError>;
+/// Where a whole report goes.
+pub trait Destination: Send {
+    /// Writes the report that this writes.
+    fn write(self, report: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError>;
+}
+
+impl Destination for Console {
+    fn write(mut self, report: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+        let mut text = Vec::new();
+        report(&mut text).map_err(OutputError::Stream)?;
+        Self::write(&mut self, &String::from_utf8_lossy(&text))
+    }
+}
+
+impl Destination for OutputFile {
+    fn write(mut self, report: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+        Self::write(&mut self, report)?;
+        self.publish()
+    }
 }
 
 /// A report that is written with the verdict, or at the end of a stream that has none.
-pub struct OnVerdict<W> {
+pub struct OnVerdict<D> {
+    writer: Writer,
     /// Until it is written.
-    report: Option<W>,
+    to: Option<D>,
     run: Gathered,
 }
 
-impl<W: Whole> OnVerdict<W> {
-    /// Writes this report when it is time.
-    pub fn new(report: W) -> Self {
-        Self { report: Some(report), run: Gathered::default() }
+impl<D: Destination> OnVerdict<D> {
+    /// Writes such a report there, when it is time.
+    pub fn new(writer: Writer, to: D) -> Self {
+        Self { writer, to: Some(to), run: Gathered::default() }
     }
 
     fn write(&mut self) -> Result<(), OutputError> {
-        self.report.take().map_or(Ok(()), |report| report.write(&self.run))
+        let Self { writer, to, run } = self;
+        to.take().map_or(Ok(()), |to| to.write(|to| writer(run, to)))
     }
 }
 
-impl<W: Whole> Report for OnVerdict<W> {
+impl<D: Destination> Report for OnVerdict<D> {
     fn event(&mut self, event: &Event) -> Result<(), OutputError> {
         self.run.event(event);
         if event.is_verdict() { self.write() } else { Ok(()) }

@@ -119,9 +119,8 @@ impl StreamFile {
     }
 
     /// Appends something, in one piece.
-    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<(), OutputError> {
-        let mut piece = Vec::new();
-        write(&mut piece).and_then(|()| self.append(&piece)).map_err(|e| OutputError::file(&self.path, e))
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), OutputError> {
+        self.append(piece).map_err(|e| OutputError::file(&self.path, e))
     }
 
     fn append(&mut self, piece: &[u8]) -> io::Result<()> {
@@ -232,9 +231,9 @@ mod tests {
         std::fs::write(&path, "an earlier run").unwrap();
         let mut file = StreamFile::create(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"an earlier run");
-        file.write(|to| to.write_all(b"one\n")).unwrap();
+        file.write(b"one\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
-        file.write(|to| to.write_all(b"two\n")).unwrap();
+        file.write(b"two\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
     }
 

@@ -64,7 +64,7 @@ impl Report for Live {
                 self.checks = None;
                 let _ = self.screen.clear();
             }
-            Event::CausesFound { .. } | Event::CleanedUp(_) => {}
+            Event::CausesFound { .. } | Event::Surveyed(_) | Event::CleanedUp(_) => {}
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! All reports of a run.
 
-use super::json::Json;
+use super::format::Way;
 use super::jsonl::JsonLines;
-use super::junit::JUnit;
 use super::text::Text;
+use super::wanted::InFile;
 use super::{Console, Format, OnVerdict, OutputError, OutputFile, Progress, StreamFile, Wanted};
 use crate::event::Event;
 
@@ -24,21 +24,24 @@ pub struct Reports {
 
 impl Reports {
     /// Opens every file that is wanted, before the run begins.
-    pub fn open(wanted: &Wanted, progress: Progress) -> Result<Self, OutputError> {
+    pub fn open(wanted: &Wanted, shown: Format, progress: Progress) -> Result<Self, OutputError> {
         let mut open: Vec<Box<dyn Report>> = Vec::new();
         let console = Console::stdout(wanted.color);
-        match wanted.output {
-            Format::Text => open.push(Box::new(Text::new(console, wanted))),
-            Format::Json => open.push(Box::new(OnVerdict::new(Json(console)))),
+        match shown.way() {
+            Way::Text => open.push(Box::new(Text::new(console, wanted))),
+            Way::Whole(writer) => open.push(Box::new(OnVerdict::new(writer, console))),
+            Way::Events => open.push(Box::new(JsonLines::new(console))),
         }
-        if let Some(path) = &wanted.junit {
-            open.push(Box::new(OnVerdict::new(JUnit(OutputFile::create(path)?))));
+        let mut streams = Vec::new();
+        for InFile { format, path, .. } in wanted.files() {
+            match format.way() {
+                Way::Text => unreachable!("text has no file"),
+                Way::Whole(writer) => open.push(Box::new(OnVerdict::new(writer, OutputFile::create(path)?))),
+                Way::Events => streams.push(path),
+            }
         }
-        if let Some(path) = &wanted.json {
-            open.push(Box::new(OnVerdict::new(Json(OutputFile::create(path)?))));
-        }
-        // This one is seen from the start, so it comes after those that may still refuse.
-        if let Some(path) = &wanted.events {
+        // These are seen from the start, so they come after those that may still refuse.
+        for path in streams {
             open.push(Box::new(JsonLines::new(StreamFile::create(path)?)));
         }
         if progress == Progress::Shown {

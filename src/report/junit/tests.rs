@@ -7,7 +7,7 @@ use super::*;
 use crate::check::outcome::Unseen;
 use crate::check::{Judged, Outcome, Subject};
 use crate::event::Event;
-use crate::report::testing;
+use crate::report::{Gathered, testing};
 
 fn written(events: &[Event]) -> String {
     let mut run = Gathered::default();

@@ -27,7 +27,7 @@ use crate::event::{CleanedUp, Event};
 pub struct Text {
     console: Console,
     verbose: bool,
-    files: Vec<(&'static str, PathBuf)>,
+    files: Vec<(String, PathBuf)>,
     run: Gathered,
     cleaned_up: Vec<CleanedUp>,
     written: bool,
@@ -36,7 +36,7 @@ pub struct Text {
 impl Text {
     /// The text goes to the console.
     pub fn new(console: Console, wanted: &Wanted) -> Self {
-        let files = wanted.files().map(|(name, path)| (name, path.to_owned())).collect();
+        let files = wanted.files().map(|file| (file.format.name(), file.path.to_owned())).collect();
         let (run, cleaned_up) = (Gathered::default(), Vec::new());
         Self { console, verbose: wanted.verbose, files, run, cleaned_up, written: false }
     }

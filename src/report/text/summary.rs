@@ -14,7 +14,7 @@ use crate::report::Gathered;
 const OTHERS: &str = "; others (999), see -v";
 
 /// Writes the last lines.
-pub fn write(page: &mut Page, run: &Gathered, files: &[(&str, PathBuf)], verbose: bool) {
+pub fn write(page: &mut Page, run: &Gathered, files: &[(String, PathBuf)], verbose: bool) {
     if !verbose {
         skipped(page, run);
     }
