@@ -44,6 +44,7 @@ fn without_times(text: &str) -> String {
         (r#""(at|elapsed)_ms":\d+"#, r#""${1}_ms":0"#),
         (r#" time="[0-9.]+""#, r#" time="0""#),
         (r" in [0-9.]+ (ms|s):", " in 0 s:"),
+        (r#""(duration|stop)": \d+"#, r#""${1}": 0"#),
     ];
     patterns.iter().fold(text.to_owned(), |text, (pattern, with)| {
         regex::Regex::new(pattern).unwrap().replace_all(&text, *with).into_owned()
@@ -89,6 +90,63 @@ fn the_files_are_the_samples() {
     assert_eq!(example.text, example.read("r.json"), "the file and the standard output are the same");
     let verdicts: Value = serde_json::from_str(&example.text).unwrap();
     assert_eq!(verdicts["exit_code"], example.code);
+}
+
+/// The formats with a sample of their own, and its name.
+const SAMPLES: [(&str, &str); 6] = [
+    ("sarif", "sample.sarif"),
+    ("markdown", "sample.md"),
+    ("github", "sample.github.txt"),
+    ("tap", "sample.tap"),
+    ("csv", "sample.csv"),
+    ("ctrf", "sample.ctrf.json"),
+];
+
+#[test]
+fn each_format_is_its_sample_also_from_the_stream() {
+    let to = SAMPLES.map(|(format, name)| format!("{format}={name}"));
+    let flags: Vec<&str> = to.iter().flat_map(|to| ["--report", to]).collect();
+    let example = Example::new(&[flags.as_slice(), &["--events", "r.jsonl"]].concat());
+    let written = SAMPLES.map(|(_, name)| example.read(name));
+    for ((_, name), text) in SAMPLES.iter().zip(&written) {
+        assert_sample(name, text);
+    }
+    let flags: Vec<&str> = to.iter().flat_map(|to| ["--to", to]).collect();
+    let replayed = seaworthy().current_dir(example.directory.path()).args(["report", "--from", "r.jsonl"]).args(flags);
+    assert_eq!(replayed.output().unwrap().status.code(), Some(0));
+    assert_eq!(SAMPLES.map(|(_, name)| example.read(name)), written);
+}
+
+#[test]
+fn a_stream_that_was_cut_off_gives_every_format_and_each_says_so() {
+    let example = Example::new(&["--events", "r.jsonl"]);
+    let events = example.read("r.jsonl");
+    let cut: Vec<&str> = events.lines().take_while(|line| !line.contains("causes-found")).collect();
+    // The last line is half a line, as a run that was killed leaves it.
+    let half = &cut[cut.len() - 1][..40];
+    let cut = format!("{}\n{half}", cut[..cut.len() - 1].join("\n"));
+    fs::write(example.directory.path().join("cut.jsonl"), cut).unwrap();
+    for (format, _) in SAMPLES {
+        let output = seaworthy()
+            .current_dir(example.directory.path())
+            .args(["report", "cut.jsonl", "-o", format])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{format}: {text}");
+        assert!(text.contains("cut off before"), "{format}: {text}");
+    }
+}
+
+#[test]
+fn the_stream_is_named_once() {
+    let refused = |args: &[&str]| {
+        let output = seaworthy().arg("report").args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["a.jsonl", "--from", "b.jsonl"]).contains("cannot be used with"));
+    assert!(refused(&["--to", "csv"]).contains("<EVENTS>"));
 }
 
 #[test]
@@ -162,6 +220,52 @@ fn the_verdicts_conform_to_their_schema() {
         "id": "CP-01", "name": "x", "suite": "x", "title": "x", "severity": "major", "outcome": "pass", "observations": 0
     });
     assert!(!validator.is_valid(&vacuous), "a pass that rests on nothing must not conform");
+}
+
+/// That the sample conforms to the schema, and that no broken one does.
+fn assert_conforms(schema: &str, name: &str, broken: &[(&str, Value)]) {
+    let read = |name: &str| serde_json::from_str::<Value>(&fs::read_to_string(sample(name)).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&read(schema)).unwrap();
+    let value = read(name);
+    let errors: Vec<_> = validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    for (place, with) in broken {
+        let mut other = value.clone();
+        *other.pointer_mut(place).unwrap_or_else(|| panic!("{name} has no {place}")) = with.clone();
+        assert!(!validator.is_valid(&other), "{place}: {with} must not conform");
+    }
+}
+
+#[test]
+fn sarif_conforms_to_its_schema() {
+    let broken = [
+        ("/version", "2.2.0".into()),
+        ("/runs/0/results/0/level", "critical".into()),
+        ("/runs/0/results/0/message", serde_json::json!({})),
+        ("/runs/0/results/0/locations/0/physicalLocation/region/startLine", 0.into()),
+    ];
+    assert_conforms("sarif-schema-2.1.0.json", "sample.sarif", &broken);
+}
+
+#[test]
+fn ctrf_conforms_to_its_schema() {
+    let broken = [
+        ("/reportFormat", "JUnit".into()),
+        ("/results/tests/0/status", "error".into()),
+        ("/results/tests/0/name", "".into()),
+        ("/results/summary/other", "0".into()),
+    ];
+    assert_conforms("ctrf.schema.json", "sample.ctrf.json", &broken);
+}
+
+#[test]
+fn csv_has_a_header_and_the_finding_below_it() {
+    let mut reader = csv::Reader::from_path(sample("sample.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let (check, kind) = (place("check"), place("kind"));
+    let rows: Vec<_> = reader.records().map(|row| row.unwrap()).collect();
+    assert!(rows.iter().any(|row| &row[check] == "DI-06" && &row[kind] == "finding"));
 }
 
 #[tokio::test]

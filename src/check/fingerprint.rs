@@ -2,7 +2,8 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::Finding;
+use super::outcome::Unseen;
+use super::{Finding, Subject};
 
 /// How many bytes of the digest are kept: enough that no two findings of any number of clusters share them.
 const BYTES: usize = 16;
@@ -15,24 +16,36 @@ impl Finding {
     /// that differ each time although nothing new is wrong, and words that a release improves. Neither does the cause: a finding
     /// is the same one when its root is fixed or found. So findings of one check that differ only in these share a fingerprint.
     pub fn fingerprint(&self, check: &str) -> String {
-        let mut digest = Context::new(&SHA256);
-        // The length of each text comes before it, so that no two lists of texts are the same bytes.
-        let mut add = |text: &str| {
-            digest.update(&(text.len() as u64).to_be_bytes());
-            digest.update(text.as_bytes());
-        };
-        add(check);
-        add(&self.expected);
-        let mut subjects: Vec<_> = self.subjects.iter().collect();
-        subjects.sort_unstable();
-        for subject in subjects {
-            add(&subject.kind);
-            // No namespace has an empty name.
-            add(subject.namespace.as_deref().unwrap_or_default());
-            add(&subject.name);
-        }
-        hex(&digest.finish().as_ref()[..BYTES])
+        of(check, &self.expected, &self.subjects)
     }
+}
+
+impl Unseen {
+    /// Names what this check could not see: the same for as long as it is about the same subjects, for whatever reason they
+    /// are not seen. No finding has this fingerprint, since each expects something.
+    pub fn fingerprint(&self, check: &str) -> String {
+        of(check, "", &self.subjects)
+    }
+}
+
+fn of(check: &str, expected: &str, subjects: &[Subject]) -> String {
+    let mut digest = Context::new(&SHA256);
+    // The length of each text comes before it, so that no two lists of texts are the same bytes.
+    let mut add = |text: &str| {
+        digest.update(&(text.len() as u64).to_be_bytes());
+        digest.update(text.as_bytes());
+    };
+    add(check);
+    add(expected);
+    let mut subjects: Vec<_> = subjects.iter().collect();
+    subjects.sort_unstable();
+    for subject in subjects {
+        add(&subject.kind);
+        // No namespace has an empty name.
+        add(subject.namespace.as_deref().unwrap_or_default());
+        add(&subject.name);
+    }
+    hex(&digest.finish().as_ref()[..BYTES])
 }
 
 fn hex(bytes: &[u8]) -> String {

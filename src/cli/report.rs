@@ -21,22 +21,27 @@ use crate::run::ExitCode;
   seaworthy run --events run.jsonl
   seaworthy report run.jsonl --junit report.xml
   seaworthy report run.jsonl --verbose
-  seaworthy report run.jsonl --output json")]
+  seaworthy report run.jsonl --output json
+  seaworthy report --from run.jsonl --to sarif=report.sarif --to markdown")]
 pub struct ReplayArgs {
     /// The event stream; - for the standard input
-    #[arg(value_name = "EVENTS")]
-    file: PathBuf,
+    #[arg(value_name = "EVENTS", required_unless_present = "from")]
+    file: Option<PathBuf>,
+    /// The event stream, as another way to name it
+    #[arg(long, value_name = "EVENTS", conflicts_with = "file")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     reports: Wanted,
 }
 
 /// Replays an event stream.
 pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
-    check_files(&args.reports, &[("EVENTS", Some(&args.file))], None)?;
-    let stream = if args.file == Path::new("-") {
+    let file = args.file.or(args.from).expect("one of the two is required");
+    check_files(&args.reports, &[("EVENTS", Some(&file))], None)?;
+    let stream = if file == Path::new("-") {
         Stream::parse(io::stdin().lock(), Path::new(STANDARD_INPUT))?
     } else {
-        Stream::read(&args.file)?
+        Stream::read(&file)?
     };
     let mut reports = open(&args.reports, Progress::Hidden)?;
     for event in &stream.events {
@@ -44,11 +49,11 @@ pub fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
     }
     reports.finish()?;
     if let Some(Event::RunStarted(RunStarted { failed: Some(cause), .. })) = stream.events.first() {
-        say(&format!("{}: the run failed: {cause}", args.file.display()));
+        say(&format!("{}: the run failed: {cause}", file.display()));
     }
     if stream.complete {
         return Ok(ExitCode::Seaworthy);
     }
-    say(&format!("{}: the stream is cut off before the end of the run", args.file.display()));
+    say(&format!("{}: the stream is cut off before the end of the run", file.display()));
     Ok(ExitCode::Inconclusive)
 }

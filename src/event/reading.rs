@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::Event;
+use super::{Event, visible};
 use crate::recording::is_recording;
 
 /// Why an event stream could not be read.
@@ -84,7 +84,7 @@ impl Stream {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            match serde_json::from_slice(&text) {
+            match event(&text) {
                 Ok(event) => {
                     stream.push(event).map_err(|cause| EventsError::Order { path: path.into(), line, cause })?;
                 }
@@ -108,6 +108,19 @@ impl Stream {
         self.events.push(event);
         Ok(())
     }
+}
+
+/// An event, with the characters written out that hide others: a stream may be older than the program, or edited.
+fn event(line: &[u8]) -> serde_json::Result<Event> {
+    let event = serde_json::from_slice(line)?;
+    let may_hide =
+        line.iter().any(|byte| !byte.is_ascii() || *byte == 0x7f) || line.windows(2).any(|two| two == b"\\u");
+    if !may_hide {
+        return Ok(event);
+    }
+    let mut value = serde_json::from_slice(line)?;
+    visible::write_out(&mut value);
+    serde_json::from_slice(&serde_json::to_vec(&value)?)
 }
 
 #[cfg(test)]
@@ -149,5 +162,15 @@ mod tests {
         assert_eq!(parse(FACT).unwrap_err(), "run.jsonl:1: the first event is not the beginning of a run");
         let twice = parse(&format!("{START}\n{END}\n{START}\n")).unwrap_err();
         assert_eq!(twice, "run.jsonl:3: a second run begins here: one file holds one run");
+    }
+
+    #[test]
+    fn what_hides_or_reorders_is_written_out() {
+        let fact = |name: &str| format!("{START}\n{{\"event\":\"fact-started\",\"fact\":\"{name}\"}}\n");
+        for name in ["a\u{202e}b\u{9b}31m", "a\\u202eb\\u009b31m"] {
+            let stream = parse(&fact(name)).unwrap();
+            let Event::FactStarted { fact } = &stream.events[1] else { panic!("{:?}", stream.events) };
+            assert_eq!(fact, "a\\u{202e}b\\u{9b}31m");
+        }
     }
 }

@@ -1,24 +1,35 @@
 //! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
+mod annotations;
+mod causes_first;
+mod conclusion;
 pub mod console;
+mod csv;
+mod ctrf;
 mod documentation;
+mod excerpt;
 mod folded;
 pub mod format;
 pub mod gathered;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
+mod markdown;
 pub mod on_verdict;
 pub mod output;
 pub mod plain;
 pub mod progress;
 pub mod reports;
+mod sarif;
 pub mod shortened;
+mod tap;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
 pub mod waiting;
 pub mod wanted;
+#[cfg(test)]
+mod well_formed;
 
 pub use console::Console;
 pub use format::Format;

@@ -6,6 +6,7 @@ use crate::check::outcome::Unseen;
 use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
 use crate::event::{CleanedUp, Cost, Event, Planned, RunFinished, RunStarted};
+use crate::report::Gathered;
 
 /// A check with this outcome, and nothing else.
 pub(crate) fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
@@ -156,5 +157,51 @@ pub(crate) fn events() -> Vec<Event> {
     }));
     let namespace = Some("seaworthy-7f3k9".into());
     events.push(Event::CleanedUp(CleanedUp { namespace, finalizing: true, ..CleanedUp::default() }));
+    events
+}
+
+/// The run.
+pub(crate) fn gathered() -> Gathered {
+    gathered_from(&events())
+}
+
+/// A run of these events.
+pub(crate) fn gathered_from(events: &[Event]) -> Gathered {
+    let mut run = Gathered::default();
+    events.iter().for_each(|event| run.event(event));
+    run
+}
+
+/// A run with one check, whose texts all come from outside.
+pub(crate) fn with_texts(texts: &[String; 8], outcome: Outcome) -> Vec<Event> {
+    let [id, name, suite, title, expected, seen, why, cluster] = texts;
+    let finding = Finding {
+        expected: expected.clone(),
+        impact: Some(why.clone()),
+        fix: title.clone(),
+        evidence: vec![cluster.clone()],
+        ..finding(Subject::object(name.as_str(), suite.as_str(), id.as_str()), seen)
+    };
+    let check = Judged {
+        title: title.clone(),
+        findings: vec![finding],
+        unseen: vec![Unseen {
+            subjects: vec![Subject::node(seen.as_str())],
+            why: why.clone(),
+            missing: None,
+            cause: None,
+        }],
+        reason: Some(why.clone()),
+        ..judged(id, name, suite, outcome)
+    };
+    let mut events = events();
+    if let Some(Event::RunStarted(started)) = events.first_mut() {
+        started.cluster.name.clone_from(cluster);
+        started.cluster.version.clone_from(why);
+        started.profile.clone_from(title);
+        started.checks.clear();
+    }
+    events.truncate(1);
+    events.push(Event::CheckJudged { at_ms: 7, check });
     events
 }

@@ -15,9 +15,9 @@ pub struct Wanted {
     /// The format of the standard output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub output: Format,
-    /// Write a report in any format of --output, such as html=report.html; repeatable. Without a file it is what the standard
+    /// Write a report in any format of --output, such as sarif=report.sarif; repeatable. Without a file it is what the standard
     /// output shows
-    #[arg(long, value_name = "FORMAT[=FILE]")]
+    #[arg(long, visible_alias = "to", value_name = "FORMAT[=FILE]")]
     pub report: Vec<Target>,
     /// Write JUnit XML: the same as --report junit=FILE
     #[arg(long, value_name = "FILE", value_parser = output_file())]

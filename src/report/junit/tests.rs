@@ -4,8 +4,7 @@ use proptest::prelude::*;
 use quick_junit::{NonSuccessKind, Report as ReadBack, TestCaseStatus};
 
 use super::*;
-use crate::check::outcome::Unseen;
-use crate::check::{Judged, Outcome, Subject};
+use crate::check::Outcome;
 use crate::event::Event;
 use crate::report::{Gathered, testing};
 
@@ -81,40 +80,6 @@ fn times_that_cannot_be_are_written_all_the_same() {
     read_back(&written(&events));
 }
 
-/// The texts that end up somewhere in the document, all of them from outside.
-fn with_texts(texts: &[String; 8], outcome: Outcome) -> Vec<Event> {
-    let [id, name, suite, title, expected, seen, why, cluster] = texts;
-    let finding = crate::check::Finding {
-        expected: expected.clone(),
-        impact: Some(why.clone()),
-        fix: title.clone(),
-        evidence: vec![cluster.clone()],
-        ..testing::finding(Subject::object(name.as_str(), suite.as_str(), id.as_str()), seen)
-    };
-    let check = Judged {
-        title: title.clone(),
-        findings: vec![finding],
-        unseen: vec![Unseen {
-            subjects: vec![Subject::node(seen.as_str())],
-            why: why.clone(),
-            missing: None,
-            cause: None,
-        }],
-        reason: Some(why.clone()),
-        ..testing::judged(id, name, suite, outcome)
-    };
-    let mut events = testing::events();
-    if let Some(Event::RunStarted(started)) = events.first_mut() {
-        started.cluster.name.clone_from(cluster);
-        started.cluster.version.clone_from(why);
-        started.profile.clone_from(title);
-        started.checks.clear();
-    }
-    events.truncate(1);
-    events.push(Event::CheckJudged { at_ms: 7, check });
-    events
-}
-
 /// Any text, and more often than chance would have it what breaks XML.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -136,7 +101,7 @@ proptest! {
         texts in prop::array::uniform8(text()),
         outcome in prop::sample::select(Outcome::ALL.as_slice()),
     ) {
-        let document = written(&with_texts(&texts, outcome));
+        let document = written(&testing::with_texts(&texts, outcome));
         let report = read_back(&document);
         prop_assert_eq!(report.test_suites.len(), 1);
         prop_assert_eq!(report.test_suites[0].test_cases.len(), 1);

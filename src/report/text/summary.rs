@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT};
 use crate::check::{Outcome, Root};
-use crate::event::{Cost, RunFinished};
+use crate::event::Cost;
 use crate::report::Gathered;
+use crate::report::conclusion::{conclusion, nothing_judged};
 
 /// Room for what ends the line about skipped checks when not all reasons fit.
 const OTHERS: &str = "; others (999), see -v";
@@ -58,14 +59,6 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Whether every check of a run that ended was skipped.
-fn nothing_judged(run: &Gathered) -> bool {
-    run.finished.as_ref().is_some_and(|finished| {
-        let number = |outcome| finished.counts.get(outcome).copied().unwrap_or_default();
-        Outcome::ALL.iter().all(|outcome| (*outcome == Outcome::Skip) == (number(outcome) > 0))
-    })
-}
-
 /// One line: how many checks were skipped, for which reasons.
 fn skipped(page: &mut Page, run: &Gathered) {
     let checks = run.with(Outcome::Skip);
@@ -108,13 +101,7 @@ fn last(page: &mut Page, run: &Gathered) {
         return;
     };
     let number = |outcome| finished.counts.get(&outcome).copied().unwrap_or_default();
-    let (verdict, colour) = match finished {
-        RunFinished { interrupted: true, .. } => ("interrupted:", Outcome::Error),
-        _ if number(Outcome::Fail) > 0 => ("not seaworthy:", Outcome::Fail),
-        _ if number(Outcome::Error) + number(Outcome::Blocked) > 0 => ("inconclusive:", Outcome::Error),
-        _ if nothing_judged(run) => ("inconclusive:", Outcome::Error),
-        _ => ("seaworthy:", Outcome::Pass),
-    };
+    let (verdict, colour) = conclusion(run);
     let observations = match (number(Outcome::Pass), finished.observations) {
         (0, _) => String::new(),
         (_, 1) => " (on 1 observation)".into(),
@@ -128,7 +115,7 @@ fn last(page: &mut Page, run: &Gathered) {
     let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
     let nothing = if nothing_judged(run) { "nothing was judged; " } else { "" };
     let text = format!("{nothing}{}{checks} in {}: {}", causes(run), elapsed(finished.elapsed_ms), counts.join(", "));
-    page.lead(style::outcome(colour), verdict, INDENT, &text);
+    page.lead(style::outcome(colour), &format!("{verdict}:"), INDENT, &text);
 }
 
 /// How many root causes are behind what follows from something; nothing where nothing does.
