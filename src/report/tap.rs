@@ -119,8 +119,13 @@ fn yaml(text: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202f}'..='\u{2065}' | '\u{206a}'..='\u{d7ff}' => quoted.push(c),
-            '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..='\u{1fffd}' => quoted.push(c),
+            ' '..='~'
+            | '\u{a0}'..='\u{2027}'
+            | '\u{202f}'..='\u{2065}'
+            | '\u{206a}'..='\u{d7ff}'
+            | '\u{e000}'..='\u{fefe}'
+            | '\u{ff00}'..='\u{fffd}'
+            | '\u{10000}'..='\u{1fffd}' => quoted.push(c),
             c => _ = write!(quoted, "\\U{:08x}", u32::from(c)),
         }
     }

@@ -168,7 +168,9 @@ pub(crate) fn gathered() -> Gathered {
 /// A run of these events.
 pub(crate) fn gathered_from(events: &[Event]) -> Gathered {
     let mut run = Gathered::default();
-    events.iter().for_each(|event| run.event(event));
+    for event in events {
+        run.event(event);
+    }
     run
 }
 

@@ -14,7 +14,7 @@ pub(in crate::report) fn text(text: &str) -> String {
 /// Lines to copy, in a block of code that nothing in them ends.
 pub(super) fn code_block(text: &str) -> String {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
-    format!("{fence}sh\n{text}\n{fence}\n")
+    format!("{fence}text\n{text}\n{fence}\n")
 }
 
 fn word(word: &str) -> String {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn nothing_ends_a_block_of_code() {
-        assert_eq!(code_block("a"), "```sh\na\n```\n");
-        assert_eq!(code_block("````\n<b>"), "`````sh\n````\n<b>\n`````\n");
+        assert_eq!(code_block("a"), "```text\na\n```\n");
+        assert_eq!(code_block("````\n<b>"), "`````text\n````\n<b>\n`````\n");
     }
 }

@@ -63,7 +63,7 @@ mod tests {
         assert!(
             place("### Could not be checked") < place("### Warnings") && place("### Warnings") < place("### Skipped")
         );
-        assert!(page.contains("\n```sh\nkubeadm init phase certs apiserver\n```\n"), "{page}");
+        assert!(page.contains("\n```text\nkubeadm init phase certs apiserver\n```\n"), "{page}");
     }
 
     #[test]

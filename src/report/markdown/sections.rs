@@ -16,7 +16,7 @@ const TEXT: usize = 600;
 /// How many consequences of one cause are listed.
 const CONSEQUENCES: usize = 10;
 
-const FAILURES: &str = "### Failures\n";
+const FAILURES: &str = "### Failures";
 const NOT_CHECKED: &str = "### Could not be checked\n\n| check | about | why |\n|---|---|---|";
 const WARNINGS: &str = "### Warnings\n\n| check | severity | about | expected | seen |\n|---|---|---|---|---|";
 const SKIPPED: &str = "### Skipped\n\n| checks | why |\n|---|---|";
