@@ -346,7 +346,8 @@ impl<'a> Graph<'a> {
             self.add(&mut paths, account.clone(), Vec::new());
         }
         loop {
-            let open = self.accounts.iter().filter(|(account, _)| counts(&account) && !paths.steps.contains_key(account));
+            let open =
+                self.accounts.iter().filter(|(account, _)| counts(&account) && !paths.steps.contains_key(account));
             let further = open.filter_map(|(account, powers)| {
                 let leads = powers.iter().filter_map(|held| Some((held, self.lead(held, &paths)?)));
                 let leads: Vec<_> = leads.filter(|(_, lead)| lead.end == End::Administrator).collect();
@@ -389,9 +390,8 @@ impl<'a> Graph<'a> {
             Yield::PodAccounts if self.control_plane.iter().any(|namespace| beside(namespace)) => {
                 lead(End::Administrator, Further::Deed("the pods of the control plane"))
             }
-            Yield::PodAccounts | Yield::ApiPodAccounts => through(&paths.nearest_carried).or_else(|| {
-                if held.namespace.is_none() { lead(End::Commands, Further::Nothing) } else { None }
-            }),
+            Yield::PodAccounts | Yield::ApiPodAccounts => through(&paths.nearest_carried)
+                .or_else(|| if held.namespace.is_none() { lead(End::Commands, Further::Nothing) } else { None }),
         }
     }
 
