@@ -34,7 +34,7 @@ fn sample(name: &str) -> PathBuf {
 fn assert_sample(name: &str, text: &str) {
     let mut redactions = Redactions::new();
     redactions.insert("[VERSION]", env!("CARGO_PKG_VERSION")).unwrap();
-    let assert = Assert::new().action_env("SNAPSHOTS").redact_with(redactions);
+    let assert = Assert::new().action_env("SNAPSHOTS").redact_with(redactions).normalize_paths(false);
     assert.eq(without_times(text), Data::read_from(&sample(name), None));
 }
 
@@ -44,6 +44,7 @@ fn without_times(text: &str) -> String {
         (r#""(at|elapsed)_ms":\d+"#, r#""${1}_ms":0"#),
         (r#" time="[0-9.]+""#, r#" time="0""#),
         (r" in [0-9.]+ (ms|s):", " in 0 s:"),
+        (r#""(stop|duration)": \d+"#, r#""${1}": 0"#),
     ];
     patterns.iter().fold(text.to_owned(), |text, (pattern, with)| {
         regex::Regex::new(pattern).unwrap().replace_all(&text, *with).into_owned()
@@ -89,6 +90,29 @@ fn the_files_are_the_samples() {
     assert_eq!(example.text, example.read("r.json"), "the file and the standard output are the same");
     let verdicts: Value = serde_json::from_str(&example.text).unwrap();
     assert_eq!(verdicts["exit_code"], example.code);
+}
+
+/// The formats beside those of the flags of their own, and the ends of their samples' names.
+const FORMATS: [(&str, &str); 6] = [
+    ("markdown", "md"),
+    ("sarif", "sarif.json"),
+    ("github", "github.txt"),
+    ("tap", "tap"),
+    ("csv", "csv"),
+    ("ctrf", "ctrf.json"),
+];
+
+#[test]
+fn every_format_is_its_sample() {
+    let flags: Vec<String> =
+        FORMATS.iter().flat_map(|(format, end)| ["--report".to_owned(), format!("{format}=r.{end}")]).collect();
+    let example = Example::new(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    for (_, end) in FORMATS {
+        assert_sample(&format!("sample.{end}"), &example.read(&format!("r.{end}")));
+    }
+    let shown = Example::new(&["--output", "tap"]).text;
+    assert_eq!(shown, Example::new(&["--report", "tap"]).text, "both flags choose what the standard output shows");
+    assert_eq!(shown, example.read("r.tap"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod bounds;
 pub mod cause;
 pub mod documentation;
 pub mod finding;
+mod fingerprint;
 pub mod judge;
 pub mod note;
 pub mod outcome;

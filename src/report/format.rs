@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Gathered, json, junit};
+use super::{Gathered, annotations, csv, ctrf, json, junit, markdown, sarif, tap};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -14,6 +14,18 @@ pub enum Format {
     Json,
     /// JUnit XML
     Junit,
+    /// Markdown for job summaries and comments on pull requests
+    Markdown,
+    /// SARIF 2.1.0 for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+    /// The Test Anything Protocol, version 14
+    Tap,
+    /// Comma-separated values, a row for each finding
+    Csv,
+    /// The Common Test Report Format
+    Ctrf,
     /// The event stream as JSON lines, which `seaworthy report` converts into any report
     Events,
 }
@@ -39,6 +51,12 @@ impl Format {
             Self::Events => Way::Events,
             Self::Json => Way::Whole(json::write),
             Self::Junit => Way::Whole(junit::document::write),
+            Self::Markdown => Way::Whole(markdown::write),
+            Self::Sarif => Way::Whole(sarif::write),
+            Self::Github => Way::Whole(annotations::write),
+            Self::Tap => Way::Whole(tap::write),
+            Self::Csv => Way::Whole(csv::write),
+            Self::Ctrf => Way::Whole(ctrf::write),
         }
     }
 

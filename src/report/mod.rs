@@ -1,6 +1,10 @@
 //! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
+mod annotations;
+mod conclusion;
 pub mod console;
+mod csv;
+mod ctrf;
 mod documentation;
 mod folded;
 pub mod format;
@@ -8,12 +12,15 @@ pub mod gathered;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
+mod markdown;
 pub mod on_verdict;
 pub mod output;
 pub mod plain;
 pub mod progress;
 pub mod reports;
+mod sarif;
 pub mod shortened;
+mod tap;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;

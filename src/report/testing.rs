@@ -6,6 +6,7 @@ use crate::check::outcome::Unseen;
 use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
 use crate::event::{CleanedUp, Cost, Event, Planned, RunFinished, RunStarted};
+use crate::report::Gathered;
 
 /// A check with this outcome, and nothing else.
 pub(crate) fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
@@ -157,4 +158,18 @@ pub(crate) fn events() -> Vec<Event> {
     let namespace = Some("seaworthy-7f3k9".into());
     events.push(Event::CleanedUp(CleanedUp { namespace, finalizing: true, ..CleanedUp::default() }));
     events
+}
+
+/// The run that these events report.
+pub(crate) fn gathered(events: &[Event]) -> Gathered {
+    let mut run = Gathered::default();
+    for event in events {
+        run.event(event);
+    }
+    run
+}
+
+/// Adds a check to a run.
+pub(crate) fn add(run: &mut Gathered, check: Judged) {
+    run.event(&Event::CheckJudged { at_ms: 0, check });
 }

@@ -1,0 +1,96 @@
+//! What makes a finding the same one in another run.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use regex::Regex;
+
+use super::{Finding, Subject};
+
+/// How many bytes of the digest are kept.
+const LENGTH: usize = 16;
+
+/// The end of the name of a pod that a Deployment or a DaemonSet made, which is another one for each pod. Kubernetes takes
+/// only these letters for it (`k8s.io/apimachinery/pkg/util/rand`).
+static OF_ONE_POD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("(-[4-9bcdf]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}$").expect("a constant"));
+
+impl Finding {
+    /// The same in each run that finds this again: by the check, the subjects and what was expected of them, not by what was
+    /// seen, which may be a time or a count. Pods of one workload are the same. 32 hexadecimal digits.
+    pub fn fingerprint(&self, check: &str) -> String {
+        self.digest(check, &[])
+    }
+
+    /// The same only as long as the same is seen of it.
+    pub fn fingerprint_with_seen(&self, check: &str) -> String {
+        let evidence = self.evidence.iter().map(String::as_str);
+        self.digest(check, &[self.seen.as_str()].into_iter().chain(evidence).collect::<Vec<_>>())
+    }
+
+    fn digest(&self, check: &str, further: &[&str]) -> String {
+        let mut subjects: Vec<String> = self.subjects.iter().map(lasting).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        let mut digest = Context::new(&SHA256);
+        let subjects = subjects.iter().map(String::as_str);
+        for part in [check, self.expected.as_str()].into_iter().chain(subjects).chain(further.iter().copied()) {
+            digest.update(part.as_bytes());
+            digest.update(&[0]);
+        }
+        digest.finish().as_ref()[..LENGTH].iter().fold(String::new(), |mut text, byte| {
+            _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// A subject by what it is called as long as it exists.
+fn lasting(subject: &Subject) -> String {
+    let text = subject.to_string();
+    if subject.kind == "Pod" { OF_ONE_POD.replace(&text, "-*").into_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+
+    fn finding(subject: Subject, seen: &str) -> Finding {
+        let draft = Finding::new("x", seen).fix("y");
+        let mut verdict = crate::check::Verdict::new();
+        verdict.find(subject, draft);
+        verdict.findings(Severity::Major).remove(0)
+    }
+
+    #[test]
+    fn a_finding_is_the_same_whatever_is_seen() {
+        let one = finding(Subject::node("n1"), "40 s ago");
+        let other = Finding { seen: "50 s ago".into(), ..one.clone() };
+        assert_eq!(one.fingerprint("KL-01"), other.fingerprint("KL-01"));
+        assert_ne!(one.fingerprint_with_seen("KL-01"), other.fingerprint_with_seen("KL-01"));
+        assert_eq!(one.fingerprint("KL-01").len(), 32);
+    }
+
+    #[test]
+    fn another_check_subject_or_expectation_is_another_finding() {
+        let one = finding(Subject::node("n1"), "x");
+        let prints = [
+            one.fingerprint("KL-01"),
+            one.fingerprint("KL-02"),
+            finding(Subject::node("n2"), "x").fingerprint("KL-01"),
+            Finding { expected: "y".into(), ..one.clone() }.fingerprint("KL-01"),
+        ];
+        assert_eq!(prints.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+    }
+
+    #[test]
+    fn the_pods_of_a_workload_are_the_same() {
+        let of = |name: &str| finding(Subject::object("Pod", "kube-system", name), "x").fingerprint("CP-03");
+        assert_eq!(of("coredns-559f6c778d-cmbg5"), of("coredns-6d8c4cb4d-2xk7q"));
+        assert_eq!(of("kube-proxy-8zq4b"), of("kube-proxy-mv2lx"));
+        assert_ne!(of("etcd-n1"), of("etcd-n2"));
+        assert_ne!(of("kube-apiserver-n1"), of("kube-scheduler-n1"));
+    }
+}
