@@ -21,6 +21,7 @@ pub(crate) mod fact;
 pub mod fuzzing;
 pub(crate) mod handshake;
 pub(crate) mod harness;
+pub mod history;
 pub(crate) mod holder;
 pub(crate) mod http_client;
 pub mod image;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use seaworthy::check::Check;
 use seaworthy::event::{Events, RunStarted};
+use seaworthy::history::Acceptance;
 use seaworthy::recording::Recording;
 use seaworthy::report::{Progress, Reports, Wanted};
 use seaworthy::run::{ExitCode, Plan, Run, Source, run};
@@ -206,7 +207,18 @@ async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
     let mut reports = Reports::open(&wanted, wanted.output, Progress::Hidden).unwrap();
     let (events, mut received) = Events::channel();
     let (gate, source) = (recording.header.gate, Source::Recorded(recording));
-    let concluded = run(Run { plan, source, gate, named: std::collections::BTreeSet::new(), started }, events).await;
+    let concluded = run(
+        Run {
+            plan,
+            source,
+            gate,
+            named: std::collections::BTreeSet::new(),
+            started,
+            acceptance: Acceptance::default(),
+        },
+        events,
+    )
+    .await;
     while let Some(event) = received.recv().await {
         reports.event(&event);
     }

@@ -20,22 +20,26 @@ impl Finding {
     /// The same in each run that finds this again: by the check, the subjects and what was expected of them, not by what was
     /// seen, which may be a time or a count. Pods of one workload are the same. 32 hexadecimal digits.
     pub fn fingerprint(&self, check: &str) -> String {
-        self.digest(check, &[])
+        self.digest(check, &self.subjects.iter().collect::<Vec<_>>(), None)
     }
 
-    /// The same only as long as the same is seen of it.
-    pub fn fingerprint_with_seen(&self, check: &str) -> String {
-        let evidence = self.evidence.iter().map(String::as_str);
-        self.digest(check, &[self.seen.as_str()].into_iter().chain(evidence).collect::<Vec<_>>())
+    /// That of this finding about one of its subjects: the same, whatever else it is about in another run.
+    pub fn fingerprint_of(&self, check: &str, subject: &Subject) -> String {
+        self.digest(check, &[subject], None)
     }
 
-    fn digest(&self, check: &str, further: &[&str]) -> String {
-        let mut subjects: Vec<String> = self.subjects.iter().map(lasting).collect();
+    /// The same, but only as long as the same is seen.
+    pub fn fingerprint_with_seen(&self, check: &str, subject: &Subject) -> String {
+        self.digest(check, &[subject], Some(&self.seen))
+    }
+
+    fn digest(&self, check: &str, subjects: &[&Subject], seen: Option<&str>) -> String {
+        let mut subjects: Vec<String> = subjects.iter().map(|subject| lasting(subject)).collect();
         subjects.sort_unstable();
         subjects.dedup();
         let mut digest = Context::new(&SHA256);
         let subjects = subjects.iter().map(String::as_str);
-        for part in [check, self.expected.as_str()].into_iter().chain(subjects).chain(further.iter().copied()) {
+        for part in [check, self.expected.as_str()].into_iter().chain(subjects).chain(seen) {
             digest.update(part.as_bytes());
             digest.update(&[0]);
         }
@@ -69,7 +73,11 @@ mod tests {
         let one = finding(Subject::node("n1"), "40 s ago");
         let other = Finding { seen: "50 s ago".into(), ..one.clone() };
         assert_eq!(one.fingerprint("KL-01"), other.fingerprint("KL-01"));
-        assert_ne!(one.fingerprint_with_seen("KL-01"), other.fingerprint_with_seen("KL-01"));
+        let n1 = Subject::node("n1");
+        assert_ne!(one.fingerprint_with_seen("KL-01", &n1), other.fingerprint_with_seen("KL-01", &n1));
+        let more = Finding { subjects: vec![n1.clone(), Subject::node("n2")], ..one.clone() };
+        assert_eq!(one.fingerprint_of("KL-01", &n1), more.fingerprint_of("KL-01", &n1));
+        assert_ne!(one.fingerprint("KL-01"), more.fingerprint("KL-01"));
         assert_eq!(one.fingerprint("KL-01").len(), 32);
     }
 

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
+use super::accept::AcceptArgs;
 use super::completion::CompletionArgs;
+use super::diff::DiffArgs;
 use super::explain::ExplainArgs;
 use super::guard::GuardArgs;
 use super::image::ImageArgs;
@@ -28,8 +30,12 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write waivers for what a run found
+    Accept(AcceptArgs),
     /// Print the completion script of a shell
     Completion(CompletionArgs),
+    /// Show what changed between two runs
+    Diff(DiffArgs),
     /// Explain checks: what they assert, why it matters, how to fix findings
     Explain(ExplainArgs),
     /// Stop a node and start it again, for a drill

@@ -8,6 +8,7 @@ use super::{Failure, print_json};
 use crate::check::{Check, Severity};
 use crate::fact::Rule;
 use crate::fact::node::Origin;
+use crate::history;
 use crate::markdown::{Block, blocks};
 use crate::report::text::page::Page;
 use crate::report::text::style::{FAINT, PLAIN, STRONG};
@@ -149,7 +150,16 @@ fn markdown(page: &mut Page, text: &str) {
 
 /// Explains checks.
 pub fn run(args: ExplainArgs) -> Result<ExitCode, Failure> {
-    let checks: Vec<_> = Selection::new(&args.ids, &[])?.checks()?.into_iter().map(Explained::new).collect();
+    // The check of waivers is in no suite.
+    let is_of_waivers = |id: &&String| ["WV-01", "WV-*", "waivers"].iter().any(|name| id.eq_ignore_ascii_case(name));
+    let (of_waivers, ids): (Vec<&String>, Vec<&String>) = args.ids.iter().partition(is_of_waivers);
+    let ids: Vec<String> = ids.into_iter().cloned().collect();
+    let mut checks =
+        if ids.is_empty() && !of_waivers.is_empty() { Vec::new() } else { Selection::new(&ids, &[])?.checks()? };
+    if ids.is_empty() || !of_waivers.is_empty() || ids.iter().any(|id| id == "*") {
+        checks.push(&history::CHECK);
+    }
+    let checks: Vec<_> = checks.into_iter().map(Explained::new).collect();
     match args.output {
         ExplainFormat::Json => print_json(&checks)?,
         ExplainFormat::Text => {

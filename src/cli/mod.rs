@@ -1,9 +1,12 @@
 //! The command line: one file per command.
 
+pub mod accept;
+pub mod acceptance;
 pub mod arguments;
 pub mod choice;
 pub mod completion;
 pub mod connection;
+pub mod diff;
 pub mod drill;
 pub mod explain;
 pub mod failure;
@@ -18,6 +21,7 @@ pub mod reporting;
 pub mod run;
 pub mod session;
 mod settle;
+pub mod snapshot;
 pub mod sweep;
 pub mod table;
 pub mod test;
@@ -45,7 +49,9 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match arguments.command {
+        Command::Accept(args) => accept::run(args).await,
         Command::Completion(args) => completion::run(args),
+        Command::Diff(args) => diff::run(args).await,
         Command::Explain(args) => explain::run(args),
         Command::Guard(args) => guard::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),

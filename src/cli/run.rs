@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::acceptance::AcceptanceArgs;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
@@ -41,6 +42,8 @@ pub struct RunArgs {
     #[command(flatten)]
     choice: ChoiceArgs,
     #[command(flatten)]
+    acceptance: AcceptanceArgs,
+    #[command(flatten)]
     reports: Wanted,
     #[command(flatten)]
     probes: ProbeArgs,
@@ -64,7 +67,7 @@ pub struct RunArgs {
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
         check_files(&args.reports, &[], None)?;
-        return super::judge::example(&args.choice.filter, &args.reports).await;
+        return super::judge::example(&args.choice.filter, &args.acceptance, &args.reports).await;
     }
     let (mut profile, checks) = args.choice.resolve()?;
     let power = args.drill.resolve(&args.choice, &mut profile)?;
@@ -83,7 +86,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let of_environment: Vec<_> = std::env::split_paths(&of_environment).collect();
     let mut read = vec![("--kubeconfig", args.connection.kubeconfig.as_deref()), ("--profile", Some(profile_file))];
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
+    read.extend(args.acceptance.files());
     check_files(&args.reports, &read, args.record.as_deref())?;
+    let accepted = args.acceptance.read().await?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = open(&args.reports, Progress::Shown)?;
     let session = Session::open(&args.connection, args.probes, profile, power, timeout).await;
@@ -91,10 +96,11 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         session.settle(patience).await;
     }
     let started = session.started(&plan);
+    let acceptance = accepted.of(&started.cluster)?;
     let header = started.clone();
     let (events, receiver) = Events::channel();
     let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
-    let run = Run { plan, source: session.source(), gate: started.gate, named, started };
+    let run = Run { plan, source: session.source(), gate: started.gate, named, started, acceptance };
     let running = async {
         let Conclusion { facts, cost, exit_code, .. } = engine::run(run, events.clone()).await;
         let recorded = match record {

@@ -17,7 +17,10 @@ pub(super) fn write(run: &Gathered, to: &mut dyn Write) -> io::Result<()> {
 
 fn text(run: &Gathered) -> String {
     let mut text = String::new();
-    let roots = run.failing().into_iter().filter(|check| check.findings.iter().any(|finding| finding.cause.is_none()));
+    let roots = run
+        .failing()
+        .into_iter()
+        .filter(|check| check.findings.iter().any(|finding| finding.cause.is_none() && finding.waived.is_none()));
     level(&mut text, "error", &roots.collect::<Vec<_>>());
     let warnings = [Outcome::Error, Outcome::Warn].map(|outcome| run.with(outcome)).concat();
     level(&mut text, "warning", &warnings);

@@ -37,10 +37,12 @@ impl Conclusion {
             (_, 1) => " (on 1 observation)".into(),
             (_, many) => format!(" (on {} observations)", grouped(many)),
         };
-        let counts = Outcome::ALL.map(|outcome| match outcome {
-            Outcome::Pass => format!("{} pass{observations}", grouped(number(outcome))),
-            outcome => format!("{} {outcome}", grouped(number(outcome))),
+        let counts = Outcome::ALL.into_iter().filter_map(|outcome| match outcome {
+            Outcome::Waived if number(outcome) == 0 => None,
+            Outcome::Pass => Some(format!("{} pass{observations}", grouped(number(outcome)))),
+            outcome => Some(format!("{} {outcome}", grouped(number(outcome)))),
         });
+        let counts: Vec<_> = counts.collect();
         let total: usize = finished.counts.values().sum();
         let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
         let nothing = if nothing_judged(run) { "nothing was judged; " } else { "" };

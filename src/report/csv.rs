@@ -3,77 +3,97 @@
 
 use std::io::{self, Write};
 
-use super::{Gathered, shortened};
-use crate::check::{Cause, Judged};
+use serde::{Serialize, Serializer};
 
-const COLUMNS: [&str; 13] = [
-    "check",
-    "name",
-    "suite",
-    "outcome",
-    "severity",
-    "subjects",
-    "expected",
-    "seen",
-    "impact",
-    "fix",
-    "evidence",
-    "cause",
-    "fingerprint",
-];
+use super::{Gathered, shortened};
+use crate::check::{Cause, Judged, Outcome, Severity};
+
+/// A row. Its fields are the columns.
+#[derive(Default, Serialize)]
+struct Row {
+    check: String,
+    name: String,
+    suite: String,
+    outcome: Option<Outcome>,
+    severity: Option<Severity>,
+    subjects: Cell,
+    expected: Cell,
+    seen: Cell,
+    impact: Cell,
+    fix: Cell,
+    evidence: Cell,
+    cause: String,
+    fingerprint: String,
+    waived: Cell,
+}
+
+/// A text that no spreadsheet takes for a formula.
+#[derive(Default)]
+struct Cell(String);
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&harmless(&self.0))
+    }
+}
 
 /// Writes the rows, in the order of the plan.
 pub(super) fn write(run: &Gathered, to: &mut dyn Write) -> io::Result<()> {
     let mut rows = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(to);
-    rows.write_record(COLUMNS)?;
     for timed in run.checks() {
         for row in of_check(&timed.check) {
-            rows.write_record(row.iter().map(|cell| harmless(cell)))?;
+            rows.serialize(row)?;
         }
     }
     for planned in run.unjudged() {
-        let reason = "the run was cut off before this check was judged";
-        let row = [&*planned.id, &*planned.name, &*planned.suite, "error", "", "", "", reason, "", "", "", "", ""];
-        rows.write_record(row.map(harmless))?;
+        rows.serialize(Row {
+            check: planned.id.clone(),
+            name: planned.name.clone(),
+            suite: planned.suite.clone(),
+            outcome: Some(Outcome::Error),
+            seen: Cell("the run was cut off before this check was judged".into()),
+            ..Row::default()
+        })?;
     }
     rows.flush()
 }
 
-fn of_check(check: &Judged) -> Vec<[String; COLUMNS.len()]> {
-    let row = |severity: String, rest: [String; 8]| {
-        let [subjects, expected, seen, impact, fix, evidence, cause, fingerprint] = rest;
-        let (id, name, suite) = (check.id.clone(), check.name.clone(), check.suite.clone());
-        let outcome = check.outcome.to_string();
-        [id, name, suite, outcome, severity, subjects, expected, seen, impact, fix, evidence, cause, fingerprint]
+fn of_check(check: &Judged) -> Vec<Row> {
+    let row = || Row {
+        check: check.id.clone(),
+        name: check.name.clone(),
+        suite: check.suite.clone(),
+        outcome: Some(check.outcome),
+        ..Row::default()
     };
     let from = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.check.clone()).unwrap_or_default();
-    let mut rows: Vec<_> = check
-        .findings
-        .iter()
-        .map(|finding| {
-            let subjects = shortened::subjects(&finding.subjects, true);
-            let (impact, fix) = (finding.impact.clone().unwrap_or_default(), finding.fix.clone());
-            let (evidence, cause) = (shortened::evidence(&finding.evidence, true), from(&finding.cause));
-            let (expected, seen) = (finding.expected.clone(), finding.seen.clone());
-            let print = finding.fingerprint(&check.id);
-            row(finding.severity.to_string(), [subjects, expected, seen, impact, fix, evidence, cause, print])
-        })
-        .collect();
-    let nothing = String::new;
-    rows.extend(check.unseen.iter().map(|unseen| {
-        let (subjects, cause) = (shortened::subjects(&unseen.subjects, true), from(&unseen.cause));
-        let seen = format!("could not be checked: {}", unseen.why);
-        row(nothing(), [subjects, nothing(), seen, nothing(), nothing(), nothing(), cause, nothing()])
-    }));
+    let findings = check.findings.iter().map(|finding| Row {
+        severity: Some(finding.severity),
+        subjects: Cell(shortened::subjects(&finding.subjects, true)),
+        expected: Cell(finding.expected.clone()),
+        seen: Cell(finding.seen.clone()),
+        impact: Cell(finding.impact.clone().unwrap_or_default()),
+        fix: Cell(finding.fix.clone()),
+        evidence: Cell(shortened::evidence(&finding.evidence, true)),
+        cause: from(&finding.cause),
+        fingerprint: finding.fingerprint(&check.id),
+        waived: Cell(finding.waived.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ..row()
+    });
+    let unseen = check.unseen.iter().map(|unseen| Row {
+        subjects: Cell(shortened::subjects(&unseen.subjects, true)),
+        seen: Cell(format!("could not be checked: {}", unseen.why)),
+        cause: from(&unseen.cause),
+        ..row()
+    });
+    let mut rows: Vec<_> = findings.chain(unseen).collect();
     if rows.is_empty() {
-        let seen = check.reason.clone().unwrap_or_default();
-        let rest = [nothing(), nothing(), seen, nothing(), nothing(), nothing(), nothing(), nothing()];
-        rows.push(row(nothing(), rest));
+        rows.push(Row { seen: Cell(check.reason.clone().unwrap_or_default()), ..row() });
     }
     rows
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// A text, after an apostrophe if it begins as a formula does.
 fn harmless(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }

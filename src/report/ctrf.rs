@@ -64,7 +64,7 @@ fn test(check: &Judged, took_ms: u64) -> Value {
     let status = match check.outcome {
         Outcome::Pass | Outcome::Warn => "passed",
         Outcome::Fail => "failed",
-        Outcome::Skip | Outcome::Blocked => "skipped",
+        Outcome::Skip | Outcome::Blocked | Outcome::Waived => "skipped",
         Outcome::Error => "other",
     };
     let mut test = json!({

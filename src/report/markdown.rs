@@ -45,8 +45,12 @@ fn text(run: &Gathered) -> String {
 
 /// Whether a check has a result that does not follow from another.
 fn has_own(check: &Judged) -> bool {
-    check.findings.iter().any(|finding| finding.cause.is_none())
-        || check.unseen.iter().any(|unseen| unseen.cause.is_none())
+    check.findings.iter().any(is_own) || check.unseen.iter().any(|unseen| unseen.cause.is_none())
+}
+
+/// Whether a finding counts, and follows from nothing.
+fn is_own(finding: &Finding) -> bool {
+    finding.cause.is_none() && finding.waived.is_none()
 }
 
 fn head(run: &Gathered) -> String {
@@ -73,7 +77,7 @@ fn head(run: &Gathered) -> String {
 /// What a check found, and what follows from it.
 fn block(run: &Gathered, check: &Judged) -> String {
     let mut text = format!("### {} {}: {}\n\n", sign(check.outcome), check.id, escaped(&check.title));
-    let own: Vec<&Finding> = check.findings.iter().filter(|finding| finding.cause.is_none()).collect();
+    let own: Vec<&Finding> = check.findings.iter().filter(|finding| is_own(finding)).collect();
     for finding in own.iter().take(FINDINGS) {
         described(&mut text, finding);
     }
@@ -152,13 +156,14 @@ const fn sign(outcome: Outcome) -> &'static str {
         Outcome::Error => "❓",
         Outcome::Blocked => "⏸️",
         Outcome::Warn => "⚠️",
+        Outcome::Waived => "🤝",
         Outcome::Skip => "⏭️",
         Outcome::Pass => "✅",
     }
 }
 
 /// A text without meaning for Markdown, HTML or GitHub, in one line. It never begins one: what has a meaning only there stays.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !escaped.is_empty() {
@@ -187,7 +192,7 @@ fn code(text: &str) -> String {
 }
 
 /// A text as a block of code.
-fn fenced(text: &str) -> String {
+pub(crate) fn fenced(text: &str) -> String {
     let fence = "`".repeat((longest_run(text) + 1).max(3));
     let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
     format!("  {fence}text\n{}\n  {fence}\n", lines.join("\n"))

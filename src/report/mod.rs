@@ -12,7 +12,7 @@ pub mod gathered;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
-mod markdown;
+pub(crate) mod markdown;
 pub mod on_verdict;
 pub mod output;
 pub mod plain;

@@ -131,7 +131,7 @@ fn result(check: &Judged, finding: &Finding, rule: usize, cluster: &str) -> Valu
     if locations.is_empty() {
         locations.push(location(cluster, &Subject::cluster()));
     }
-    json!({
+    let mut result = json!({
         "ruleId": check.id,
         "ruleIndex": rule,
         "level": level(finding.severity),
@@ -145,7 +145,12 @@ fn result(check: &Judged, finding: &Finding, rule: usize, cluster: &str) -> Valu
             "evidence": finding.evidence,
             "cause": finding.cause,
         },
-    })
+    });
+    if let Some(waived) = &finding.waived {
+        let suppression = json!({ "kind": "external", "status": "accepted", "justification": waived.to_string() });
+        result["suppressions"] = json!([suppression]);
+    }
+    result
 }
 
 fn location(cluster: &str, subject: &Subject) -> Value {

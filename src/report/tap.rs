@@ -21,7 +21,7 @@ fn text(run: &Gathered) -> io::Result<String> {
         let check = &timed.check;
         let (ok, directive) = match check.outcome {
             Outcome::Fail | Outcome::Error => ("not ok", String::new()),
-            Outcome::Skip => ("ok", format!(" # SKIP {}", escaped(&plain::line(check)))),
+            Outcome::Skip | Outcome::Waived => ("ok", format!(" # SKIP {}", escaped(&plain::line(check)))),
             Outcome::Blocked => ("ok", format!(" # SKIP blocked by {}", blocked_by(check))),
             Outcome::Warn | Outcome::Pass => ("ok", String::new()),
         };
@@ -68,6 +68,7 @@ fn diagnostics(check: &Judged) -> Option<Vec<(&'static str, Value)>> {
                 "impact": finding.impact,
                 "fix": finding.fix,
                 "cause": finding.cause,
+                "waived": finding.waived,
             })
         })
         .collect();

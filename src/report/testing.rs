@@ -40,6 +40,7 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         comes_from: None,
         explains: None,
         cause: None,
+        waived: None,
     }
 }
 

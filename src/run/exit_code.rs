@@ -33,7 +33,7 @@ impl ExitCode {
             Self::Findings
         } else if any(Outcome::Error) || any(Outcome::Blocked) {
             Self::Inconclusive
-        } else if any(Outcome::Warn) || any(Outcome::Pass) {
+        } else if any(Outcome::Warn) || any(Outcome::Waived) || any(Outcome::Pass) {
             Self::Seaworthy
         } else if any(Outcome::Skip) {
             Self::Inconclusive

@@ -9,12 +9,14 @@ use crate::check::Outcome;
 use crate::event::Cost;
 use crate::report::Gathered;
 use crate::report::conclusion::{self, Conclusion, grouped};
+use crate::report::shortened;
 
 /// Room for what ends the line about skipped checks when not all reasons fit.
 const OTHERS: &str = "; others (999), see -v";
 
 /// Writes the last lines.
 pub fn write(page: &mut Page, run: &Gathered, files: &[(String, PathBuf)], verbose: bool) {
+    waived(page, run, verbose);
     if !verbose {
         skipped(page, run);
     }
@@ -55,6 +57,27 @@ fn size(bytes: u64) -> String {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{} kB", bytes / 1_000),
         _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+/// How many findings do not count, of which checks; with -v, each with the reason.
+fn waived(page: &mut Page, run: &Gathered, verbose: bool) {
+    let checks = run.checks().into_iter().map(|timed| &timed.check);
+    let waived: Vec<_> = checks
+        .flat_map(|check| {
+            check.findings.iter().filter_map(move |finding| Some((check, finding, finding.waived.as_ref()?)))
+        })
+        .collect();
+    let mut ids: Vec<&str> = waived.iter().map(|(check, ..)| check.id.as_str()).collect();
+    ids.dedup();
+    if verbose {
+        for (check, finding, why) in waived {
+            let subjects = shortened::subjects(&finding.subjects, true);
+            page.paragraph(0, FAINT, &format!("{} {why}: {subjects}: {}", check.id, finding.seen));
+        }
+    } else if !waived.is_empty() {
+        let findings = counted(waived.len(), "accepted or known finding");
+        page.paragraph(0, FAINT, &format!("{findings} of {}: -v lists them", shortened::items(&ids, " ", false)));
     }
 }
 
