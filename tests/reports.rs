@@ -94,7 +94,8 @@ fn the_files_are_the_samples() {
 }
 
 /// The formats beside those of the flags of their own, and the ends of their samples' names.
-const FORMATS: [(&str, &str); 6] = [
+const FORMATS: [(&str, &str); 7] = [
+    ("html", "html"),
     ("markdown", "md"),
     ("sarif", "sarif.json"),
     ("github", "github.txt"),

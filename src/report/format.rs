@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Gathered, annotations, csv, ctrf, json, junit, markdown, sarif, tap};
+use super::{Gathered, annotations, csv, ctrf, html, json, junit, markdown, sarif, tap};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -14,6 +14,8 @@ pub enum Format {
     Json,
     /// JUnit XML
     Junit,
+    /// One HTML file for people, which needs nothing else
+    Html,
     /// Markdown for job summaries and comments on pull requests
     Markdown,
     /// SARIF 2.1.0 for code scanning
@@ -51,6 +53,7 @@ impl Format {
             Self::Events => Way::Events,
             Self::Json => Way::Whole(json::write),
             Self::Junit => Way::Whole(junit::document::write),
+            Self::Html => Way::Whole(html::write),
             Self::Markdown => Way::Whole(markdown::write),
             Self::Sarif => Way::Whole(sarif::write),
             Self::Github => Way::Whole(annotations::write),

@@ -9,6 +9,7 @@ mod documentation;
 mod folded;
 pub mod format;
 pub mod gathered;
+mod html;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
