@@ -80,7 +80,7 @@ async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &
 }
 
 /// The selected checks, or else those of the recorded run.
-fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
+pub(super) fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
     if !filter.select.is_empty() {
         return Ok(Selection::new(&filter.select, &filter.skip)?.checks()?);
     }
