@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::completion::CompletionArgs;
 use super::explain::ExplainArgs;
+use super::fleet::FleetArgs;
 use super::guard::GuardArgs;
 use super::image::ImageArgs;
 use super::judge::JudgeArgs;
@@ -32,6 +33,8 @@ pub enum Command {
     Completion(CompletionArgs),
     /// Explain checks: what they assert, why it matters, how to fix findings
     Explain(ExplainArgs),
+    /// Check many clusters, and report on all of them together
+    Fleet(Box<FleetArgs>),
     /// Stop a node and start it again, for a drill
     #[command(hide = true)]
     Guard(GuardArgs),

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod drill;
 pub mod explain;
 pub mod failure;
+pub mod fleet;
 pub mod guard;
 pub mod image;
 pub mod judge;
@@ -47,6 +48,7 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command {
         Command::Completion(args) => completion::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Fleet(args) => Box::pin(fleet::run(*args)).await,
         Command::Guard(args) => guard::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
         Command::Judge(args) => judge::run(args).await,

@@ -1,7 +1,7 @@
 //! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
 pub mod console;
-mod documentation;
+pub(crate) mod documentation;
 mod folded;
 pub mod format;
 pub mod gathered;

@@ -8,13 +8,15 @@ const LINES: usize = 100;
 const OTHERS: usize = 10;
 
 /// A part of the text about some checks.
-pub(super) struct Block {
-    pub(super) ids: Vec<String>,
-    pub(super) text: String,
+pub(crate) struct Block {
+    /// Their ids.
+    pub(crate) ids: Vec<String>,
+    /// The lines.
+    pub(crate) text: String,
 }
 
 /// The blocks that fit into a text that ends with these lines, in their order. With `all`, every one.
-pub(super) fn bounded(blocks: Vec<Block>, end: &str, all: bool) -> String {
+pub(crate) fn bounded(blocks: Vec<Block>, end: &str, all: bool) -> String {
     let mut room = if all { usize::MAX } else { (LINES - OTHERS).saturating_sub(end.lines().count()) };
     let mut text = String::new();
     let mut left_out: Vec<String> = Vec::new();

@@ -152,7 +152,8 @@ fn place(roots: &[Root]) -> String {
     }
 }
 
-fn elapsed(ms: u64) -> String {
+/// A duration in words.
+pub fn elapsed(ms: u64) -> String {
     match ms {
         0..=99 => format!("{ms} ms"),
         100..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
