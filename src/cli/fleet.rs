@@ -15,14 +15,17 @@ use futures_util::{StreamExt, stream};
 use self::one::{Ended, Orders};
 use self::output::{FleetReports, OutputArgs};
 use self::sources::{Source, SourceArgs};
+use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::session::{ProbeArgs, cancel_on_signal};
-use super::Failure;
-use crate::fleet::label::{file_names, labels};
+use crate::fleet::label::{file_names, labels, one_line};
 use crate::fleet::progress::Progress;
 use crate::fleet::{Joint, Member};
 use crate::run::ExitCode;
+
+/// How many characters of where a cluster comes from are shown.
+const ORIGIN: usize = 1000;
 
 /// Check many clusters, and report on all of them together
 ///
@@ -91,7 +94,7 @@ pub async fn run(args: FleetArgs) -> Result<ExitCode, Failure> {
     };
     let members = labels.into_iter().zip(&files).zip(&sources).map(|((label, file), source)| Member {
         label,
-        origin: source.origin.clone(),
+        origin: one_line(&source.origin, ORIGIN),
         // A recording is not made of another one.
         recording: in_folder(&args.record_dir, file, ".json.gz").filter(|_| source.is_live()),
         events: in_folder(&args.events_dir, file, ".jsonl"),
@@ -101,14 +104,8 @@ pub async fn run(args: FleetArgs) -> Result<ExitCode, Failure> {
     let number = NonZeroUsize::new(sources.len()).map_or(args.parallel, |number| number.min(args.parallel));
     let mut settings = args.connection.settings(Some(args.timeout));
     settings.clusters = number;
-    let orders = Arc::new(Orders {
-        settings,
-        probes: args.probes,
-        profile,
-        checks,
-        filter: args.choice.filter,
-        stopped,
-    });
+    let orders =
+        Arc::new(Orders { settings, probes: args.probes, profile, checks, filter: args.choice.filter, stopped });
     let (mut joint, mut progress) = (Joint::default(), Progress::new(sources.len()));
     let runs = sources.into_iter().zip(members).enumerate().map(|(place, (source, member))| {
         let orders = orders.clone();
@@ -160,7 +157,9 @@ fn check_inputs(sources: &[Source], members: &[Member]) -> Result<(), Failure> {
                 && place(path).is_some_and(|path| read.contains(&path))
             {
                 let path = path.display();
-                return Err(Failure::Usage(format!("{flag} would overwrite {path}, which is read: name another folder")));
+                return Err(Failure::Usage(format!(
+                    "{flag} would overwrite {path}, which is read: name another folder"
+                )));
             }
         }
     }

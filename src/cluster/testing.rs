@@ -21,7 +21,13 @@ pub(crate) fn cluster(url: &str, jobs: usize, request_timeout: Duration) -> Clus
 
 /// A cluster at this URL, for a run that ends after this time and can be stopped.
 pub(crate) fn stoppable(url: &str, timeout: Option<Duration>, cancel: watch::Receiver<bool>) -> Cluster {
-    let settings = Settings { jobs: 4, max_qps: None, request_timeout: Duration::from_secs(5), timeout, clusters: NonZeroUsize::MIN };
+    let settings = Settings {
+        jobs: 4,
+        max_qps: None,
+        request_timeout: Duration::from_secs(5),
+        timeout,
+        clusters: NonZeroUsize::MIN,
+    };
     Cluster::new(kubeconfig(url), settings, cancel)
 }
 

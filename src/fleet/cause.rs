@@ -137,10 +137,7 @@ impl Cause {
         if first.is_none_or(|first| place < first) {
             self.words = words;
         }
-        self.clusters
-            .entry(place)
-            .and_modify(|more| *more = cut(&format!("{more}, {about}"), ABOUT))
-            .or_insert(about);
+        self.clusters.entry(place).and_modify(|more| *more = cut(&format!("{more}, {about}"), ABOUT)).or_insert(about);
     }
 
     /// What it is about, if that is the same in all clusters.

@@ -65,7 +65,9 @@ impl Joint {
     fn fold(&mut self, place: usize, row: &Row, run: &Gathered) -> usize {
         let server = row.cluster.server.as_str();
         let host = server.split_once("://").map_or(server, |(_, host)| host);
-        let names = [row.cluster.name.as_str(), &row.member.label, host, server];
+        // A name that is a word stands for something else in most texts.
+        let is_word = row.cluster.name.chars().all(char::is_alphabetic);
+        let names = [if is_word { "" } else { row.cluster.name.as_str() }, host, server];
         let gate = row.gate.unwrap_or(Severity::Minor);
         let mut found: Vec<Found> =
             run.checks().into_iter().flat_map(|timed| Found::all(&timed.check, gate, &names)).collect();
@@ -160,9 +162,10 @@ impl Joint {
 
     /// The labels of clusters, each with what a cause is about there.
     pub(crate) fn labelled<'a>(&'a self, cause: &'a Cause) -> impl Iterator<Item = (&'a str, &'a str)> {
-        cause.clusters.iter().filter_map(|(place, about)| {
-            Some((self.rows.get(place)?.member.label.as_str(), about.as_str()))
-        })
+        cause
+            .clusters
+            .iter()
+            .filter_map(|(place, about)| Some((self.rows.get(place)?.member.label.as_str(), about.as_str())))
     }
 
     /// How many checks had an outcome in any cluster.
@@ -175,4 +178,3 @@ impl Joint {
         causes.iter().flat_map(|(_, cause)| cause.clusters.keys().copied()).collect()
     }
 }
-

@@ -34,10 +34,14 @@ pub(crate) fn labels(names: &[Vec<String>]) -> Vec<String> {
 
 /// A name as one short line that does nothing to a terminal.
 fn label(names: &[String], at: usize) -> String {
-    let name = names.get(at).map(String::as_str).unwrap_or_default();
-    let short: String = name.chars().take(LONGEST).collect();
-    let line = printable(&short).split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = one_line(names.get(at).map(String::as_str).unwrap_or_default(), LONGEST);
     if line.is_empty() { "unnamed".to_owned() } else { line }
+}
+
+/// The beginning of a foreign text as one line that does nothing to a terminal.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let short: String = text.chars().take(most).collect();
+    printable(&short).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn numbered(labels: Vec<String>) -> Vec<String> {

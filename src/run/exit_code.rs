@@ -46,14 +46,8 @@ impl ExitCode {
 impl ExitCode {
     /// The exit codes, the worst first: a fleet that was stopped is not complete, a finding outweighs what could not be
     /// checked, and a cluster that could not even be asked for a wrong file outweighs one that did not answer.
-    const WORST_FIRST: [Self; 6] = [
-        Self::Interrupted,
-        Self::Findings,
-        Self::Usage,
-        Self::Inconclusive,
-        Self::NothingSelected,
-        Self::Seaworthy,
-    ];
+    const WORST_FIRST: [Self; 6] =
+        [Self::Interrupted, Self::Findings, Self::Usage, Self::Inconclusive, Self::NothingSelected, Self::Seaworthy];
 
     /// The worst of several runs; of none, that nothing is selected.
     pub fn worst(codes: impl IntoIterator<Item = Self>) -> Self {

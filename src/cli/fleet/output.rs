@@ -14,7 +14,7 @@ use crate::report::{Colour, Console, OutputError, OutputFile, output_file};
 /// The joint reports to write.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
-pub struct OutputArgs {
+pub(super) struct OutputArgs {
     /// The format of the standard output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     output: Format,
@@ -55,7 +55,9 @@ impl FleetReports {
         for (format, name, path) in wanted {
             if let Some((_, other, ..)) = files.iter().find(|(_, _, taken, _)| *taken == path) {
                 let path = path.display();
-                return Err(Failure::Usage(format!("--{other} and --{name} are the same file, {path}: name another one")));
+                return Err(Failure::Usage(format!(
+                    "--{other} and --{name} are the same file, {path}: name another one"
+                )));
             }
             let file = OutputFile::create(&path)?;
             files.push((format, name, path, file));

@@ -20,7 +20,7 @@ const ASKS_NO_ONE: &str = "a fleet asks no one: log in before, or use another cr
 /// The clusters to check.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Clusters")]
-pub struct SourceArgs {
+pub(super) struct SourceArgs {
     /// The contexts of the kubeconfig that match GLOB; repeatable, or separated by commas [default: all contexts, unless
     /// another source is named]
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
@@ -106,9 +106,13 @@ impl SourceArgs {
         let wrong = if of_secrets {
             None
         } else if connection.context.is_some() {
-            Some("--context chooses the management cluster of --cluster-api and --argocd: choose clusters by --contexts")
+            Some(
+                "--context chooses the management cluster of --cluster-api and --argocd: choose clusters by --contexts",
+            )
         } else if self.secrets_namespace.is_some() || self.secrets_plugins {
-            Some("--secrets-namespace and --secrets-plugins are about the Secrets of --cluster-api and --argocd: name one of these")
+            Some(
+                "--secrets-namespace and --secrets-plugins are about the Secrets of --cluster-api and --argocd: name one of these",
+            )
         } else {
             None
         };
@@ -135,7 +139,9 @@ impl SourceArgs {
             if found.is_empty() {
                 let place = namespace.map_or_else(|| "any namespace".into(), |name| format!("namespace {name}"));
                 let writer = writer.name();
-                return Err(Failure::Usage(format!("{server}: there is no Secret of a cluster of {writer} in {place}")));
+                return Err(Failure::Usage(format!(
+                    "{server}: there is no Secret of a cluster of {writer} in {place}"
+                )));
             }
             sources.extend(found.into_iter().map(|described| self.of_secret(described)));
         }

@@ -26,15 +26,23 @@ pub(crate) fn write(joint: &Joint, to: &mut dyn Write) -> io::Result<()> {
         }
         for line in &row.checks {
             let details = || {
-                let of = causes.iter().filter(|(key, cause)| key.check == line.id && cause.clusters.contains_key(&place));
+                let of =
+                    causes.iter().filter(|(key, cause)| key.check == line.id && cause.clusters.contains_key(&place));
                 let mut text = String::new();
                 for (_, cause) in of {
                     let about = &cause.clusters[&place];
-                    _ = writeln!(text, "{}in {} of {} clusters", separated(about), cause.clusters.len(), joint.number());
+                    _ = writeln!(
+                        text,
+                        "{}in {} of {} clusters",
+                        separated(about),
+                        cause.clusters.len(),
+                        joint.number()
+                    );
                     let words = &cause.words;
                     let labels = [("expected", &words.expected), ("impact", &words.impact), ("fix", &words.fix)];
                     _ = writeln!(text, "seen      {}", words.seen);
-                    for (label, words) in labels.into_iter().filter_map(|(label, words)| Some((label, words.as_ref()?))) {
+                    for (label, words) in labels.into_iter().filter_map(|(label, words)| Some((label, words.as_ref()?)))
+                    {
                         _ = writeln!(text, "{label:<10}{words}");
                     }
                 }

@@ -15,14 +15,14 @@ const RESERVE: usize = 200;
 
 /// Writes the document.
 pub(crate) fn write(joint: &Joint, to: &mut dyn Write) -> io::Result<()> {
-    let mut parts = vec![format!("# {}\n\n", escaped(&verdict(joint))), clusters(joint)];
+    let (worst, numbers) = verdict(joint);
+    let mut parts = vec![format!("# {}: {}\n\n", worst.name(), escaped(&numbers)), clusters(joint)];
     parts.extend(joint.causes_by_check().iter().map(|group| {
         let (key, first) = group[0];
         let title = joint.check(&key.check).map_or("", |check| check.title.as_str());
         let affected = Joint::affected(group).len();
         let word = first.outcome.name();
-        let mut part =
-            format!("\n## {word}: {} {} ({affected} of {})\n\n", key.check, escaped(title), joint.number());
+        let mut part = format!("\n## {word}: {} {} ({affected} of {})\n\n", key.check, escaped(title), joint.number());
         for (key, cause) in group {
             let names: Vec<String> = joint.labelled(cause).map(|(name, _)| escaped(name)).collect();
             let about = cause.common_subject().filter(|about| !about.is_empty());
@@ -60,7 +60,8 @@ pub(crate) fn write(joint: &Joint, to: &mut dyn Write) -> io::Result<()> {
 const ROWS: usize = 300;
 
 fn clusters(joint: &Joint) -> String {
-    let mut table = String::from("| cluster | verdict | version | fail | error | warn | checks |\n|---|---|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| cluster | verdict | version | fail | error | warn | checks |\n|---|---|---|---|---|---|---|\n");
     for row in joint.worst_first().into_iter().take(ROWS) {
         let ids: Vec<&str> =
             row.with(Outcome::Fail).chain(row.with(Outcome::Error)).map(|line| line.id.as_str()).collect();

@@ -8,6 +8,7 @@ pub(crate) mod text;
 use std::io::{self, Write};
 
 use super::Joint;
+use super::row::Verdict;
 
 /// The format of a joint report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -38,14 +39,23 @@ impl Format {
     }
 }
 
-/// The first line of every report for people: what there is to say of all clusters.
-fn verdict(joint: &Joint) -> String {
-    use super::row::Verdict;
+/// What there is to say of all clusters: the verdict, and how many clusters it and the others are about.
+fn verdict(joint: &Joint) -> (Verdict, String) {
     let number = joint.number();
+    // A fleet that was stopped is not complete, whatever else it found.
+    let stopped = (joint.with(Verdict::Interrupted) > 0).then_some(Verdict::Interrupted);
+    let worst = stopped.into_iter().chain(Verdict::ALL).find(|verdict| joint.with(*verdict) > 0);
+    let worst = worst.unwrap_or(Verdict::Seaworthy);
     let clusters = if number == 1 { "cluster" } else { "clusters" };
-    let counts = Verdict::ALL.into_iter().filter_map(|verdict| match joint.with(verdict) {
+    let first = match joint.with(worst) {
+        some if some == number => format!("{number} {clusters}"),
+        some => format!("{some} of {number} {clusters}"),
+    };
+    let others = Verdict::ALL.into_iter().filter(|verdict| *verdict != worst);
+    let others = others.filter_map(|verdict| match joint.with(verdict) {
         0 => None,
         some => Some(format!("{some} {}", verdict.name())),
     });
-    format!("{number} {clusters}: {}", counts.collect::<Vec<_>>().join(", "))
+    let parts = [first].into_iter().chain(Some(others.collect::<Vec<_>>().join(", ")).filter(|it| !it.is_empty()));
+    (worst, parts.collect::<Vec<_>>().join("; "))
 }

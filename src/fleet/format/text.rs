@@ -10,7 +10,7 @@ use crate::fleet::cause::{Cause, Key};
 use crate::fleet::row::{self, Verdict};
 use crate::fleet::{Joint, Row};
 use crate::report::shortened;
-use crate::report::text::bounded::{Block, bounded};
+use crate::report::text::bounded::{self, Block};
 use crate::report::text::page::{INDENT, Page};
 use crate::report::text::style::{self, FAINT, PLAIN, STRONG};
 use crate::report::text::summary::{elapsed, grouped};
@@ -41,12 +41,48 @@ pub(crate) struct Shown<'a> {
     pub elapsed_ms: u64,
 }
 
-/// The joint report.
+/// The joint report. Fixes are shown as long as there is room for all of them.
 pub(crate) fn text(joint: &Joint, shown: &Shown<'_>) -> String {
     let Shown { width, all, .. } = *shown;
+    let mut header = Page::new(width, all);
+    head(&mut header, joint);
+    let mut end = Page::new(width, all);
+    table(&mut end, joint, shown);
+    summary(&mut end, joint, shown);
+    let end = end.finish();
+    let mut parts = blocks(joint, width, all, Detail::Fixes);
+    if !all && bounded::leaves_out(&parts, &end) {
+        parts = blocks(joint, width, all, Detail::Seen);
+    }
+    header.finish() + &bounded::bounded(parts, &end, all)
+}
+
+/// How much is shown of a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// What was expected and seen.
+    Seen,
+    /// Also what the check asserts, and the fix.
+    Fixes,
+}
+
+fn head(page: &mut Page, joint: &Joint) {
+    let program = format!("seaworthy {}", env!("CARGO_PKG_VERSION"));
+    let number = joint.number();
+    let clusters = if number == 1 { "1 cluster".to_owned() } else { format!("{number} clusters") };
+    let mut profiles: Vec<&str> =
+        joint.rows().map(|row| row.profile.as_str()).filter(|name| !name.is_empty()).collect();
+    profiles.sort_unstable();
+    profiles.dedup();
+    let profiles = profiles.join(", ");
+    page.words(&[(FAINT, &program), (STRONG, &clusters), (PLAIN, &profiles)], INDENT);
+    page.blank();
+}
+
+fn blocks(joint: &Joint, width: usize, all: bool, detail: Detail) -> Vec<Block> {
     let block = |group: &Vec<(&Key, &Cause)>| {
         let mut page = Page::new(width, all);
-        check(&mut page, joint, group, all);
+        check(&mut page, joint, group, all, detail);
         page.blank();
         Block { ids: vec![group[0].0.check.clone()], text: page.finish() }
     };
@@ -55,17 +91,13 @@ pub(crate) fn text(joint: &Joint, shown: &Shown<'_>) -> String {
     let (below_gate, others): (Vec<_>, Vec<_>) = groups.iter().partition(is_brief);
     let mut blocks: Vec<Block> = others.into_iter().map(block).collect();
     blocks.extend(brief(joint, &below_gate, width));
-    let mut end = Page::new(width, all);
-    table(&mut end, joint, shown);
-    summary(&mut end, joint, shown);
-    bounded(blocks, &end.finish(), all)
+    blocks
 }
 
 /// A check with its causes.
-fn check(page: &mut Page, joint: &Joint, group: &[(&Key, &Cause)], all: bool) {
+fn check(page: &mut Page, joint: &Joint, group: &[(&Key, &Cause)], all: bool, detail: Detail) {
     let (key, first) = group[0];
-    let (name, title) =
-        joint.check(&key.check).map_or(("", ""), |check| (check.name.as_str(), check.title.as_str()));
+    let (name, title) = joint.check(&key.check).map_or(("", ""), |check| (check.name.as_str(), check.title.as_str()));
     let affected = in_clusters(Joint::affected(group).len(), joint);
     page.words(
         &[
@@ -77,13 +109,15 @@ fn check(page: &mut Page, joint: &Joint, group: &[(&Key, &Cause)], all: bool) {
         ],
         INDENT,
     );
-    page.paragraph(INDENT, PLAIN, title);
+    if detail == Detail::Fixes {
+        page.paragraph(INDENT, PLAIN, title);
+    }
     let shown = if all { group.len() } else { group.len().min(CAUSES) };
     for (i, (key, cause)) in group[..shown].iter().enumerate() {
-        if i > 0 {
+        if i > 0 && detail == Detail::Fixes {
             page.blank();
         }
-        one(page, joint, key, cause, all);
+        one(page, joint, key, cause, all, detail);
     }
     if shown < group.len() {
         let rest = Joint::affected(&group[shown..]).len();
@@ -94,7 +128,7 @@ fn check(page: &mut Page, joint: &Joint, group: &[(&Key, &Cause)], all: bool) {
 }
 
 /// One cause: its words are those of the first cluster where others have other names.
-fn one(page: &mut Page, joint: &Joint, key: &Key, cause: &Cause, all: bool) {
+fn one(page: &mut Page, joint: &Joint, key: &Key, cause: &Cause, all: bool, detail: Detail) {
     let common = cause.common_subject();
     if let Some(about) = common.filter(|about| !about.is_empty()) {
         page.paragraph(INDENT, STRONG, about);
@@ -110,7 +144,7 @@ fn one(page: &mut Page, joint: &Joint, key: &Key, cause: &Cause, all: bool) {
         page.labelled("impact", impact);
     }
     let names: Vec<(&str, &str)> = joint.labelled(cause).collect();
-    if let Some(fix) = &words.fix {
+    if let Some(fix) = words.fix.as_ref().filter(|_| detail == Detail::Fixes) {
         let first = names.first().map_or("", |(name, _)| name);
         page.labelled("fix", &if cause.same_fix { fix.clone() } else { format!("in {first}: {fix}") });
     }
@@ -270,28 +304,21 @@ fn summary(page: &mut Page, joint: &Joint, shown: &Shown<'_>) {
         let text = format!("{} more results are not among the causes: their clusters have too many", grouped(further));
         page.paragraph(0, FAINT, &text);
     }
-    let worst = Verdict::ALL.into_iter().find(|verdict| joint.with(*verdict) > 0).unwrap_or(Verdict::Seaworthy);
-    let (word, colour) = match worst {
-        Verdict::NotSeaworthy => ("not seaworthy:", Outcome::Fail),
-        Verdict::Seaworthy => ("seaworthy:", Outcome::Pass),
-        Verdict::NotChecked | Verdict::Inconclusive => ("inconclusive:", Outcome::Error),
-        Verdict::Interrupted => ("interrupted:", Outcome::Error),
+    let (worst, numbers) = verdict(joint);
+    let colour = match worst {
+        Verdict::NotSeaworthy => Outcome::Fail,
+        Verdict::Seaworthy => Outcome::Pass,
+        Verdict::NotChecked | Verdict::Inconclusive | Verdict::Interrupted => Outcome::Error,
     };
-    let stopped = joint.with(Verdict::Interrupted) > 0;
-    let word = if stopped { "interrupted:" } else { word };
     let causes = joint.causes().iter().filter(|(_, cause)| cause.outcome == Outcome::Fail).count();
     let causes = match causes {
         0 => String::new(),
-        1 => "; 1 cause fails".to_owned(),
-        some => format!("; {} causes fail", grouped(some)),
+        1 => "; 1 cause".to_owned(),
+        some => format!("; {} causes", grouped(some)),
     };
-    let text = format!(
-        "{}{causes}; {} checks in {}",
-        verdict(joint),
-        grouped(joint.judged()),
-        elapsed(shown.elapsed_ms)
-    );
-    page.lead(style::outcome(colour), word, INDENT, &text);
+    let (judged, elapsed) = (grouped(joint.judged()), elapsed(shown.elapsed_ms));
+    let text = format!("{numbers}{causes}; {judged} checks in {elapsed}");
+    page.lead(style::outcome(colour), &format!("{}:", worst.name()), INDENT, &text);
 }
 
 #[cfg(test)]

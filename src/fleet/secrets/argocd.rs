@@ -120,7 +120,8 @@ fn document(name: &str, server: &str, config: Config) -> serde_json::Value {
     let exec = config.aws_auth_config.map(Aws::exec).or(config.exec_provider_config);
     let for_plugins = exec.as_ref().and_then(|exec| exec.config.clone());
     let exec = exec.map(|exec| {
-        let variables = exec.env.unwrap_or_default().into_iter().map(|(name, value)| json!({ "name": name, "value": value }));
+        let variables =
+            exec.env.unwrap_or_default().into_iter().map(|(name, value)| json!({ "name": name, "value": value }));
         json!({
             "apiVersion": exec.api_version, "command": exec.command, "args": exec.args.unwrap_or_default(),
             "env": variables.collect::<Vec<_>>(), "installHint": exec.install_hint,
@@ -128,7 +129,8 @@ fn document(name: &str, server: &str, config: Config) -> serde_json::Value {
         })
     });
     // As in Argo CD, a program takes the place of other credentials.
-    let login = if exec.is_some() { (None, None, None) } else { (config.username, config.password, config.bearer_token) };
+    let login =
+        if exec.is_some() { (None, None, None) } else { (config.username, config.password, config.bearer_token) };
     let (username, password, token) = login;
     let name = if name.is_empty() { CLUSTER } else { name };
     json!({

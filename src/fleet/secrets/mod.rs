@@ -86,7 +86,11 @@ impl Writer {
         };
         let of_secret = format!("{namespace}/{name}");
         let kubeconfig = kubeconfig.map(|found| Kubeconfig { origin: origin.clone(), ..found });
-        Some(Described { names: vec![cluster.clone(), format!("{namespace}/{cluster}"), of_secret], origin, kubeconfig })
+        Some(Described {
+            names: vec![cluster.clone(), format!("{namespace}/{cluster}"), of_secret],
+            origin,
+            kubeconfig,
+        })
     }
 }
 

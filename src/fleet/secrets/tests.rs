@@ -77,7 +77,8 @@ fn a_secret_of_argocd_says_what_a_kubeconfig_says() {
     assert_eq!(config.auth_info.token.as_ref().unwrap().expose_secret(), TOKEN);
     assert_eq!((config.tls_server_name.as_deref(), config.accept_invalid_certs), (Some("b"), true));
     assert!(config.proxy_url.is_some() && config.disable_compression);
-    let basic = of_config(&json!({ "username": "a", "password": TOKEN, "tlsClientConfig": { "insecure": false } })).unwrap();
+    let basic =
+        of_config(&json!({ "username": "a", "password": TOKEN, "tlsClientConfig": { "insecure": false } })).unwrap();
     assert_eq!(basic.config.auth_info.password.unwrap().expose_secret(), TOKEN);
 }
 
@@ -115,16 +116,25 @@ fn a_secret_names_no_file_of_this_machine() {
 #[test]
 fn an_error_names_the_secret_and_never_its_content() {
     for (data, says) in [
-        (vec![("server", &b"https://a"[..]), ("config", b"{\"bearerToken\": {\"a\": \"opaque-0815-token\"}}")], "is not JSON"),
+        (
+            vec![("server", &b"https://a"[..]), ("config", b"{\"bearerToken\": {\"a\": \"opaque-0815-token\"}}")],
+            "is not JSON",
+        ),
         (vec![("server", b"https://a"), ("config", b"opaque-0815-token")], "is not JSON as Argo CD writes it (line 1,"),
-        (vec![("server", b"https://a"), ("config", b"{\"tlsClientConfig\":{\"insecure\":\"opaque-0815-token\"}}")], "is not JSON"),
+        (
+            vec![("server", b"https://a"), ("config", b"{\"tlsClientConfig\":{\"insecure\":\"opaque-0815-token\"}}")],
+            "is not JSON",
+        ),
         (vec![("config", b"{\"bearerToken\":\"opaque-0815-token\"}")], "it has no field server"),
         (vec![("server", b"https://admin:opaque-0815-token@:6443")], "names no host"),
         (
             vec![("server", b"https://a"), ("config", b"{\"tlsClientConfig\":{\"caData\":\"opaque-0815-token\"}}")],
             "its certificate-authority-data",
         ),
-        (vec![("server", b"https://a"), ("config", b"{\"bearerToken\":\"opaque-0815-token\\n\"}")], "its token ends with a"),
+        (
+            vec![("server", b"https://a"), ("config", b"{\"bearerToken\":\"opaque-0815-token\\n\"}")],
+            "its token ends with a",
+        ),
     ] {
         let why = of_argocd(&data).kubeconfig.err().unwrap().to_string();
         assert!(why.contains("Secret fleet/cluster-a-1") && why.contains(says) && !why.contains("0815"), "{why}");
