@@ -19,6 +19,7 @@ pub mod reporting;
 pub mod run;
 pub mod session;
 mod settle;
+mod stop;
 pub mod sweep;
 pub mod table;
 pub mod test;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
 use super::settle;
+use super::stop::cancel_on_signal;
 use crate::cluster::{Call, Cluster, ClusterSummary, Kubeconfig, Settings, connect};
 use crate::drill::NodePower;
 use crate::event::{CleanedUp, Event, Planned, RunStarted};
@@ -20,7 +21,7 @@ use crate::join::{removal, stray};
 use crate::live::{Footprint, Inputs, Ledger, Live, Phase, RunId};
 use crate::probe::sweep;
 use crate::redaction::Redaction;
-use crate::run::{ExitCode, NotBegun, Plan, Profile, Source};
+use crate::run::{NotBegun, Plan, Profile, Source};
 use crate::seen::{Access, Obstacle, Unobserved};
 
 /// How long the clean-up tries to delete everything that has an effect. A live cluster needs a fraction of a second.
@@ -277,26 +278,4 @@ async fn exists(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// Becomes true at the first Ctrl-C or SIGTERM: the run stops, cleans up and still reports. The second one ends the process.
-pub fn cancel_on_signal() -> Result<watch::Receiver<bool>, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let unable = |e| Failure::System(format!("cannot handle signals: {e}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unable)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(unable)?;
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        for _ in 0..2 {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            // The receivers only need the first one.
-            let _ = stop.send(true);
-        }
-        #[expect(clippy::exit, reason = "the second signal ends the clean-up")]
-        std::process::exit(ExitCode::Interrupted as i32);
-    });
-    Ok(stopped)
 }

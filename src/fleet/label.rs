@@ -64,7 +64,7 @@ pub(crate) fn file_names(labels: &[String]) -> Vec<String> {
     let names = labels.iter().map(|label| {
         let plain: String = label.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST_FILE).collect();
         // Hidden files are not found again.
-        let plain = if plain.starts_with('.') { format!("_{}", &plain[1..]) } else { plain };
+        let plain = plain.strip_prefix('.').map_or(plain.clone(), |rest| format!("_{rest}"));
         unused(&plain, "-", &mut taken)
     });
     names.collect()

@@ -38,21 +38,17 @@ impl Progress {
     pub(crate) fn done(&mut self, row: &Row) {
         self.done += 1;
         *self.verdicts.entry(row.verdict()).or_default() += 1;
-        match &self.bar {
-            Some(bar) => {
-                bar.inc(1);
-                let counts: Vec<_> =
-                    self.verdicts.iter().map(|(verdict, number)| format!("{number} {}", verdict.name())).collect();
-                bar.set_message(counts.join(", "));
-            }
-            None => {
-                let Self { start, number, done, .. } = self;
-                let seconds = start.elapsed().as_secs_f64();
-                let line = format!("{done} of {number} after {seconds:.1} s: {}: {}", row.member.label, words(row));
-                // A fleet is asked even if no one reads its standard error.
-                _ = writeln!(io::stderr(), "{}", printable(&line).replace('\n', " "));
-            }
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+            let counts = self.verdicts.iter().map(|(verdict, number)| format!("{number} {}", verdict.name()));
+            bar.set_message(counts.collect::<Vec<_>>().join(", "));
+            return;
         }
+        let Self { start, number, done, .. } = self;
+        let seconds = start.elapsed().as_secs_f64();
+        let line = format!("{done} of {number} after {seconds:.1} s: {}: {}", row.member.label, words(row));
+        // A fleet is asked even if no one reads its standard error.
+        _ = writeln!(io::stderr(), "{}", printable(&line).replace('\n', " "));
     }
 
     /// How long it took so far, in milliseconds.

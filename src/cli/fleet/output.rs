@@ -85,12 +85,11 @@ impl FleetReports {
         let folders = folders.into_iter().filter_map(|(name, folder)| Some((name, folder?)));
         let files: Vec<_> = written.iter().map(|(name, path)| (*name, path.as_path())).chain(folders).collect();
         let mut console = Console::stdout(self.color);
-        let shown = match self.output.writer() {
-            Some(writer) => Destination::write(console, |to| writer(joint, to)),
-            None => {
-                let shown = Shown { width: console.width(), all: self.verbose, files: &files, elapsed_ms };
-                Console::write(&mut console, &text(joint, &shown))
-            }
+        let shown = if let Some(writer) = self.output.writer() {
+            Destination::write(console, |to| writer(joint, to))
+        } else {
+            let shown = Shown { width: console.width(), all: self.verbose, files: &files, elapsed_ms };
+            Console::write(&mut console, &text(joint, &shown))
         };
         failed.map_or(shown, Err)
     }

@@ -94,7 +94,7 @@ impl SourceArgs {
         if of_secrets {
             sources.extend(self.of_secrets(connection).await?);
         }
-        let is_recording = |name: &str| name.ends_with(".json") || name.ends_with(".json.gz");
+        let is_recording = |name: &str| [".json", ".json.gz"].iter().any(|end| name.ends_with(end));
         for path in files(&self.recordings, "--recordings", is_recording)? {
             let origin = format!("recording {}", path.display());
             sources.push(Source { names: names_of(&path), origin, file: Some(path.clone()), way: Way::Recorded(path) });
@@ -246,10 +246,43 @@ fn files(paths: &[PathBuf], flag: &str, is_meant: impl Fn(&str) -> bool) -> Resu
         if found.is_empty() {
             return Err(Failure::Usage(format!("{flag} {}: the folder has no such file", path.display())));
         }
-        found.sort();
+        found.sort_by_cached_key(|path| natural(&path.to_string_lossy()));
         all.extend(found);
     }
     let mut seen = BTreeSet::new();
     all.retain(|path| seen.insert(path.clone()));
     Ok(all)
+}
+
+/// What orders names as people do: `prod-2` before `prod-10`.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let digits = |part: &str| part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
+    let (mut parts, mut rest) = (Vec::new(), name);
+    while !rest.is_empty() {
+        let (words, after) = rest.split_at(digits(rest));
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let (number, after) = after.split_at(end);
+        parts.push((words.to_owned(), number.parse().unwrap_or(u64::MAX)));
+        rest = after;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_people() {
+        let mut names = ["b", "prod-10", "prod-2", "prod-2a", "prod", "1", "99999999999999999999"];
+        names.sort_by_cached_key(|name| natural(name));
+        assert_eq!(names, ["1", "99999999999999999999", "b", "prod", "prod-2", "prod-2a", "prod-10"]);
+    }
+
+    #[test]
+    fn a_file_names_its_cluster() {
+        assert_eq!(names_of(Path::new("/a/eu/prod.json.gz")), ["prod", "eu/prod", "/a/eu/prod.json.gz"]);
+        assert_eq!(names_of(Path::new("admin.conf"))[0], "admin");
+        assert_eq!(names_of(Path::new("config"))[0], "config");
+    }
 }

@@ -10,7 +10,7 @@ use crate::report::junit::xml::{Case, Status, Suite};
 
 /// Writes the document.
 pub(crate) fn write(joint: &Joint, to: &mut dyn Write) -> io::Result<()> {
-    let causes = joint.causes();
+    let all_causes = joint.causes();
     let mut report = junit_report::ReportBuilder::new();
     for (place, row) in joint.places() {
         let mut cases: Vec<Case> = Vec::with_capacity(row.checks.len().max(1));
@@ -26,8 +26,9 @@ pub(crate) fn write(joint: &Joint, to: &mut dyn Write) -> io::Result<()> {
         }
         for line in &row.checks {
             let details = || {
-                let of =
-                    causes.iter().filter(|(key, cause)| key.check == line.id && cause.clusters.contains_key(&place));
+                let of = all_causes
+                    .iter()
+                    .filter(|(key, cause)| key.check == line.id && cause.clusters.contains_key(&place));
                 let mut text = String::new();
                 for (_, cause) in of {
                     let about = &cause.clusters[&place];

@@ -3,6 +3,7 @@
 pub(crate) mod json;
 pub(crate) mod junit;
 pub(crate) mod markdown;
+mod table;
 pub(crate) mod text;
 
 use std::io::{self, Write};

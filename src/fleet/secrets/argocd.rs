@@ -20,7 +20,7 @@ const OWN: &str = "https://kubernetes.default.svc";
 /// How Argo CD connects to a cluster. What seaworthy does not use is passed over.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Config {
+struct HowToConnect {
     username: Option<String>,
     password: Option<String>,
     bearer_token: Option<String>,
@@ -78,7 +78,7 @@ impl Aws {
     }
 }
 
-impl Config {
+impl HowToConnect {
     fn has_login(&self) -> bool {
         [&self.username, &self.password, &self.bearer_token].into_iter().flatten().any(|text| !text.is_empty())
     }
@@ -101,8 +101,8 @@ pub(super) fn kubeconfig(
     own: &Kubeconfig,
 ) -> Result<Kubeconfig, KubeconfigError> {
     let server = text(data, "server").ok_or_else(|| malformed(origin, "it has no field server"))?;
-    let config: Config = match field(data, "config") {
-        None => Config::default(),
+    let config: HowToConnect = match field(data, "config") {
+        None => HowToConnect::default(),
         // The error of the parser may quote a token.
         Some(bytes) => serde_json::from_slice(bytes).map_err(|e| {
             let at = format!("line {}, column {}", e.line(), e.column());
@@ -115,7 +115,7 @@ pub(super) fn kubeconfig(
     of_bytes(origin, document(name, &server, config).to_string().as_bytes())
 }
 
-fn document(name: &str, server: &str, config: Config) -> serde_json::Value {
+fn document(name: &str, server: &str, config: HowToConnect) -> serde_json::Value {
     let tls = config.tls_client_config.unwrap_or_default();
     let exec = config.aws_auth_config.map(Aws::exec).or(config.exec_provider_config);
     let for_plugins = exec.as_ref().and_then(|exec| exec.config.clone());
