@@ -90,7 +90,15 @@ pub(super) fn cluster(labels: &BTreeMap<String, String>, data: &BTreeMap<String,
         return None;
     }
     // As in Argo CD, a cluster without a name has that of its server.
-    Some(text(data, "name").or_else(|| text(data, "server")).unwrap_or_default())
+    let name = text(data, "name").or_else(|| text(data, "server").map(|server| without_login(&server)));
+    Some(name.unwrap_or_default())
+}
+
+/// A URL without the name and the password in it, whether it is one or not.
+fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    if scheme.is_empty() { place.to_owned() } else { format!("{scheme}://{place}") }
 }
 
 /// The kubeconfig that says the same. `own` is the one of the cluster that holds the Secret.
