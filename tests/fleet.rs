@@ -225,6 +225,25 @@ fn the_same_cause_is_reported_once_with_its_clusters() {
     );
 }
 
+/// `SNAPSHOTS=overwrite cargo test --test fleet` writes the sample again.
+#[test]
+fn the_text_is_the_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = "faults/cluster-ca-expires-within-a-year";
+    let copies = [("eu-1", ca), ("eu-2", ca), ("us-1", "faults/coredns-crash-looping"), ("us-2", "healthy/one-node")];
+    recordings(folder.path(), &copies);
+    fs::create_dir(folder.path().join("clusters")).unwrap();
+    fs::write(folder.path().join("clusters/us-3.conf"), "hello").unwrap();
+    let done = run(folder.path(), &["--kubeconfigs", "clusters", "--recordings", "recordings"]);
+    let text = String::from_utf8(done.stdout).unwrap();
+    let text = regex::Regex::new(r"checks in [0-9.]+ m?s").unwrap().replace(&text, "checks in 0 s").into_owned();
+    let mut redactions = snapbox::Redactions::new();
+    redactions.insert("[VERSION]", env!("CARGO_PKG_VERSION")).unwrap();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample.fleet.txt");
+    let assert = snapbox::Assert::new().action_env("SNAPSHOTS").redact_with(redactions);
+    assert.eq(text, snapbox::Data::read_from(&sample, None));
+}
+
 #[test]
 fn a_cluster_that_hangs_refuses_or_lies_is_a_row_that_says_why() {
     let folder = tempfile::tempdir().unwrap();
