@@ -17,6 +17,7 @@ pub(crate) mod dial;
 pub mod drill;
 pub mod event;
 pub(crate) mod fact;
+pub(crate) mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod handshake;

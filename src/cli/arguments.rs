@@ -6,6 +6,7 @@ use super::accept::AcceptArgs;
 use super::completion::CompletionArgs;
 use super::diff::DiffArgs;
 use super::explain::ExplainArgs;
+use super::fleet::FleetArgs;
 use super::guard::GuardArgs;
 use super::image::ImageArgs;
 use super::judge::JudgeArgs;
@@ -38,6 +39,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Explain checks: what they assert, why it matters, how to fix findings
     Explain(ExplainArgs),
+    /// Check many clusters, and report on all of them together
+    Fleet(Box<FleetArgs>),
     /// Stop a node and start it again, for a drill
     #[command(hide = true)]
     Guard(GuardArgs),

@@ -109,7 +109,7 @@ pub async fn gathered(recording: Recording, name: &str) -> Result<Gathered, Fail
 }
 
 /// The selected checks, or else those of the recorded run.
-fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
+pub(super) fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
     if !filter.select.is_empty() {
         return Ok(Selection::new(&filter.select, &filter.skip)?.checks()?);
     }

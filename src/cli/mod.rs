@@ -10,6 +10,7 @@ pub mod diff;
 pub mod drill;
 pub mod explain;
 pub mod failure;
+pub mod fleet;
 pub mod guard;
 pub mod image;
 pub mod judge;
@@ -22,6 +23,7 @@ pub mod run;
 pub mod session;
 mod settle;
 pub mod snapshot;
+mod stop;
 pub mod sweep;
 pub mod table;
 pub mod test;
@@ -53,6 +55,7 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completion(args) => completion::run(args),
         Command::Diff(args) => diff::run(args).await,
         Command::Explain(args) => explain::run(args),
+        Command::Fleet(args) => Box::pin(fleet::run(*args)).await,
         Command::Guard(args) => guard::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
         Command::Judge(args) => judge::run(args).await,

@@ -1,5 +1,6 @@
 //! `seaworthy run`: check a cluster.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::drill::DrillArgs;
 use super::reporting::{check_files, consume, open};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Cost, Events, RunStarted};
+use crate::history::Acceptance;
 use crate::recording::{self, Header};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Wanted, output_file};
@@ -95,11 +97,25 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if let Some(patience) = args.settle {
         session.settle(patience).await;
     }
-    let started = session.started(&plan);
-    let acceptance = accepted.of(&started.cluster)?;
-    let header = started.clone();
+    let acceptance = accepted.of(&session.started(&plan).cluster)?;
     let (events, receiver) = Events::channel();
     let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
+    let (recorded, exit_code) = conduct(&session, plan, (named, acceptance), record, events).await;
+    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    recorded?;
+    Ok(exit_code)
+}
+
+/// Runs the plan, records the facts, and cleans up beside that. All of it goes to `events`.
+pub(super) async fn conduct(
+    session: &Session,
+    plan: Plan,
+    (named, acceptance): (BTreeSet<&'static str>, Acceptance),
+    record: Option<OutputFile>,
+    events: Events,
+) -> (Result<(), Failure>, ExitCode) {
+    let started = session.started(&plan);
+    let header = started.clone();
     let run = Run { plan, source: session.source(), gate: started.gate, named, started, acceptance };
     let running = async {
         let Conclusion { facts, cost, exit_code, .. } = engine::run(run, events.clone()).await;
@@ -111,14 +127,11 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         };
         (recorded, exit_code)
     };
-    let ((recorded, exit_code), cleaned_up) = tokio::join!(running, session.clean_up());
+    let (done, cleaned_up) = tokio::join!(running, session.clean_up());
     for event in cleaned_up {
         events.send(event);
     }
-    drop(events);
-    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
-    recorded?;
-    Ok(exit_code)
+    done
 }
 
 fn write_recording(

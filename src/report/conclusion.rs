@@ -81,7 +81,7 @@ fn place(roots: &[Root]) -> String {
     }
 }
 
-fn elapsed(ms: u64) -> String {
+pub(crate) fn elapsed(ms: u64) -> String {
     match ms {
         0..=99 => format!("{ms} ms"),
         100..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
@@ -90,7 +90,7 @@ fn elapsed(ms: u64) -> String {
 }
 
 /// A number in groups of three digits.
-pub(super) fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {

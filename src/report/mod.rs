@@ -1,11 +1,11 @@
 //! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
 mod annotations;
-mod conclusion;
+pub(crate) mod conclusion;
 pub mod console;
 mod csv;
 mod ctrf;
-mod documentation;
+pub(crate) mod documentation;
 mod folded;
 pub mod format;
 pub mod gathered;

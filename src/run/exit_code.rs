@@ -43,6 +43,19 @@ impl ExitCode {
     }
 }
 
+impl ExitCode {
+    /// The exit codes, the worst first: a fleet that was stopped is not complete, a finding outweighs what could not be
+    /// checked, and a cluster that could not even be asked for a wrong file outweighs one that did not answer.
+    const WORST_FIRST: [Self; 6] =
+        [Self::Interrupted, Self::Findings, Self::Usage, Self::Inconclusive, Self::NothingSelected, Self::Seaworthy];
+
+    /// The worst of several runs; of none, that nothing is selected.
+    pub fn worst(codes: impl IntoIterator<Item = Self>) -> Self {
+        let rank = |code: &Self| Self::WORST_FIRST.iter().position(|other| other == code);
+        codes.into_iter().min_by_key(rank).unwrap_or(Self::NothingSelected)
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)
@@ -62,7 +75,8 @@ pub const HELP: &str = "Exit codes:
 
 A run that cannot begin writes every report all the same: one check states the
 cause, and the others are blocked by it. It removes an older --record file. A
-wrong command line touches no file.";
+wrong command line touches no file. Of many clusters, the worst counts: 130, then
+1, 2, 3, 4 and 0.";
 
 #[cfg(test)]
 mod tests {
@@ -75,5 +89,16 @@ mod tests {
         assert_eq!(ExitCode::of([Outcome::Pass, Outcome::Warn, Outcome::Skip]), ExitCode::Seaworthy);
         assert_eq!(ExitCode::of([Outcome::Skip, Outcome::Skip]), ExitCode::Inconclusive);
         assert_eq!(ExitCode::of([]), ExitCode::NothingSelected);
+    }
+
+    #[test]
+    fn the_worst_of_many_runs_counts() {
+        use ExitCode::{Findings, Inconclusive, Interrupted, NothingSelected, Seaworthy, Usage};
+        assert_eq!(ExitCode::worst([Seaworthy, Seaworthy]), Seaworthy);
+        assert_eq!(ExitCode::worst([Seaworthy, Inconclusive, Usage, Findings]), Findings);
+        assert_eq!(ExitCode::worst([Inconclusive, Usage, Seaworthy]), Usage);
+        assert_eq!(ExitCode::worst([NothingSelected, Inconclusive, Seaworthy]), Inconclusive);
+        assert_eq!(ExitCode::worst([Findings, Interrupted]), Interrupted);
+        assert_eq!(ExitCode::worst([]), NothingSelected);
     }
 }

@@ -1,6 +1,6 @@
 //! Text for people: what is wrong first, each thing once, with what to do about it.
 
-mod bounded;
+pub(crate) mod bounded;
 mod brief;
 mod clean_up;
 mod consequences;
