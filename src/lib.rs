@@ -10,6 +10,7 @@ pub mod check;
 pub(crate) mod cidr;
 pub mod cli;
 pub(crate) mod cluster;
+pub mod compliance;
 pub(crate) mod control_plane;
 #[doc(hidden)]
 pub mod crypto_provider;
