@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Gathered, json, junit};
+use super::{Gathered, json, junit, openmetrics, openreports};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -14,6 +14,12 @@ pub enum Format {
     Json,
     /// JUnit XML
     Junit,
+    /// Metrics for Prometheus
+    #[value(name = "openmetrics")]
+    OpenMetrics,
+    /// A ClusterReport of openreports.io, for kubectl apply
+    #[value(name = "openreports")]
+    OpenReports,
     /// The event stream as JSON lines, which `seaworthy report` converts into any report
     Events,
 }
@@ -39,6 +45,16 @@ impl Format {
             Self::Events => Way::Events,
             Self::Json => Way::Whole(json::write),
             Self::Junit => Way::Whole(junit::document::write),
+            Self::OpenMetrics => Way::Whole(openmetrics::document::write),
+            Self::OpenReports => Way::Whole(openreports::document::write),
+        }
+    }
+
+    /// What writes it once, as a whole; none of what is written as the run goes on.
+    pub(crate) fn writer(self) -> Option<Writer> {
+        match self.way() {
+            Way::Whole(writer) => Some(writer),
+            Way::Text | Way::Events => None,
         }
     }
 

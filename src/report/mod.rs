@@ -1,7 +1,7 @@
 //! Reports: consumers of the event stream. They know events and the words of verdicts in them, never a check or a fact.
 
 pub mod console;
-mod documentation;
+pub(crate) mod documentation;
 mod folded;
 pub mod format;
 pub mod gathered;
@@ -9,6 +9,8 @@ pub mod json;
 pub mod jsonl;
 pub mod junit;
 pub mod on_verdict;
+pub mod openmetrics;
+pub mod openreports;
 pub mod output;
 pub mod plain;
 pub mod progress;
