@@ -35,6 +35,7 @@ pub(crate) mod object_ref;
 pub(crate) mod ports;
 pub mod probe;
 pub(crate) mod prometheus;
+pub mod push;
 pub(crate) mod rbac;
 pub mod recording;
 pub(crate) mod redaction;

@@ -11,6 +11,7 @@ use super::reporting::{STANDARD_INPUT, check_files, consume, open};
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, RunStarted};
+use crate::push::Pushes;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
 use crate::report::{Progress, Wanted};
@@ -51,16 +52,22 @@ pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
     } else {
         (Recording::read(&args.file)?, args.file.display().to_string())
     };
-    judge(recording, &name, &args.filter, &args.reports).await
+    judge(recording, &name, &args.filter, &args.reports, Pushes::default()).await
 }
 
 /// Judges the example.
-pub async fn example(filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
+pub async fn example(filter: &FilterArgs, reports: &Wanted, pushes: Pushes) -> Result<ExitCode, Failure> {
     let recording = Recording::parse(EXAMPLE, Path::new(EXAMPLE_NAME))?;
-    judge(recording, EXAMPLE_NAME, filter, reports).await
+    judge(recording, EXAMPLE_NAME, filter, reports, pushes).await
 }
 
-async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
+async fn judge(
+    recording: Recording,
+    name: &str,
+    filter: &FilterArgs,
+    reports: &Wanted,
+    pushes: Pushes,
+) -> Result<ExitCode, Failure> {
     let plan = Plan::new(chosen(&recording, name, filter)?);
     let gate = filter.fail_on.unwrap_or(recording.header.gate);
     let reports = open(reports, Progress::Hidden)?;
@@ -71,12 +78,12 @@ async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &
         ..RunStarted::judging(&recording, &plan.checks)
     };
     let (events, receiver) = Events::channel();
-    let reporting = tokio::spawn(consume(receiver, reports, Redaction::default()));
+    let reporting = tokio::spawn(consume(receiver, reports, pushes, Redaction::default()));
     let source = Source::Recorded(recording);
     let Conclusion { exit_code, .. } =
         engine::run(Run { plan, source, gate, named: filter.named(), started }, events).await;
-    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
-    Ok(exit_code)
+    let delivered = reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    Ok(delivered.exit_code(exit_code))
 }
 
 /// The selected checks, or else those of the recorded run.

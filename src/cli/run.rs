@@ -9,9 +9,10 @@ use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
-use super::reporting::{check_files, consume, open};
+use super::reporting::{check_files, consume, open, resolve};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Cost, Events, RunStarted};
+use crate::push::PushArgs;
 use crate::recording::{self, Header};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Wanted, output_file};
@@ -43,6 +44,8 @@ pub struct RunArgs {
     #[command(flatten)]
     reports: Wanted,
     #[command(flatten)]
+    push: PushArgs,
+    #[command(flatten)]
     probes: ProbeArgs,
     #[command(flatten)]
     drill: DrillArgs,
@@ -63,8 +66,8 @@ pub struct RunArgs {
 /// Runs the checks and writes the reports.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
-        check_files(&args.reports, &[], None)?;
-        return super::judge::example(&args.choice.filter, &args.reports).await;
+        check_files(&args.reports, &args.push.files(), None)?;
+        return super::judge::example(&args.choice.filter, &args.reports, resolve(&args.push)?).await;
     }
     let (mut profile, checks) = args.choice.resolve()?;
     let power = args.drill.resolve(&args.choice, &mut profile)?;
@@ -83,7 +86,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let of_environment: Vec<_> = std::env::split_paths(&of_environment).collect();
     let mut read = vec![("--kubeconfig", args.connection.kubeconfig.as_deref()), ("--profile", Some(profile_file))];
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
+    read.extend(args.push.files());
     check_files(&args.reports, &read, args.record.as_deref())?;
+    let pushes = resolve(&args.push)?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = open(&args.reports, Progress::Shown)?;
     let session = Session::open(&args.connection, args.probes, profile, power, timeout).await;
@@ -93,7 +98,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let started = session.started(&plan);
     let header = started.clone();
     let (events, receiver) = Events::channel();
-    let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
+    let reporting = tokio::spawn(consume(receiver, reports, pushes, session.redaction.clone()));
     let run = Run { plan, source: session.source(), gate: started.gate, named, started };
     let running = async {
         let Conclusion { facts, cost, exit_code, .. } = engine::run(run, events.clone()).await;
@@ -110,9 +115,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         events.send(event);
     }
     drop(events);
-    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    let delivered = reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     recorded?;
-    Ok(exit_code)
+    Ok(delivered.exit_code(exit_code))
 }
 
 fn write_recording(
