@@ -141,21 +141,21 @@ fn coverage() -> String {
         let ids = || sections.iter().flat_map(|(_, ids)| ids);
         let covered = ids().filter(|id| !compliance::covering(key, id).is_empty()).count();
         let name = &framework.name;
-        text += &format!("\n## {name}\n\nKey `{key}`. {covered} of {} ids are covered.\n", ids().count());
+        text.extend([format!("\n## {name}\n\nKey `{key}`. {covered} of {} ids are covered.\n", ids().count())]);
         text += "\n| id | checks |\n|---|---|\n";
         for id in ids() {
             let checks = compliance::covering(key, id);
             if !checks.is_empty() {
                 let links: Vec<_> =
                     checks.iter().map(|check| format!("[{check}](checks.md#{})", check.to_lowercase())).collect();
-                text += &format!("| {id} | {} |\n", links.join(", "));
+                text.extend([format!("| {id} | {} |\n", links.join(", "))]);
             }
         }
         text += "\nNot covered:\n\n| section | ids |\n|---|---|\n";
         for (section, ids) in &sections {
             let left: Vec<_> = ids.iter().filter(|id| compliance::covering(key, id).is_empty()).cloned().collect();
             if !left.is_empty() {
-                text += &format!("| {section} | {} |\n", left.join(", "));
+                text.extend([format!("| {section} | {} |\n", left.join(", "))]);
             }
         }
     }

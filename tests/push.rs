@@ -1,5 +1,7 @@
 //! `--push`: targets get the verdict, and one that misbehaves changes no verdict, loses no file and shows no secret.
 
+#[expect(dead_code, reason = "every request is answered here, whenever it came and from whom")]
+mod plain_server;
 #[expect(dead_code, reason = "only its side of TLS is used here")]
 mod server;
 
@@ -308,6 +310,32 @@ async fn a_user_and_password_are_sent_and_never_shown() {
     assert!(!done.all().contains("hunter2") && !done.all().contains("jane"));
 }
 
+/// It has a cluster, and nothing else: no fact of it can be seen.
+#[tokio::test]
+async fn a_cluster_gets_its_own_report() {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let came = asked.clone();
+    let url = plain_server::serve(move |plain_server::Asked { path, .. }| {
+        came.lock().unwrap().push(path.clone());
+        match path.as_str() {
+            "/version" => plain_server::Answer::version(),
+            path if path.starts_with("/apis/openreports.io/v1alpha1/clusterreports/") => {
+                plain_server::Answer::object(&serde_json::json!({
+                    "apiVersion": "openreports.io/v1alpha1", "kind": "ClusterReport", "metadata": { "name": "x" },
+                }))
+            }
+            _ => plain_server::Answer::not_found(),
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = plain_server::run(folder.path(), &url, &["--select", "KL-01", "--push", "openreports"]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("did not get the verdict"), "{said}");
+    let name = "/apis/openreports.io/v1alpha1/clusterreports/seaworthy-a-audit?fieldManager=seaworthy&force=true";
+    assert_eq!(asked.lock().unwrap().iter().filter(|path| *path == name).count(), 1);
+}
+
 #[tokio::test]
 async fn what_cannot_be_sent_is_refused_before_the_run() {
     for (flags, says) in [
@@ -316,6 +344,7 @@ async fn what_cannot_be_sent_is_refused_before_the_run() {
         (vec!["--push", "https://a.test", "--push-token-file", "missing"], "--push-token-file missing: cannot be read"),
         (vec!["--push", "https://a.test", "--push-ca", "r.txt"], "--push-ca r.txt: "),
         (vec!["--push-token-file", "r.txt"], "--push"),
+        (vec!["--push", "openreports"], "--push openreports needs a run on a cluster"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         written(folder.path(), "r.txt", "hunter2 is no certificate");

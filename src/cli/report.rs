@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reporting::{STANDARD_INPUT, check_files, finish, open, resolve};
+use super::reporting::{STANDARD_INPUT, check_files, finish, open, resolve_without_cluster};
 use super::{Failure, say};
 use crate::event::reading::Stream;
 use crate::event::{Event, RunStarted};
@@ -37,7 +37,7 @@ pub struct ReplayArgs {
 pub async fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let read = args.push.files().into_iter().chain([("EVENTS", Some(args.file.as_path()))]);
     check_files(&args.reports, &read.collect::<Vec<_>>(), None)?;
-    let mut pushes = resolve(&args.push)?;
+    let mut pushes = resolve_without_cluster(&args.push)?;
     let stream = if args.file == Path::new("-") {
         Stream::parse(io::stdin().lock(), Path::new(STANDARD_INPUT))?
     } else {

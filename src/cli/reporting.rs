@@ -60,6 +60,11 @@ pub(super) fn resolve(push: &PushArgs) -> Result<Pushes, Failure> {
     push.resolve().map_err(Failure::Usage)
 }
 
+/// The same for a command that asks no cluster.
+pub(super) fn resolve_without_cluster(push: &PushArgs) -> Result<Pushes, Failure> {
+    push.resolve_without_cluster().map_err(Failure::Usage)
+}
+
 /// Whether every target of `--push` got the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

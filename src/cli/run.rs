@@ -9,7 +9,7 @@ use super::Failure;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
-use super::reporting::{check_files, consume, open, resolve};
+use super::reporting::{check_files, consume, open, resolve, resolve_without_cluster};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Cost, Events, RunStarted};
 use crate::push::PushArgs;
@@ -67,7 +67,7 @@ pub struct RunArgs {
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
         check_files(&args.reports, &args.push.files(), None)?;
-        return super::judge::example(&args.choice.filter, &args.reports, resolve(&args.push)?).await;
+        return super::judge::example(&args.choice.filter, &args.reports, resolve_without_cluster(&args.push)?).await;
     }
     let (mut profile, checks) = args.choice.resolve()?;
     let power = args.drill.resolve(&args.choice, &mut profile)?;
@@ -95,6 +95,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if let Some(patience) = args.settle {
         session.settle(patience).await;
     }
+    let pushes = pushes.of_cluster(session.cluster());
     let started = session.started(&plan);
     let header = started.clone();
     let (events, receiver) = Events::channel();

@@ -82,7 +82,9 @@ mod tests {
     #[test]
     fn what_fails_is_an_alert_and_what_passes_ends_one() {
         let mut run = Gathered::default();
-        events().iter().for_each(|event| run.event(event));
+        for event in events() {
+            run.event(&event);
+        }
         let alerts: Vec<Value> = serde_json::from_slice(&of(&run)).unwrap();
         let ids: Vec<_> = alerts.iter().map(|alert| alert["labels"]["check"].as_str().unwrap()).collect();
         assert_eq!(ids, ["PK-02", "DN-01", "DN-05"], "neither errors nor skips");

@@ -11,13 +11,15 @@ use super::target::{Kind, Target};
 
 /// How many bytes a file with a token may have.
 const LONGEST_TOKEN: usize = 16 * 1024;
+/// What stands for the cluster itself in the place of a URL.
+const CLUSTER: &str = "openreports";
 
 /// Where else the verdict goes.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Reports")]
 pub struct PushArgs {
-    /// Send the verdict to a webhook, which gets the JSON, to alertmanager+URL, or to pushgateway+URL; repeatable. A target that
-    /// is down changes no verdict
+    /// Send the verdict to a webhook, which gets the JSON, to alertmanager+URL or to pushgateway+URL, or apply it to the cluster as
+    /// a ClusterReport (openreports); repeatable. A target that is down changes no verdict
     #[arg(long, value_name = "URL")]
     push: Vec<SecretString>,
     /// Send the bearer token in FILE to the webhook of --push
@@ -36,8 +38,12 @@ impl PushArgs {
 
     /// Reads the files and checks the URLs, before the run begins.
     pub fn resolve(&self) -> Result<Pushes, String> {
-        let mut targets = Vec::new();
+        let (mut targets, mut apply) = (Vec::new(), false);
         for (place, text) in self.push.iter().enumerate() {
+            if text.expose_secret() == CLUSTER {
+                apply = true;
+                continue;
+            }
             let wrong = |why: &str| format!("--push, number {}: {why}", place + 1);
             let target = Target::parse(text).map_err(wrong)?;
             if target.user.is_some() && !target.is_confidential() {
@@ -50,7 +56,17 @@ impl PushArgs {
             confined(&targets)?;
         }
         let authorities = self.push_ca.as_deref().map(authorities).transpose()?;
-        Ok(Pushes::new(targets, token, authorities))
+        Ok(Pushes::new(targets, token, authorities, apply))
+    }
+
+    /// The same where there is no cluster to apply anything to.
+    pub fn resolve_without_cluster(&self) -> Result<Pushes, String> {
+        if self.push.iter().any(|text| text.expose_secret() == CLUSTER) {
+            return Err(format!(
+                "--push {CLUSTER} needs a run on a cluster: write --report {CLUSTER}=FILE, and kubectl apply --server-side -f FILE"
+            ));
+        }
+        self.resolve()
     }
 }
 

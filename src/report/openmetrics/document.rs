@@ -158,7 +158,9 @@ mod tests {
 
     fn text(events: &[Event]) -> String {
         let mut run = Gathered::default();
-        events.iter().for_each(|event| run.event(event));
+        for event in events {
+            run.event(event);
+        }
         let mut text = Vec::new();
         write(&run, &mut text).unwrap();
         String::from_utf8(text).unwrap()

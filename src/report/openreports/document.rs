@@ -92,7 +92,9 @@ mod tests {
 
     fn written(events: &[Event]) -> (Value, usize) {
         let mut run = Gathered::default();
-        events.iter().for_each(|event| run.event(event));
+        for event in events {
+            run.event(event);
+        }
         let mut text = Vec::new();
         write(&run, &mut text).unwrap();
         (serde_json::from_slice(&text).unwrap(), text.len())

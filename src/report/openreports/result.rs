@@ -174,7 +174,8 @@ fn shortened(text: String, longest: usize) -> String {
     if text.len() <= longest {
         return text;
     }
-    let kept = text.floor_char_boundary(longest.saturating_sub(40));
+    let kept = longest.saturating_sub(40);
+    let kept = (0..=kept).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     format!("{}\u{2026} ({} more bytes)", &text[..kept], text.len() - kept)
 }
 
