@@ -10,6 +10,7 @@ pub mod check;
 pub(crate) mod cidr;
 pub mod cli;
 pub(crate) mod cluster;
+pub mod compliance;
 pub(crate) mod control_plane;
 #[doc(hidden)]
 pub mod crypto_provider;
@@ -36,6 +37,7 @@ pub(crate) mod object_ref;
 pub(crate) mod ports;
 pub mod probe;
 pub(crate) mod prometheus;
+pub mod push;
 pub(crate) mod rbac;
 pub mod recording;
 pub(crate) mod redaction;

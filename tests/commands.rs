@@ -130,6 +130,15 @@ fn rbac_grants_what_the_selection_needs_and_nothing_else() {
 }
 
 #[test]
+fn rbac_grants_what_a_cluster_report_needs_on_request() {
+    let rule =
+        "- apiGroups: [\"openreports.io\"]\n  resources: [\"clusterreports\"]\n  verbs: [\"create\", \"patch\"]\n";
+    let with = seaworthy(&["rbac", "--push", "openreports"]);
+    assert!(with.code == 0 && with.out.contains(rule), "{}", with.out);
+    assert!(!seaworthy(&["rbac"]).out.contains("openreports"));
+}
+
+#[test]
 fn rbac_follows_the_profile_and_the_namespace() {
     let creates = "\"create\"";
     let pods = |args: &[&str]| seaworthy(&[&["rbac"], args].concat()).out;

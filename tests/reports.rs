@@ -46,6 +46,7 @@ fn without_times(text: &str) -> String {
         (r#" time="[0-9.]+""#, r#" time="0""#),
         (r" in [0-9.]+ (ms|s):", " in 0 s:"),
         (r#""(stop|duration)": \d+"#, r#""${1}": 0"#),
+        (r"(?m)^(seaworthy_run_duration_seconds) .*$", "$1 0"),
     ];
     patterns.iter().fold(text.to_owned(), |text, (pattern, with)| {
         regex::Regex::new(pattern).unwrap().replace_all(&text, *with).into_owned()
@@ -115,6 +116,16 @@ fn every_format_is_its_sample() {
     let shown = Example::new(&["--output", "tap"]).text;
     assert_eq!(shown, Example::new(&["--report", "tap"]).text, "both flags choose what the standard output shows");
     assert_eq!(shown, example.read("r.tap"));
+}
+
+#[test]
+fn the_metrics_are_the_sample() {
+    assert_sample("sample.openmetrics.prom", &Example::new(&["--report", "openmetrics"]).text);
+}
+
+#[test]
+fn the_object_for_the_api_is_the_sample() {
+    assert_sample("sample.openreports.json", &Example::new(&["--report", "openreports"]).text);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::choice::{Suggested, patterns};
 use super::{Failure, print_json};
 use crate::check::{Check, Severity};
+use crate::compliance::{self, Maps};
 use crate::fact::Rule;
 use crate::fact::node::Origin;
 use crate::history;
@@ -60,6 +61,8 @@ struct Explained {
     facts: Vec<FactTaken>,
     access: Vec<Access>,
     permissions: Vec<String>,
+    /// The ids that it covers of published catalogues.
+    maps: &'static Maps,
 }
 
 /// A fact that a check needs, directly or not.
@@ -96,6 +99,7 @@ impl Explained {
             facts: facts.collect(),
             access: plan.accesses().into_iter().collect(),
             permissions,
+            maps: compliance::of(check.id),
         }
     }
 
@@ -120,6 +124,13 @@ impl Explained {
             some => some.join("\n"),
         };
         page.columns(2, "permissions", 13, &permissions);
+        if !self.maps.is_empty() {
+            page.blank();
+            page.paragraph(0, STRONG, "Covers");
+            for (framework, ids) in self.maps {
+                page.columns(2, framework, 13, &ids.join(", "));
+            }
+        }
         if self.builds_on.is_empty() && self.blocked_by.is_empty() {
             return;
         }

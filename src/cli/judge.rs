@@ -14,6 +14,7 @@ use super::say;
 use crate::check::Check;
 use crate::event::{Events, RunStarted};
 use crate::history::Acceptance;
+use crate::push::Pushes;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
 use crate::report::{Gathered, Progress, Wanted};
@@ -58,13 +59,18 @@ pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
     } else {
         (Recording::read(&args.file)?, args.file.display().to_string())
     };
-    judge(recording, &name, &args.filter, &args.acceptance, &args.reports).await
+    judge(recording, &name, &args.filter, &args.acceptance, &args.reports, Pushes::default()).await
 }
 
 /// Judges the example.
-pub async fn example(filter: &FilterArgs, acceptance: &AcceptanceArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
+pub async fn example(
+    filter: &FilterArgs,
+    acceptance: &AcceptanceArgs,
+    reports: &Wanted,
+    pushes: Pushes,
+) -> Result<ExitCode, Failure> {
     let recording = Recording::parse(EXAMPLE, Path::new(EXAMPLE_NAME))?;
-    judge(recording, EXAMPLE_NAME, filter, acceptance, reports).await
+    judge(recording, EXAMPLE_NAME, filter, acceptance, reports, pushes).await
 }
 
 async fn judge(
@@ -73,6 +79,7 @@ async fn judge(
     filter: &FilterArgs,
     acceptance: &AcceptanceArgs,
     reports: &Wanted,
+    pushes: Pushes,
 ) -> Result<ExitCode, Failure> {
     let acceptance = Box::pin(acceptance.read()).await?.of(&recording.header.cluster)?;
     let plan = Plan::new(chosen(&recording, name, filter)?);
@@ -85,12 +92,12 @@ async fn judge(
         ..RunStarted::judging(&recording, &plan.checks)
     };
     let (events, receiver) = Events::channel();
-    let reporting = tokio::spawn(consume(receiver, reports, Redaction::default()));
+    let reporting = tokio::spawn(consume(receiver, reports, pushes, Redaction::default()));
     let source = Source::Recorded(recording);
     let Conclusion { exit_code, .. } =
         engine::run(Run { plan, source, gate, named: filter.named(), started, acceptance }, events).await;
-    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
-    Ok(exit_code)
+    let delivered = reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    Ok(delivered.exit_code(exit_code))
 }
 
 /// What judging a recording gives, as its own run was judged.

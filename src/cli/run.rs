@@ -11,10 +11,11 @@ use super::acceptance::AcceptanceArgs;
 use super::choice::ChoiceArgs;
 use super::connection::{ConnectionArgs, duration};
 use super::drill::DrillArgs;
-use super::reporting::{check_files, consume, open};
+use super::reporting::{check_files, consume, open, resolve, resolve_without_cluster};
 use super::session::{ProbeArgs, Session};
 use crate::event::{Cost, Events, RunStarted};
 use crate::history::Acceptance;
+use crate::push::PushArgs;
 use crate::recording::{self, Header};
 use crate::redaction::Redaction;
 use crate::report::{OutputFile, Progress, Wanted, output_file};
@@ -48,6 +49,8 @@ pub struct RunArgs {
     #[command(flatten)]
     reports: Wanted,
     #[command(flatten)]
+    push: PushArgs,
+    #[command(flatten)]
     probes: ProbeArgs,
     #[command(flatten)]
     drill: DrillArgs,
@@ -68,8 +71,9 @@ pub struct RunArgs {
 /// Runs the checks and writes the reports.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
-        check_files(&args.reports, &[], None)?;
-        return super::judge::example(&args.choice.filter, &args.acceptance, &args.reports).await;
+        check_files(&args.reports, &args.push.files(), None)?;
+        let pushes = resolve_without_cluster(&args.push)?;
+        return super::judge::example(&args.choice.filter, &args.acceptance, &args.reports, pushes).await;
     }
     let (mut profile, checks) = args.choice.resolve()?;
     let power = args.drill.resolve(&args.choice, &mut profile)?;
@@ -89,7 +93,9 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let mut read = vec![("--kubeconfig", args.connection.kubeconfig.as_deref()), ("--profile", Some(profile_file))];
     read.extend(of_environment.iter().map(|path| ("KUBECONFIG", Some(path.as_path()))));
     read.extend(args.acceptance.files());
+    read.extend(args.push.files());
     check_files(&args.reports, &read, args.record.as_deref())?;
+    let pushes = resolve(&args.push)?;
     let accepted = args.acceptance.read().await?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
     let reports = open(&args.reports, Progress::Shown)?;
@@ -98,12 +104,13 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         session.settle(patience).await;
     }
     let acceptance = accepted.of(&session.started(&plan).cluster)?;
+    let pushes = pushes.of_cluster(session.cluster());
     let (events, receiver) = Events::channel();
-    let reporting = tokio::spawn(consume(receiver, reports, session.redaction.clone()));
+    let reporting = tokio::spawn(consume(receiver, reports, pushes, session.redaction.clone()));
     let (recorded, exit_code) = conduct(&session, plan, (named, acceptance), record, events).await;
-    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    let delivered = reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     recorded?;
-    Ok(exit_code)
+    Ok(delivered.exit_code(exit_code))
 }
 
 /// Runs the plan, records the facts, and cleans up beside that. All of it goes to `events`.

@@ -119,6 +119,11 @@ impl Session {
         self.live.is_ok()
     }
 
+    /// The cluster, for what is sent to it after the run.
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.live.as_ref().ok().map(|live| live.cluster.without_end())
+    }
+
     /// The first event of a run.
     pub fn started(&self, plan: &Plan) -> RunStarted {
         let creates = plan.accesses().intersection(&self.profile.allow).any(|access| *access >= Access::Create);

@@ -134,7 +134,8 @@ impl Row {
             ExitCode::Interrupted => Verdict::Interrupted,
             _ if self.failed.is_some() => Verdict::NotChecked,
             ExitCode::Findings => Verdict::NotSeaworthy,
-            ExitCode::Seaworthy => Verdict::Seaworthy,
+            // A verdict that could not be delivered is one.
+            ExitCode::Seaworthy | ExitCode::Undelivered => Verdict::Seaworthy,
             ExitCode::Usage | ExitCode::Inconclusive | ExitCode::NothingSelected => Verdict::Inconclusive,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Gathered, annotations, csv, ctrf, html, json, junit, markdown, sarif, tap};
+use super::{Gathered, annotations, csv, ctrf, html, json, junit, markdown, openmetrics, openreports, sarif, tap};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -28,6 +28,12 @@ pub enum Format {
     Csv,
     /// The Common Test Report Format
     Ctrf,
+    /// Metrics for Prometheus
+    #[value(name = "openmetrics")]
+    OpenMetrics,
+    /// A ClusterReport of openreports.io, for kubectl apply
+    #[value(name = "openreports")]
+    OpenReports,
     /// The event stream as JSON lines, which `seaworthy report` converts into any report
     Events,
 }
@@ -60,6 +66,16 @@ impl Format {
             Self::Tap => Way::Whole(tap::write),
             Self::Csv => Way::Whole(csv::write),
             Self::Ctrf => Way::Whole(ctrf::write),
+            Self::OpenMetrics => Way::Whole(openmetrics::document::write),
+            Self::OpenReports => Way::Whole(openreports::document::write),
+        }
+    }
+
+    /// What writes it once, as a whole; none of what is written as the run goes on.
+    pub(crate) fn writer(self) -> Option<Writer> {
+        match self.way() {
+            Way::Whole(writer) => Some(writer),
+            Way::Text | Way::Events => None,
         }
     }
 

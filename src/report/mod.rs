@@ -15,6 +15,8 @@ pub mod jsonl;
 pub mod junit;
 pub(crate) mod markdown;
 pub mod on_verdict;
+pub mod openmetrics;
+pub mod openreports;
 pub mod output;
 pub mod plain;
 pub mod progress;

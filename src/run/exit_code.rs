@@ -19,6 +19,8 @@ pub enum ExitCode {
     Inconclusive = 3,
     /// No check is selected.
     NothingSelected = 4,
+    /// The verdict is 0, and could not be sent to a target of `--push`.
+    Undelivered = 5,
     /// Stopped by a signal.
     Interrupted = 130,
 }
@@ -41,13 +43,28 @@ impl ExitCode {
             Self::NothingSelected
         }
     }
+
+    /// The exit code of a run whose verdict did not arrive everywhere: it says so only where it has nothing worse to say.
+    pub fn undelivered(self) -> Self {
+        match self {
+            Self::Seaworthy => Self::Undelivered,
+            other => other,
+        }
+    }
 }
 
 impl ExitCode {
     /// The exit codes, the worst first: a fleet that was stopped is not complete, a finding outweighs what could not be
     /// checked, and a cluster that could not even be asked for a wrong file outweighs one that did not answer.
-    const WORST_FIRST: [Self; 6] =
-        [Self::Interrupted, Self::Findings, Self::Usage, Self::Inconclusive, Self::NothingSelected, Self::Seaworthy];
+    const WORST_FIRST: [Self; 7] = [
+        Self::Interrupted,
+        Self::Findings,
+        Self::Usage,
+        Self::Inconclusive,
+        Self::NothingSelected,
+        Self::Undelivered,
+        Self::Seaworthy,
+    ];
 
     /// The worst of several runs; of none, that nothing is selected.
     pub fn worst(codes: impl IntoIterator<Item = Self>) -> Self {
@@ -71,6 +88,7 @@ pub const HELP: &str = "Exit codes:
   3    inconclusive: the cluster is unreachable, a check could not be completed, what
        was found may follow from a restart, or every check was skipped
   4    no check is selected
+  5    as 0, but a target of --push did not get the verdict; every file is written
   130  interrupted
 
 A run that cannot begin writes every report all the same: one check states the
@@ -100,5 +118,13 @@ mod tests {
         assert_eq!(ExitCode::worst([NothingSelected, Inconclusive, Seaworthy]), Inconclusive);
         assert_eq!(ExitCode::worst([Findings, Interrupted]), Interrupted);
         assert_eq!(ExitCode::worst([]), NothingSelected);
+    }
+
+    #[test]
+    fn a_target_that_is_down_hides_no_verdict() {
+        assert_eq!(ExitCode::Seaworthy.undelivered(), ExitCode::Undelivered);
+        for worse in [ExitCode::Findings, ExitCode::Inconclusive, ExitCode::NothingSelected, ExitCode::Interrupted] {
+            assert_eq!(worse.undelivered(), worse);
+        }
     }
 }
