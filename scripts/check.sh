@@ -90,7 +90,7 @@ workflows() {
         target/zizmor/bin/pip install --quiet --disable-pip-version-check "zizmor==$ZIZMOR"
     fi
     # Offline: nothing is asked of GitHub.
-    PATH=$PATH:target/zizmor/bin zizmor --quiet --offline --persona=pedantic .github
+    PATH=$PATH:target/zizmor/bin zizmor --quiet --offline --persona=pedantic .github action.yml
 }
 
 (($#)) || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }

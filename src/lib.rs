@@ -24,6 +24,7 @@ pub(crate) mod harness;
 pub(crate) mod holder;
 pub(crate) mod http_client;
 pub mod image;
+pub(crate) mod install;
 pub(crate) mod join;
 pub(crate) mod jwt;
 pub(crate) mod live;

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod failure;
 pub mod guard;
 pub mod image;
+pub mod install;
 pub mod judge;
 pub mod list;
 pub mod probe;
@@ -18,15 +19,18 @@ pub mod reporting;
 pub mod run;
 pub mod session;
 mod settle;
+pub mod status;
 pub mod sweep;
 pub mod table;
 pub mod test;
+pub mod uninstall;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 
 use self::arguments::{Arguments, Command};
@@ -35,7 +39,14 @@ use crate::report::{Colour, Console, OutputError};
 
 /// Runs the program: parses the command line, runs the command, and prints a failure in one line.
 pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(command) {
+    let command: Vec<OsString> = command.into_iter().collect();
+    let mut parser = Arguments::command();
+    if command.first().is_some_and(|program| is_plugin(program)) {
+        parser = parser.bin_name("kubectl seaworthy");
+    }
+    let parsed = parser.try_get_matches_from_mut(command);
+    let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches).map_err(|e| e.format(&mut parser)));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         // Help and version are not errors; clap prints them to the right stream.
         Err(e) => {
@@ -49,16 +60,24 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Guard(args) => guard::run(args).await,
         Command::Image(args) => image::run(args).await.map(|()| crate::run::ExitCode::Seaworthy).map_err(Failure::from),
+        Command::Install(args) => Box::pin(install::run(*args)).await,
         Command::Judge(args) => judge::run(args).await,
         Command::List(args) => list::run(args),
         Command::Probe { command } => probe::run(command).await,
         Command::Rbac(args) => rbac::run(args),
         Command::Report(args) => report::run(args),
         Command::Run(args) => Box::pin(run::run(*args)).await,
+        Command::Status(args) => Box::pin(status::run(args)).await,
         Command::Sweep(args) => Box::pin(sweep::run(args)).await,
         Command::Test(args) => Box::pin(test::run(*args)).await,
+        Command::Uninstall(args) => Box::pin(uninstall::run(args)).await,
     };
     done.unwrap_or_else(Failure::report).into()
+}
+
+/// Whether kubectl has started the program, as its plugin.
+fn is_plugin(program: &OsStr) -> bool {
+    Path::new(program).file_stem().is_some_and(|name| name == "kubectl-seaworthy")
 }
 
 /// Prints a result.

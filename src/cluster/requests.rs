@@ -222,10 +222,11 @@ impl Cluster {
         let body = match &call.body {
             None => Vec::new(),
             Some(body) => {
-                let content_type = if call.verb == Verb::Patch {
-                    "application/strategic-merge-patch+json"
-                } else {
-                    "application/json"
+                let content_type = match call.verb {
+                    Verb::Patch => "application/strategic-merge-patch+json",
+                    // YAML contains JSON.
+                    Verb::Apply => "application/apply-patch+yaml",
+                    _ => "application/json",
                 };
                 request = request.header(http::header::CONTENT_TYPE, content_type);
                 serde_json::to_vec(body).map_err(|e| Unobserved::invalid(call.to_string(), e))?
