@@ -335,8 +335,8 @@ fn installations(profile: &str) -> [(Vec<&str>, Vec<String>); 5] {
     [
         (vec![], vec![]),
         (
-            vec!["--profile", "post-install", "--image", "r.example/s:1"],
-            values(&["profile=post-install", "image.repository=r.example/s", "image.tag=1"]),
+            vec!["--profile", "post-install", "--image", "r.example/s:v1"],
+            values(&["profile=post-install", "image.repository=r.example/s", "image.tag=v1"]),
         ),
         (
             pvc.to_vec(),

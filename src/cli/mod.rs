@@ -12,6 +12,7 @@ pub mod image;
 pub mod install;
 pub mod judge;
 pub mod list;
+mod plugin;
 pub mod probe;
 pub mod rbac;
 pub mod report;
@@ -25,9 +26,8 @@ pub mod table;
 pub mod test;
 pub mod uninstall;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -35,14 +35,23 @@ use serde::Serialize;
 
 use self::arguments::{Arguments, Command};
 pub use self::failure::Failure;
+use self::plugin::Started;
 use crate::report::{Colour, Console, OutputError};
 
 /// Runs the program: parses the command line, runs the command, and prints a failure in one line.
 pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command: Vec<OsString> = command.into_iter().collect();
     let mut parser = Arguments::command();
-    if command.first().is_some_and(|program| is_plugin(program)) {
-        parser = parser.bin_name("kubectl seaworthy");
+    match Started::of(command.first()) {
+        Started::Alone => {}
+        Started::Plugin => parser = parser.bin_name("kubectl seaworthy"),
+        Started::Completion => {
+            parser.build();
+            let words: Vec<_> = command[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            // kubectl that does not read the answer has no use for a failure.
+            let _ = print(&plugin::completions(&parser, &words));
+            return crate::run::ExitCode::Seaworthy.into();
+        }
     }
     let parsed = parser.try_get_matches_from_mut(command);
     let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches).map_err(|e| e.format(&mut parser)));
@@ -73,11 +82,6 @@ pub async fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Uninstall(args) => Box::pin(uninstall::run(args)).await,
     };
     done.unwrap_or_else(Failure::report).into()
-}
-
-/// Whether kubectl has started the program, as its plugin.
-fn is_plugin(program: &OsStr) -> bool {
-    Path::new(program).file_stem().is_some_and(|name| name == "kubectl-seaworthy")
 }
 
 /// Prints a result.

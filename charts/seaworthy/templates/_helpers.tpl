@@ -25,7 +25,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* The files of the ConfigMap, as a map. */}}
+{{/* The files of the ConfigMap, as a map in JSON: YAML would lose a line's end. */}}
 {{- define "seaworthy.files" -}}
 {{- $files := deepCopy (.Values.files | default dict) }}
 {{- with .Values.profileFile }}
@@ -33,7 +33,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $_ := set $files .name .content }}
 {{- end }}
 {{- end }}
-{{- toYaml $files }}
+{{- toJson $files }}
 {{- end }}
 
 {{/* The arguments of the program, as a list. */}}
