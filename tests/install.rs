@@ -152,7 +152,7 @@ fn the_rights_are_those_that_rbac_prints() {
 fn the_cron_job_neither_overlaps_nor_repeats_and_has_no_power_over_its_node() {
     let objects = objects(&[]);
     let CronJob { spec, .. } = serde_json::from_value(of_kind(&objects, "CronJob").clone()).unwrap();
-    assert_eq!((spec.schedule.as_str(), spec.time_zone.as_deref()), ("17 2 * * *", Some("Etc/UTC")));
+    assert_eq!((spec.schedule.as_str(), spec.time_zone.as_deref()), ("17 2 * * *", Some("UTC")));
     assert_eq!(spec.concurrency_policy.as_deref(), Some("Forbid"));
     assert_eq!(spec.starting_deadline_seconds, Some(3600));
     assert_eq!((spec.successful_jobs_history_limit, spec.failed_jobs_history_limit), (Some(3), Some(3)));
@@ -308,6 +308,39 @@ fn the_chart_has_the_version_of_the_program_and_its_schema_takes_its_values() {
         let mut values = values.clone();
         values[at] = wrong;
         assert!(!schema.is_valid(&values), "{at}");
+    }
+}
+
+/// The arguments that a snippet for a CI system gives to the program, with its parameters filled in.
+fn arguments_in(snippet: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("docs/ci").join(snippet)).unwrap();
+    if let Some((_, rest)) = text.split_once("seaworthy run ") {
+        let end = rest.find(['\'', '\n']).unwrap();
+        return rest[..end].split_whitespace().map(str::to_owned).collect();
+    }
+    let document = documents(&text).remove(0);
+    let args = ["/spec/steps/0/args", "/spec/workflowSpec/templates/0/container/args"];
+    let args = args.iter().find_map(|path| document.pointer(path)).unwrap().as_array().unwrap();
+    let filled = |arg: &Value| arg.as_str().unwrap().replace("$(params.profile)", "audit");
+    let args: Vec<_> = args.iter().map(filled).collect();
+    assert_eq!(args[0], "run");
+    args[1..].to_vec()
+}
+
+#[test]
+fn the_snippets_for_ci_systems_run_the_program_as_it_can_be_run() {
+    for snippet in ["gitlab.yml", "Jenkinsfile", "tekton.yaml", "argo.yaml"] {
+        let arguments = arguments_in(snippet);
+        assert!(arguments.iter().any(|argument| argument.contains("--junit")), "{snippet}: {arguments:?}");
+        // An installation refuses what `run` would refuse.
+        let passed: Vec<String> = arguments
+            .iter()
+            .filter(|argument| !argument.starts_with("--profile"))
+            .filter(|argument| *argument != "ci")
+            .map(|argument| format!("--run-arg={argument}"))
+            .collect();
+        let passed: Vec<&str> = passed.iter().map(String::as_str).collect();
+        assert!(container(&objects(&passed))["args"].as_array().unwrap().len() > 3, "{snippet}");
     }
 }
 

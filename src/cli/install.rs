@@ -75,8 +75,8 @@ struct WhatArgs {
     /// When it runs, as in crontab
     #[arg(long, value_name = "SCHEDULE", default_value = "17 2 * * *")]
     schedule: String,
-    /// The time zone of the schedule
-    #[arg(long, value_name = "ZONE", default_value = "Etc/UTC")]
+    /// The time zone of the schedule; every API server knows UTC, and others if it has a list of them
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
     time_zone: String,
     /// How long a run may take until Kubernetes stops it; the run's own limit is --run-arg=--timeout=TIME
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]

@@ -42,8 +42,8 @@ pub(super) fn completions(root: &Command, words: &[String]) -> String {
     let (begun, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
     let named = before.iter().find_map(|word| root.find_subcommand(word).filter(|command| !command.is_hide_set()));
     let Some(command) = named else {
-        let names = root.get_subcommands().filter(|command| !command.is_hide_set()).map(|command| command.get_name());
-        return offered(names.map(str::to_owned), begun, NOTHING_ELSE);
+        let commands = root.get_subcommands().filter(|command| !command.is_hide_set());
+        return offered(commands.map(|command| command.get_name().to_owned()), begun, NOTHING_ELSE);
     };
     // --flag=VALUE is one word, and the shell replaces all of it.
     if let Some((flag, _)) = begun.split_once('=') {

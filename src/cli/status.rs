@@ -1,5 +1,7 @@
 //! `seaworthy status`: how the last run of a periodic audit ended.
 
+use std::fmt::Write;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
@@ -84,7 +86,11 @@ fn text(status: &Status) -> String {
     if let Some(claim) = claim {
         lines.push(("history", format!("PersistentVolumeClaim {namespace}/{claim}")));
     }
-    lines.iter().map(|(what, value)| format!("{what:<14}{}\n", printable(&value.replace('\n', " ")))).collect()
+    let mut text = String::new();
+    for (what, value) in lines {
+        _ = writeln!(text, "{what:<14}{}", printable(&value.replace('\n', " ")));
+    }
+    text
 }
 
 fn in_words(LastRun { job, created, ended, state, reason, .. }: &LastRun) -> String {

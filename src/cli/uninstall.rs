@@ -54,9 +54,9 @@ pub async fn run(args: UninstallArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::Seaworthy);
     }
     if args.dry_run || !args.yes {
-        let list: String = found.iter().map(|installed| format!("  {}\n", installed.title())).collect();
+        let list: Vec<String> = found.iter().map(|installed| format!("  {}", installed.title())).collect();
         let what = if args.dry_run { "these would be removed" } else { "these will be removed" };
-        print(&format!("{server}: {what}:\n{list}"))?;
+        print(&format!("{server}: {what}:\n{}\n", list.join("\n")))?;
     }
     if args.dry_run {
         return Ok(ExitCode::Seaworthy);

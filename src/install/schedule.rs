@@ -29,7 +29,7 @@ impl Schedule {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser.parse(text).map_err(|why| format!("{}: {why}", wrong()))?;
         if !is_zone(time_zone) {
-            return Err(format!("{time_zone:?} is not a time zone: write one such as Etc/UTC or Europe/Berlin"));
+            return Err(format!("{time_zone:?} is not a time zone: write one such as UTC or Europe/Berlin"));
         }
         Ok(Self { text: text.to_owned(), time_zone: time_zone.to_owned(), cron })
     }

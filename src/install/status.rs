@@ -296,7 +296,7 @@ fn in_words(reason: &str, message: &str) -> String {
 fn verdict(log: &str) -> Option<String> {
     let lines: Vec<&str> = log.lines().collect();
     let begins = |line: &&str| VERDICTS.iter().any(|word| line.starts_with(word));
-    let at = lines.iter().rposition(|line| begins(&line))?;
+    let at = lines.iter().rposition(begins)?;
     let goes_on = lines[at + 1..].iter().take_while(|line| line.starts_with(' ') && !line.trim().is_empty());
     let words = std::iter::once(&lines[at]).chain(goes_on).flat_map(|line| line.split_whitespace());
     Some(words.collect::<Vec<_>>().join(" "))
