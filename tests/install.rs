@@ -134,7 +134,7 @@ fn the_rights_are_those_that_rbac_prints() {
                 object
             })
             .collect();
-        for object in printed.iter_mut() {
+        for object in &mut printed {
             object["metadata"]["name"] = "nightly".into();
             if object["roleRef"].is_object() {
                 object["roleRef"]["name"] = "nightly".into();
@@ -250,6 +250,30 @@ fn without_a_cluster_nothing_is_applied_removed_or_shown() {
     }
 }
 
+/// Findings are no failure of the run; all else still is.
+#[test]
+fn exit_zero_hides_findings_and_nothing_else() {
+    let code = |args: &[&str]| seaworthy(args).status.code();
+    assert_eq!(code(&["run", "--example"]), Some(1));
+    assert_eq!(code(&["run", "--example", "--exit-zero"]), Some(0));
+    assert_eq!(code(&["run", "--exit-zero"]), Some(3));
+    assert_eq!(code(&["run", "--exit-zero", "--profile", "audits"]), Some(2));
+}
+
+#[test]
+fn a_run_that_cannot_begin_is_in_the_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("history");
+    let done = seaworthy(&["run", "--select", "PK-02", "--history", history.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(3), "{done:?}");
+    let files: Vec<_> = fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [stream] = &files[..] else { panic!("{files:?}") };
+    let verdicts = output(seaworthy(&["report", stream.to_str().unwrap(), "--output", "json"]));
+    let verdicts: Value = serde_json::from_str(&verdicts).unwrap();
+    assert_eq!(verdicts["exit_code"], 3, "{verdicts}");
+    assert!(verdicts["failed"].as_str().unwrap().contains("no kubeconfig"), "{verdicts}");
+}
+
 #[test]
 fn as_a_plugin_of_kubectl_it_behaves_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -263,6 +287,9 @@ fn as_a_plugin_of_kubectl_it_behaves_the_same() {
         assert_eq!(usage(&of_plugin), usage(&own).replace("seaworthy", "kubectl seaworthy"));
     }
     assert_eq!(run(&plugin, &["list", "PK-02"]), run(Path::new(PROGRAM), &["list", "PK-02"]));
+    let completion = folder.path().join("kubectl_complete-seaworthy");
+    std::os::unix::fs::symlink(PROGRAM, &completion).unwrap();
+    assert_eq!(run(&completion, &["run", "--profile", "po"]), "post-install\n:4\n");
 }
 
 #[test]
@@ -439,6 +466,18 @@ fn helm_makes_what_install_prints() {
             assert_eq!(made.get(object), Some(&*value), "{flags:?}: {object}");
         }
         assert_eq!(made.len(), printed.len(), "{flags:?}: {:?}", made.keys());
+    }
+    // Which rights a profile of one's own needs is known to the program alone: the chart gives it those of a built-in one.
+    let own = format!("profileFile.content={profile}");
+    let of_file = ["--set", "profileFile.name=mine.yaml", "--set-file", &own];
+    let made = documents(&helm(
+        &[&["template", "seaworthy", "-n", "seaworthy", "--kube-version", "1.37.0"], &of_file[..]].concat(),
+    ));
+    let (made, printed) = (comparable(made), comparable(objects(&["--profile", &profile])));
+    for object in
+        printed.keys().filter(|object| ["\"ConfigMap", "\"CronJob"].iter().any(|kind| object.starts_with(kind)))
+    {
+        assert_eq!(made.get(object), printed.get(object), "{object}");
     }
     let refused =
         Command::new(tool("HELM")).args(["template", "a", "--set", "profile=other"]).arg(&chart).output().unwrap();

@@ -54,14 +54,15 @@ fn main() -> ExitCode {
         println!("SEAWORTHY_BED is not set: no cluster is used here");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let trials: [(&str, Trying); 7] = [
+    let trials: [(&str, Trying); 8] = [
         ("1_a_run_under_exactly_its_rights_sees_everything", sees_everything),
         ("2_a_fault_is_reported_while_there_is_one", reports_a_fault),
         ("3_an_installation_is_brought_up_to_date", is_brought_up_to_date),
         ("4_a_run_with_probes_works_from_inside", probes_from_inside),
         ("5_a_killed_run_leaves_whole_files_and_the_next_one_sweeps", killed),
         ("6_a_run_that_cannot_begin_is_a_failed_job", fails),
-        ("7_nothing_is_left_after_the_end", leaves_nothing),
+        ("7_a_namespace_of_others_is_left_alone", leaves_others_alone),
+        ("8_nothing_is_left_after_the_end", leaves_nothing),
     ];
     let trials = trials.into_iter().map(|(name, trial)| {
         let bed = bed.clone();
@@ -264,6 +265,19 @@ fn fails(bed: &Bed) -> Outcomes {
     let last = end(bed, "audit-7")?;
     let reason = last["reason"].as_str().unwrap_or_default();
     expect(last["state"] == "failed" && reason.contains("DeadlineExceeded"), format!("{last}"))
+}
+
+fn leaves_others_alone(bed: &Bed) -> Outcomes {
+    bed.kubectl(&["create", "namespace", "team-d"])?;
+    let said = program(bed, &["install", "--apply", "--name", "second", "-n", "team-d"])?;
+    expect(said.contains("Namespace team-d: it exists and is not of this installation: left as it is"), said)?;
+    let status = program(bed, &["status", "--name", "second"])?;
+    expect(status.contains("CronJob team-d/second") && status.contains("none yet"), status)?;
+    program(bed, &["uninstall", "--name", "second", "--yes"])?;
+    let labelled = bed.kubectl(&["get", "namespace", "team-d", "-o", "jsonpath={.metadata.labels}"])?;
+    expect(!labelled.contains("pod-security") && !labelled.contains("installation"), labelled)?;
+    bed.kubectl(&["get", "cronjob", "-n", "seaworthy", "seaworthy"])?;
+    bed.kubectl(&["delete", "namespace", "team-d"]).map(drop)
 }
 
 fn leaves_nothing(bed: &Bed) -> Outcomes {

@@ -5,8 +5,14 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+/// The names that fields may have instead of numbers.
+const NAMES: [&str; 19] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "sun", "mon", "tue", "wed",
+    "thu", "fri", "sat",
+];
+
 /// When a CronJob runs: a schedule of cron in a time zone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Schedule {
     text: String,
     time_zone: String,
@@ -17,16 +23,14 @@ impl Schedule {
     /// The schedule of cron that Kubernetes takes: five fields, or a word such as `@daily`.
     pub(crate) fn new(text: &str, time_zone: &str) -> Result<Self, String> {
         let text = text.trim();
-        let is_word = text.starts_with('@');
-        // Kubernetes takes fewer forms than cron does elsewhere.
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || " *,-/?".contains(c);
-        let fields = text.split_whitespace().count();
         let wrong =
             || format!("{text:?} is not a schedule: write five fields, such as '17 2 * * *' for every night at 02:17");
-        if !is_word && (fields != 5 || !text.chars().all(is_plain)) {
+        // Kubernetes takes fewer forms than the parser: neither seconds, nor the last day of a month.
+        if !text.starts_with('@') && (text.split_whitespace().count() != 5 || !text.split_whitespace().all(is_field)) {
             return Err(wrong());
         }
-        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+        let parser =
+            CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).sloppy_ranges(true).build();
         let cron = parser.parse(text).map_err(|why| format!("{}: {why}", wrong()))?;
         if !is_zone(time_zone) {
             return Err(format!("{time_zone:?} is not a time zone: write one such as UTC or Europe/Berlin"));
@@ -55,6 +59,15 @@ impl Schedule {
     }
 }
 
+/// Whether this has the form of a field: numbers, and the names of months and days.
+fn is_field(field: &str) -> bool {
+    let word = |word: &str| {
+        let is_name = NAMES.iter().any(|name| name.eq_ignore_ascii_case(word));
+        is_name || word.bytes().all(|byte| byte.is_ascii_digit() || b"*?".contains(&byte))
+    };
+    !field.starts_with('/') && field.split([',', '-', '/']).all(word)
+}
+
 /// Whether this may be the name of a time zone. Kubernetes knows which there are; this machine may have no list of them.
 fn is_zone(name: &str) -> bool {
     let inside = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
@@ -76,6 +89,7 @@ mod tests {
         assert_eq!(next("17 2 * * *", "Etc/UTC", "2026-12-01T02:17:00Z"), "2026-12-02T02:17:00Z");
         assert_eq!(next("17 2 * * *", "Etc/UTC", "2026-12-01T02:16:59Z"), "2026-12-01T02:17:00Z");
         assert_eq!(next("*/15 * * * mon-fri", "UTC", "2026-12-05T10:00:00Z"), "2026-12-07T00:00:00Z");
+        assert_eq!(next("5/20 * * JAN,dec ?", "UTC", "2026-12-01T00:00:00Z"), "2026-12-01T00:05:00Z");
         assert_eq!(next("@daily", "Etc/UTC", "2026-12-31T23:59:00Z"), "2027-01-01T00:00:00Z");
         // One of the two days suffices where both are given, as in crontab(5).
         assert_eq!(next("0 0 13 * 5", "Etc/UTC", "2026-12-01T00:00:00Z"), "2026-12-04T00:00:00Z");
@@ -83,12 +97,22 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_of_kubernetes_is_refused() {
-        for wrong in ["", "nightly", "17 2 * *", "0 17 2 * * *", "61 2 * * *", "0 0 L * *", "0 0 * * 5#2", "@often"] {
-            let why = Schedule::new(wrong, "Etc/UTC").unwrap_err();
+        for wrong in [
+            "",
+            "nightly",
+            "17 2 * *",
+            "0 17 2 * * *",
+            "61 2 * * *",
+            "0 0 L * *",
+            "0 0 * * 5#2",
+            "/5 * * * *",
+            "@often",
+        ] {
+            let why = Schedule::new(wrong, "Etc/UTC").err().unwrap();
             assert!(why.contains("is not a schedule: write five fields"), "{why}");
         }
         for wrong in ["", "Local", "../etc/passwd", "Europe Berlin"] {
-            let why = Schedule::new("@daily", wrong).unwrap_err();
+            let why = Schedule::new("@daily", wrong).err().unwrap();
             assert!(why.contains("is not a time zone"), "{why}");
         }
     }
