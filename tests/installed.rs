@@ -11,6 +11,7 @@ mod bed;
 mod fault;
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -139,9 +140,11 @@ fn judged(bed: &Bed) -> Result<Vec<Judged>, Failed> {
     Ok(serde_json::from_value(report["checks"].clone())?)
 }
 
-/// The names of the files in the volume.
-fn files(bed: &Bed) -> Result<Vec<String>, Failed> {
-    Ok(on_node(bed, &["ls", "-A", FOLDER])?.split_whitespace().map(str::to_owned).collect())
+/// The event streams in the volume.
+fn streams(bed: &Bed) -> Result<Vec<String>, Failed> {
+    let listed = on_node(bed, &["ls", FOLDER])?;
+    let is_stream = |name: &&str| Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
+    Ok(listed.split_whitespace().filter(is_stream).map(str::to_owned).collect())
 }
 
 /// A check that could not look for want of a right would be in error, or skipped with the right in its reason.
@@ -170,7 +173,7 @@ fn sees_everything(bed: &Bed) -> Outcomes {
     expect(number(&judged, Outcome::Pass) > 40, format!("{} checks pass", number(&judged, Outcome::Pass)))?;
     let errors: Vec<_> = judged.iter().filter(|check| check.outcome == Outcome::Error).map(|check| &check.id).collect();
     expect(errors.is_empty(), format!("in error: {errors:?}"))?;
-    let streams: Vec<_> = files(bed)?.into_iter().filter(|name| name.ends_with(".jsonl")).collect();
+    let streams = streams(bed)?;
     let [stream] = &streams[..] else { return Err(format!("{streams:?}").into()) };
     let folder = tempfile::tempdir()?;
     let copy = folder.path().join(stream);
@@ -230,7 +233,7 @@ fn namespaces_of_runs(bed: &Bed) -> Result<Vec<String>, Failed> {
 }
 
 fn killed(bed: &Bed) -> Outcomes {
-    let before = files(bed)?;
+    let before = streams(bed)?;
     begin(bed, "audit-5")?;
     let namespaces = wait_for("the run makes its namespace", || {
         Ok(Some(namespaces_of_runs(bed)?).filter(|namespaces| !namespaces.is_empty()))
@@ -248,8 +251,7 @@ fn killed(bed: &Bed) -> Outcomes {
     expect(last["state"] == "failed", format!("{last}"))?;
     expect(last["reason"].as_str().is_some_and(|reason| reason.contains("exit code 137")), format!("{last}"))?;
     judged(bed)?;
-    let streams = |files: Vec<String>| files.into_iter().filter(|name| name.ends_with(".jsonl")).collect::<Vec<_>>();
-    expect(streams(files(bed)?) == streams(before), "a run that was killed is in the history")?;
+    expect(streams(bed)? == before, "a run that was killed is in the history")?;
     for namespace in &namespaces {
         let expired = "seaworthy.dev/expires=2026-01-01T00:00:00Z";
         bed.kubectl(&["annotate", "--overwrite", "namespace", namespace, expired])?;
