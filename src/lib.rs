@@ -27,6 +27,7 @@ pub mod history;
 pub(crate) mod holder;
 pub(crate) mod http_client;
 pub mod image;
+pub(crate) mod install;
 pub(crate) mod join;
 pub(crate) mod jwt;
 pub(crate) mod live;

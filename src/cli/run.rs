@@ -1,10 +1,12 @@
 //! `seaworthy run`: check a cluster.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::Failure;
 use super::acceptance::AcceptanceArgs;
@@ -18,7 +20,7 @@ use crate::history::Acceptance;
 use crate::push::PushArgs;
 use crate::recording::{self, Header};
 use crate::redaction::Redaction;
-use crate::report::{OutputFile, Progress, Wanted, output_file};
+use crate::report::{History, OutputFile, Progress, Wanted, output_file};
 use crate::run::{Conclusion, ExitCode, Plan, Run, engine};
 use crate::seen::Access;
 
@@ -57,6 +59,15 @@ pub struct RunArgs {
     /// Record all facts in FILE for `seaworthy judge`; compressed if its name ends in .gz
     #[arg(long, value_name = "FILE", value_parser = output_file(), help_heading = "Reports")]
     record: Option<PathBuf>,
+    /// Also keep the event stream of this run in DIR, as TIME.jsonl; it appears when the run has ended
+    #[arg(long, value_name = "DIR", help_heading = "Reports")]
+    history: Option<PathBuf>,
+    /// How many runs --history keeps: older ones are removed
+    #[arg(long, value_name = "N", default_value = "400", requires = "history", help_heading = "Reports")]
+    history_limit: NonZeroUsize,
+    /// End with exit code 0 instead of 1: the run worked, whatever it found
+    #[arg(long, help_heading = "Checks")]
+    exit_zero: bool,
     /// How long the whole run may take; with --allow disrupt, the default is 15m
     #[arg(long, value_name = "TIME", default_value = "5m", default_value_if("allow", "disrupt", "15m"), value_parser = duration, help_heading = "Cluster")]
     timeout: Duration,
@@ -64,12 +75,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Cluster")]
     settle: Option<Duration>,
     /// Evaluate the bundled recording of a cluster with three planted faults; no cluster is contacted
-    #[arg(long, help_heading = "Cluster", conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node", "settle"])]
+    #[arg(long, help_heading = "Cluster", conflicts_with_all = ["kubeconfig", "context", "profile", "record", "namespace", "allow", "stop_node", "start_node", "settle", "history"])]
     example: bool,
 }
 
 /// Runs the checks and writes the reports.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let exit_zero = args.exit_zero;
+    let exit_code = Box::pin(checked(args)).await?;
+    Ok(if exit_zero { exit_code.without_findings() } else { exit_code })
+}
+
+async fn checked(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.example {
         check_files(&args.reports, &args.push.files(), None)?;
         let pushes = resolve_without_cluster(&args.push)?;
@@ -98,7 +115,10 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let pushes = resolve(&args.push)?;
     let accepted = args.acceptance.read().await?;
     let record = args.record.map(|path| OutputFile::create(&path)).transpose()?;
-    let reports = open(&args.reports, Progress::Shown)?;
+    let mut reports = open(&args.reports, Progress::Shown)?;
+    if let Some(folder) = &args.history {
+        reports.add(History::open(folder, args.history_limit, Timestamp::now())?);
+    }
     let session = Session::open(&args.connection, args.probes, profile, power, timeout).await;
     if let Some(patience) = args.settle {
         session.settle(patience).await;

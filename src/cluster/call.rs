@@ -77,7 +77,7 @@ pub(super) enum Verb {
     Watch,
     Create,
     Patch,
-    /// A patch by server-side apply.
+    /// A patch that states all fields of its manager, and makes what does not exist.
     Apply,
     Delete,
     DeleteCollection,
@@ -173,10 +173,9 @@ impl Call {
         Self { body: Some(body), ..Self::resource::<K>(Verb::Patch) }.named(name)
     }
 
-    /// PATCH of an object by server-side apply, which creates it where it does not exist.
-    pub fn apply<K: Resource>(name: impl Into<String>, body: Value) -> Self {
-        let call = Self { body: Some(body), ..Self::resource::<K>(Verb::Apply) }.named(name);
-        call.with("fieldManager", "seaworthy").with("force", "true")
+    /// Server-side apply of an object, by the manager of these fields.
+    pub fn apply<K: Resource>(name: impl Into<String>, body: Value, manager: &'static str) -> Self {
+        Self { body: Some(body), ..Self::resource::<K>(Verb::Apply) }.named(name).with("fieldManager", manager)
     }
 
     /// DELETE of an object.
@@ -317,12 +316,14 @@ impl Call {
     /// Whether asking twice changes no more than asking once: it reads, deletes or applies, or nothing of it is persisted.
     pub(super) fn is_repeatable(&self) -> bool {
         let reads = matches!(self.verb, Verb::Get | Verb::List | Verb::Watch);
+        // Every apply of the same fields has the same result.
+        let applies = self.verb == Verb::Apply;
         // A name is used once in a run, and nothing else matches its labels: what is deleted twice is deleted.
         let deletes = matches!(self.verb, Verb::Delete | Verb::DeleteCollection);
         let reviews = self.verb == Verb::Create
             && matches!(&self.target, Target::Resource { resource, .. } if resource.ends_with("reviews"));
         let tries = self.query.iter().any(|(key, _)| *key == "dryRun");
-        !self.new_connection && (reads || deletes || reviews || tries || self.verb == Verb::Apply)
+        !self.new_connection && (reads || deletes || reviews || tries || applies)
     }
 
     /// The kind of a success, and its version unless it states none.
@@ -434,7 +435,7 @@ mod tests {
         assert!(Call::create::<SubjectAccessReview>(Value::Null).is_repeatable());
         assert!(Call::create::<Pod>(Value::Null).dry_run().is_repeatable());
         assert!(Call::delete::<Pod>("a").is_repeatable() && Call::delete_all::<Pod>().is_repeatable());
-        assert!(Call::apply::<Node>("a", Value::Null).is_repeatable());
+        assert!(Call::apply::<Node>("a", Value::Null, "seaworthy").is_repeatable());
         assert!(!Call::create::<Pod>(Value::Null).is_repeatable());
         assert!(!Call::patch::<Node>("a", Value::Null).is_repeatable());
         assert!(!Call::url("/readyz").on_new_connection().is_repeatable());

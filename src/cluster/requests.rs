@@ -224,7 +224,7 @@ impl Cluster {
             Some(body) => {
                 let content_type = match call.verb {
                     Verb::Patch => "application/strategic-merge-patch+json",
-                    // JSON is YAML.
+                    // YAML contains JSON.
                     Verb::Apply => "application/apply-patch+yaml",
                     _ => "application/json",
                 };
@@ -339,7 +339,7 @@ mod tests {
             let request = Cluster::request(&call).unwrap();
             request.headers()[http::header::CONTENT_TYPE].to_str().unwrap().to_owned()
         };
-        assert_eq!(stated(Call::apply::<Node>("n1", json!({}))), "application/apply-patch+yaml");
+        assert_eq!(stated(Call::apply::<Node>("n1", json!({}), "seaworthy")), "application/apply-patch+yaml");
         assert_eq!(stated(Call::patch::<Node>("n1", json!({}))), "application/strategic-merge-patch+json");
         assert_eq!(stated(Call::create::<Node>(json!({}))), "application/json");
     }

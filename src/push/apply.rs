@@ -48,7 +48,7 @@ async fn applied(cluster: &Cluster, run: &Gathered) -> Seen<()> {
     write(run, &mut text).expect("memory takes everything");
     let body: Value = serde_json::from_slice(&text).map_err(|e| Unobserved::invalid("the ClusterReport", e))?;
     let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let call = Call::apply::<ClusterReport>(name, body);
+    let call = Call::apply::<ClusterReport>(name, body, "seaworthy").with("force", "true");
     cluster.send(&call).await?.is_answer(&call)
 }
 

@@ -26,6 +26,11 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// The same, where findings are no failure of what runs the program.
+    pub fn without_findings(self) -> Self {
+        if self == Self::Findings { Self::Seaworthy } else { self }
+    }
+
     /// The exit code of a run with these outcomes: a finding outweighs what could not be checked. What is blocked by a failing
     /// check changes nothing; without one, it may follow from a restart. Skips alone show nothing about the cluster.
     pub fn of(outcomes: impl IntoIterator<Item = Outcome>) -> Self {
@@ -91,6 +96,8 @@ pub const HELP: &str = "Exit codes:
   5    as 0, but a target of --push did not get the verdict; every file is written
   130  interrupted
 
+With `run --exit-zero`, 0 takes the place of 1: the run worked, whatever it found.
+
 A run that cannot begin writes every report all the same: one check states the
 cause, and the others are blocked by it. It removes an older --record file. A
 wrong command line touches no file. Of many clusters, the worst counts: 130, then
@@ -125,6 +132,14 @@ mod tests {
         assert_eq!(ExitCode::Seaworthy.undelivered(), ExitCode::Undelivered);
         for worse in [ExitCode::Findings, ExitCode::Inconclusive, ExitCode::NothingSelected, ExitCode::Interrupted] {
             assert_eq!(worse.undelivered(), worse);
+        }
+    }
+
+    #[test]
+    fn only_findings_can_be_taken_for_a_success() {
+        assert_eq!(ExitCode::Findings.without_findings(), ExitCode::Seaworthy);
+        for code in [ExitCode::Usage, ExitCode::Inconclusive, ExitCode::NothingSelected, ExitCode::Interrupted] {
+            assert_eq!(code.without_findings(), code);
         }
     }
 }
