@@ -20,7 +20,7 @@ lint:
 
 # Write docs/checks.md and the samples in reports/ again
 docs:
-    SNAPSHOTS=overwrite cargo test --quiet --test docs --test reports
+    SNAPSHOTS=overwrite cargo test --quiet --test docs --test reports --test fleet
 
 # Begin a check: just new-check signer-names pki
 new-check NAME SUITE:

@@ -12,6 +12,7 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 CARGO_DENY=0.20.2
 ACTIONLINT=1.7.12
 ZIZMOR=1.32.0
+CHECK_JSONSCHEMA=0.39.0
 
 format() { cargo fmt --check; }
 
@@ -90,7 +91,14 @@ workflows() {
         target/zizmor/bin/pip install --quiet --disable-pip-version-check "zizmor==$ZIZMOR"
     fi
     # Offline: nothing is asked of GitHub.
-    PATH=$PATH:target/zizmor/bin zizmor --quiet --offline --persona=pedantic .github
+    PATH=$PATH:target/zizmor/bin zizmor --quiet --offline --persona=pedantic .github action.yml
+    if ! command -v check-jsonschema >/dev/null; then
+        [[ -x target/check-jsonschema/bin/check-jsonschema ]] || python3 -m venv target/check-jsonschema
+        target/check-jsonschema/bin/pip install --quiet --disable-pip-version-check "check-jsonschema==$CHECK_JSONSCHEMA"
+    fi
+    # The schemas come with it.
+    PATH=$PATH:target/check-jsonschema/bin check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+    PATH=$PATH:target/check-jsonschema/bin check-jsonschema --quiet --builtin-schema vendor.gitlab-ci docs/ci/gitlab.yml
 }
 
 (($#)) || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }

@@ -3,10 +3,10 @@
 #
 #   scripts/clusters.sh STEP...
 #
-# STEP is one of: three-nodes faults one-node high-availability weather
+# STEP is one of: three-nodes faults one-node installed high-availability weather
 #
 # SEAWORTHY_PROGRAM names a static executable, and is built if it does not. BED names the program that makes clusters.
-# TESTS names the directory that links the test executables `lifecycle`, `cluster`, `faults` and `weather`; they are built if it does not.
+# TESTS names the directory that links the test executables `lifecycle`, `cluster`, `faults`, `installed` and `weather`; they are built if it does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
@@ -100,6 +100,14 @@ one-node() {
     swept
 }
 
+# The periodic audit in the cluster, from its installation to its removal.
+installed() {
+    up installed --nodes 1
+    settled
+    inside env SEAWORTHY_BED="$BED" "$TESTS/installed"
+    swept
+}
+
 # Those runs alone. SEAWORTHY_SEEDS is the number of seeds, or a range of them such as 17..18.
 weather() {
     up weather --nodes 1
@@ -126,7 +134,7 @@ faults() {
 (($#)) || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 for step; do
     case $step in
-    three-nodes | faults | one-node | high-availability | weather) ;;
+    three-nodes | faults | one-node | installed | high-availability | weather) ;;
     *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done

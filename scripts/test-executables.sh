@@ -6,5 +6,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "$1"
 cargo test --quiet --no-run --message-format json |
-    jq -r 'select(.executable != null and (.target.name | IN("cluster", "faults", "lifecycle", "weather"))) | "\(.target.name) \(.executable)"' |
+    jq -r 'select(.executable != null and (.target.name | IN("cluster", "faults", "installed", "lifecycle", "weather"))) | "\(.target.name) \(.executable)"' |
     while read -r name executable; do ln -sf "$executable" "$1/$name"; done

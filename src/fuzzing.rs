@@ -27,6 +27,7 @@ use crate::fact::facts::corefile::zones::Key;
 use crate::fact::facts::corefile::{Corefile, Surroundings};
 use crate::fact::facts::kubelet_configuration::KubeletConfiguration;
 use crate::handshake::{Authority, Target};
+use crate::history::Acceptance;
 use crate::image::elf::Elf;
 use crate::jwt::{KeySet, Parsed};
 use crate::probe::ask::resolver;
@@ -229,7 +230,14 @@ pub fn judge(data: &[u8]) -> bool {
     };
     let gate = recording.header.gate;
     let plan = Plan::new(suites::checks().collect());
-    let run = Run { plan, source: Source::Recorded(recording), gate, named: BTreeSet::new(), started };
+    let run = Run {
+        plan,
+        source: Source::Recorded(recording),
+        gate,
+        named: BTreeSet::new(),
+        started,
+        acceptance: Acceptance::default(),
+    };
     let conclusion = runtime().block_on(engine::run(run, Events::channel().0));
     for judged in &conclusion.judged {
         for unseen in judged.unseen.iter().map(|unseen| &unseen.why).chain(&judged.reason) {

@@ -110,7 +110,7 @@ fn conclude(verdict: oneshot::Receiver<Judged>) -> Result<Completion, Failed> {
     let check = verdict.blocking_recv().map_err(|_| Failed::from("the run ended before this check was judged"))?;
     match check.outcome {
         Outcome::Pass | Outcome::Warn => Ok(Completion::Completed),
-        Outcome::Skip | Outcome::Blocked => Ok(Completion::ignored_with(plain::line(&check))),
+        Outcome::Skip | Outcome::Blocked | Outcome::Waived => Ok(Completion::ignored_with(plain::line(&check))),
         Outcome::Fail | Outcome::Error => Err(Failed::from(printable(&plain::text(&check)))),
     }
 }

@@ -1,5 +1,6 @@
-//! YAML as Kubernetes reads it (`sigs.k8s.io/yaml`).
+//! YAML as Kubernetes reads it (`sigs.k8s.io/yaml`), and as it is written for people.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
@@ -17,8 +18,20 @@ pub(crate) fn first_document<T: DeserializeOwned>(text: &str) -> Result<T, Strin
     read.map_err(|error| error.without_snippet().to_string())
 }
 
+/// Objects as documents of one text, with their fields in the order of their names.
+pub(crate) fn documents<T: Serialize>(objects: &[T]) -> String {
+    let written = objects.iter().map(|object| {
+        // Manifests are wider than a page in a few places: a folded line would hide that a word is one.
+        let options = serde_saphyr::ser_options! { folded_wrap_chars: 4096 };
+        let value = serde_json::to_value(object).expect("an object of Kubernetes is JSON");
+        serde_saphyr::to_string_with_options(&value, options).expect("JSON is written as YAML")
+    });
+    written.collect::<Vec<_>>().join("---\n")
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, proptest};
     use serde_json::{Value, json};
 
     use super::*;
@@ -30,5 +43,23 @@ mod tests {
         assert_eq!(first_document::<Value>("# nothing\n"), Ok(Value::Null));
         let error = first_document::<Value>("token: [hunter2").unwrap_err();
         assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn words_that_yaml_takes_for_something_else_are_quoted() {
+        let words =
+            ["", "yes", "null", "~", "1", "1.0", "0x1f", "a: b", "# no", "- no", "2026-12-01", "*", "a\nb\n", " a "];
+        let objects = [json!({"words": words, "empty": [], "none": {}})];
+        let text = documents(&objects);
+        assert_eq!(first_document::<Value>(&text), Ok(objects[0].clone()), "{text}");
+        assert_eq!(documents(&[json!({"b": 1, "a": [""]}), json!(2)]), "a:\n- \"\"\nb: 1\n---\n2\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(texts in any::<Vec<String>>()) {
+            let text = documents(&[json!({ "texts": texts })]);
+            assert_eq!(first_document::<Value>(&text), Ok(json!({ "texts": texts })), "{text}");
+        }
     }
 }

@@ -87,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn every_check_of_the_compliance_view_exists() {
+        let covered = crate::compliance::frameworks().iter().flat_map(|(key, framework)| {
+            let ids = framework.sections().flat_map(|(_, ids)| ids).collect::<Vec<_>>();
+            ids.into_iter().flat_map(|id| crate::compliance::covering(key, &id))
+        });
+        let unknown: BTreeSet<_> = covered.filter(|id| !checks().any(|check| check.id == *id)).collect();
+        assert!(unknown.is_empty(), "suites/compliance.yaml: there is no {unknown:?}");
+    }
+
+    #[test]
     fn every_fact_that_a_check_rests_on_is_recorded() {
         for check in checks() {
             let mut open = (check.needs)();

@@ -16,6 +16,7 @@ use anstream::ColorChoice;
 use fault::Fault;
 use seaworthy::check::Outcome;
 use seaworthy::event::{Events, RunStarted};
+use seaworthy::history::Acceptance;
 use seaworthy::recording::Recording;
 use seaworthy::report::text::Text;
 use seaworthy::report::{Console, Report, Wanted};
@@ -53,7 +54,18 @@ async fn conclude(path: &Path) -> (Conclusion, usize) {
     let gate = recording.header.gate;
     let (events, mut received) = Events::channel();
     let source = Source::Recorded(recording);
-    let concluded = run(Run { plan, source, gate, named: std::collections::BTreeSet::new(), started }, events).await;
+    let concluded = run(
+        Run {
+            plan,
+            source,
+            gate,
+            named: std::collections::BTreeSet::new(),
+            started,
+            acceptance: Acceptance::default(),
+        },
+        events,
+    )
+    .await;
     let screen = Screen::default();
     let console = Console::new(Box::new(screen.clone()), ColorChoice::Never, 100);
     let mut text = Box::new(Text::new(console, &Wanted::default()));

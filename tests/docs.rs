@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use seaworthy::compliance;
 use serde::Deserialize;
 use snapbox::cmd::{Command, cargo_bin};
 use snapbox::{Assert, Data};
@@ -20,6 +21,19 @@ Under _Follows from_ are the checks whose findings about the same place explain 
 reports name these first.
 
 This page is generated from the heads of the files in `suites/`: `just docs` writes it again.";
+
+const COVERAGE: &str = "\
+# Compliance
+
+Which recommendations and controls of published catalogues the checks cover, and which they do not. Only ids are here: their texts have
+their own licences. `seaworthy explain ID` shows those of a check, and reports that have a place for them carry them.
+
+A check covers an id if it finds a cluster that does not do what the id asks for. Where it would find only a part of those clusters, or
+something related, the id is not covered. A pass is evidence for the time of the run, never a certificate. Files on the nodes, audit
+logs, admission plugins apart from NodeRestriction and PodSecurity, and what people do, are mostly not covered.
+
+This page is generated from `suites/compliance.yaml`: `just docs` writes it again.
+";
 
 /// A check, as `seaworthy explain --output json` describes it.
 #[derive(Deserialize)]
@@ -37,6 +51,7 @@ struct Check {
     facts: Vec<Fact>,
     access: Vec<String>,
     permissions: Vec<String>,
+    maps: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +82,12 @@ impl Display for Check {
             [] => writeln!(f, "- permissions: none beyond those of every authenticated user"),
             some => writeln!(f, "- permissions: {}", code(some)),
         }?;
+        if !self.maps.is_empty() {
+            writeln!(f, "\n#### Covers\n")?;
+            for (framework, ids) in &self.maps {
+                writeln!(f, "- [{framework}](compliance.md): {}", ids.join(", "))?;
+            }
+        }
         if builds_on.is_empty() && blocked_by.is_empty() {
             return Ok(());
         }
@@ -110,6 +131,41 @@ fn the_page_of_checks_is_current() {
     assert!(!ids.is_empty() && ids.values().all(|count| *count == 1), "an anchor for each check: {ids:?}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/checks.md");
     Assert::new().action_env("SNAPSHOTS").eq(page(&checks), Data::read_from(path.as_ref(), None).raw());
+}
+
+/// What the checks cover of published catalogues, and what they do not.
+fn coverage() -> String {
+    let mut text = COVERAGE.to_owned();
+    for (key, framework) in compliance::frameworks() {
+        let sections: Vec<_> = framework.sections().collect();
+        let ids = || sections.iter().flat_map(|(_, ids)| ids);
+        let covered = ids().filter(|id| !compliance::covering(key, id).is_empty()).count();
+        let name = &framework.name;
+        text.extend([format!("\n## {name}\n\nKey `{key}`. {covered} of {} ids are covered.\n", ids().count())]);
+        text += "\n| id | checks |\n|---|---|\n";
+        for id in ids() {
+            let checks = compliance::covering(key, id);
+            if !checks.is_empty() {
+                let links: Vec<_> =
+                    checks.iter().map(|check| format!("[{check}](checks.md#{})", check.to_lowercase())).collect();
+                text.extend([format!("| {id} | {} |\n", links.join(", "))]);
+            }
+        }
+        text += "\nNot covered:\n\n| section | ids |\n|---|---|\n";
+        for (section, ids) in &sections {
+            let left: Vec<_> = ids.iter().filter(|id| compliance::covering(key, id).is_empty()).cloned().collect();
+            if !left.is_empty() {
+                text.extend([format!("| {section} | {} |\n", left.join(", "))]);
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_page_of_compliance_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compliance.md");
+    Assert::new().action_env("SNAPSHOTS").eq(coverage(), Data::read_from(path.as_ref(), None).raw());
 }
 
 /// The sources below a folder, joined.

@@ -349,6 +349,7 @@ mod tests {
             comes_from: None,
             explains: None,
             cause: None,
+            waived: None,
         }
     }
 

@@ -221,7 +221,7 @@ mod tests {
         let lags = |check, ago| {
             restarts(&[("kube-apiserver", ago, Some((9000, ago + 5)))], &[], 50).explains(check, None, Some("n3"))
         };
-        assert!(lags("SN-09", 55) && !lags("SN-09", 65));
+        assert!(lags("SN-09", 55) && !lags("SN-09", 70));
         assert!(lags("SN-04", 25) && !lags("SN-04", 35));
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Origin, Severity, Subject};
+use super::{Cause, Origin, Severity, Subject, Waived};
 use crate::manager::Manager;
 
 /// One thing that is not as expected, with everything that it is about.
@@ -42,6 +42,9 @@ pub struct Finding {
     /// What it follows from; none of a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Why it does not count, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waived>,
 }
 
 impl Finding {

@@ -13,6 +13,7 @@ pub mod subject;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod verdict;
+mod waived;
 
 pub use cause::{Cause, Origin, Root};
 pub use documentation::Documentation;
@@ -23,3 +24,4 @@ pub use outcome::{Judged, Outcome};
 pub use severity::Severity;
 pub use subject::Subject;
 pub use verdict::Verdict;
+pub use waived::Waived;

@@ -19,6 +19,8 @@ pub enum Outcome {
     Blocked,
     /// Findings below the gate only.
     Warn,
+    /// Its findings do not count: they are accepted, or known from an earlier run.
+    Waived,
     /// It does not apply, or the profile does not allow it.
     Skip,
     /// Everything was checked and is as expected.
@@ -27,7 +29,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, the worst first.
-    pub const ALL: [Self; 6] = [Self::Fail, Self::Error, Self::Blocked, Self::Warn, Self::Skip, Self::Pass];
+    pub const ALL: [Self; 7] =
+        [Self::Fail, Self::Error, Self::Blocked, Self::Warn, Self::Waived, Self::Skip, Self::Pass];
 
     /// The name that reports use.
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Outcome {
             Self::Error => "error",
             Self::Blocked => "blocked",
             Self::Warn => "warn",
+            Self::Waived => "waived",
             Self::Skip => "skip",
             Self::Pass => "pass",
         }

@@ -242,6 +242,7 @@ impl Verdict {
             comes_from: statement.comes_from.clone(),
             explains: statement.explains,
             cause: None,
+            waived: None,
         };
         let mut findings: Vec<_> = self.findings.iter().map(finding).collect();
         // The worst first; the judge's own order otherwise.

@@ -1,6 +1,6 @@
 //! The flags that choose a cluster, named as kubectl names them.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl ConnectionArgs {
     /// How to send requests, all of them within `timeout` if there is one.
     pub fn settings(&self, timeout: Option<Duration>) -> Settings {
         let Self { jobs, max_qps, request_timeout, .. } = *self;
-        Settings { jobs: usize::from(jobs), max_qps, request_timeout, timeout }
+        Settings { jobs: usize::from(jobs), max_qps, request_timeout, timeout, clusters: NonZeroUsize::MIN }
     }
 
     /// Connects, for a command that runs no checks.

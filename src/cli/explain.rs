@@ -6,8 +6,10 @@ use serde::Serialize;
 use super::choice::{Suggested, patterns};
 use super::{Failure, print_json};
 use crate::check::{Check, Severity};
+use crate::compliance::{self, Maps};
 use crate::fact::Rule;
 use crate::fact::node::Origin;
+use crate::history;
 use crate::markdown::{Block, blocks};
 use crate::report::text::page::Page;
 use crate::report::text::style::{FAINT, PLAIN, STRONG};
@@ -59,6 +61,8 @@ struct Explained {
     facts: Vec<FactTaken>,
     access: Vec<Access>,
     permissions: Vec<String>,
+    /// The ids that it covers of published catalogues.
+    maps: &'static Maps,
 }
 
 /// A fact that a check needs, directly or not.
@@ -95,6 +99,7 @@ impl Explained {
             facts: facts.collect(),
             access: plan.accesses().into_iter().collect(),
             permissions,
+            maps: compliance::of(check.id),
         }
     }
 
@@ -119,6 +124,13 @@ impl Explained {
             some => some.join("\n"),
         };
         page.columns(2, "permissions", 13, &permissions);
+        if !self.maps.is_empty() {
+            page.blank();
+            page.paragraph(0, STRONG, "Covers");
+            for (framework, ids) in self.maps {
+                page.columns(2, framework, 13, &ids.join(", "));
+            }
+        }
         if self.builds_on.is_empty() && self.blocked_by.is_empty() {
             return;
         }
@@ -149,7 +161,16 @@ fn markdown(page: &mut Page, text: &str) {
 
 /// Explains checks.
 pub fn run(args: ExplainArgs) -> Result<ExitCode, Failure> {
-    let checks: Vec<_> = Selection::new(&args.ids, &[])?.checks()?.into_iter().map(Explained::new).collect();
+    // The check of waivers is in no suite.
+    let is_of_waivers = |id: &&String| ["WV-01", "WV-*", "waivers"].iter().any(|name| id.eq_ignore_ascii_case(name));
+    let (of_waivers, ids): (Vec<&String>, Vec<&String>) = args.ids.iter().partition(is_of_waivers);
+    let ids: Vec<String> = ids.into_iter().cloned().collect();
+    let mut checks =
+        if ids.is_empty() && !of_waivers.is_empty() { Vec::new() } else { Selection::new(&ids, &[])?.checks()? };
+    if ids.is_empty() || !of_waivers.is_empty() || ids.iter().any(|id| id == "*") {
+        checks.push(&history::CHECK);
+    }
+    let checks: Vec<_> = checks.into_iter().map(Explained::new).collect();
     match args.output {
         ExplainFormat::Json => print_json(&checks)?,
         ExplainFormat::Text => {

@@ -3,6 +3,7 @@
 use super::image::ImageCommandError;
 use crate::cluster::{ConnectError, KubeconfigError, causes};
 use crate::event::reading::EventsError;
+use crate::history::WaiverError;
 use crate::image::PushError;
 use crate::recording::ReadError;
 use crate::redaction::Redaction;
@@ -35,6 +36,9 @@ pub enum Failure {
     /// A file that was to be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A file of waivers.
+    #[error(transparent)]
+    Waivers(#[from] WaiverError),
     /// The image of the probes.
     #[error(transparent)]
     Image(#[from] ImageCommandError),
@@ -67,6 +71,7 @@ impl Failure {
             | Self::Recording(_)
             | Self::Events(_)
             | Self::Output(_)
+            | Self::Waivers(_)
             | Self::Image(_)
             | Self::Usage(_) => ExitCode::Usage,
         }

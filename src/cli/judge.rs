@@ -1,19 +1,23 @@
 //! `seaworthy judge`: judge a recording, without a cluster.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Failure;
+use super::acceptance::AcceptanceArgs;
 use super::choice::FilterArgs;
 use super::reporting::{STANDARD_INPUT, check_files, consume, open};
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, RunStarted};
+use crate::history::Acceptance;
+use crate::push::Pushes;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
-use crate::report::{Progress, Wanted};
+use crate::report::{Gathered, Progress, Wanted};
 use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, Source, engine};
 use crate::suites;
 
@@ -40,27 +44,44 @@ pub struct JudgeArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
+    acceptance: AcceptanceArgs,
+    #[command(flatten)]
     reports: Wanted,
 }
 
 /// Judges a recording from a file.
 pub async fn run(args: JudgeArgs) -> Result<ExitCode, Failure> {
-    check_files(&args.reports, &[("FILE", Some(&args.file))], None)?;
+    let mut read = vec![("FILE", Some(args.file.as_path()))];
+    read.extend(args.acceptance.files());
+    check_files(&args.reports, &read, None)?;
     let (recording, name) = if args.file == Path::new("-") {
         (Recording::read_from(io::stdin().lock(), Path::new(STANDARD_INPUT))?, STANDARD_INPUT.to_owned())
     } else {
         (Recording::read(&args.file)?, args.file.display().to_string())
     };
-    judge(recording, &name, &args.filter, &args.reports).await
+    judge(recording, &name, &args.filter, &args.acceptance, &args.reports, Pushes::default()).await
 }
 
 /// Judges the example.
-pub async fn example(filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
+pub async fn example(
+    filter: &FilterArgs,
+    acceptance: &AcceptanceArgs,
+    reports: &Wanted,
+    pushes: Pushes,
+) -> Result<ExitCode, Failure> {
     let recording = Recording::parse(EXAMPLE, Path::new(EXAMPLE_NAME))?;
-    judge(recording, EXAMPLE_NAME, filter, reports).await
+    judge(recording, EXAMPLE_NAME, filter, acceptance, reports, pushes).await
 }
 
-async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &Wanted) -> Result<ExitCode, Failure> {
+async fn judge(
+    recording: Recording,
+    name: &str,
+    filter: &FilterArgs,
+    acceptance: &AcceptanceArgs,
+    reports: &Wanted,
+    pushes: Pushes,
+) -> Result<ExitCode, Failure> {
+    let acceptance = Box::pin(acceptance.read()).await?.of(&recording.header.cluster)?;
     let plan = Plan::new(chosen(&recording, name, filter)?);
     let gate = filter.fail_on.unwrap_or(recording.header.gate);
     let reports = open(reports, Progress::Hidden)?;
@@ -71,16 +92,31 @@ async fn judge(recording: Recording, name: &str, filter: &FilterArgs, reports: &
         ..RunStarted::judging(&recording, &plan.checks)
     };
     let (events, receiver) = Events::channel();
-    let reporting = tokio::spawn(consume(receiver, reports, Redaction::default()));
+    let reporting = tokio::spawn(consume(receiver, reports, pushes, Redaction::default()));
     let source = Source::Recorded(recording);
     let Conclusion { exit_code, .. } =
-        engine::run(Run { plan, source, gate, named: filter.named(), started }, events).await;
-    reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
-    Ok(exit_code)
+        engine::run(Run { plan, source, gate, named: filter.named(), started, acceptance }, events).await;
+    let delivered = reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
+    Ok(delivered.exit_code(exit_code))
+}
+
+/// What judging a recording gives, as its own run was judged.
+pub async fn gathered(recording: Recording, name: &str) -> Result<Gathered, Failure> {
+    let plan = Plan::new(chosen(&recording, name, &FilterArgs::default())?);
+    let started = RunStarted { recording: Some(name.into()), ..RunStarted::judging(&recording, &plan.checks) };
+    let (gate, source) = (recording.header.gate, Source::Recorded(recording));
+    let (events, mut receiver) = Events::channel();
+    let (named, acceptance) = (BTreeSet::new(), Acceptance::default());
+    engine::run(Run { plan, source, gate, named, started, acceptance }, events).await;
+    let mut run = Gathered::default();
+    while let Some(event) = receiver.recv().await {
+        run.event(&event.redacted(&Redaction::default()));
+    }
+    Ok(run)
 }
 
 /// The selected checks, or else those of the recorded run.
-fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
+pub(super) fn chosen(recording: &Recording, name: &str, filter: &FilterArgs) -> Result<Vec<&'static Check>, Failure> {
     if !filter.select.is_empty() {
         return Ok(Selection::new(&filter.select, &filter.skip)?.checks()?);
     }

@@ -1,11 +1,12 @@
 //! `seaworthy rbac`: the permissions that checks need, as manifests.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::choice::ChoiceArgs;
 use super::connection::namespace;
 use super::drill::AllowArgs;
 use super::{Failure, print, say};
+use crate::push::apply;
 use crate::rbac::{Permissions, Subject, manifests};
 use crate::rule::Impersonation;
 use crate::run::profile::allowing;
@@ -33,9 +34,20 @@ pub struct RbacArgs {
     /// Use constrained impersonation of nodes, which permits nothing else (Kubernetes 1.36 and later)
     #[arg(long, help_heading = "Permissions")]
     constrained_impersonation: bool,
+    /// Include what `seaworthy run` needs for the same --push
+    #[arg(long, value_enum, value_name = "TARGET", help_heading = "Permissions")]
+    push: Option<Pushed>,
     /// Bind the permissions to ServiceAccount:NAMESPACE/NAME, User:NAME or Group:NAME [default: print no bindings]
     #[arg(long = "subject", value_name = "SUBJECT", help_heading = "Permissions")]
     subjects: Vec<Subject>,
+}
+
+/// What of `--push` needs permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pushed {
+    /// A ClusterReport, by server-side apply
+    #[value(name = "openreports")]
+    OpenReports,
 }
 
 /// Prints the manifests.
@@ -55,7 +67,11 @@ pub fn run(args: RbacArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
-    let rules = Plan::new(checks).rules(&profile.allow);
+    let mut rules = Plan::new(checks).rules(&profile.allow);
+    match args.push {
+        Some(Pushed::OpenReports) => rules.extend(apply::RULES),
+        None => {}
+    }
     let impersonation = if args.constrained_impersonation { Impersonation::Constrained } else { Impersonation::Legacy };
     let permissions = Permissions::new(&rules, args.namespace.as_deref(), impersonation);
     print(&manifests(&permissions, &args.subjects))?;

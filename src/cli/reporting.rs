@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::event::Event;
+use crate::push::{PushArgs, Pushes};
 use crate::redaction::Redaction;
+use crate::report::text::wrap::printable;
 use crate::report::{Progress, Reports, Wanted};
+use crate::run::ExitCode;
 
 /// The name of the standard input in messages.
 pub const STANDARD_INPUT: &str = "the standard input";
@@ -52,14 +55,50 @@ pub fn open(wanted: &Wanted, progress: Progress) -> Result<Reports, Failure> {
     Ok(Reports::open(wanted, shown, progress)?)
 }
 
-/// Feeds every report with the events, from which secrets are removed first.
+/// Reads what there is to send, before the run begins.
+pub(super) fn resolve(push: &PushArgs) -> Result<Pushes, Failure> {
+    push.resolve().map_err(Failure::Usage)
+}
+
+/// The same for a command that asks no cluster.
+pub(super) fn resolve_without_cluster(push: &PushArgs) -> Result<Pushes, Failure> {
+    push.resolve_without_cluster().map_err(Failure::Usage)
+}
+
+/// Whether every target of `--push` got the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) struct Delivered(bool);
+
+impl Delivered {
+    /// The exit code of a command that would have ended with this one.
+    pub(super) fn exit_code(self, otherwise: ExitCode) -> ExitCode {
+        if self.0 { otherwise } else { otherwise.undelivered() }
+    }
+}
+
+/// Feeds every report with the events, from which secrets are removed first. What is sent is sent when all files are there.
 pub(super) async fn consume(
     mut events: mpsc::UnboundedReceiver<Event>,
     mut reports: Reports,
+    mut pushes: Pushes,
     redaction: Redaction,
-) -> Result<(), Failure> {
+) -> Result<Delivered, Failure> {
     while let Some(event) = events.recv().await {
-        reports.event(&event.redacted(&redaction));
+        let event = event.redacted(&redaction);
+        reports.event(&event);
+        pushes.event(&event);
     }
-    Ok(reports.finish()?)
+    finish(reports, pushes).await
+}
+
+/// Finishes every report, then sends the verdict. A report that cannot be written keeps no target from getting it.
+pub(super) async fn finish(reports: Reports, pushes: Pushes) -> Result<Delivered, Failure> {
+    let finished = reports.finish();
+    let failed = pushes.deliver().await;
+    for undelivered in &failed {
+        say(&printable(&undelivered.to_string()));
+    }
+    finished?;
+    Ok(Delivered(failed.is_empty()))
 }

@@ -1,6 +1,5 @@
 //! A live cluster, with everything for a run on it.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use tokio::sync::watch;
 use super::Failure;
 use super::connection::{ConnectionArgs, namespace};
 use super::settle;
-use crate::cluster::{Call, Cluster, ClusterSummary, connect};
+use super::stop::cancel_on_signal;
+use crate::cluster::{Call, Cluster, ClusterSummary, Kubeconfig, Settings, connect};
 use crate::drill::NodePower;
 use crate::event::{CleanedUp, Event, Planned, RunStarted};
 use crate::image::DEFAULT_PROBE_IMAGE;
@@ -21,7 +21,7 @@ use crate::join::{removal, stray};
 use crate::live::{Footprint, Inputs, Ledger, Live, Phase, RunId};
 use crate::probe::sweep;
 use crate::redaction::Redaction;
-use crate::run::{ExitCode, NotBegun, Plan, Profile, Source};
+use crate::run::{NotBegun, Plan, Profile, Source};
 use crate::seen::{Access, Obstacle, Unobserved};
 
 /// How long the clean-up tries to delete everything that has an effect. A live cluster needs a fraction of a second.
@@ -49,6 +49,16 @@ pub struct ProbeArgs {
     pub wait: bool,
 }
 
+/// A cluster that is about to be asked.
+pub struct Asked {
+    /// Where it is, and who asks.
+    pub kubeconfig: Kubeconfig,
+    /// How requests are sent.
+    pub settings: Settings,
+    /// Becomes true when the run is to stop.
+    pub stopped: watch::Receiver<bool>,
+}
+
 /// A live cluster, with everything for a run on it, or why there is none.
 pub struct Session {
     /// Removes secrets from all output.
@@ -72,12 +82,29 @@ impl Session {
         power: Option<NodePower>,
         timeout: Duration,
     ) -> Self {
+        let asked = connection.kubeconfig().await.and_then(|kubeconfig| {
+            Ok(Asked { kubeconfig, settings: connection.settings(Some(timeout)), stopped: cancel_on_signal()? })
+        });
+        Self::ask(asked, probes, profile, power, super::say).await
+    }
+
+    /// The same for a cluster that is not chosen by flags. `say` gets what is in the way.
+    pub async fn ask(
+        asked: Result<Asked, Failure>,
+        probes: ProbeArgs,
+        profile: Profile,
+        power: Option<NodePower>,
+        say: fn(&str),
+    ) -> Self {
         let ProbeArgs { keep, wait, .. } = probes;
         let mut cluster = ClusterSummary::default();
-        let live = Box::pin(live(connection, probes, power, timeout, &mut cluster)).await;
+        let live = match asked {
+            Ok(asked) => Box::pin(live(asked, probes, power, &mut cluster, say)).await,
+            Err(why) => Err(why),
+        };
         let live = live.map(Arc::new).map_err(|why| {
             let cause = why.line();
-            super::say(&cause);
+            say(&cause);
             NotBegun { cause, exit_code: why.exit_code() }
         });
         let redaction = match &live {
@@ -90,6 +117,11 @@ impl Session {
     /// Whether anything could be asked.
     pub fn has_begun(&self) -> bool {
         self.live.is_ok()
+    }
+
+    /// The cluster, for what is sent to it after the run.
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.live.as_ref().ok().map(|live| live.cluster.without_end())
     }
 
     /// The first event of a run.
@@ -205,13 +237,12 @@ fn patience(cluster: &Cluster) -> Duration {
 
 /// Connects. A server that is not verified, or that rejects the credential, is still asked what needs neither.
 async fn live(
-    connection: &ConnectionArgs,
+    Asked { kubeconfig, settings, stopped }: Asked,
     probes: ProbeArgs,
     power: Option<NodePower>,
-    timeout: Duration,
     summary: &mut ClusterSummary,
+    say: fn(&str),
 ) -> Result<Live, Failure> {
-    let kubeconfig = connection.kubeconfig().await?;
     *summary = kubeconfig.summary();
     let inputs = Inputs {
         run: RunId::random().map_err(|_| Failure::System("the system provides no random numbers".into()))?,
@@ -219,17 +250,16 @@ async fn live(
         namespace: probes.namespace,
         power,
     };
-    let stopped = cancel_on_signal().map_err(|e| Failure::System(format!("cannot handle signals: {e}")))?;
     let mut interrupted = stopped.clone();
     let (cluster, connected) = tokio::select! {
-        connected = connect(kubeconfig, connection.settings(Some(timeout)), stopped) => connected,
+        connected = connect(kubeconfig, settings, stopped) => connected,
         Ok(_) = interrupted.wait_for(|stopped| *stopped) => return Err(Failure::Interrupted),
     };
     match connected {
         Err(why) if why.obstacle() == Obstacle::Cluster => return Err(why.into()),
         Err(why) => {
             let (obstacle, cause) = (why.obstacle(), Failure::from(why).line());
-            super::say(&cause);
+            say(&cause);
             cluster.bar(obstacle, cause);
         }
         Ok(()) => {
@@ -253,24 +283,4 @@ async fn exists(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// Becomes true at the first Ctrl-C or SIGTERM: the run stops, cleans up and still reports. The second one ends the process.
-fn cancel_on_signal() -> io::Result<watch::Receiver<bool>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        for _ in 0..2 {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            // The receivers only need the first one.
-            let _ = stop.send(true);
-        }
-        #[expect(clippy::exit, reason = "the second signal ends the clean-up")]
-        std::process::exit(ExitCode::Interrupted as i32);
-    });
-    Ok(stopped)
 }

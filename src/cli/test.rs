@@ -13,6 +13,7 @@ use super::session::{ProbeArgs, Session};
 use crate::check::Outcome;
 use crate::event::Events;
 use crate::harness::{self, Verdicts};
+use crate::history::Acceptance;
 use crate::run::{ExitCode, Plan, Run, SelectionError, engine};
 
 /// Run the checks as test cases, with the arguments and output of `cargo test`
@@ -65,7 +66,8 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::new(chosen);
     let started = session.started(&plan);
     let (events, receiver) = Events::channel();
-    let run = Run { plan, source: session.source(), gate: started.gate, named, started };
+    let run =
+        Run { plan, source: session.source(), gate: started.gate, named, started, acceptance: Acceptance::default() };
     let judging = async {
         let (concluded, cleaned_up) = tokio::join!(engine::run(run, events.clone()), session.clean_up());
         for event in cleaned_up {

@@ -77,6 +77,8 @@ pub(super) enum Verb {
     Watch,
     Create,
     Patch,
+    /// A patch that states all fields of its manager, and makes what does not exist.
+    Apply,
     Delete,
     DeleteCollection,
 }
@@ -88,7 +90,7 @@ impl Verb {
             Self::List => "list",
             Self::Watch => "watch",
             Self::Create => "create",
-            Self::Patch => "patch",
+            Self::Patch | Self::Apply => "patch",
             Self::Delete => "delete",
             Self::DeleteCollection => "deletecollection",
         }
@@ -98,7 +100,7 @@ impl Verb {
         match self {
             Self::Get | Self::List | Self::Watch => http::Method::GET,
             Self::Create => http::Method::POST,
-            Self::Patch => http::Method::PATCH,
+            Self::Patch | Self::Apply => http::Method::PATCH,
             Self::Delete | Self::DeleteCollection => http::Method::DELETE,
         }
     }
@@ -169,6 +171,11 @@ impl Call {
     /// PATCH of an object, as a strategic merge patch.
     pub fn patch<K: Resource>(name: impl Into<String>, body: Value) -> Self {
         Self { body: Some(body), ..Self::resource::<K>(Verb::Patch) }.named(name)
+    }
+
+    /// Server-side apply of an object, by the manager of these fields.
+    pub fn apply<K: Resource>(name: impl Into<String>, body: Value, manager: &'static str) -> Self {
+        Self { body: Some(body), ..Self::resource::<K>(Verb::Apply) }.named(name).with("fieldManager", manager)
     }
 
     /// DELETE of an object.
@@ -306,15 +313,17 @@ impl Call {
         path
     }
 
-    /// Whether asking twice changes no more than asking once: it reads or deletes, or nothing of it is persisted.
+    /// Whether asking twice changes no more than asking once: it reads, deletes or applies, or nothing of it is persisted.
     pub(super) fn is_repeatable(&self) -> bool {
         let reads = matches!(self.verb, Verb::Get | Verb::List | Verb::Watch);
+        // Every apply of the same fields has the same result.
+        let applies = self.verb == Verb::Apply;
         // A name is used once in a run, and nothing else matches its labels: what is deleted twice is deleted.
         let deletes = matches!(self.verb, Verb::Delete | Verb::DeleteCollection);
         let reviews = self.verb == Verb::Create
             && matches!(&self.target, Target::Resource { resource, .. } if resource.ends_with("reviews"));
         let tries = self.query.iter().any(|(key, _)| *key == "dryRun");
-        !self.new_connection && (reads || deletes || reviews || tries)
+        !self.new_connection && (reads || deletes || reviews || tries || applies)
     }
 
     /// The kind of a success, and its version unless it states none.
@@ -323,7 +332,7 @@ impl Call {
         let (api_version, kind) =
             if self.is_metadata_only() { ("meta.k8s.io/v1", "PartialObjectMetadata") } else { (api_version, kind) };
         match self.verb {
-            Verb::Get | Verb::Create | Verb::Patch => Some((api_version, kind.to_owned())),
+            Verb::Get | Verb::Create | Verb::Patch | Verb::Apply => Some((api_version, kind.to_owned())),
             Verb::List => Some((api_version, format!("{kind}List"))),
             Verb::Watch | Verb::Delete | Verb::DeleteCollection => None,
         }
@@ -426,7 +435,9 @@ mod tests {
         assert!(Call::create::<SubjectAccessReview>(Value::Null).is_repeatable());
         assert!(Call::create::<Pod>(Value::Null).dry_run().is_repeatable());
         assert!(Call::delete::<Pod>("a").is_repeatable() && Call::delete_all::<Pod>().is_repeatable());
+        assert!(Call::apply::<Node>("a", Value::Null, "seaworthy").is_repeatable());
         assert!(!Call::create::<Pod>(Value::Null).is_repeatable());
+        assert!(!Call::patch::<Node>("a", Value::Null).is_repeatable());
         assert!(!Call::url("/readyz").on_new_connection().is_repeatable());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How long the whole run may take.
     pub timeout: Option<Duration>,
+    /// How many clusters are asked at once, which share what the process has only once: the files that may be open.
+    pub clusters: NonZeroUsize,
 }
 
 /// A cluster to which requests can be sent. Clones share their clients and the count of requests.
@@ -57,7 +59,7 @@ impl Cluster {
     pub fn new(kubeconfig: Kubeconfig, settings: Settings, cancel: watch::Receiver<bool>) -> Self {
         Self {
             in_flight: Arc::new(Semaphore::new(settings.jobs)),
-            kubelets: Arc::new(Kubelets::new(settings.jobs)),
+            kubelets: Arc::new(Kubelets::new(settings.jobs, settings.clusters)),
             room: Arc::default(),
             pace: Arc::new(Pace::new(settings.max_qps)),
             end: settings.timeout.map(|timeout| Instant::now() + timeout),

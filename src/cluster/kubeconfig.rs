@@ -10,23 +10,25 @@ mod error;
 mod exec;
 mod fields;
 mod files;
+mod found;
 mod proxy;
 mod server;
 mod user;
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
+use std::path::Path;
 
 use kube::Config;
-use kube::config::{AuthInfo, ExecAuthCluster};
+use kube::config::{AuthInfo, ExecAuthCluster, ExecInteractiveMode};
 
 pub(super) use self::client_certificate::client_certificate;
 use self::cluster::ClusterEntry;
 pub(crate) use self::error::KubeconfigError;
 pub(crate) use self::fields::without_line_breaks;
-pub(crate) use self::files::{File, Files};
-use self::files::{Kind, ReadFile};
+use self::files::Kind;
+pub(crate) use self::files::{File, Files, ReadFile};
+pub(crate) use self::found::Found;
 pub(super) use self::user::unfit_for_header;
 use super::ClusterSummary;
 use crate::certificate::Certificate;
@@ -52,41 +54,28 @@ pub struct Kubeconfig {
 impl Kubeconfig {
     /// Chooses as kubectl does: the flag, the list in `KUBECONFIG`, the file in the home directory, the pod's account.
     pub fn load(flag: Option<&Path>, context: Option<&str>) -> Result<Self, KubeconfigError> {
-        let read: ReadFile = |path| fs::read(path);
-        if let Some(path) = flag.filter(|path| !path.as_os_str().is_empty()) {
-            return Self::of(&Files::new(vec![File::read(path, read)?]), context, read);
+        let chosen = Found::find(flag)?.choose(context)?;
+        if std::io::stdin().is_terminal() {
+            return Ok(chosen);
         }
-        let listed = env::var_os("KUBECONFIG").filter(|list| !list.is_empty());
-        let home = env::home_dir().unwrap_or_default().join(".kube").join("config");
-        let paths: Vec<PathBuf> = match &listed {
-            Some(list) => env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect(),
-            None => vec![home.clone()],
-        };
-        // As in kubectl, files of the list may be missing, as long as one exists.
-        let existing = paths.iter().filter(|path| path.exists()).map(|path| File::read(path, read));
-        let files = existing.collect::<Result<Vec<_>, _>>()?;
-        let exist = !files.is_empty();
-        let files = Files::new(files);
-        if files.are_empty() && env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-            return match context {
-                None => Self::in_cluster(read),
-                Some(context) => Err(KubeconfigError::UnknownContext {
-                    origin: "the pod's service account".into(),
-                    context: context.into(),
-                    known: "none, as there is no kubeconfig".into(),
-                }),
-            };
+        chosen.asking_no_one("standard input is not a terminal: run seaworthy in a terminal, or use another credential")
+    }
+
+    /// The same with a credential plugin that asks no one, and whose messages are shown by us. One that always asks cannot be
+    /// used: `why` names the reason, and what to do.
+    pub(crate) fn asking_no_one(mut self, why: &str) -> Result<Self, KubeconfigError> {
+        let Some(exec) = &mut self.config.auth_info.exec else { return Ok(self) };
+        if exec.interactive_mode == Some(ExecInteractiveMode::Always) {
+            let cause = format!("user {:?}: its exec has interactiveMode: Always, and {why}", self.user);
+            return Err(KubeconfigError::Unusable { origin: self.origin, context: self.context, cause });
         }
-        if exist {
-            return Self::of(&files, context, read);
-        }
-        Err(KubeconfigError::None {
-            environment: match listed {
-                Some(list) => format!("KUBECONFIG names no file that exists ({})", list.display()),
-                None => "KUBECONFIG is not set".into(),
-            },
-            home,
-        })
+        exec.interactive_mode = Some(ExecInteractiveMode::Never);
+        Ok(self)
+    }
+
+    /// The program that issues the credential, if one does.
+    pub(crate) fn plugin(&self) -> Option<&str> {
+        self.config.auth_info.exec.as_ref().map(|exec| exec.command.as_deref().unwrap_or_default())
     }
 
     /// The cluster and the user of a context, by default the current one.

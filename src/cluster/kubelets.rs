@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -66,9 +67,9 @@ fn visits(jobs: usize, open_files: usize) -> usize {
 }
 
 impl Kubelets {
-    pub(super) fn new(jobs: usize) -> Self {
+    pub(super) fn new(jobs: usize, clusters: NonZeroUsize) -> Self {
         Self {
-            visits: Arc::new(Semaphore::new(visits(jobs, open_files::limit()))),
+            visits: Arc::new(Semaphore::new(visits(jobs, open_files::limit() / clusters))),
             known: Mutex::default(),
             answered: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),

@@ -42,7 +42,7 @@ pub(crate) use cost::Cost;
 pub(crate) use handle::{Cluster, Settings};
 pub(crate) use identity::{ClientCertificate, Identity};
 pub(crate) use kubeconfig::without_line_breaks;
-pub(crate) use kubeconfig::{File, Files, Kubeconfig, KubeconfigError};
+pub(crate) use kubeconfig::{File, Files, Found, Kubeconfig, KubeconfigError, ReadFile};
 pub(crate) use kubelet::StrangersAnswer;
 pub(crate) use progress::Progress;
 pub(crate) use relayed::Came;

@@ -222,10 +222,11 @@ impl Cluster {
         let body = match &call.body {
             None => Vec::new(),
             Some(body) => {
-                let content_type = if call.verb == Verb::Patch {
-                    "application/strategic-merge-patch+json"
-                } else {
-                    "application/json"
+                let content_type = match call.verb {
+                    Verb::Patch => "application/strategic-merge-patch+json",
+                    // YAML contains JSON.
+                    Verb::Apply => "application/apply-patch+yaml",
+                    _ => "application/json",
                 };
                 request = request.header(http::header::CONTENT_TYPE, content_type);
                 serde_json::to_vec(body).map_err(|e| Unobserved::invalid(call.to_string(), e))?
@@ -330,6 +331,17 @@ mod tests {
         let names = cluster.list(Call::list::<Node>(), |node: Node| node.metadata.name.unwrap_or_default()).await;
         let requests = requests.lock().unwrap().clone();
         (names, requests)
+    }
+
+    #[test]
+    fn a_patch_states_its_kind() {
+        let stated = |call: Call| {
+            let request = Cluster::request(&call).unwrap();
+            request.headers()[http::header::CONTENT_TYPE].to_str().unwrap().to_owned()
+        };
+        assert_eq!(stated(Call::apply::<Node>("n1", json!({}), "seaworthy")), "application/apply-patch+yaml");
+        assert_eq!(stated(Call::patch::<Node>("n1", json!({}))), "application/strategic-merge-patch+json");
+        assert_eq!(stated(Call::create::<Node>(json!({}))), "application/json");
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Clusters for tests.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +14,20 @@ use super::{Cluster, Kubeconfig, Settings};
 pub(crate) fn cluster(url: &str, jobs: usize, request_timeout: Duration) -> Cluster {
     Cluster::new(
         kubeconfig(url),
-        Settings { jobs, max_qps: None, request_timeout, timeout: None },
+        Settings { jobs, max_qps: None, request_timeout, timeout: None, clusters: NonZeroUsize::MIN },
         watch::channel(false).1,
     )
 }
 
 /// A cluster at this URL, for a run that ends after this time and can be stopped.
 pub(crate) fn stoppable(url: &str, timeout: Option<Duration>, cancel: watch::Receiver<bool>) -> Cluster {
-    let settings = Settings { jobs: 4, max_qps: None, request_timeout: Duration::from_secs(5), timeout };
+    let settings = Settings {
+        jobs: 4,
+        max_qps: None,
+        request_timeout: Duration::from_secs(5),
+        timeout,
+        clusters: NonZeroUsize::MIN,
+    };
     Cluster::new(kubeconfig(url), settings, cancel)
 }
 

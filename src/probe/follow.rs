@@ -8,6 +8,9 @@ use super::ask::watch::Try;
 use crate::cluster::{Call, Cluster};
 use crate::seen::{Seen, Unobserved};
 
+/// The most characters of a line that is quoted.
+const LENGTH: usize = 200;
+
 /// Passes on every try that a pod reports, and at last why it reports no more. Ends when the receiver is dropped. A log that
 /// breaks is read again from its beginning, as long as more of it comes each time.
 pub async fn follow<T>(
@@ -29,7 +32,7 @@ pub async fn follow<T>(
                 if read <= passed_on {
                     continue;
                 }
-                let done = serde_json::from_str(&line).map_err(|e| Unobserved::invalid(call.to_string(), e))?;
+                let done = serde_json::from_str(&line).map_err(|_| foreign(&call, &line))?;
                 passed_on = read;
                 if tries.send(wrap(Ok(done))).await.is_err() {
                     return Ok(());
@@ -47,6 +50,13 @@ pub async fn follow<T>(
             }
         }
     }
+}
+
+/// A line that the pod did not write. A kubelet that cannot follow a log writes the reason into it, under a status of 200:
+/// `failed to create fsnotify watcher: too many open files`.
+fn foreign(call: &Call, line: &str) -> Unobserved {
+    let line: String = line.chars().take(LENGTH).collect();
+    Unobserved::invalid(call.to_string(), format!("the probe does not write {line:?}; it may come from the kubelet"))
 }
 
 #[cfg(test)]
@@ -71,5 +81,15 @@ mod tests {
         }
         let end = "the pod b cannot be reached: it reports nothing more".to_owned();
         assert_eq!((seen, requests.lock().unwrap().len()), (vec![Ok(1), Ok(2), Err(end)], 3));
+    }
+
+    #[tokio::test]
+    async fn what_a_kubelet_writes_into_a_log_is_the_reason() {
+        let log = "failed to create fsnotify watcher: too many open files";
+        let (url, _) = answering(vec![answer("200 OK", "", log)]).await;
+        let (sender, mut receiver) = mpsc::channel(9);
+        follow(&cluster(&url, 1, Duration::from_secs(20)), "a", "b", sender, |tried| tried).await;
+        let why = receiver.recv().await.unwrap().unwrap_err().to_string();
+        assert!(why.contains("log?follow=true: the probe does not write \"failed to create fsnotify watcher"), "{why}");
     }
 }

@@ -1,86 +1,111 @@
-//! Permissions as YAML manifests, written as the documentation of Kubernetes writes them.
+//! Permissions as the objects that grant them.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use k8s_openapi::api::rbac::v1::PolicyRule;
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject as BoundSubject,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
 
 use super::{Permissions, Place, Subject};
+use crate::yaml;
 
-/// The name of all that is made.
+/// The name of what `seaworthy rbac` prints.
 const NAME: &str = "seaworthy";
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
-/// The roles that grant these permissions, and the bindings that give them to these subjects.
+/// An object of RBAC.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Manifest {
+    /// Grants in the whole cluster.
+    ClusterRole(ClusterRole),
+    /// Grants in a namespace.
+    Role(Role),
+    /// Gives a `ClusterRole` to subjects.
+    ClusterRoleBinding(ClusterRoleBinding),
+    /// Gives a `Role` to subjects.
+    RoleBinding(RoleBinding),
+}
+
+/// The roles that grant these permissions, and the bindings that give them to these subjects, as YAML.
 pub(crate) fn manifests(permissions: &Permissions, subjects: &[Subject]) -> String {
     if permissions.is_empty() {
         return "# These checks need no permission beyond those that every authenticated user has.\n".into();
     }
-    let roles = permissions.rules().map(|(place, rules)| role(place, &rules));
-    let bindings = permissions.rules().filter(|_| !subjects.is_empty()).map(|(place, _)| binding(place, subjects));
-    roles.chain(bindings).collect::<Vec<_>>().join("---\n")
+    yaml::documents(&objects(permissions, subjects, NAME, &BTreeMap::new()))
 }
 
-fn role(place: &Place, rules: &[PolicyRule]) -> String {
-    let mut text = head(kind(place), place);
-    text.push_str("rules:\n");
-    for rule in rules {
-        let mut start = "-";
-        for (key, words) in [
-            ("apiGroups", &rule.api_groups),
-            ("resources", &rule.resources),
-            ("resourceNames", &rule.resource_names),
-            ("nonResourceURLs", &rule.non_resource_urls),
-            ("verbs", &Some(rule.verbs.clone())),
-        ] {
-            if let Some(words) = words {
-                let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-                _ = writeln!(text, "{start} {key}: [{}]", words.join(", "));
-                start = " ";
-            }
-        }
-    }
-    text
+/// The same as objects of this name and with these labels.
+pub(crate) fn objects(
+    permissions: &Permissions,
+    subjects: &[Subject],
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Vec<Manifest> {
+    let metadata = |place: &Place| ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: namespace(place),
+        labels: Some(labels.clone()).filter(|labels| !labels.is_empty()),
+        ..ObjectMeta::default()
+    };
+    let roles = permissions.rules().map(|(place, rules)| role(place, metadata(place), rules));
+    let bindings = permissions
+        .rules()
+        .filter(|_| !subjects.is_empty())
+        .map(|(place, _)| binding(place, metadata(place), name, subjects));
+    roles.chain(bindings).collect()
 }
 
-fn binding(place: &Place, subjects: &[Subject]) -> String {
-    let mut text = head(&format!("{}Binding", kind(place)), place);
-    _ = writeln!(text, "roleRef:\n  apiGroup: {API_GROUP}\n  kind: {}\n  name: {NAME}\nsubjects:", kind(place));
-    for subject in subjects {
-        _ = match subject {
-            Subject::ServiceAccount { namespace, name } => {
-                writeln!(text, "- kind: ServiceAccount\n  name: {}\n  namespace: {}", quoted(name), quoted(namespace))
-            }
-            Subject::User(name) => writeln!(text, "- apiGroup: {API_GROUP}\n  kind: User\n  name: {}", quoted(name)),
-            Subject::Group(name) => writeln!(text, "- apiGroup: {API_GROUP}\n  kind: Group\n  name: {}", quoted(name)),
-        };
-    }
-    text
-}
-
-fn head(kind: &str, place: &Place) -> String {
-    let mut text = format!("apiVersion: {API_GROUP}/v1\nkind: {kind}\nmetadata:\n  name: {NAME}\n");
-    if let Place::Namespace(namespace) = place {
-        _ = writeln!(text, "  namespace: {}", quoted(namespace));
-    }
-    text
-}
-
-const fn kind(place: &Place) -> &'static str {
+fn role(place: &Place, metadata: ObjectMeta, rules: Vec<PolicyRule>) -> Manifest {
+    let rules = Some(rules);
     match place {
-        Place::Cluster => "ClusterRole",
-        Place::Namespace(_) => "Role",
+        Place::Cluster => Manifest::ClusterRole(ClusterRole { metadata, rules, ..ClusterRole::default() }),
+        Place::Namespace(_) => Manifest::Role(Role { metadata, rules }),
     }
 }
 
-/// A text in double quotes: YAML reads them as JSON does.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+fn binding(place: &Place, metadata: ObjectMeta, name: &str, subjects: &[Subject]) -> Manifest {
+    let role_ref = |kind: &str| RoleRef { api_group: Some(API_GROUP.into()), kind: kind.into(), name: name.into() };
+    let subjects = Some(subjects.iter().map(bound).collect());
+    match place {
+        Place::Cluster => {
+            let role_ref = role_ref("ClusterRole");
+            Manifest::ClusterRoleBinding(ClusterRoleBinding { metadata, role_ref, subjects })
+        }
+        Place::Namespace(_) => Manifest::RoleBinding(RoleBinding { metadata, role_ref: role_ref("Role"), subjects }),
+    }
+}
+
+fn bound(subject: &Subject) -> BoundSubject {
+    let of_group = |kind: &str, name: &str| BoundSubject {
+        api_group: Some(API_GROUP.into()),
+        kind: kind.into(),
+        name: name.into(),
+        namespace: None,
+    };
+    match subject {
+        Subject::ServiceAccount { namespace, name } => BoundSubject {
+            api_group: None,
+            kind: "ServiceAccount".into(),
+            name: name.clone(),
+            namespace: Some(namespace.clone()),
+        },
+        Subject::User(name) => of_group("User", name),
+        Subject::Group(name) => of_group("Group", name),
+    }
+}
+
+fn namespace(place: &Place) -> Option<String> {
+    match place {
+        Place::Cluster => None,
+        Place::Namespace(namespace) => Some(namespace.clone()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-
     use super::*;
     use crate::rule::{Impersonation, Rule};
 

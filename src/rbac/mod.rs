@@ -4,6 +4,6 @@ pub(crate) mod manifests;
 pub(crate) mod permissions;
 pub(crate) mod subject;
 
-pub(crate) use manifests::manifests;
+pub(crate) use manifests::{Manifest, manifests, objects};
 pub(crate) use permissions::{Permissions, Place};
 pub(crate) use subject::Subject;

@@ -65,24 +65,29 @@ pub(super) fn write(run: &Gathered, to: &mut dyn Write) -> io::Result<()> {
 
 /// What is not as it should be and follows from nothing else.
 fn of(check: &Judged) -> Vec<(Level, Annotation)> {
-    let findings = check.findings.iter().filter(|finding| finding.cause.is_none()).map(|finding| {
-        let level = match (check.outcome, finding.severity) {
-            (Outcome::Fail, Severity::Major | Severity::Critical) => Level::Error,
-            (Outcome::Fail, Severity::Minor | Severity::Info) => Level::Warning,
-            (Outcome::Error | Outcome::Blocked | Outcome::Warn | Outcome::Skip | Outcome::Pass, severity) => {
-                if severity == Severity::Info { Level::Notice } else { Level::Warning }
+    let findings =
+        check.findings.iter().filter(|finding| finding.cause.is_none() && finding.waived.is_none()).map(|finding| {
+            let level = match (check.outcome, finding.severity) {
+                (Outcome::Fail, Severity::Major | Severity::Critical) => Level::Error,
+                (Outcome::Fail, Severity::Minor | Severity::Info) => Level::Warning,
+                (_, severity) => {
+                    if severity == Severity::Info {
+                        Level::Notice
+                    } else {
+                        Level::Warning
+                    }
+                }
+            };
+            let subjects = about(&finding.subjects);
+            let mut message = format!("{subjects}: expected {}, seen {}", finding.expected, finding.seen);
+            for (label, part) in [("impact", finding.impact.as_ref()), ("fix", Some(&finding.fix))] {
+                if let Some(part) = part.filter(|part| !part.is_empty()) {
+                    message = format!("{}\n{label}: {}", excerpt(&message, TEXT), excerpt(part, TEXT));
+                }
             }
-        };
-        let subjects = about(&finding.subjects);
-        let mut message = format!("{subjects}: expected {}, seen {}", finding.expected, finding.seen);
-        for (label, part) in [("impact", finding.impact.as_ref()), ("fix", Some(&finding.fix))] {
-            if let Some(part) = part.filter(|part| !part.is_empty()) {
-                message = format!("{}\n{label}: {}", excerpt(&message, TEXT), excerpt(part, TEXT));
-            }
-        }
-        let title = format!("{} {}: {}", line(&check.id, TITLE), finding.severity, check.title);
-        (level, Annotation { title: line(&title, TITLE), message })
-    });
+            let title = format!("{} {}: {}", line(&check.id, TITLE), finding.severity, check.title);
+            (level, Annotation { title: line(&title, TITLE), message })
+        });
     let unseen = check.unseen.iter().filter(|unseen| unseen.cause.is_none());
     let not_checked = unseen.clone().next().map(|first| {
         let (title, why) = (format!("{} not checked: {}", line(&check.id, TITLE), check.title), line(&first.why, TEXT));
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_level_is_that_of_the_finding() {
-        let lines = written(&testing::gathered());
+        let lines = written(&testing::gathered(&testing::events()));
         assert!(
             lines[0].starts_with("::error title=PK-02 critical%3A The title of PK-02::10.77.0.11:6443"),
             "{}",
@@ -147,7 +152,7 @@ mod tests {
             events.truncate(1);
             events.push(Event::CheckJudged { at_ms: 1, check: check.clone() });
             events.push(testing::events().remove(14));
-            written(&testing::gathered_from(&events))
+            written(&testing::gathered(&events))
         };
         let all = lines(10);
         assert!(all.len() == 10 && all[9].contains("Node n9"), "{all:?}");
@@ -163,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_cut_off_is_an_error() {
-        let lines = written(&testing::gathered_from(&testing::events()[..6]));
+        let lines = written(&testing::gathered(&testing::events()[..6]));
         assert!(lines[0].starts_with("::error title=seaworthy::The run was cut off"), "{lines:?}");
     }
 }

@@ -8,7 +8,7 @@ pub(super) fn causes_first(run: &Gathered) -> Vec<&Judged> {
     let mut checks: Vec<&Judged> = run.checks().into_iter().map(|timed| &timed.check).collect();
     checks.retain(|check| match check.outcome {
         Outcome::Fail | Outcome::Error | Outcome::Blocked | Outcome::Warn => true,
-        Outcome::Skip | Outcome::Pass => false,
+        Outcome::Waived | Outcome::Skip | Outcome::Pass => false,
     });
     let place = |id: &str| run.roots.iter().position(|root| root.check == id).unwrap_or(usize::MAX);
     // Stable: beyond that it is the order of the plan.
@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn roots_come_first_and_what_is_in_order_not_at_all() {
-        let mut run = testing::gathered();
+        let mut run = testing::gathered(&testing::events());
         let ids = |run: &Gathered| causes_first(run).iter().map(|check| check.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&run), ["PK-02", "AA-01", "AA-02", "SN-04", "SN-05", "DN-01"]);
         run.roots = vec![Root { check: "SN-05".into(), severity: Severity::Major, explains: 1, place: None }];

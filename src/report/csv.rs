@@ -78,7 +78,7 @@ fn rows(check: &Judged) -> Vec<Row> {
             Outcome::Pass => "passed",
             Outcome::Skip => "skipped",
             // Each has something to list.
-            Outcome::Fail | Outcome::Error | Outcome::Blocked | Outcome::Warn => "",
+            Outcome::Fail | Outcome::Error | Outcome::Blocked | Outcome::Warn | Outcome::Waived => "",
         };
         let reason = check.reason.clone().unwrap_or_default();
         rows.push(Row { severity: check.severity.to_string(), kind, reason, ..Row::default() });
@@ -96,7 +96,7 @@ fn of_finding(check: &Judged, finding: &Finding) -> Row {
         evidence: excerpt(&shortened::items(&finding.evidence, "\n", true), LIST),
         impact: finding.impact.clone().unwrap_or_default(),
         fix: finding.fix.clone(),
-        reason: String::new(),
+        reason: finding.waived.as_ref().map(ToString::to_string).unwrap_or_default(),
         cause: finding.cause.as_ref().map(|cause| cause.check.clone()).unwrap_or_default(),
         fingerprint: finding.fingerprint(&check.id),
     }
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn each_finding_has_a_line_and_so_has_each_check() {
-        let rows = written(&testing::gathered());
+        let rows = written(&testing::gathered(&testing::events()));
         assert_eq!(rows[0], HEADER);
         let lines = |check: &Judged| (check.findings.len() + check.unseen.len()).max(1);
         assert_eq!(rows.len() - 1, testing::checks().iter().map(lines).sum::<usize>());
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_check_that_was_not_judged_has_a_line() {
-        let rows = written(&testing::gathered_from(&testing::events()[..6]));
+        let rows = written(&testing::gathered(&testing::events()[..6]));
         assert_eq!(rows.iter().filter(|row| row[6] == "cut off" && row[13] == CUT_OFF).count(), 8, "{rows:?}");
     }
 

@@ -6,7 +6,7 @@ use crate::check::Judged;
 const PAGE: &str = "docs/checks.md";
 
 /// The section about a check: at this version in the repository that `Cargo.toml` names, or else in any checkout.
-pub(super) fn link(check: &Judged) -> String {
+pub(crate) fn link(check: &Judged) -> String {
     let section = format!("{PAGE}#{}", check.id.to_lowercase());
     match env!("CARGO_PKG_REPOSITORY") {
         "" => section,

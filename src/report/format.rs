@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Gathered, annotations, csv, ctrf, json, junit, markdown, sarif, tap};
+use super::{Gathered, annotations, csv, ctrf, html, json, junit, markdown, openmetrics, openreports, sarif, tap};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -14,18 +14,26 @@ pub enum Format {
     Json,
     /// JUnit XML
     Junit,
-    /// SARIF 2.1.0, for code scanning
-    Sarif,
-    /// Markdown, for the summary of a job or a comment on a pull request
+    /// One HTML file for people, which needs nothing else
+    Html,
+    /// Markdown for job summaries and comments on pull requests
     Markdown,
-    /// Annotations of a GitHub workflow: on its standard output, they show on the page of the run
+    /// SARIF 2.1.0 for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
     Github,
-    /// TAP 14
+    /// The Test Anything Protocol, version 14
     Tap,
-    /// Comma-separated values, one finding a line, for spreadsheets
+    /// Comma-separated values, a row for each finding
     Csv,
-    /// CTRF, the Common Test Report Format
+    /// The Common Test Report Format
     Ctrf,
+    /// Metrics for Prometheus
+    #[value(name = "openmetrics")]
+    OpenMetrics,
+    /// A ClusterReport of openreports.io, for kubectl apply
+    #[value(name = "openreports")]
+    OpenReports,
     /// The event stream as JSON lines, which `seaworthy report` converts into any report
     Events,
 }
@@ -51,12 +59,23 @@ impl Format {
             Self::Events => Way::Events,
             Self::Json => Way::Whole(json::write),
             Self::Junit => Way::Whole(junit::document::write),
-            Self::Sarif => Way::Whole(sarif::write),
+            Self::Html => Way::Whole(html::write),
             Self::Markdown => Way::Whole(markdown::write),
+            Self::Sarif => Way::Whole(sarif::write),
             Self::Github => Way::Whole(annotations::write),
             Self::Tap => Way::Whole(tap::write),
             Self::Csv => Way::Whole(csv::write),
             Self::Ctrf => Way::Whole(ctrf::write),
+            Self::OpenMetrics => Way::Whole(openmetrics::document::write),
+            Self::OpenReports => Way::Whole(openreports::document::write),
+        }
+    }
+
+    /// What writes it once, as a whole; none of what is written as the run goes on.
+    pub(crate) fn writer(self) -> Option<Writer> {
+        match self.way() {
+            Way::Whole(writer) => Some(writer),
+            Way::Text | Way::Events => None,
         }
     }
 

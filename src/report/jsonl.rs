@@ -1,6 +1,6 @@
 //! The event stream as JSON lines.
 
-use super::{Console, OutputError, Report, StreamFile};
+use super::{Console, OutputError, OutputFile, Report, StreamFile};
 use crate::event::Event;
 
 /// Where lines go, one at a time.
@@ -21,6 +21,12 @@ impl Lines for StreamFile {
     }
 }
 
+impl Lines for OutputFile {
+    fn write_line(&mut self, line: &str) -> Result<(), OutputError> {
+        self.write(|to| to.write_all(line.as_bytes()))
+    }
+}
+
 /// The event stream as JSON lines, each there as soon as it happened.
 pub struct JsonLines<L>(L);
 
@@ -28,6 +34,11 @@ impl<L> JsonLines<L> {
     /// The events go there.
     pub fn new(to: L) -> Self {
         Self(to)
+    }
+
+    /// Where the events have gone.
+    pub fn into_inner(self) -> L {
+        self.0
     }
 }
 

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+/// What the names of temporary files begin with.
+pub(super) const TEMPORARY: &str = ".seaworthy-";
+
 /// Why output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,7 +27,7 @@ pub enum OutputError {
 }
 
 impl OutputError {
-    fn file(path: &Path, source: io::Error) -> Self {
+    pub(super) fn file(path: &Path, source: io::Error) -> Self {
         Self::File { path: path.into(), source }
     }
 }
@@ -166,7 +169,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
         ));
     }
     tempfile::Builder::new()
-        .prefix(".seaworthy-")
+        .prefix(TEMPORARY)
         // As any new file: the umask decides, not the secrecy of temporary files.
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(directory)

@@ -24,12 +24,16 @@ pub fn text(check: &Judged) -> String {
 
 /// What is wrong, in one line.
 pub fn line(check: &Judged) -> String {
-    let Some(worst) = check.findings.first() else {
+    let counting = check.findings.iter().find(|finding| finding.waived.is_none());
+    let Some(worst) = counting.or(check.findings.first()) else {
         let why = check.unseen.first().map(|unseen| unseen.why.as_str()).or(check.reason.as_deref());
         return why.unwrap_or(&check.title).to_owned();
     };
     let subjects = shortened::subjects(&worst.subjects, false);
-    let line = format!("{subjects}: expected {}, seen {}", worst.expected, worst.seen);
+    let mut line = format!("{subjects}: expected {}, seen {}", worst.expected, worst.seen);
+    if let Some(waived) = &worst.waived {
+        line = format!("{waived}; {line}");
+    }
     match check.findings.len() {
         0 | 1 => line,
         more => format!("{line} (and {} more)", more - 1),
@@ -69,6 +73,9 @@ fn described(finding: &Finding) -> String {
     }
     if let Some(cause) = &finding.cause {
         _ = writeln!(text, "{:<10}{}", "cause", cause.check);
+    }
+    if let Some(waived) = &finding.waived {
+        _ = writeln!(text, "{:<10}{waived}", "accepted");
     }
     text
 }

@@ -17,7 +17,7 @@ pub fn progress() -> Box<dyn Report> {
 }
 
 /// How often what moves is drawn.
-pub(super) const TICK: Duration = Duration::from_millis(120);
+pub(crate) const TICK: Duration = Duration::from_millis(120);
 
 /// A bar over the checks, and a line for each fact that is being observed. All of it is gone at the end.
 #[derive(Default)]

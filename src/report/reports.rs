@@ -51,6 +51,11 @@ impl Reports {
         Ok(Self { open, failed: None })
     }
 
+    /// Adds a report that no format of the command line stands for.
+    pub fn add(&mut self, report: impl Report + 'static) {
+        self.open.insert(0, Box::new(report));
+    }
+
     /// Feeds every report.
     pub fn event(&mut self, event: &Event) {
         let mut still_open = Vec::with_capacity(self.open.len());

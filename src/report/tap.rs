@@ -41,7 +41,7 @@ fn test_point(to: &mut dyn Write, number: usize, check: &Judged) -> io::Result<(
     let (ok, skip) = match check.outcome {
         Outcome::Pass | Outcome::Warn => (true, None),
         Outcome::Fail | Outcome::Error => (false, None),
-        Outcome::Skip => (true, Some(plain::line(check))),
+        Outcome::Skip | Outcome::Waived => (true, Some(plain::line(check))),
         Outcome::Blocked => {
             let mut roots: Vec<&str> = check.causes().map(|cause| cause.check.as_str()).collect();
             roots.sort_unstable();
@@ -82,12 +82,14 @@ fn write_finding(to: &mut dyn Write, check: &str, finding: &Finding) -> io::Resu
     writeln!(to, "    - severity: {}", finding.severity)?;
     list(to, "subjects", &finding.subjects)?;
     let cause = finding.cause.as_ref().map(|cause| cause.check.as_str());
+    let accepted = finding.waived.as_ref().map(ToString::to_string);
     let texts = [
         ("expected", Some(finding.expected.as_str())),
         ("seen", Some(finding.seen.as_str())),
         ("impact", finding.impact.as_deref()),
         ("fix", Some(finding.fix.as_str())),
         ("cause", cause),
+        ("accepted", accepted.as_deref()),
     ];
     for (key, text) in texts.into_iter().filter_map(|(key, text)| Some((key, text?))) {
         writeln!(to, "      {key}: {}", yaml(text))?;
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_line() {
-        let text = written(&testing::gathered());
+        let text = written(&testing::gathered(&testing::events()));
         assert!(text.starts_with("TAP version 14\n1..10\n# seaworthy 0.1.0, cluster bed, v1.37.2\n"), "{text}");
         let line = |id: &str| text.lines().find(|line| line.contains(&format!(" - {id} "))).unwrap();
         assert_eq!(line("PK-02"), "not ok 3 - PK-02 apiserver-names: The title of PK-02");
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_cut_off_bails_out_and_keeps_its_plan() {
-        let text = written(&testing::gathered_from(&testing::events()[..6]));
+        let text = written(&testing::gathered(&testing::events()[..6]));
         assert!(text.contains("\n1..10\n"));
         assert_eq!(text.matches("ok ").count(), 10, "{text}");
         assert!(

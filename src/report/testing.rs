@@ -40,6 +40,7 @@ pub(crate) fn finding(subject: Subject, seen: &str) -> Finding {
         comes_from: None,
         explains: None,
         cause: None,
+        waived: None,
     }
 }
 
@@ -160,13 +161,8 @@ pub(crate) fn events() -> Vec<Event> {
     events
 }
 
-/// The run.
-pub(crate) fn gathered() -> Gathered {
-    gathered_from(&events())
-}
-
-/// A run of these events.
-pub(crate) fn gathered_from(events: &[Event]) -> Gathered {
+/// The run that these events report.
+pub(crate) fn gathered(events: &[Event]) -> Gathered {
     let mut run = Gathered::default();
     for event in events {
         run.event(event);
@@ -206,4 +202,9 @@ pub(crate) fn with_texts(texts: &[String; 8], outcome: Outcome) -> Vec<Event> {
     events.truncate(1);
     events.push(Event::CheckJudged { at_ms: 7, check });
     events
+}
+
+/// Adds a check to a run.
+pub(crate) fn add(run: &mut Gathered, check: Judged) {
+    run.event(&Event::CheckJudged { at_ms: 0, check });
 }

@@ -36,7 +36,7 @@ fn validator(schema: &str) -> Validator {
 fn written(format: Format, texts: &[String; 8], outcome: Outcome) -> String {
     let Way::Whole(write) = format.way() else { panic!("{format:?} is not written as a whole") };
     let mut bytes = Vec::new();
-    write(&testing::gathered_from(&testing::with_texts(texts, outcome)), &mut bytes).unwrap();
+    write(&testing::gathered(&testing::with_texts(texts, outcome)), &mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -141,6 +141,9 @@ fn read_back(format: Format, text: &str) {
         Format::Markdown => _ = read_markdown(text),
         Format::Json => _ = serde_json::from_str::<Value>(text).unwrap(),
         Format::Junit => _ = roxmltree::Document::parse(text).unwrap(),
+        Format::Html => assert!(text.matches("</script>").count() == 1 && !text.contains("<img"), "{text}"),
+        Format::OpenReports => _ = serde_json::from_str::<Value>(text).unwrap(),
+        Format::OpenMetrics => assert!(text.lines().all(|line| line.starts_with(['#', 's'])), "{text}"),
         Format::Text | Format::Events => unreachable!("it is not written as a whole"),
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::time::timeout;
 
 use super::in_time::in_time;
@@ -13,8 +15,9 @@ use super::profile::allowing;
 use super::{ExitCode, Observer, Plan, Source};
 use crate::cause::{Departed, Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
-use crate::event::{Cost, Event, Events, RunFinished, RunStarted};
+use crate::event::{Cost, Event, Events, Planned, RunFinished, RunStarted};
 use crate::fact::{Facts, Node, Stage};
+use crate::history::{self, Acceptance};
 use crate::live::{Live, Phase};
 use crate::milliseconds::milliseconds;
 use crate::seen::Unobserved;
@@ -36,6 +39,8 @@ pub struct Run {
     pub named: BTreeSet<&'static str>,
     /// What the first event says.
     pub started: RunStarted,
+    /// The findings that do not count.
+    pub acceptance: Acceptance,
 }
 
 /// What a run concluded.
@@ -54,7 +59,7 @@ pub struct Conclusion {
 
 /// Runs, and reports everything to `events`.
 pub async fn run(run: Run, events: Events) -> Conclusion {
-    let Run { plan: Plan { checks, facts }, source, gate, named, started } = run;
+    let Run { plan: Plan { checks, facts }, source, gate, named, mut started, acceptance } = run;
     let start = Instant::now();
     let (live, not_begun) = match &source {
         Source::Live { live: Ok(live), .. } => (Some(live.clone()), None),
@@ -65,6 +70,10 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
         Source::Recorded(recording) => recording.header.cost.clone(),
         Source::Live { .. } => Cost::default(),
     };
+    if acceptance.waivers.is_some() {
+        started.checks.push(Planned::from(&history::CHECK));
+    }
+    let is_partial = acceptance.is_partial;
     events.send(Event::RunStarted(started));
     let observer = Observer::new(facts.clone(), source, events.clone());
     let (early, late): (Vec<&Check>, Vec<&Check>) =
@@ -114,12 +123,17 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     );
     // Without checks, too.
     end_observation(live.as_deref());
-    let (judged, roots) = explained(judged, &facts, gate, &events, live.as_ref()).await;
+    let at_ms = milliseconds(start.elapsed());
+    let (judged, roots) = explained(judged, &facts, gate, acceptance, (&events, at_ms), live.as_ref()).await;
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code = match not_begun {
         Some(exit_code) => exit_code,
         None if interrupted => ExitCode::Interrupted,
-        None => ExitCode::of(judged.iter().map(|check| check.outcome)),
+        None => match ExitCode::of(judged.iter().map(|check| check.outcome)) {
+            // What seems to be all known is not, if only a part of it was.
+            ExitCode::Seaworthy if is_partial => ExitCode::Inconclusive,
+            code => code,
+        },
     };
     let cost = live.as_deref().map_or(recorded, Live::cost);
     let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
@@ -151,28 +165,41 @@ async fn judged(check: &'static Check, facts: &Arc<Facts>, gate: Severity, live:
     }
 }
 
-/// Finds root causes among what was judged, and reports what they change. A run that must end before that has none.
+/// Finds root causes among what was judged, marks what does not count, and reports what both change. A run that must end
+/// before that has none.
 async fn explained(
     judged: Vec<Judged>,
     facts: &Arc<Facts>,
     gate: Severity,
-    events: &Events,
+    acceptance: Acceptance,
+    (events, at_ms): (&Events, u64),
     live: Option<&Arc<Live>>,
 ) -> (Vec<Judged>, Vec<Root>) {
     let (mut folded, of) = (judged.clone(), facts.clone());
     let fold = move || {
         let (graph, places) = (Graph::new(suites::checks()), Places::of(&of));
         Departed::of(&of).excuse(&mut folded, &places, gate);
-        let roots = fold(&mut folded, &graph, &places, &Restarts::of(&of), &Obstacles::of(&of), gate);
-        (folded, roots)
+        let mut roots = fold(&mut folded, &graph, &places, &Restarts::of(&of), &Obstacles::of(&of), gate);
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let waivers = acceptance.check(&folded, gate, today);
+        acceptance.apply(&mut folded, &mut roots, gate, today);
+        (folded, roots, waivers)
     };
     let found = match live {
         None => Ok(fold()),
         Some(live) => in_time(live, "finding root causes", fold).await,
     };
-    let Ok((folded, roots)) = found else { return (judged, Vec::new()) };
-    let changed = folded.iter().zip(&judged).filter(|(now, was)| now != was).map(|(now, _)| now.clone());
-    events.send(Event::CausesFound { roots: roots.clone(), checks: changed.collect() });
+    let Ok((mut folded, mut roots, waivers)) = found else { return (judged, Vec::new()) };
+    let changed: Vec<_> =
+        folded.iter().zip(&judged).filter(|(now, was)| now != was).map(|(now, _)| now.clone()).collect();
+    if let Some(check) = waivers {
+        events.send(Event::CheckJudged { at_ms, check: check.clone() });
+        if check.outcome == Outcome::Fail {
+            roots.push(Root { check: check.id.clone(), severity: check.severity, explains: 0, place: None });
+        }
+        folded.push(check);
+    }
+    events.send(Event::CausesFound { roots: roots.clone(), checks: changed });
     (folded, roots)
 }
 

@@ -10,6 +10,7 @@ use flate2::read::GzDecoder;
 use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Judged, Severity};
 use crate::event::{Event, Events, RunStarted};
+use crate::history::Acceptance;
 use crate::recording::Recording;
 use crate::run::{Plan, Run, Source, run};
 use crate::seen::Unobserved;
@@ -101,7 +102,17 @@ async fn judged(recording: Recording) -> (BTreeMap<String, Judged>, Places, Obst
     let plan = Plan::new(recording.header.checks.iter().filter_map(|id| suites::check(id)).collect());
     let started = RunStarted::judging(&recording, &plan.checks);
     let (gate, (events, mut stream)) = (recording.header.gate, Events::channel());
-    let run = run(Run { plan, source: Source::Recorded(recording), gate, named: BTreeSet::new(), started }, events);
+    let run = run(
+        Run {
+            plan,
+            source: Source::Recorded(recording),
+            gate,
+            named: BTreeSet::new(),
+            started,
+            acceptance: Acceptance::default(),
+        },
+        events,
+    );
     let concluded = run.await;
     let mut judged = BTreeMap::new();
     while let Some(event) = stream.recv().await {

@@ -370,7 +370,7 @@ mod tests {
             left(|sight| sight.pods.as_mut().unwrap().0.extend([starts::testing::started(component, ago, None)]))
         };
         assert_eq!(started("etcd", 20), ["Watches: etcd on n1"]);
-        assert_eq!(started("etcd", 61), Vec::<String>::new());
+        assert_eq!(started("etcd", 66), Vec::<String>::new());
         assert_eq!(started("kube-scheduler", 20), Vec::<String>::new(), "no other component watches it");
     }
 

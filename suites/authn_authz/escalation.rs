@@ -326,6 +326,27 @@ mod tests {
     }
 
     #[test]
+    fn many_powerful_accounts_in_many_namespaces_are_judged_in_no_time() {
+        let accounts: Vec<String> = (0..50).map(|i| format!("ServiceAccount n{i:02}/a{i:02}")).collect();
+        let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+        let all = rule(&["*"], "", &["pods", "pods/exec", "secrets", "serviceaccounts/token"]);
+        let mut rbac = healthy().with_role("edit", vec![all]);
+        for i in 0..50 {
+            rbac = rbac.with_binding(&format!("n{i:02}/edit"), "ClusterRole edit", &accounts);
+        }
+        let start = std::time::Instant::now();
+        assert_eq!(seen(&rbac), Vec::<String>::new(), "none of these reaches the control plane");
+        let rbac = rbac.with_binding("n00/edit", "ClusterRole edit", &accounts).with_binding(
+            "n07",
+            "ClusterRole cluster-admin",
+            &["ServiceAccount n07/a07"],
+        );
+        assert_eq!(seen(&rbac), ["49 other subjects have rights that allow privilege escalation"]);
+        // It took minutes when the paths of all were searched for each, and for each of its powers.
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
     fn a_controller_that_was_given_more_is_found() {
         let rbac = healthy()
             .with_role("helper", vec![rule(&["create"], RBAC, &["clusterrolebindings"]), rule(&["bind"], RBAC, &["*"])])

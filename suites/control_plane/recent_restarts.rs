@@ -40,14 +40,17 @@ fn judge(starts: &Starts) -> Verdict {
     for _ in recent.len()..starts.all.len() {
         verdict.confirm();
     }
-    let ago = |(start, ago): &(&Start, i64)| format!("{} on {} started {ago} s ago", start.component, start.node);
+    let ago = |(start, _): &(&Start, i64)| {
+        let ago = starts.now.duration_since(start.at).as_secs().max(0);
+        format!("{} on {} started {ago} s ago", start.component, start.node)
+    };
     // The one that started first: others may have followed it.
     if let Some(first) = recent.iter().max_by_key(|(_, ago)| *ago) {
         let seen = match recent.len() {
             1 => ago(first),
-            many => format!("{many} components started within the last minute; the first: {}", ago(first)),
+            many => format!("{many} components have just started; the first: {}", ago(first)),
         };
-        let finding = Finding::new(format!("every component has run for {} s", LAG.as_secs()), seen)
+        let finding = Finding::new(format!("every component has served for {} s", LAG.as_secs()), seen)
             .evidence_of(recent.iter().map(|start| (subject(start.0), ago(start))))
             .impact("leases, EndpointSlices and the rules of Services may lag by up to a minute, and so may results of this run")
             .fix("run again after a minute, or wait before the run: seaworthy run --settle 2m");
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn components_that_have_run_for_long_pass() {
-        let pods = Pods([started("etcd", 3600, None), started("kube-apiserver", 61, None)].into());
+        let pods = Pods([started("etcd", 3600, None), started("kube-apiserver", 66, None)].into());
         let verdict = judge(&starts(&pods, &[("n1", 900)]));
         assert_eq!((verdict.observations(), seen_of(&verdict)), (3, vec![]));
     }
@@ -104,7 +107,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(
             findings[0].seen,
-            "2 components started within the last minute; the first: kube-apiserver on n1 started 40 s ago"
+            "2 components have just started; the first: kube-apiserver on n1 started 40 s ago"
         );
         let subjects: Vec<_> = findings[0].subjects.iter().map(ToString::to_string).collect();
         assert_eq!(subjects, ["Pod kube-system/kube-apiserver-n1", "Pod kube-system/kube-scheduler-n1"]);

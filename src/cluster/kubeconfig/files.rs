@@ -154,11 +154,21 @@ impl Files {
         Ok(None)
     }
 
-    /// The names of all entries of a kind, for messages.
-    pub(super) fn names(&self, kind: Kind) -> String {
+    /// The names of all entries of a kind.
+    pub(super) fn all(&self, kind: Kind) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
         let entries = self.0.iter().filter_map(|file| file.entries(kind).ok()).flatten();
-        let mut names: Vec<_> = entries.map(|(name, _)| name).filter(|name| !name.is_empty()).collect();
-        names.dedup();
+        for (name, _) in entries.filter(|(name, _)| !name.is_empty()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The same for messages.
+    pub(super) fn names(&self, kind: Kind) -> String {
+        let names = self.all(kind);
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
 

@@ -1,12 +1,11 @@
 //! The user of a kubeconfig, with its credential as client-go takes it.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use http::HeaderValue;
 use jiff::Timestamp;
-use kube::config::{AuthInfo, ExecConfig, ExecInteractiveMode};
+use kube::config::AuthInfo;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::client_certificate::client_certificate;
@@ -49,7 +48,7 @@ pub(super) fn user(Entry { file, fields }: &Entry<'_>, is_tls: bool, read: ReadF
         } else if let Some(token) = token.or(id_token) {
             user.token = Some(token.into());
         } else if certificate.is_none() {
-            user.exec = plugin.map(interactive).transpose()?;
+            user.exec = plugin;
         }
     }
     headers(&user)?;
@@ -125,20 +124,6 @@ pub(super) fn of_file(
         Some(path) if token == text => (None, Some(path.to_owned())),
         _ => (Some(token.to_owned().into()), None),
     })
-}
-
-/// The plugin, with the input that it can have.
-fn interactive(plugin: ExecConfig) -> Result<ExecConfig, String> {
-    if std::io::stdin().is_terminal() {
-        return Ok(plugin);
-    }
-    if plugin.interactive_mode == Some(ExecInteractiveMode::Always) {
-        return Err("its exec has interactiveMode: Always, and standard input is not a terminal: run seaworthy in a \
-                    terminal, or use another credential"
-            .into());
-    }
-    // The plugin cannot ask anyone, and its messages are shown by us.
-    Ok(ExecConfig { interactive_mode: Some(ExecInteractiveMode::Never), ..plugin })
 }
 
 /// The token of an auth-provider. All but oidc were removed from kubectl.

@@ -67,6 +67,9 @@ pub struct Pod {
     pub phase: Word,
     /// Whether its condition Ready is true.
     pub ready: bool,
+    /// Since when it is ready; kept of the control plane's static pods alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<Timestamp>,
     /// Why it is not ready, from its condition; empty without a reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub not_ready_because: String,

@@ -11,8 +11,9 @@ use crate::fact::Derive;
 use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
 
-/// For how long leases, EndpointSlices and the rules of Services may lag after a start.
-pub(crate) const LAG: SignedDuration = SignedDuration::from_secs(60);
+/// For how long leases, EndpointSlices and the rules of Services may lag once a component serves again. A client whose watch
+/// ended asks again after a time that grows to half a minute, doubled at random (client-go's reflector), and lists then.
+pub(crate) const LAG: SignedDuration = SignedDuration::from_secs(65);
 /// How far the clocks of nodes may be apart.
 const SKEW: SignedDuration = SignedDuration::from_secs(10);
 /// A component that ended sooner than this after its start ends again and again.
@@ -77,6 +78,8 @@ pub(crate) struct Start {
     pub pod: Option<NamespacedName>,
     /// When.
     pub at: Timestamp,
+    /// Since when it serves: its pod became ready later than its container started.
+    pub serves_since: Timestamp,
     /// Since when it had been down, if it ran before.
     pub down_since: Option<Timestamp>,
     /// Whether it had started shortly before, too: this is not a restart, but one of many.
@@ -98,10 +101,10 @@ impl Starts {
         Self { now: clock.server, all: Component::STATIC.into_iter().flat_map(started).collect(), unseen: Vec::new() }
     }
 
-    /// The components that have just started, once, and how many seconds ago.
+    /// The components that serve since a short while, after one start, and for how many seconds.
     pub(crate) fn recent(&self) -> impl Iterator<Item = (&Start, i64)> {
         self.all.iter().filter_map(|start| {
-            let ago = self.now.duration_since(start.at);
+            let ago = self.now.duration_since(start.serves_since);
             let is_recent = !start.is_repeated && ago >= -SKEW && ago <= LAG;
             is_recent.then(|| (start, ago.as_secs().max(0)))
         })
@@ -131,11 +134,13 @@ impl Derive for Starts {
 
 fn of_pod(component: Component, pod: &Pod) -> Option<Start> {
     let container = pod.containers.iter().find(|container| container.name == component.name())?;
+    let at = container.started?;
     Some(Start {
         component,
         node: pod.node.as_ref()?.to_string(),
         pod: Some(pod.key()),
-        at: container.started?,
+        at,
+        serves_since: pod.ready_since.map_or(at, |ready| ready.max(at)),
         down_since: container.previous.map(|run| run.ended),
         is_repeated: ended_soon(container),
     })
@@ -153,7 +158,15 @@ fn kubelet(node: &str, start: Option<&String>) -> Seen<Start> {
     let since_epoch = SignedDuration::try_from_secs_f64(seconds).map_err(|e| unknown(format!("{START}: {e}")))?;
     let at = Timestamp::from_duration(since_epoch).map_err(|e| unknown(format!("{START}: {e}")))?;
     let node = node.to_owned();
-    Ok(Start { component: Component::Kubelet, node, pod: None, at, down_since: None, is_repeated: false })
+    Ok(Start {
+        component: Component::Kubelet,
+        node,
+        pod: None,
+        at,
+        serves_since: at,
+        down_since: None,
+        is_repeated: false,
+    })
 }
 
 crate::derived!(Starts);
@@ -201,9 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn what_started_within_a_minute_is_recent() {
-        assert_eq!(recent([started("etcd", 61, None)], &[("n2", 61)]), Vec::<String>::new());
-        assert_eq!(recent([started("etcd", 60, None)], &[("n2", 3)]), ["etcd on n1 60", "kubelet on n2 3"]);
+    fn what_serves_since_a_minute_is_recent() {
+        assert_eq!(recent([started("etcd", 66, None)], &[("n2", 66)]), Vec::<String>::new());
+        assert_eq!(recent([started("etcd", 65, None)], &[("n2", 3)]), ["etcd on n1 65", "kubelet on n2 3"]);
+        let (key, pod) = started("etcd", 80, None);
+        let ready = |ago| (key.clone(), Pod { ready_since: Some(testing::at(ago)), ..pod.clone() });
+        assert_eq!(recent([ready(62)], &[]), ["etcd on n1 62"], "it was not ready before");
+        assert_eq!(recent([ready(3600)], &[]), Vec::<String>::new(), "the kubelet has not seen it restart");
         assert_eq!(recent([started("etcd", -5, None)], &[("n2", -3600)]), ["etcd on n1 0"], "clocks differ");
     }
 

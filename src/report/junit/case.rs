@@ -15,7 +15,7 @@ pub fn judged(timed: &Timed, run: &Gathered) -> Case {
     let Timed { took_ms, check } = timed;
     let status = match check.outcome {
         Outcome::Pass | Outcome::Warn => Status::Success,
-        Outcome::Skip => Status::Skipped { message: line(check) },
+        Outcome::Skip | Outcome::Waived => Status::Skipped { message: line(check) },
         Outcome::Blocked => Status::Skipped { message: blocked(check, run) },
         Outcome::Fail => Status::Failure {
             kind: check.findings.first().map_or(check.severity, |worst| worst.severity).to_string(),
@@ -25,7 +25,7 @@ pub fn judged(timed: &Timed, run: &Gathered) -> Case {
         Outcome::Error => Status::Error { message: line(check), text: text(check) },
     };
     let mut output = properties(check, run.started.as_ref());
-    if matches!(check.outcome, Outcome::Warn | Outcome::Blocked) {
+    if matches!(check.outcome, Outcome::Warn | Outcome::Blocked | Outcome::Waived) {
         output.push('\n');
         output.push_str(&text(check));
     }

@@ -6,13 +6,13 @@
 use std::fmt::Write;
 
 /// A text in one line.
-pub(in crate::report) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(word).collect();
     words.join(" ")
 }
 
 /// Lines to copy, in a block of code that nothing in them ends.
-pub(super) fn code_block(text: &str) -> String {
+pub(crate) fn code_block(text: &str) -> String {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
     format!("{fence}text\n{text}\n{fence}\n")
 }

@@ -1,7 +1,7 @@
 //! Markdown, for the summary of a GitHub job and for a comment on a pull request: the causes first, cut where a comment ends.
 
 mod block;
-pub(super) mod escape;
+pub(crate) mod escape;
 mod sections;
 
 use std::fmt::Write as _;
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_causes_come_first_and_their_fixes_can_be_copied() {
-        let page = written(&testing::gathered());
+        let page = written(&testing::gathered(&testing::events()));
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
         assert!(place("### Failures") < place("PK-02") && place("PK-02") < place("### Could not be checked"));
         assert!(
@@ -75,7 +75,7 @@ mod tests {
             (0..3000).map(|i| testing::finding(Subject::node(format!("n{i}")), "no certificate")).collect();
         events.truncate(1);
         events.push(Event::CheckJudged { at_ms: 1, check });
-        let page = written(&testing::gathered_from(&events));
+        let page = written(&testing::gathered(&events));
         assert!(page.len() <= BYTES, "{}", page.len());
         let shown = page.matches("no certificate").count();
         let rest = format!("{} more results are not shown", 3000 - shown);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_cut_off_says_so() {
-        let page = written(&testing::gathered_from(&testing::events()[..6]));
+        let page = written(&testing::gathered(&testing::events()[..6]));
         assert!(page.starts_with("## Cut off"), "{page}");
         assert!(page.contains("The run was cut off before its end: 2 of 10 checks were judged."), "{page}");
     }

@@ -7,7 +7,7 @@ use super::escape::{code_block, text};
 use crate::check::{Finding, Judged, Outcome};
 use crate::event::RunStarted;
 use crate::report::causes_first::causes_first;
-use crate::report::conclusion::{conclusion, unfinished};
+use crate::report::conclusion::{Conclusion, unfinished};
 use crate::report::excerpt::{about, excerpt, line};
 use crate::report::{Gathered, plain, shortened};
 
@@ -23,7 +23,7 @@ const SKIPPED: &str = "### Skipped\n\n| checks | why |\n|---|---|";
 
 /// The verdict and the numbers.
 pub(super) fn head(run: &Gathered, started: &RunStarted) -> String {
-    let (verdict, _) = conclusion(run);
+    let Conclusion { verdict, .. } = Conclusion::of(run);
     let mut head = format!("## {}{}\n\n", verdict[..1].to_uppercase(), &verdict[1..]);
     if let Some(why) = unfinished(run) {
         _ = write!(head, "**{}**\n\n", text(&line(&why, TEXT)));
@@ -49,7 +49,8 @@ pub(super) fn head(run: &Gathered, started: &RunStarted) -> String {
 pub(super) fn body(run: &Gathered) -> Vec<Block> {
     let (mut failures, mut not_checked, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for check in causes_first(run) {
-        let own: Vec<_> = check.findings.iter().filter(|finding| finding.cause.is_none()).collect();
+        let own: Vec<_> =
+            check.findings.iter().filter(|finding| finding.cause.is_none() && finding.waived.is_none()).collect();
         match check.outcome {
             Outcome::Fail => {
                 failures.extend(own.iter().enumerate().map(|(i, finding)| failure(check, finding, i == 0)));
@@ -58,7 +59,7 @@ pub(super) fn body(run: &Gathered) -> Vec<Block> {
             Outcome::Error | Outcome::Blocked | Outcome::Warn => {
                 warnings.extend(own.iter().map(|finding| warning(check, finding)));
             }
-            Outcome::Skip | Outcome::Pass => {}
+            Outcome::Waived | Outcome::Skip | Outcome::Pass => {}
         }
         let unseen = check.unseen.iter().filter(|unseen| unseen.cause.is_none());
         not_checked.extend(unseen.map(|unseen| {

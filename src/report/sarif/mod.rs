@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn each_finding_and_each_gap_is_a_result_with_a_rule_of_its_severity() {
-        let log = written(&testing::gathered());
+        let log = written(&testing::gathered(&testing::events()));
         let run = &log["runs"][0];
         let results = run["results"].as_array().unwrap();
         let of = |check: &crate::check::Judged| check.findings.len() + check.unseen.len();
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_cut_off_is_not_successful() {
-        let log = written(&testing::gathered_from(&testing::events()[..6]));
+        let log = written(&testing::gathered(&testing::events()[..6]));
         let invocation = &log["runs"][0]["invocations"][0];
         assert_eq!(invocation["executionSuccessful"], false);
         let why = invocation["toolExecutionNotifications"][0]["message"]["text"].as_str().unwrap();
@@ -152,7 +152,7 @@ mod tests {
             (0..RESULTS + 7).map(|i| testing::finding(Subject::node(format!("n{i}")), "no certificate")).collect();
         events.truncate(1);
         events.push(Event::CheckJudged { at_ms: 1, check });
-        let log = written(&testing::gathered_from(&events));
+        let log = written(&testing::gathered(&events));
         assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), RESULTS);
         let notifications = log["runs"][0]["invocations"][0]["toolExecutionNotifications"].to_string();
         assert!(notifications.contains("8 more results do not fit"), "{notifications}");
@@ -166,7 +166,7 @@ mod tests {
         check.findings = ["one", "another"].map(|seen| testing::finding(Subject::node("n1"), seen)).into();
         events.truncate(1);
         events.push(Event::CheckJudged { at_ms: 1, check });
-        let log = written(&testing::gathered_from(&events));
+        let log = written(&testing::gathered(&events));
         let hash = |i: usize| log["runs"][0]["results"][i]["partialFingerprints"]["primaryLocationLineHash"].clone();
         let first = hash(0).as_str().unwrap().to_owned();
         assert!(first.len() == 34 && first.ends_with(":1"), "{first}");

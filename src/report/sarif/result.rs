@@ -22,6 +22,8 @@ pub(super) struct Draft {
     text: String,
     location: Value,
     related: Option<Value>,
+    /// Why it does not count, if it does not.
+    accepted: Option<String>,
     properties: Value,
 }
 
@@ -44,6 +46,10 @@ impl Draft {
         });
         if let Some(related) = self.related {
             result["relatedLocations"] = json!([related]);
+        }
+        if let Some(accepted) = self.accepted {
+            let suppression = json!({ "kind": "external", "status": "accepted", "justification": accepted });
+            result["suppressions"] = json!([suppression]);
         }
         result
     }
@@ -75,6 +81,7 @@ pub(super) fn of_finding(check: &Judged, finding: &Finding, run: &Gathered) -> D
         text: with_cause(&text, finding.cause.as_ref()),
         location: location(&finding.subjects),
         related: finding.cause.as_ref().map(|cause| related(cause, run)),
+        accepted: finding.waived.as_ref().map(ToString::to_string),
         properties,
     }
 }
@@ -95,6 +102,7 @@ pub(super) fn of_unseen(check: &Judged, unseen: &Unseen, run: &Gathered) -> Draf
         text: with_cause(&text, unseen.cause.as_ref()),
         location: location(&unseen.subjects),
         related: unseen.cause.as_ref().map(|cause| related(cause, run)),
+        accepted: None,
         properties: properties(check, &unseen.subjects, unseen.cause.as_ref()),
     }
 }
@@ -155,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_follows_from_a_root_links_to_it() {
-        let run = testing::gathered();
+        let run = testing::gathered(&testing::events());
         let cause = Some(Cause { check: "PK-02".into(), finding: Some(1) });
         let finding = Finding { cause, ..testing::finding(Subject::cluster(), "a") };
         let check = testing::judged("SN-01", "x", "service-network", Outcome::Blocked);
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_seen_does_not_change_the_fingerprint_of_a_result() {
-        let run = testing::gathered();
+        let run = testing::gathered(&testing::events());
         let check = testing::judged("SN-01", "x", "service-network", Outcome::Fail);
         let hash = |seen: &str| of_finding(&check, &testing::finding(Subject::cluster(), seen), &run).fingerprint;
         assert_eq!(hash("3 of 5"), hash("4 of 5"));

@@ -8,14 +8,26 @@ const LINES: usize = 100;
 const OTHERS: usize = 10;
 
 /// A part of the text about some checks.
-pub(super) struct Block {
-    pub(super) ids: Vec<String>,
-    pub(super) text: String,
+pub(crate) struct Block {
+    /// Their ids.
+    pub(crate) ids: Vec<String>,
+    /// The lines.
+    pub(crate) text: String,
+}
+
+/// How many lines there are for blocks in a text that ends with these lines.
+fn room(end: &str) -> usize {
+    (LINES - OTHERS).saturating_sub(end.lines().count())
+}
+
+/// Whether some of these blocks do not fit into a text that ends with these lines.
+pub(crate) fn leaves_out(blocks: &[Block], end: &str) -> bool {
+    blocks.iter().map(|block| block.text.lines().count()).sum::<usize>() > room(end)
 }
 
 /// The blocks that fit into a text that ends with these lines, in their order. With `all`, every one.
-pub(super) fn bounded(blocks: Vec<Block>, end: &str, all: bool) -> String {
-    let mut room = if all { usize::MAX } else { (LINES - OTHERS).saturating_sub(end.lines().count()) };
+pub(crate) fn bounded(blocks: Vec<Block>, end: &str, all: bool) -> String {
+    let mut room = if all { usize::MAX } else { room(end) };
     let mut text = String::new();
     let mut left_out: Vec<String> = Vec::new();
     for Block { ids, text: block } in blocks {
@@ -56,6 +68,7 @@ mod tests {
         assert!(text.lines().count() < LINES - OTHERS && text.ends_with("end\n"), "{text}");
         assert!(text.contains("X-1\nnot shown: X-2 X-3 (-v shows all)\n"), "{text}");
         assert_eq!(bounded(blocks(&[40, 30, 30, 1]), "end\n", true).lines().count(), 102);
+        assert!(leaves_out(&blocks(&[40, 30, 30]), "end\n") && !leaves_out(&blocks(&[40, 30]), "end\n"));
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
     );
     page.paragraph(INDENT, PLAIN, &check.title);
     // What follows from another check is listed there.
-    let own: Vec<&Finding> = check.findings.iter().filter(|finding| finding.cause.is_none()).collect();
+    let own: Vec<&Finding> =
+        check.findings.iter().filter(|finding| finding.cause.is_none() && finding.waived.is_none()).collect();
     let shown = if all { own.len() } else { own.len().min(ENOUGH) };
     for (i, finding) in own[..shown].iter().enumerate() {
         let next = own[..shown].get(i + 1);

@@ -1,6 +1,6 @@
 //! Text for people: what is wrong first, each thing once, with what to do about it.
 
-mod bounded;
+pub(crate) mod bounded;
 mod brief;
 mod clean_up;
 mod consequences;
@@ -71,7 +71,8 @@ impl Text {
         let below_gate =
             below_gate.filter(|check| matches!(check.outcome, Outcome::Warn | Outcome::Error | Outcome::Blocked));
         // What follows from another check is listed there.
-        let below_gate = below_gate.filter(|check| check.findings.iter().any(|finding| finding.cause.is_none()));
+        let below_gate = below_gate
+            .filter(|check| check.findings.iter().any(|finding| finding.cause.is_none() && finding.waived.is_none()));
         let (in_brief, in_full): (Vec<_>, Vec<_>) = below_gate.partition(|check| !all && brief::is_enough(run, check));
         for check in in_full {
             blocks.push(block(check, &|page| {

@@ -7,8 +7,8 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
 use super::style;
-use super::summary::grouped;
 use super::wrap::{printable, wrap};
+use crate::report::conclusion::grouped;
 
 /// How far the blocks below a heading are indented.
 pub const INDENT: usize = 6;

@@ -17,7 +17,7 @@ pub fn outcome(outcome: Outcome) -> Style {
         Outcome::Fail => AnsiColor::Red,
         Outcome::Error | Outcome::Blocked => AnsiColor::Magenta,
         Outcome::Warn => AnsiColor::Yellow,
-        Outcome::Skip => AnsiColor::Cyan,
+        Outcome::Skip | Outcome::Waived => AnsiColor::Cyan,
         Outcome::Pass => AnsiColor::Green,
     };
     colour.on_default().bold()

@@ -1,21 +1,22 @@
 //! The last lines: what was not checked, where the reports are, and the verdict.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT};
-use crate::check::{Outcome, Root};
+use crate::check::Outcome;
 use crate::event::Cost;
 use crate::report::Gathered;
-use crate::report::conclusion::{conclusion, nothing_judged};
+use crate::report::conclusion::{self, Conclusion, grouped};
+use crate::report::shortened;
 
 /// Room for what ends the line about skipped checks when not all reasons fit.
 const OTHERS: &str = "; others (999), see -v";
 
 /// Writes the last lines.
 pub fn write(page: &mut Page, run: &Gathered, files: &[(String, PathBuf)], verbose: bool) {
+    waived(page, run, verbose);
     if !verbose {
         skipped(page, run);
     }
@@ -59,6 +60,27 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// How many findings do not count, of which checks; with -v, each with the reason.
+fn waived(page: &mut Page, run: &Gathered, verbose: bool) {
+    let checks = run.checks().into_iter().map(|timed| &timed.check);
+    let waived: Vec<_> = checks
+        .flat_map(|check| {
+            check.findings.iter().filter_map(move |finding| Some((check, finding, finding.waived.as_ref()?)))
+        })
+        .collect();
+    let mut ids: Vec<&str> = waived.iter().map(|(check, ..)| check.id.as_str()).collect();
+    ids.dedup();
+    if verbose {
+        for (check, finding, why) in waived {
+            let subjects = shortened::subjects(&finding.subjects, true);
+            page.paragraph(0, FAINT, &format!("{} {why}: {subjects}: {}", check.id, finding.seen));
+        }
+    } else if !waived.is_empty() {
+        let findings = counted(waived.len(), "accepted or known finding");
+        page.paragraph(0, FAINT, &format!("{findings} of {}: -v lists them", shortened::items(&ids, " ", false)));
+    }
+}
+
 /// One line: how many checks were skipped, for which reasons.
 fn skipped(page: &mut Page, run: &Gathered) {
     let checks = run.with(Outcome::Skip);
@@ -79,7 +101,7 @@ fn skipped(page: &mut Page, run: &Gathered) {
     for (reason, number) in reasons {
         let part = format!("{}{reason} ({number})", if shown == 0 { "" } else { "; " });
         // Where nothing was judged, the reason is all that there is to show.
-        if line.len() + part.len() + OTHERS.len() > page.room(0) && !(shown == 0 && nothing_judged(run)) {
+        if line.len() + part.len() + OTHERS.len() > page.room(0) && !(shown == 0 && conclusion::nothing_judged(run)) {
             break;
         }
         line.push_str(&part);
@@ -94,86 +116,13 @@ fn skipped(page: &mut Page, run: &Gathered) {
 }
 
 fn last(page: &mut Page, run: &Gathered) {
-    let Some(finished) = &run.finished else {
-        let judged = run.checks().len();
-        let text = format!("{judged} of {} checks were judged", run.planned().len());
-        page.lead(style::outcome(Outcome::Error), "cut off:", INDENT, &text);
-        return;
-    };
-    let number = |outcome| finished.counts.get(&outcome).copied().unwrap_or_default();
-    let (verdict, colour) = conclusion(run);
-    let observations = match (number(Outcome::Pass), finished.observations) {
-        (0, _) => String::new(),
-        (_, 1) => " (on 1 observation)".into(),
-        (_, many) => format!(" (on {} observations)", grouped(many)),
-    };
-    let counts = Outcome::ALL.map(|outcome| match outcome {
-        Outcome::Pass => format!("{} pass{observations}", grouped(number(outcome))),
-        outcome => format!("{} {outcome}", grouped(number(outcome))),
-    });
-    let total: usize = finished.counts.values().sum();
-    let checks = if total == 1 { "1 check".into() } else { format!("{} checks", grouped(total)) };
-    let nothing = if nothing_judged(run) { "nothing was judged; " } else { "" };
-    let text = format!("{nothing}{}{checks} in {}: {}", causes(run), elapsed(finished.elapsed_ms), counts.join(", "));
-    page.lead(style::outcome(colour), &format!("{verdict}:"), INDENT, &text);
-}
-
-/// How many root causes are behind what follows from something; nothing where nothing does.
-fn causes(run: &Gathered) -> String {
-    let explained: usize = run.roots.iter().map(|root| root.explains).sum();
-    if explained == 0 {
-        return String::new();
-    }
-    let own = run.roots.iter().filter_map(|root| run.check(&root.check));
-    let own: usize = own.map(|check| check.findings.len() + check.unseen.len() - check.causes().count()).sum();
-    let causes = if run.roots.len() == 1 { "1 cause".into() } else { format!("{} causes", run.roots.len()) };
-    format!("{causes}{} behind {} results; ", place(&run.roots), grouped(own + explained))
-}
-
-/// Where several root causes are, if all are in one place.
-fn place(roots: &[Root]) -> String {
-    let places: BTreeSet<_> = roots.iter().map(|root| root.place.as_ref()).collect();
-    match places.first() {
-        Some(Some(place)) if roots.len() > 1 && places.len() == 1 => format!(", all on {place},"),
-        _ => String::new(),
-    }
-}
-
-fn elapsed(ms: u64) -> String {
-    match ms {
-        0..=99 => format!("{ms} ms"),
-        100..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
-    }
-}
-
-/// A number in groups of three digits.
-pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    let Conclusion { verdict, outcome, details } = Conclusion::of(run);
+    page.lead(style::outcome(outcome), &format!("{verdict}:"), INDENT, &details);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Severity, Subject};
-
-    #[test]
-    fn several_causes_in_one_place_say_so() {
-        let root = |place| Root { check: "KL-01".into(), severity: Severity::Major, explains: 1, place };
-        let (n1, n2) = (|| Some(Subject::node("n1")), || Some(Subject::node("n2")));
-        assert_eq!(place(&[root(n2()), root(n2())]), ", all on Node n2,");
-        assert_eq!(place(&[root(n1()), root(n2())]), "");
-        assert_eq!(place(&[root(n1()), root(None)]), "");
-        assert_eq!(place(&[root(n1())]), "", "its finding names the node");
-    }
 
     #[test]
     fn a_cost_lists_what_there_is() {
@@ -188,9 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_times_read_well() {
-        assert_eq!([0, 999, 1000, 2913, 1_234_567].map(grouped), ["0", "999", "1,000", "2,913", "1,234,567"]);
+    fn sizes_read_well() {
         assert_eq!([0, 12_345, 4_193_280].map(size), ["0 bytes", "12 kB", "4.1 MB"]);
-        assert_eq!([7, 3449, 61_000].map(elapsed), ["7 ms", "3.4 s", "1 min 1 s"]);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::page::{INDENT, Page};
 use super::style::{self, FAINT, PLAIN, STRONG};
-use super::summary::grouped;
 use crate::check::{Judged, Outcome};
+use crate::report::conclusion::grouped;
 use crate::report::{Gathered, plain};
 
 /// Writes passes, skips and facts.

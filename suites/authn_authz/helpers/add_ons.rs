@@ -131,9 +131,9 @@ impl AddOn {
             fitting.into_iter().filter(|(closeness, _)| Some(*closeness) == closest).map(|(_, part)| part).collect();
         // Without labels on the binding the account must have the name that the manifests give it.
         let named = !self.is_named_by(&found.names) || all.iter().any(|part| part.account.fits(&found.account.name));
-        // A binding with more subjects than its manifest was changed.
+        // A binding with more subjects than its manifest was changed. Nearly all add-ons fit in no part: they are not asked.
         let accounts: BTreeSet<_> = all.iter().map(|part| part.account.0.as_str()).collect();
-        let is_whole = found.accounts() <= accounts.len();
+        let is_whole = !all.is_empty() && found.accounts() <= accounts.len();
         all.into_iter().filter(move |part| is_whole && (!named || part.account.fits(&found.account.name)))
     }
 }

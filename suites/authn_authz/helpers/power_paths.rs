@@ -17,7 +17,79 @@ const SYSTEM: &str = "kube-system";
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
 /// The shortest path of each service account to everything, as the steps after it was taken over.
-pub(crate) type Paths = BTreeMap<NamespacedName, Vec<Step>>;
+#[derive(Default)]
+pub(crate) struct Paths {
+    steps: BTreeMap<NamespacedName, Vec<Step>>,
+    /// The accounts that are the nearest to everything: of all, and of those that pods use.
+    nearest: Nearest,
+    nearest_carried: Nearest,
+}
+
+/// The service account with the shortest path: of all namespaces, and of each.
+#[derive(Default)]
+struct Nearest {
+    anywhere: Option<(usize, NamespacedName)>,
+    by_namespace: BTreeMap<String, (usize, NamespacedName)>,
+}
+
+impl Nearest {
+    fn add(&mut self, account: &NamespacedName, steps: usize) {
+        let it = (steps, account.clone());
+        if self.anywhere.as_ref().is_none_or(|known| it < *known) {
+            self.anywhere = Some(it.clone());
+        }
+        let here = self.by_namespace.entry(account.namespace.to_string()).or_insert_with(|| it.clone());
+        if it < *here {
+            *here = it;
+        }
+    }
+
+    /// The nearest in this namespace, or in any.
+    fn beside(&self, namespace: Option<&str>) -> Option<&NamespacedName> {
+        let nearest = match namespace {
+            Some(namespace) => self.by_namespace.get(namespace),
+            None => self.anywhere.as_ref(),
+        };
+        nearest.map(|(_, account)| account)
+    }
+}
+
+/// Where a power leads after its first step. Its words are written only for the shortest.
+struct Lead<'p> {
+    end: End,
+    further: Further<'p>,
+}
+
+enum Further<'p> {
+    Nothing,
+    Deed(&'static str),
+    Account(&'p NamespacedName, &'p [Step]),
+}
+
+impl Lead<'_> {
+    fn weight(&self) -> (End, usize) {
+        let further = match self.further {
+            Further::Nothing => 0,
+            Further::Deed(_) => 1,
+            Further::Account(_, steps) => 1 + steps.len(),
+        };
+        (self.end, 1 + further)
+    }
+
+    fn path(&self, held: &Held<'_>) -> Path {
+        let place = held.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+        let mut steps = vec![Step::Deed(format!("{}{place}", held.power.deed))];
+        match self.further {
+            Further::Nothing => {}
+            Further::Deed(deed) => steps.push(Step::Deed(deed.into())),
+            Further::Account(account, further) => {
+                steps.push(Step::Account(account.clone()));
+                steps.extend_from_slice(further);
+            }
+        }
+        Path { end: self.end, steps }
+    }
+}
 
 /// How a holder gets more rights than it was granted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +196,8 @@ pub(crate) struct Graph<'a> {
     carriers: Option<BTreeMap<NamespacedName, usize>>,
     /// The namespaces in which parts of the control plane run as pods.
     control_plane: BTreeSet<&'a str>,
+    /// The powers of each service account to which something was granted, by itself and by its groups.
+    accounts: Vec<(NamespacedName, Vec<Held<'a>>)>,
 }
 
 impl<'a> Graph<'a> {
@@ -150,7 +224,10 @@ impl<'a> Graph<'a> {
         let met = rbac.roles.iter().map(|(role, rules)| (role, Met::by(rules))).collect();
         let everything = rbac.roles.iter().filter(|(_, rules)| rules.iter().any(PolicyRule::permits_everything));
         let everything = everything.map(|(role, _)| role).collect();
-        Self { rbac, grants, met, everything, carriers, control_plane }
+        let mut graph = Self { rbac, grants, met, everything, carriers, control_plane, accounts: Vec::new() };
+        let accounts = graph.grants.keys().filter_map(account);
+        graph.accounts = accounts.map(|account| (account.clone(), graph.account_powers(account))).collect();
+        graph
     }
 
     pub(crate) fn is_administrator(&self, holder: &Holder) -> bool {
@@ -174,7 +251,8 @@ impl<'a> Graph<'a> {
         add_ons
     }
 
-    /// The powers of a service account by itself and by its groups.
+    /// The powers of a service account by itself and by its groups, each once: those in a namespace lead no further than the
+    /// same in the whole cluster.
     fn account_powers(&self, account: &NamespacedName) -> Vec<Held<'a>> {
         let holders = [
             Holder::ServiceAccount(account.clone()),
@@ -183,7 +261,15 @@ impl<'a> Graph<'a> {
             Holder::Group(format!("system:serviceaccounts:{}", account.namespace).into()),
         ];
         let all: Vec<_> = holders.iter().filter_map(|name| self.grants.get(name)).flatten().copied().collect();
-        self.powers(&all, None)
+        let mut powers = self.powers(&all, None);
+        let everywhere: BTreeSet<_> =
+            powers.iter().filter(|held| held.namespace.is_none()).map(|held| held.power.deed).collect();
+        let mut known = BTreeSet::new();
+        powers.retain(|held| {
+            let is_wider = held.namespace.is_some() && everywhere.contains(held.power.deed);
+            !is_wider && known.insert((held.power.deed, held.namespace))
+        });
+        powers
     }
 
     /// What the rules of a grant's role meet.
@@ -253,53 +339,64 @@ impl<'a> Graph<'a> {
 
     /// The same as if there were no such service account.
     pub(crate) fn paths_without(&self, left_out: Option<&NamespacedName>) -> Paths {
-        let holders = || self.grants.keys().filter(|holder| left_out.is_none() || account(holder) != left_out);
-        let accounts: Vec<&NamespacedName> = holders().filter_map(account).collect();
-        let administrators = holders().filter(|holder| self.is_administrator(holder)).filter_map(account);
-        let mut paths: Paths = administrators.map(|account| (account.clone(), Vec::new())).collect();
+        let counts = |account: &&NamespacedName| Some(*account) != left_out;
+        let mut paths = Paths::default();
+        let administrators = self.grants.keys().filter(|holder| self.is_administrator(holder)).filter_map(account);
+        for account in administrators.filter(counts) {
+            self.add(&mut paths, account.clone(), Vec::new());
+        }
         loop {
-            let mut further = Vec::new();
-            for account in accounts.iter().filter(|account| !paths.contains_key(**account)) {
-                let ways = self.account_powers(account).into_iter().filter_map(|held| self.path(&held, &paths));
-                let ways = ways.filter(|path| path.end == End::Administrator);
-                if let Some(best) = ways.min_by(|a, b| a.weight().cmp(&b.weight())) {
-                    further.push(((*account).clone(), best.steps));
-                }
-            }
+            let open =
+                self.accounts.iter().filter(|(account, _)| counts(&account) && !paths.steps.contains_key(account));
+            let further = open.filter_map(|(account, powers)| {
+                let leads = powers.iter().filter_map(|held| Some((held, self.lead(held, &paths)?)));
+                let leads: Vec<_> = leads.filter(|(_, lead)| lead.end == End::Administrator).collect();
+                let least = leads.iter().map(|(_, lead)| lead.weight()).min()?;
+                let shortest = leads.iter().filter(|(_, lead)| lead.weight() == least);
+                Some((account, shortest.map(|(held, lead)| lead.path(held)).min()?.steps))
+            });
+            let further: Vec<_> = further.collect();
             // Those that are found in one round are as short as can be: longer ones need what this round finds.
             let Some(least) = further.iter().map(|(_, steps)| steps.len()).min() else { return paths };
-            paths.extend(further.into_iter().filter(|(_, steps)| steps.len() == least));
+            for (account, steps) in further.into_iter().filter(|(_, steps)| steps.len() == least) {
+                self.add(&mut paths, account.clone(), steps);
+            }
         }
     }
 
+    fn add(&self, paths: &mut Paths, account: NamespacedName, steps: Vec<Step>) {
+        paths.nearest.add(&account, steps.len());
+        if self.carriers.as_ref().is_some_and(|all| all.contains_key(&account)) {
+            paths.nearest_carried.add(&account, steps.len());
+        }
+        paths.steps.insert(account, steps);
+    }
+
     /// Where a power leads, given where service accounts do.
-    fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
-        let place = held.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
-        let first = Step::Deed(format!("{}{place}", held.power.deed));
-        let ends = |end, further: Vec<Step>| Some(Path { end, steps: [vec![first.clone()], further].concat() });
+    fn lead<'p>(&self, held: &Held<'_>, paths: &'p Paths) -> Option<Lead<'p>> {
         let beside = |namespace: &str| held.namespace.is_none_or(|held| held == namespace);
-        let through = |reached: &dyn Fn(&NamespacedName) -> bool| {
-            let reached = paths.iter().filter(|(account, _)| beside(&account.namespace) && reached(account));
-            let (account, steps) = reached.min_by_key(|(account, steps)| (steps.len(), *account))?;
-            ends(End::Administrator, [vec![Step::Account(account.clone())], steps.clone()].concat())
+        let lead = |end, further| Some(Lead { end, further });
+        let through = |nearest: &'p Nearest| {
+            let account = nearest.beside(held.namespace)?;
+            lead(End::Administrator, Further::Account(account, &paths.steps[account]))
         };
         match held.power.yields {
-            Yield::Administrator => ends(End::Administrator, Vec::new()),
-            Yield::Secrets => ends(End::Secrets, Vec::new()),
-            Yield::Accounts if beside(SYSTEM) => match held.power.name {
-                "pods" => ends(End::Administrator, vec![Step::Deed("a pod beside the control plane".into())]),
-                _ => through(&|_| true),
-            },
-            Yield::Accounts => through(&|_| true),
+            Yield::Administrator => lead(End::Administrator, Further::Nothing),
+            Yield::Secrets => lead(End::Secrets, Further::Nothing),
+            Yield::Accounts if held.power.name == "pods" && beside(SYSTEM) => {
+                lead(End::Administrator, Further::Deed("a pod beside the control plane"))
+            }
+            Yield::Accounts => through(&paths.nearest),
             Yield::PodAccounts if self.control_plane.iter().any(|namespace| beside(namespace)) => {
-                ends(End::Administrator, vec![Step::Deed("the pods of the control plane".into())])
+                lead(End::Administrator, Further::Deed("the pods of the control plane"))
             }
-            Yield::PodAccounts | Yield::ApiPodAccounts => {
-                let carried = |account: &_| self.carriers.as_ref().is_some_and(|all| all.contains_key(account));
-                through(&carried)
-                    .or_else(|| if held.namespace.is_none() { ends(End::Commands, Vec::new()) } else { None })
-            }
+            Yield::PodAccounts | Yield::ApiPodAccounts => through(&paths.nearest_carried)
+                .or_else(|| if held.namespace.is_none() { lead(End::Commands, Further::Nothing) } else { None }),
         }
+    }
+
+    fn path(&self, held: &Held<'_>, paths: &Paths) -> Option<Path> {
+        Some(self.lead(held, paths)?.path(held))
     }
 
     /// The shortest path of a holder by a power. One that leads over its holder gives it nothing.

@@ -14,6 +14,8 @@ def make():
     run("ip", "addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
     run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    # Kubelets and containerds share this machine's budget of inotify: with its default, several clusters cannot follow logs.
+    run("sysctl", "-qw", "fs.inotify.max_user_instances=8192")
     # Traffic to a Service address that no node has translated is refused at once, rather than lost.
     run("ip", "route", "replace", "unreachable", SERVICE_RANGE)
     # Nothing leaves the testbed: a packet to any other address (a metadata service, for example) is refused at the gateway.

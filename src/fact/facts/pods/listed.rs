@@ -134,11 +134,13 @@ struct Address {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Condition {
     r#type: String,
     status: String,
     reason: Option<String>,
     message: Option<String>,
+    last_transition_time: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +215,9 @@ impl Listed {
             service_account: spec.service_account_name.unwrap_or_default().into(),
             phase: status.phase.unwrap_or_default().into(),
             ready: ready.is_some_and(|condition| condition.status == "True"),
+            ready_since: ready
+                .filter(|condition| control_plane && condition.status == "True")
+                .and_then(|condition| condition.last_transition_time),
             not_ready_because: ready
                 .filter(|condition| condition.status != "True")
                 .map(|condition| condition.message.clone().or_else(|| condition.reason.clone()).unwrap_or_default())
