@@ -150,8 +150,7 @@ fn rbac_grants_what_the_selection_needs_and_nothing_else() {
 
 #[test]
 fn rbac_grants_what_a_cluster_report_needs_on_request() {
-    let rule =
-        "- apiGroups: [\"openreports.io\"]\n  resources: [\"clusterreports\"]\n  verbs: [\"create\", \"patch\"]\n";
+    let rule = "- apiGroups:\n  - openreports.io\n  resources:\n  - clusterreports\n  verbs:\n  - create\n  - patch\n";
     let with = seaworthy(&["rbac", "--push", "openreports"]);
     assert!(with.code == 0 && with.out.contains(rule), "{}", with.out);
     assert!(!seaworthy(&["rbac"]).out.contains("openreports"));

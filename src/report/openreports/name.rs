@@ -18,7 +18,7 @@ pub fn name(parts: &[&str]) -> String {
         name.push('-');
         name.push_str(plain.trim_matches('-'));
     }
-    if name != format!("seaworthy-{}", parts.join("-")) {
+    if name.ends_with('-') || name != format!("seaworthy-{}", parts.join("-")) {
         // Something was lost that may tell two clusters apart.
         name.push('-');
         for byte in &digest(&SHA256, parts.join("\n").as_bytes()).as_ref()[..4] {
