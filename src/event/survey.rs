@@ -12,6 +12,9 @@ pub struct Survey {
     /// The paths that probes tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Path>,
+    /// How many more of them there are than are listed, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// When a certificate expires.

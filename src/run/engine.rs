@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::in_time::in_time;
 use super::profile::allowing;
+use super::survey::survey;
 use super::{ExitCode, Observer, Plan, Source};
 use crate::cause::{Departed, Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Check, Judged, Outcome, Root, Severity};
@@ -125,6 +126,9 @@ pub async fn run(run: Run, events: Events) -> Conclusion {
     end_observation(live.as_deref());
     let at_ms = milliseconds(start.elapsed());
     let (judged, roots) = explained(judged, &facts, gate, acceptance, (&events, at_ms), live.as_ref()).await;
+    if let Some(survey) = survey(&facts) {
+        events.send(Event::Surveyed(survey));
+    }
     let interrupted = live.as_ref().is_some_and(|live| live.cluster.is_cancelled());
     let exit_code = match not_begun {
         Some(exit_code) => exit_code,

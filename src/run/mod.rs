@@ -9,6 +9,7 @@ pub mod observer;
 pub mod plan;
 pub mod profile;
 pub mod selection;
+mod survey;
 #[cfg(test)]
 mod unseen_facts;
 
