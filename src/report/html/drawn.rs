@@ -30,6 +30,7 @@ pub(super) fn paths(survey: &Survey) -> Markup {
                 section { h2 { (title) } (matrix(&paths)) }
             }
         }
+        @for words in &survey.left_out { p.faint { (words) } }
     }
 }
 

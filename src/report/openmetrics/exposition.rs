@@ -52,11 +52,11 @@ pub fn shortened(value: &str) -> String {
 }
 
 /// How many characters of a label's value are written: more than any name of Kubernetes has.
-const LONGEST: usize = 512;
+const LABEL: usize = 512;
 
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
-    for letter in value.chars().take(LONGEST) {
+    for letter in value.chars().take(LABEL) {
         match letter {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),
