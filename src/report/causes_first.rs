@@ -7,8 +7,8 @@ use crate::check::{Judged, Outcome};
 pub(super) fn causes_first(run: &Gathered) -> Vec<&Judged> {
     let mut checks: Vec<&Judged> = run.checks().into_iter().map(|timed| &timed.check).collect();
     checks.retain(|check| match check.outcome {
-        Outcome::Fail | Outcome::Error | Outcome::Blocked | Outcome::Warn => true,
-        Outcome::Waived | Outcome::Skip | Outcome::Pass => false,
+        Outcome::Fail | Outcome::Error | Outcome::Blocked | Outcome::Warn | Outcome::Waived => true,
+        Outcome::Skip | Outcome::Pass => false,
     });
     let place = |id: &str| run.roots.iter().position(|root| root.check == id).unwrap_or(usize::MAX);
     // Stable: beyond that it is the order of the plan.

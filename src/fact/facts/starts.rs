@@ -12,8 +12,8 @@ use crate::object_ref::NamespacedName;
 use crate::seen::{Seen, Unobserved};
 
 /// For how long leases, EndpointSlices and the rules of Services may lag once a component serves again. A client whose watch
-/// ended asks again after a time that grows to half a minute, doubled at random (client-go's reflector), and lists then.
-pub(crate) const LAG: SignedDuration = SignedDuration::from_secs(65);
+/// ended asks again after a time that grows to half a minute, doubled at random (client-go's reflector).
+pub(crate) const LAG: SignedDuration = SignedDuration::from_secs(60);
 /// How far the clocks of nodes may be apart.
 const SKEW: SignedDuration = SignedDuration::from_secs(10);
 /// A component that ended sooner than this after its start ends again and again.
@@ -216,10 +216,10 @@ mod tests {
     #[test]
     fn what_serves_since_a_minute_is_recent() {
         assert_eq!(recent([started("etcd", 66, None)], &[("n2", 66)]), Vec::<String>::new());
-        assert_eq!(recent([started("etcd", 65, None)], &[("n2", 3)]), ["etcd on n1 65", "kubelet on n2 3"]);
+        assert_eq!(recent([started("etcd", 60, None)], &[("n2", 3)]), ["etcd on n1 60", "kubelet on n2 3"]);
         let (key, pod) = started("etcd", 80, None);
         let ready = |ago| (key.clone(), Pod { ready_since: Some(testing::at(ago)), ..pod.clone() });
-        assert_eq!(recent([ready(62)], &[]), ["etcd on n1 62"], "it was not ready before");
+        assert_eq!(recent([ready(58)], &[]), ["etcd on n1 58"], "it was not ready before");
         assert_eq!(recent([ready(3600)], &[]), Vec::<String>::new(), "the kubelet has not seen it restart");
         assert_eq!(recent([started("etcd", -5, None)], &[("n2", -3600)]), ["etcd on n1 0"], "clocks differ");
     }
