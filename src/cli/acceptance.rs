@@ -18,7 +18,7 @@ pub struct AcceptanceArgs {
     /// Findings that are accepted until a day, as `seaworthy accept` writes them; repeatable
     #[arg(long, value_name = "FILE")]
     waivers: Vec<PathBuf>,
-    /// Only findings that this earlier run had not count: a recording, or what --events or --json wrote
+    /// Fail only on findings that this earlier run did not have: a recording, or what --events or --json wrote
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Also take the baseline of another cluster

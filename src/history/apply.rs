@@ -75,13 +75,12 @@ impl Acceptance {
         for waiver in &self.waivers.as_ref()?.0 {
             let subject = || Subject::cluster_object("waiver", &waiver.origin);
             let words = format!("{} {}", waiver.check, waiver.subject);
-            let completed = |check: &&Judged| {
-                waiver.is_about(&check.id) && matches!(check.outcome, Outcome::Pass | Outcome::Warn | Outcome::Fail)
+            let about: Vec<_> = judged.iter().filter(|check| waiver.is_about(&check.id)).collect();
+            let is_completed = |check: &&Judged| {
+                check.unseen.is_empty() && matches!(check.outcome, Outcome::Pass | Outcome::Warn | Outcome::Fail)
             };
-            let completed: Vec<_> = judged.iter().filter(completed).collect();
-            let about = judged.iter().filter(|check| waiver.is_about(&check.id));
-            let is_unsure = about.clone().any(|check| !check.unseen.is_empty()) || about.count() > completed.len();
-            let matches = judged.iter().any(|check| {
+            let may_match = about.is_empty() || !about.iter().all(is_completed);
+            let matches = about.iter().any(|check| {
                 let mut findings =
                     check.findings.iter().flat_map(|finding| finding.subjects.iter().map(move |s| (finding, s)));
                 findings.any(|(finding, subject)| waiver.matches(&check.id, finding, subject))
@@ -100,7 +99,7 @@ impl Acceptance {
                         waiver.origin, waiver.owner
                     )),
                 );
-            } else if matches || is_unsure || completed.is_empty() {
+            } else if matches || may_match {
                 verdict.confirm();
             } else {
                 verdict.find(

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use crate::check::{Finding, Subject};
+use crate::suites;
 
 /// The longest that a waiver may last.
 fn longest() -> Span {
@@ -145,9 +146,8 @@ impl Waivers {
             let glob = |text: &Spanned<String>, glob: Result<Glob, globset::Error>| {
                 glob.map(|glob| glob.compile_matcher()).map_err(|why| malformed(text, why.kind().to_string()))
             };
-            if !crate::suites::checks()
-                .any(|known| Glob::new(&check.value).is_ok_and(|glob| glob.compile_matcher().is_match(known.id)))
-            {
+            let checks = glob(&check, Glob::new(&check.value))?;
+            if !suites::checks().any(|known| checks.is_match(known.id)) {
                 return Err(malformed(
                     &check,
                     format!("{:?} matches no check: seaworthy list shows their ids", check.value),
@@ -155,7 +155,7 @@ impl Waivers {
             }
             Ok(Waiver {
                 origin: format!("{origin}:{line}"),
-                checks: glob(&check, Glob::new(&check.value))?,
+                checks,
                 // A slash in a name is like any other character.
                 subjects: glob(&subject, GlobBuilder::new(&subject.value).literal_separator(false).build())?,
                 check: check.value,

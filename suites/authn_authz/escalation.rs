@@ -26,7 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::helpers::add_ons::{AddOn, origin};
 use super::helpers::expected_holders::ADMINISTRATORS;
-use super::helpers::power_paths::{End, Graph, Held, Path, account};
+use super::helpers::path::{End, Path};
+use super::helpers::power_paths::{Graph, Held, account};
 use super::helpers::power_removal::fixes;
 use crate::check::finding::{Difference, Draft, Unfixed};
 use crate::check::{Finding, Subject, Verdict};

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::add_ons::{AddOn, Part, recognised};
 use super::expected_holders::expected_power;
+use super::path::{End, Path, Paths, Step};
 use super::powers::{ALL, Met, Power, Reach, Yield};
 use crate::fact::facts::pods::Pods;
 use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant, PolicyRule, Rbac};
@@ -15,44 +16,6 @@ use crate::object_ref::{NamespacedName, ObjectRef};
 const SYSTEM: &str = "kube-system";
 /// The static pods that give access to the whole cluster.
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
-
-/// The shortest path of each service account to everything, as the steps after it was taken over.
-#[derive(Default)]
-pub(crate) struct Paths {
-    steps: BTreeMap<NamespacedName, Vec<Step>>,
-    /// The accounts that are the nearest to everything: of all, and of those that pods use.
-    nearest: Nearest,
-    nearest_carried: Nearest,
-}
-
-/// The service account with the shortest path: of all namespaces, and of each.
-#[derive(Default)]
-struct Nearest {
-    anywhere: Option<(usize, NamespacedName)>,
-    by_namespace: BTreeMap<String, (usize, NamespacedName)>,
-}
-
-impl Nearest {
-    fn add(&mut self, account: &NamespacedName, steps: usize) {
-        let it = (steps, account.clone());
-        if self.anywhere.as_ref().is_none_or(|known| it < *known) {
-            self.anywhere = Some(it.clone());
-        }
-        let here = self.by_namespace.entry(account.namespace.to_string()).or_insert_with(|| it.clone());
-        if it < *here {
-            *here = it;
-        }
-    }
-
-    /// The nearest in this namespace, or in any.
-    fn beside(&self, namespace: Option<&str>) -> Option<&NamespacedName> {
-        let nearest = match namespace {
-            Some(namespace) => self.by_namespace.get(namespace),
-            None => self.anywhere.as_ref(),
-        };
-        nearest.map(|(_, account)| account)
-    }
-}
 
 /// Where a power leads after its first step. Its words are written only for the shortest.
 struct Lead<'p> {
@@ -88,68 +51,6 @@ impl Lead<'_> {
             }
         }
         Path { end: self.end, steps }
-    }
-}
-
-/// How a holder gets more rights than it was granted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Path {
-    /// Where it ends.
-    pub(crate) end: End,
-    steps: Vec<Step>,
-}
-
-/// A step of a path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    /// A service account that is taken over.
-    Account(NamespacedName),
-    /// What its holder does, or what it reaches.
-    Deed(String),
-}
-
-/// Where a path ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
-    Administrator,
-    Commands,
-    Secrets,
-}
-
-impl Path {
-    /// The worst end first, then the fewest steps, then the words, so that the same facts give the same path.
-    pub(crate) fn weight(&self) -> (End, usize, &[Step]) {
-        (self.end, self.steps.len(), &self.steps)
-    }
-
-    /// The service account that is taken over first, if one is.
-    pub(crate) fn account(&self) -> Option<&NamespacedName> {
-        match self.steps.get(1)? {
-            Step::Account(account) => Some(account),
-            Step::Deed(_) => None,
-        }
-    }
-
-    /// Whether it leads over a service account.
-    pub(crate) fn passes(&self, account: &NamespacedName) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Account(step) if step == account))
-    }
-
-    pub(crate) fn words(&self) -> String {
-        let end = match self.end {
-            End::Administrator => Some("everything".to_owned()),
-            End::Commands | End::Secrets => None,
-        };
-        self.steps.iter().map(ToString::to_string).chain(end).collect::<Vec<_>>().join(" → ")
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(account) => write!(f, "ServiceAccount {account}"),
-            Self::Deed(deed) => f.write_str(deed),
-        }
     }
 }
 
@@ -343,11 +244,10 @@ impl<'a> Graph<'a> {
         let mut paths = Paths::default();
         let administrators = self.grants.keys().filter(|holder| self.is_administrator(holder)).filter_map(account);
         for account in administrators.filter(counts) {
-            self.add(&mut paths, account.clone(), Vec::new());
+            paths.add(account.clone(), Vec::new(), self.is_carried(account));
         }
         loop {
-            let open =
-                self.accounts.iter().filter(|(account, _)| counts(&account) && !paths.steps.contains_key(account));
+            let open = self.accounts.iter().filter(|(account, _)| counts(&account) && !paths.has(account));
             let further = open.filter_map(|(account, powers)| {
                 let leads = powers.iter().filter_map(|held| Some((held, self.lead(held, &paths)?)));
                 let leads: Vec<_> = leads.filter(|(_, lead)| lead.end == End::Administrator).collect();
@@ -359,26 +259,23 @@ impl<'a> Graph<'a> {
             // Those that are found in one round are as short as can be: longer ones need what this round finds.
             let Some(least) = further.iter().map(|(_, steps)| steps.len()).min() else { return paths };
             for (account, steps) in further.into_iter().filter(|(_, steps)| steps.len() == least) {
-                self.add(&mut paths, account.clone(), steps);
+                paths.add(account.clone(), steps, self.is_carried(account));
             }
         }
     }
 
-    fn add(&self, paths: &mut Paths, account: NamespacedName, steps: Vec<Step>) {
-        paths.nearest.add(&account, steps.len());
-        if self.carriers.as_ref().is_some_and(|all| all.contains_key(&account)) {
-            paths.nearest_carried.add(&account, steps.len());
-        }
-        paths.steps.insert(account, steps);
+    /// Whether pods use an account.
+    fn is_carried(&self, account: &NamespacedName) -> bool {
+        self.carriers.as_ref().is_some_and(|all| all.contains_key(account))
     }
 
     /// Where a power leads, given where service accounts do.
     fn lead<'p>(&self, held: &Held<'_>, paths: &'p Paths) -> Option<Lead<'p>> {
         let beside = |namespace: &str| held.namespace.is_none_or(|held| held == namespace);
         let lead = |end, further| Some(Lead { end, further });
-        let through = |nearest: &'p Nearest| {
-            let account = nearest.beside(held.namespace)?;
-            lead(End::Administrator, Further::Account(account, &paths.steps[account]))
+        let through = |carried| {
+            let (account, steps) = paths.nearest(held.namespace, carried)?;
+            lead(End::Administrator, Further::Account(account, steps))
         };
         match held.power.yields {
             Yield::Administrator => lead(End::Administrator, Further::Nothing),
@@ -386,11 +283,11 @@ impl<'a> Graph<'a> {
             Yield::Accounts if held.power.name == "pods" && beside(SYSTEM) => {
                 lead(End::Administrator, Further::Deed("a pod beside the control plane"))
             }
-            Yield::Accounts => through(&paths.nearest),
+            Yield::Accounts => through(false),
             Yield::PodAccounts if self.control_plane.iter().any(|namespace| beside(namespace)) => {
                 lead(End::Administrator, Further::Deed("the pods of the control plane"))
             }
-            Yield::PodAccounts | Yield::ApiPodAccounts => through(&paths.nearest_carried)
+            Yield::PodAccounts | Yield::ApiPodAccounts => through(true)
                 .or_else(|| if held.namespace.is_none() { lead(End::Commands, Further::Nothing) } else { None }),
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::add_ons::chart;
-use super::power_paths::{Graph, Held, Path};
+use super::path::Path;
+use super::power_paths::{Graph, Held};
 use super::powers::{IN_NAMESPACES, Power};
 use crate::fact::facts::rbac::{CLUSTER_ROLE, Grant};
 use crate::object_ref::ObjectRef;
