@@ -115,7 +115,7 @@ one-node() {
 
 # The periodic audit in the cluster, from its installation to its removal.
 installed() {
-    up installed --nodes 1
+    up night --nodes 1
     settled
     inside env SEAWORTHY_BED="$BED" "$TESTS/installed"
     swept
