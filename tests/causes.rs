@@ -15,12 +15,11 @@ use std::{fs, io};
 use anstream::ColorChoice;
 use fault::Fault;
 use seaworthy::check::Outcome;
-use seaworthy::event::{Events, RunStarted};
-use seaworthy::history::Acceptance;
+use seaworthy::event::Events;
 use seaworthy::recording::Recording;
 use seaworthy::report::text::Text;
 use seaworthy::report::{Console, Report, Wanted};
-use seaworthy::run::{Conclusion, Plan, Run, Source, run};
+use seaworthy::run::{Conclusion, Run, run};
 use seaworthy::suites;
 
 /// How many lines a screen has: the text of one fault should fit on it.
@@ -49,23 +48,9 @@ impl io::Write for Screen {
 async fn conclude(path: &Path) -> (Conclusion, usize) {
     let recording = Recording::read(path).expect("a fixture is a recording");
     let checks = recording.header.checks.iter().map(|id| suites::check(id).expect("an id is never taken away"));
-    let plan = Plan::new(checks.collect());
-    let started = RunStarted::judging(&recording, &plan.checks);
-    let gate = recording.header.gate;
+    let checks = checks.collect();
     let (events, mut received) = Events::channel();
-    let source = Source::Recorded(recording);
-    let concluded = run(
-        Run {
-            plan,
-            source,
-            gate,
-            named: std::collections::BTreeSet::new(),
-            started,
-            acceptance: Acceptance::default(),
-        },
-        events,
-    )
-    .await;
+    let concluded = run(Run::judging(recording, checks), events).await;
     let screen = Screen::default();
     let console = Console::new(Box::new(screen.clone()), ColorChoice::Never, 100);
     let mut text = Box::new(Text::new(console, &Wanted::default()));

@@ -147,7 +147,7 @@ fn streams(bed: &Bed) -> Result<Vec<String>, Failed> {
     Ok(listed.split_whitespace().filter(is_stream).map(str::to_owned).collect())
 }
 
-/// A check that could not look for want of a right would be in error, or skipped with the right in its reason.
+/// A check that lacks a permission would be an error, or be skipped with the permission in its reason.
 fn nothing_was_refused(judged: &[Judged]) -> Outcomes {
     let refused = judged.iter().filter_map(|check| {
         let reasons = check.reason.iter().chain(check.unseen.iter().map(|unseen| &unseen.why));

@@ -9,11 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seaworthy::check::Check;
-use seaworthy::event::{Events, RunStarted};
-use seaworthy::history::Acceptance;
+use seaworthy::event::Events;
 use seaworthy::recording::Recording;
 use seaworthy::report::{Progress, Reports, Wanted};
-use seaworthy::run::{ExitCode, Plan, Run, Source, run};
+use seaworthy::run::{ExitCode, Run, run};
 use seaworthy::suites;
 use serde_json::Value;
 use snapbox::cmd::{Command, cargo_bin};
@@ -291,8 +290,6 @@ async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
     let recording = Recording::read(&root().join("fixtures/example.json.gz")).unwrap();
     let check = |id: &str| suites::check(id).unwrap();
     let panics: &Check = Box::leak(Box::new(Check { judge: |_| panic!("a bug"), ..*check("KL-01") }));
-    let plan = Plan::new(vec![panics, check("CP-05")]);
-    let started = RunStarted::judging(&recording, &plan.checks);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let wanted = Wanted {
@@ -303,19 +300,7 @@ async fn a_check_whose_judge_panics_is_an_error_of_its_own() {
     };
     let mut reports = Reports::open(&wanted, wanted.output, Progress::Hidden).unwrap();
     let (events, mut received) = Events::channel();
-    let (gate, source) = (recording.header.gate, Source::Recorded(recording));
-    let concluded = run(
-        Run {
-            plan,
-            source,
-            gate,
-            named: std::collections::BTreeSet::new(),
-            started,
-            acceptance: Acceptance::default(),
-        },
-        events,
-    )
-    .await;
+    let concluded = run(Run::judging(recording, vec![panics, check("CP-05")]), events).await;
     while let Some(event) = received.recv().await {
         reports.event(&event);
     }

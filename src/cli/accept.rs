@@ -67,7 +67,8 @@ pub async fn run(args: AcceptArgs) -> Result<ExitCode, Failure> {
     let refused = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", from.display()));
     let entries = entries(&run.checks, chosen, subject.as_ref()).map_err(|why| refused(&why))?;
     let terms = Terms { reason, owner, expires, only_as_seen: fingerprint };
-    let (text, number) = append(&before, &known, &entries, &terms).map_err(|why| refused(&why))?;
+    let (text, number) =
+        append(&before, &known, &entries, &terms).map_err(|why| Failure::Usage(format!("{}: {why}", to.display())))?;
     // What is written can be read, whatever the file was.
     Waivers::parse(&text, &to, today())?;
     let mut file = OutputFile::create(&to)?;

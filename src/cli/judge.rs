@@ -1,6 +1,5 @@
 //! `seaworthy judge`: judge a recording, without a cluster.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +12,11 @@ use super::reporting::{STANDARD_INPUT, check_files, consume, open};
 use super::say;
 use crate::check::Check;
 use crate::event::{Events, RunStarted};
-use crate::history::Acceptance;
 use crate::push::Pushes;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
 use crate::report::{Gathered, Progress, Wanted};
-use crate::run::{Conclusion, ExitCode, Plan, Run, Selection, Source, engine};
+use crate::run::{Conclusion, ExitCode, Run, Selection, engine};
 use crate::suites;
 
 /// The recording in the program.
@@ -82,32 +80,29 @@ async fn judge(
     pushes: Pushes,
 ) -> Result<ExitCode, Failure> {
     let acceptance = Box::pin(acceptance.read()).await?.of(&recording.header.cluster)?;
-    let plan = Plan::new(chosen(&recording, name, filter)?);
-    let gate = filter.fail_on.unwrap_or(recording.header.gate);
+    let run = Run { acceptance, ..judging(recording, name, filter)? };
     let reports = open(reports, Progress::Hidden)?;
-    let started = RunStarted {
-        seaworthy: env!("CARGO_PKG_VERSION").into(),
-        gate,
-        recording: Some(name.into()),
-        ..RunStarted::judging(&recording, &plan.checks)
-    };
     let (events, receiver) = Events::channel();
     let reporting = tokio::spawn(consume(receiver, reports, pushes, Redaction::default()));
-    let source = Source::Recorded(recording);
-    let Conclusion { exit_code, .. } =
-        engine::run(Run { plan, source, gate, named: filter.named(), started, acceptance }, events).await;
+    let Conclusion { exit_code, .. } = engine::run(run, events).await;
     let delivered = reporting.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))??;
     Ok(delivered.exit_code(exit_code))
 }
 
+/// The run that judges a recording, of which flags may change the checks and the gate.
+pub fn judging(recording: Recording, name: &str, filter: &FilterArgs) -> Result<Run, Failure> {
+    let checks = chosen(&recording, name, filter)?;
+    let run = Run::judging(recording, checks);
+    let gate = filter.fail_on.unwrap_or(run.gate);
+    let seaworthy = env!("CARGO_PKG_VERSION").into();
+    let started = RunStarted { seaworthy, gate, recording: Some(name.into()), ..run.started };
+    Ok(Run { gate, named: filter.named(), started, ..run })
+}
+
 /// What judging a recording gives, as its own run was judged.
 pub async fn gathered(recording: Recording, name: &str) -> Result<Gathered, Failure> {
-    let plan = Plan::new(chosen(&recording, name, &FilterArgs::default())?);
-    let started = RunStarted { recording: Some(name.into()), ..RunStarted::judging(&recording, &plan.checks) };
-    let (gate, source) = (recording.header.gate, Source::Recorded(recording));
     let (events, mut receiver) = Events::channel();
-    let (named, acceptance) = (BTreeSet::new(), Acceptance::default());
-    engine::run(Run { plan, source, gate, named, started, acceptance }, events).await;
+    engine::run(judging(recording, name, &FilterArgs::default())?, events).await;
     let mut run = Gathered::default();
     while let Some(event) = receiver.recv().await {
         run.event(&event.redacted(&Redaction::default()));

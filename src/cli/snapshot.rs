@@ -83,12 +83,12 @@ impl Snapshot {
     }
 
     fn gathered(path: &Path, run: &Gathered, complete: bool) -> Self {
-        let started = run.started.as_ref();
+        let started = run.started.as_ref().expect("a stream that does not begin with a run is refused");
         Self {
             path: path.into(),
-            cluster: started.map(|started| started.cluster.clone()).unwrap_or_default(),
-            profile: started.map(|started| started.profile.clone()).unwrap_or_default(),
-            at: started.map(|started| started.at).unwrap_or_default(),
+            cluster: started.cluster.clone(),
+            profile: started.profile.clone(),
+            at: started.at,
             checks: run.checks().into_iter().map(|timed| timed.check.clone()).collect(),
             complete,
         }

@@ -45,8 +45,11 @@ pub enum AcceptError {
         /// The checks that have them.
         checks: String,
     },
+    /// The file has waivers in another form than a list of lines.
+    #[error("entries can be added only to a list with a line for each `- check:`: write its waivers in that form")]
+    OtherForm,
     /// All are in the file.
-    #[error("all {0} are accepted by that file already")]
+    #[error("it accepts all {0} already")]
     Known(usize),
 }
 
@@ -111,6 +114,13 @@ pub fn append(
     if !text.ends_with('\n') {
         text.push('\n');
     }
+    // As far to the right as the entries that there are.
+    let item = |line: &str| line.trim_start().starts_with("- ").then(|| line.len() - line.trim_start().len());
+    let indent = match text.lines().find_map(item) {
+        Some(indent) => " ".repeat(indent),
+        None if known.0.is_empty() => String::new(),
+        None => return Err(AcceptError::OtherForm),
+    };
     for entry in &new {
         let expires = terms.expires.to_string();
         let mut fields = vec![
@@ -128,7 +138,7 @@ pub fn append(
         for (i, (name, value)) in fields.into_iter().enumerate() {
             // A JSON string is one of YAML.
             let start = if i == 0 { "- " } else { "  " };
-            _ = writeln!(text, "{start}{name}: {}", Value::from(value));
+            _ = writeln!(text, "{indent}{start}{name}: {}", Value::from(value));
         }
     }
     Ok((text, new.len()))
@@ -177,6 +187,22 @@ mod tests {
         let more = entries(&judged(&["n2", "n3"]), None, None).unwrap();
         let (text, number) = append(&text, &read, &more, &terms()).unwrap();
         assert_eq!((number, Waivers::parse(&text, Path::new("w"), TODAY).unwrap().0.len()), (1, 3));
+    }
+
+    #[test]
+    fn entries_are_added_in_the_form_of_the_file() {
+        let entry = |indent: &str| {
+            let fields = ["- check: KL-02", "  subject: '*'", "  reason: r", "  owner: o", "  expires: 2026-12-31"];
+            format!("waivers:\n{}\n", fields.map(|field| format!("{indent}{field}")).join("\n"))
+        };
+        let read = |text: &str| Waivers::parse(text, Path::new("w"), TODAY).unwrap();
+        let all = entries(&judged(&["n1"]), None, None).unwrap();
+        for file in [entry(""), entry("  "), "waivers: []\n".into()] {
+            let (text, _) = append(&file, &read(&file), &all, &terms()).unwrap();
+            assert_eq!(read(&text).0.len(), read(&file).0.len() + 1, "{text}");
+        }
+        let flow = "waivers: [{check: KL-02, subject: '*', reason: r, owner: o, expires: 2026-12-31}]\n";
+        assert_eq!(append(flow, &read(flow), &all, &terms()), Err(AcceptError::OtherForm));
     }
 
     #[test]

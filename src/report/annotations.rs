@@ -124,9 +124,7 @@ mod tests {
     use crate::report::testing;
 
     fn written(run: &Gathered) -> Vec<String> {
-        let mut bytes = Vec::new();
-        write(run, &mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap().lines().map(ToOwned::to_owned).collect()
+        testing::written(write, run).lines().map(ToOwned::to_owned).collect()
     }
 
     #[test]

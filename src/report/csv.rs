@@ -172,9 +172,8 @@ mod tests {
     use crate::report::testing;
 
     fn written(run: &Gathered) -> Vec<Vec<String>> {
-        let mut bytes = Vec::new();
-        write(run, &mut bytes).unwrap();
-        let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice());
+        let text = testing::written(write, run);
+        let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
         reader.records().map(|row| row.unwrap().iter().map(ToOwned::to_owned).collect()).collect()
     }
 

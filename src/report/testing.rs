@@ -7,6 +7,7 @@ use crate::check::{Finding, Judged, Note, Outcome, Severity, Subject};
 use crate::cluster::ClusterSummary;
 use crate::event::{CleanedUp, Cost, Event, Planned, RunFinished, RunStarted};
 use crate::report::Gathered;
+use crate::report::format::Writer;
 
 /// A check with this outcome, and nothing else.
 pub(crate) fn judged(id: &str, name: &str, suite: &str, outcome: Outcome) -> Judged {
@@ -207,4 +208,11 @@ pub(crate) fn with_texts(texts: &[String; 8], outcome: Outcome) -> Vec<Event> {
 /// Adds a check to a run.
 pub(crate) fn add(run: &mut Gathered, check: Judged) {
     run.event(&Event::CheckJudged { at_ms: 0, check });
+}
+
+/// What is written of a run.
+pub(crate) fn written(write: Writer, run: &Gathered) -> String {
+    let mut bytes = Vec::new();
+    write(run, &mut bytes).expect("memory can be written");
+    String::from_utf8(bytes).expect("a report is a text")
 }

@@ -35,9 +35,7 @@ fn validator(schema: &str) -> Validator {
 
 fn written(format: Format, texts: &[String; 8], outcome: Outcome) -> String {
     let Way::Whole(write) = format.way() else { panic!("{format:?} is not written as a whole") };
-    let mut bytes = Vec::new();
-    write(&testing::gathered(&testing::with_texts(texts, outcome)), &mut bytes).unwrap();
-    String::from_utf8(bytes).unwrap()
+    testing::written(write, &testing::gathered(&testing::with_texts(texts, outcome)))
 }
 
 fn conforms(validator: &Validator, text: &str) -> Value {

@@ -21,6 +21,7 @@ use crate::fact::{Facts, Node, Stage};
 use crate::history::{self, Acceptance};
 use crate::live::{Live, Phase};
 use crate::milliseconds::milliseconds;
+use crate::recording::Recording;
 use crate::seen::Unobserved;
 use crate::suites;
 
@@ -42,6 +43,20 @@ pub struct Run {
     pub started: RunStarted,
     /// The findings that do not count.
     pub acceptance: Acceptance,
+}
+
+impl Run {
+    /// The run that judges these checks of a recording as its own run did.
+    pub fn judging(recording: Recording, checks: Vec<&'static Check>) -> Self {
+        Self {
+            gate: recording.header.gate,
+            named: BTreeSet::new(),
+            started: RunStarted::judging(&recording, &checks),
+            acceptance: Acceptance::default(),
+            plan: Plan::new(checks),
+            source: Source::Recorded(recording),
+        }
+    }
 }
 
 /// What a run concluded.

@@ -1,7 +1,7 @@
 //! Two faults that have nothing to do with each other are two root causes: neither hides the other. Nor does a fault hide
 //! that something could not be observed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,9 @@ use flate2::read::GzDecoder;
 
 use crate::cause::{Graph, Obstacles, Places, Restarts, fold};
 use crate::check::{Judged, Severity};
-use crate::event::{Event, Events, RunStarted};
-use crate::history::Acceptance;
+use crate::event::{Event, Events};
 use crate::recording::Recording;
-use crate::run::{Plan, Run, Source, run};
+use crate::run::{Run, run};
 use crate::seen::Unobserved;
 use crate::suites;
 
@@ -99,20 +98,9 @@ fn recording(slug: &str) -> Recording {
 
 /// What each check found in a recording, before causes are looked for, and where things are.
 async fn judged(recording: Recording) -> (BTreeMap<String, Judged>, Places, Obstacles, Severity) {
-    let plan = Plan::new(recording.header.checks.iter().filter_map(|id| suites::check(id)).collect());
-    let started = RunStarted::judging(&recording, &plan.checks);
+    let checks = recording.header.checks.iter().filter_map(|id| suites::check(id)).collect();
     let (gate, (events, mut stream)) = (recording.header.gate, Events::channel());
-    let run = run(
-        Run {
-            plan,
-            source: Source::Recorded(recording),
-            gate,
-            named: BTreeSet::new(),
-            started,
-            acceptance: Acceptance::default(),
-        },
-        events,
-    );
+    let run = run(Run::judging(recording, checks), events);
     let concluded = run.await;
     let mut judged = BTreeMap::new();
     while let Some(event) = stream.recv().await {

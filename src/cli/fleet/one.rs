@@ -9,18 +9,18 @@ use super::sources::{Source, Way};
 use crate::check::Check;
 use crate::cli::Failure;
 use crate::cli::choice::FilterArgs;
-use crate::cli::judge::chosen;
+use crate::cli::judge::judging;
 use crate::cli::run::conduct;
 use crate::cli::session::{Asked, ProbeArgs, Session};
 use crate::cluster::Settings;
-use crate::event::{Event, Events, RunStarted};
+use crate::event::{Event, Events};
 use crate::fleet::Member;
 use crate::history::Acceptance;
 use crate::recording::Recording;
 use crate::redaction::Redaction;
 use crate::report::jsonl::JsonLines;
 use crate::report::{Gathered, OutputFile, Report, StreamFile};
-use crate::run::{ExitCode, Plan, Profile, Run, Source as Facts, engine};
+use crate::run::{ExitCode, Plan, Profile, engine};
 
 /// What is done with every cluster.
 pub(super) struct Orders {
@@ -96,19 +96,9 @@ async fn run(orders: &Orders, source: Source, member: Member) -> Result<Ended, F
 async fn judge(orders: &Orders, path: &Path, member: Member) -> Result<Ended, Failure> {
     let recording = Recording::read(path)?;
     let stream = member.events.as_deref().map(StreamFile::create).transpose()?;
-    let name = path.display().to_string();
-    let plan = Plan::new(chosen(&recording, &name, &orders.filter)?);
-    let gate = orders.filter.fail_on.unwrap_or(recording.header.gate);
-    let started = RunStarted {
-        seaworthy: env!("CARGO_PKG_VERSION").into(),
-        gate,
-        recording: Some(name),
-        ..RunStarted::judging(&recording, &plan.checks)
-    };
+    let run = judging(recording, &path.display().to_string(), &orders.filter)?;
     let (events, receiver) = Events::channel();
     let gathering = tokio::spawn(gather(receiver, Redaction::default(), stream));
-    let named = orders.filter.named();
-    let run = Run { plan, source: Facts::Recorded(recording), gate, named, started, acceptance: Acceptance::default() };
     let exit_code = engine::run(run, events).await.exit_code;
     let (run, written) = gathering.await.map_err(|e| Failure::System(format!("reporting failed: {e}")))?;
     Ok(Ended::Run { member, run, exit_code, written })

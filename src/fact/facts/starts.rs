@@ -78,7 +78,8 @@ pub(crate) struct Start {
     pub pod: Option<NamespacedName>,
     /// When.
     pub at: Timestamp,
-    /// Since when it serves: its pod became ready later than its container started.
+    /// Since when it serves: its pod became ready soon after its container started. One that became ready much later had lost
+    /// that, which is no start.
     pub serves_since: Timestamp,
     /// Since when it had been down, if it ran before.
     pub down_since: Option<Timestamp>,
@@ -140,7 +141,7 @@ fn of_pod(component: Component, pod: &Pod) -> Option<Start> {
         node: pod.node.as_ref()?.to_string(),
         pod: Some(pod.key()),
         at,
-        serves_since: pod.ready_since.map_or(at, |ready| ready.max(at)),
+        serves_since: pod.ready_since.filter(|ready| (at..at + STABLE).contains(ready)).unwrap_or(at),
         down_since: container.previous.map(|run| run.ended),
         is_repeated: ended_soon(container),
     })
@@ -221,6 +222,9 @@ mod tests {
         let ready = |ago| (key.clone(), Pod { ready_since: Some(testing::at(ago)), ..pod.clone() });
         assert_eq!(recent([ready(58)], &[]), ["etcd on n1 58"], "it was not ready before");
         assert_eq!(recent([ready(3600)], &[]), Vec::<String>::new(), "the kubelet has not seen it restart");
+        let (key, pod) = started("etcd", 3600, None);
+        let flapping = (key, Pod { ready_since: Some(testing::at(20)), ..pod });
+        assert_eq!(recent([flapping], &[]), Vec::<String>::new(), "it has not been restarted");
         assert_eq!(recent([started("etcd", -5, None)], &[("n2", -3600)]), ["etcd on n1 0"], "clocks differ");
     }
 

@@ -1,7 +1,7 @@
 //! One HTML file for people, which needs nothing else: the root causes first, with all checks below.
 //!
-//! It runs its own script and nothing else: the browser is told the digests of the script and the style. Without a script all of
-//! it can be read.
+//! A Content-Security-Policy with the digests of its script and its style keeps the browser from running or loading anything
+//! else. All of it can also be read without the script.
 
 mod check;
 mod drawn;

@@ -6,16 +6,10 @@ use quick_junit::{NonSuccessKind, Report as ReadBack, TestCaseStatus};
 use super::*;
 use crate::check::Outcome;
 use crate::event::Event;
-use crate::report::{Gathered, testing};
+use crate::report::testing;
 
 fn written(events: &[Event]) -> String {
-    let mut run = Gathered::default();
-    for event in events {
-        run.event(event);
-    }
-    let mut bytes = Vec::new();
-    document::write(&run, &mut bytes).unwrap();
-    String::from_utf8(bytes).unwrap()
+    testing::written(document::write, &testing::gathered(events))
 }
 
 fn read_back(text: &str) -> ReadBack {

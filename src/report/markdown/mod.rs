@@ -50,9 +50,7 @@ mod tests {
     use crate::report::testing;
 
     fn written(run: &Gathered) -> String {
-        let mut bytes = Vec::new();
-        write(run, &mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
+        testing::written(write, run)
     }
 
     #[test]

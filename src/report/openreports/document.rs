@@ -88,16 +88,11 @@ mod tests {
     use super::*;
     use crate::check::Subject;
     use crate::event::Event;
-    use crate::report::testing::{events, finding, judged};
+    use crate::report::testing::{self, events, finding, judged};
 
     fn written(events: &[Event]) -> (Value, usize) {
-        let mut run = Gathered::default();
-        for event in events {
-            run.event(event);
-        }
-        let mut text = Vec::new();
-        write(&run, &mut text).unwrap();
-        (serde_json::from_slice(&text).unwrap(), text.len())
+        let text = testing::written(write, &testing::gathered(events));
+        (serde_json::from_str(&text).unwrap(), text.len())
     }
 
     #[test]

@@ -111,9 +111,7 @@ mod tests {
     use crate::report::testing;
 
     fn written(run: &Gathered) -> Value {
-        let mut bytes = Vec::new();
-        write(run, &mut bytes).unwrap();
-        serde_json::from_slice(&bytes).unwrap()
+        serde_json::from_str(&testing::written(write, run)).unwrap()
     }
 
     #[test]

@@ -13,7 +13,10 @@ const ENOUGH: usize = 8;
 pub fn write(page: &mut Page, check: &Judged, all: bool) {
     // The error of a check that could not see everything is shown elsewhere: its findings are below the gate.
     let outcome = if check.outcome == Outcome::Error { Outcome::Warn } else { check.outcome };
-    let worst = check.findings.first().map_or(check.severity, |worst| worst.severity);
+    // What follows from another check is listed there, and what is accepted does not count.
+    let own: Vec<&Finding> =
+        check.findings.iter().filter(|finding| finding.cause.is_none() && finding.waived.is_none()).collect();
+    let worst = own.first().map_or(check.severity, |worst| worst.severity);
     page.words(
         &[
             (style::outcome(outcome), &style::word(outcome)),
@@ -24,9 +27,6 @@ pub fn write(page: &mut Page, check: &Judged, all: bool) {
         INDENT,
     );
     page.paragraph(INDENT, PLAIN, &check.title);
-    // What follows from another check is listed there.
-    let own: Vec<&Finding> =
-        check.findings.iter().filter(|finding| finding.cause.is_none() && finding.waived.is_none()).collect();
     let shown = if all { own.len() } else { own.len().min(ENOUGH) };
     for (i, finding) in own[..shown].iter().enumerate() {
         let next = own[..shown].get(i + 1);
